@@ -1,0 +1,142 @@
+"""Connected components and simple morphology of masks, on numpy and OpenCV alone (SciPy would cost 100 MB on the box).
+
+Neighbours: the eight around a voxel in its plane, and the one above and the one below. In plane, thick-section CT has
+pixels under a millimetre, so that a diagonal step is a real contact; between sections it is several millimetres.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from scanside_runtime.volume import Bools
+
+Labels = npt.NDArray[np.int32]
+Sizes = npt.NDArray[np.int64]
+
+
+def label(mask: Bools) -> tuple[Labels, Sizes]:
+    """Numbers the components of a mask.
+
+    mask: (z, y, x) bool. Returns labels (z, y, x) int32, 0 outside, components numbered from 1 in the order of the
+    lowest plane that they reach; and sizes (n + 1,) int64 in voxels, sizes[0] being the background.
+    """
+    regions, region_sizes = _label_planes(mask)
+    roots = _union(len(region_sizes), _contacts(regions))
+    names = _consecutive(roots)
+    sizes = np.bincount(names, weights=region_sizes).astype(np.int64)  # (n + 1,)
+    return names[regions], sizes
+
+
+def largest(mask: Bools, n: int = 1) -> Bools:
+    """The n largest components of a (z, y, x) mask; of equal ones that with the lower number."""
+    labels, sizes = label(mask)
+    order = np.argsort(-sizes[1:], kind="stable") + 1
+    return _keep(labels, len(sizes), order[:n])
+
+
+def drop_small(mask: Bools, min_voxels: int) -> Bools:
+    """The mask (z, y, x) without components of fewer than `min_voxels` voxels."""
+    labels, sizes = label(mask)
+    return _keep(labels, len(sizes), np.flatnonzero(sizes >= min_voxels))
+
+
+def fill_holes_in_plane(mask: Bools) -> Bools:
+    """Fills, in each plane of a (z, y, x) mask, the background that has no way to the plane's border.
+
+    The way goes by edges, not corners: a closed diagonal line holds what it surrounds.
+    """
+    filled = np.zeros(mask.shape, dtype=np.bool_)
+    for z in np.flatnonzero(mask.any(axis=(1, 2))):
+        filled[z] = _fill_plane(mask[z])
+    return filled
+
+
+def close_in_plane(mask: Bools, radius_px: int) -> Bools:
+    """Closes gaps narrower than a disc of `radius_px` pixels in each plane of a (z, y, x) mask.
+
+    The plane's border is no wall: the mask neither grows towards it nor loses what touches it.
+    """
+    if radius_px <= 0:
+        return mask.copy()
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    closed = np.zeros(mask.shape, dtype=np.bool_)
+    for z in np.flatnonzero(mask.any(axis=(1, 2))):
+        y, x = _box(mask[z])
+        padded = np.pad(mask[z, y, x].astype(np.uint8), radius_px)
+        whole = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
+        closed[z, y, x] = whole[radius_px:-radius_px, radius_px:-radius_px] > 0
+    return closed
+
+
+def _label_planes(mask: Bools) -> tuple[Labels, Sizes]:
+    """Regions of each plane, numbered through the stack: labels (z, y, x) int32, sizes (regions + 1,) int64."""
+    regions = np.zeros(mask.shape, dtype=np.int32)
+    sizes = [np.zeros(1, dtype=np.int64)]
+    count = 0
+    for z in np.flatnonzero(mask.any(axis=(1, 2))):
+        y, x = _box(mask[z])
+        plane = np.ascontiguousarray(mask[z, y, x]).view(np.uint8)
+        found, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8, ltype=cv2.CV_32S)
+        np.add(labels, count, out=regions[z, y, x], where=labels > 0)
+        sizes.append(stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
+        count += found - 1
+    region_sizes = np.concatenate(sizes)
+    region_sizes[0] = mask.size - int(region_sizes.sum())
+    return regions, region_sizes
+
+
+def _contacts(regions: Labels) -> list[tuple[int, int]]:
+    """Pairs of regions that lie on each other in neighbouring planes."""
+    pairs: list[tuple[int, int]] = []
+    base = np.int64(int(regions.max(initial=0)) + 1)
+    for below, above in zip(regions[:-1], regions[1:], strict=True):
+        both = (below > 0) & (above > 0)
+        met = np.unique(below[both].astype(np.int64) * base + above[both])
+        pairs += zip((met // base).tolist(), (met % base).tolist(), strict=True)
+    return pairs
+
+
+def _union(count: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    """The smallest member of each region's component, (count,) int64."""
+    parent = list(range(count))
+
+    def root(region: int) -> int:
+        while parent[region] != region:
+            parent[region] = parent[parent[region]]
+            region = parent[region]
+        return region
+
+    for one, other in pairs:
+        low, high = sorted((root(one), root(other)))
+        parent[high] = low
+    return np.array([root(region) for region in range(count)], dtype=np.int64)
+
+
+def _consecutive(roots: npt.NDArray[np.int64]) -> Labels:
+    """Numbers 0 to n for the roots, in ascending order; 0 stays the background."""
+    return np.unique(roots, return_inverse=True)[1].astype(np.int32)
+
+
+def _keep(labels: Labels, count: int, kept: npt.NDArray[np.intp]) -> Bools:
+    """The mask (z, y, x) of some components."""
+    wanted = np.zeros(count, dtype=np.bool_)
+    wanted[kept] = True
+    wanted[0] = False
+    return wanted[labels]
+
+
+def _fill_plane(plane: Bools) -> Bools:
+    """One (y, x) plane without holes: flood the outside from a rim of background, the rest is mask."""
+    outside = np.pad((~np.ascontiguousarray(plane)).astype(np.uint8), 1, constant_values=1)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    filled: Bools = outside[1:-1, 1:-1] != 2
+    return filled
+
+
+def _box(plane: Bools) -> tuple[slice, slice]:
+    """Rows and columns of a non-empty (y, x) plane that hold something."""
+    rows = np.flatnonzero(plane.any(axis=1))
+    columns = np.flatnonzero(plane.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
