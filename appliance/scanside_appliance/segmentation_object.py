@@ -1,0 +1,166 @@
+"""The masks as a DICOM Segmentation on the source slices' own grid (PS3.3 A.51, C.8.20)."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom.config import RAISE
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import validate_value
+
+LABELS = ("Left lung", "Right lung", "Infection")
+
+# Recommended display values (PS3.3 C.8.20.2): calm colours for the lungs, a warm one for what is looked for.
+_COLOURS_RGB = {"Left lung": (94, 170, 214), "Right lung": (110, 190, 150), "Infection": (226, 110, 60)}
+_LUNG = Code("39607008", "SCT", "Lung")
+# What is measured is opacity whatever its cause, so the type is a lesion of the lung (CID 7159), not a diagnosis.
+_LESION = Code("52988006", "SCT", "Lesion")
+
+# Type 2 attributes of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): empty when unknown or invalid.
+_MAY_BE_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_TAKEN_WHEN_VALID = ("IssuerOfPatientID", "StudyDescription", "PatientAge")
+_OF_THE_SERIES = (
+    "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
+)  # fmt: skip
+_OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient")
+
+
+def segmentation_bytes(
+    headers: Sequence[Dataset],
+    frames: npt.NDArray[np.bool_],
+    *,
+    slice_spacing_mm: float,
+    algorithm_version: str,
+    software_version: str,
+) -> bytes:
+    """One BINARY Segmentation of all three segments, as the bytes of a DICOM file.
+
+    headers: the n source slices, without pixels, in the order of `frames`.
+    frames: (n, rows, columns, 3) bool, segments in the order of `LABELS`, rows and columns as the slices store them.
+
+    - Every slice has a frame of every segment, empty ones too: readers then see each segment on the whole source grid,
+      and a segment in which nothing was found is there and says so.
+    - The lungs include the infection, so the segments overlap (SegmentsOverlap YES, PS3.3 C.8.20.2).
+    - Orientation and frame of reference are the first slice's: the series was checked for one grid before, and what
+      rounding leaves between slices would make the object invalid.
+
+    Raises ValueError when headers and frames differ in number or size.
+    """
+    sources = _clean_sources(headers, slice_spacing_mm)
+    with warnings.catch_warnings():
+        # Values that come from the source are passed on as they are; the reader of the source has judged them.
+        warnings.simplefilter("ignore", UserWarning)
+        seg = Segmentation(
+            source_images=sources,
+            pixel_array=frames,
+            segmentation_type=SegmentationTypeValues.BINARY,
+            segment_descriptions=_segments(algorithm_version),
+            series_instance_uid=generate_uid(),
+            series_number=_series_number(headers[0]),
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer="Scanside",
+            manufacturer_model_name="Scanside",
+            software_versions=software_version,
+            device_serial_number="0",
+            content_label="LUNG_INFECTION",
+            content_description="Lungs and infection, research use only",
+            series_description="Scanside lungs and infection",
+            specific_character_set="ISO_IR 192",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            omit_empty_frames=False,
+        )
+        buffer = io.BytesIO()
+        seg.save_as(buffer)
+    return buffer.getvalue()
+
+
+def _segments(algorithm_version: str) -> list[SegmentDescription]:
+    lung = {"segmented_property_category": codes.SCT.AnatomicalStructure, "segmented_property_type": _LUNG}
+    lesion = {
+        "segmented_property_category": codes.SCT.MorphologicallyAbnormalStructure,
+        "segmented_property_type": _LESION,
+        "anatomic_regions": [_LUNG],
+    }
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name="Scanside", family=codes.DCM.ArtificialIntelligence, version=algorithm_version
+    )
+    described = [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=label,
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            display_color=hd.color.CIELabColor.from_rgb(*_COLOURS_RGB[label]),
+            **(lesion if label == "Infection" else lung),
+        )
+        for number, label in enumerate(LABELS, start=1)
+    ]
+    for segment, side in zip(described, (codes.SCT.Left, codes.SCT.Right), strict=False):
+        segment.SegmentedPropertyTypeModifierCodeSequence = [
+            CodedConcept(side.value, side.scheme_designator, side.meaning)
+        ]
+    return described
+
+
+def _clean_sources(headers: Sequence[Dataset], slice_spacing_mm: float) -> list[Dataset]:
+    """Copies of the headers with what a Segmentation takes over: every value valid, and one grid for all."""
+    shared = _shared(headers[0], slice_spacing_mm)
+    sources = []
+    for header in headers:
+        source = Dataset()
+        source.update(shared)
+        source.update({header[keyword].tag: header[keyword] for keyword in _OF_EACH_SLICE})
+        sources.append(source)
+    return sources
+
+
+def _shared(first: Dataset, slice_spacing_mm: float) -> Dataset:
+    shared = Dataset()
+    shared.update({first[keyword].tag: first[keyword] for keyword in _OF_THE_SERIES})
+    for keyword in _MAY_BE_EMPTY:
+        setattr(shared, keyword, _valid(first, keyword) or "")
+    for keyword in _TAKEN_WHEN_VALID:
+        value = _valid(first, keyword)
+        if value is not None:
+            setattr(shared, keyword, value)
+    if shared.PatientSex not in ("M", "F", "O"):
+        shared.PatientSex = ""
+    # Type 1, but some de-identification drops it; derived from the series, so that all objects of the series agree.
+    shared.FrameOfReferenceUID = _valid(first, "FrameOfReferenceUID") or generate_uid(
+        entropy_srcs=[str(first.SeriesInstanceUID), "frame of reference"]
+    )
+    shared.SliceThickness = _valid(first, "SliceThickness") or f"{slice_spacing_mm:.6g}"
+    shared.SpacingBetweenSlices = f"{slice_spacing_mm:.6g}"
+    return shared
+
+
+def _valid(header: Dataset, keyword: str) -> str | None:
+    """The value as text where it is there, single and allowed by its VR (PS3.5 6.2)."""
+    if keyword not in header:
+        return None
+    try:
+        element = header[keyword]
+        text = str(element.value)
+        validate_value(element.VR, text, RAISE)
+    except ValueError:
+        return None
+    return text or None
+
+
+def _series_number(header: Dataset) -> int:
+    """A number far from those that a scanner gives, near the one it belongs to."""
+    return 9000 + int(_valid(header, "SeriesNumber") or 0) % 1000
