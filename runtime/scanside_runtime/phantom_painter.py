@@ -70,6 +70,7 @@ class LayerPainter:
         muscle = self._up(t.muscle(self.cx, self.cy, z))
         cavity = self._up(t.cavity(self.cx, self.cy, z))
         hu = np.full((self.n, self.n), AIR, dtype=np.float32)
+        self._table(hu)
         if self.spec.arms:
             self._arms(hu)
         hu[body < 0] = SOFT - 30.0
@@ -86,6 +87,7 @@ class LayerPainter:
         height = self.thorax.level(z)
         y = self.y - float(self.thorax.midline_y(z))
         depth = float(self.thorax.half_depth(z))
+        self._collar_bones(hu, height, float(self.thorax.midline_y(z)) - depth)
         if height < 1.06:
             phase = (z - 0.45 * y + 0.04 * np.abs(self.x)) / 25.0
             off_mm = (phase - np.round(phase)) * 25.0
@@ -104,6 +106,25 @@ class LayerPainter:
             blade = np.abs(cavity - 15.5 - 3.0 * np.clip(height - 0.5, 0, 1) * 10.0)
             hu[reach & (blade < 3.2)] = CORTEX - 160.0
             hu[reach & (blade < 1.4)] = MARROW
+
+    def _collar_bones(self, hu: Field, height: float, front: float) -> None:
+        """Two bars that climb outwards from the breastbone, a piece of them in each layer."""
+        climb = (height - 0.90) / 0.14
+        if not 0.0 < climb < 1.0:
+            return
+        for sign in (-1.0, 1.0):
+            inner = (sign * (14.0 + 70.0 * climb), front - 8.0 + 22.0 * climb)
+            outer = (sign * (50.0 + 75.0 * climb), front - 4.0 + 34.0 * climb)
+            self._bar(hu, inner, outer, 12.0, CORTEX)
+            self._bar(hu, inner, outer, 6.0, MARROW)
+
+    def _table(self, hu: Field) -> None:
+        """The scanner's table: a thin shell around foam."""
+        s = self.spec
+        back = 8.0 + s.chest_half_depth_mm + s.muscle_mm + s.fat_mm
+        for rx, ry, value in ((185.0, 46.0, -350.0), (181.0, 42.0, -960.0)):
+            self._disc(hu, 0.0, back + 20.0, rx, ry, value)
+        hu[: round((back - 8.0) / self.pixel_mm + self.n / 2)] = AIR
 
     def _arms(self, hu: Field) -> None:
         edge = self.spec.chest_half_width_mm + self.spec.muscle_mm + self.spec.fat_mm

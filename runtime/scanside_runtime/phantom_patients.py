@@ -11,8 +11,8 @@ from scanside_runtime.phantom_spec import Lesion, LesionKind, PhantomSpec, Side,
 from scanside_runtime.phantom_thorax import Thorax
 
 DEMO_SEED = 2**31 - 1
-"""`random_spec` takes smaller seeds only, and never draws a chest as square as the demo's (2.9)."""
-RANDOM_SQUARENESS = (2.1, 2.7)
+"""`random_spec` takes smaller seeds only, and never draws a chest as round as the demo's (2.0)."""
+RANDOM_SQUARENESS = (2.1, 2.8)
 
 
 def random_spec(seed: int, *, section_mm: float = 5.0, matrix: int = 256) -> PhantomSpec:
@@ -53,7 +53,7 @@ def _random_shape(seed: int, rng: np.random.Generator) -> PhantomSpec:
         field_of_view_mm=body * (draw(1.15, 1.4) if arms else draw(0.95, 1.25)),
         lung_height_mm=draw(170.0, 275.0),
         chest_half_width_mm=half_width,
-        chest_half_depth_mm=half_width * draw(0.58, 0.75),
+        chest_half_depth_mm=half_width * draw(0.64, 0.82),
         chest_squareness=draw(*RANDOM_SQUARENESS),
         asymmetry=draw(-0.06, 0.10),
         kyphosis_mm=draw(2.0, 20.0),
@@ -81,14 +81,15 @@ def _random_lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
     """None in one of six patients, else up to twelve, lower and outer parts of the lung more often."""
     if rng.random() < 1 / 6:
         return ()
-    return tuple(_random_lesion(rng) for _ in range(int(rng.integers(1, 13))))
+    extent = float(np.exp(rng.uniform(np.log(0.7), np.log(1.9))))
+    return tuple(_random_lesion(rng, extent) for _ in range(int(rng.integers(1, 13))))
 
 
-def _random_lesion(rng: np.random.Generator) -> Lesion:
+def _random_lesion(rng: np.random.Generator, extent: float) -> Lesion:
     kinds: tuple[LesionKind, ...] = ("ground_glass", "consolidation", "crazy_paving")
     kind = kinds[int(rng.choice(3, p=(0.55, 0.27, 0.18)))]
     mean_hu = {"ground_glass": (-680.0, -380.0), "consolidation": (-60.0, 55.0), "crazy_paving": (-600.0, -380.0)}[kind]
-    radius = float(np.exp(rng.uniform(np.log(7.0), np.log(42.0))))
+    radius = min(60.0, extent * float(np.exp(rng.uniform(np.log(7.0), np.log(42.0)))))
     pleural = rng.random() < 0.6
     return Lesion(
         kind=kind,
@@ -117,15 +118,15 @@ def demo_spec() -> PhantomSpec:
     return PhantomSpec(
         seed=DEMO_SEED,
         matrix=512,
-        chest_squareness=2.9,
+        chest_squareness=2.0,
         lung_height_mm=240.0,
         lesions=(
-            Lesion("ground_glass", "right", 0.30, 70.0, 0.95, (52.0, 30.0, 42.0), -560.0),
-            Lesion("ground_glass", "right", 0.62, 20.0, 0.95, (36.0, 34.0, 22.0), -600.0),
-            Lesion("ground_glass", "left", 0.34, 65.0, 0.95, (55.0, 32.0, 40.0), -540.0),
-            Lesion("ground_glass", "left", 0.70, 90.0, 0.90, (28.0, 24.0, 26.0), -620.0),
-            Lesion("crazy_paving", "right", 0.48, -40.0, 0.90, (28.0, 24.0, 20.0), -540.0),
-            Lesion("consolidation", "left", 0.22, 85.0, 1.0, (24.0, 22.0, 30.0), 30.0, softness_mm=2.5),
+            Lesion("ground_glass", "right", 0.30, 70.0, 0.90, (66.0, 42.0, 56.0), -560.0),
+            Lesion("ground_glass", "right", 0.62, 20.0, 0.92, (50.0, 46.0, 32.0), -600.0),
+            Lesion("ground_glass", "left", 0.34, 65.0, 0.90, (68.0, 42.0, 52.0), -540.0),
+            Lesion("ground_glass", "left", 0.70, 90.0, 0.90, (36.0, 30.0, 34.0), -620.0),
+            Lesion("crazy_paving", "right", 0.48, -40.0, 0.90, (36.0, 30.0, 26.0), -540.0),
+            Lesion("consolidation", "left", 0.24, 85.0, 1.0, (30.0, 30.0, 34.0), 30.0, softness_mm=2.5),
         ),
     )
 

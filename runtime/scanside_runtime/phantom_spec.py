@@ -56,7 +56,7 @@ class PhantomSpec:
 
     lung_height_mm: float = 235.0
     chest_half_width_mm: float = 130.0
-    chest_half_depth_mm: float = 86.0
+    chest_half_depth_mm: float = 96.0
     chest_squareness: float = 2.4
     asymmetry: float = 0.02
     kyphosis_mm: float = 10.0

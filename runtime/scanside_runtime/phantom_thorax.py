@@ -91,7 +91,7 @@ class Thorax:
 
     def spine_y(self, z: Coordinate) -> Coordinate:
         """Middle of the vertebral body."""
-        return self.midline_y(z) + self.half_depth(z) - 17.0
+        return self.midline_y(z) + self.half_depth(z) - 31.0
 
     def cavity(self, x: Coordinate, y: Coordinate, z: Coordinate) -> Field:
         """The inside of the rib cage."""
@@ -99,7 +99,9 @@ class Thorax:
         oval = squared_oval(
             x, y - self.midline_y(z), self.half_width(z) * lopsided, self.half_depth(z), self.spec.chest_squareness
         )
-        return oval + np.float32(1.6) * self._bumps.at(x, y, z)
+        behind = np.clip((y - self.midline_y(z)) / 30.0, 0.0, 1.0)
+        dent = 24.0 * np.exp(-((x / 27.0) ** 2)) * behind  # ribs bend forward to the spine
+        return np.asarray(oval + dent + np.float32(1.6) * self._bumps.at(x, y, z), dtype=np.float32)
 
     def muscle(self, x: Coordinate, y: Coordinate, z: Coordinate) -> Field:
         """The outside of the muscles of the chest wall."""
@@ -152,14 +154,16 @@ class Thorax:
         back = self.spine_y(z)
         along = np.clip((y - front) / (back - front), 0.0, 1.0)
         half = 4.0 + (self.spec.mediastinum_half_width_mm - 4.0) * np.sqrt(np.sin(np.pi * along) + 1e-6)
+        low = np.clip((0.30 - self.level(z)) / 0.30, 0.0, 1.2)
+        half = half + 45.0 * low * np.clip(1.0 - 1.6 * along, 0.0, 1.0)  # the fat pads above the diaphragm
         tilt = 6.0 * np.clip(0.7 - self.level(z), 0.0, 0.5)
         return np.asarray(np.abs(x - tilt) - half, dtype=np.float32)
 
     def mediastinum(self, x: Coordinate, y: Coordinate, z: Coordinate) -> Field:
         """All that lies between the lungs, the spine included."""
         dy = y - self.spine_y(z)
-        spine = np.sqrt((x / 24.0) ** 2 + (dy / 25.0) ** 2) * 24.0 - 24.0
-        behind = np.where(dy > 0, np.abs(x) - 20.0, spine)  # no lung behind the spine
+        spine = np.sqrt((x / 23.0) ** 2 + (dy / 22.0) ** 2) * 23.0 - 23.0
+        behind = np.where(dy > 0, np.abs(x) - 19.0, spine)  # no lung behind the spine
         field = smooth_min(np.asarray(np.minimum(spine, behind), np.float32), self.septum(x, y, z), 6.0)
         field = smooth_min(field, self.heart(x, y, z), 8.0)
         return smooth_min(field, self.great_vessels(x, y, z), 6.0)
