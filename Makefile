@@ -1,0 +1,38 @@
+# make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
+# make test   all extras in the same .venv, then lint, types, contracts, tests
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := demo
+.PHONY: demo test lint bench clean
+
+demo: .venv/box.stamp
+	@$(BIN)/scanside demo --output demo-out
+
+test: lint
+	@$(BIN)/python -m pytest -q
+
+lint: .venv/all.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/all.stamp
+	@$(BIN)/python -m pytest -q benchmarks --benchmark-only -o python_files="bench_*.py" -o timeout=0
+
+clean:
+	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -m venv .venv
+
+.venv/box.stamp: pyproject.toml | .venv/bin/python
+	@$(PIP) install --editable .
+	@touch $@
+
+# All extras hold the box's packages too, so that a demo after the tests installs nothing.
+.venv/all.stamp: pyproject.toml | .venv/bin/python
+	@$(PIP) install --editable ".[export,dev]"
+	@touch $@ .venv/box.stamp
