@@ -6,6 +6,8 @@ pixels under a millimetre, so that a diagonal step is a real contact; between se
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +93,7 @@ def _contacts(regions: Labels) -> list[tuple[int, int]]:
     """Pairs of regions that lie on each other in neighbouring planes."""
     pairs: list[tuple[int, int]] = []
     base = np.int64(int(regions.max(initial=0)) + 1)
-    for below, above in zip(regions[:-1], regions[1:], strict=True):
+    for below, above in pairwise(regions):
         both = (below > 0) & (above > 0)
         met = np.unique(below[both].astype(np.int64) * base + above[both])
         pairs += zip((met // base).tolist(), (met % base).tolist(), strict=True)

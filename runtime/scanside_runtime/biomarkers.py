@@ -1,0 +1,206 @@
+"""The two biomarkers, POI and iHU, with volumes, six zones, zone score and extent grade.
+
+POI is the share of the lung that is infected, iHU the mean density of what is infected. Everything is counted in whole
+voxels and whole HU, slice by slice, and becomes ml, percent and mean HU at the very end: zones add up to their lung
+and both lungs to the whole, whatever the order of the sums. Numbers are rounded only where they are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from scanside_runtime.settings import MeasureSettings
+from scanside_runtime.volume import Bools, Hu, Masks, Volume
+
+Counts = npt.NDArray[np.int64]  # (z, 3): voxels of lung, voxels of infection in it, sum of their HU
+
+DEFAULT_FLOOR = MeasureSettings()
+EXTENT_BASIS = "worse_lung"
+THIRDS = ("lower", "middle", "upper")  # from the feet up
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What is measured in the whole, in a lung, in a zone.
+
+    poi_percent: 100 * infection / lung; None without lung. ihu_hu: mean HU of the infection; None without infection.
+    """
+
+    poi_percent: float | None
+    ihu_hu: float | None
+    lung_volume_ml: float
+    infection_volume_ml: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Zone(Region):
+    """A third of a lung's height; score 0 to 4, None without lung."""
+
+    score: int | None
+
+
+Place = TypeVar("Place", bound=Region)
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """Upper, middle and lower third of each lung."""
+
+    right_upper: Zone
+    right_middle: Zone
+    right_lower: Zone
+    left_upper: Zone
+    left_middle: Zone
+    left_lower: Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Biomarkers:
+    """All that is measured in one study; None means not measured.
+
+    six_zone_score: 0 to 24, the sum over the zones that hold lung. ct_extent_grade: CT-0 to CT-4.
+    """
+
+    whole: Region
+    left: Region
+    right: Region
+    zones: Zones
+    six_zone_score: int | None
+    ct_extent_grade: str | None
+    ct_extent_basis: str | None
+
+    def to_document(self) -> dict[str, Any]:
+        """The block `biomarkers` of the result document, numbers as measured."""
+        document = asdict(self)
+        return {**document.pop("whole"), **document}
+
+
+def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR) -> Biomarkers:
+    """Measures lungs and infection on the native grid.
+
+    - Infection counts only within the lungs.
+    - Thirds: each lung has its own height, from the lower face of its first section to the upper face of its last,
+      cut into three equal parts in mm; a section belongs, whole, to the third that holds its centre.
+    - Zone score: 0 none, then 1 to 4 for (0, 25), [25, 50), [50, 75), [75, 100] % of the zone.
+    - Extent grade by `extent_grade`, read from the worse lung.
+    - A zone or lung counts as affected only when its infection reaches both floors, percent and ml: 0.5 % of a large
+      lung is still several ml, and 0.5 % of a sliver of lung is a voxel or two. The floors touch score and grade;
+      percent, HU and volumes are never touched.
+    """
+    right = _count(volume.hu, masks.right_lung.array, masks.infection.array)
+    left = _count(volume.hu, masks.left_lung.array, masks.infection.array)
+    ml = volume.voxel_ml
+    zones = Zones(**_zones("right", right, ml, floor), **_zones("left", left, ml, floor))
+    right_lung, left_lung = _region(right, ml), _region(left, ml)
+    return Biomarkers(
+        whole=_region(np.concatenate((right, left)), ml),
+        left=left_lung,
+        right=right_lung,
+        zones=zones,
+        six_zone_score=_total(zones),
+        ct_extent_grade=_worse_grade((left_lung, right_lung), floor),
+        ct_extent_basis=EXTENT_BASIS,
+    )
+
+
+def withheld(biomarkers: Biomarkers) -> Biomarkers:
+    """The same study with each value that rests on infection taken out; lung volumes stay."""
+    zones = biomarkers.zones
+    return Biomarkers(
+        whole=_without_infection(biomarkers.whole),
+        left=_without_infection(biomarkers.left),
+        right=_without_infection(biomarkers.right),
+        zones=Zones(**{name: replace(_without_infection(zone), score=None) for name, zone in _by_name(zones).items()}),
+        six_zone_score=None,
+        ct_extent_grade=None,
+        ct_extent_basis=None,
+    )
+
+
+def extent_grade(poi_percent: float) -> str:
+    """The visual "CT 0-4" grade of lung involvement, here from a measured percentage of one lung.
+
+    CT-0 none, CT-1 below 25 %, CT-2 from 25 %, CT-3 from 50 %, CT-4 above 75 %. Each lung is judged by itself and the
+    worse one gives the grade. Source: Morozov SP et al., MosMedData, 2020 (arXiv:2005.06465), and the Moscow Health
+    Department's guidance on radiology of COVID-19 (2020) that it follows. The source leaves exactly 50 % open; it is
+    read as the graver one.
+    """
+    if poi_percent <= 0.0:
+        return "CT-0"
+    if poi_percent > 75.0:
+        return "CT-4"
+    return "CT-3" if poi_percent >= 50.0 else "CT-2" if poi_percent >= 25.0 else "CT-1"
+
+
+def zone_score(poi_percent: float) -> int:
+    """0 none, then 1 to 4 for (0, 25), [25, 50), [50, 75), [75, 100] %."""
+    return 0 if poi_percent <= 0.0 else min(4, 1 + int(poi_percent // 25.0))
+
+
+def _count(hu: Hu, lung: Bools, infection: Bools) -> Counts:
+    """Voxels of lung, voxels of infection in it, and the sum of their HU, for each slice; (z, 3) int64."""
+    counts = np.zeros((hu.shape[0], 3), dtype=np.int64)
+    for z in np.flatnonzero(lung.any(axis=(1, 2))):
+        infected = hu[z][lung[z] & infection[z]]  # (voxels,) int16
+        counts[z] = np.count_nonzero(lung[z]), infected.size, infected.sum(dtype=np.int64)
+    return counts
+
+
+def _thirds(counts: Counts) -> list[Counts]:
+    """The slices of one lung by third, from the feet up: slice k of n has its centre at (2k + 1) / 2n of the height."""
+    inside = np.flatnonzero(counts[:, 0])
+    if not inside.size:
+        return [counts[:0]] * 3
+    first, n = inside[0], inside[-1] - inside[0] + 1
+    third = (6 * np.arange(n) + 3) // (2 * n)  # no centre lies on a cut: 6k + 3 is odd
+    return [counts[first : first + n][third == i] for i in range(3)]
+
+
+def _region(counts: Counts, voxel_ml: float) -> Region:
+    lung, infected, hu_sum = (int(total) for total in counts.sum(axis=0))
+    return Region(
+        poi_percent=100.0 * infected / lung if lung else None,
+        ihu_hu=hu_sum / infected if infected else None,
+        lung_volume_ml=lung * voxel_ml,
+        infection_volume_ml=infected * voxel_ml,
+    )
+
+
+def _zones(side: str, counts: Counts, voxel_ml: float, floor: MeasureSettings) -> dict[str, Zone]:
+    regions = (_region(third, voxel_ml) for third in _thirds(counts))
+    return {f"{side}_{name}": _scored(region, floor) for name, region in zip(THIRDS, regions, strict=True)}
+
+
+def _scored(region: Region, floor: MeasureSettings) -> Zone:
+    affected = _affected_percent(region, floor)
+    return Zone(**asdict(region), score=None if affected is None else zone_score(affected))
+
+
+def _affected_percent(region: Region, floor: MeasureSettings) -> float | None:
+    """POI for score and grade: 0 below the floor, None without lung."""
+    if region.poi_percent is None or region.infection_volume_ml is None:
+        return None
+    reached = region.poi_percent >= floor.floor_percent and region.infection_volume_ml >= floor.floor_ml
+    return region.poi_percent if reached else 0.0
+
+
+def _total(zones: Zones) -> int | None:
+    scores = [zone.score for zone in _by_name(zones).values() if zone.score is not None]
+    return sum(scores) if scores else None
+
+
+def _worse_grade(lungs: tuple[Region, Region], floor: MeasureSettings) -> str | None:
+    affected = [percent for lung in lungs if (percent := _affected_percent(lung, floor)) is not None]
+    return extent_grade(max(affected)) if affected else None
+
+
+def _without_infection(region: Place) -> Place:
+    return replace(region, poi_percent=None, ihu_hu=None, infection_volume_ml=None)
+
+
+def _by_name(zones: Zones) -> dict[str, Zone]:
+    return {name: getattr(zones, name) for name in Zones.__slots__}

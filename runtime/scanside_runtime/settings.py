@@ -1,0 +1,114 @@
+"""The settings of the box: one frozen tree, read from TOML; every setting has a default that works.
+
+A key that is not known is an error, never a silent default: a typo in `floor_percent` would change a clinical number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from scanside_runtime.errors import SettingsUnusable
+
+EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
+
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSettings:
+    """`[measures]`: a zone or a lung counts as affected from `floor_percent` of its volume and `floor_ml` on."""
+
+    floor_percent: float = 0.5
+    floor_ml: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(0.0 <= self.floor_percent <= 100.0, "measures.floor_percent", "it must lie between 0 and 100")
+        _check(0.0 <= self.floor_ml < math.inf, "measures.floor_ml", "it must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class SeveritySettings:
+    """`[severity]`: the extent grades from which a patient is flagged."""
+
+    severe_from: str = "CT-3"
+    watch_from: str = "CT-2"
+
+    def __post_init__(self) -> None:
+        known = f"it must be one of {', '.join(EXTENT_GRADES)}"
+        _check(self.severe_from in EXTENT_GRADES, "severity.severe_from", known)
+        _check(self.watch_from in EXTENT_GRADES, "severity.watch_from", known)
+        _check(self.watch_from <= self.severe_from, "severity.watch_from", "it must not be graver than severe_from")
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceSettings:
+    """`[inference]`: threads of the engine; 0 takes all cores."""
+
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.threads >= 0, "inference.threads", "it must be 0 (all cores) or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, by section of the file."""
+
+    measures: MeasureSettings = field(default_factory=MeasureSettings)
+    severity: SeveritySettings = field(default_factory=SeveritySettings)
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """The settings in a TOML file; without a file, the defaults.
+
+    Raises SettingsUnusable when the file can't be read, is no TOML, or holds a key or a value that is not known.
+    """
+    if path is None:
+        return Settings()
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsUnusable(key=path.name, why=f"the file can't be read ({error.strerror})") from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise SettingsUnusable(key=path.name, why=f"the file is not TOML ({error})") from error
+    return _read(Settings, table, "")
+
+
+def settings_digest(settings: Settings) -> str:
+    """SHA-256 (hex) of all values, defaults included: equal digests, equal behaviour."""
+    canonical = json.dumps(asdict(settings), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _read(group: type[Group], table: Mapping[str, Any], prefix: str) -> Group:
+    """One section of the file as its dataclass, sub-sections included."""
+    types = get_type_hints(group)
+    for name in table:
+        _check(name in types, f"{prefix}{name}", f"there is no such setting; known here: {', '.join(types)}")
+    values = {name: _value(types[name], value, f"{prefix}{name}") for name, value in table.items()}
+    return group(**values)
+
+
+def _value(kind: type[Any], value: object, key: str) -> Any:
+    """A value of the file as the type that the setting has."""
+    if is_dataclass(kind):
+        _check(isinstance(value, dict), key, f"it is a section: write [{key}]")
+        return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
+    if kind is float and type(value) is int:
+        return float(value)
+    _check(type(value) is kind, key, f"it must be of type {kind.__name__}")
+    return value
+
+
+def _check(holds: bool, key: str, why: str) -> None:
+    """Raises SettingsUnusable, naming the key, unless the condition holds."""
+    if not holds:
+        raise SettingsUnusable(key=key, why=why)

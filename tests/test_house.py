@@ -1,0 +1,105 @@
+"""The house: who may import whom, what the box carries, and how fast it answers."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROOTS = ("runtime", "appliance", "export")
+TRAINING = {"torch", "nncf", "onnx", "scipy", "nibabel", "matplotlib"}
+ENGINES = {"openvino", "onnxruntime"}
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, with the checkout's three roots first."""
+    path = os.pathsep.join(str(REPOSITORY / root) for root in ROOTS)
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def modules_after(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after a statement, whatever way it ends."""
+    report = "import atexit, sys; atexit.register(lambda: print('MODULES', *sys.modules, file=sys.stderr)); "
+    done = run(sys.executable, "-c", report + statement)
+    assert done.returncode == 0, done.stderr
+    names = next(line for line in done.stderr.splitlines() if line.startswith("MODULES "))
+    return {name.partition(".")[0] for name in names.split()[1:]}
+
+
+def sources(*roots: str) -> list[Path]:
+    return [path for root in roots for path in sorted((REPOSITORY / root).rglob("*.py"))]
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file below one of the roots."""
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts[1:])
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a file imports anywhere, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_importing_the_box_loads_nothing_of_training() -> None:
+    assert not modules_after("import scanside_runtime, scanside_appliance") & TRAINING
+
+
+def test_importing_the_command_line_loads_nothing_of_training() -> None:
+    assert not modules_after("import scanside_appliance.cli") & TRAINING
+
+
+def test_every_module_of_the_box_can_be_imported_without_training() -> None:
+    names = [module_name(path) for path in sources("runtime", "appliance") if not path.name.startswith("__")]
+    assert not modules_after(f"import {', '.join(names)}") & TRAINING
+
+
+def test_help_answers_without_loading_an_engine() -> None:
+    loaded = modules_after("sys.argv = ['scanside', '--help']; from scanside_appliance.cli import main; main()")
+    assert "scanside_appliance" in loaded
+    assert not loaded & (ENGINES | TRAINING)
+
+
+@pytest.mark.parametrize("module", ["scanside_appliance.cli", "scanside_export.cli"])
+def test_both_programs_answer_help(module: str) -> None:
+    done = run(sys.executable, "-c", f"import sys; sys.argv = ['x', '--help']; from {module} import main; main()")
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_the_import_contracts_hold() -> None:
+    done = run(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", sources("runtime", "appliance"), ids=lambda path: path.stem)
+def test_the_box_imports_none_of_what_it_does_not_install(path: Path) -> None:
+    assert not imported(path) & (TRAINING | {"skimage", "sklearn", "pandas", "scanside_export"})
+
+
+def test_the_base_install_is_the_box_alone() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[<>=~!\[; ]", line)[0] for line in project["dependencies"]}
+    assert not names & (TRAINING | {"scikit-image", "opencv-python"})
+    assert names >= ENGINES
+
+
+def test_every_dependency_is_given_a_reason() -> None:
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    block = text.partition("dependencies = [")[2].partition("[project.scripts]")[0]
+    required = [line for line in block.splitlines() if line.lstrip().startswith('"')]
+    assert len(required) > 15
+    assert [line for line in required if not re.search(r"# .+; .+", line)] == []

@@ -1,0 +1,80 @@
+"""Settings: defaults that work, and no typo that passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scanside_runtime.errors import SettingsUnusable
+from scanside_runtime.settings import MeasureSettings, Settings, load_settings, settings_digest
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "scanside.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_a_file_the_defaults_are_those_of_the_documentation() -> None:
+    settings = load_settings(None)
+    assert (settings.measures.floor_percent, settings.measures.floor_ml) == (0.5, 1.0)
+    assert (settings.severity.severe_from, settings.severity.watch_from) == ("CT-3", "CT-2")
+    assert settings.inference.threads == 0
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(written(tmp_path, "")) == Settings()
+
+
+def test_what_the_file_says_replaces_the_default_and_nothing_else(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, "[measures]\nfloor_ml = 2\n[inference]\nthreads = 3\n"))
+    assert settings.measures == MeasureSettings(floor_percent=0.5, floor_ml=2.0)
+    assert type(settings.measures.floor_ml) is float
+    assert settings.inference.threads == 3
+    assert settings.severity == Settings().severity
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[measures]\nfloor_procent = 1.0", "measures.floor_procent"),
+        ("[meassures]\nfloor_ml = 1.0", "meassures"),
+        ("floor_ml = 1.0", "floor_ml"),
+        ("measures = 3", "measures"),
+        ("[measures]\nfloor_ml = '1'", "measures.floor_ml"),
+        ("[measures]\nfloor_ml = true", "measures.floor_ml"),
+        ("[measures]\nfloor_ml = -1", "measures.floor_ml"),
+        ("[measures]\nfloor_ml = nan", "measures.floor_ml"),
+        ("[measures]\nfloor_ml = inf", "measures.floor_ml"),
+        ("[measures]\nfloor_percent = 101.0", "measures.floor_percent"),
+        ("[inference]\nthreads = 1.5", "inference.threads"),
+        ("[inference]\nthreads = -1", "inference.threads"),
+        ("[severity]\nsevere_from = 'CT-5'", "severity.severe_from"),
+        ("[severity]\nsevere_from = 'CT-1'", "severity.watch_from"),
+        ("[severity", "scanside.toml"),
+    ],
+)
+def test_a_key_or_value_that_is_not_known_is_refused_by_name(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(SettingsUnusable) as caught:
+        load_settings(written(tmp_path, text))
+    assert f"setting {key} " in caught.value.message
+    assert (caught.value.code, caught.value.exit_code) == ("BOX_SETTINGS", 5)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsUnusable, match=r"absent\.toml"):
+        load_settings(tmp_path / "absent.toml")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scanside.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsUnusable, match="not TOML"):
+        load_settings(tmp_path / "scanside.toml")
+
+
+def test_the_digest_follows_the_values_and_not_the_way_they_were_written(tmp_path: Path) -> None:
+    same = load_settings(written(tmp_path, "[severity]\nwatch_from = 'CT-2'\n[measures]\nfloor_ml = 1"))
+    other = load_settings(written(tmp_path, "[measures]\nfloor_ml = 1.5"))
+    assert settings_digest(same) == settings_digest(Settings())
+    assert settings_digest(other) != settings_digest(Settings())
