@@ -1,0 +1,172 @@
+"""Pictures of what was measured: sections through the lungs in a lung window, outlines, and the infection over them.
+
+Radiological view throughout: the patient's right is on the left of the picture. Volumes are LPS with x to the patient's
+left and y to the back, so an axial section is drawn as it lies in the array; a coronal one is turned upside down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scanside_runtime.volume import Bools, Masks, Volume
+
+Picture = npt.NDArray[np.uint8]  # (h, w, 3) uint8 BGR
+
+WINDOW_HU = (-1350, 150)
+TILES = 12
+COLUMNS = 4
+TILE_WIDTH_PX = 420
+CORONAL_WIDTH_PX = 560
+MARGIN_MM = 14.0
+INFECTION_OPACITY = 0.28
+
+# BGR. Teal, violet and orange stay apart for colour-blind eyes; the letters R and L say the side without any colour.
+RIGHT_LUNG = (200, 190, 60)
+LEFT_LUNG = (245, 140, 165)
+INFECTION = (50, 140, 255)
+INK = (235, 235, 235)
+
+
+class Box(NamedTuple):
+    """What is shown of the body, as half-open voxel ranges."""
+
+    z: slice
+    y: slice
+    x: slice
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """One axial section ready to show. number counts from the top (head) of the series, 1 first."""
+
+    picture: Picture
+    number: int
+    position_mm: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """What the page shows, head first; coronal is the section with the most infection (else with the most lung)."""
+
+    sections: tuple[Section, ...]
+    coronal: Picture
+
+
+def draw_pictures(volume: Volume, masks: Masks, *, with_infection: bool = True) -> Pictures:
+    """Draw evenly chosen sections through the lungs, and one coronal overview.
+
+    with_infection: False where the infection is not believed: the lungs are outlined, nothing is marked in them.
+    """
+    infection = masks.infection.array if with_infection else np.zeros_like(masks.infection.array)
+    layers = (masks.right_lung.array, masks.left_lung.array, infection)  # each (z, y, x) bool
+    shown = _shown_box(masks.lungs, volume)
+    sections = tuple(_axial(volume, layers, shown, z) for z in _section_indices(shown.z))
+    return Pictures(sections, _coronal(volume, layers, shown))
+
+
+def montage(sections: tuple[Section, ...]) -> Picture:
+    """All sections in one picture, each with its number and position."""
+    tiles = [_labelled(section) for section in sections]
+    blank = np.zeros_like(tiles[0])
+    tiles += [blank] * (-len(tiles) % COLUMNS)
+    rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
+    return np.vstack(rows)
+
+
+def png_bytes(picture: Picture) -> bytes:
+    """The picture as a PNG file."""
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+
+
+def jpeg_bytes(picture: Picture) -> bytes:
+    """The picture as a JPEG file, for pages that carry many."""
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+
+
+def _shown_box(lungs: Bools, volume: Volume) -> Box:
+    """Voxel ranges around the lungs with a margin in the plane; everything where there is no lung."""
+    if not lungs.any():
+        depth, height, width = lungs.shape
+        return Box(slice(0, depth), slice(0, height), slice(0, width))
+    _, dy, dx = volume.spacing_mm
+    return Box(
+        _extent(lungs.any(axis=(1, 2)), 0),
+        _extent(lungs.any(axis=(0, 2)), round(MARGIN_MM / dy)),
+        _extent(lungs.any(axis=(0, 1)), round(MARGIN_MM / dx)),
+    )
+
+
+def _extent(occupied: npt.NDArray[np.bool_], margin: int) -> slice:
+    found = np.flatnonzero(occupied)
+    return slice(max(int(found[0]) - margin, 0), min(int(found[-1]) + 1 + margin, occupied.size))
+
+
+def _section_indices(extent: slice) -> list[int]:
+    """Centres of equal shares of the extent, from the head down: the very ends show next to no lung."""
+    length = extent.stop - extent.start
+    count = min(TILES, length)
+    return [extent.start + int((share + 0.5) * length / count) for share in reversed(range(count))]
+
+
+def _axial(volume: Volume, layers: tuple[Bools, ...], shown: Box, z: int) -> Section:
+    _, dy, dx = volume.spacing_mm
+    height_mm, width_mm = (shown.y.stop - shown.y.start) * dy, (shown.x.stop - shown.x.start) * dx
+    size = (TILE_WIDTH_PX, max(round(TILE_WIDTH_PX * height_mm / width_mm), 1))
+    planes = [layer[z, shown.y, shown.x] for layer in layers]
+    picture = _drawn(volume.hu[z, shown.y, shown.x], planes, size)
+    centre = volume.affine @ np.array([volume.hu.shape[2] / 2, volume.hu.shape[1] / 2, z, 1.0])
+    return Section(picture, volume.hu.shape[0] - z, float(centre[2]))
+
+
+def _coronal(volume: Volume, layers: tuple[Bools, ...], shown: Box) -> Picture:
+    dz, _, dx = volume.spacing_mm
+    right, left, infection = layers
+    what = infection if infection.any() else right | left
+    y = int(np.argmax(what.sum(axis=(0, 2))))
+    rows = slice(max(shown.z.start - 2, 0), shown.z.stop + 2)
+    planes = [layer[rows, y, shown.x][::-1] for layer in layers]
+    hu = volume.hu[rows, y, shown.x][::-1]
+    height = max(round(CORONAL_WIDTH_PX * hu.shape[0] * dz / (hu.shape[1] * dx)), 1)
+    return _drawn(hu, planes, (CORONAL_WIDTH_PX, height))
+
+
+def _drawn(hu: npt.NDArray[np.int16], planes: list[Bools], size: tuple[int, int]) -> Picture:
+    """A window on HU, the infection over it, and the outlines; size is (width, height) in pixels."""
+    low, high = WINDOW_HU
+    grey = np.clip((hu.astype(np.float32) - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+    picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2BGR)
+    right, left, infection = (_enlarged(plane, size) for plane in planes)
+    tint = np.array(INFECTION, np.float32) * INFECTION_OPACITY
+    inside = infection.astype(bool)
+    picture[inside] = (picture[inside] * (1 - INFECTION_OPACITY) + tint).astype(np.uint8)
+    for mask, colour in ((right, RIGHT_LUNG), (left, LEFT_LUNG), (infection, INFECTION)):
+        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, contours, -1, colour, 1, cv2.LINE_AA)
+    _write(picture, "R", (8, 24), 0.6)
+    _write(picture, "L", (size[0] - 20, 24), 0.6)
+    return np.asarray(picture, np.uint8)
+
+
+def _enlarged(plane: Bools, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The mask at the picture's size, with edges that do not look like stairs."""
+    soft = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(soft >= 0.5, np.uint8)
+
+
+def _labelled(section: Section) -> Picture:
+    picture = section.picture.copy()
+    label = f"{section.number}   z {section.position_mm:+.1f} mm"
+    _write(picture, label, (8, picture.shape[0] - 9), 0.45)
+    picture[-1, :], picture[:, -1] = 40, 40
+    return picture
+
+
+def _write(picture: Picture, text: str, corner: tuple[int, int], scale: float) -> None:
+    """Light letters over a dark shadow: readable on lung and on bone."""
+    x, y = corner
+    for place, colour in (((x + 1, y + 1), (0, 0, 0)), ((x - 1, y), (0, 0, 0)), ((x, y), INK)):
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
