@@ -43,12 +43,14 @@ class Volume:
     affine: (4, 4) float64, voxel (x, y, z, 1) to LPS mm.
     spacing_mm: (z, y, x); z from positions projected on the normal, never from SliceThickness.
     slice_thickness_mm: what the scanner says about the section, or None.
+    input_sha256: SHA-256 of the sorted SHA-256 sums of the files it came from, or None for an array.
     """
 
     hu: Hu
     affine: npt.NDArray[np.float64]
     spacing_mm: tuple[float, float, float]
     slice_thickness_mm: float | None = None
+    input_sha256: str | None = None
 
     def __post_init__(self) -> None:
         self.hu.setflags(write=False)
@@ -59,6 +61,11 @@ class Volume:
         """Physical volume of one voxel."""
         dz, dy, dx = self.spacing_mm
         return dz * dy * dx / 1000.0
+
+    @property
+    def hu_mean(self) -> float:
+        """Mean HU of all voxels."""
+        return float(self.hu.mean(dtype=np.float64))
 
     def with_mask(self, array: Bools) -> Mask:
         """A mask that can't lose its place.
