@@ -24,11 +24,14 @@ def label(mask: Bools) -> tuple[Labels, Sizes]:
     mask: (z, y, x) bool. Returns labels (z, y, x) int32, 0 outside, components numbered from 1 in the order of the
     lowest plane that they reach; and sizes (n + 1,) int64 in voxels, sizes[0] being the background.
     """
-    regions, region_sizes = _label_planes(mask)
-    roots = _union(len(region_sizes), _contacts(regions))
-    names = _consecutive(roots)
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    box = _box(mask)
+    regions, region_sizes = _label_planes(mask[box])
+    names = _consecutive(_union(len(region_sizes), _contacts(regions)))
+    labels[box] = names[regions]
     sizes = np.bincount(names, weights=region_sizes).astype(np.int64)  # (n + 1,)
-    return names[regions], sizes
+    sizes[0] = mask.size - sizes.sum()
+    return labels, sizes
 
 
 def largest(mask: Bools, n: int = 1) -> Bools:
@@ -73,20 +76,17 @@ def close_in_plane(mask: Bools, radius_px: int) -> Bools:
 
 
 def _label_planes(mask: Bools) -> tuple[Labels, Sizes]:
-    """Regions of each plane, numbered through the stack: labels (z, y, x) int32, sizes (regions + 1,) int64."""
+    """Regions of each plane, numbered through the stack (z, y, x) int32; their sizes (regions + 1,) int64, 0 first."""
     regions = np.zeros(mask.shape, dtype=np.int32)
     sizes = [np.zeros(1, dtype=np.int64)]
     count = 0
-    for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        y, x = _box(mask[z])
-        plane = np.ascontiguousarray(mask[z, y, x]).view(np.uint8)
-        found, labels, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8, ltype=cv2.CV_32S)
-        np.add(labels, count, out=regions[z, y, x], where=labels > 0)
+    for plane, numbered in zip(mask, regions, strict=True):
+        pixels = np.ascontiguousarray(plane).view(np.uint8)
+        found, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8, ltype=cv2.CV_32S)
+        np.add(labels, count, out=numbered, where=plane)
         sizes.append(stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
         count += found - 1
-    region_sizes = np.concatenate(sizes)
-    region_sizes[0] = mask.size - int(region_sizes.sum())
-    return regions, region_sizes
+    return regions, np.concatenate(sizes)
 
 
 def _contacts(regions: Labels) -> list[tuple[int, int]]:
@@ -137,8 +137,8 @@ def _fill_plane(plane: Bools) -> Bools:
     return filled
 
 
-def _box(plane: Bools) -> tuple[slice, slice]:
-    """Rows and columns of a non-empty (y, x) plane that hold something."""
-    rows = np.flatnonzero(plane.any(axis=1))
-    columns = np.flatnonzero(plane.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+def _box(mask: Bools) -> tuple[slice, ...]:
+    """The smallest box that holds a mask, one slice an axis; an empty one for an empty mask."""
+    axes = range(mask.ndim)
+    hits = (np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes)
+    return tuple(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0) for hit in hits)
