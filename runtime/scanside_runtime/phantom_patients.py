@@ -89,7 +89,7 @@ def _random_lesion(rng: np.random.Generator, extent: float) -> Lesion:
     kinds: tuple[LesionKind, ...] = ("ground_glass", "consolidation", "crazy_paving")
     kind = kinds[int(rng.choice(3, p=(0.55, 0.27, 0.18)))]
     mean_hu = {"ground_glass": (-680.0, -380.0), "consolidation": (-60.0, 55.0), "crazy_paving": (-600.0, -380.0)}[kind]
-    radius = min(60.0, extent * float(np.exp(rng.uniform(np.log(7.0), np.log(42.0)))))
+    radius = min(60.0, extent * float(np.exp(rng.uniform(np.log(9.0), np.log(46.0)))))
     pleural = rng.random() < 0.6
     return Lesion(
         kind=kind,
