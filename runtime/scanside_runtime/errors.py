@@ -294,3 +294,13 @@ class GeometryTilt(Refused):
 
     code = "GEOMETRY_TILT"
     advice = "Reconstruct the series without gantry tilt."
+
+
+# The appliance: what it writes.
+
+
+class BoxOutput(BoxFailed):
+    """The results can't be written to {folder}: {why}."""
+
+    code = "BOX_OUTPUT"
+    advice = "Choose a folder that can be written and has space, then analyse the study again."
