@@ -1,0 +1,125 @@
+"""Lesions inserted into real lungs, in 3D at native resolution, before any averaging.
+
+Ground glass raises the density of parenchyma and leaves vessels visible; consolidation replaces it and keeps some
+bronchi full of air (Hansell et al., Fleischner glossary, Radiology 2008, doi 10.1148/radiol.2462070712).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Hu = npt.NDArray[np.int16]
+Spacing = tuple[float, float, float]
+
+INFECTED_FROM = 0.4
+"""Share of a lesion's full strength from which a voxel counts as infected."""
+
+
+@dataclass(frozen=True, slots=True)
+class LesionSpec:
+    """One lesion: centre as voxel (z, y, x), radii in mm (z, y, x), and the HU it would have at full strength."""
+
+    centre: tuple[int, int, int]
+    radii_mm: tuple[float, float, float]
+    hu: float
+    texture_hu: float
+    dense: bool
+
+
+def random_lesions(lungs: Bools, spacing_mm: Spacing, rng: np.random.Generator, burden: float) -> list[LesionSpec]:
+    """Some lesions for one patient, most of them under the pleura.
+
+    lungs: (z, y, x) bool. burden: 0 (few and small) to 1 (many and large).
+    """
+    inside = np.argwhere(lungs[::2, ::4, ::4]) * (2, 4, 4)
+    edge = _near_border(lungs, spacing_mm, within_mm=12.0)
+    lesions = []
+    for _ in range(rng.integers(1, 3 + round(9 * burden))):
+        candidates = edge if len(edge) and rng.random() < 0.7 else inside
+        centre = tuple(int(value) for value in candidates[rng.integers(len(candidates))])
+        dense = bool(rng.random() < 0.4)
+        size_mm = float(rng.uniform(6, 18) if rng.random() < 0.6 else rng.uniform(15, 30 + 30 * burden))
+        radii = size_mm * rng.uniform(0.6, 1.4, 3)
+        hu = float(rng.uniform(-30, 70) if dense else rng.uniform(-720, -250))
+        texture = float(rng.uniform(5, 25) if dense else rng.uniform(10, 90))
+        lesions.append(LesionSpec(centre, (radii[0], radii[1], radii[2]), hu, texture, dense))  # type: ignore[arg-type]
+    return lesions
+
+
+def pleural_consolidation(lungs: Bools, spacing_mm: Spacing, share: float, rng: np.random.Generator) -> LesionSpec:
+    """A dense lesion at the back of the given lung that fills about `share` of it."""
+    z, y, x = np.nonzero(lungs)
+    low = z <= np.quantile(z, 0.5)
+    centre = (int(np.quantile(z[low], 0.5)), int(np.quantile(y[low], 0.85)), int(np.median(x[low])))
+    volume_mm3 = share * len(z) * float(np.prod(spacing_mm))
+    radius = (1.6 * volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
+    return LesionSpec(centre, (radius * 1.3, radius, radius), float(rng.uniform(10, 60)), 15.0, True)
+
+
+def _near_border(lungs: Bools, spacing_mm: Spacing, within_mm: float) -> npt.NDArray[np.intp]:
+    coarse = lungs[::2, ::4, ::4]
+    radius = max(1, round(within_mm / (4 * spacing_mm[1])))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    deep = np.stack([cv2.erode(plane.astype(np.uint8), kernel) for plane in coarse]).astype(bool)
+    return np.argwhere(coarse & ~deep) * (2, 4, 4)
+
+
+def insert(
+    hu: Hu, lungs: Bools, spacing_mm: Spacing, lesions: list[LesionSpec], rng: np.random.Generator
+) -> tuple[Hu, Bools]:
+    """Put lesions into lungs: hu (z, y, x) int16 → new hu, and where the infection is (within the lungs)."""
+    result = hu.astype(np.float32)
+    infection = np.zeros(hu.shape, dtype=np.bool_)
+    for lesion in lesions:
+        place = _box(lesion, hu.shape, spacing_mm)
+        strength = _strength(lesion, place, spacing_mm, rng) * lungs[place]
+        target = _target(lesion, strength.shape, spacing_mm, rng)
+        here = result[place]
+        bronchi = (here < -930) & (rng.random() < 0.7) if lesion.dense else np.zeros(here.shape, dtype=np.bool_)
+        mixed = here + strength * (target - here)
+        # Vessels and earlier lesions are denser than ground glass and stay visible in it.
+        result[place] = np.where(bronchi, here, np.maximum(here, mixed))
+        infection[place] |= strength > INFECTED_FROM
+    return np.rint(result).astype(np.int16), infection
+
+
+def _box(lesion: LesionSpec, shape: tuple[int, ...], spacing_mm: Spacing) -> tuple[slice, slice, slice]:
+    reach = [int(np.ceil(1.6 * radius / step)) for radius, step in zip(lesion.radii_mm, spacing_mm, strict=True)]
+    sides = zip(lesion.centre, reach, shape, strict=True)
+    z, y, x = (slice(max(0, c - r), min(length, c + r + 1)) for c, r, length in sides)
+    return z, y, x
+
+
+def _strength(lesion: LesionSpec, place: tuple[slice, ...], spacing_mm: Spacing, rng: np.random.Generator) -> Floats:
+    """0 outside to 1 inside, the ellipsoid's border bent by smooth noise and softened."""
+    axes = [
+        ((np.arange(side.start, side.stop) - centre) * step / radius).astype(np.float32)
+        for side, centre, step, radius in zip(place, lesion.centre, spacing_mm, lesion.radii_mm, strict=True)
+    ]
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    shape = tuple(side.stop - side.start for side in place)
+    away = np.sqrt(z * z + y * y + x * x) + 0.45 * smooth_noise(shape, spacing_mm, 14.0, rng)
+    softness = float(rng.uniform(0.08, 0.2) if lesion.dense else rng.uniform(0.12, 0.4))
+    return np.clip((1.0 - away) / softness + 0.5, 0.0, 1.0, dtype=np.float32)
+
+
+def _target(lesion: LesionSpec, shape: tuple[int, ...], spacing_mm: Spacing, rng: np.random.Generator) -> Floats:
+    coarse = smooth_noise(shape, spacing_mm, 10.0, rng)
+    fine = smooth_noise(shape, spacing_mm, 3.0, rng)
+    return np.asarray(lesion.hu + lesion.texture_hu * (coarse + 0.7 * fine), dtype=np.float32)
+
+
+def smooth_noise(shape: tuple[int, ...], spacing_mm: Spacing, scale_mm: float, rng: np.random.Generator) -> Floats:
+    """Noise of unit strength whose waves are some `scale_mm` long, (z, y, x) float32."""
+    coarse = [max(2, int(np.ceil(side * step / scale_mm)) + 1) for side, step in zip(shape, spacing_mm, strict=True)]
+    seed = rng.standard_normal(coarse).astype(np.float32)
+    zoom = [side / small for side, small in zip(shape, coarse, strict=True)]
+    grown = ndimage.zoom(seed, zoom, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(grown[tuple(slice(side) for side in shape)], dtype=np.float32)

@@ -1,0 +1,121 @@
+"""From the data folders to one folder of training cases: read once, lesions inserted, arrays that load by mapping."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from scanside_export import cases
+from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.lesions import insert, pleural_consolidation, random_lesions
+from scanside_export.lung_reference import reference_lungs
+from scanside_runtime.phantom import make_phantom, random_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A real volume that may carry inserted lesions: which lungs are near-healthy, whole or from a slice to a slice."""
+
+    path: str
+    sides: tuple[int, ...] = (RIGHT, LEFT)
+    slices: tuple[int, int] | None = None
+
+
+BACKGROUNDS = (
+    Background("nsclc-r01-001_thorax_2mm.npz"),
+    Background("extra/lidc-idri-0001_2.5mm.npz"),
+    Background("extra/lidc-idri-0003_2.5mm.npz"),
+    Background("extra/cptac-lscc-c3n-00247_3mm.npz"),
+    Background("extra/cmb-crc-msb-01068_2.5mm.npz"),
+    Background("lidc-idri-0314_chest_2mm.npz", sides=(LEFT,)),
+    Background("pyradiomics-lung1_5mm.npz", sides=(RIGHT,), slices=(2, 30)),
+)
+"""What `../ct/README.md` of the data calls near-healthy; the held-out patients are not among them."""
+
+
+def prepare(data: Path, out: Path, variants: int, phantoms: int, seed: int) -> str:
+    """Write every training case below `out`; returns the digest over all of them.
+
+    variants: copies of each background with other lesions. phantoms: drawn thoraxes.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    sums = [_store(case, out) for case in _all_cases(data, variants, phantoms, seed)]
+    digest = hashlib.sha256("\n".join(sorted(sums)).encode()).hexdigest()
+    (out / "digest.json").write_text(json.dumps({"sha256": digest, "cases": len(sums), "seed": seed}))
+    return digest
+
+
+def load(folder: Path) -> list[Case]:
+    """The cases that `prepare` wrote, mapped and not read."""
+    return [_load(path) for path in sorted(folder.glob("*/*/case.json"))]
+
+
+def _all_cases(data: Path, variants: int, phantoms: int, seed: int) -> Iterator[Case]:
+    yield from cases.infection_volumes(data / "infection-3d")
+    yield from cases.infection_slices(data / "infection-2d")
+    yield from cases.lung_slices(data / "lung-2d")
+    for number, background in enumerate(BACKGROUNDS):
+        yield from _with_lesions(data / "ct" / background.path, background, variants, np.random.default_rng([seed, number]))
+    for number in range(phantoms):
+        yield _phantom_case(seed + number)
+
+
+def _with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
+    hu, spacing_mm = cases.hu_volume(path)
+    lungs = reference_lungs(hu, spacing_mm)
+    near = np.flatnonzero((lungs > 0).any(axis=(1, 2)))
+    keep = slice(max(0, near[0] - 8), near[-1] + 9) if background.slices is None else slice(*background.slices)
+    hu, lungs = hu[keep], lungs[keep].copy()
+    for side in {RIGHT, LEFT} - set(background.sides):
+        _forget(lungs, side)
+    healthy = (lungs == RIGHT) | (lungs == LEFT)
+    yield Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
+    for variant in range(variants):
+        lesions = random_lesions(healthy, spacing_mm, rng, burden=float(rng.random()))
+        if variant % 2:
+            side = background.sides[variant // 2 % len(background.sides)]
+            lesions.append(pleural_consolidation(lungs == side, spacing_mm, float(rng.uniform(0.08, 0.5)), rng))
+        sick, infection = insert(hu, healthy, spacing_mm, lesions, rng)
+        yield Case(f"{path.stem}_{variant}", "real", sick, spacing_mm, lungs, (infection,))
+
+
+def _forget(lungs: npt.NDArray[np.uint8], side: int) -> None:
+    """The half of the body with the sick lung is marked as not known."""
+    x = np.nonzero(lungs == (LEFT if side == RIGHT else RIGHT))[2]
+    border = int(x.min() if side == RIGHT else x.max())
+    half = lungs[:, :, :border] if side == RIGHT else lungs[:, :, border + 1 :]
+    half[...] = UNKNOWN
+
+
+def _phantom_case(seed: int) -> Case:
+    rng = np.random.default_rng(seed)
+    phantom = make_phantom(random_spec(seed, section_mm=float(rng.choice([3.0, 5.0, 5.0, 8.0, 10.0])), matrix=256))
+    lungs = (phantom.right_lung * RIGHT + phantom.left_lung * LEFT).astype(np.uint8)
+    return Case(f"phantom_{seed}", "phantom", phantom.hu, phantom.spacing_mm, lungs, (phantom.infection,))
+
+
+def _store(case: Case, out: Path) -> str:
+    folder = out / case.source / case.name
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {"hu": case.hu, "lungs": case.lungs} | {f"infection{n}": mask for n, mask in enumerate(case.infection)}
+    summary = hashlib.sha256()
+    for name, array in arrays.items():
+        summary.update(np.ascontiguousarray(array).tobytes())
+        np.save(folder / f"{name}.npy", array)
+    facts = {"spacing_mm": case.spacing_mm, "readers": len(case.infection)}
+    (folder / "case.json").write_text(json.dumps(facts))
+    return f"{case.source}/{case.name} {summary.hexdigest()}"
+
+
+def _load(path: Path) -> Case:
+    folder, facts = path.parent, json.loads(path.read_text())
+    hu, lungs = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("hu", "lungs"))
+    readers = tuple(np.load(folder / f"infection{n}.npy", mmap_mode="r") for n in range(facts["readers"]))
+    dz, dy, dx = facts["spacing_mm"]
+    return Case(folder.name, folder.parent.name, hu, (dz, dy, dx), lungs, readers)

@@ -1,0 +1,144 @@
+"""Training samples, drawn at random and built through `runtime.stacks`: preprocessing exists once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from scanside_export.augment import Augment, moved, rescanned
+from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.recipe import Recipe
+from scanside_runtime.contract import ModelContract
+from scanside_runtime.stacks import (
+    PlaneMap,
+    Sections,
+    body_box,
+    mask_box,
+    neighbours,
+    plan_sections,
+    plane_map,
+    section_hu,
+    windowed,
+)
+from scanside_runtime.volume import HU_MIN
+
+Floats = npt.NDArray[np.float32]
+
+NEIGHBOUR_DROPPED = 0.08
+"""How often a stack has only its middle section, as at the ends of a series."""
+
+OWN_NEIGHBOUR_MM = 2.9
+"""Series with thinner slices than this are averaged to a drawn thickness."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """stack: (depth, h, w) float32 in 0..1. target: (classes, h, w) float32. known: (h, w) float32, 0 where no one knows."""
+
+    stack: Floats
+    target: Floats
+    known: Floats
+
+
+class Sampler:
+    """Draws samples by a recipe; the same seed draws the same samples."""
+
+    def __init__(self, cases: Sequence[Case], recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.contract = recipe.contract("")
+        self.augment = Augment(**recipe.augment)
+        useful = [case for case in cases if recipe.shares.get(case.source, 0.0) > 0 and _is_useful(case, recipe)]
+        self.by_source = {source: [case for case in useful if case.source == source] for source in recipe.shares}
+        shares = np.array([recipe.shares[source] if self.by_source[source] else 0.0 for source in recipe.shares])
+        self.sources, self.chances = list(recipe.shares), shares / shares.sum()
+        self.boxes = {id(case): _box(case, recipe.network) for case in useful}
+        self.wanted = {id(case): _wanted_slices(case, recipe.network) for case in useful}
+        self.plan = lru_cache(maxsize=4096)(self._plan)
+
+    def draw(self, number: int) -> Sample:
+        """Sample `number` of the recipe's endless row."""
+        rng = np.random.default_rng((self.recipe.seed, number))
+        cases = self.by_source[self.sources[rng.choice(len(self.sources), p=self.chances)]]
+        case = cases[rng.integers(len(cases))]
+        thickness_mm = float(rng.choice(self.recipe.section_mm))
+        phase = int(rng.integers(min(len(case.hu), max(1, round(thickness_mm / case.spacing_mm[0])))))
+        sections, stacks = self.plan(len(case.hu) - phase, case.spacing_mm[0], thickness_mm)
+        section = self._section(case, sections, phase, rng)
+        stack = stacks[section]
+        if rng.random() < NEIGHBOUR_DROPPED:
+            stack = np.full_like(stack, section)
+        return self._build(case, phase, sections, stack, rng)
+
+    def _plan(self, slices: int, increment_mm: float, thickness_mm: float) -> tuple[Sections, npt.NDArray[np.intp]]:
+        contract = replace(self.contract, section_mm=thickness_mm, thin_below_mm=OWN_NEIGHBOUR_MM)
+        sections = plan_sections(slices, increment_mm, None, contract)
+        return sections, neighbours(sections.centres_mm, contract.stack_step_mm, contract.stack_depth)
+
+    def _section(self, case: Case, sections: Sections, phase: int, rng: np.random.Generator) -> int:
+        """Lungs where they are known; infection in seven of ten where there is some, the others anywhere."""
+        wanted = self.wanted[id(case)]
+        wanted = wanted[wanted >= phase] - phase
+        if len(wanted) and (self.recipe.network == "lungs" or rng.random() < 0.7):
+            return int(sections.owner[wanted[rng.integers(len(wanted))]])
+        return int(rng.integers(len(sections)))
+
+    def _build(
+        self, case: Case, phase: int, sections: Sections, stack: npt.NDArray[np.intp], rng: np.random.Generator
+    ) -> Sample:
+        contract = self.contract
+        place = plane_map(case.hu.shape[1:], case.spacing_mm[1:], self.boxes[id(case)], contract)
+        place, flipped = moved(place, contract.pixel_mm, self.augment, rng)
+        planes = [
+            place.forward(section_hu(case.hu[phase:], sections.weights[number]), HU_MIN) for number in stack
+        ]
+        hu = rescanned(np.stack(planes), self.augment, rng)
+        weights = sections.weights[stack[len(stack) // 2]]
+        if self.recipe.network == "lungs":
+            target, known = _lung_target(case.lungs[phase:], weights, place, flipped)
+        else:
+            reader = case.infection[rng.integers(len(case.infection))]
+            target = _share(reader[phase:], weights, place)[None]
+            known = np.ones(contract.matrix, dtype=np.float32)
+        return Sample(windowed(hu, contract.window_hu), target, known)
+
+
+def _is_useful(case: Case, recipe: Recipe) -> bool:
+    if recipe.network == "lungs":
+        return bool((np.asarray(case.lungs[::4]) != UNKNOWN).any())
+    return len(case.infection) > 0
+
+
+def _box(case: Case, network: str) -> tuple[float, float, float, float]:
+    if network == "lungs":
+        return body_box(case.hu)
+    lungs = np.asarray(case.lungs)
+    known = (lungs == RIGHT) | (lungs == LEFT)
+    rows, columns = case.hu.shape[1:]
+    return mask_box(known) or (0.0, 0.0, rows - 1.0, columns - 1.0)
+
+
+def _wanted_slices(case: Case, network: str) -> npt.NDArray[np.intp]:
+    if network == "lungs":
+        return np.flatnonzero((np.asarray(case.lungs) != UNKNOWN).any(axis=(1, 2)))
+    return np.flatnonzero(np.any([mask.any(axis=(1, 2)) for mask in case.infection], axis=0))
+
+
+def _share(mask: npt.NDArray[np.bool_], weights: Floats, place: PlaneMap) -> Floats:
+    """How much of each pixel of a section the mask fills, 0..1."""
+    return place.forward(section_hu(mask, weights), 0.0)
+
+
+def _lung_target(
+    lungs: npt.NDArray[np.uint8], weights: Floats, place: PlaneMap, flipped: bool
+) -> tuple[Floats, Floats]:
+    used = np.flatnonzero(weights)
+    lungs, weights = np.asarray(lungs[used]), weights[used]
+    right, left = (_share(lungs == side, weights, place) for side in (RIGHT, LEFT))
+    if flipped:
+        right, left = left, right
+    known = 1.0 - _share(lungs == UNKNOWN, weights, place)
+    return np.stack([1.0 - right - left, right, left]), (known > 0.999).astype(np.float32)
