@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +12,12 @@ import pydicom
 import pytest
 from highdicom.seg import segread
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, generate_uid
-from scanside_appliance.segmentation_object import LABELS, segmentation_bytes
+from pydicom.uid import CTImageStorage, JPEGLSLossless, RLELossless, generate_uid
+
+from analysis_samples import chest_masks, chest_series
+from scanside_appliance.segmentation_object import LABELS, segmentation_bytes, series_segmentation
+from scanside_runtime.series import Series, choose_series, find_series
+from scanside_runtime.volume import Masks, Volume
 
 SHAPE = (7, 10, 11)  # deliberately odd, and rows are not columns
 HEAD_FIRST = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -126,3 +132,48 @@ def test_slices_whose_orientation_differs_by_rounding_make_one_object() -> None:
 def test_a_wrong_number_of_frames_is_an_error() -> None:
     with pytest.raises(ValueError):
         written(make_headers(), make_frames()[:-1])
+
+
+@pytest.mark.parametrize("orientation", ["HFS", "FFS", "HFP", "flipped_rows", "flipped_columns", "reversed_order"])
+def test_the_masks_of_a_series_come_back_in_the_patient_whatever_the_stored_order(
+    tmp_path: Path, orientation: str
+) -> None:
+    series, volume = chest_series(tmp_path, orientation=orientation)
+    assert_same_place(series, volume, chest_masks(volume))
+
+
+@pytest.mark.parametrize("transfer_syntax", [RLELossless, JPEGLSLossless])
+def test_compressed_slices_are_referenced_without_their_pixels(tmp_path: Path, transfer_syntax: str) -> None:
+    series, volume = chest_series(tmp_path, transfer_syntax=transfer_syntax)
+    assert_same_place(series, volume, chest_masks(volume))
+
+
+def test_slices_in_a_zip_are_referenced(tmp_path: Path) -> None:
+    _, volume = chest_series(tmp_path / "series")
+    archive = shutil.make_archive(str(tmp_path / "study"), "zip", tmp_path / "series")
+    series = choose_series(find_series(Path(archive)))
+    assert_same_place(series, volume, chest_masks(volume))
+
+
+def assert_same_place(series: Series, volume: Volume, masks: Masks) -> None:
+    """Read back by pydicom alone: every voxel is at the LPS millimetres that the volume's affine says."""
+    content = series_segmentation(series, masks, algorithm_version="sample 1", software_version="0.1.0")
+    ds = pydicom.dcmread(io.BytesIO(content))
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    cosines = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+    between_rows, between_columns = map(float, shared.PixelMeasuresSequence[0].PixelSpacing)
+    found: dict[int, set[tuple[float, ...]]] = {1: set(), 2: set(), 3: set()}
+    positions = set()
+    for item, frame in zip(ds.PerFrameFunctionalGroupsSequence, ds.pixel_array, strict=True):
+        position = np.array(item.PlanePositionSequence[0].ImagePositionPatient, float)
+        positions.add(tuple(position))
+        rows, columns = np.nonzero(frame)
+        points = position + np.stack([columns * between_columns, rows * between_rows], axis=1) @ cosines.reshape(2, 3)
+        found[item.SegmentIdentificationSequence[0].ReferencedSegmentNumber] |= set(map(tuple, points.round(2)))
+    for segment, mask in enumerate((masks.left_lung, masks.right_lung, masks.infection), start=1):
+        z, y, x = np.nonzero(mask.array)
+        expected = (volume.affine @ np.stack([x, y, z, np.ones_like(z)]))[:3].T.round(2)
+        assert found[segment] == set(map(tuple, expected))
+    assert positions == {header.image_position_patient for header in series.slices}
+    referenced = {item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence}
+    assert referenced == {header.sop_instance_uid for header in series.slices}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from scanside_runtime.volume import Bools, Masks, Volume
 
 Picture = npt.NDArray[np.uint8]  # (h, w, 3) uint8 BGR
@@ -94,15 +95,17 @@ def _shown_box(lungs: Bools, volume: Volume) -> Box:
         return Box(slice(0, depth), slice(0, height), slice(0, width))
     _, dy, dx = volume.spacing_mm
     return Box(
-        _extent(lungs.any(axis=(1, 2)), 0),
-        _extent(lungs.any(axis=(0, 2)), round(MARGIN_MM / dy)),
-        _extent(lungs.any(axis=(0, 1)), round(MARGIN_MM / dx)),
+        _extent(np.any(lungs, axis=(1, 2)), 0),
+        _extent(np.any(lungs, axis=(0, 2)), round(MARGIN_MM / dy)),
+        _extent(np.any(lungs, axis=(0, 1)), round(MARGIN_MM / dx)),
     )
 
 
-def _extent(occupied: npt.NDArray[np.bool_], margin: int) -> slice:
-    found = np.flatnonzero(occupied)
-    return slice(max(int(found[0]) - margin, 0), min(int(found[-1]) + 1 + margin, occupied.size))
+def _extent(occupied: npt.ArrayLike, margin: int) -> slice:
+    """From the first to the last index that is occupied, and a margin."""
+    flags = np.asarray(occupied, np.bool_)  # (n,) bool
+    found = np.flatnonzero(flags)
+    return slice(max(int(found[0]) - margin, 0), min(int(found[-1]) + 1 + margin, flags.size))
 
 
 def _section_indices(extent: slice) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 
 import highdicom as hd
@@ -11,12 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from highdicom.sr import CodedConcept
+from pydicom import dcmread
 from pydicom.config import RAISE
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import validate_value
+
+from scanside_runtime.decode import to_source_frames
+from scanside_runtime.headers import BAD_DICOM, lenient
+from scanside_runtime.series import Series
+from scanside_runtime.sources import Reader
+from scanside_runtime.volume import Masks
 
 LABELS = ("Left lung", "Right lung", "Infection")
 
@@ -36,6 +42,32 @@ _OF_THE_SERIES = (
     "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
 )  # fmt: skip
 _OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient")
+_WHEN_VALID = (*_MAY_BE_EMPTY, *_TAKEN_WHEN_VALID, "FrameOfReferenceUID", "SliceThickness", "SeriesNumber")
+
+
+def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str, software_version: str) -> bytes:
+    """The masks of an analysed series as the bytes of a DICOM file.
+
+    Raises OSError or InputUnreadable when the files of the series can't be read any more.
+    """
+    arrays = (masks.left_lung.array, masks.right_lung.array, masks.infection.array)
+    return segmentation_bytes(
+        _read_headers(series),
+        np.stack([to_source_frames(series, array) for array in arrays], axis=-1),
+        slice_spacing_mm=series.spacing_mm[0],
+        algorithm_version=algorithm_version,
+        software_version=software_version,
+    )
+
+
+def _read_headers(series: Series) -> list[Dataset]:
+    """The source slices' headers, as far as a Segmentation needs them; feet first like the series."""
+    wanted = [*_OF_THE_SERIES, *_OF_EACH_SLICE, *_WHEN_VALID]
+    with Reader() as reader, lenient():
+        return [
+            dcmread(reader.open(header.file), force=True, stop_before_pixels=True, specific_tags=wanted)
+            for header in series.slices
+        ]
 
 
 def segmentation_bytes(
@@ -59,12 +91,9 @@ def segmentation_bytes(
 
     Raises ValueError when headers and frames differ in number or size.
     """
-    sources = _clean_sources(headers, slice_spacing_mm)
-    with warnings.catch_warnings():
-        # Values that come from the source are passed on as they are; the reader of the source has judged them.
-        warnings.simplefilter("ignore", UserWarning)
+    with lenient():  # the reader of the series has judged its header values; they make no noise a second time
         seg = Segmentation(
-            source_images=sources,
+            source_images=_clean_sources(headers, slice_spacing_mm),
             pixel_array=frames,
             segmentation_type=SegmentationTypeValues.BINARY,
             segment_descriptions=_segments(algorithm_version),
@@ -156,7 +185,7 @@ def _valid(header: Dataset, keyword: str) -> str | None:
         element = header[keyword]
         text = str(element.value)
         validate_value(element.VR, text, RAISE)
-    except ValueError:
+    except BAD_DICOM:
         return None
     return text or None
 
