@@ -223,7 +223,7 @@ def _series_header(
     stored: _Stored,
 ) -> pydicom.Dataset:
     """All that the sections have in common."""
-    content = hashlib.sha256(np.ascontiguousarray(hu)).hexdigest()
+    content = hashlib.sha256(np.ascontiguousarray(hu).data).hexdigest()
     study_uid = tags.study_uid or generate_uid(entropy_srcs=["study", content, tags.patient_id, tags.study_date])
     how = (spacing_mm, section_mm, orientation, stored.slope, stored.intercept, stored.padding)
     ds = pydicom.Dataset()
@@ -320,8 +320,8 @@ def _save(
     ds: pydicom.Dataset, pixels: npt.NDArray[np.int16] | npt.NDArray[np.uint16], path: Path, transfer_syntax: str
 ) -> None:
     """One DICOM file (PS3.10)."""
-    order = ">" if transfer_syntax == ExplicitVRBigEndian else "<"
-    ds.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    big_endian = transfer_syntax == ExplicitVRBigEndian
+    ds.PixelData = pixels.astype(pixels.dtype.newbyteorder(">" if big_endian else "<")).tobytes()
     ds["PixelData"].VR = "OW"
     if pydicom.uid.UID(transfer_syntax).is_encapsulated:
         ds.PixelData = _encapsulated(ds, transfer_syntax)

@@ -5,8 +5,8 @@ in the plane, then noise is added. Truth comes from the same layers: a voxel bel
 it does, volumes are counted from those labels on the native grid, and iHU is the mean of the noise-free section inside
 the infection label.
 
-The lung label holds parenchyma, its vessels and smaller bronchi, and all infection. Trachea, main bronchi and the trunks
-at the hilum (a ball of some 17 mm of soft tissue on each side), fluid and tumours are outside it.
+The lung label holds parenchyma, its vessels and smaller bronchi, and all infection. Trachea, main bronchi and the
+trunks at the hilum (a ball of some 17 mm of soft tissue on each side), fluid and tumours are outside it.
 """
 
 from __future__ import annotations

@@ -16,6 +16,13 @@ from scanside_runtime.volume import Bools
 COARSE_MM = 2.8
 AIR, FAT, SOFT, MUSCLE, BLOOD, ORGAN, FLUID = -1000.0, -100.0, 40.0, 52.0, 42.0, 58.0, 8.0
 MARROW, CORTEX = 190.0, 560.0
+_NECK_VESSELS = (  # x mm, share of the way from breastbone to spine, radius mm: the veins and the arch's branches
+    (-20.0, 0.42, 8.0),
+    (-9.0, 0.50, 6.5),
+    (7.0, 0.56, 5.0),
+    (22.0, 0.60, 5.5),
+    (18.0, 0.36, 7.0),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +194,7 @@ class LayerPainter:
         if 0.48 < height < 0.62:
             self._disc(drawn, 18.0, front + 0.38 * y, 15.0, 18.0, BLOOD, 25.0)
         if height >= 0.70:
-            for x, share, r in ((-20.0, 0.42, 8.0), (-9.0, 0.5, 6.5), (7.0, 0.56, 5.0), (22.0, 0.6, 5.5), (18.0, 0.36, 7.0)):
+            for x, share, r in _NECK_VESSELS:
                 self._disc(drawn, x, front + share * y, r, r, BLOOD)
         hila = self._up(t.great_vessels(self.cx, self.cy, z)) < -2.0
         hu[middle & hila] = BLOOD - 4.0

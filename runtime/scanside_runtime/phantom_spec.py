@@ -13,9 +13,10 @@ LesionKind = Literal["ground_glass", "consolidation", "crazy_paving"]
 class Lesion:
     """One patch of infection, cut by the border of its lung.
 
-    height: 0 at the lowest recess, 1 at the apex. azimuth_deg: direction from the middle of the lung at that height, 0 lateral, 90
-    posterior, 180 medial, -90 anterior. reach: 0 in the middle of the lung, 1 at the pleura. radii_mm: (z, y, x) before
-    the edge is made irregular. edge: standard deviation of that irregularity, as a share of the radius.
+    height: 0 at the lowest recess, 1 at the apex. azimuth_deg: direction from the middle of the lung at that height,
+    0 lateral, 90 posterior, 180 medial, -90 anterior. reach: 0 in the middle of the lung, 1 at the pleura.
+    radii_mm: (z, y, x) before the edge is made irregular. edge: standard deviation of that irregularity, as a share of
+    the radius. softness_mm: width of the ramp from healthy to infected; the label ends at its middle.
     """
 
     kind: LesionKind
