@@ -1,0 +1,246 @@
+"""The command line: exit codes, results on stdout, all else on stderr, and nothing half written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from analysis_samples import REASON, SHAPE, StubAnalysis, analysed, chest_series, refused
+from scanside_appliance import cli
+from scanside_appliance.demo import compare
+from scanside_runtime.dicom_writer import SeriesTags
+from scanside_runtime.errors import GeometryMissingSlices
+from scanside_runtime.phantom import Truth
+
+ROOTS = [str(Path(__file__).parents[1] / name) for name in ("runtime", "appliance")]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The program as the shell starts it: arguments in; exit code, stdout and stderr out."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["scanside", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def analysis(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., StubAnalysis]], None]:
+    """Puts an analysis in the place of the real one."""
+    return lambda analyze: monkeypatch.setattr("scanside_runtime.analysis.analyze", analyze)
+
+
+def test_help_loads_neither_engine_nor_imaging_library() -> None:
+    program = (
+        "import sys\nfrom scanside_appliance.cli import main\nsys.argv = ['scanside', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "heavy = {'openvino', 'onnxruntime', 'cv2', 'pydicom', 'highdicom', 'torch', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    path = {"PYTHONPATH": ":".join(ROOTS)}
+    shown = subprocess.run([sys.executable, "-c", program], env=path, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "analyze" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback),
+)
+def test_every_command_has_help(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert len(out.splitlines()) > 5
+
+
+def test_json_prints_one_document_and_nothing_else(run: Run, analysis: Any, tmp_path: Path) -> None:
+    sick = analysed(tmp_path)
+    analysis(lambda *_, **__: sick)
+    code, out, err = run("analyze", tmp_path, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json.loads(json.dumps(sick.content))
+
+
+def test_without_json_a_person_reads_the_numbers(run: Run, analysis: Any, tmp_path: Path) -> None:
+    sick = analysed(tmp_path)
+    analysis(lambda *_, **__: sick)
+    _, out, _ = run("analyze", tmp_path)
+    assert f"{sick.content['biomarkers']['poi_percent']:.1f} %" in out
+    assert f"{sick.content['biomarkers']['ihu_hu']:.0f} HU" in out
+    assert "QUALITY_NOISE" in out
+
+
+def test_without_output_nothing_is_written(
+    run: Run, analysis: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick = analysed(tmp_path / "series")
+    analysis(lambda *_, **__: sick)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run("analyze", tmp_path / "series")
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_output_holds_exactly_what_artefacts_lists(run: Run, analysis: Any, tmp_path: Path) -> None:
+    sick = analysed(tmp_path / "series")
+    analysis(lambda *_, **__: sick)
+    out_dir = tmp_path / "new" / "out"
+    _, out, _ = run("analyze", tmp_path / "series", "--output", out_dir, "--json")
+    document = json.loads(out)
+    assert document == json.loads((out_dir / "result.json").read_text())
+    assert sorted(document["artefacts"]) == sorted(path.name for path in out_dir.iterdir())
+    assert {"result.json", "report.html", "montage.png", "seg.dcm"} <= set(document["artefacts"])
+    assert pydicom.dcmread(out_dir / "seg.dcm").NumberOfFrames == 3 * SHAPE[0]
+
+
+def test_no_dicom_leaves_the_segmentation_out_and_an_old_one_does_not_stay(
+    run: Run, analysis: Any, tmp_path: Path
+) -> None:
+    sick = analysed(tmp_path / "series")
+    analysis(lambda *_, **__: sick)
+    run("analyze", tmp_path / "series", "--output", tmp_path / "out")
+    _, out, _ = run("analyze", tmp_path / "series", "--output", tmp_path / "out", "--no-dicom", "--json")
+    assert "seg.dcm" not in json.loads(out)["artefacts"]
+    assert not (tmp_path / "out" / "seg.dcm").exists()
+
+
+@pytest.mark.parametrize("after_measuring", [False, True])
+def test_a_refusal_ends_with_3_and_leaves_neither_segmentation_nor_marked_infection(
+    run: Run, analysis: Any, tmp_path: Path, after_measuring: bool
+) -> None:
+    healthy_looking, refusal = analysed(tmp_path / "a"), refused(tmp_path / "b", after_measuring=after_measuring)
+    analysis(lambda *_, **__: healthy_looking)
+    run("analyze", tmp_path, "--output", tmp_path / "out")
+    analysis(lambda *_, **__: refusal)
+    code, out, _ = run("analyze", tmp_path, "--output", tmp_path / "out")
+    assert code == 3
+    for text in (REASON["code"], REASON["message"], REASON["advice"]):
+        assert text in out
+    assert not (tmp_path / "out" / "seg.dcm").exists()
+    assert "Not measured" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_output_that_cant_be_written_ends_with_5_and_the_result_is_still_printed(
+    run: Run, analysis: Any, tmp_path: Path
+) -> None:
+    sick = analysed(tmp_path / "series")
+    analysis(lambda *_, **__: sick)
+    (tmp_path / "file").write_text("in the way")
+    code, out, err = run("analyze", tmp_path / "series", "--output", tmp_path / "file", "--json")
+    document = json.loads(out)
+    assert code == 5
+    assert "BOX_OUTPUT" in err
+    assert "Traceback" not in err
+    assert document["biomarkers"] == json.loads(json.dumps(sick.content["biomarkers"]))
+    assert document["artefacts"] == []
+    assert document["flags"][-1]["code"] == "BOX_OUTPUT"
+
+
+def test_options_reach_the_analysis(run: Run, analysis: Any, tmp_path: Path) -> None:
+    asked: dict[str, object] = {}
+
+    def analyze(path: Path, **options: object) -> StubAnalysis:
+        asked.update(options, path=path)
+        return refused(tmp_path / "series")
+
+    analysis(analyze)
+    settings = tmp_path / "mine.toml"
+    settings.write_text("[measures]\nfloor_ml = 2.5\n")
+    chosen = ["--study", "1.2", "--series", "1.3", "--engine", "onnxruntime", "--precision", "fp32", "--bundle", "b"]
+    run("--settings", settings, "analyze", "scan.zip", *chosen)
+    assert asked["path"] == Path("scan.zip")
+    assert (asked["study_uid"], asked["series_uid"]) == ("1.2", "1.3")
+    assert (asked["engine"], asked["precision"], asked["bundle"]) == ("onnxruntime", "fp32", Path("b"))
+    assert asked["settings"].measures.floor_ml == 2.5  # type: ignore[attr-defined]
+
+
+def test_all_analyses_each_study_into_its_own_folder_and_ends_with_the_worst_code(
+    run: Run, analysis: Any, tmp_path: Path
+) -> None:
+    one, _ = chest_series(tmp_path / "in" / "one", tags=SeriesTags(study_uid="1.2.3"))
+    two, _ = chest_series(tmp_path / "in" / "two", tags=SeriesTags(study_uid="1.2.4"))
+    sick, refusal = analysed(tmp_path / "a"), refused(tmp_path / "b")
+    analysis(lambda _, study_uid, **__: sick if study_uid == one.study.study_uid else refusal)
+    code, out, _ = run("analyze", tmp_path / "in", "--all", "--json", "--output", tmp_path / "out")
+    assert code == 3
+    assert [json.loads(line)["verdict"] for line in out.splitlines()] == ["analysed", "refused"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {one.study.study_uid, two.study.study_uid}
+
+
+def test_all_of_a_folder_without_dicom_is_one_refusal(run: Run, analysis: Any, tmp_path: Path) -> None:
+    refusal = refused(tmp_path / "series")
+    (tmp_path / "empty").mkdir()
+    analysis(lambda *_, **__: refusal)
+    code, out, _ = run("analyze", tmp_path / "empty", "--all", "--json")
+    assert (code, len(out.splitlines())) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["analyze"], ["analyze", "x", "--engine", "abacus"], ["analyze", "x", "--all", "--study", "1"], ["explain", "X"]],
+)
+def test_wrong_usage_ends_with_2_and_prints_no_result(run: Run, arguments: list[str]) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_settings_with_a_typo_end_with_5_and_name_the_key(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("[measures]\nflor_ml = 1.0\n")
+    code, _, err = run("--settings", tmp_path / "s.toml", "analyze", tmp_path)
+    assert code == 5
+    assert "flor_ml" in err
+
+
+def test_a_defect_ends_with_1_and_one_line(run: Run, analysis: Any, tmp_path: Path) -> None:
+    def broken(*_: object, **__: object) -> StubAnalysis:
+        raise ZeroDivisionError("by construction")
+
+    analysis(broken)
+    code, out, err = run("analyze", tmp_path, "--json")
+    assert (code, out) == (1, "")
+    assert "BOX_DEFECT" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_number_that_is_none_never_becomes_nan(run: Run, analysis: Any, tmp_path: Path) -> None:
+    sick = analysed(tmp_path)
+    sick.content["biomarkers"]["ihu_hu"] = float("nan")
+    analysis(lambda *_, **__: sick)
+    code, out, _ = run("analyze", tmp_path, "--json")
+    assert (code, out) == (1, "")
+
+
+def test_explain_gives_message_and_advice_of_a_code(run: Run) -> None:
+    code, out, _ = run("explain", "geometry_missing_slices", "--json")
+    assert code == 0
+    assert json.loads(out)["advice"] == GeometryMissingSlices.advice
+
+
+def make_truth(poi_percent: float, ihu_hu: float) -> Truth:
+    lung = (1000.0, 10.0 * poi_percent)
+    return Truth(poi_percent, ihu_hu, *lung, poi_percent, ihu_hu, *lung, poi_percent, ihu_hu, *lung)
+
+
+@pytest.mark.parametrize(
+    ("poi_percent", "ihu_hu", "within"),
+    [(11.0, -505.0, True), (9.0, -535.0, True), (11.01, -520.0, False), (10.0, -504.0, False), (10.0, None, False)],
+)
+def test_the_demo_holds_found_against_truth_with_one_point_and_15_hu(
+    poi_percent: float, ihu_hu: float | None, within: bool
+) -> None:
+    found = {"poi_percent": poi_percent, "ihu_hu": ihu_hu, "lung_volume_ml": 1000.0, "infection_volume_ml": 100.0}
+    assert all(row.within for row in compare(found, make_truth(10.0, -520.0))) is within
