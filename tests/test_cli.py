@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -57,11 +58,10 @@ def test_help_loads_neither_engine_nor_imaging_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
-    sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback),
+    "command", [["analyze"], ["demo"], ["explain"], ["bundle"], ["bundle", "list"], ["bundle", "verify"]]
 )
-def test_every_command_has_help(run: Run, command: str) -> None:
-    code, out, _ = run(command, "--help")
+def test_every_command_has_help(run: Run, command: list[str]) -> None:
+    code, out, _ = run(*command, "--help")
     assert code == 0
     assert len(out.splitlines()) > 5
 
@@ -244,3 +244,27 @@ def test_the_demo_holds_found_against_truth_with_one_point_and_15_hu(
 ) -> None:
     found = {"poi_percent": poi_percent, "ihu_hu": ihu_hu, "lung_volume_ml": 1000.0, "infection_volume_ml": 100.0}
     assert all(row.within for row in compare(found, make_truth(10.0, -520.0))) is within
+
+
+def make_bundle(folder: Path, content: bytes = b"weights") -> Path:
+    """A bundle of one file, with the manifest that belongs to `weights`."""
+    folder.mkdir(parents=True)
+    (folder / "lungs.onnx").write_bytes(content)
+    listed = {"bytes": 7, "sha256": hashlib.sha256(b"weights").hexdigest()}
+    manifest = {"schema": "scanside.bundle/1", "name": "mine", "version": "2", "networks": {}}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "files": {"lungs.onnx": listed}}))
+    return folder
+
+
+def test_a_whole_bundle_verifies_and_a_changed_one_ends_with_4(run: Run, tmp_path: Path) -> None:
+    assert run("bundle", "verify", make_bundle(tmp_path / "good"))[0] == 0
+    code, out, err = run("bundle", "verify", make_bundle(tmp_path / "bad", b"wEights"))
+    assert (code, out) == (4, "")
+    assert "MODEL_" in err
+
+
+def test_bundles_of_the_box_are_listed_from_its_root(run: Run, tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "bundles" / "second")
+    code, out, _ = run("--root", tmp_path, "bundle", "list", "--json")
+    assert code == 0
+    assert {"folder": str(folder), "name": "mine", "version": "2"}.items() <= json.loads(out)[1].items()

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scanside_appliance.bundle_commands import bundles
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis import Analysis
-
     from scanside_runtime.settings import Settings
 
 SETTINGS_FILE = Path("/etc/scanside/scanside.toml")
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(bundles, name="bundle")
 
 
 class Engine(StrEnum):
