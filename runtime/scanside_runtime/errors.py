@@ -304,3 +304,58 @@ class BoxOutput(BoxFailed):
 
     code = "BOX_OUTPUT"
     advice = "Choose a folder that can be written and has space, then analyse the study again."
+
+
+# Model bundles and engines.
+
+
+class ModelBundleMissing(ModelUnusable):
+    """There is no model bundle at {folder}: {why}."""
+
+    code = "MODEL_BUNDLE_MISSING"
+    advice = "Install a model bundle, or name its folder with --bundle."
+
+
+class ModelBundleDamaged(ModelUnusable):
+    """The file {name} of the model bundle is not what the manifest says: {why}."""
+
+    code = "MODEL_BUNDLE_DAMAGED"
+    advice = "Install the model bundle again from its source; do not use this copy."
+
+
+class ModelFileUnsafe(ModelUnusable):
+    """The network {name} is not accepted: {why}."""
+
+    code = "MODEL_FILE_UNSAFE"
+    advice = "Use a bundle that was made by scanside-export."
+
+
+class ModelWithoutContract(ModelUnusable):
+    """The network {name} does not say what it was trained on: {why}."""
+
+    code = "MODEL_WITHOUT_CONTRACT"
+    advice = "Export the network again with scanside-export."
+
+
+class ModelPrecision(ModelUnusable):
+    """Precision {precision} is not to be had with {engine} on this processor: {why}."""
+
+    code = "MODEL_PRECISION"
+    advice = "Leave --precision out, or choose int8 or fp32."
+
+
+class ModelEngine(ModelUnusable):
+    """The engine {engine} can't load the network: {why}."""
+
+    code = "MODEL_ENGINE"
+    advice = "Try the other engine with --engine; if both fail, install Scanside again."
+
+
+# The gate after the masks.
+
+
+class SeriesNoLungs(Refused):
+    """No lungs were found in the series ({volume_ml:.0f} ml; a chest has {least_ml:.0f} ml and more)."""
+
+    code = "SERIES_NOT_CHEST"
+    advice = "Send the chest CT; if this is one, look at the pictures: the box can't measure it."

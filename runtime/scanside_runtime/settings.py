@@ -58,12 +58,28 @@ class InferenceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverageSettings:
+    """`[coverage]`: how much lung a chest has, and how much of it may reach an end section.
+
+    withhold_share: the lung's area in the first or last section as a share of its largest, above which no POI is given.
+    """
+
+    least_lung_ml: float = 400.0
+    withhold_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check(0.0 < self.least_lung_ml < math.inf, "coverage.least_lung_ml", "it must be above 0")
+        _check(0.0 <= self.withhold_share <= 1.0, "coverage.withhold_share", "it must lie between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, by section of the file."""
 
     measures: MeasureSettings = field(default_factory=MeasureSettings)
     severity: SeveritySettings = field(default_factory=SeveritySettings)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
+    coverage: CoverageSettings = field(default_factory=CoverageSettings)
 
 
 def load_settings(path: Path | None = None) -> Settings:

@@ -1,0 +1,141 @@
+"""Two ways to run a network on a CPU behind one method; precision and threads are stated, never left to a default."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from scanside_runtime.errors import ModelEngine, ModelPrecision
+
+Floats = npt.NDArray[np.float32]
+
+STORED_AS = {"int8": "int8", "bf16": "fp16", "fp32": "fp16"}
+"""Which file of a bundle a precision computes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What was asked for, made definite.
+
+    name: "openvino" or "onnxruntime". precision: "int8", "bf16" or "fp32". threads: 1 and more.
+    """
+
+    name: str
+    precision: str
+    threads: int
+
+    @property
+    def stored_as(self) -> str:
+        """The bundle's file for this precision: "int8" or "fp16"."""
+        return STORED_AS[self.precision]
+
+
+class Engine(Protocol):
+    """A loaded network."""
+
+    @property
+    def computed_in(self) -> str:
+        """What the layers are computed in, an INT8 network's remaining layers included: "int8+fp32", "bf16", "fp32"."""
+
+    @property
+    def version(self) -> str:
+        """The engine's own version."""
+
+    def infer(self, batch: Floats) -> Floats:
+        """(n, depth, rows, columns) float32 in 0..1 → logits (n, classes, rows, columns) float32."""
+
+
+def choose_engine(name: str, precision: str, threads: int) -> EngineChoice:
+    """Make "auto" definite: OpenVINO, INT8, all cores that this process may use.
+
+    Raises ModelPrecision for bf16 without OpenVINO or without a processor that has it.
+    """
+    name = "openvino" if name == "auto" else name
+    precision = "int8" if precision == "auto" else precision
+    if precision == "bf16":
+        if name != "openvino":
+            raise ModelPrecision(precision=precision, engine=name, why="only OpenVINO computes in bf16")
+        if not {"avx512_bf16", "amx_bf16"} & set(processor_flags()):
+            raise ModelPrecision(precision=precision, engine=name, why="the processor has no bf16 instructions")
+    return EngineChoice(name, precision, threads or len(os.sched_getaffinity(0)))
+
+
+def load_engine(model: bytes, choice: EngineChoice) -> Engine:
+    """Load a network from its bytes. Raises ModelEngine when the engine is missing or refuses the file."""
+    makers = {"openvino": OpenVinoEngine, "onnxruntime": OnnxRuntimeEngine}
+    try:
+        return makers[choice.name](model, choice)
+    except (ImportError, RuntimeError, ValueError) as problem:
+        raise ModelEngine(engine=choice.name, why=str(problem).splitlines()[0]) from problem
+
+
+class OpenVinoEngine:
+    """Intel's OpenVINO on the CPU (it runs on AMD's as well)."""
+
+    def __init__(self, model: bytes, choice: EngineChoice) -> None:
+        # The telemetry package that OpenVINO installs is kept from being imported: its own stub stands in for it.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        import openvino
+
+        core = openvino.Core()
+        hint = "bf16" if choice.precision == "bf16" else "f32"
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": choice.threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._compiled = core.compile_model(core.read_model(model), "CPU", options)
+        self._request = self._compiled.create_infer_request()
+        self.version = str(openvino.__version__)
+        self.computed_in = _stated(choice, str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()))
+
+    def infer(self, batch: Floats) -> Floats:
+        """See `Engine`."""
+        return np.array(self._request.infer([batch], share_inputs=True)[0], dtype=np.float32)
+
+
+class OnnxRuntimeEngine:
+    """Microsoft's ONNX Runtime on the CPU."""
+
+    def __init__(self, model: bytes, choice: EngineChoice) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = choice.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self.version = str(onnxruntime.__version__)
+        self.computed_in = _stated(choice, "fp32")
+
+    def infer(self, batch: Floats) -> Floats:
+        """See `Engine`."""
+        return np.asarray(self._session.run(None, {self._input: batch})[0], dtype=np.float32)
+
+
+def _stated(choice: EngineChoice, rest: str) -> str:
+    rest = {"f32": "fp32"}.get(rest, rest)
+    return f"int8+{rest}" if choice.precision == "int8" else rest
+
+
+def processor_flags() -> tuple[str, ...]:
+    """Instruction sets of the processor as Linux names them; empty where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return ()
+    return next((tuple(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), ())
+
+
+def instruction_set() -> str | None:
+    """The best instruction set for these networks, for provenance: amx, avx512_vnni, avx_vnni, avx512f, avx2."""
+    flags = set(processor_flags())
+    return next((isa for isa in ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2") if isa in flags), None)

@@ -1,0 +1,173 @@
+"""Lungs, then infection inside them, on the native grid.
+
+The lung field holds everything that is lung, dense or not: the network is trained on lungs with consolidation, and the
+field is closed over infection that touches it. Fluid, tumour and chest wall stay outside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scanside_runtime.bundle import Bundle
+from scanside_runtime.components import close_in_plane, drop_small, fill_holes_in_plane, label
+from scanside_runtime.contract import ModelContract
+from scanside_runtime.engine import Engine, EngineChoice, load_engine
+from scanside_runtime.stacks import Stacks, body_box, make_stacks, mask_box
+from scanside_runtime.volume import Bools, Masks, Volume
+
+Sides = npt.NDArray[np.uint8]
+Progress = Callable[[str, int, int], None]
+
+RIGHT, LEFT = 1, 2
+"""Values of a side in `Sides`, and the lung network's output channels."""
+
+BATCH = 4
+SMALLEST_LUNG_PART_ML = 8.0
+"""A piece of lung apart from the largest one of its side is kept from this size on."""
+SMALLEST_INFECTION_ML = 0.03
+"""Smaller islands of infection are noise: at 5 mm sections some dozen pixels of one section."""
+CLOSING_MM = 12.0
+"""The lung field is closed over infection in bays up to twice this wide."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A loaded network and what it expects of the world."""
+
+    engine: Engine
+    contract: ModelContract
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Networks:
+    """Both networks of a bundle."""
+
+    lungs: Network
+    infection: Network
+
+
+def load_networks(bundle: Bundle, choice: EngineChoice) -> Networks:
+    """Both networks of a bundle in the wanted precision. Raises ModelUnusable and its kinds."""
+
+    def load(name: str) -> Network:
+        data, contract = bundle.network(name, choice.stored_as)
+        return Network(load_engine(data, choice), contract)
+
+    return Networks(load("lungs"), load("infection"))
+
+
+def segment(volume: Volume, networks: Networks, progress: Progress | None = None) -> Masks:
+    """Both lungs and the infection within them. An empty lung field gives empty masks."""
+    sides = segment_lungs(volume, networks.lungs, progress)
+    suspected = segment_infection(volume, sides > 0, networks.infection, progress)
+    sides = close_over(sides, suspected, volume)
+    infection = drop_small(suspected & (sides > 0), _voxels(SMALLEST_INFECTION_ML, volume))
+    return Masks(volume.with_mask(sides == RIGHT), volume.with_mask(sides == LEFT), volume.with_mask(infection))
+
+
+def segment_lungs(volume: Volume, network: Network, progress: Progress | None = None) -> Sides:
+    """Right and left lung by the network, (z, y, x) uint8, tidied: whole lungs, no crumbs, no holes."""
+    sides = np.zeros(volume.hu.shape, dtype=np.uint8)
+    stacks = make_stacks(volume, body_box(volume.hu), network.contract)
+
+    def keep(section: int, logits: npt.NDArray[np.float32]) -> None:  # (rows, columns, classes)
+        answer = logits.argmax(axis=2).astype(np.uint8)
+        sides[stacks.slices_of(section)] = answer
+
+    _infer(stacks, network, keep, "lungs", progress)
+    return tidy_lungs(sides, volume)
+
+
+def segment_infection(
+    volume: Volume, lungs: Bools, network: Network, progress: Progress | None = None
+) -> Bools:
+    """Where the network sees infection, (z, y, x) bool, in the box of the lungs; not yet cut by them."""
+    suspected = np.zeros(volume.hu.shape, dtype=np.bool_)
+    box = mask_box(lungs)
+    if box is None:
+        return suspected
+    stacks = make_stacks(volume, box, network.contract)
+    threshold = math.log(network.contract.threshold / (1.0 - network.contract.threshold))
+
+    def keep(section: int, logits: npt.NDArray[np.float32]) -> None:  # (rows, columns, 1)
+        suspected[stacks.slices_of(section)] = logits[:, :, 0] >= threshold
+
+    _infer(stacks, network, keep, "infection", progress)
+    return suspected
+
+
+def _infer(
+    stacks: Stacks,
+    network: Network,
+    keep: Callable[[int, npt.NDArray[np.float32]], None],
+    stage: str,
+    progress: Progress | None,
+) -> None:
+    """Hand each section's logits, back on the native plane, to `keep`: interpolated as logits, decided last."""
+    for numbers, batch in stacks.batches(BATCH):
+        for number, logits in zip(numbers, network.engine.infer(batch), strict=True):
+            plane = np.ascontiguousarray(logits.transpose(1, 2, 0))  # (rows, columns, classes) float32
+            native = stacks.plane_map.back(plane)
+            keep(number, native.reshape(*native.shape[:2], -1))
+        if progress is not None:
+            progress(stage, numbers.stop, len(stacks))
+
+
+def tidy_lungs(sides: Sides, volume: Volume) -> Sides:
+    """One lung a side: crumbs go, pieces that hang on the other lung change side, holes are filled.
+
+    sides: (z, y, x) uint8, 0 none, 1 right, 2 left.
+    """
+    lungs = drop_small(sides > 0, _voxels(SMALLEST_LUNG_PART_ML, volume))
+    tidy = np.where(lungs, sides, 0).astype(np.uint8)
+    for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
+        _hand_over(tidy, side, other, _voxels(SMALLEST_LUNG_PART_ML, volume))
+    for side in (RIGHT, LEFT):
+        tidy[fill_holes_in_plane(tidy == side) & (tidy == 0)] = side
+    return tidy
+
+
+def _hand_over(sides: Sides, side: int, other: int, smallest: int) -> None:
+    """Pieces of a side apart from its largest: a small one that touches the other lung belongs to it."""
+    labels, sizes = label(sides == side)
+    if len(sizes) < 3:
+        return
+    largest = 1 + int(np.argmax(sizes[1:]))
+    beside = _touching(labels, sides == other)
+    for piece in np.flatnonzero(sizes[1:]) + 1:
+        if piece != largest and (piece in beside or sizes[piece] < smallest):
+            sides[labels == piece] = other if piece in beside else 0
+
+
+def _touching(labels: npt.NDArray[np.int32], other: Bools) -> set[int]:
+    """Labels with a neighbour in the other mask, in the plane or across planes."""
+    found: set[int] = set()
+    for axis in range(3):
+        low = tuple(slice(None, -1) if here == axis else slice(None) for here in range(3))
+        high = tuple(slice(1, None) if here == axis else slice(None) for here in range(3))
+        found.update(np.unique(labels[low][other[high]]).tolist())
+        found.update(np.unique(labels[high][other[low]]).tolist())
+    return found - {0}
+
+
+def close_over(sides: Sides, suspected: Bools, volume: Volume) -> Sides:
+    """The lung field with the infection that lies in its bays: consolidation at the pleura is lung.
+
+    Infection is taken in only where closing the lung's own outline by `CLOSING_MM` reaches it.
+    """
+    closed = sides.copy()
+    radius_px = round(CLOSING_MM / volume.spacing_mm[1])
+    for side in (RIGHT, LEFT):
+        bays = close_in_plane(sides == side, radius_px) & (closed == 0)
+        closed[bays & suspected] = side
+        closed[fill_holes_in_plane(closed == side) & (closed == 0)] = side
+    return closed
+
+
+def _voxels(volume_ml: float, volume: Volume) -> int:
+    return max(1, math.ceil(volume_ml / volume.voxel_ml))
