@@ -25,7 +25,7 @@ from scanside_runtime.errors import (
 from scanside_runtime.findings import Finding
 from scanside_runtime.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
 from scanside_runtime.headers import BAD_DICOM, SliceHeader, lenient, read_dataset
-from scanside_runtime.pixels import DECODABLE, check_greyscale
+from scanside_runtime.pixels import DECODABLE, LOSSY, check_greyscale
 from scanside_runtime.sources import Reader
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -58,7 +58,7 @@ def candidate(group: Sequence[SliceHeader], *, any_part: bool) -> Candidate:
     sections, notes = _sorted_without_copies(sections)
     _check_enough(sections)
     grid = check_grid(sections)
-    return Candidate(tuple(sections), grid, (*notes, *grid.notes))
+    return Candidate(tuple(sections), grid, (*notes, *grid.notes, *_lossy_notes(sections)))
 
 
 def _without_localizers(group: Sequence[SliceHeader]) -> list[SliceHeader]:
@@ -123,6 +123,12 @@ def _picture_sum(reader: Reader, header: SliceHeader) -> str:
         raise InputUnreadable(name=header.file.name, why=str(error)) from error
     place = (header.image_position_patient, header.image_orientation_patient, header.pixel_spacing_mm, header.rescale)
     return hashlib.sha256(repr((place, header.transfer_syntax)).encode() + pixels).hexdigest()
+
+
+def _lossy_notes(sections: Sequence[SliceHeader]) -> tuple[Finding, ...]:
+    if not any(h.transfer_syntax in LOSSY for h in sections):
+        return ()
+    return (Finding("INPUT_LOSSY", "caution", "The pixels were compressed with loss: HU are near, not exact."),)
 
 
 def _check_enough(sections: Sequence[SliceHeader]) -> None:

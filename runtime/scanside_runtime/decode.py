@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from scanside_runtime.errors import InputNoRescale, InputTruncated, InputUnreadable
 from scanside_runtime.geometry import Scalar
-from scanside_runtime.headers import BAD_DICOM, SliceHeader, lenient, read_dataset, rescale
+from scanside_runtime.headers import BAD_DICOM, SliceHeader, lenient, read_dataset, rescale, text, whole
 from scanside_runtime.pixels import signed_or_unsigned, stored_values
 from scanside_runtime.series import Series
 from scanside_runtime.sources import Reader
@@ -90,7 +90,7 @@ def _section_hu(data: bytes, header: SliceHeader) -> npt.NDArray[np.int16]:
         try:
             ds = read_dataset(BytesIO(data), pixels=True)
         except BAD_DICOM as error:
-            raise InputTruncated(name=name, why=f"the file breaks off ({error})") from error
+            raise InputTruncated(name=name, why="the file breaks off") from error
         values = stored_values(ds, name)
         _check_unchanged(ds, values, header)
         slope_and_intercept = rescale(ds)
@@ -102,7 +102,7 @@ def _section_hu(data: bytes, header: SliceHeader) -> npt.NDArray[np.int16]:
 
 def _check_unchanged(ds: Dataset, values: npt.NDArray[Any], header: SliceHeader) -> None:
     """The file is still the one whose header was checked."""
-    if values.shape != (header.rows, header.columns) or str(ds.get("SOPInstanceUID", "")) != header.sop_instance_uid:
+    if values.shape != (header.rows, header.columns) or (text(ds, "SOPInstanceUID") or "") != header.sop_instance_uid:
         raise InputUnreadable(name=header.file.name, why="the file changed while it was read")
 
 
@@ -144,5 +144,5 @@ def _padding_value(ds: Dataset, keyword: str) -> int | None:
     if stated is None or not -(2**15) <= stated < 2**16:
         return stated
     unsigned = stated % 2**16
-    signed = bool(ds.PixelRepresentation)
+    signed = whole(ds, "PixelRepresentation") == 1
     return unsigned - 2**16 if signed and unsigned >= 2**15 else unsigned

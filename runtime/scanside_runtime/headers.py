@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from io import SEEK_SET
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from scanside_runtime.findings import Finding
 from scanside_runtime.sources import SourceFile
@@ -31,6 +31,7 @@ from scanside_runtime.sources import SourceFile
 # What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
 BAD_DICOM = (
     InvalidDicomError,
+    BytesLengthException,
     EOFError,
     ValueError,
     TypeError,
@@ -142,7 +143,7 @@ def read_dataset(stream: BinaryIO, *, pixels: bool) -> Dataset:
     return ds
 
 
-def _guessed_transfer_syntax(ds: Dataset) -> str:
+def _guessed_transfer_syntax(ds: Dataset) -> UID:
     implicit, little_endian = ds.original_encoding
     if implicit:
         return ImplicitVRLittleEndian
@@ -162,10 +163,10 @@ def slice_header(ds: Dataset, file: SourceFile) -> SliceHeader:
         transfer_syntax=str(ds.file_meta.TransferSyntaxUID),
         modality=text(ds, "Modality"),
         image_type=tuple(part.strip().upper() for part in (text(ds, "ImageType") or "").split("\\")),
-        rows=_whole(ds, "Rows"),
-        columns=_whole(ds, "Columns"),
-        frames=_whole(ds, "NumberOfFrames", missing=1),
-        samples_per_pixel=_whole(ds, "SamplesPerPixel", missing=1),
+        rows=whole(ds, "Rows"),
+        columns=whole(ds, "Columns"),
+        frames=whole(ds, "NumberOfFrames", missing=1),
+        samples_per_pixel=whole(ds, "SamplesPerPixel", missing=1),
         photometric_interpretation=text(ds, "PhotometricInterpretation"),
         image_position_patient=_numbers(ds, "ImagePositionPatient", 3),
         image_orientation_patient=_numbers(ds, "ImageOrientationPatient", 6),
@@ -204,7 +205,7 @@ def rescale(ds: Dataset) -> tuple[float, float] | None:
     return slope[0], intercept[0]
 
 
-def _value(ds: Dataset, keyword: str) -> object:
+def _value(ds: Dataset, keyword: str) -> Any:
     try:
         return ds.get(keyword)
     except BAD_DICOM:
@@ -224,7 +225,8 @@ def _numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
 
 
-def _whole(ds: Dataset, keyword: str, missing: int = 0) -> int:
+def whole(ds: Dataset, keyword: str, missing: int = 0) -> int:
+    """A whole number, or `missing` where there is none."""
     numbers = _numbers(ds, keyword, 1)
     return missing if numbers is None else int(numbers[0])
 

@@ -23,7 +23,7 @@ _ELSEWHERE = re.compile(
 )
 # Often left over from a protocol that scans the chest too: decides only when nothing says chest.
 _NEIGHBOUR = re.compile(r"\b(?:abdom|pelvi|liver|kidney|renal|colon|heart|cardi|coronar|breast)")
-_PROJECTION_WORDS = re.compile(r"\b(?:mip|minip|vrt|ssd)\b")
+_PROJECTION_WORDS = re.compile(r"\b(?:mips?|min ?ip|vrt|ssd)\b")
 _PROJECTION_TYPES = {"PROJECTION IMAGE", "MIP", "MINIP", "MIN IP", "VOLREN", "VRT", "SSD", "MEAN IP"}
 
 _SOFT_NAMES = {"SOFT", "STANDARD", "STND", "DETAIL", "A", "B", "C", "UA", "UB", "SA", "SB", "SMOOTH"}
@@ -116,6 +116,6 @@ def _texts(header: SliceHeader) -> Iterable[tuple[str, str]]:
 
 
 def _words(text: str) -> str:
-    """Lower case, with spaces where words are glued by case, digits or signs ("RoutineChest_5mm", "1A/HEAD")."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    """Lower case, with spaces where words are glued by case, digits or signs ("RoutineChest_5mm", "CTHead")."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text)
     return re.sub(r"[^a-z]+", " ", apart.lower())

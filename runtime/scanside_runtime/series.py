@@ -139,7 +139,7 @@ def _read_header(reader: Reader, file: SourceFile) -> SliceHeader | None:
     except OSError as error:
         raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
     except BAD_DICOM as error:
-        raise InputUnreadable(name=file.name, why=f"its header is damaged ({error})") from error
+        raise InputUnreadable(name=file.name, why="its header is damaged") from error
     if header.sop_class_uid and header.series_uid and header.study_uid:
         return header
     if has_preamble:
