@@ -121,8 +121,7 @@ def test_padding_fills_the_outside_of_the_circle_only(
     paths = write_series(hu, SPACING_MM, tmp_path, rescale=rescale, pixel_padding_value=padding)
     ds = pydicom.dcmread(paths[2])
     assert ds.PixelPaddingValue == padding
-    representation = "SS" if padding < 0 else "US"
-    assert ds["PixelPaddingValue"].VR == representation
+    assert (ds["PixelPaddingValue"].VR == "SS") is (padding < 0)
     pixels = ds.pixel_array
     assert (pixels[[0, 0, -1, -1], [0, -1, 0, -1]] == padding).all()
     assert np.array_equal(read_hu(ds)[3:7, 3:8], hu[2, 3:7, 3:8])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -43,11 +44,13 @@ class Waves:
         self._amplitude = np.float32(np.sqrt(2.0 / count))
 
     def layer(self, x: Field, y: Field, z_mm: float) -> Field:
-        """On a layer: x (1, n), y (m, 1) -> (m, n); a product of two thin matrices."""
-        along_y = y * self._k[None, :, 1] + (self._k[:, 0] * z_mm + self._phase)[None, :]  # (m, count)
+        """On a layer: x (1, n), y (m, 1) -> (m, n); a product of two thin matrices, by the rule for cos(a + b)."""
+        along_y = y * self._k[None, :, 1] + (self._k[:, 0] * np.float32(z_mm) + self._phase)[None, :]  # (m, count)
         along_x = self._k[:, 2, None] * x  # (count, n)
-        wave = np.cos(along_y) @ np.cos(along_x) - np.sin(along_y) @ np.sin(along_x)
-        return np.asarray(self._amplitude * wave, dtype=np.float32)
+        columns = np.concatenate([np.cos(along_y), -np.sin(along_y)], axis=1)
+        rows = np.concatenate([np.cos(along_x), np.sin(along_x)], axis=0)
+        # OpenCV's product: NumPy's would wake a pool of threads for each layer, ten times slower on a busy machine
+        return np.asarray(cv2.gemm(columns, rows, float(self._amplitude), None, 0.0), dtype=np.float32)
 
     def points(self, x: Field, y: Field, z: Field) -> Field:
         """At points: three (k,) arrays -> (k,)."""
