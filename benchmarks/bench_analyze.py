@@ -1,0 +1,105 @@
+"""How long a study takes: 59 sections of 512 x 512, the demo's phantom. Run by `make bench`; nothing is asserted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from scanside_appliance.output import write_output
+from scanside_appliance.pictures import draw_pictures
+from scanside_appliance.report import render_page
+from scanside_appliance.segmentation_object import series_segmentation
+from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.biomarkers import measure
+from scanside_runtime.bundle import DEFAULT_BUNDLE, open_bundle
+from scanside_runtime.decode import read_volume
+from scanside_runtime.dicom_writer import write_series
+from scanside_runtime.engine import choose_engine
+from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
+from scanside_runtime.segment import load_networks, segment
+from scanside_runtime.series import Series, choose_series, find_series
+from scanside_runtime.volume import Masks, Volume
+
+needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Phantom:
+    return make_phantom(demo_spec())
+
+
+@pytest.fixture(scope="session")
+def folder(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("series")
+    write_series(phantom.hu, phantom.spacing_mm, path, origin_mm=phantom.origin_mm, section_mm=phantom.spec.section_mm)
+    return path
+
+
+@pytest.fixture(scope="session")
+def series(folder: Path) -> Series:
+    return choose_series(find_series(folder))
+
+
+@pytest.fixture(scope="session")
+def volume(series: Series) -> Volume:
+    return read_volume(series)
+
+
+@pytest.fixture(scope="session")
+def masks(phantom: Phantom, volume: Volume) -> Masks:
+    """The true masks: the stages after segmentation cost the same whoever drew them."""
+    lungs = (volume.with_mask(phantom.right_lung), volume.with_mask(phantom.left_lung))
+    return Masks(*lungs, volume.with_mask(phantom.infection))
+
+
+@pytest.fixture(scope="session")
+def analysis(folder: Path) -> Analysis:
+    return analyze(folder)
+
+
+@needs_bundle
+def test_whole_analyze_59x512x512(benchmark: BenchmarkFixture, folder: Path) -> None:
+    benchmark.pedantic(analyze, args=(folder,), rounds=3)
+
+
+def test_headers_59_files(benchmark: BenchmarkFixture, folder: Path) -> None:
+    benchmark(lambda: choose_series(find_series(folder)))
+
+
+def test_decode_59x512x512(benchmark: BenchmarkFixture, series: Series) -> None:
+    benchmark(read_volume, series)
+
+
+@needs_bundle
+def test_load_both_networks(benchmark: BenchmarkFixture) -> None:
+    benchmark.pedantic(lambda: load_networks(open_bundle(), choose_engine("auto", "auto", 0)), rounds=3)
+
+
+@needs_bundle
+def test_segment_59x512x512(benchmark: BenchmarkFixture, volume: Volume) -> None:
+    networks = load_networks(open_bundle(), choose_engine("auto", "auto", 0))
+    benchmark.pedantic(segment, args=(volume, networks), rounds=3)
+
+
+def test_measure_59x512x512(benchmark: BenchmarkFixture, volume: Volume, masks: Masks) -> None:
+    benchmark(measure, volume, masks)
+
+
+def test_pictures_59x512x512(benchmark: BenchmarkFixture, volume: Volume, masks: Masks) -> None:
+    benchmark(draw_pictures, volume, masks)
+
+
+def test_segmentation_object_59x512x512x3(benchmark: BenchmarkFixture, series: Series, masks: Masks) -> None:
+    benchmark(series_segmentation, series, masks, algorithm_version="bench", software_version="bench")
+
+
+@needs_bundle
+def test_page_12_sections(benchmark: BenchmarkFixture, analysis: Analysis, volume: Volume, masks: Masks) -> None:
+    benchmark(render_page, analysis.document(), draw_pictures(volume, masks))
+
+
+@needs_bundle
+def test_whole_output_59x512x512(benchmark: BenchmarkFixture, analysis: Analysis, tmp_path: Path) -> None:
+    benchmark(write_output, analysis, tmp_path)
