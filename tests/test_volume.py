@@ -7,7 +7,7 @@ import shutil
 import struct
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from pydicom.uid import JPEGLSLossless
 from dicom_samples import COLUMNS, LOSSLESS, ROWS, change, make_series, make_slice, picture, transcode, write
 from scanside_runtime import errors
 from scanside_runtime.decode import content_digest, read_volume, to_source_frames
+from scanside_runtime.dicom_writer import FileNames, Orientation, write_series
 from scanside_runtime.series import Series, choose_series, find_series
 from scanside_runtime.volume import Volume
 
@@ -319,3 +320,37 @@ def test_memory_stays_near_that_of_the_volume(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < volume.hu.nbytes + 16 * pixels.nbytes
+
+
+# What the phantom's writer writes
+
+
+@pytest.mark.parametrize("orientation", get_args(Orientation))
+@pytest.mark.parametrize("file_names", get_args(FileNames))
+def test_a_written_series_comes_back_as_it_was(tmp_path: Path, orientation: Orientation, file_names: FileNames) -> None:
+    hu = np.clip(expected_hu(), -1000, 1400).astype(np.int16)
+    origin_mm = (-120.0, -80.0, -300.0)
+    write_series(
+        hu,
+        (10.0, 0.8, 0.7),
+        tmp_path,
+        origin_mm=origin_mm,
+        orientation=orientation,
+        file_names=file_names,
+        scramble_instance_numbers=True,
+    )
+    volume = read_volume(choose_series(find_series(tmp_path)))
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert volume.spacing_mm == pytest.approx((10.0, 0.8, 0.7))
+    np.testing.assert_allclose(volume.affine[:3, 3], origin_mm, atol=1e-6)
+    np.testing.assert_allclose(np.diag(volume.affine), [0.7, 0.8, 10.0, 1.0], atol=1e-9)
+
+
+def test_written_padding_is_air_for_signed_and_unsigned_pixels(tmp_path: Path) -> None:
+    hu = np.full((SLICES, 20, 20), 40, dtype=np.int16)
+    for intercept, padding in ((0.0, -2000), (-1024.0, 3000)):
+        folder = tmp_path / str(padding)
+        write_series(hu, (10.0, 1.0, 1.0), folder, rescale=(1.0, intercept), pixel_padding_value=padding)
+        volume = read_volume(choose_series(find_series(folder)))
+        assert (volume.hu[0, 0, 0], volume.hu[0, 10, 10]) == (-1024, 40)
+        assert set(np.unique(volume.hu)) == {-1024, 40}
