@@ -198,11 +198,12 @@ def test_wrong_usage_ends_with_2_and_prints_no_result(run: Run, arguments: list[
     assert err
 
 
-def test_settings_with_a_typo_end_with_5_and_name_the_key(run: Run, tmp_path: Path) -> None:
+def test_settings_with_a_typo_end_with_5_and_a_document_that_names_the_key(run: Run, tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("[measures]\nflor_ml = 1.0\n")
-    code, _, err = run("--settings", tmp_path / "s.toml", "analyze", tmp_path)
-    assert code == 5
-    assert "flor_ml" in err
+    code, out, _ = run("--settings", tmp_path / "s.toml", "analyze", tmp_path, "--json")
+    document = json.loads(out)
+    assert (code, document["verdict"], document["reason"]["code"]) == (5, "refused", "BOX_SETTINGS")
+    assert "flor_ml" in document["reason"]["message"]
 
 
 def test_a_defect_ends_with_1_and_one_line(run: Run, analysis: Any, tmp_path: Path) -> None:
@@ -214,6 +215,16 @@ def test_a_defect_ends_with_1_and_one_line(run: Run, analysis: Any, tmp_path: Pa
     assert (code, out) == (1, "")
     assert "BOX_DEFECT" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_terminal_without_the_letters_of_a_name_still_gets_the_result(tmp_path: Path) -> None:
+    """A real process, because only that has an encoding: a folder whose name Latin-1 doesn't know."""
+    program = "import sys\nfrom scanside_appliance.cli import main\nsys.argv[0] = 'scanside'\nmain()"
+    environment = {"PYTHONPATH": ":".join(ROOTS), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-c", program, "analyze", str(tmp_path / "Łódź")]
+    shown = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (shown.returncode, shown.stderr) == (3, b"")
+    assert b"INPUT_NOT_FOUND" in shown.stdout
 
 
 def test_a_number_that_is_none_never_becomes_nan(run: Run, analysis: Any, tmp_path: Path) -> None:

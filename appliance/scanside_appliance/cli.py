@@ -5,10 +5,11 @@ What a command needs is imported inside it: `scanside --help` answers without lo
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -71,18 +72,26 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `analyze` is asked for, beside the study."""
+    """How to analyse, beside which study."""
 
     settings: Settings
     engine: Engine
     precision: Precision
     bundle: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where the result goes and in what form."""
+
+    output: Path | None
     dicom: bool
     as_json: bool
 
 
 def main() -> None:
     """Run the command line; the one place where any defect becomes exit code 1 and one line instead of a traceback."""
+    _print_whatever_the_terminal()
     try:
         app()
     except ScansideError as error:
@@ -91,6 +100,13 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  # the outermost of the program: nothing above it could say what happened
         _complain(ScansideError.code, f"{type(error).__name__}: {error}. {ScansideError.advice}")
         sys.exit(ScansideError.exit_code)
+
+
+def _print_whatever_the_terminal() -> None:
+    """A letter that the terminal doesn't know must not cost a result."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _print_version(wanted: bool) -> None:
@@ -146,18 +162,31 @@ def analyze(
     """
     if every and (study or series):
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
-    request = Request(context.obj.settings(), engine, precision, bundle, not no_dicom, as_json)
+    delivery = Delivery(output, not no_dicom, as_json)
+    try:
+        request = Request(context.obj.settings(), engine, precision, bundle)
+    except ScansideError as error:
+        raise typer.Exit(_deliver(_refused(error), delivery)) from error
     if every:
-        raise typer.Exit(_analyze_all(path, output, request))
-    raise typer.Exit(_finish(_analyzed(path, request, study, series), output, request))
+        raise typer.Exit(_analyze_all(path, request, delivery))
+    raise typer.Exit(_deliver(_analyzed(path, request, study, series), delivery))
 
 
-def _analyze_all(path: Path, output: Path | None, request: Request) -> int:
+def _refused(error: ScansideError) -> Analysis:
+    """What can be said before there is an analysis: a document with the reason in it."""
+    from scanside_runtime.analysis import Analysis, Reason
+    from scanside_runtime.provenance import Provenance
+
+    reason = Reason(error.code, error.message, error.advice)
+    return Analysis(Provenance(settings_sha256=None), exit_code=error.exit_code, reason=reason)
+
+
+def _analyze_all(path: Path, request: Request, delivery: Delivery) -> int:
     """Every study at the path; the exit code is the worst."""
     codes = []
     for uid in _study_uids(path):
-        folder = output / _folder_name(uid) if output and uid else output
-        codes.append(_finish(_analyzed(path, request, uid, None), folder, request))
+        folder = delivery.output / _folder_name(uid) if delivery.output and uid else delivery.output
+        codes.append(_deliver(_analyzed(path, request, uid, None), replace(delivery, output=folder)))
     return max(codes, key=FROM_MILD_TO_GRAVE.index)
 
 
@@ -197,40 +226,40 @@ def _analyzed(path: Path, request: Request, study: str | None, series: str | Non
         )
 
 
-def _finish(analysis: Analysis, output: Path | None, request: Request) -> int:
+def _deliver(analysis: Analysis, delivery: Delivery) -> int:
     """Write where that is asked for, print, give the exit code. What can't be written is printed all the same."""
     from scanside_appliance.output import write_output
     from scanside_runtime.errors import BoxOutput
 
     code = analysis.exit_code
-    if output is None:
-        document = {**analysis.document(), "artefacts": []}
+    if delivery.output is None:
+        document = analysis.document()
     else:
         try:
-            document = write_output(analysis, output, dicom=request.dicom)
+            document = write_output(analysis, delivery.output, dicom=delivery.dicom)
         except BoxOutput as error:
             _complain(error.code, f"{error.message} {error.advice}")
             document, code = _unwritten(analysis, error), error.exit_code
-    _print_document(document, output, request)
+    _print_document(document, delivery)
     return code
 
 
 def _unwritten(analysis: Analysis, error: ScansideError) -> dict[str, Any]:
     document = analysis.document()
     flag = {"code": error.code, "level": "caution", "message": error.message}
-    return {**document, "flags": [*document["flags"], flag], "artefacts": []}
+    return {**document, "flags": [*document["flags"], flag]}
 
 
-def _print_document(document: dict[str, Any], output: Path | None, request: Request) -> None:
+def _print_document(document: dict[str, Any], delivery: Delivery) -> None:
     from scanside_appliance.output import PAGE, document_json
     from scanside_appliance.summary import summary
 
-    if request.as_json:
+    if delivery.as_json:
         typer.echo(document_json(document))
         return
     typer.echo(summary(document))
-    if output is not None and document["artefacts"]:
-        typer.echo(f"{'page':<10}{output / PAGE}")
+    if delivery.output is not None and document["artefacts"]:
+        typer.echo(f"{'page':<10}{delivery.output / PAGE}")
 
 
 @app.command()

@@ -21,8 +21,8 @@ OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION)
 
 
 def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """The document as JSON (RFC 8259): numbers are numbers. Raises ValueError on NaN or infinity."""
-    return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    """The document as JSON (RFC 8259) in ASCII, whatever the terminal. Raises ValueError on NaN or infinity."""
+    return json.dumps(document, indent=indent, allow_nan=False)
 
 
 def write_output(
@@ -60,7 +60,7 @@ def _makers(
     """By file name, what makes its bytes from the document."""
     pictures = _pictures(analysis)
     makers: dict[str, Callable[[dict[str, Any]], bytes]] = {
-        PAGE: lambda document: render_page(document, pictures, comparison).encode()
+        PAGE: lambda document: render_page(document, pictures, comparison).encode(errors="replace")
     }
     if pictures is not None:
         makers[MONTAGE] = lambda _: png_bytes(montage(pictures.sections))

@@ -43,7 +43,7 @@ class EngineFacts:
 class Provenance:
     """The block `provenance` of the result document; what is not known yet is None."""
 
-    settings_sha256: str
+    settings_sha256: str | None
     bundle: BundleFacts | None = None
     engine: EngineFacts | None = None
     input_sha256: str | None = None
