@@ -68,6 +68,7 @@ def choose_engine(name: str, precision: str, threads: int) -> EngineChoice:
 
 def load_engine(model: bytes, choice: EngineChoice) -> Engine:
     """Load a network from its bytes. Raises ModelEngine when the engine is missing or refuses the file."""
+    makers: dict[str, type[OpenVinoEngine | OnnxRuntimeEngine]]
     makers = {"openvino": OpenVinoEngine, "onnxruntime": OnnxRuntimeEngine}
     try:
         return makers[choice.name](model, choice)

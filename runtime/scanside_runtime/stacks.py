@@ -48,7 +48,7 @@ def plan_sections(slices: int, increment_mm: float, thickness_mm: float | None, 
     - Overlapping thick sections (thickness above increment) are thick: they stay as they are.
     """
     if max(increment_mm, thickness_mm or 0.0) >= contract.thin_below_mm:
-        centres = (np.arange(slices) + 0.5) * increment_mm
+        centres = np.asarray((np.arange(slices) + 0.5) * increment_mm, dtype=np.float64)
         return Sections(np.eye(slices, dtype=np.float32), centres, np.arange(slices))
     edges = np.arange(slices + 1) * increment_mm
     lower = np.arange(0.0, edges[-1] - 1e-6, contract.section_mm)
@@ -104,12 +104,14 @@ class PlaneMap:
         """Native plane (rows, columns) float32 to the network's plane; smoothed first where pixels are joined."""
         if self.reduction > 1.0:
             sigma = 0.5 * float(np.sqrt(self.reduction**2 - 1.0))
-            plane = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+            blurred = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+            plane = np.asarray(blurred, dtype=np.float32)
         return _warp(plane, self.to_native, self.matrix, fill)
 
     def back(self, plane: Floats, fill: float = OUTSIDE_LOGIT) -> Floats:
         """The network's plane (rows, columns[, channels]) float32 to the native plane by the exact inverse map."""
-        return _warp(plane, cv2.invertAffineTransform(self.to_native), self.native_shape, fill)
+        back = np.asarray(cv2.invertAffineTransform(self.to_native), dtype=np.float64)
+        return _warp(plane, back, self.native_shape, fill)
 
 
 def _warp(plane: Floats, to_source: npt.NDArray[np.float64], shape: tuple[int, int], fill: float) -> Floats:
@@ -158,8 +160,8 @@ def body_box(hu: npt.NDArray[np.int16]) -> tuple[float, float, float, float]:
 
 def _body_middle(plane: npt.NDArray[np.int16]) -> tuple[float, float] | None:
     tissue = (plane > -400).astype(np.uint8)
-    tissue = cv2.morphologyEx(tissue, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(tissue)
+    opened = cv2.morphologyEx(tissue, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(opened)
     if count < 2:
         return None
     left, top, width, height, _ = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))]
@@ -178,7 +180,7 @@ def mask_box(mask: Bools) -> tuple[float, float, float, float] | None:
 def windowed(hu: Floats, window_hu: tuple[float, float]) -> Floats:
     """HU to 0..1 within the window, clipped."""
     low, high = window_hu
-    return np.clip((hu - low) / (high - low), 0.0, 1.0, dtype=np.float32)
+    return np.asarray(np.clip((hu - low) / (high - low), 0.0, 1.0), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
