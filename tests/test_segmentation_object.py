@@ -55,9 +55,9 @@ def make_frames(seed: int = 1) -> npt.NDArray[np.bool_]:
 
 
 def written(headers: list[Dataset], frames: npt.NDArray[np.bool_]) -> bytes:
-    return segmentation_bytes(
-        headers, frames, slice_spacing_mm=5.0, algorithm_version="default 1.0", software_version="0.1.0"
-    )
+    segments = list(np.moveaxis(frames, -1, 0))
+    versions = {"algorithm_version": "default 1.0", "software_version": "0.1.0"}
+    return segmentation_bytes(headers, segments, slice_spacing_mm=5.0, **versions)
 
 
 def by_position(content: bytes) -> dict[tuple[int, tuple[float, ...]], npt.NDArray[np.uint8]]:
@@ -129,6 +129,13 @@ def test_slices_whose_orientation_differs_by_rounding_make_one_object() -> None:
     assert len(by_position(written(headers, frames))) == SHAPE[0] * 3
 
 
+def test_overlap_is_stated_as_it_is() -> None:
+    apart = make_frames()
+    apart[..., 2] = False
+    for frames, stated in ((make_frames(), "YES"), (apart, "NO")):
+        assert pydicom.dcmread(io.BytesIO(written(make_headers(), frames))).SegmentsOverlap == stated
+
+
 def test_a_wrong_number_of_frames_is_an_error() -> None:
     with pytest.raises(ValueError):
         written(make_headers(), make_frames()[:-1])
@@ -175,5 +182,5 @@ def assert_same_place(series: Series, volume: Volume, masks: Masks) -> None:
         expected = (volume.affine @ np.stack([x, y, z, np.ones_like(z)]))[:3].T.round(2)
         assert found[segment] == set(map(tuple, expected))
     assert positions == {header.image_position_patient for header in series.slices}
-    referenced = {item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence}
-    assert referenced == {header.sop_instance_uid for header in series.slices}
+    referenced = [item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence]
+    assert sorted(referenced) == sorted({header.sop_instance_uid for header in series.slices})  # each once

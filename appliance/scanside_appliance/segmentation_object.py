@@ -22,7 +22,7 @@ from scanside_runtime.decode import to_source_frames
 from scanside_runtime.headers import BAD_DICOM, lenient
 from scanside_runtime.series import Series
 from scanside_runtime.sources import Reader
-from scanside_runtime.volume import Masks
+from scanside_runtime.volume import Bools, Masks
 
 LABELS = ("Left lung", "Right lung", "Infection")
 
@@ -53,7 +53,7 @@ def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str,
     arrays = (masks.left_lung.array, masks.right_lung.array, masks.infection.array)
     return segmentation_bytes(
         _read_headers(series),
-        np.stack([to_source_frames(series, array) for array in arrays], axis=-1),
+        [to_source_frames(series, array) for array in arrays],
         slice_spacing_mm=series.spacing_mm[0],
         algorithm_version=algorithm_version,
         software_version=software_version,
@@ -72,7 +72,7 @@ def _read_headers(series: Series) -> list[Dataset]:
 
 def segmentation_bytes(
     headers: Sequence[Dataset],
-    frames: npt.NDArray[np.bool_],
+    segments: Sequence[Bools],
     *,
     slice_spacing_mm: float,
     algorithm_version: str,
@@ -80,41 +80,87 @@ def segmentation_bytes(
 ) -> bytes:
     """One BINARY Segmentation of all three segments, as the bytes of a DICOM file.
 
-    headers: the n source slices, without pixels, in the order of `frames`.
-    frames: (n, rows, columns, 3) bool, segments in the order of `LABELS`, rows and columns as the slices store them.
+    headers: the n source slices, without pixels. segments: in the order of `LABELS`, each (n, rows, columns) bool with
+    slices in the order of `headers`, rows and columns as the slices store them.
 
     - Every slice has a frame of every segment, empty ones too: readers then see each segment on the whole source grid,
       and a segment in which nothing was found is there and says so.
-    - The lungs include the infection, so the segments overlap (SegmentsOverlap YES, PS3.3 C.8.20.2).
+    - The lungs include the infection, so the segments overlap (SegmentsOverlap, PS3.3 C.8.20.2).
     - Orientation and frame of reference are the first slice's: the series was checked for one grid before, and what
       rounding leaves between slices would make the object invalid.
 
-    Raises ValueError when headers and frames differ in number or size.
+    Raises ValueError when headers and segments differ in number or size.
     """
+    shape = (len(headers), int(headers[0].Rows), int(headers[0].Columns))
+    if len(segments) != len(LABELS) or any(segment.shape != shape for segment in segments):
+        raise ValueError(f"segments {[segment.shape for segment in segments]} for slices {shape}")
     with lenient():  # the reader of the series has judged its header values; they make no noise a second time
-        seg = Segmentation(
-            source_images=_clean_sources(headers, slice_spacing_mm),
-            pixel_array=frames,
-            segmentation_type=SegmentationTypeValues.BINARY,
-            segment_descriptions=_segments(algorithm_version),
-            series_instance_uid=generate_uid(),
-            series_number=_series_number(headers[0]),
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer="Scanside",
-            manufacturer_model_name="Scanside",
-            software_versions=software_version,
-            device_serial_number="0",
-            content_label="LUNG_INFECTION",
-            content_description="Lungs and infection, research use only",
-            series_description="Scanside lungs and infection",
-            specific_character_set="ISO_IR 192",
-            transfer_syntax_uid=ExplicitVRLittleEndian,
-            omit_empty_frames=False,
-        )
+        sources = _clean_sources(headers, slice_spacing_mm)
+        seg = _described(sources, shape, algorithm_version, software_version)
+        seg.SegmentsOverlap = "YES" if _overlap(segments) else "NO"
+        seg.PixelData = _packed(seg, sources, segments)
         buffer = io.BytesIO()
         seg.save_as(buffer)
     return buffer.getvalue()
+
+
+def _described(
+    sources: list[Dataset], shape: tuple[int, int, int], algorithm_version: str, software_version: str
+) -> Segmentation:
+    """The whole object with every pixel still 0.
+
+    highdicom needs some ten bytes a pixel to check and pack an array, a gigabyte for a thin series. The array of zeros
+    that it gets here is a single byte seen many times; the pixels are packed afterwards.
+    """
+    return Segmentation(
+        source_images=sources,
+        pixel_array=np.broadcast_to(np.uint8(0), (*shape, len(LABELS))),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=_segments(algorithm_version),
+        series_instance_uid=generate_uid(),
+        series_number=_series_number(sources[0]),
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="Scanside",
+        manufacturer_model_name="Scanside",
+        software_versions=software_version,
+        device_serial_number="0",
+        content_label="LUNG_INFECTION",
+        content_description="Lungs and infection, research use only",
+        series_description="Scanside lungs and infection",
+        specific_character_set="ISO_IR 192",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=False,
+    )
+
+
+def _overlap(segments: Sequence[Bools]) -> bool:
+    first, second, third = segments
+    planes = zip(first, second, third, strict=True)
+    return any(bool(((a & b) | (a & c) | (b & c)).any()) for a, b, c in planes)
+
+
+def _packed(seg: Segmentation, sources: Sequence[Dataset], segments: Sequence[Bools]) -> bytes:
+    """One bit a pixel, in the order that the object gives its frames (PS3.5 8.2: nothing pads a frame).
+
+    Eight frames at a time are whole bytes whatever the matrix.
+    """
+    positions = np.array([source.ImagePositionPatient for source in sources], np.float64)  # (n, 3) mm
+    planes = [
+        segments[int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1][_slice_of(item, positions)]
+        for item in seg.PerFrameFunctionalGroupsSequence
+    ]
+    packed = b"".join(
+        np.packbits(np.stack(planes[start : start + 8]), axis=None, bitorder="little").tobytes()
+        for start in range(0, len(planes), 8)
+    )
+    return packed + b"\0" * (len(packed) % 2)  # values have an even length (PS3.5 6.2)
+
+
+def _slice_of(frame: Dataset, positions: npt.NDArray[np.float64]) -> int:
+    """The slice at the frame's place: the nearest, as positions are written with 16 characters at most."""
+    place = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, np.float64)
+    return int(np.argmin(np.square(positions - place).sum(axis=1)))
 
 
 def _segments(algorithm_version: str) -> list[SegmentDescription]:
@@ -172,6 +218,7 @@ def _shared(first: Dataset, slice_spacing_mm: float) -> Dataset:
     shared.FrameOfReferenceUID = _valid(first, "FrameOfReferenceUID") or generate_uid(
         entropy_srcs=[str(first.SeriesInstanceUID), "frame of reference"]
     )
+    shared.SeriesNumber = _valid(first, "SeriesNumber")
     shared.SliceThickness = _valid(first, "SliceThickness") or f"{slice_spacing_mm:.6g}"
     shared.SpacingBetweenSlices = f"{slice_spacing_mm:.6g}"
     return shared
