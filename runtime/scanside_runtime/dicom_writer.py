@@ -304,7 +304,7 @@ def _add_pixel_description(ds: pydicom.Dataset, stored: _Stored) -> None:
 def _section(series: pydicom.Dataset, k: int, number: int, first_pixel_mm: list[float]) -> pydicom.Dataset:
     """The header of one section."""
     ds = pydicom.Dataset(series)
-    ds.SOPInstanceUID = generate_uid(entropy_srcs=["section", str(series.SeriesInstanceUID), str(k), str(number)])
+    ds.SOPInstanceUID = generate_uid(entropy_srcs=["section", str(series.SeriesInstanceUID), f"{k}/{number}"])
     ds.InstanceNumber = number
     ds.ImagePositionPatient = [_ds(v) for v in first_pixel_mm]
     ds.SliceLocation = _ds(first_pixel_mm[2])
