@@ -172,5 +172,5 @@ def _write(picture: Picture, text: str, corner: tuple[int, int], scale: float) -
     """Light letters on a darkened patch: readable on lung and on bone. corner: (x, y) of the text's lower left."""
     x, y = corner
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    picture[max(y - height - 4, 0) : y + below, max(x - 4, 0) : x + width + 4] //= 3
+    picture[max(y - height - 4, 0) : y + max(below, 5), max(x - 4, 0) : x + width + 4] //= 3
     cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
