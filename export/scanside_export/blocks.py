@@ -24,6 +24,6 @@ class Up(nn.Module):
         self.convs = nn.Sequential(conv_bn_relu(below + skip, outputs), conv_bn_relu(outputs, outputs))
 
     def forward(self, below: Tensor, skip: Tensor | None = None) -> Tensor:
-        """below (n, below, h, w), skip (n, skip, 2h, 2w) → (n, outputs, 2h, 2w)."""
+        """Below (n, below, h, w), skip (n, skip, 2h, 2w) → (n, outputs, 2h, 2w)."""
         x = self.enlarge(below)
         return self.convs(x if skip is None else torch.cat([x, skip], dim=1))  # type: ignore[no-any-return]

@@ -56,6 +56,11 @@ def load(folder: Path) -> list[Case]:
     return [_load(path) for path in sorted(folder.glob("*/*/case.json"))]
 
 
+def read_digest(folder: Path) -> str:
+    """The digest of what `prepare` wrote."""
+    return str(json.loads((folder / "digest.json").read_text())["sha256"])
+
+
 def _all_cases(data: Path, variants: int, phantoms: int, seed: int) -> Iterator[Case]:
     yield from cases.infection_volumes(data / "infection-3d")
     yield from cases.infection_slices(data / "infection-2d")

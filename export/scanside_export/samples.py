@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scanside_export.augment import Augment, moved, rescanned
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.recipe import Recipe
-from scanside_runtime.contract import ModelContract
 from scanside_runtime.stacks import (
     PlaneMap,
     Sections,

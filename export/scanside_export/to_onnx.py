@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,19 +10,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from scanside_export.networks import build
 from scanside_runtime.contract import CONTRACT_KEY, ModelContract
 
 OPSET = 18
 SMALLEST_FP16 = 256
 """Tensors with fewer values stay FP32: biases and scales cost nothing and suffer most."""
-
-
-def restore(network: str, weights: Mapping[str, Any], contract: ModelContract) -> nn.Module:
-    """The trained network, ready to answer."""
-    model = build(network, contract.stack_depth, len(contract.classes))
-    model.load_state_dict(weights)
-    return model.eval()
 
 
 def to_onnx(model: nn.Module, contract: ModelContract) -> onnx.ModelProto:

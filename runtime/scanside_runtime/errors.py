@@ -359,3 +359,10 @@ class SeriesNoLungs(Refused):
 
     code = "SERIES_NOT_CHEST"
     advice = "Send the chest CT; if this is one, look at the pictures: the box can't measure it."
+
+
+class ModelSelfTest(ModelUnusable):
+    """The network {network} does not compute here what it computed when it was exported (Dice {dice:.3f}, at least {least})."""
+
+    code = "MODEL_SELFTEST"
+    advice = "Try --engine onnxruntime or --precision fp32; if it fails too, do not use this box."

@@ -1,0 +1,33 @@
+"""What a training leaves: averaged weights, recipe, data digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from scanside_export.networks import build
+from scanside_export.recipe import Recipe
+from scanside_runtime.contract import ModelContract
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A trained network and what it expects of the world."""
+
+    model: nn.Module
+    recipe: Recipe
+    contract: ModelContract
+    samples_seen: int
+
+
+def read_checkpoint(path: Path) -> Trained:
+    """The averaged weights of a checkpoint, ready to answer; tensors and plain values only are read."""
+    state = torch.load(path, weights_only=True)
+    recipe = Recipe(**state["recipe"])
+    contract = recipe.contract(state["training_digest"])
+    model = build(recipe.network, contract.stack_depth, len(contract.classes))
+    model.load_state_dict(state["average"])
+    return Trained(model.eval(), recipe, contract, state["step"] * recipe.batch)

@@ -1,0 +1,113 @@
+"""A model bundle from the exported files: manifest, golden sample, model card."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scanside_export.model_card import model_card
+from scanside_runtime.bundle import BUNDLE_SCHEMA, MANIFEST, Bundle, open_bundle
+from scanside_runtime.contract import ModelContract
+from scanside_runtime.engine import choose_engine
+from scanside_runtime.phantom import make_phantom, random_spec
+from scanside_runtime.segment import Networks, load_networks
+from scanside_runtime.selftest import GOLDEN, decided
+from scanside_runtime.stacks import body_box, make_stacks, mask_box
+
+STORED_AS = ("int8", "fp16")
+LARGEST_FILE_MB = 60.0
+LARGEST_BUNDLE_MB = 140.0
+GOLDEN_SEED = 1_500_000_000
+GOLDEN_SECTIONS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Name and version of a bundle, and what is known about how good it is."""
+
+    name: str
+    version: str
+    minimum_software: str
+    validation: Mapping[str, Any]
+
+
+def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
+    """Copy `work`/NETWORK.{int8,fp16}.onnx into a bundle at `out`, with golden sample, card and manifest.
+
+    Raises ValueError when the bundle or a file is larger than the box accepts.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    networks = {name: {form: f"{name}.{form}.onnx" for form in STORED_AS} for name in contracts}
+    for files in networks.values():
+        for name in files.values():
+            shutil.copyfile(work / name, out / name)
+    (out / "MODEL_CARD.md").write_text(model_card(release.name, release.version, contracts, release.validation), "utf-8")
+    _write_manifest(out, release, networks, contracts)
+    bundle = open_bundle(out)
+    _write_golden(out, load_networks(bundle, choose_engine("onnxruntime", "fp32", 0)))
+    _write_manifest(out, release, networks, contracts)
+    _check_size(out)
+    return open_bundle(out)
+
+
+def _write_manifest(
+    out: Path, release: Release, networks: Mapping[str, Mapping[str, str]], contracts: Mapping[str, ModelContract]
+) -> None:
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != MANIFEST)
+    manifest = {
+        "schema": BUNDLE_SCHEMA,
+        "name": release.name,
+        "version": release.version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "minimum_software": release.minimum_software,
+        "licence": next(iter(contracts.values())).licence,
+        "networks": networks,
+        "contract_sha256": {name: _sha256(contract.to_json().encode()) for name, contract in contracts.items()},
+        "validation": release.validation,
+        "files": {
+            path.relative_to(out).as_posix(): {"sha256": _sha256(path.read_bytes()), "bytes": path.stat().st_size}
+            for path in files
+        },
+    }
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_golden(out: Path, networks: Networks) -> None:
+    """Stacks of a small phantom and what the networks say of them in FP32, for the self-test on the box."""
+    phantom = make_phantom(random_spec(GOLDEN_SEED, matrix=192))
+    volume = phantom.volume()
+    boxes = {"lungs": body_box(volume.hu), "infection": mask_box(phantom.lungs)}
+    infected = np.argsort(phantom.infection.sum(axis=(1, 2)))[::-1][:GOLDEN_SECTIONS]
+    arrays: dict[str, Any] = {}
+    for name, network in (("lungs", networks.lungs), ("infection", networks.infection)):
+        box = boxes[name]
+        if box is None:
+            raise ValueError("the golden phantom has no lungs")
+        stacks = make_stacks(volume, box, network.contract)
+        batch = np.ascontiguousarray(stacks.planes[stacks.stack[infected]])
+        arrays[f"{name}_stack"] = np.rint(batch * 255).astype(np.uint8)
+        arrays[f"{name}_mask"] = decided(network, arrays[f"{name}_stack"])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    (out / GOLDEN).parent.mkdir(exist_ok=True)
+    (out / GOLDEN).write_bytes(buffer.getvalue())
+
+
+def _check_size(out: Path) -> None:
+    sizes_mb = {path.name: path.stat().st_size / 1e6 for path in out.rglob("*") if path.is_file()}
+    too_large = [name for name, size in sizes_mb.items() if size > LARGEST_FILE_MB]
+    if too_large or sum(sizes_mb.values()) > LARGEST_BUNDLE_MB:
+        raise ValueError(f"the bundle is too large: {sizes_mb}")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

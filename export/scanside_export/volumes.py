@@ -1,0 +1,74 @@
+"""Volumes for checks: real ones with and without labels, as the runtime would get them from DICOM."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from scanside_export.cases import CHECK_CASES, LEFT, RIGHT, UNKNOWN, Case, hu_volume, infection_volume
+from scanside_runtime.volume import Bools, Volume
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """A volume with what experts drew; lungs are known in some slices only.
+
+    infection: one (z, y, x) bool for each reader. lungs: (z, y, x) bool. lungs_known: (z,) bool.
+    """
+
+    name: str
+    volume: Volume
+    infection: tuple[Bools, ...]
+    lungs: Bools
+    lungs_known: npt.NDArray[np.bool_]
+
+
+def volume_of(hu: npt.NDArray[np.int16], spacing_mm: tuple[float, float, float]) -> Volume:
+    """An array in LPS order as a volume at the origin."""
+    dz, dy, dx = spacing_mm
+    return Volume(np.array(hu), np.diag([dx, dy, dz, 1.0]), spacing_mm, dz)
+
+
+def averaged(array: npt.NDArray[np.float32], by: int) -> npt.NDArray[np.float32]:
+    """Means of `by` neighbouring slices, an incomplete rest left out: (z, y, x) → (z // by, y, x) float32."""
+    whole = array[: len(array) // by * by].astype(np.float32)
+    return whole.reshape(-1, by, *array.shape[1:]).mean(axis=1)
+
+
+def labelled_case(case: Case, thick_mm: float = 5.0) -> Labelled:
+    """A case of infection-3d in sections of about `thick_mm`; thin ones are averaged, masks by majority."""
+    by = max(1, round(thick_mm / case.spacing_mm[0]))
+    hu = np.rint(averaged(case.hu, by)).astype(np.int16)
+    known = averaged((case.lungs != UNKNOWN).any(axis=(1, 2))[:, None, None], by)[:, 0, 0] > 0.99
+    lungs = averaged((case.lungs == RIGHT) | (case.lungs == LEFT), by) >= 0.5
+    infection = tuple(averaged(mask, by) >= 0.5 for mask in case.infection)
+    dz, dy, dx = case.spacing_mm
+    return Labelled(case.name, volume_of(hu, (dz * by, dy, dx)), infection, lungs, known)
+
+
+def check_cases(data: Path, names: tuple[str, ...] = CHECK_CASES) -> list[Labelled]:
+    """The series of infection-3d that training did not see, in sections of about 5 mm."""
+    folder = data / "infection-3d"
+    with (folder / "slices.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    return [
+        labelled_case(infection_volume(folder, name, [row for row in rows if row["case"] == name])) for name in names
+    ]
+
+
+def real_volume(path: Path) -> Volume:
+    """A real HU array of `ct` or `ct/extra`."""
+    return volume_of(*hu_volume(path))
+
+
+PARITY_VOLUMES = ("extra/ricord-1a-000082_covid_2.5mm.npz", "extra/lidc-idri-0002_2.5mm.npz", "pyradiomics-lung2_5mm.npz")
+"""Real HU that neither training nor calibration saw, one with COVID-19."""
+
+
+def parity_volumes(data: Path) -> list[Volume]:
+    """Volumes on which deployed forms are compared: the expert-labelled check cases and real HU."""
+    return [case.volume for case in check_cases(data)] + [real_volume(data / "ct" / name) for name in PARITY_VOLUMES]
