@@ -24,6 +24,7 @@ from scanside_runtime.severity import Severity, assess_extent
 from scanside_runtime.volume import Masks, Volume
 
 SCHEMA = "scanside.result/1"
+NOT_ASSESSED = assess_extent(None)
 
 Verdict = Literal["analysed", "refused", "held"]
 Progress = Callable[[str, int, int], None]
@@ -63,7 +64,7 @@ class Analysis:
     volume: Volume | None = None
     masks: Masks | None = None
     biomarkers: Biomarkers | None = None
-    severity: Severity | None = None
+    severity: Severity = NOT_ASSESSED
     timing_ms: dict[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class Analysis:
             "study": None if self.series is None else asdict(self.series.study),
             "series": None if self.series is None else _series_block(self.series, self.volume),
             "biomarkers": None if self.biomarkers is None else self.biomarkers.to_document(),
-            "severity": None if self.severity is None else self.severity.to_document(),
+            "severity": self.severity.to_document(),
             "progression": None,
             "provenance": self.provenance.to_document(),
             "timing_ms": self.timing_ms,

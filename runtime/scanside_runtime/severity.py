@@ -43,10 +43,10 @@ class Severity:
         return asdict(self)
 
 
-def assess_extent(biomarkers: Biomarkers, rule: SeveritySettings = DEFAULT_RULE) -> Severity:
-    """The flag by extent grade: "not_assessed" where the grade was withheld or there is no lung."""
+def assess_extent(biomarkers: Biomarkers | None, rule: SeveritySettings = DEFAULT_RULE) -> Severity:
+    """The flag by extent grade: "not_assessed" where nothing was measured, the grade was withheld, or there is no lung."""
     return Severity(
-        flag=_flag(biomarkers.ct_extent_grade, rule),
+        flag=_flag(None if biomarkers is None else biomarkers.ct_extent_grade, rule),
         basis="extent",
         probability=None,
         cut_off=None,
