@@ -1,0 +1,61 @@
+"""The default bundle against experts and against itself: first accuracy, the denominator, INT8 beside FP32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scanside_export.evaluate import evaluate, summary
+from scanside_export.volumes import check_cases, parity_volumes
+from scanside_runtime.biomarkers import measure
+from scanside_runtime.bundle import open_bundle
+from scanside_runtime.engine import choose_engine
+from scanside_runtime.metrics import dice
+from scanside_runtime.phantom import make_phantom, pleural_consolidation_spec
+from scanside_runtime.segment import Networks, load_networks, segment
+from scanside_runtime.selftest import run_selftest
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Networks:
+    return load_networks(open_bundle(), choose_engine("auto", "auto", 0))
+
+
+def test_experts_on_patients_that_training_never_saw_are_met_and_a_threshold_is_beaten(
+    deployed: Networks, shared_data: Path
+) -> None:
+    found = summary(evaluate(check_cases(shared_data), deployed))
+    assert found["infection_dice_mean"] >= 0.60, found
+    assert found["infection_dice_mean"] > found["baseline_dice_mean"] + 0.05, found
+    assert all(case["lungs_dice"] >= 0.95 for case in found["cases"]), found
+
+
+def test_a_consolidation_of_30_percent_of_a_lung_stays_in_the_denominator(deployed: Networks) -> None:
+    phantom = make_phantom(pleural_consolidation_spec(0.30))
+    found = measure(phantom.volume(), segment(phantom.volume(), deployed))
+    assert found.right.lung_volume_ml == pytest.approx(phantom.truth.right_lung_volume_ml, rel=0.05)
+    assert found.whole.poi_percent == pytest.approx(phantom.truth.poi_percent, abs=2.0)
+
+
+def test_int8_says_what_fp32_says_on_real_scans(deployed: Networks, shared_data: Path) -> None:
+    exact = load_networks(open_bundle(), choose_engine("auto", "fp32", 0))
+    lungs, infection, difference_points = [], [], []
+    for volume in parity_volumes(shared_data):
+        ours, theirs = segment(volume, deployed), segment(volume, exact)
+        lungs.append(dice(ours.lungs, theirs.lungs))
+        infection.append(dice(ours.infection.array, theirs.infection.array))
+        poi = [measure(volume, masks).whole.poi_percent or 0.0 for masks in (ours, theirs)]
+        difference_points.append(abs(poi[0] - poi[1]))
+    assert min(lungs) >= 0.98, lungs
+    assert np.mean(infection) >= 0.98, infection
+    assert np.mean(difference_points) <= 0.3, difference_points
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_the_default_bundle_passes_its_self_test(engine: str, precision: str) -> None:
+    bundle = open_bundle()
+    bundle.verify()
+    run_selftest(bundle, choose_engine(engine, precision, 0))

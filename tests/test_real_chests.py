@@ -1,0 +1,87 @@
+"""The straight line on real chests, through the default bundle: believable volumes, quiet healthy lungs, no shifts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_series import CHESTS, Chest, array, dicom_folder, write_averaged
+
+from scanside_export.lesions import insert, random_lesions
+from scanside_export.lung_reference import reference_lungs
+from scanside_runtime.analysis import Analysis, analyze
+
+REFERENCE_ML = json.loads((Path(__file__).parent / "golden" / "lung_reference_ml.json").read_text())
+
+
+def _analyse(folder: Path) -> Analysis:
+    analysis = analyze(folder)
+    assert analysis.exit_code == 0, analysis.reason
+    return analysis
+
+
+@pytest.mark.parametrize("chest", CHESTS, ids=lambda chest: Path(chest.file).stem)
+def test_a_complete_chest_is_analysed_and_its_near_healthy_lungs_are_whole_and_quiet(
+    chest: Chest, shared_data: Path, tmp_path: Path
+) -> None:
+    analysis = _analyse(dicom_folder(shared_data / "ct" / chest.file, tmp_path / "series", chest.thickness_mm))
+    assert analysis.masks is not None
+    assert analysis.biomarkers is not None
+    for side, part in chest.healthy.items():
+        measured_ml = getattr(analysis.biomarkers, side).lung_volume_ml
+        assert measured_ml == pytest.approx(REFERENCE_ML[chest.file][side], rel=0.08), side
+        lung = getattr(analysis.masks, f"{side}_lung").array[part]
+        infected = analysis.masks.infection.array[part] & lung
+        assert 100.0 * infected.sum() / lung.sum() < 5.0, side
+
+
+def test_lungs_whose_bases_are_cut_off_are_flagged_and_no_poi_is_given(shared_data: Path, tmp_path: Path) -> None:
+    analysis = analyze(dicom_folder(shared_data / "ct" / "pyradiomics-lung1_5mm.npz", tmp_path / "series"))
+    document = analysis.document()
+    assert "COVERAGE_BASE_CUT" in {flag["code"] for flag in document["flags"]}
+    assert analysis.exit_code == 3
+    assert document["reason"]["code"] == "COVERAGE_BASE_CUT"
+    assert document["biomarkers"]["poi_percent"] is None
+    assert document["biomarkers"]["lung_volume_ml"] > 1000.0
+    assert document["severity"]["flag"] == "not_assessed"
+
+
+@pytest.mark.parametrize(
+    "file", ["philips-ingenuity_head-study_subset.tar.xz", "helical-chest-slice_16-transfer-syntaxes.zip"]
+)
+def test_a_head_and_a_single_slice_are_refused(file: str, shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "ct" / file
+    analysis = analyze(dicom_folder(path, tmp_path / "series") if path.suffix == ".xz" else path)
+    assert analysis.exit_code == 3
+    assert analysis.document()["biomarkers"] is None
+
+
+def _agree(analyses: list[Analysis]) -> None:
+    found = [analysis.biomarkers.whole for analysis in analyses if analysis.biomarkers is not None]
+    volumes_ml = [whole.lung_volume_ml for whole in found]
+    poi_percent = [whole.poi_percent for whole in found if whole.poi_percent is not None]
+    assert max(volumes_ml) / min(volumes_ml) < 1.03, volumes_ml
+    assert max(poi_percent) - min(poi_percent) < 1.5, poi_percent
+
+
+def test_inserted_lesions_measure_the_same_at_2_4_6_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
+    hu, spacing_mm = array(shared_data / "ct" / "nsclc-r01-001_thorax_2mm.npz")
+    lungs = reference_lungs(hu, spacing_mm) > 0
+    rng = np.random.default_rng(20200417)
+    sick, _ = insert(hu, lungs, spacing_mm, random_lesions(lungs, spacing_mm, rng, burden=0.8), rng)
+    analyses = []
+    for by in (1, 2, 3, 5):
+        write_averaged(sick, spacing_mm, by, tmp_path / str(by))
+        analyses.append(_analyse(tmp_path / str(by)))
+    _agree(analyses)
+
+
+def test_a_covid_patient_measures_the_same_at_2_5_5_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
+    hu, spacing_mm = array(shared_data / "ct" / "extra" / "ricord-1a-000082_covid_2.5mm.npz")
+    analyses = []
+    for by in (1, 2, 4):
+        write_averaged(hu, spacing_mm, by, tmp_path / str(by))
+        analyses.append(_analyse(tmp_path / str(by)))
+    _agree(analyses)
