@@ -15,7 +15,7 @@ Spacing = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Chest:
-    """One real chest. healthy: per near-healthy side the slices that count, counted from the feet (README of the data)."""
+    """One real chest. healthy: for each near-healthy side the slices that count, from the feet (README of the data)."""
 
     file: str
     healthy: dict[str, slice]

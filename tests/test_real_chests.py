@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_series import CHESTS, Chest, array, dicom_folder, write_averaged
 
+from real_series import CHESTS, Chest, array, dicom_folder, write_averaged
 from scanside_export.lesions import insert, random_lesions
 from scanside_export.lung_reference import reference_lungs
 from scanside_runtime.analysis import Analysis, analyze

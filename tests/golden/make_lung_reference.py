@@ -19,7 +19,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from real_series import CHESTS, dicom_folder
-
 from scanside_export.lung_reference import reference_lungs
 from scanside_runtime.decode import read_volume
 from scanside_runtime.series import choose_series, find_series
@@ -49,9 +48,8 @@ def main() -> None:
             folder = dicom_folder(data / chest.file, Path(scratch) / "series", chest.thickness_mm)
             volume = read_volume(choose_series(find_series(folder)))
         sides = reference_lungs(volume.hu, volume.spacing_mm)
-        ml = {name: round(float((sides == side).sum()) * volume.voxel_ml, 1) for side, name in ((1, "right"), (2, "left"))}
-        reference[chest.file] = ml
-        print(chest.file, ml, flush=True)
+        voxels = {"right": int((sides == 1).sum()), "left": int((sides == 2).sum())}
+        reference[chest.file] = {side: round(count * volume.voxel_ml, 1) for side, count in voxels.items()}
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(pictures / f"{Path(chest.file).stem}.png"), montage(volume.hu, sides))
