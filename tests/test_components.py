@@ -51,7 +51,7 @@ def test_labels_are_the_components_of_a_walk_from_voxel_to_voxel(mask: Bools) ->
 @given(masks)
 def test_sizes_count_the_voxels_of_each_label_and_of_the_background(mask: Bools) -> None:
     labels, sizes = label(mask)
-    assert (labels.dtype, sizes.dtype) == (np.int32, np.int64)
+    assert (labels.dtype, sizes.dtype) == (np.dtype(np.int32), np.dtype(np.int64))
     assert sizes.tolist() == np.bincount(labels.ravel(), minlength=len(sizes)).tolist()
 
 

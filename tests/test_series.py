@@ -7,6 +7,7 @@ import random
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def refused(folder: Path, sections: list[Dataset]) -> Refused:
     return caught.value
 
 
-def other_series(number: int, **changes: object) -> list[Dataset]:
+def other_series(number: int, **changes: Any) -> list[Dataset]:
     sections = make_series(**changes)
     for index, ds in enumerate(sections):
         change(ds, SeriesInstanceUID=f"{ROOT}.1.{number}", SOPInstanceUID=f"{ROOT}.1.{number}.{index + 1}")
@@ -147,8 +148,9 @@ def test_an_unreadable_file_among_good_ones_is_refused_by_name(tmp_path: Path, d
 
 
 def test_study_and_series_say_what_the_headers_say(tmp_path: Path) -> None:
-    changes = {"AcquisitionDate": "20200401", "AcquisitionTime": "101530.25", "TimezoneOffsetFromUTC": "+0100"}
-    series = chosen(tmp_path, make_series(PatientAge="045Y", IssuerOfPatientID="Clinic", **changes))
+    acquired: dict[str, Any] = {"AcquisitionDate": "20200401", "AcquisitionTime": "101530.25"}
+    sections = make_series(PatientAge="045Y", IssuerOfPatientID="Clinic", TimezoneOffsetFromUTC="+0100", **acquired)
+    series = chosen(tmp_path, sections)
     study = series.study
     assert (study.patient_id, study.issuer, study.patient_name, study.sex) == ("P1", "Clinic", "Test^Person", "F")
     assert (study.study_date, study.acquired_at) == ("2020-04-01", "2020-04-01T10:15:30.250000+01:00")
@@ -291,7 +293,7 @@ def test_an_incomplete_series_that_was_passed_over_is_a_caution(tmp_path: Path) 
     ],
 )
 def test_what_can_not_be_measured_is_refused_with_its_code(
-    tmp_path: Path, changes: dict[str, object], code: str
+    tmp_path: Path, changes: dict[str, Any], code: str
 ) -> None:
     refusal = refused(tmp_path, make_series(**changes))
     assert (refusal.code, refusal.exit_code) == (code, 3)
@@ -308,7 +310,7 @@ def test_what_can_not_be_measured_is_refused_with_its_code(
         {"RescaleType": "HU"},
     ],
 )
-def test_a_chest_that_is_labelled_oddly_is_accepted(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_chest_that_is_labelled_oddly_is_accepted(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert len(chosen(tmp_path, make_series(**changes)).slices) == 12
 
 
@@ -413,7 +415,7 @@ def test_two_different_pictures_at_one_place_are_refused(tmp_path: Path) -> None
         ({"FrameOfReferenceUID": f"{ROOT}.8"}, "GEOMETRY_MIXED_FRAME_OF_REFERENCE"),
     ],
 )
-def test_one_section_on_another_grid_is_refused(tmp_path: Path, changes: dict[str, object], code: str) -> None:
+def test_one_section_on_another_grid_is_refused(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
     sections = make_series()
     sections[3] = make_slice(3, **changes)
     assert refused(tmp_path, sections).code == code

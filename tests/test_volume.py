@@ -267,7 +267,9 @@ def test_pixels_that_are_not_square_keep_their_sides_when_rows_and_columns_are_e
 def test_the_affine_takes_each_section_to_its_own_position(tmp_path: Path) -> None:
     series = choose_series(find_series(write(tmp_path, make_series())))
     for z, header in enumerate(series.slices):
-        np.testing.assert_allclose((series.grid.affine @ [0, 0, z, 1])[:3], header.image_position_patient, atol=1e-9)
+        assert header.image_position_patient is not None
+        place_mm = (series.grid.affine @ np.array([0.0, 0.0, z, 1.0]))[:3]
+        np.testing.assert_allclose(place_mm, np.array(header.image_position_patient), atol=1e-9)
 
 
 def test_a_mask_of_another_shape_does_not_find_back(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class LayerPainter:
 
     def _bones_of_the_wall(self, hu: Field, cavity: Field, z: float) -> None:
         """Slanted ribs in the shell around the cavity, cartilage and breastbone in front, blades behind."""
-        height = self.thorax.level(z)
+        height = float(self.thorax.level(z))
         y = self.y - float(self.thorax.midline_y(z))
         depth = float(self.thorax.half_depth(z))
         self._collar_bones(hu, height, float(self.thorax.midline_y(z)) - depth)
@@ -241,7 +241,8 @@ class LayerPainter:
         depth = (self.y - float(self.thorax.midline_y(z))) / s.chest_half_depth_mm
         grain = self.grain.layer(self.x, self.y, z)
         cloud = self._up(self.cloud.layer(self.cx, self.cy, z))
-        inside = s.parenchyma_hu + s.gravity_hu * 0.5 * depth + s.texture_hu * (grain + 0.5 * cloud)
+        healthy = s.parenchyma_hu + s.gravity_hu * 0.5 * depth + s.texture_hu * (grain + 0.5 * cloud)
+        inside = np.asarray(healthy, dtype=np.float32)
         infection = np.zeros_like(lung)
         solid = np.zeros_like(inside)
         for one in self.lesions:
@@ -288,5 +289,5 @@ def smooth_fluid(thorax: Thorax, x: Field, y: Field, z: float) -> Field:
 
 def _axes(n: int, field_of_view_mm: float) -> tuple[Field, Field]:
     """Pixel centres in mm about the middle: x (1, n), y (n, 1)."""
-    mm = ((np.arange(n, dtype=np.float32) + 0.5) / n - 0.5) * np.float32(field_of_view_mm)
+    mm = np.asarray((np.arange(n, dtype=np.float32) + 0.5) / n - 0.5, dtype=np.float32) * np.float32(field_of_view_mm)
     return mm[None, :], mm[:, None]

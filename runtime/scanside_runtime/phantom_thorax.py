@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from scanside_runtime.phantom_spec import PhantomSpec, Tumour
 
 Field = npt.NDArray[np.float32]
-Coordinate = Field | float
+Coordinate = npt.NDArray[np.floating[Any]] | float
 PLEURA_MM = 2.0
 
 
@@ -50,7 +51,8 @@ class Waves:
         columns = np.concatenate([np.cos(along_y), -np.sin(along_y)], axis=1)
         rows = np.concatenate([np.cos(along_x), np.sin(along_x)], axis=0)
         # OpenCV's product: NumPy's would wake a pool of threads for each layer, ten times slower on a busy machine
-        return np.asarray(cv2.gemm(columns, rows, float(self._amplitude), None, 0.0), dtype=np.float32)
+        product = cv2.gemm(columns, rows, float(self._amplitude), None, 0.0)  # type: ignore[call-overload]  # no third
+        return np.asarray(product, dtype=np.float32)
 
     def points(self, x: Field, y: Field, z: Field) -> Field:
         """At points: three (k,) arrays -> (k,)."""

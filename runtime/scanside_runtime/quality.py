@@ -11,7 +11,7 @@ from scanside_runtime.volume import Masks, Volume
 
 
 def require_lungs(volume: Volume, masks: Masks, settings: CoverageSettings) -> None:
-    """Raises SeriesNoLungs when there is too little lung for a chest; an empty answer must not look like a healthy one."""
+    """Raises SeriesNoLungs when there is too little lung for a chest: an empty answer is not a healthy lung."""
     volume_ml = float(np.count_nonzero(masks.lungs)) * volume.voxel_ml
     if volume_ml < settings.least_lung_ml:
         raise SeriesNoLungs(volume_ml=volume_ml, least_ml=settings.least_lung_ml)
@@ -34,8 +34,8 @@ def check_coverage(masks: Masks, settings: CoverageSettings) -> tuple[Finding, .
 
 def _cut(code: str, section: str, part: str, share: float, withhold_share: float) -> Finding:
     message = (
-        f"The {section} section still shows lung ({100 * share:.0f} % of the largest area): the lung {part} is cut off, "
-        "and volumes and POI miss what lies beyond."
+        f"The {section} section still shows lung ({100 * share:.0f} % of the largest area): the lung {part} is cut "
+        "off, and volumes and POI miss what lies beyond."
     )
     return Finding(code, "withhold" if share > withhold_share else "caution", message)
 

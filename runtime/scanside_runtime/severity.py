@@ -44,7 +44,7 @@ class Severity:
 
 
 def assess_extent(biomarkers: Biomarkers | None, rule: SeveritySettings = DEFAULT_RULE) -> Severity:
-    """The flag by extent grade: "not_assessed" where nothing was measured, the grade was withheld, or there is no lung."""
+    """The flag by extent grade: "not_assessed" where nothing was measured, the grade withheld, or there is no lung."""
     return Severity(
         flag=_flag(None if biomarkers is None else biomarkers.ct_extent_grade, rule),
         basis="extent",

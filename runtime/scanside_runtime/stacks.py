@@ -222,7 +222,7 @@ def make_stacks(volume: Volume, box_px: tuple[float, float, float, float], contr
 
 
 def section_hu(hu: npt.NDArray[np.int16] | Bools, weights: Floats) -> Floats:
-    """One section as a weighted mean of slices: hu (z, y, x) int16 (or a mask), weights (z,) float32 → (y, x) float32."""
+    """A weighted mean of slices: hu (z, y, x) int16 (or a mask), weights (z,) float32 → (y, x) float32."""
     section = np.zeros(hu.shape[1:], dtype=np.float32)
     for index in np.flatnonzero(weights):
         section += weights[index] * hu[index]
