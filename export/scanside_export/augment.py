@@ -28,9 +28,9 @@ class Augment:
 def moved(plane_map: PlaneMap, pixel_mm: float, by: Augment, rng: np.random.Generator) -> tuple[PlaneMap, bool]:
     """The network's plane turned, zoomed, shifted and (every second time) flipped; and whether it was flipped."""
     rows, columns = plane_map.matrix
-    turn = cv2.getRotationMatrix2D(
-        ((columns - 1) / 2, (rows - 1) / 2), rng.uniform(-by.rotation_deg, by.rotation_deg), rng.uniform(1 - by.zoom, 1 + by.zoom)
-    )
+    centre = ((columns - 1) / 2, (rows - 1) / 2)
+    angle_deg = rng.uniform(-by.rotation_deg, by.rotation_deg)
+    turn = np.asarray(cv2.getRotationMatrix2D(centre, angle_deg, rng.uniform(1 - by.zoom, 1 + by.zoom)), np.float64)
     turn[:, 2] += rng.uniform(-by.shift_mm, by.shift_mm, 2) / pixel_mm
     flipped = bool(rng.random() < 0.5)
     if flipped:

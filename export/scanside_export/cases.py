@@ -53,9 +53,9 @@ def infection_volumes(folder: Path, leave_out: tuple[str, ...] = CHECK_CASES) ->
     """The series of `infection-3d`, both readers where there are two."""
     with (folder / "slices.csv").open() as lines:
         rows = list(csv.DictReader(lines))
-    for row in csv.DictReader((folder / "cases.csv").open()):
-        if row["case"] not in leave_out:
-            yield infection_volume(folder, row["case"], [r for r in rows if r["case"] == row["case"]])
+    for case in dict.fromkeys(row["case"] for row in rows):
+        if case not in leave_out:
+            yield infection_volume(folder, case, [row for row in rows if row["case"] == case])
 
 
 def infection_volume(folder: Path, case: str, rows: list[dict[str, str]]) -> Case:
@@ -66,7 +66,7 @@ def infection_volume(folder: Path, case: str, rows: list[dict[str, str]]) -> Cas
     thick = len(rows) < 80
     spacing_mm = (6.0 if thick else 2.5, ASSUMED_PIXEL_MM, ASSUMED_PIXEL_MM)
     readers = tuple(bits & bit > 0 for bit in (1, 2) if any(row[_READER_COLUMN[bit]] != "0" for row in rows))
-    lungs = split_sides((bits & 4 > 0) | ((bits & 3 > 0) & (bits & 4 > 0)), spacing_mm)
+    lungs = split_sides(bits & 4 > 0, spacing_mm)
     for number, row in enumerate(rows):
         if row["lungs_known"] == "0":
             lungs[number] = UNKNOWN

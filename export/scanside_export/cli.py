@@ -25,7 +25,9 @@ app = typer.Typer(
 RECIPES = Path(__file__).parent / "recipes"
 NETWORKS = ("lungs", "infection")
 
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder with infection-3d, infection-2d, lung-2d and ct.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Folder with infection-3d, infection-2d, lung-2d and ct.")
+]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the trainings, one sub-folder a network.")]
 Work = Annotated[Path, typer.Option("--work", metavar="DIR", help="Folder of the exported files.")]
 

@@ -68,4 +68,4 @@ def threshold_baseline(volume: Volume, lungs: Bools) -> Bools:
 
 
 def _share(part: Bools, whole: Bools) -> float:
-    return 100.0 * float(np.count_nonzero(part & whole)) / max(1, np.count_nonzero(whole))
+    return 100.0 * int(np.count_nonzero(part & whole)) / max(1, int(np.count_nonzero(whole)))

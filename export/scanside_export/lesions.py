@@ -107,7 +107,7 @@ def _strength(lesion: LesionSpec, place: tuple[slice, ...], spacing_mm: Spacing,
     shape = tuple(side.stop - side.start for side in place)
     away = np.sqrt(z * z + y * y + x * x) + 0.45 * smooth_noise(shape, spacing_mm, 14.0, rng)
     softness = float(rng.uniform(0.08, 0.2) if lesion.dense else rng.uniform(0.12, 0.4))
-    return np.clip((1.0 - away) / softness + 0.5, 0.0, 1.0, dtype=np.float32)
+    return np.asarray(np.clip((1.0 - away) / softness + 0.5, 0.0, 1.0, dtype=np.float32))
 
 
 def _target(lesion: LesionSpec, shape: tuple[int, ...], spacing_mm: Spacing, rng: np.random.Generator) -> Floats:

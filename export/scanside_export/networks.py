@@ -6,6 +6,9 @@ et al., MICCAI 2015). Rows and columns of an input are multiples of 32.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +53,7 @@ class UNet(nn.Module):
         self.pool = nn.MaxPool2d(2)
         rising = tuple(reversed(widths))
         self.up = nn.ModuleList(
-            Up(below, width, width) for below, width in zip(rising[:-1], rising[1:], strict=True)
+            Up(below, width, width) for below, width in pairwise(rising)
         )
         self.head = nn.Conv2d(widths[0], classes, 1)
 
@@ -68,5 +71,7 @@ class UNet(nn.Module):
 
 def build(network: str, depth: int, classes: int) -> nn.Module:
     """The network of that name with fresh weights. Raises KeyError for an unknown name."""
+    makers: dict[str, Callable[[], nn.Module]]
     makers = {"infection": lambda: ResNet34UNet(depth, classes), "lungs": lambda: UNet(classes)}
-    return makers[network]().to(memory_format=torch.channels_last)
+    # torch's stubs leave out the form of `to` that takes a memory format alone.
+    return makers[network]().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

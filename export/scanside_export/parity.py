@@ -63,8 +63,10 @@ class Parity:
 
 def torch_networks(trained: Mapping[str, Trained]) -> Networks:
     """Both networks in torch."""
-    lungs, infection = (Network(TorchEngine(trained[name].model), trained[name].contract) for name in ("lungs", "infection"))
-    return Networks(lungs, infection)
+    lungs, infection = (trained[name] for name in ("lungs", "infection"))
+    return Networks(
+        Network(TorchEngine(lungs.model), lungs.contract), Network(TorchEngine(infection.model), infection.contract)
+    )
 
 
 def deployed_forms(bundle: Bundle, threads: int = 0) -> dict[tuple[str, str], Callable[[], Networks]]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,8 @@ def _all_cases(data: Path, variants: int, phantoms: int, seed: int) -> Iterator[
     yield from cases.infection_slices(data / "infection-2d")
     yield from cases.lung_slices(data / "lung-2d")
     for number, background in enumerate(BACKGROUNDS):
-        yield from _with_lesions(data / "ct" / background.path, background, variants, np.random.default_rng([seed, number]))
+        rng = np.random.default_rng([seed, number])
+        yield from _with_lesions(data / "ct" / background.path, background, variants, rng)
     for number in range(phantoms):
         yield _phantom_case(seed + number)
 
@@ -108,7 +110,8 @@ def _phantom_case(seed: int) -> Case:
 def _store(case: Case, out: Path) -> str:
     folder = out / case.source / case.name
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {"hu": case.hu, "lungs": case.lungs} | {f"infection{n}": mask for n, mask in enumerate(case.infection)}
+    arrays: dict[str, npt.NDArray[Any]] = {"hu": case.hu, "lungs": case.lungs}
+    arrays |= {f"infection{n}": mask for n, mask in enumerate(case.infection)}
     summary = hashlib.sha256()
     for name, array in arrays.items():
         summary.update(np.ascontiguousarray(array).tobytes())

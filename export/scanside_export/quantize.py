@@ -38,7 +38,8 @@ def store_weights_as_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = []
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] in tensors:
-            quantized = _quantized(*(numpy_helper.to_array(tensors[name]) for name in node.input), axis=_axis(node))
+            weights, scale, zero = (numpy_helper.to_array(tensors[name]) for name in node.input)
+            quantized = _quantized(weights, scale, zero, _axis(node))
             model.graph.initializer.append(numpy_helper.from_array(quantized, node.output[0]))
         else:
             kept.append(node)
@@ -51,14 +52,14 @@ def _axis(node: onnx.NodeProto) -> int:
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == "axis"), 1)
 
 
-def _quantized(
-    weights: Floats, scale: Floats, zero: npt.NDArray[np.int8], axis: int
-) -> npt.NDArray[np.int8]:
+def _quantized(weights: Floats, scale: Floats, zero: npt.NDArray[np.int8], axis: int) -> npt.NDArray[np.int8]:
     """What QuantizeLinear does (ONNX operator set 18): round half to even, saturate."""
-    shape = [-1 if dimension == axis else 1 for dimension in range(weights.ndim)] if scale.size > 1 else [1] * weights.ndim
+    shape = [1] * weights.ndim
+    if scale.size > 1:
+        shape[axis] = -1
     limits = np.iinfo(zero.dtype)
     rounded = np.rint(weights / scale.reshape(shape)) + zero.reshape(shape)
-    return np.clip(rounded, limits.min, limits.max).astype(zero.dtype)
+    return np.asarray(np.clip(rounded, limits.min, limits.max), dtype=zero.dtype)
 
 
 def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -50,7 +50,8 @@ def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str
     for files in networks.values():
         for name in files.values():
             shutil.copyfile(work / name, out / name)
-    (out / "MODEL_CARD.md").write_text(model_card(release.name, release.version, contracts, release.validation), "utf-8")
+    card = model_card(release.name, release.version, contracts, release.validation)
+    (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _write_manifest(out, release, networks, contracts)
     bundle = open_bundle(out)
     _write_golden(out, load_networks(bundle, choose_engine("onnxruntime", "fp32", 0)))

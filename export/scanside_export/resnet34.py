@@ -47,7 +47,7 @@ class ResNet34(nn.Module):
         self.layer4 = _layer(256, 512, blocks=3, stride=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """(n, depth, h, w) → (n, 64, h/2, w/2), (n, 64, h/4, w/4), (n, 128, h/8, …), (n, 256, h/16, …), (n, 512, h/32, …)."""
+        """(n, depth, h, w) → (n, 64, h/2, w/2), then 64 channels at 1/4, 128 at 1/8, 256 at 1/16, 512 at 1/32."""
         half = self.stem(x)
         quarter = self.layer1(self.pool(half))
         eighth = self.layer2(quarter)

@@ -36,7 +36,10 @@ OWN_NEIGHBOUR_MM = 2.9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """stack: (depth, h, w) float32 in 0..1. target: (classes, h, w) float32. known: (h, w) float32, 0 where no one knows."""
+    """What the network sees and what it should say.
+
+    stack: (depth, h, w) float32 in 0..1. target: (classes, h, w) float32. known: (h, w) float32, 0 where no one knows.
+    """
 
     stack: Floats
     target: Floats

@@ -33,7 +33,8 @@ class IrEngine:
     version = openvino.__version__
 
     def __init__(self, xml: Path) -> None:
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)), "NUM_STREAMS": 1}
+        threads = len(os.sched_getaffinity(0))
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         self._compiled = openvino.Core().compile_model(xml, "CPU", options)
 
     def infer(self, batch: Floats) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import onnx
 import torch
@@ -32,9 +30,7 @@ def to_onnx(model: nn.Module, contract: ModelContract) -> onnx.ModelProto:
     )
     if program is None:
         raise RuntimeError("torch gave no ONNX program")
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return with_contract(onnx.load_from_string(buffer.getvalue()), contract)
+    return with_contract(program.model_proto, contract)
 
 
 def with_contract(model: onnx.ModelProto, contract: ModelContract) -> onnx.ModelProto:

@@ -112,7 +112,7 @@ def _step(training: Training, batch: tuple[Tensor, Tensor, Tensor], recipe: Reci
         logits = training.model(stack)
     loss = (lung_loss if recipe.network == "lungs" else infection_loss)(logits.float(), target, known)
     training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(training.model.parameters(), 5.0)
     training.optimizer.step()
     training.step += 1

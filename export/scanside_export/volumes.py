@@ -33,10 +33,10 @@ def volume_of(hu: npt.NDArray[np.int16], spacing_mm: tuple[float, float, float])
     return Volume(np.array(hu), np.diag([dx, dy, dz, 1.0]), spacing_mm, dz)
 
 
-def averaged(array: npt.NDArray[np.float32], by: int) -> npt.NDArray[np.float32]:
+def averaged(array: npt.NDArray[np.int16 | np.bool_], by: int) -> npt.NDArray[np.float32]:
     """Means of `by` neighbouring slices, an incomplete rest left out: (z, y, x) → (z // by, y, x) float32."""
     whole = array[: len(array) // by * by].astype(np.float32)
-    return whole.reshape(-1, by, *array.shape[1:]).mean(axis=1)
+    return np.asarray(whole.reshape(-1, by, *array.shape[1:]).mean(axis=1), dtype=np.float32)
 
 
 def labelled_case(case: Case, thick_mm: float = 5.0) -> Labelled:
@@ -65,7 +65,11 @@ def real_volume(path: Path) -> Volume:
     return volume_of(*hu_volume(path))
 
 
-PARITY_VOLUMES = ("extra/ricord-1a-000082_covid_2.5mm.npz", "extra/lidc-idri-0002_2.5mm.npz", "pyradiomics-lung2_5mm.npz")
+PARITY_VOLUMES = (
+    "extra/ricord-1a-000082_covid_2.5mm.npz",
+    "extra/lidc-idri-0002_2.5mm.npz",
+    "pyradiomics-lung2_5mm.npz",
+)
 """Real HU that neither training nor calibration saw, one with COVID-19."""
 
 

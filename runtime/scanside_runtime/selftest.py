@@ -28,7 +28,10 @@ class SelfTest:
 
 
 def run_selftest(bundle: Bundle, choice: EngineChoice) -> SelfTest:
-    """Answer the golden stacks. Raises ModelSelfTest when the masks are not the exporter's, and ModelUnusable's kinds."""
+    """Answer the golden stacks.
+
+    Raises ModelSelfTest when the masks are not the exporter's, and ModelUnusable's kinds.
+    """
     networks = load_networks(bundle, choice)
     golden = _golden(bundle)
     found = {
@@ -45,8 +48,8 @@ def decided(network: Network, stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
     """Classes of golden stacks: (n, depth, rows, columns) uint8, 255 for 1.0 → (n, rows, columns) uint8."""
     logits = network.engine.infer(stack.astype(np.float32) / np.float32(255.0))
     if logits.shape[1] == 1:
-        return (logits[:, 0] >= 0.0).astype(np.uint8)
-    return logits.argmax(axis=1).astype(np.uint8)
+        return np.asarray(logits[:, 0] >= 0.0, dtype=np.uint8)
+    return np.asarray(logits.argmax(axis=1), dtype=np.uint8)
 
 
 def _golden(bundle: Bundle) -> dict[str, npt.NDArray[np.uint8]]:
