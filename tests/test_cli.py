@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 
 from analysis_samples import REASON, SHAPE, StubAnalysis, analysed, chest_series, refused
+from bundle_samples import SIDE, write_bundle
 from scanside_appliance import cli
 from scanside_appliance.demo import compare
+from scanside_appliance.explain import known_codes
 from scanside_runtime.dicom_writer import SeriesTags
-from scanside_runtime.errors import GeometryMissingSlices
+from scanside_runtime.engine import choose_engine
+from scanside_runtime.errors import GeometryMissingSlices, ScansideError
 from scanside_runtime.phantom import Truth
+from scanside_runtime.quality import explain_withheld
+from scanside_runtime.segment import load_networks
+from scanside_runtime.selftest import GOLDEN, decided
 
 ROOTS = [str(Path(__file__).parents[1] / name) for name in ("runtime", "appliance")]
 Run = Callable[..., tuple[int, str, str]]
@@ -58,7 +68,8 @@ def test_help_loads_neither_engine_nor_imaging_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["analyze"], ["demo"], ["explain"], ["bundle"], ["bundle", "list"], ["bundle", "verify"]]
+    "command",
+    [["analyze"], ["demo"], ["selftest"], ["explain"], ["bundle"], ["bundle", "list"], ["bundle", "verify"]],
 )
 def test_every_command_has_help(run: Run, command: list[str]) -> None:
     code, out, _ = run(*command, "--help")
@@ -239,6 +250,82 @@ def test_explain_gives_message_and_advice_of_a_code(run: Run) -> None:
     code, out, _ = run("explain", "geometry_missing_slices", "--json")
     assert code == 0
     assert json.loads(out)["advice"] == GeometryMissingSlices.advice
+
+
+def test_explain_knows_the_flags_of_a_result_too(run: Run) -> None:
+    code, out, _ = run("explain", "COVERAGE_BASE_CUT")
+    assert code == 0
+    assert "caution or withhold" in out
+    assert explain_withheld("COVERAGE_BASE_CUT") in out
+
+
+def test_explain_says_everything_that_one_code_can_mean(run: Run) -> None:
+    _, out, _ = run("explain", "SERIES_NOT_CHEST")
+    assert "another part of the body" in out
+    assert "No lungs were found" in out
+
+
+@pytest.mark.parametrize("code", ["INPUT_REFUSED", "MODEL_UNUSABLE", "BOX_FAILED", "INPUT_HELD"])
+def test_explain_leaves_out_families_that_no_result_carries(run: Run, code: str) -> None:
+    assert run("explain", code)[0] == 2
+
+
+CODE = re.compile(r"(?:INPUT|SERIES|GEOMETRY|COVERAGE|QUALITY|PATIENT|MODEL|BOX)_[A-Z_]+")
+
+
+def test_explain_knows_every_code_that_is_written_anywhere_in_the_box() -> None:
+    trees = [ast.parse(path.read_text()) for root in ROOTS for path in Path(root).rglob("*.py")]
+    words = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    written = {word for word in words if isinstance(word, str) and CODE.fullmatch(word)}
+    families = {family.code for family in ScansideError.__subclasses__()}
+    assert len(written) > 40
+    assert written - families <= set(known_codes())
+
+
+def make_golden(folder: Path, *, same: bool = True) -> Path:
+    """The tiny bundle with a sample that its networks answer as it says, or the opposite."""
+    networks = load_networks(write_bundle(folder), choose_engine("onnxruntime", "fp32", 1))
+    ramp = np.linspace(0, 255, SIDE * SIDE, dtype=np.uint8).reshape(1, 1, SIDE, SIDE)
+    arrays = {}
+    for name, network in (("lungs", networks.lungs), ("infection", networks.infection)):
+        stack = np.repeat(ramp, network.contract.stack_depth, axis=1)
+        mask = decided(network, stack)
+        arrays |= {f"{name}_stack": stack, f"{name}_mask": mask if same else (mask == 0).astype(np.uint8)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return write_bundle(folder, files={GOLDEN: buffer.getvalue()}).folder
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_the_self_test_passes_where_the_box_computes_what_the_exporter_computed(
+    run: Run, tmp_path: Path, engine: str, precision: str
+) -> None:
+    bundle = make_golden(tmp_path)
+    code, out, _ = run("selftest", "--bundle", bundle, "--engine", engine, "--precision", precision, "--json")
+    found = json.loads(out)
+    assert (code, found["engine"]) == (0, engine)
+    assert found["precision"].startswith(precision)
+    assert min(found["lungs_dice"], found["infection_dice"]) >= 0.97
+
+
+def test_the_self_test_says_in_words_what_it_compared(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("selftest", "--bundle", make_golden(tmp_path), "--precision", "fp32")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert "lungs 1.0000, infection 1.0000" in out
+
+
+def test_a_box_that_computes_something_else_ends_with_4_and_its_code(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("selftest", "--bundle", make_golden(tmp_path, same=False))
+    assert (code, out) == (4, "")
+    assert "MODEL_SELFTEST" in err
+
+
+def test_the_self_test_of_a_bundle_without_a_sample_ends_with_4(run: Run, tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    code, _, err = run("selftest", "--bundle", tmp_path)
+    assert code == 4
+    assert "MODEL_BUNDLE_DAMAGED" in err
 
 
 def make_truth(poi_percent: float, ihu_hu: float) -> Truth:

@@ -286,12 +286,41 @@ def demo(
 
 
 @app.command()
+def selftest(
+    context: typer.Context,
+    engine: Annotated[Engine, typer.Option(help="What runs the networks.")] = Engine.auto,
+    precision: Annotated[Precision, typer.Option(help="What the layers are computed in.")] = Precision.auto,
+    bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of another model bundle.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Compare what this box computes on the bundle's sample with what the exporter computed.
+
+    Exit code: 0 the masks agree, 4 they do not, or the bundle can't be used.
+    """
+    import json
+    from dataclasses import asdict
+
+    from scanside_runtime.bundle import open_bundle
+    from scanside_runtime.engine import choose_engine
+    from scanside_runtime.selftest import run_selftest
+
+    choice = choose_engine(engine.value, precision.value, context.obj.settings().inference.threads)
+    found = run_selftest(open_bundle(bundle), choice)
+    if as_json:
+        typer.echo(json.dumps({"engine": choice.name, **asdict(found)}))
+    else:
+        typer.echo(f"lungs {found.lungs_dice:.4f}, infection {found.infection_dice:.4f} (Dice; 1 is the same)")
+        typer.echo(f"{choice.name}, {found.precision}: this box computes what the exporter computed")
+
+
+@app.command()
 def explain(
     code: Annotated[str, typer.Argument(metavar="CODE", help="A reason code, for example GEOMETRY_MISSING_SLICES.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print code, exit code, message and advice as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
 ) -> None:
     """Say what a reason code means and what to do next."""
     import json
+    from dataclasses import asdict
 
     from scanside_appliance.explain import explanation, known_codes
 
@@ -299,9 +328,9 @@ def explain(
     if found is None:
         raise typer.BadParameter(f"no such code; known: {', '.join(known_codes())}")
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(asdict(found)))
     else:
-        typer.echo(f"{found['code']} (exit code {found['exit_code']})\n{found['message']}\n{found['advice']}")
+        typer.echo(f"{found.code} ({found.kind})\n{found.message}\n{found.advice}")
 
 
 @contextmanager

@@ -1,28 +1,64 @@
-"""What a reason code means, read from the error tree itself."""
+"""What a reason code means, read from the error tree and the table of findings themselves."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from scanside_runtime import errors
 from scanside_runtime.errors import ScansideError
+from scanside_runtime.findings import KINDS, FindingKind
 
 
-def explanation(code: str) -> dict[str, str | int] | None:
-    """Code, exit code, message (values that differ from case to case in braces) and advice; None if there is none."""
-    for error in _tree(ScansideError):
-        if error.code == code.upper():
-            message = inspect.cleandoc(error.__doc__ or "")
-            return {"code": error.code, "exit_code": error.exit_code, "message": message, "advice": error.advice}
-    return None
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One code. kind: whether it ends the analysis or is a flag; message: what differs from case to case in braces."""
+
+    code: str
+    kind: str
+    exit_code: int
+    message: str
+    advice: str
+
+
+def explanation(code: str) -> Explanation | None:
+    """What a code means, in any case of letters; None if there is no such code."""
+    return next((known for known in explanations() if known.code == code.upper()), None)
 
 
 def known_codes() -> list[str]:
-    """Every code of the tree, sorted."""
-    return sorted({error.code for error in _tree(ScansideError)})
+    """Every code, sorted."""
+    return sorted(known.code for known in explanations())
 
 
-def _tree(root: type[ScansideError]) -> Iterator[type[ScansideError]]:
-    yield root
-    for child in root.__subclasses__():
-        yield from _tree(child)
+def explanations() -> list[Explanation]:
+    """Every code that a result or the command line can carry: errors in the order of their module, then flags."""
+    by_code: dict[str, list[type[ScansideError]]] = {}
+    for error in _errors():
+        by_code.setdefault(error.code, []).append(error)
+    return [_of_errors(kinds) for kinds in by_code.values()] + [_of_finding(code, kind) for code, kind in KINDS.items()]
+
+
+def _errors() -> Iterator[type[ScansideError]]:
+    """What can be raised: the root stands for a defect, its direct children are families and never raised."""
+    families = set(ScansideError.__subclasses__())
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, ScansideError) and value not in families:
+            yield value
+
+
+def _of_errors(kinds: Sequence[type[ScansideError]]) -> Explanation:
+    """One code, which more than one error may carry."""
+    messages = (" ".join(inspect.cleandoc(error.__doc__ or "").split()) for error in kinds)
+    advice = dict.fromkeys(error.advice for error in kinds)
+    first = kinds[0]
+    return Explanation(
+        first.code, f"exit code {first.exit_code}", first.exit_code, " Or: ".join(messages), " ".join(advice)
+    )
+
+
+def _of_finding(code: str, kind: FindingKind) -> Explanation:
+    withholds = "withhold" in kind.levels
+    text = f"flag: {' or '.join(kind.levels)}" + (", withheld ends with exit code 3" if withholds else "")
+    return Explanation(code, text, 3 if withholds else 0, kind.meaning, kind.advice)

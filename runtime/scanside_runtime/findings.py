@@ -19,3 +19,54 @@ class Finding:
     code: str
     level: Level
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKind:
+    """What a finding's code stands for in every case: the levels it comes with, its meaning, what to do next."""
+
+    levels: tuple[Level, ...]
+    meaning: str
+    advice: str
+
+
+_WHOLE_LUNGS = "Scan again from above the apices to below the bases, or export all sections."
+
+KINDS = {
+    "INPUT_HEADER_VALUE": FindingKind(
+        ("note",),
+        "A value in the header that the measurement does not need is invalid and was taken as not stated.",
+        "Nothing for this measurement; correct the entry on the console if it is needed.",
+    ),
+    "INPUT_LOSSY": FindingKind(
+        ("caution",),
+        "The pixels were compressed with loss: HU are near, not exact.",
+        "Export the study without lossy compression and analyse it again.",
+    ),
+    "SERIES_PASSED_OVER": FindingKind(
+        ("caution",),
+        "A series that might have been measured is damaged, and another one was taken.",
+        "Look whether the series that was taken is the wanted one; if not, export the study again.",
+    ),
+    "GEOMETRY_COPIES": FindingKind(
+        ("note",),
+        "Exact copies of sections were left out.",
+        "Nothing: each section was counted once.",
+    ),
+    "GEOMETRY_GAPS": FindingKind(
+        ("caution",),
+        "The sections are thinner than their distance: what lies between them was not imaged.",
+        "Use a contiguous reconstruction where there is one; compare volumes with reserve.",
+    ),
+    "COVERAGE_BASE_CUT": FindingKind(
+        ("caution", "withhold"),
+        "The lowest section still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",
+        _WHOLE_LUNGS,
+    ),
+    "COVERAGE_APEX_CUT": FindingKind(
+        ("caution", "withhold"),
+        "The highest section still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
+        _WHOLE_LUNGS,
+    ),
+}
+"""Every code that a `Finding` may carry."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scanside_runtime.errors import SeriesNoLungs
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import KINDS, Finding
 from scanside_runtime.settings import CoverageSettings
 from scanside_runtime.volume import Masks, Volume
 
@@ -40,12 +40,6 @@ def _cut(code: str, section: str, part: str, share: float, withhold_share: float
     return Finding(code, "withhold" if share > withhold_share else "caution", message)
 
 
-ADVICE = {
-    "COVERAGE_BASE_CUT": "Scan again from above the apices to below the bases, or export all sections.",
-    "COVERAGE_APEX_CUT": "Scan again from above the apices to below the bases, or export all sections.",
-}
-
-
 def explain_withheld(code: str) -> str:
     """What to do next about a finding that withholds the measurement."""
-    return ADVICE[code]
+    return KINDS[code].advice
