@@ -1,12 +1,13 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
+# make docs   docs/cli.md and docs/reason-codes.md, written from the programs themselves
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -21,6 +22,9 @@ lint: .venv/all.stamp
 
 bench: .venv/all.stamp
 	@$(BIN)/python -m pytest -q benchmarks --benchmark-only -o python_files="bench_*.py" -o timeout=0
+
+docs: .venv/all.stamp
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
