@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scanside_runtime.contract import CONTRACT_KEY, ModelContract
@@ -46,13 +46,18 @@ class Bundle:
         except (KeyError, TypeError) as missing:
             raise ModelBundleDamaged(name=MANIFEST, why=f"it names no {stored_as} file for {network}") from missing
         data = self.read(name)
-        return data, _contract(data, name)
+        contract = _contract(data, name)
+        if contract.network != network:
+            raise ModelBundleDamaged(name=name, why=f"it holds the network {contract.network!r}, not {network!r}")
+        return data, contract
 
     def read(self, name: str) -> bytes:
         """A file's bytes after size and hash matched. Raises ModelBundleDamaged."""
         listed = self.manifest["files"].get(name)
-        if listed is None or Path(name).name != name and ".." in Path(name).parts:
+        if listed is None:
             raise ModelBundleDamaged(name=name, why="it is not listed")
+        if not _stays_inside(name):
+            raise ModelBundleDamaged(name=name, why="it leads out of the bundle")
         try:
             data = (self.folder / name).read_bytes()
         except OSError as error:
@@ -83,7 +88,7 @@ def open_bundle(folder: Path | None = None) -> Bundle:
             raise ModelBundleDamaged(name=MANIFEST, why=f"schema {manifest['schema']!r} is not {BUNDLE_SCHEMA!r}")
         bundle = Bundle(folder, manifest, hashlib.sha256(data).hexdigest())
         _check_shape(bundle)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise ModelBundleDamaged(name=MANIFEST, why=f"it is no manifest ({problem})") from problem
     return bundle
 
@@ -91,8 +96,15 @@ def open_bundle(folder: Path | None = None) -> Bundle:
 def _check_shape(bundle: Bundle) -> None:
     """What is needed later is there: a manifest is somebody else's bytes."""
     for listed in bundle.manifest["files"].values():
-        int(listed["bytes"]), str(listed["sha256"])
+        if not isinstance(listed["bytes"], int) or not isinstance(listed["sha256"], str):
+            raise TypeError("a file needs its size and its SHA-256")
     dict(bundle.manifest["networks"]), bundle.name, bundle.version
+
+
+def _stays_inside(name: str) -> bool:
+    """Names are relative and go down only: "lungs.int8.onnx", "golden/phantom.npz"."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and not {"\\", "\0"} & set(name)
 
 
 def _contract(data: bytes, name: str) -> ModelContract:

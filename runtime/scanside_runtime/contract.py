@@ -44,10 +44,18 @@ class ModelContract:
     validation: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.stack_depth % 2 == 0:
+        if self.stack_depth < 1 or self.stack_depth % 2 == 0:
             raise ValueError(f"stack_depth must be odd, got {self.stack_depth}")
-        if any(side % 32 for side in self.matrix):
+        rows, columns = self.matrix
+        if min(rows, columns) < 32 or rows % 32 or columns % 32:
             raise ValueError(f"matrix must be divisible by 32, got {self.matrix}")
+        low, high = self.window_hu
+        if not low < high:
+            raise ValueError(f"window_hu must ascend, got {self.window_hu}")
+        if not 0.0 < self.threshold < 1.0:
+            raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        if not all(length > 0.0 for length in (self.pixel_mm, self.section_mm, self.stack_step_mm)):
+            raise ValueError("pixel_mm, section_mm and stack_step_mm must be above 0")
 
     def to_json(self) -> str:
         """The text that goes into the model file."""
@@ -67,5 +75,5 @@ class ModelContract:
             for name in ("classes", "window_hu", "matrix"):
                 values[name] = tuple(values[name])
             return cls(**values)
-        except (TypeError, KeyError, AttributeError) as problem:
+        except (TypeError, KeyError, IndexError, AttributeError, RecursionError) as problem:
             raise ValueError(f"not a contract: {problem}") from problem

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,7 +50,10 @@ class Engine(Protocol):
         """The engine's own version."""
 
     def infer(self, batch: Floats) -> Floats:
-        """(n, depth, rows, columns) float32 in 0..1 → logits (n, classes, rows, columns) float32."""
+        """(n, depth, rows, columns) float32 in 0..1 → logits (n, classes, rows, columns) float32.
+
+        Raises ModelEngine when the network does not take the batch.
+        """
 
 
 def choose_engine(name: str, precision: str, threads: int) -> EngineChoice:
@@ -70,10 +75,26 @@ def load_engine(model: bytes, choice: EngineChoice) -> Engine:
     """Load a network from its bytes. Raises ModelEngine when the engine is missing or refuses the file."""
     makers: dict[str, type[OpenVinoEngine | OnnxRuntimeEngine]]
     makers = {"openvino": OpenVinoEngine, "onnxruntime": OnnxRuntimeEngine}
-    try:
+    with _stating_the_engine(choice.name):
         return makers[choice.name](model, choice)
-    except (ImportError, RuntimeError, ValueError) as problem:
-        raise ModelEngine(engine=choice.name, why=str(problem).splitlines()[0]) from problem
+
+
+@contextmanager
+def _stating_the_engine(name: str) -> Iterator[None]:
+    """What an engine raises becomes ModelEngine; lines that only name places in its code are left out."""
+    try:
+        yield
+    except _engine_errors() as problem:
+        said = [line.strip() for line in str(problem).splitlines() if not line.startswith("Exception from ")]
+        raise ModelEngine(engine=name, why=" ".join(said).strip(" .") or type(problem).__name__) from problem
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    """What engines raise; ONNX Runtime's own errors have no parent in common but Exception."""
+    native = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
+    members = () if native is None else vars(native).values()
+    own = (kind for kind in members if isinstance(kind, type) and issubclass(kind, Exception))
+    return (ImportError, RuntimeError, ValueError, *own)
 
 
 class OpenVinoEngine:
@@ -99,7 +120,8 @@ class OpenVinoEngine:
 
     def infer(self, batch: Floats) -> Floats:
         """See `Engine`."""
-        return np.array(self._request.infer([batch], share_inputs=True)[0], dtype=np.float32)
+        with _stating_the_engine("openvino"):
+            return np.array(self._request.infer([batch], share_inputs=True)[0], dtype=np.float32)
 
 
 class OnnxRuntimeEngine:
@@ -119,7 +141,8 @@ class OnnxRuntimeEngine:
 
     def infer(self, batch: Floats) -> Floats:
         """See `Engine`."""
-        return np.asarray(self._session.run(None, {self._input: batch})[0], dtype=np.float32)
+        with _stating_the_engine("onnxruntime"):
+            return np.asarray(self._session.run(None, {self._input: batch})[0], dtype=np.float32)
 
 
 def _stated(choice: EngineChoice, rest: str) -> str:

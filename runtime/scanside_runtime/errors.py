@@ -345,7 +345,7 @@ class ModelPrecision(ModelUnusable):
 
 
 class ModelEngine(ModelUnusable):
-    """The engine {engine} can't load the network: {why}."""
+    """The engine {engine} can't run the network: {why}."""
 
     code = "MODEL_ENGINE"
     advice = "Try the other engine with --engine; if both fail, install Scanside again."
