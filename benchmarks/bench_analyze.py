@@ -16,7 +16,8 @@ from scanside_runtime.biomarkers import measure
 from scanside_runtime.bundle import DEFAULT_BUNDLE, open_bundle
 from scanside_runtime.decode import read_volume
 from scanside_runtime.dicom_writer import write_series
-from scanside_runtime.engine import choose_engine
+from scanside_runtime.engine import choose_engine, instruction_set
+from scanside_runtime.errors import ModelPrecision
 from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
 from scanside_runtime.segment import load_networks, segment
 from scanside_runtime.series import Series, choose_series, find_series
@@ -78,8 +79,16 @@ def test_load_both_networks(benchmark: BenchmarkFixture) -> None:
 
 
 @needs_bundle
-def test_segment_59x512x512(benchmark: BenchmarkFixture, volume: Volume) -> None:
-    networks = load_networks(open_bundle(), choose_engine("auto", "auto", 0))
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("precision", ["int8", "fp32", "bf16"])
+@pytest.mark.benchmark(group="segment 59x512x512: the ratios are against onnxruntime fp32 in the same run")
+def test_segment_59x512x512(benchmark: BenchmarkFixture, volume: Volume, engine: str, precision: str) -> None:
+    try:
+        choice = choose_engine(engine, precision, 0)
+    except ModelPrecision as missing:
+        pytest.skip(str(missing))
+    networks = load_networks(open_bundle(), choice)
+    benchmark.extra_info |= {"isa": instruction_set(), "computed_in": networks.infection.engine.computed_in}
     benchmark.pedantic(segment, args=(volume, networks), rounds=3)
 
 
