@@ -40,7 +40,7 @@ def test_logits_come_for_any_number_of_stacks_and_each_stack_alone_gives_the_sam
     engine = load_engine(lungs_network(), EngineChoice(name, "fp32", 1))
     stacks = batch(1, 5)
     whole = engine.infer(stacks)
-    assert (whole.shape, whole.dtype) == ((5, 3, SIDE, SIDE), np.float32)
+    assert (whole.shape, whole.dtype) == ((5, 3, SIDE, SIDE), np.dtype(np.float32))
     for number in range(5):
         np.testing.assert_array_equal(engine.infer(stacks[number : number + 1])[0], whole[number])
 
@@ -64,7 +64,7 @@ def test_precision_and_version_are_stated(name: str) -> None:
 
 def test_fp32_keeps_what_bf16_would_lose() -> None:
     """Steps of 1/1024 beside 0.5: bf16 has 8 bits, and some processors would take it by themselves."""
-    ramp = np.broadcast_to(0.5 + np.arange(SIDE, dtype=np.float32) / 1024, (1, 3, SIDE, SIDE)).copy()
+    ramp = np.full((1, 3, SIDE, SIDE), 0.5, np.float32) + np.arange(SIDE, dtype=np.float32) / np.float32(1024)
     for name in ENGINES:
         logits = load_engine(infection_network(), EngineChoice(name, "fp32", 1)).infer(ramp)
         assert len(np.unique(logits[0, 0, 0])) == SIDE

@@ -51,6 +51,12 @@ def file_of(graph: GraphProto) -> bytes:
     return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString())
 
 
+def field(key: int, value: bytes) -> bytes:
+    """A field with a length of three bytes."""
+    length = len(value)
+    return bytes([key, length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14]) + value
+
+
 def good_model() -> ModelProto:
     return onnx.load_from_string(GOOD)
 
@@ -77,8 +83,7 @@ def test_weights_in_another_file_are_refused() -> None:
 def test_weights_in_another_file_are_refused_when_a_large_number_hides_the_location() -> None:
     """Readers cut the number to 32 bits: 2**32 + 1 is EXTERNAL to them."""
     tensor = b"\x70" + bytes([0x81, 0x80, 0x80, 0x80, 0x10])  # field 14, varint 2**32 + 1
-    graph = b"\x2a" + bytes([len(tensor)]) + tensor  # field 5, initializer
-    assert "another file" in refusal(b"\x3a" + bytes([len(graph)]) + graph)
+    assert "another file" in refusal(field(0x3A, field(0x2A, tensor)))  # model.graph, graph.initializer
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -136,10 +141,8 @@ def test_branches_nested_without_end_are_refused() -> None:
     part = b""
     for _ in range(400):
         for key in (0x32, 0x2A, 0x0A):  # attribute.g, node.attribute, graph.node
-            length = len(part)
-            part = bytes([key, length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14]) + part
-    length = len(part)
-    assert "too deep" in refusal(b"\x3a" + bytes([length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14]) + part)
+            part = field(key, part)
+    assert "too deep" in refusal(field(0x3A, part))
 
 
 @given(st.binary(max_size=200))
