@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import io
 import json
 import re
 import subprocess
@@ -13,22 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
 
 from analysis_samples import REASON, SHAPE, StubAnalysis, analysed, chest_series, refused
-from bundle_samples import SIDE, write_bundle
+from bundle_samples import write_bundle
 from scanside_appliance import cli
 from scanside_appliance.demo import compare
 from scanside_appliance.explain import known_codes
 from scanside_runtime.dicom_writer import SeriesTags
-from scanside_runtime.engine import choose_engine
 from scanside_runtime.errors import GeometryMissingSlices, ScansideError
 from scanside_runtime.phantom import Truth
 from scanside_runtime.quality import explain_withheld
-from scanside_runtime.segment import load_networks
-from scanside_runtime.selftest import GOLDEN, decided
+from selftest_samples import write_bundle_with_sample
 
 ROOTS = [str(Path(__file__).parents[1] / name) for name in ("runtime", "appliance")]
 Run = Callable[..., tuple[int, str, str]]
@@ -282,26 +278,12 @@ def test_explain_knows_every_code_that_is_written_anywhere_in_the_box() -> None:
     assert written - families <= set(known_codes())
 
 
-def make_golden(folder: Path, *, same: bool = True) -> Path:
-    """The tiny bundle with a sample that its networks answer as it says, or the opposite."""
-    networks = load_networks(write_bundle(folder), choose_engine("onnxruntime", "fp32", 1))
-    ramp = np.linspace(0, 255, SIDE * SIDE, dtype=np.uint8).reshape(1, 1, SIDE, SIDE)
-    arrays = {}
-    for name, network in (("lungs", networks.lungs), ("infection", networks.infection)):
-        stack = np.repeat(ramp, network.contract.stack_depth, axis=1)
-        mask = decided(network, stack)
-        arrays |= {f"{name}_stack": stack, f"{name}_mask": mask if same else (mask == 0).astype(np.uint8)}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return write_bundle(folder, files={GOLDEN: buffer.getvalue()}).folder
-
-
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 def test_the_self_test_passes_where_the_box_computes_what_the_exporter_computed(
     run: Run, tmp_path: Path, engine: str, precision: str
 ) -> None:
-    bundle = make_golden(tmp_path)
+    bundle = write_bundle_with_sample(tmp_path).folder
     code, out, _ = run("selftest", "--bundle", bundle, "--engine", engine, "--precision", precision, "--json")
     found = json.loads(out)
     assert (code, found["engine"]) == (0, engine)
@@ -310,13 +292,13 @@ def test_the_self_test_passes_where_the_box_computes_what_the_exporter_computed(
 
 
 def test_the_self_test_says_in_words_what_it_compared(run: Run, tmp_path: Path) -> None:
-    code, out, _ = run("selftest", "--bundle", make_golden(tmp_path), "--precision", "fp32")
+    code, out, _ = run("selftest", "--bundle", write_bundle_with_sample(tmp_path).folder, "--precision", "fp32")
     assert (code, len(out.splitlines())) == (0, 2)
     assert "lungs 1.0000, infection 1.0000" in out
 
 
 def test_a_box_that_computes_something_else_ends_with_4_and_its_code(run: Run, tmp_path: Path) -> None:
-    code, out, err = run("selftest", "--bundle", make_golden(tmp_path, same=False))
+    code, out, err = run("selftest", "--bundle", write_bundle_with_sample(tmp_path, same=False).folder)
     assert (code, out) == (4, "")
     assert "MODEL_SELFTEST" in err
 
