@@ -1,7 +1,7 @@
 """A tiny bundle of real networks, made by hand: lungs by density and side, infection by density. No training needed.
 
-The lungs are what lies between two densities in a window, opened by 3 × 3 pixels so that the thin rim between skin and
-air is none, right or left by the column. Infection is what lies between two higher densities in the middle section.
+Each is what lies between two densities in the middle section, opened by 3 × 3 pixels so that a thin rim, as between
+skin and air, is none. Lungs are right or left by the column.
 """
 
 from __future__ import annotations
@@ -37,11 +37,7 @@ def lungs_network(form: str = "fp16", contract: ModelContract | None = LUNGS) ->
     """(n, 1, 96, 96) in 0..1 → logits (n, 3, 96, 96): none, right, left."""
     columns = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
     nodes = [
-        *_between("section", *LUNG_HU),
-        helper.make_node("Neg", ["between"], ["negative"]),
-        helper.make_node("MaxPool", ["negative"], ["grown"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
-        helper.make_node("Neg", ["grown"], ["eroded"]),
-        helper.make_node("MaxPool", ["eroded"], ["opened"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        *_opened_between(),
         helper.make_node("Min", ["opened", "to_the_right"], ["right"]),
         helper.make_node("Min", ["opened", "to_the_left"], ["left"]),
         helper.make_node("Mul", ["opened", "nothing"], ["none"]),
@@ -52,30 +48,35 @@ def lungs_network(form: str = "fp16", contract: ModelContract | None = LUNGS) ->
         "to_the_left": (GAIN * columns).reshape(1, 1, 1, SIDE),
         "nothing": np.float32(0.0),
     }
-    return _file(nodes, {**constants, **_limits(*LUNG_HU)}, (1, 3), form, contract)
+    return _file(nodes, {**constants, **_limits(LUNG_HU)}, (1, 3), form, contract)
 
 
 def infection_network(form: str = "fp16", contract: ModelContract | None = INFECTION) -> bytes:
     """(n, 3, 96, 96) in 0..1 → logits (n, 1, 96, 96), from the middle section."""
-    nodes = [
-        *_between("section", *INFECTED_HU),
-        helper.make_node("Identity", ["between"], ["logits"]),
-    ]
-    return _file(nodes, _limits(*INFECTED_HU), (3, 1), form, contract)
+    nodes = [*_opened_between(), helper.make_node("Identity", ["opened"], ["logits"])]
+    return _file(nodes, _limits(INFECTED_HU), (3, 1), form, contract)
 
 
-def _between(section: str, low_hu: float, high_hu: float) -> list[onnx.NodeProto]:
-    """GAIN times the distance to the nearer of two limits, positive between them."""
+def _opened_between() -> list[onnx.NodeProto]:
+    """GAIN times the distance to the nearer of two limits, positive between them; then the least, then the largest
+    of each 3 × 3 pixels.
+    """
+    around: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     return [
-        helper.make_node("Sub", [section, "low"], ["above"]),
-        helper.make_node("Sub", ["high", section], ["below"]),
+        helper.make_node("Sub", ["section", "low"], ["above"]),
+        helper.make_node("Sub", ["high", "section"], ["below"]),
         helper.make_node("Min", ["above", "below"], ["inner"]),
         helper.make_node("Mul", ["inner", "gain"], ["between"]),
+        helper.make_node("Neg", ["between"], ["negative"]),
+        helper.make_node("MaxPool", ["negative"], ["grown"], **around),
+        helper.make_node("Neg", ["grown"], ["eroded"]),
+        helper.make_node("MaxPool", ["eroded"], ["opened"], **around),
     ]
 
 
-def _limits(low_hu: float, high_hu: float) -> dict[str, Any]:
-    return {"low": np.float32(in_window(low_hu)), "high": np.float32(in_window(high_hu)), "gain": np.float32(GAIN)}
+def _limits(hu: tuple[float, float]) -> dict[str, Any]:
+    low, high = (np.float32(in_window(limit)) for limit in hu)
+    return {"low": low, "high": high, "gain": np.float32(GAIN)}
 
 
 def _middle(form: str, depth: int) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
