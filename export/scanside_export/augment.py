@@ -15,13 +15,17 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """How far a view may differ: shares of size and slope, degrees, mm, HU."""
+    """How far a view may differ: shares of size and slope, degrees, mm, HU.
+
+    kernel: how often the view is as another reconstruction kernel would give it, softer or sharper.
+    """
 
     zoom: float = 0.0
     rotation_deg: float = 0.0
     shift_mm: float = 0.0
     slope: float = 0.0
     level_hu: float = 0.0
+    kernel: float = 0.0
     noise_hu: float = 0.0
 
 
@@ -43,9 +47,9 @@ def rescanned(hu: Floats, by: Augment, rng: np.random.Generator) -> Floats:
     slope = rng.uniform(1 - by.slope, 1 + by.slope)
     hu = (hu + 850.0) * slope - 850.0 + rng.uniform(-by.level_hu, by.level_hu)
     kernel = rng.random()
-    if kernel < 0.25:
+    if kernel < by.kernel / 2:
         hu = np.stack([cv2.GaussianBlur(plane, (0, 0), float(rng.uniform(0.4, 1.2))) for plane in hu])
-    elif kernel < 0.5:
+    elif kernel < by.kernel:
         soft = np.stack([cv2.GaussianBlur(plane, (0, 0), 1.0) for plane in hu])
         hu = hu + float(rng.uniform(0.2, 1.0)) * (hu - soft)
     if rng.random() < 0.6:

@@ -16,7 +16,7 @@ from scanside_export.lung_reference import split_sides
 RIGHT, LEFT, UNKNOWN = 1, 2, 255
 """Values in `Case.lungs`; 0 is no lung."""
 
-HELD_OUT = ("lung-dx-a0001", "pyradiomics-lung2", "lidc-idri-0002", "tcga-thca-de-a4ma")
+HELD_OUT = ("lung-dx-a0001", "pyradiomics-lung2", "lidc-idri-0002", "tcga-thca-de-a4ma", "ricord-1a-000082")
 """Never in training, quantisation or tuning."""
 
 CHECK_CASES = ("coronacases_008", "radiopaedia_27_86410_0")

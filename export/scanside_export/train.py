@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scanside_export.cases import Case
+from scanside_export.curves import draw_curves
 from scanside_export.losses import infection_loss, lung_loss
 from scanside_export.networks import build
 from scanside_export.recipe import Recipe
@@ -57,7 +58,13 @@ class Training:
 
 
 def train(cases: list[Case], recipe: Recipe, out: Path, digest: str, threads: int) -> Path:
-    """Train by the recipe and return the checkpoint's path; goes on where an earlier run stopped."""
+    """Train by the recipe and return the checkpoint's path; goes on where an earlier run stopped.
+
+    Raises ValueError for a recipe that draws less than one batch.
+    """
+    steps = recipe.samples // recipe.batch
+    if steps == 0:
+        raise ValueError(f"{recipe.samples} samples are no batch of {recipe.batch}: draw more")
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,16 +72,16 @@ def train(cases: list[Case], recipe: Recipe, out: Path, digest: str, threads: in
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         training.resume(checkpoint)
-    steps = recipe.samples // recipe.batch
     sampler = Sampler(cases, recipe)
     began = time.monotonic()
     losses: list[float] = []
     for batch in _batches(sampler, range(training.step, steps)):
         losses.append(_step(training, batch, recipe, steps))
-        if training.step % LOG_EVERY == 0:
+        if training.step % LOG_EVERY == 0 or training.step == steps:
             _log(out / "log.csv", training.step, float(np.mean(losses[-LOG_EVERY:])), time.monotonic() - began)
         if training.step % SAVE_EVERY == 0 or training.step == steps:
             training.save(checkpoint, recipe, digest)
+            draw_curves(out / "log.csv", out / "curves.png")
     return checkpoint
 
 

@@ -1,0 +1,25 @@
+"""How a training went, as a picture."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+
+def read_log(log: Path) -> dict[int, float]:
+    """Loss by step. After an interruption some steps were done twice: the later row counts."""
+    with log.open(newline="") as lines:
+        rows = {int(row["step"]): float(row["loss"]) for row in csv.DictReader(lines)}
+    return dict(sorted(rows.items()))
+
+
+def draw_curves(log: Path, picture: Path) -> None:
+    """Draw the loss of a training's log.csv over its steps as a PNG."""
+    losses = read_log(log)
+    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="step", ylabel="loss, mean since the row before", yscale="log")
+    axes.plot(list(losses), list(losses.values()), marker=".")
+    axes.grid(which="both", alpha=0.3)
+    figure.savefig(picture, format="png")  # a Figure without pyplot is drawn by Agg and needs no display
