@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from scanside_export import cases
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.lung_reference import reference_lungs
-from scanside_runtime.phantom import make_phantom, random_spec
+from scanside_runtime.phantom import Lesion, make_phantom, random_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,29 @@ def _forget(lungs: npt.NDArray[np.uint8], side: int) -> None:
 
 def _phantom_case(seed: int) -> Case:
     rng = np.random.default_rng(seed)
-    phantom = make_phantom(random_spec(seed, section_mm=float(rng.choice([3.0, 5.0, 5.0, 8.0, 10.0])), matrix=256))
+    spec = random_spec(seed, section_mm=float(rng.choice([3.0, 5.0, 5.0, 8.0, 10.0])), matrix=256)
+    if seed % 3 == 0:
+        spec = replace(spec, lesions=(*spec.lesions, _large_consolidation(rng)))
+    phantom = make_phantom(spec)
     lungs = (phantom.right_lung * RIGHT + phantom.left_lung * LEFT).astype(np.uint8)
     return Case(f"phantom_{seed}", "phantom", phantom.hu, phantom.spacing_mm, lungs, (phantom.infection,))
+
+
+def _large_consolidation(rng: np.random.Generator) -> Lesion:
+    """A dense lesion that fills a good part of one lung: without such, dense lung is taken for chest wall or liver."""
+    radius_mm = float(rng.uniform(30.0, 75.0))
+    z, y, x = (float(value) for value in radius_mm * rng.uniform(0.8, 1.3, 3))
+    return Lesion(
+        kind="consolidation",
+        side="right" if rng.random() < 0.5 else "left",
+        height=float(rng.uniform(0.1, 0.7)),
+        azimuth_deg=float(rng.uniform(0.0, 130.0)),
+        reach=float(rng.uniform(0.8, 1.05)),
+        radii_mm=(z, y, x),
+        mean_hu=float(rng.uniform(-10.0, 60.0)),
+        edge=float(rng.uniform(0.06, 0.22)),
+        softness_mm=float(rng.uniform(1.0, 4.0)),
+    )
 
 
 def _store(case: Case, out: Path) -> str:
