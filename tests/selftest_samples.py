@@ -22,7 +22,7 @@ def write_bundle_with_sample(folder: Path, *, same: bool = True, **changes: Any)
     """
     networks = load_networks(write_bundle(folder), choose_engine("onnxruntime", "fp32", 1))
     ramp = np.linspace(0, 255, SIDE * SIDE).astype(np.uint8).reshape(1, 1, SIDE, SIDE)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, network in (("lungs", networks.lungs), ("infection", networks.infection)):
         stack = np.repeat(ramp, network.contract.stack_depth, axis=1)  # (1, depth, rows, columns) uint8
         mask = decided(network, stack)  # (1, rows, columns) uint8

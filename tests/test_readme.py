@@ -28,7 +28,7 @@ from selftest_samples import write_bundle_with_sample
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = {path.name: path for path in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]}
-PROGRAMS = {
+PROGRAMS: dict[str, Any] = {
     "scanside": typer.main.get_command(scanside_appliance.cli.app),
     "scanside-export": typer.main.get_command(scanside_export.cli.app),
 }
