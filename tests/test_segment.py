@@ -198,6 +198,13 @@ def test_a_lung_in_two_large_parts_keeps_both() -> None:
     np.testing.assert_array_equal(tidy == RIGHT, upper | lower)
 
 
+def test_a_large_part_of_a_lung_stays_its_own_where_it_touches_the_other_lung() -> None:
+    upper, lower = boxed(np.s_[4:, 20:76, 8:40]), boxed(np.s_[:3, 20:76, 8:40])
+    bridge = boxed(np.s_[1:2, 20:24, 40:LEFT_BOX[2].start])
+    sides = sides_of(upper | lower | bridge, boxed(LEFT_BOX))
+    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), sides)
+
+
 def test_holes_in_a_lung_are_filled_with_that_lung() -> None:
     sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
     expected = sides.copy()

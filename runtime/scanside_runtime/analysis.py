@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,12 +121,13 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
         analysis.flags.extend(analysis.series.notes)
     with _timed(analysis, "decode"):
         analysis.volume = volume = read_volume(analysis.series, _stage("decode", progress))
+        analysis.provenance = replace(analysis.provenance, input_sha256=volume.input_sha256)
     with _timed(analysis, "load"):
         bundle = open_bundle(request.bundle)
         choice = choose_engine(request.engine, request.precision, settings.inference.threads)
         networks = load_networks(bundle, choice)
-        analysis.provenance = Provenance(
-            settings_digest(settings), bundle_facts(bundle), engine_facts(choice, networks), volume.input_sha256
+        analysis.provenance = replace(
+            analysis.provenance, bundle=bundle_facts(bundle), engine=engine_facts(choice, networks)
         )
     with _timed(analysis, "segment"):
         masks = segment(volume, networks, progress)

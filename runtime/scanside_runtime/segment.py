@@ -29,6 +29,8 @@ RIGHT, LEFT = 1, 2
 BATCH = 4
 SMALLEST_LUNG_PART_ML = 8.0
 """A piece of lung apart from the largest one of its side is kept from this size on."""
+ASTRAY_SHARE = 0.2
+"""A piece that touches the other lung is part of it while it is smaller than this share of its own side's largest."""
 SMALLEST_INFECTION_ML = 0.03
 """Smaller islands of infection are noise: at 5 mm sections some dozen pixels of one section."""
 CLOSING_MM = 12.0
@@ -133,14 +135,18 @@ def tidy_lungs(sides: Sides, volume: Volume) -> Sides:
 
 
 def _hand_over(sides: Sides, side: int, other: int, smallest: int) -> None:
-    """Pieces of a side apart from its largest: a small one that touches the other lung belongs to it."""
+    """Pieces of a side apart from its largest: a small one that touches the other lung belongs to it.
+
+    A large one stays: dense disease can part a lung in two, and the part may touch the other lung at the front.
+    """
     labels, sizes = label(sides == side)
     if len(sizes) < 3:
         return
     largest = 1 + int(np.argmax(sizes[1:]))
     beside = _touching(labels, sides == other)
     for piece in np.flatnonzero(sizes[1:]) + 1:
-        if piece != largest and (piece in beside or sizes[piece] < smallest):
+        astray = piece in beside and sizes[piece] < ASTRAY_SHARE * sizes[largest]
+        if piece != largest and (astray or sizes[piece] < smallest):
             sides[labels == piece] = other if piece in beside else 0
 
 
