@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from export_samples import Exported
 
 # The same examples on each run and no deadline: a busy machine must not turn a property red.
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=60)
@@ -19,3 +24,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is not here: {folder}")
     return folder
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """One thread for torch: sums in one order, and a busy machine is not fought over."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """What `export`, `quantize` and `bundle` make of two small networks, once for all tests."""
+    from export_samples import run_export
+
+    return run_export(tmp_path_factory.mktemp("export"))
