@@ -142,13 +142,15 @@ def bundle(
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "scanside-chest",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     validation: Annotated[Path | None, typer.Option(metavar="FILE", help="What `evaluate --json` printed.")] = None,
+    notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, Markdown for the card.")] = None,
 ) -> None:
     """Put both networks, a golden sample, model card and manifest into one folder."""
     from scanside_export.release import Release, build_bundle
 
     figures = {} if validation is None else json.loads(validation.read_text(encoding="utf-8"))
     contracts = {network: trained.contract for network, trained in _trained(runs).items()}
-    built = build_bundle(work, out, Release(name, version, "0.1.0", figures), contracts)
+    story = "" if notes is None else notes.read_text(encoding="utf-8")
+    built = build_bundle(work, out, Release(name, version, "0.1.0", figures, story), contracts)
     typer.echo(f"{built.name} {built.version} {built.sha256}")
 
 

@@ -14,9 +14,9 @@ TEMPLATE = Path(__file__).with_suffix(".md")
 
 
 def model_card(
-    name: str, version: str, contracts: Mapping[str, ModelContract], validation: Mapping[str, Any]
+    name: str, version: str, contracts: Mapping[str, ModelContract], validation: Mapping[str, Any], notes: str
 ) -> str:
-    """The card as Markdown."""
+    """The card as Markdown; notes: how this very bundle was trained."""
     infection = contracts["infection"]
     return TEMPLATE.read_text(encoding="utf-8").format(
         name=name,
@@ -24,6 +24,7 @@ def model_card(
         depth=infection.stack_depth,
         licence=infection.licence,
         contracts="\n".join(_row(network, contract) for network, contract in contracts.items()),
+        notes=notes.strip(),
         validation=json.dumps(validation, indent=2),
     )
 

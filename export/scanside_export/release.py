@@ -32,12 +32,13 @@ GOLDEN_SECTIONS = 2
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Name and version of a bundle, and what is known about how good it is."""
+    """Name and version of a bundle, how good it is known to be, and how it was trained (Markdown)."""
 
     name: str
     version: str
     minimum_software: str
     validation: Mapping[str, Any]
+    notes: str = ""
 
 
 def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
@@ -50,7 +51,7 @@ def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str
     for files in networks.values():
         for name in files.values():
             shutil.copyfile(work / name, out / name)
-    card = model_card(release.name, release.version, contracts, release.validation)
+    card = model_card(release.name, release.version, contracts, release.validation, release.notes)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _write_manifest(out, release, networks, contracts)
     bundle = open_bundle(out)
