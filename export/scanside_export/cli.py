@@ -142,7 +142,7 @@ def bundle(
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "scanside-chest",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     validation: Annotated[Path | None, typer.Option(metavar="FILE", help="What `evaluate --json` printed.")] = None,
-    notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, Markdown for the card.")] = None,
+    notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, for the card.")] = None,
 ) -> None:
     """Put both networks, a golden sample, model card and manifest into one folder."""
     from scanside_export.release import Release, build_bundle
