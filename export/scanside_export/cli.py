@@ -59,6 +59,7 @@ def train(
     recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="A recipe other than the shipped one.")] = None,
     samples: Annotated[int | None, typer.Option(help="Samples to draw instead of the recipe's.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    start_from: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint of an earlier stage.")] = None,
 ) -> None:
     """Train one network by its recipe; run again after an interruption, and it goes on."""
     from dataclasses import replace
@@ -71,7 +72,8 @@ def train(
     if samples is not None:
         chosen = replace(chosen, samples=samples)
     threads = threads or len(os.sched_getaffinity(0))
-    typer.echo(run_training(load(cases), chosen, runs / network, read_digest(cases), threads))
+    checkpoint = run_training(load(cases), chosen, runs / network, read_digest(cases), threads, start_from)
+    typer.echo(checkpoint)
 
 
 @app.command()

@@ -103,7 +103,7 @@ def _forget(lungs: npt.NDArray[np.uint8], side: int) -> None:
 def _phantom_case(seed: int) -> Case:
     rng = np.random.default_rng(seed)
     spec = random_spec(seed, section_mm=float(rng.choice([3.0, 5.0, 5.0, 8.0, 10.0])), matrix=256)
-    if seed % 3 == 0:
+    if seed % 3:
         spec = replace(spec, lesions=(*spec.lesions, _large_consolidation(rng)))
     phantom = make_phantom(spec)
     lungs = (phantom.right_lung * RIGHT + phantom.left_lung * LEFT).astype(np.uint8)
@@ -111,8 +111,11 @@ def _phantom_case(seed: int) -> Case:
 
 
 def _large_consolidation(rng: np.random.Generator) -> Lesion:
-    """A dense lesion that fills a good part of one lung: without such, dense lung is taken for chest wall or liver."""
-    radius_mm = float(rng.uniform(30.0, 75.0))
+    """A dense lesion, often of a good part of one lung: without such, dense lung is taken for chest wall or liver.
+
+    Two of three phantoms carry one.
+    """
+    radius_mm = float(rng.uniform(18.0, 75.0))
     z, y, x = (float(value) for value in radius_mm * rng.uniform(0.8, 1.3, 3))
     return Lesion(
         kind="consolidation",

@@ -48,6 +48,12 @@ class Training:
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
+    def start_from(self, path: Path) -> None:
+        """Take over the averaged weights of an earlier training; steps and optimizer begin anew."""
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["average"])
+        self.average.load_state_dict(state["average"])
+
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint."""
         state = torch.load(path, weights_only=True)
@@ -57,9 +63,12 @@ class Training:
         self.step = state["step"]
 
 
-def train(cases: list[Case], recipe: Recipe, out: Path, digest: str, threads: int) -> Path:
+def train(
+    cases: list[Case], recipe: Recipe, out: Path, digest: str, threads: int, start_from: Path | None = None
+) -> Path:
     """Train by the recipe and return the checkpoint's path; goes on where an earlier run stopped.
 
+    start_from: a checkpoint of an earlier stage, from whose weights a new run begins.
     Raises ValueError for a recipe that draws less than one batch.
     """
     steps = recipe.samples // recipe.batch
@@ -72,6 +81,8 @@ def train(cases: list[Case], recipe: Recipe, out: Path, digest: str, threads: in
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         training.resume(checkpoint)
+    elif start_from is not None:
+        training.start_from(start_from)
     sampler = Sampler(cases, recipe)
     began = time.monotonic()
     losses: list[float] = []
