@@ -45,7 +45,7 @@ def tiny_recipe(network: str, **changes: Any) -> Recipe:
 
 def _pass_on(layer: nn.Module, source: int) -> None:
     """The layer's first channel repeats one of its inputs."""
-    weight = layer.get_submodule("0").weight
+    weight = layer.get_parameter("0.weight")  # (outputs, inputs, k, k)
     weight[0] = 0.0
     weight[0, source, weight.shape[2] // 2, weight.shape[3] // 2] = 1.0
 
@@ -61,7 +61,7 @@ def lungs_by_hand() -> nn.Module:
     _pass_on(model.up[-1].get_submodule("convs.1"), 0)
     model.head.weight.mul_(0.5)
     model.head.weight[:, 0] = torch.tensor([STEEP, 0.0, 0.0])[:, None, None]
-    model.head.bias.copy_(torch.tensor([-0.5 * STEEP, 0.0, -STEEP]))
+    model.head.get_parameter("bias").copy_(torch.tensor([-0.5 * STEEP, 0.0, -STEEP]))
     return model.eval()
 
 
@@ -77,7 +77,7 @@ def infection_by_hand() -> nn.Module:
     _pass_on(model.up1.convs.get_submodule("1"), 0)
     model.head.weight.mul_(0.5)
     model.head.weight[:, 0] = STEEP
-    model.head.bias.fill_(-0.25 * STEEP)
+    model.head.get_parameter("bias").fill_(-0.25 * STEEP)
     return model.eval()
 
 

@@ -26,7 +26,7 @@ def recipe(network: str, steps: int, **changes: object) -> Recipe:
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    return torch.load(checkpoint, weights_only=True)["average"]
+    return dict(torch.load(checkpoint, weights_only=True)["average"])
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:

@@ -42,7 +42,7 @@ def prepare(
     data: Data,
     cases: Annotated[Path, typer.Option(metavar="DIR", help="Where the training cases go (some gigabytes).")],
     variants: Annotated[int, typer.Option(help="Copies of each real background with other lesions.")] = 5,
-    phantoms: Annotated[int, typer.Option(help="Phantoms to draw.")] = 64,
+    phantoms: Annotated[int, typer.Option(help="Phantoms to draw.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
 ) -> None:
     """Turn the data folders into training cases; prints the digest of the training data."""
