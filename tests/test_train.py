@@ -11,8 +11,10 @@ import torch
 from export_samples import DIGEST, phantom_case, tiny_recipe
 from scanside_export import train as training
 from scanside_export.checkpoint import read_checkpoint
+from scanside_export.cli import RECIPES
 from scanside_export.curves import read_log
-from scanside_export.recipe import Recipe
+from scanside_export.recipe import Recipe, read_recipe
+from scanside_export.samples import Sampler
 from scanside_export.train import train
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -89,6 +91,26 @@ def test_the_averaged_weights_are_kept_and_differ_from_the_last_ones(tmp_path: P
     state = torch.load(checkpoint, weights_only=True)
     assert not torch.equal(state["average"]["head.weight"], state["model"]["head.weight"])
     torch.testing.assert_close(read_checkpoint(checkpoint).model.state_dict(), state["average"])
+
+
+def test_a_second_stage_begins_at_the_weights_of_the_first_and_its_own_step_zero(tmp_path: Path) -> None:
+    first = train(CASES, recipe("lungs", 3), tmp_path / "first", DIGEST, threads=1)
+    still = recipe("lungs", 1, learning_rate=0.0)
+    second = train(CASES, still, tmp_path / "second", DIGEST, threads=1, start_from=first)
+    assert torch.load(second, weights_only=True)["step"] == 1
+    began, ended = weights(first), weights(second)
+    learned = [name for name in began if name.endswith("weight")]
+    assert all(torch.equal(began[name], ended[name]) for name in learned)
+    fresh = weights(train(CASES, still, tmp_path / "fresh", DIGEST, threads=1))
+    assert not torch.equal(fresh["head.weight"], ended["head.weight"])
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_can_be_trained_and_keeps_to_research(path: Path) -> None:
+    shipped = read_recipe(path)
+    assert Sampler([phantom_case()], shipped).draw(0).stack.shape == (shipped.stack_depth, *shipped.matrix)
+    assert sum(shipped.shares.values()) == pytest.approx(1.0)
+    assert "non-commercial" in shipped.contract(DIGEST).licence
 
 
 def test_a_finished_training_is_left_as_it_is(tmp_path: Path) -> None:
