@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_runtime.errors import ScansideError
+
 if TYPE_CHECKING:
     from scanside_export.checkpoint import Trained
 
@@ -33,8 +35,12 @@ Work = Annotated[Path, typer.Option("--work", metavar="DIR", help="Folder of the
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; what the runtime refuses ends in one line and its exit code."""
+    try:
+        app()
+    except ScansideError as error:
+        typer.echo(f"scanside-export: {error.code}: {error.message} {error.advice}", err=True)
+        sys.exit(error.exit_code)
 
 
 @app.command()
