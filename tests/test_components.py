@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scanside_runtime.components import close_in_plane, drop_small, fill_holes_in_plane, label, largest
+from scanside_runtime.components import (
+    close_in_plane,
+    drop_small,
+    fill_holes_in_plane,
+    label,
+    largest,
+    open_in_plane,
+)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -138,3 +145,13 @@ def test_an_empty_mask_has_no_component() -> None:
     labels, sizes = label(np.zeros((2, 10, 11), dtype=np.bool_))
     assert not labels.any()
     assert sizes.tolist() == [220]
+
+
+def test_opening_keeps_what_a_disc_fits_into_and_drops_what_is_thinner() -> None:
+    mask = np.zeros((2, 30, 31), np.bool_)
+    mask[0, 5:16, 5:16] = True
+    mask[1, 5:8, 5:25] = True
+    opened = open_in_plane(mask, 3)
+    assert opened[0, 10, 10]
+    assert not (opened & ~mask).any()
+    assert not opened[1].any()

@@ -21,6 +21,7 @@ from scanside_runtime.segment import (
     segment_infection,
     segment_lungs,
     tidy_lungs,
+    whole_consolidations,
 )
 from scanside_runtime.volume import Bools, Hu, Volume
 
@@ -263,3 +264,16 @@ def test_infection_between_the_lungs_never_changes_a_voxels_side() -> None:
     closed = close_over(sides, np.ones(sides.shape, bool), volume_of(chest()))
     np.testing.assert_array_equal(closed[sides > 0], sides[sides > 0])
     assert not closed[:, :, 42:54].any()
+
+
+def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() -> None:
+    hu = chest()
+    dense = np.s_[2:5, 30:60, 12:36]
+    hu[dense] = 40
+    lungs, seen = boxed(RIGHT_BOX), np.zeros(hu.shape, np.bool_)
+    seen[2:5, 30:40, 12:36] = True
+    whole = whole_consolidations(volume_of(hu), lungs, seen)
+    assert whole[3, 45, 24]
+    assert not (whole & ~boxed(dense)).any()
+    seen[2:4] = False
+    assert not whole_consolidations(volume_of(hu), lungs, seen).any()

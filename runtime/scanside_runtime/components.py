@@ -75,6 +75,15 @@ def close_in_plane(mask: Bools, radius_px: int) -> Bools:
     return closed
 
 
+def open_in_plane(mask: Bools, radius_px: int) -> Bools:
+    """What of each plane of a (z, y, x) mask a disc of `radius_px` pixels can reach from inside; radius 1 and more."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    opened = np.zeros(mask.shape, dtype=np.bool_)
+    for z in np.flatnonzero(mask.any(axis=(1, 2))):
+        opened[z] = cv2.morphologyEx(mask[z].astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
+    return opened
+
+
 def _label_planes(mask: Bools) -> tuple[Labels, Sizes]:
     """Regions of each plane, numbered through the stack (z, y, x) int32; their sizes (regions + 1,) int64, 0 first."""
     regions = np.zeros(mask.shape, dtype=np.int32)

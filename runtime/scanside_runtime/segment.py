@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.bundle import Bundle
-from scanside_runtime.components import close_in_plane, drop_small, fill_holes_in_plane, label
+from scanside_runtime.components import close_in_plane, drop_small, fill_holes_in_plane, label, open_in_plane
 from scanside_runtime.contract import ModelContract
 from scanside_runtime.engine import Engine, EngineChoice, load_engine
 from scanside_runtime.stacks import Stacks, body_box, make_stacks, mask_box
@@ -33,6 +33,10 @@ ASTRAY_SHARE = 0.2
 """A piece that touches the other lung is part of it while it is smaller than this share of its own side's largest."""
 SMALLEST_INFECTION_ML = 0.03
 """Smaller islands of infection are noise: at 5 mm sections some dozen pixels of one section."""
+DENSE_HU = -200
+DENSE_RADIUS_MM = 6.0
+DENSE_SEEN_SHARE = 0.25
+"""A piece of dense lung is infected as a whole when the network saw this share of it."""
 CLOSING_MM = 12.0
 """The lung field is closed over infection in bays up to twice this wide."""
 
@@ -67,6 +71,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     """Both lungs and the infection within them. An empty lung field gives empty masks."""
     sides = segment_lungs(volume, networks.lungs, progress)
     suspected = segment_infection(volume, sides > 0, networks.infection, progress)
+    suspected |= whole_consolidations(volume, sides > 0, suspected)
     sides = close_over(sides, suspected, volume)
     infection = drop_small(suspected & (sides > 0), _voxels(SMALLEST_INFECTION_ML, volume))
     return Masks(volume.with_mask(sides == RIGHT), volume.with_mask(sides == LEFT), volume.with_mask(infection))
@@ -159,6 +164,22 @@ def _touching(labels: npt.NDArray[np.int32], other: Bools) -> set[int]:
         found.update(np.unique(labels[low][other[high]]).tolist())
         found.update(np.unique(labels[high][other[low]]).tolist())
     return found - {0}
+
+
+def whole_consolidations(volume: Volume, lungs: Bools, suspected: Bools) -> Bools:
+    """Dense lung of which the network saw a good part: infected as a whole, (z, y, x) bool.
+
+    The middle of a large consolidation looks like liver to a network that sees a few sections. Dense is above
+    `DENSE_HU`, and thicker than a vessel: an in-plane opening by `DENSE_RADIUS_MM`. A mass or a hilum that the network
+    does not suspect stays what it is.
+    """
+    radius_px = max(1, round(DENSE_RADIUS_MM / volume.spacing_mm[1]))
+    dense = open_in_plane((volume.hu > DENSE_HU) & lungs, radius_px)
+    labels, sizes = label(dense)
+    seen = np.bincount(labels[suspected], minlength=len(sizes))
+    whole = seen >= DENSE_SEEN_SHARE * sizes
+    whole[0] = False
+    return np.asarray(whole[labels], dtype=np.bool_)
 
 
 def close_over(sides: Sides, suspected: Bools, volume: Volume) -> Sides:
