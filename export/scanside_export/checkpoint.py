@@ -23,6 +23,14 @@ class Trained:
     samples_seen: int
 
 
+def write_threshold(path: Path, threshold: float) -> None:
+    """Put a threshold, chosen after the training, into a checkpoint's recipe."""
+    state = torch.load(path, weights_only=True)
+    state["recipe"]["threshold"] = threshold
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
 def read_checkpoint(path: Path) -> Trained:
     """The averaged weights of a checkpoint, ready to answer; tensors and plain values only are read."""
     state = torch.load(path, weights_only=True)

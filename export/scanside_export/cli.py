@@ -83,6 +83,17 @@ def train(
 
 
 @app.command()
+def threshold(
+    value: Annotated[float, typer.Argument(help="Probability from which a voxel is infected.", min=0.01, max=0.99)],
+    runs: Runs,
+) -> None:
+    """Set the infection network's threshold, chosen on training cases for volume as well as for Dice."""
+    from scanside_export.checkpoint import write_threshold
+
+    write_threshold(runs / "infection" / "checkpoint.pt", value)
+
+
+@app.command()
 def export(runs: Runs, work: Work) -> None:
     """Write each trained network as ONNX (FP32 for quantisation, FP16-stored for the box) and OpenVINO IR."""
     import onnx

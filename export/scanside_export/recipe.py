@@ -16,6 +16,7 @@ class Recipe:
     """Everything that decides a training, next to the data.
 
     shares: how often each source of cases is drawn. section_mm: thicknesses drawn for series that can be averaged.
+    threshold: the contract's; chosen after the training, on training cases, for volume as well as for Dice.
     """
 
     network: str
@@ -34,6 +35,7 @@ class Recipe:
     stack_step_mm: float = 5.0
     section_mm: tuple[float, ...] = (3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 10.0)
     licence: str = ""
+    threshold: float = 0.5
     augment: Mapping[str, float] = field(default_factory=dict)
 
     def contract(self, training_digest: str) -> ModelContract:
@@ -46,6 +48,7 @@ class Recipe:
             matrix=self.matrix,
             stack_depth=self.stack_depth,
             stack_step_mm=self.stack_step_mm,
+            threshold=self.threshold,
             training_digest=training_digest,
             licence=self.licence,
         )
