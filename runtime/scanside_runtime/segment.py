@@ -33,11 +33,11 @@ ASTRAY_SHARE = 0.2
 """A piece that touches the other lung is part of it while it is smaller than this share of its own side's largest."""
 SMALLEST_INFECTION_ML = 0.03
 """Smaller islands of infection are noise: at 5 mm sections some dozen pixels of one section."""
-DENSE_HU = -200
-DENSE_RADIUS_MM = 6.0
+DENSE_HU = -300
+DENSE_RADIUS_MM = 4.0
 DENSE_SEEN_SHARE = 0.25
 """A piece of dense lung is infected as a whole when the network saw this share of it."""
-CLOSING_MM = 12.0
+CLOSING_MM = 20.0
 """The lung field is closed over infection in bays up to twice this wide."""
 
 
