@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from real_series import CHESTS, Chest, array, dicom_folder, write_averaged
+from real_series import CHESTS, CUT_AT_THE_BASE, Chest, array, dicom_folder, write_averaged
 from scanside_export.lesions import insert, random_lesions
 from scanside_export.lung_reference import reference_lungs
 from scanside_runtime.analysis import Analysis, analyze
@@ -37,8 +37,11 @@ def test_a_complete_chest_is_analysed_and_its_near_healthy_lungs_are_whole_and_q
         assert 100.0 * infected.sum() / lung.sum() < 5.0, side
 
 
-def test_lungs_whose_bases_are_cut_off_are_flagged_and_no_poi_is_given(shared_data: Path, tmp_path: Path) -> None:
-    analysis = analyze(dicom_folder(shared_data / "ct" / "pyradiomics-lung1_5mm.npz", tmp_path / "series"))
+@pytest.mark.parametrize("file", CUT_AT_THE_BASE)
+def test_lungs_whose_bases_are_cut_off_are_flagged_and_no_poi_is_given(
+    file: str, shared_data: Path, tmp_path: Path
+) -> None:
+    analysis = analyze(dicom_folder(shared_data / "ct" / file, tmp_path / "series"))
     document = analysis.document()
     assert "COVERAGE_BASE_CUT" in {flag["code"] for flag in document["flags"]}
     assert analysis.exit_code == 3

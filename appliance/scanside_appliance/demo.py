@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scanside_runtime.analysis import Analysis, analyze
-
 from scanside_appliance.atomic import replace_file
 from scanside_appliance.output import PAGE, write_output
 from scanside_appliance.report import ComparisonRow
+from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.phantom import Phantom, Truth, demo_spec, make_phantom
