@@ -33,7 +33,7 @@ phantom = 1.0
 
 
 def test_the_commands_are_those_of_the_road_from_data_to_bundle() -> None:
-    assert COMMANDS == ["bundle", "check", "evaluate", "export", "prepare", "quantize", "train"]
+    assert COMMANDS == ["bundle", "check", "evaluate", "export", "prepare", "quantize", "threshold", "train"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
