@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scanside_export.cases import hu_volume
 from scanside_runtime.dicom_writer import write_series
 
 Spacing = tuple[float, float, float]
@@ -49,16 +50,9 @@ def dicom_folder(file: Path, folder: Path, thickness_mm: float | None = None) ->
         with tarfile.open(file) as archive:
             archive.extractall(folder, filter="data")
     else:
-        hu, spacing_mm = array(file)
+        hu, spacing_mm = hu_volume(file)
         write_averaged(hu, spacing_mm, 1, folder, thickness_mm)
     return folder
-
-
-def array(file: Path) -> tuple[np.ndarray, Spacing]:
-    archive = np.load(file)
-    spacing = archive["spacing_zyx"] if "spacing_zyx" in archive else archive["spacing_mm"]
-    dz, dy, dx = (float(value) for value in spacing)
-    return archive["hu"], (dz, dy, dx)
 
 
 def write_averaged(

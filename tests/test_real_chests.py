@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from real_series import CHESTS, CUT_AT_THE_BASE, Chest, array, dicom_folder, write_averaged
+from real_series import CHESTS, CUT_AT_THE_BASE, Chest, dicom_folder, write_averaged
+from scanside_export.cases import hu_volume
 from scanside_export.lesions import insert, random_lesions
 from scanside_export.lung_reference import reference_lungs
 from scanside_runtime.analysis import Analysis, analyze
@@ -70,7 +71,7 @@ def _agree(analyses: list[Analysis]) -> None:
 
 
 def test_inserted_lesions_measure_the_same_at_2_4_6_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
-    hu, spacing_mm = array(shared_data / "ct" / "nsclc-r01-001_thorax_2mm.npz")
+    hu, spacing_mm = hu_volume(shared_data / "ct" / "nsclc-r01-001_thorax_2mm.npz")
     lungs = reference_lungs(hu, spacing_mm) > 0
     rng = np.random.default_rng(20200417)
     sick, _ = insert(hu, lungs, spacing_mm, random_lesions(lungs, spacing_mm, rng, burden=0.8), rng)
@@ -82,7 +83,7 @@ def test_inserted_lesions_measure_the_same_at_2_4_6_and_10_mm(shared_data: Path,
 
 
 def test_a_covid_patient_measures_the_same_at_2_5_5_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
-    hu, spacing_mm = array(shared_data / "ct" / "extra" / "ricord-1a-000082_covid_2.5mm.npz")
+    hu, spacing_mm = hu_volume(shared_data / "ct" / "extra" / "ricord-1a-000082_covid_2.5mm.npz")
     analyses = []
     for by in (1, 2, 4):
         write_averaged(hu, spacing_mm, by, tmp_path / str(by))
