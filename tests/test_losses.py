@@ -76,3 +76,24 @@ def test_pixels_that_no_one_knows_teach_nothing(loss: Loss, target: Tensor) -> N
 
 def test_a_batch_of_which_nothing_is_known_costs_a_finite_amount() -> None:
     assert torch.isfinite(lung_loss(torch.zeros(2, 3, 32, 32), lungs(), torch.zeros(2, 32, 32)))
+
+
+def test_infection_missed_costs_more_than_as_much_drawn_in_vain() -> None:
+    target = infection()
+    missed, in_vain = target.clone(), target.clone()
+    missed[:, :, 10:13] = 0.0
+    in_vain[:, :, 20:23, 5:12] = 1.0
+    costs = [float(infection_loss(0.1 * certain(drawn), target, KNOWN)) for drawn in (missed, in_vain)]
+    assert costs[0] > costs[1]
+
+
+def test_a_small_lesion_beside_a_large_one_still_counts() -> None:
+    target = torch.zeros(2, 1, 64, 64)
+    target[0, :, 2:62, 2:62] = 1.0
+    target[1, :, 30:42, 30:42] = 1.0
+    drawn = target.clone()
+    drawn[1] = 0.0
+    known = torch.ones(2, 64, 64)
+    missed = float(infection_loss(certain(drawn), target, known) - infection_loss(certain(target), target, known))
+    entropy_alone = 3.0 * CERTAIN * 144 / target.numel()
+    assert missed - entropy_alone > 0.1

@@ -153,3 +153,35 @@ def test_calibration_shows_real_sections_as_they_are() -> None:
     stacks, planes = calibration_stacks([real, phantom_case(8)], recipe, 6), planes_of(CASE, "lungs")
     assert all(stack.shape == (1, 1, 64, 64) for stack in stacks)
     assert all(is_in(stack[0, 0], planes) for stack in stacks)
+
+
+def with_fresh_lesions(network: str, source: str) -> tuple[Sampler, Sampler]:
+    """A sampler without and one with fresh lesions in every sample, over the same case of that source."""
+    recipe = tiny_recipe(network, shares={source: 1.0})
+    healthy = replace(CASE, source=source, infection=(np.zeros(CASE.hu.shape, dtype=np.bool_),))
+    return Sampler([healthy], recipe), Sampler([healthy], replace(recipe, fresh_lesions=1.0))
+
+
+def test_a_fresh_lesion_is_seen_and_labelled_and_never_the_same_twice() -> None:
+    plain, fresh = with_fresh_lesions("infection", "real")
+    targets = []
+    for number in range(12):
+        before, after = plain.draw(number), fresh.draw(number)
+        changed = np.abs(after.stack[1] - before.stack[1]) > 0.02
+        assert not before.target.any()
+        if after.target.sum() > 30:
+            targets.append(after.target.tobytes())
+            assert changed[after.target[0] > 0.5].mean() > 0.5
+    assert len(set(targets)) == len(targets) > 3
+
+
+def test_a_fresh_lesion_leaves_the_lung_label_as_it_was() -> None:
+    plain, fresh = with_fresh_lesions("lungs", "real")
+    pairs = [(plain.draw(number), fresh.draw(number)) for number in range(8)]
+    assert any(not np.array_equal(before.stack, after.stack) for before, after in pairs)
+    assert all(np.array_equal(before.target, after.target) for before, after in pairs)
+
+
+def test_only_real_backgrounds_get_fresh_lesions() -> None:
+    plain, fresh = with_fresh_lesions("infection", "phantom")
+    assert all(np.array_equal(plain.draw(n).stack, fresh.draw(n).stack) for n in range(4))

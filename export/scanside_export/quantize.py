@@ -8,9 +8,17 @@ import nncf
 import numpy as np
 import numpy.typing as npt
 import onnx
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from onnx import numpy_helper
 
 Floats = npt.NDArray[np.float32]
+
+AS_MEASURED = nncf.AdvancedQuantizationParameters(
+    disable_bias_correction=True,
+    activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+)
+"""On 40 real sections that calibration had not seen, the infection network's Dice against FP32 was 0.966 with NNCF's fast
+bias correction (it lowers every logit near the threshold by 0.45), 0.995 without, and 0.996 with full ranges as well."""
 
 
 def quantize(model: onnx.ModelProto, stacks: Sequence[Floats], preset: str = "mixed") -> onnx.ModelProto:
@@ -25,7 +33,7 @@ def quantize(model: onnx.ModelProto, stacks: Sequence[Floats], preset: str = "mi
         nncf.Dataset(fed),
         preset=nncf.QuantizationPreset(preset),
         subset_size=len(fed),
-        fast_bias_correction=True,
+        advanced_parameters=AS_MEASURED,
     )
     stored = store_weights_as_int8(quantized)
     onnx.checker.check_model(stored)

@@ -34,6 +34,7 @@ class Recipe:
     stack_depth: int = 1
     stack_step_mm: float = 5.0
     section_mm: tuple[float, ...] = (3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 10.0)
+    fresh_lesions: float = 0.0
     licence: str = ""
     threshold: float = 0.5
     augment: Mapping[str, float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scanside_export.augment import Augment, moved, rescanned
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.lesions import insert, random_lesions
 from scanside_export.recipe import Recipe
 from scanside_runtime.stacks import (
     PlaneMap,
@@ -29,6 +30,9 @@ Floats = npt.NDArray[np.float32]
 
 NEIGHBOUR_DROPPED = 0.08
 """How often a stack has only its middle section, as at the ends of a series."""
+
+FEWEST_SEEDS = 20
+"""Sections with less lung than this, counted on every fourth row and column, get no fresh lesion."""
 
 OWN_NEIGHBOUR_MM = 2.9
 """Series with thinner slices than this are averaged to a drawn thickness."""
@@ -97,15 +101,32 @@ class Sampler:
         planes = [
             place.forward(section_hu(case.hu[phase:], sections.weights[number]), HU_MIN) for number in stack
         ]
-        hu = rescanned(np.stack(planes), self.augment, rng)
+        hu = np.stack(planes)
+        fresh = np.zeros(contract.matrix, dtype=np.bool_)
+        if case.source == "real" and rng.random() < self.recipe.fresh_lesions:
+            lungs = np.stack([_lung_share(case.lungs[phase:], sections.weights[n], place) > 0.5 for n in stack])
+            hu, fresh = self._with_fresh_lesions(hu, lungs, rng)
+        hu = rescanned(hu, self.augment, rng)
         weights = sections.weights[stack[len(stack) // 2]]
         if self.recipe.network == "lungs":
             target, known = _lung_target(case.lungs[phase:], weights, place, flipped)
         else:
             reader = case.infection[rng.integers(len(case.infection))]
-            target = _share(reader[phase:], weights, place)[None]
+            target = np.maximum(_share(reader[phase:], weights, place), fresh)[None]
             known = np.ones(contract.matrix, dtype=np.float32)
         return Sample(windowed(hu, contract.window_hu), target, known)
+
+    def _with_fresh_lesions(
+        self, hu: Floats, lungs: npt.NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """A stack with lesions inserted among its sections, and where the middle one is infected."""
+        middle = len(hu) // 2
+        if lungs[::2, ::4, ::4].sum() < FEWEST_SEEDS:
+            return hu, np.zeros(hu.shape[1:], dtype=np.bool_)
+        spacing_mm = (self.contract.stack_step_mm, self.contract.pixel_mm, self.contract.pixel_mm)
+        lesions = random_lesions(lungs, spacing_mm, rng, burden=0.5 * float(rng.random()))
+        sick, infection = insert(np.rint(hu).astype(np.int16), lungs, spacing_mm, lesions, rng)
+        return sick.astype(np.float32), infection[middle]
 
 
 def _is_useful(case: Case, recipe: Recipe) -> bool:
@@ -132,6 +153,13 @@ def _wanted_slices(case: Case, network: str) -> npt.NDArray[np.intp]:
 def _share(mask: npt.NDArray[np.bool_], weights: Floats, place: PlaneMap) -> Floats:
     """How much of each pixel of a section the mask fills, 0..1."""
     return place.forward(section_hu(mask, weights), 0.0)
+
+
+def _lung_share(lungs: npt.NDArray[np.uint8], weights: Floats, place: PlaneMap) -> Floats:
+    """How much of each pixel of a section is known lung, 0..1."""
+    used = np.flatnonzero(weights)
+    near = np.asarray(lungs[used])
+    return _share((near == RIGHT) | (near == LEFT), weights[used], place)
 
 
 def _lung_target(
