@@ -366,3 +366,48 @@ class ModelSelfTest(ModelUnusable):
 
     code = "MODEL_SELFTEST"
     advice = "Try --engine onnxruntime or --precision fp32; if it fails too, do not use this box."
+
+
+# Many studies: tables, masks, worker processes and clusters.
+
+
+class CohortTable(Refused):
+    """The table {name} can't be used: {why}."""
+
+    code = "INPUT_TABLE"
+    advice = "Correct the table; docs/cohort.md says what each column must hold."
+
+
+class CohortTooFewEvents(Refused):
+    """Too few exams to fit {features} to {label}: {with_label} with it and {without} without, at least {needed} of either are needed."""
+
+    code = "INPUT_TOO_FEW_EVENTS"
+    advice = "Collect more exams; a model of fewer would not hold on the next patients."
+
+
+class CohortMasks(Refused):
+    """The masks {name} can't be compared: {why}."""
+
+    code = "INPUT_MASKS"
+    advice = "Hand over two folders whose files have the same names, kinds and grids."
+
+
+class BoxExtraMissing(BoxFailed):
+    """This needs {package}, which is not installed here."""
+
+    code = "BOX_EXTRA_MISSING"
+    advice = 'Install it with: pip install "scanside[cohort]"'
+
+
+class BoxWorkerDied(BoxFailed):
+    """The process that analysed the study ended without an answer ({why})."""
+
+    code = "BOX_WORKER_DIED"
+    advice = "Analyse the study by itself with scanside analyze; if that ends as well, report it and keep the study."
+
+
+class BoxCluster(BoxFailed):
+    """The Dask cluster at {address} can't be used: {why}."""
+
+    code = "BOX_CLUSTER"
+    advice = "Check the address, and that every worker has the same Scanside and sees the same folders."
