@@ -65,6 +65,13 @@ class SettingsUnusable(BoxFailed):
     advice = "Correct the settings file, or take the line out: every setting has a default that works."
 
 
+class SeverityModelUnusable(BoxFailed):
+    """The severity model {name} can't be used: {why}."""
+
+    code = "BOX_SEVERITY_MODEL"
+    advice = "Correct the file, or go back to the model before it with `scanside severity rollback`."
+
+
 # The reader: files, headers, the choice of a series, its grid, its pixels.
 
 
