@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 Z_95 = float(norm.ppf(0.975))
+LONGEST = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,13 @@ def score_interval(area: float, logit_error: float, quantile: float = Z_95) -> I
     """All t with |area - t| <= quantile * logit_error * t (1 - t): the error of an area shrinks towards 0 and 1.
 
     logit_error: standard error of the area's logit. What plain intervals lose near 1, where the estimated error is small
-    just when the area came out too high, this one keeps; `scanside cohort simulate` measures both.
+    just when the area came out too high, this one keeps; `scanside cohort simulate` measures both. Neither side is
+    longer than `LONGEST` times the plain interval's, which matters where next to no pair is out of order.
     """
     c = quantile * logit_error
     if c == 0.0:
         return area, area
+    reach = LONGEST * c * area * (1.0 - area)
     low = (1.0 + c - math.sqrt((1.0 + c) ** 2 - 4.0 * c * area)) / (2.0 * c)
     high = (c - 1.0 + math.sqrt((1.0 - c) ** 2 + 4.0 * c * area)) / (2.0 * c)
-    return low, high
+    return max(low, area - reach), min(high, area + reach)

@@ -49,7 +49,7 @@ class Model:
     """One fitted model with what it is worth on the exams that it was fitted on.
 
     cut_off: in the feature's own unit for one feature, a probability for two. severe_when: the side of the cut-off that
-    is called severe. logistic is None where the groups do not overlap. by_patient: None where it was not asked for.
+    is called severe. positive, score: (n,) what the ROC curve is drawn of. logistic is None where the groups do not overlap. by_patient: None where it was not asked for.
     """
 
     features: tuple[str, ...]
@@ -60,6 +60,8 @@ class Model:
     area: Auc
     cut: CutOff
     severe_when: str
+    positive: Bools
+    score: Floats
     logistic: Logistic | None
     by_patient: ByPatient | None
 
@@ -152,6 +154,8 @@ def _model(exams: Exams, features: tuple[str, ...], resamples: int) -> Model:
         area=auc(positive, score),
         cut=cut,
         severe_when=severe_when,
+        positive=positive,
+        score=score,
         logistic=logistic,
         by_patient=bootstrap_by_patient(clustered, resamples) if several else None,
     )

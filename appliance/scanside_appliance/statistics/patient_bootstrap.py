@@ -8,19 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
+from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import auc as area_under
 from sklearn.metrics import roc_curve
 
-from scanside_appliance.statistics.auc import Bools, Floats, Interval, score_interval
+from scanside_appliance.statistics.auc import Z_95, Bools, Floats, Interval, score_interval
 
 
 @dataclass(frozen=True, slots=True)
 class ByPatient:
     """What drawing patients gives. optimism: apparent minus true at a cut-off that was chosen on the same exams.
 
-    auc_ci95: `score_interval` with the bootstrap's standard error of the logit; the others are percentile intervals.
+    auc_ci95, sensitivity_ci95, specificity_ci95: `score_interval` with the bootstrap's standard error.
     odds_ratio_ci95: one interval a feature; the unit stays the standard deviation of the whole table.
     """
 
@@ -65,15 +66,18 @@ def bootstrap_by_patient(exams: Clustered, resamples: int = 1000, seed: int = 0)
     scaled = (exams.values - exams.values.mean(axis=0)) / exams.values.std(axis=0, ddof=1)
     rng = np.random.default_rng(seed)
     draws = [_draw(exams, scaled, _weights(exams, rng)) for _ in range(resamples)]
-    at_fixed = np.array([draw.at_fixed for draw in draws])  # (resamples, 2) float64
+    shares = np.array([draw.at_fixed for draw in draws])  # (resamples, 2) float64
+    found = _shares(exams, exams.cut_off, np.ones_like(exams.patient))
     optimism = np.mean([np.subtract(draw.at_own, draw.own_on_all) for draw in draws], axis=0)  # (2,) float64
     return ByPatient(
         resamples=resamples,
         patients=int(exams.patient.max()) + 1,
         auc_ci95=_area_interval(exams, np.array([draw.area for draw in draws])),
-        odds_ratio_ci95=tuple(_percentiles(np.exp(column)) for column in np.array([d.slopes for d in draws]).T),
-        sensitivity_ci95=_percentiles(at_fixed[:, 0]),
-        specificity_ci95=_percentiles(at_fixed[:, 1]),
+        odds_ratio_ci95=_ratio_intervals(
+            np.array(_slopes(exams.positive, scaled, np.ones_like(exams.patient))), np.array([d.slopes for d in draws])
+        ),
+        sensitivity_ci95=_share_interval(found[0], shares[:, 0]),
+        specificity_ci95=_share_interval(found[1], shares[:, 1]),
         sensitivity_optimism=float(optimism[0]),
         specificity_optimism=float(optimism[1]),
     )
@@ -118,9 +122,16 @@ def _shares(exams: Clustered, cut_off: float, weights: npt.NDArray[np.int64]) ->
     return float(sick @ called[exams.positive] / sick.sum()), float(well @ ~called[~exams.positive] / well.sum())
 
 
-def _percentiles(values: Floats) -> Interval:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+def _ratio_intervals(slopes: Floats, drawn: Floats) -> tuple[Interval, ...]:
+    """exp(slope -/+ 1.96 standard errors) for each feature; drawn: (resamples, features).
+
+    The standard error is a quarter range over that of a normal distribution: draws whose groups do not overlap have
+    slopes without bound, which would make a standard deviation what the solver stops at.
+    """
+    low, high = np.quantile(drawn, [0.25, 0.75], axis=0)
+    errors = (high - low) / (2.0 * norm.ppf(0.75))
+    ends = np.exp(np.clip([slopes - Z_95 * errors, slopes + Z_95 * errors], -700.0, 700.0))
+    return tuple((float(lower), float(upper)) for lower, upper in ends.T)
 
 
 def _area_interval(exams: Clustered, areas: Floats) -> Interval:
@@ -128,3 +139,10 @@ def _area_interval(exams: Clustered, areas: Floats) -> Interval:
     edge = 0.5 / (np.count_nonzero(exams.positive) * np.count_nonzero(~exams.positive))  # half a pair out of order
     spread = float(np.std(logit(np.clip(areas, edge, 1.0 - edge)), ddof=1))
     return score_interval(float(area_under(false_positive, true_positive)), spread)
+
+
+def _share_interval(share: float, drawn: Floats) -> Interval:
+    """As the area's; where a cut-off found all or none, drawing again never shows another share, and neither does this."""
+    if not 0.0 < share < 1.0:
+        return share, share
+    return score_interval(share, float(np.std(drawn, ddof=1)) / (share * (1.0 - share)))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
 from scanside_appliance.statistics.agreement import simple_standard_error
+from scanside_runtime.errors import CohortTable
 
 Table = tuple[tuple[int, int], tuple[int, int]]
 
@@ -67,3 +68,20 @@ def _half_a_digit(printed: str) -> float:
     """Half of the last printed digit, and a hair for binary fractions."""
     exponent = Decimal(printed).as_tuple().exponent
     return 0.5 * 10.0 ** int(exponent) + 1e-12
+
+
+def read_printed(observed_agreement: str | None, kappa: str, standard_error: str | None) -> Printed:
+    """Figures as a person types them; an agreement in percent ("91.55%") becomes a share with as many digits.
+
+    Raises CohortTable for what is no figure.
+    """
+    try:
+        shares = [None if one is None else str(_share(one)) for one in (observed_agreement, kappa, standard_error)]
+    except InvalidOperation as error:
+        raise CohortTable(name="printed", why="a figure is no number") from error
+    return Printed(shares[0], shares[1] or "", shares[2])
+
+
+def _share(figure: str) -> Decimal:
+    text = figure.strip()
+    return Decimal(text[:-1].strip()).scaleb(-2) if text.endswith("%") else Decimal(text)
