@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -109,10 +109,14 @@ def _summary_lines(summary: Summary) -> Iterator[str]:
 @cohort.command()
 def calibrate(
     context: typer.Context,
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV or Parquet: patient_id, poi_percent, ihu_hu, label.")],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="CSV or Parquet: patient_id, poi_percent, ihu_hu, label.")
+    ],
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column with 1 for severe and 0 for not.")],
     pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Where ROC and box plots go (PNG).")] = None,
-    model: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the site severity model goes (JSON).")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the site severity model goes (JSON).")
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Make it the severity model of this box.")] = False,
     use: Annotated[Use, typer.Option(help="Which model becomes the site's.")] = Use.poi,
     name: Annotated[str | None, typer.Option(metavar="WORDS", help="Whose exams these are, for the record.")] = None,
@@ -133,7 +137,7 @@ def calibrate(
     exams = read_exams(table, label)
     with long_progress() as report:
         models, refusals = fit(exams, resamples, report)
-    facts = {
+    facts: dict[str, Any] = {
         "label": label,
         "left_out": exams.left_out,
         "models": [one.to_document() for one in models],
@@ -153,7 +157,9 @@ def calibrate(
 @cohort.command()
 def simulate(
     simulations: Annotated[int, typer.Option(min=1, help="How many cohorts are drawn.")] = 1000,
-    clustered: Annotated[bool, typer.Option("--clustered", help="Exams of a patient are alike; intervals by patient.")] = False,
+    clustered: Annotated[
+        bool, typer.Option("--clustered", help="Exams of a patient are alike; intervals by patient.")
+    ] = False,
     resamples: Annotated[int, typer.Option(min=2, help="Draws of patients in each clustered cohort.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Where the random numbers begin.")] = 0,
     as_json: AsJson = False,

@@ -47,8 +47,12 @@ def changes(
     table: Annotated[
         Path, typer.Argument(metavar="TABLE", help="CSV: patient_id, acquired_at, poi_percent, ihu_hu, phrase.")
     ],
-    phrases: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A further list of phrases (TOML).")] = None,
-    poi_limit: Annotated[float, typer.Option(min=0, help="POI change in points that counts as rising or falling.")] = 0.0,
+    phrases: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A further list of phrases (TOML).")
+    ] = None,
+    poi_limit: Annotated[
+        float, typer.Option(min=0, help="POI change in points that counts as rising or falling.")
+    ] = 0.0,
     ihu_limit: Annotated[float, typer.Option(min=0, help="iHU change in HU that counts as rising or falling.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +96,9 @@ def groups(
 def printed(
     n: Annotated[int, typer.Option("--n", min=1, max=2000, help="Number of reports.")],
     kappa: Annotated[str, typer.Option(metavar="FIGURE", help="Kappa with all its printed digits, 0.8220.")],
-    agreement: Annotated[str | None, typer.Option(metavar="FIGURE", help="Observed agreement, 0.9155 or 91.55%.")] = None,
+    agreement: Annotated[
+        str | None, typer.Option(metavar="FIGURE", help="Observed agreement, 0.9155 or 91.55%.")
+    ] = None,
     error: Annotated[str | None, typer.Option(metavar="FIGURE", help="Standard error of kappa, 0.0492.")] = None,
     other: Annotated[int, typer.Option(min=0, max=2000, help="Also try all numbers of reports up to this.")] = 0,
     as_json: AsJson = False,

@@ -49,7 +49,7 @@ class Cluster:
         try:
             return Client(self.address, timeout=self.connect_s, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise BoxCluster(address=self.address, why=error or "no answer") from error
+            raise BoxCluster(address=self.address, why=str(error) or "no answer") from error
 
     def _hand(self, client: Client, measure: Measure, study: Study, options: Options) -> Future:
         return client.submit(measure, study, options, pure=False)

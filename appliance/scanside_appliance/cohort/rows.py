@@ -34,7 +34,11 @@ def row_of(study: Study, document: Mapping[str, Any], seconds: float) -> Row:
     block = {name: document.get(name) or {} for name in ("study", "series", "biomarkers", "severity", "reason")}
     provenance = document["provenance"]
     bundle, engine = provenance.get("bundle") or {}, provenance.get("engine") or {}
-    sides = {f"{side}_{key}": value for side in ("left", "right") for key, value in (block["biomarkers"].get(side) or {}).items()}
+    sides = {
+        f"{side}_{key}": value
+        for side in ("left", "right")
+        for key, value in (block["biomarkers"].get(side) or {}).items()
+    }
     return _whole(
         study,
         {

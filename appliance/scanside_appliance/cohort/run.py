@@ -86,9 +86,10 @@ def _work_off(
 
 
 def _row(study: Study, answer: Answer) -> Row:
+    if isinstance(answer, ScansideError):
+        return failed_row(study, answer)
     if isinstance(answer, BaseException):
-        known = isinstance(answer, ScansideError)
-        return failed_row(study, answer if known else BoxWorkerDied(why=f"{type(answer).__name__}: {answer}"))
+        return failed_row(study, BoxWorkerDied(why=f"{type(answer).__name__}: {answer}"))
     return answer
 
 

@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 Z_95 = float(norm.ppf(0.975))
-LONGEST = 2.5
+LONGEST = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Severity from POI, iHU and both, fitted to a hospital's own exams (the paper's Table 2).
 
-    exams = read_exams(path, label)
-    models = calibrate(exams)      refused where there are too few events
+exams = read_exams(path, label)
+models = calibrate(exams)      refused where there are too few events
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Model:
             "aic": None if self.logistic is None else self.logistic.aic,
             "auc_ci95_score": list(self.area.ci95_score),
             "auc_p_value": self.area.p_value,
-            "cut_off_unit": {(POI,): "percent", (IHU,): "HU"}.get(self.features, "probability"),
+            "cut_off_unit": _UNITS.get(self.features, "probability"),
             "severe_when": self.severe_when,
             "sensitivity_counts": [sensitivity.count, sensitivity.n],
             "specificity_counts": [specificity.count, specificity.n],
@@ -99,6 +99,7 @@ class Model:
         }
 
 
+_UNITS: dict[tuple[str, ...], str] = {(POI,): "percent", (IHU,): "HU"}
 _OF_A_TERM = ("odds_ratio_per_sd", "odds_ratio_ci95", "p_value")
 
 

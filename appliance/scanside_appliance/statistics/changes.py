@@ -107,9 +107,7 @@ def _table(changes: list[Change], biomarker: str, partial: bool, limit: float) -
     return ChangeTable(biomarker, PAIRS[biomarker], partial, ((a, b), (c, d)), **left_out, three_way=ways)
 
 
-def _column(
-    said: frozenset[Statement], pair: tuple[str, str], partial: bool
-) -> Literal["opposite", 0, 1] | None:
+def _column(said: frozenset[Statement], pair: tuple[str, str], partial: bool) -> Literal["opposite", 0, 1] | None:
     """0 for the first phrase of the pair, 1 for the second; opposite phrases count as such even if one is in part."""
     kinds = {one.kind for one in said if one.kind in pair}
     if len(kinds) > 1:

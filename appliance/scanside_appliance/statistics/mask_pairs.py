@@ -110,7 +110,7 @@ def _kind(path: Path) -> str:
 def _nifti(a: tuple[Path, ...], b: tuple[Path, ...], _: str) -> tuple[Bools, Bools]:
     """Both volumes; every voxel above 0 is in the mask."""
     try:
-        first, second = nib.load(a[0]), nib.load(b[0])
+        first, second = (nib.Nifti1Image.from_filename(path[0]) for path in (a, b))
         arrays = np.asanyarray(first.dataobj) > 0, np.asanyarray(second.dataobj) > 0
     except (OSError, EOFError, ImageFileError) as error:
         raise ValueError(f"can't be read ({error})") from error

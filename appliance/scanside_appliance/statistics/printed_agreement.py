@@ -48,7 +48,9 @@ def _with_agreement(printed: Printed, n: int, agreed: int) -> Iterator[Table]:
     if not _rounds_to(observed, printed.observed_agreement):
         return
     differ = n - agreed
-    a, b = np.meshgrid(np.arange((agreed + 1) // 2, agreed + 1), np.arange((differ + 1) // 2, differ + 1), indexing="ij")
+    a, b = np.meshgrid(
+        np.arange((agreed + 1) // 2, agreed + 1), np.arange((differ + 1) // 2, differ + 1), indexing="ij"
+    )
     d, c = agreed - a, differ - b
     expected = ((a + b) * (a + c) + (c + d) * (b + d)) / n**2
     with np.errstate(divide="ignore", invalid="ignore"):

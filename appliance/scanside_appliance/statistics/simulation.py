@@ -100,7 +100,10 @@ def simulate(
             progress("simulated cohorts", done, simulations)
         positive, patient = _who(rng, clustered)
         poi = _poi(truth, positive, patient, rng)
-        hits.append(_plain(truth, positive, poi) | (_by_patient(truth, positive, poi, patient, resamples, done) if clustered else {}))
+        hits.append(
+            _plain(truth, positive, poi)
+            | (_by_patient(truth, positive, poi, patient, resamples, done) if clustered else {})
+        )
     mean = {name: float(np.mean([hit[name] for hit in hits])) for name in hits[0]}
     by_patient = {name.removeprefix("patient_"): value for name, value in mean.items() if name.startswith("patient_")}
     plain = {name: value for name, value in mean.items() if not name.startswith("patient_")}
@@ -125,7 +128,11 @@ def _poi(truth: Truth, positive: Bools, patient: npt.NDArray[np.int64], rng: np.
 
 
 def _plain(truth: Truth, positive: Bools, poi: Floats) -> dict[str, float]:
-    area, term, chosen = auc(positive, poi), fit_logistic(positive, {"poi_percent": poi}).terms[0], youden(positive, poi)
+    area, term, chosen = (
+        auc(positive, poi),
+        fit_logistic(positive, {"poi_percent": poi}).terms[0],
+        youden(positive, poi),
+    )
     fixed = at_cut_off(positive, poi, truth.cut_off)
     return {
         "auc": _holds(area.ci95, truth.auc),

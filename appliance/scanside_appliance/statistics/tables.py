@@ -54,7 +54,7 @@ def numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
 def labels(table: pd.DataFrame, column: str, name: str) -> Floats:
     """A column of 0 and 1 as float64, NaN where the cell is empty. Raises CohortTable for any other value."""
     if table[column].dtype == np.bool_:
-        return table[column].to_numpy(dtype=np.float64)
+        return np.asarray(table[column].to_numpy(dtype=np.float64))
     values = numbers(table, column, name)
     bad = ~np.isnan(values) & (values != 0.0) & (values != 1.0)
     if bad.any():
