@@ -41,8 +41,8 @@ def test_a_withheld_study_is_not_assessed() -> None:
 
 def test_the_document_says_that_this_is_a_rule_and_no_fitted_model() -> None:
     document = assess_extent(graded("CT-3")).to_document()
-    assert set(document) == {"flag", "basis", "probability", "cut_off", "model"}
-    assert set(document["model"]) == {"name", "source", "fitted_on"}
+    assert set(document) == {"flag", "basis", "probability", "cut_off", "model", "why"}
+    assert set(document["model"]) == {"name", "source", "fitted_on", "sensitivity", "specificity", "sha256"}
     assert (document["basis"], document["probability"], document["cut_off"]) == ("extent", None, None)
     assert document["model"]["fitted_on"] is None
     assert "not the paper's fitted model" in document["model"]["source"]
