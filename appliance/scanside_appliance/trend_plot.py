@@ -15,7 +15,8 @@ from scanside_appliance.numbers import number
 
 WIDTH, HEIGHT = 440, 170
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 22.0, 18.0, 26.0
-LABEL_WIDTH = 62.0
+EDGE = 20.0
+DATE_WIDTH, VALUE_WIDTH = 62.0, 30.0
 TICKS = 4
 _DAY_S = 86_400.0
 
@@ -97,12 +98,14 @@ def _panel(measure: _Measure, rows: Sequence[Mapping[str, Any]]) -> Panel | None
     days = _days([row["acquired_at"] for row in rows])
     values = [float(row[measure.key]) for row in rows]
     levels = _levels(min(values), max(values), measure.lowest)
-    xs = [_scaled(day, (days[0], days[-1]), (LEFT + 8.0, WIDTH - RIGHT - 8.0)) for day in days]
+    xs = [_scaled(day, (days[0], days[-1]), (LEFT + EDGE, WIDTH - RIGHT - EDGE / 2)) for day in days]
     ys = [_scaled(value, (levels[0], levels[-1]), (HEIGHT - BOTTOM, TOP)) for value in values]
     joined = [row[measure.trend] in ("rising", "falling", "stable") for row in rows]
+    named = _with_room(xs, VALUE_WIDTH)
+    labels = [number(value, measure.digits) if i in named else "" for i, value in enumerate(values)]
     marks = [
-        Mark(x, y, number(value, measure.digits), alone=i > 0 and not joined[i], last=i == len(rows) - 1)
-        for i, (x, y, value) in enumerate(zip(xs, ys, values, strict=True))
+        Mark(x, y, label, alone=i > 0 and not joined[i], last=i == len(rows) - 1)
+        for i, (x, y, label) in enumerate(zip(xs, ys, labels, strict=True))
     ]
     lines = [Line(xs[i - 1], ys[i - 1], xs[i], ys[i]) for i in range(1, len(rows)) if joined[i]]
     ticks = [Tick(_scaled(v, (levels[0], levels[-1]), (HEIGHT - BOTTOM, TOP)), number(v, 0)) for v in levels]
@@ -132,9 +135,14 @@ def _levels(low: float, high: float, lowest: float | None) -> list[float]:
 
 
 def _dates(rows: Sequence[Mapping[str, Any]], xs: Sequence[float]) -> tuple[Tick, ...]:
-    """The day of the last scan and of those that leave it, and each other, room."""
-    ticks: list[Tick] = []
-    for row, x in reversed(list(zip(rows, xs, strict=True))):
-        if not ticks or ticks[-1].at - x >= LABEL_WIDTH:
-            ticks.append(Tick(x, str(row["acquired_at"])[:10]))
-    return tuple(reversed(ticks))
+    named = _with_room(xs, DATE_WIDTH)
+    return tuple(Tick(xs[i], str(rows[i]["acquired_at"])[:10]) for i in sorted(named))
+
+
+def _with_room(xs: Sequence[float], width: float) -> set[int]:
+    """Which labels stand: the last, and before it those that leave each other room."""
+    kept: list[int] = []
+    for i in reversed(range(len(xs))):
+        if not kept or xs[kept[-1]] - xs[i] >= width:
+            kept.append(i)
+    return set(kept)
