@@ -54,8 +54,8 @@ def scan(acquired_at: str | None, poi_percent: float | None, ihu_hu: float | Non
 
 
 def sick_spec(size: float, denser_hu: float = 0.0, section_mm: float = 10.0) -> PhantomSpec:
-    """The demo's patient with every lesion `size` times as wide and so much denser."""
-    spec = replace(demo_spec(), matrix=192, section_mm=section_mm, increment_mm=section_mm)
+    """The demo's patient, smaller, with every lesion `size` times as wide and so much denser."""
+    spec = replace(demo_spec(), matrix=192, lung_height_mm=190.0, section_mm=section_mm, increment_mm=section_mm)
     lesions = tuple(
         replace(
             one,
