@@ -21,6 +21,7 @@ from scanside_appliance.extras import extra
 if TYPE_CHECKING:
     from scanside_appliance.cohort.run import Summary, Workers
     from scanside_runtime.settings import Settings
+    from scanside_runtime.severity_model import SeverityModel
 
 MEGABYTES_A_PROCESS = 900
 FAILURES_SHOWN = 20
@@ -59,16 +60,18 @@ def run(
     from scanside_appliance.cohort.table import FORMS
     from scanside_appliance.cohort.work import Options
     from scanside_appliance.progress import long_progress
+    from scanside_appliance.site_model import model_in_force
 
     if out.suffix.lower() not in FORMS:
         raise typer.BadParameter(f"the table must end in {' or '.join(FORMS)}", param_hint="--out")
     settings: Settings = context.obj.settings()
     workers, threads = _workers(processes, dask)
     settings = replace(settings, inference=replace(settings.inference, threads=threads))
+    options = Options(settings, bundle=bundle, site_model=model_in_force(context.obj.root))
     try:
         with long_progress() as report:
             studies = find_studies(folders, lambda files: report("files looked at", files, files))
-            summary = run_cohort(studies, out, workers, Options(settings, bundle=bundle), progress=report)
+            summary = run_cohort(studies, out, workers, options, progress=report)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(STOPPED_BY_HAND) from None
@@ -152,6 +155,14 @@ def calibrate(
     if apply:
         facts["applied"] = _apply(context, site, table)
     typer.echo(json.dumps(facts) if as_json else "\n".join(lines(facts)))
+
+
+def _apply(context: typer.Context, site: SeverityModel, table: Path) -> dict[str, Any]:
+    """Put the model in force on this box; what was in force before stays on record and can come back."""
+    from scanside_appliance.site_model import install_site_model
+
+    data = f"{table.name}, sha256 {site.fitted_on.table_sha256}"
+    return install_site_model(context.obj.root, site, data=data).to_document()
 
 
 @cohort.command()

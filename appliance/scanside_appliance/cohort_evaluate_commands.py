@@ -44,21 +44,21 @@ def masks(
 
 @evaluate.command()
 def changes(
+    context: typer.Context,
     table: Annotated[
         Path, typer.Argument(metavar="TABLE", help="CSV: patient_id, acquired_at, poi_percent, ihu_hu, phrase.")
     ],
     phrases: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A further list of phrases (TOML).")
     ] = None,
-    poi_limit: Annotated[
-        float, typer.Option(min=0, help="POI change in points that counts as rising or falling.")
-    ] = 0.0,
-    ihu_limit: Annotated[float, typer.Option(min=0, help="iHU change in HU that counts as rising or falling.")] = 0.0,
+    poi_limit: Annotated[float | None, typer.Option(min=0, help="Points of POI that are no change yet.")] = None,
+    ihu_limit: Annotated[float | None, typer.Option(min=0, help="HU of iHU that are no change yet.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Agreement of POI and iHU changes with report phrases: counts, kappa, standard errors, strength.
 
     A phrase speaks of the change since the row before of the same patient. Opposite phrases in one report are left out.
+    Changes count by their sign; beside that stands the three-way trend, beyond the measurement error of the bundle.
     Exit code: 0 compared, 3 the table can't be used.
     """
     with extra():
@@ -66,10 +66,22 @@ def changes(
         from scanside_appliance.statistics.changes_output import lines
         from scanside_appliance.statistics.report_phrases import phrase_lists
     found = read_changes(table, phrase_lists(phrases or ()))
-    limits = {"poi_percent": poi_limit, "ihu_hu": ihu_limit}
+    limits = _limits(context, poi_limit, ihu_limit)
     tables = [one.to_document() for one in change_tables(found, limits)]
     facts = {"pairs": len(found), "phrases_found": phrase_counts(found), "limits": limits, "tables": tables}
     typer.echo(json.dumps(facts) if as_json else "\n".join(lines(facts)))
+
+
+def _limits(context: typer.Context, poi_limit: float | None, ihu_limit: float | None) -> dict[str, float]:
+    """What is asked for, else the measurement error that `scanside history` goes by."""
+    from scanside_runtime.bundle import open_bundle
+    from scanside_runtime.measurement_error import measurement_error
+
+    error = measurement_error(open_bundle(), context.obj.settings().progression)
+    return {
+        "poi_percent": error.poi_points if poi_limit is None else poi_limit,
+        "ihu_hu": error.ihu_hu if ihu_limit is None else ihu_limit,
+    }
 
 
 @evaluate.command()

@@ -72,6 +72,13 @@ class SeverityModelUnusable(BoxFailed):
     advice = "Correct the file, or go back to the model before it with `scanside severity rollback`."
 
 
+class NoEarlierSeverityModel(BoxFailed):
+    """This box has no severity model of its own that could be taken back."""
+
+    code = "BOX_NO_SEVERITY_MODEL"
+    advice = "Nothing: the bundle's model or the extent grade is in force."
+
+
 # The reader: files, headers, the choice of a series, its grid, its pixels.
 
 
@@ -220,6 +227,27 @@ class PatientMixed(Refused):
 
     code = "PATIENT_MIXED"
     advice = "Find out whose pictures these are before anything is measured."
+
+
+class PatientConflict(Held):
+    """Patient {patient_id} is on record with something else: {conflict}."""
+
+    code = "PATIENT_CONFLICT"
+    advice = "Find out whose pictures these are; correct the entry on the console, or release the study as another person's."
+
+
+class PatientNotOnRecord(Refused):
+    """There is no result of patient {patient_id} in {folder}."""
+
+    code = "PATIENT_NOT_ON_RECORD"
+    advice = "Check the patient ID, and the folder of results (--root or --results)."
+
+
+class PatientSeveralIssuers(Refused):
+    """The ID {patient_id} was given by more than one issuer: {issuers}."""
+
+    code = "PATIENT_SEVERAL_ISSUERS"
+    advice = "Choose one with --issuer."
 
 
 class GeometryNoPosition(Refused):

@@ -96,7 +96,7 @@ def _row(study: Study, answer: Answer) -> Row:
 def _conditions(options: Options) -> str:
     """All that a row depends on beside the study. Opening the bundle here stops a run that could only fail."""
     bundle = open_bundle(options.bundle)
-    how = (settings_digest(options.settings), options.engine, options.precision)
+    how = (settings_digest(options.settings), options.engine, options.precision, repr(options.site_model))
     return " ".join((software_version(), bundle.sha256, *how))
 
 

@@ -15,6 +15,7 @@ from scanside_appliance.cohort.rows import Row, failed_row, row_of
 from scanside_appliance.cohort.studies import Study
 from scanside_runtime.errors import InputUnreadable
 from scanside_runtime.settings import Settings
+from scanside_runtime.severity_model import SeverityModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Options:
     engine: str = "auto"
     precision: str = "auto"
     bundle: Path | None = None
+    site_model: SeverityModel | None = None
 
 
 Measure = Callable[[Study, Options], Row]
@@ -45,6 +47,7 @@ def measure_study(study: Study, options: Options) -> Row:
                 precision=options.precision,
                 bundle=options.bundle,
                 settings=options.settings,
+                site_model=options.site_model,
             )
     except OSError as error:
         return failed_row(study, InputUnreadable(name=study.path, why=error.strerror or error))

@@ -42,7 +42,8 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
     if "site_model" in facts:
         yield f"site model: {facts['site_model']['name']}, severe from a probability of {facts['site_model']['cut_off']:.4f}"
     if "applied" in facts:
-        yield f"applied: {facts['applied']}"
+        change = facts["applied"]
+        yield f"in force: {change['after']}, before: {change['before'] or 'none of its own'}; back: scanside severity rollback"
 
 
 def _model_lines(model: dict[str, Any]) -> Iterator[str]:
