@@ -88,8 +88,8 @@ def test_youden_is_the_best_of_all_cut_offs() -> None:
     )
     false_positive, true_positive, thresholds = roc_curve(SEVERE, POI)
     assert best.value == thresholds[np.argmax(true_positive - false_positive)]
-    tn, fp, fn, tp = confusion_matrix(SEVERE, best.value <= POI).ravel()
-    assert (best.sensitivity.count, best.specificity.count) == (tp, tn)
+    (true_negative, _), (_, found) = confusion_matrix(SEVERE, best.value <= POI)
+    assert (best.sensitivity.count, best.specificity.count) == (found, true_negative)
 
 
 @pytest.mark.parametrize("features", [{"poi_percent": POI}, {"poi_percent": POI, "ihu_hu": IHU}], ids=["one", "two"])

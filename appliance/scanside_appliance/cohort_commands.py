@@ -52,8 +52,11 @@ def run(
 ) -> None:
     """Analyse every study in some folders into one table, a row a study.
 
-    Run it again after an interruption: what is done is not done twice, and new studies are added to the table. Exit
-    code: 0 every study has its row (refused ones too), 3 no study here, 4 model bundle unusable, 5 the box, 130 stopped.
+    Run it again after an interruption: what is done is not done twice, and new studies are added to the table.
+    Nothing is compared with earlier scans: the severity flag rests on the scan alone.
+
+    Exit code: 0 every study has its row (refused ones too), 3 no study here, 4 model bundle unusable, 5 the box,
+    130 stopped by hand.
     """
     from scanside_appliance.cohort.run import run_cohort
     from scanside_appliance.cohort.studies import find_studies

@@ -9,6 +9,7 @@ from itertools import islice
 from distributed import Client, Future, KilledWorker, as_completed
 
 from scanside_appliance.cohort.processes import Answer
+from scanside_appliance.cohort.rows import Row
 from scanside_appliance.cohort.studies import Study
 from scanside_appliance.cohort.work import Measure, Options
 from scanside_runtime.errors import BoxCluster, BoxWorkerDied
@@ -56,7 +57,10 @@ class Cluster:
 
 
 def _answer(future: Future) -> Answer:
-    found = future.exception()
+    found: BaseException | None = future.exception()
     if isinstance(found, KilledWorker):
         return BoxWorkerDied(why="it took several workers of the cluster with it")
-    return found or future.result()
+    if found is not None:
+        return found
+    row: Row = future.result()
+    return row

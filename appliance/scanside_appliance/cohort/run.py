@@ -32,7 +32,7 @@ class Workers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run came to. taken_over: studies that an earlier run had done; failures: every row without a measurement."""
+    """What a run came to. taken_over: studies that an earlier run had done; failures: rows without a measurement."""
 
     table: str
     studies: int
@@ -58,8 +58,8 @@ def run_cohort(
 ) -> Summary:
     """Analyse every study that the table's journal does not hold, and write the table.
 
-    The table grows: rows of earlier runs into the same file stay. Whatever ends the run, what was done is in the journal
-    and the table. Raises ModelUnusable where the bundle can't be used, BoxOutput and BoxCluster.
+    The table grows: rows of earlier runs into the same file stay. Whatever ends the run, what was done is in the
+    journal and the table. Raises ModelUnusable where the bundle can't be used, BoxOutput and BoxCluster.
     """
     with open_journal(table, _conditions(options)) as journal:
         pending = [study for study in studies if not journal.is_done(study)]

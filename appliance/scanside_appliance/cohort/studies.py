@@ -1,7 +1,7 @@
 """Which studies lie in some folders, however their files are spread. Headers only: the study UID of every file.
 
-A study may lie in one folder, in several, in a zip, or among the files of other studies. It is found once: where it lies
-loose and in a zip as well, the loose files count.
+A study may lie in one folder, in several, in a zip, or among the files of other studies. It is found once: where it
+lies loose and in a zip as well, the loose files count.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ def auc(positive: Bools, score: Floats) -> Auc:
 def score_interval(area: float, logit_error: float, quantile: float = Z_95) -> Interval:
     """All t with |area - t| <= quantile * logit_error * t (1 - t): the error of an area shrinks towards 0 and 1.
 
-    logit_error: standard error of the area's logit. What plain intervals lose near 1, where the estimated error is small
-    just when the area came out too high, this one keeps; `scanside cohort simulate` measures both. Neither side is
-    longer than `LONGEST` times the plain interval's, which matters where next to no pair is out of order.
+    logit_error: standard error of the area's logit. What plain intervals lose near 1, where the estimated error is
+    small just when the area came out too high, this one keeps; `scanside cohort simulate` measures both. Neither side
+    is longer than `LONGEST` times the plain interval's, which matters where next to no pair is out of order.
     """
     c = quantile * logit_error
     if c == 0.0:

@@ -49,7 +49,8 @@ class Model:
     """One fitted model with what it is worth on the exams that it was fitted on.
 
     cut_off: in the feature's own unit for one feature, a probability for two. severe_when: the side of the cut-off that
-    is called severe. positive, score: (n,) what the ROC curve is drawn of. logistic is None where the groups do not overlap. by_patient: None where it was not asked for.
+    is called severe. positive, score: (n,) what the ROC curve is drawn of. logistic is None where the groups do not
+    overlap. by_patient: None where it was not asked for, or each patient has one exam.
     """
 
     features: tuple[str, ...]

@@ -40,16 +40,19 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
     for picture in facts["pictures"]:
         yield f"picture: {picture}"
     if "site_model" in facts:
-        yield f"site model: {facts['site_model']['name']}, severe from a probability of {facts['site_model']['cut_off']:.4f}"
+        site = facts["site_model"]
+        yield f"site model: {site['name']}, severe from a probability of {site['cut_off']:.4f}"
     if "applied" in facts:
         change = facts["applied"]
-        yield f"in force: {change['after']}, before: {change['before'] or 'none of its own'}; back: scanside severity rollback"
+        yield f"in force: {change['after']}; before: {change['before'] or 'none of its own'}"
+        yield "back: scanside severity rollback"
 
 
 def _model_lines(model: dict[str, Any]) -> Iterator[str]:
     patients = f"{model['patients']} patients, {model['patients_with_events']} of them severe"
     yield f"{NAMES[tuple(model['features'])]}: {model['n']} exams, {model['events']} severe ({patients})"
-    yield f"  AUC          {model['auc']:.4f}, 95 % {_interval(model['auc_ci95_score'])}; DeLong {_interval(model['auc_ci95'])}"
+    score, plain = (_interval(model[key]) for key in ("auc_ci95_score", "auc_ci95"))
+    yield f"  AUC          {model['auc']:.4f}, 95 % {score}; DeLong {plain}"
     yield f"  cut-off      severe {model['severe_when']} {model['cut_off']:.4g} {_unit(model)} (Youden)"
     for name in ("sensitivity", "specificity"):
         count, n = model[f"{name}_counts"]
@@ -78,8 +81,8 @@ def _patient_lines(found: dict[str, Any]) -> Iterator[str]:
         f"specificity {_percent(found['specificity_ci95'])} ({found['resamples']} draws of patients)"
     )
     yield (
-        f"  optimism     the cut-off was chosen on these exams: sensitivity looks {_points(found['sensitivity_optimism'])}, "
-        f"specificity {_points(found['specificity_optimism'])} too high"
+        "  optimism     the cut-off was chosen on these exams: sensitivity looks "
+        f"{_points(found['sensitivity_optimism'])}, specificity {_points(found['specificity_optimism'])} too high"
     )
 
 

@@ -27,7 +27,8 @@ def _table_lines(table: dict[str, Any]) -> Iterator[str]:
         yield "  kappa is not defined: all reports or all changes say the same"
         return
     low, high = table["ci95"]
-    yield f"  observed agreement {100 * table['observed_agreement']:.2f} %, kappa {table['kappa']:.4f} ({table['strength']})"
+    observed = 100 * table["observed_agreement"]
+    yield f"  observed agreement {observed:.2f} %, kappa {table['kappa']:.4f} ({table['strength']})"
     yield (
         f"  95 % {low:.4f} to {high:.4f}, standard error {table['standard_error']:.4f} (Cohen 1960), "
         f"{table['standard_error_asymptotic']:.4f} (asymptotic)"

@@ -45,7 +45,8 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
     """The facts in words."""
     yield f"{facts['n']['with_label']} with {facts['label']}, {facts['n']['without']} without"
     for row in facts["measures"]:
-        yield f"{row['name']:<16}{_spread(row['with_label'])} against {_spread(row['without'])}, {_p(row)} (Mann-Whitney)"
+        both = f"{_spread(row['with_label'])} against {_spread(row['without'])}"
+        yield f"{row['name']:<16}{both}, {_p(row)} (Mann-Whitney)"
     for row in facts["categories"]:
         rough = "" if (row["least_expected"] or 5.0) >= 5.0 else ", rough: few are expected"
         counts = f"{row['with_label']} against {row['without']}"

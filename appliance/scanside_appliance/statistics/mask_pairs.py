@@ -121,9 +121,8 @@ def _nifti(a: tuple[Path, ...], b: tuple[Path, ...], _: str) -> tuple[Bools, Boo
 
 def _pictures(a: tuple[Path, ...], b: tuple[Path, ...], _: str) -> tuple[Bools, Bools]:
     """All pixels of all pictures, one after another; the same pictures must be there."""
-    if len(a) > 1 or len(b) > 1:
-        if [path.name for path in a] != [path.name for path in b]:
-            raise ValueError(f"they do not have the same slices ({len(a)} and {len(b)} pictures)")
+    if [path.name for path in a] != [path.name for path in b]:
+        raise ValueError(f"they do not have the same slices ({len(a)} and {len(b)} pictures)")
     first, second = [_picture(path) for path in a], [_picture(path) for path in b]
     for one, other, path in zip(first, second, a, strict=True):
         if one.shape != other.shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -9,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 from scipy.stats import norm
+from scipy.stats import t as student_t
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import auc as area_under
 from sklearn.metrics import roc_curve
 
-from scanside_appliance.statistics.auc import Z_95, Bools, Floats, Interval, score_interval
+from scanside_appliance.statistics.auc import Bools, Floats, Interval, score_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +68,23 @@ def bootstrap_by_patient(exams: Clustered, resamples: int = 1000, seed: int = 0)
     """
     scaled = (exams.values - exams.values.mean(axis=0)) / exams.values.std(axis=0, ddof=1)
     rng = np.random.default_rng(seed)
-    draws = [_draw(exams, scaled, _weights(exams, rng)) for _ in range(resamples)]
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # the same arrays, checked once is enough
+        draws = [_draw(exams, scaled, _weights(exams, rng)) for _ in range(resamples)]
+    quantile = _quantile(exams)
     shares = np.array([draw.at_fixed for draw in draws])  # (resamples, 2) float64
     found = _shares(exams, exams.cut_off, np.ones_like(exams.patient))
     optimism = np.mean([np.subtract(draw.at_own, draw.own_on_all) for draw in draws], axis=0)  # (2,) float64
     return ByPatient(
         resamples=resamples,
         patients=int(exams.patient.max()) + 1,
-        auc_ci95=_area_interval(exams, np.array([draw.area for draw in draws])),
+        auc_ci95=_area_interval(exams, np.array([draw.area for draw in draws]), quantile),
         odds_ratio_ci95=_ratio_intervals(
-            np.array(_slopes(exams.positive, scaled, np.ones_like(exams.patient))), np.array([d.slopes for d in draws])
+            np.array(_slopes(exams.positive, scaled, np.ones_like(exams.patient))),
+            np.array([draw.slopes for draw in draws]),
+            quantile,
         ),
-        sensitivity_ci95=_share_interval(found[0], shares[:, 0]),
-        specificity_ci95=_share_interval(found[1], shares[:, 1]),
+        sensitivity_ci95=_share_interval(found[0], shares[:, 0], quantile),
+        specificity_ci95=_share_interval(found[1], shares[:, 1], quantile),
         sensitivity_optimism=float(optimism[0]),
         specificity_optimism=float(optimism[1]),
     )
@@ -122,27 +129,38 @@ def _shares(exams: Clustered, cut_off: float, weights: npt.NDArray[np.int64]) ->
     return float(sick @ called[exams.positive] / sick.sum()), float(well @ ~called[~exams.positive] / well.sum())
 
 
-def _ratio_intervals(slopes: Floats, drawn: Floats) -> tuple[Interval, ...]:
-    """exp(slope -/+ 1.96 standard errors) for each feature; drawn: (resamples, features).
+def _quantile(exams: Clustered) -> float:
+    """How many bootstrap standard errors an interval reaches: few patients in the smaller group make it wider.
+
+    Student's t with their number less one degrees of freedom; and a bootstrap of g clusters gives (g - 1) / g of the
+    variance (Davison AC, Hinkley DV, Bootstrap Methods and their Application, 1997).
+    """
+    groups = (exams.patient[exams.positive], exams.patient[~exams.positive])
+    fewest = max(2, min(np.unique(group).size for group in groups))
+    return float(student_t.ppf(0.975, fewest - 1)) * math.sqrt(fewest / (fewest - 1))
+
+
+def _ratio_intervals(slopes: Floats, drawn: Floats, quantile: float) -> tuple[Interval, ...]:
+    """exp(slope -/+ `quantile` standard errors) for each feature; drawn: (resamples, features).
 
     The standard error is a quarter range over that of a normal distribution: draws whose groups do not overlap have
     slopes without bound, which would make a standard deviation what the solver stops at.
     """
     low, high = np.quantile(drawn, [0.25, 0.75], axis=0)
     errors = (high - low) / (2.0 * norm.ppf(0.75))
-    ends = np.exp(np.clip([slopes - Z_95 * errors, slopes + Z_95 * errors], -700.0, 700.0))
+    ends = np.exp(np.clip([slopes - quantile * errors, slopes + quantile * errors], -700.0, 700.0))
     return tuple((float(lower), float(upper)) for lower, upper in ends.T)
 
 
-def _area_interval(exams: Clustered, areas: Floats) -> Interval:
+def _area_interval(exams: Clustered, areas: Floats, quantile: float) -> Interval:
     false_positive, true_positive, _ = roc_curve(exams.positive, exams.score, drop_intermediate=False)
     edge = 0.5 / (np.count_nonzero(exams.positive) * np.count_nonzero(~exams.positive))  # half a pair out of order
     spread = float(np.std(logit(np.clip(areas, edge, 1.0 - edge)), ddof=1))
-    return score_interval(float(area_under(false_positive, true_positive)), spread)
+    return score_interval(float(area_under(false_positive, true_positive)), spread, quantile)
 
 
-def _share_interval(share: float, drawn: Floats) -> Interval:
-    """As the area's; where a cut-off found all or none, drawing again never shows another share, and neither does this."""
+def _share_interval(share: float, drawn: Floats, quantile: float) -> Interval:
+    """As the area's; where a cut-off found all or none, so does every draw, and the interval has no width."""
     if not 0.0 < share < 1.0:
         return share, share
-    return score_interval(share, float(np.std(drawn, ddof=1)) / (share * (1.0 - share)))
+    return score_interval(share, float(np.std(drawn, ddof=1)) / (share * (1.0 - share)), quantile)

@@ -23,7 +23,7 @@ _STOPS = r".,;:\n\u3002\uff0c\uff1b\uff1a\u3001"  # Latin and Chinese stops and 
 
 @dataclass(frozen=True, slots=True)
 class PhraseList:
-    """The phrases of one language. reach: characters before a phrase in which a negation or "partially" belongs to it."""
+    """The phrases of one language. reach: within so many characters before a phrase a negation is its own."""
 
     language: str
     whole_words: bool

@@ -1,8 +1,8 @@
 """Do the intervals cover? Cohorts of the paper's shape are drawn from a known truth and calibrated again and again.
 
-POI is gamma distributed in both groups with one shape, so that the log odds are a straight line in POI and AUC and slope
-are known exactly. With clusters, a patient's exams share half of their variance, and each exam keeps the distribution
-of its group, so that the truth stays the same.
+POI is gamma distributed in both groups with one shape, so that the log odds are a straight line in POI, and AUC and
+slope are known exactly. With clusters, a patient's exams share half of their variance, and each exam keeps the
+distribution of its group, so that the truth stays the same.
 """
 
 from __future__ import annotations
