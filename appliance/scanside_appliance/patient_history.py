@@ -112,5 +112,5 @@ def _notes(history: History, rows: Iterable[Mapping[str, Any]]) -> list[str]:
         *(text.replace("T", " ", 1) for text in apart),
         *(f"no date, left out: study {uid}" for uid in history.undated),
         *(f"can't be used, left out: {name}" for name in history.unreadable),
-        f"rising or falling: by more than {error.poi_points:.1f} points POI, {error.ihu_hu:.0f} HU ({error.source})",
+        f"rising or falling: by more than {error.poi_points:.1f} points POI, {error.ihu_hu:.0f} HU: {error.source}",
     ]
