@@ -105,9 +105,7 @@ def tallies(seed: int) -> Iterator[Tally]:
             yield tally("ihu", (found.density_trend, true.density_trend), changes, error.ihu_hu)
 
 
-def tally(
-    measure: str, trends: tuple[str, str], changes: tuple[float | None, float | None], error: float
-) -> Tally:
+def tally(measure: str, trends: tuple[str, str], changes: tuple[float | None, float | None], error: float) -> Tally:
     found, true = (change or 0.0 for change in changes)
     return Tally(measure, *trends, found, true, clear=abs(abs(true) - error) >= 0.5 * error)
 
