@@ -81,5 +81,3 @@ def write_scan(folder: Path, spec: PhantomSpec, day: str, number: int) -> Phanto
         phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, section_mm=spec.section_mm, tags=tags
     )
     return phantom
-
-

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from course_samples import result
 from scanside_appliance.cli import app
-from scanside_appliance.history import earlier_results, lookup, results_below
-from scanside_appliance.places import patient_folder
+from scanside_appliance.history import earlier_results, lookup, results_below, results_in
+from scanside_appliance.result_folder import patient_folder
 from scanside_appliance.trend_plot import draw_trend
 from scanside_runtime.errors import InputNotFound, PatientNotOnRecord, PatientSeveralIssuers, ScansideError
 
@@ -79,6 +79,13 @@ def test_any_folder_with_results_below_it_will_do(box: Path) -> None:
     assert len(results_below(box, "P-17", None).documents) == 6
 
 
+def test_folders_that_the_box_names_are_read_as_they_are(box: Path) -> None:
+    folders = [path.parent for path in sorted((box / "results").rglob("result.json"))]
+    found = results_in(folders)("P-17", None)
+    assert sorted(one["study"]["acquired_at"] for one in found.documents) == DAYS
+    assert len(results_in([*folders, box / "gone"])("P-17", None).unreadable) == 1
+
+
 def test_where_no_results_are_nothing_is_looked_up_and_a_wrong_folder_is_an_error(tmp_path: Path) -> None:
     assert lookup(tmp_path) is None
     with pytest.raises(InputNotFound):
@@ -87,8 +94,8 @@ def test_where_no_results_are_nothing_is_looked_up_and_a_wrong_folder_is_an_erro
 
 def test_a_patients_folder_says_nothing_about_him(box: Path) -> None:
     names = [path.name for path in (box / "results").iterdir()]
-    assert all(re.fullmatch(r"[0-9a-f]{32}", name) for name in names)
-    assert patient_folder("a", "b") != patient_folder("ab", None) != patient_folder(None, "ab")
+    assert all(re.fullmatch(r"[0-9a-f]{16}", name) for name in names)
+    assert len({patient_folder("a", "b"), patient_folder("ab", None), patient_folder("b", "a")}) == 3
 
 
 TRENDS = [None, "rising", "rising", "stable", "falling", "falling"]

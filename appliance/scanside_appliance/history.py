@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.places import RESULT, patient_folder
+from scanside_appliance.result_folder import RESULT, patient_folder
 from scanside_runtime.errors import InputNotFound
 from scanside_runtime.patient_record import Earlier, EarlierLookup
 from scanside_runtime.scans import RESULT_SCHEMA
@@ -40,16 +40,26 @@ def results_below(folder: Path, patient_id: str, issuer: str | None) -> Earlier:
 
     A file that can't be read, or is no result document, is named and passed over.
     """
-    found, unreadable = read_results(folder)
+    return _earlier(result_files(folder), patient_id, issuer)
+
+
+def results_in(folders: Iterable[Path]) -> EarlierLookup:
+    """A lookup in these result folders, for a caller that keeps a book of them."""
+    files = [folder / RESULT for folder in folders]
+    return partial(_earlier, files)
+
+
+def _earlier(files: Iterable[Path], patient_id: str, issuer: str | None) -> Earlier:
+    found, unreadable = read_results(files)
     mine = [one for one in found if identity(one.document) == (patient_id, issuer)]
     return Earlier(tuple(one.document for one in latest_revisions(mine)), unreadable)
 
 
-def read_results(folder: Path) -> tuple[list[Found], tuple[str, ...]]:
-    """Every result document below a folder, and in words those files that can't be read as one."""
+def read_results(files: Iterable[Path]) -> tuple[list[Found], tuple[str, ...]]:
+    """The result documents in these files, and in words those files that can't be read as one."""
     found: list[Found] = []
     unreadable: list[str] = []
-    for path in result_files(folder):
+    for path in files:
         try:
             found.append(Found(path, read_result(path)))
         except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.history import identity, latest_revisions, read_results
+from scanside_appliance.history import identity, latest_revisions, read_results, result_files
 from scanside_runtime.errors import PatientNotOnRecord, PatientSeveralIssuers
 from scanside_runtime.measurement_error import MeasurementError
 from scanside_runtime.progression import Step, course
@@ -52,7 +52,7 @@ def patient_history(results: Path, patient_id: str, issuer: str | None, error: M
 
     Raises PatientNotOnRecord, and PatientSeveralIssuers where no issuer is given and more than one is on record.
     """
-    found, unreadable = read_results(results)
+    found, unreadable = read_results(result_files(results))
     mine = [one for one in found if identity(one.document)[0] == patient_id]
     issuers = {identity(one.document)[1] for one in mine}
     if issuer is not None:
@@ -112,5 +112,5 @@ def _notes(history: History, rows: Iterable[Mapping[str, Any]]) -> list[str]:
         *(text.replace("T", " ", 1) for text in apart),
         *(f"no date, left out: study {uid}" for uid in history.undated),
         *(f"can't be used, left out: {name}" for name in history.unreadable),
-        f"rising or falling: by more than {error.poi_points:.1f} points POI, {error.ihu_hu:.0f} HU ({error.source})",
+        f"rising or falling: by more than {error.poi_points:.1f} points POI, {error.ihu_hu:.0f} HU: {error.source}",
     ]

@@ -28,6 +28,7 @@ from scanside_runtime.severity import Severity, assess, assess_extent
 from scanside_runtime.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.volume import Masks, Volume
 
+SCHEMA = RESULT_SCHEMA
 NOT_ASSESSED = assess_extent(None)
 
 Verdict = Literal["analysed", "refused", "held"]
@@ -88,7 +89,7 @@ class Analysis:
     def document(self) -> dict[str, Any]:
         """The result document, schema scanside.result/1; `artefacts` is filled by who writes them."""
         return {
-            "schema": RESULT_SCHEMA,
+            "schema": SCHEMA,
             "verdict": self.verdict,
             "reason": None if self.reason is None else asdict(self.reason),
             "flags": [asdict(flag) for flag in self.flags],

@@ -230,7 +230,7 @@ class PatientMixed(Refused):
 
 
 class PatientConflict(Held):
-    """Patient {patient_id} is on record with something else: {conflict}."""
+    """The patient's ID is on record with something else: {conflict}."""
 
     code = "PATIENT_CONFLICT"
     advice = "Find out whose pictures these are; correct the entry on the console, or release the study as another person's."

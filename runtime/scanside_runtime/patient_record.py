@@ -67,7 +67,7 @@ def _of_one_person(person: Person, scans: Sequence[Scan]) -> list[Scan]:
     kept = [scan for scan in scans if person.agrees(scan.person)] if conflicts else list(scans)
     split = _split(kept)
     if (conflicts and not kept) or split:
-        raise PatientConflict(patient_id=person.patient_id, conflict=split or conflicts[0])
+        raise PatientConflict(conflict=split or conflicts[0])
     return kept
 
 
