@@ -49,9 +49,7 @@ def test_find_4_studies_of_59_files(benchmark: BenchmarkFixture, archive: Path) 
 @needs_bundle
 @pytest.mark.benchmark(group="4 studies of 59x512x512, one thread each: the ratio is the speed-up of two processes")
 @pytest.mark.parametrize("processes", [1, 2])
-def test_cohort_4x59x512x512(
-    benchmark: BenchmarkFixture, studies: list[Study], tmp_path: Path, processes: int
-) -> None:
+def test_cohort_4x59x512x512(benchmark: BenchmarkFixture, studies: list[Study], tmp_path: Path, processes: int) -> None:
     options = Options(Settings(inference=InferenceSettings(threads=1)))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     benchmark.pedantic(run_cohort, args=(studies, tmp_path / "t.csv", Processes(processes), options), rounds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import statsmodels.api as sm
 from sklearn.metrics import roc_auc_score
 
 from scanside_appliance import cli
+from scanside_appliance.site_model import model_in_force, read_changes
 from scanside_runtime.severity_model import read_severity_model
 from statistics_samples import exams, write_exams
 
@@ -153,6 +155,18 @@ def test_the_site_model_calls_the_same_exams_severe_as_the_cut_off(run: Run, tmp
     assert called[severe].mean() == pytest.approx(model["sensitivity"])
     assert (~called[~severe]).mean() == pytest.approx(model["specificity"])
     assert (site.fitted_on.n, site.fitted_on.events, site.fitted_on.patients) == (200, 40, 100)
+
+
+def test_a_calibration_is_put_in_force_on_record_and_taken_back(run: Run, tmp_path: Path) -> None:
+    table, root = write_exams(tmp_path / "t.csv"), tmp_path / "root"
+    options = ("--label", "severe", "--resamples", 0, "--apply", "--json")
+    _, out, _ = run("--root", root, "cohort", "calibrate", table, *options)
+    digest = hashlib.sha256(table.read_bytes()).hexdigest()
+    assert json.loads(out)["applied"]["data"] == f"t.csv, sha256 {digest}"
+    assert (model_in_force(root) or pytest.fail("none")).fitted_on.table_sha256 == digest
+    assert run("--root", root, "severity", "rollback")[0] == 0
+    assert model_in_force(root) is None
+    assert [change.action for change in read_changes(root)] == ["install", "rollback"]
 
 
 def test_parquet_is_read_like_csv(run: Run, tmp_path: Path) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bundle_samples import write_bundle
 from cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, make_studies, slow_row
+from dicom_samples import make_slice, write
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
 from scanside_appliance.cohort.run import run_cohort
 from scanside_appliance.cohort.table import csv_bytes, parquet_bytes
+from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.errors import BoxCluster, BoxOutput
+from scanside_runtime.phantom import demo_spec, make_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -162,8 +168,6 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
 
 
 def _address(file: Path) -> str:
-    import json
-
     from distributed import Client
 
     for _ in range(600):
@@ -201,3 +205,45 @@ def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(BoxCluster):
         list(Cluster("tcp://127.0.0.1:9", connect_s=0.5).answers(cheap_row, make_studies(1, tmp_path), OPTIONS))
+
+
+def test_the_command_measures_real_studies_lists_failures_and_goes_on(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle").folder
+    phantom = make_phantom(replace(demo_spec(), matrix=96, section_mm=10.0, increment_mm=10.0))
+    write_series(phantom.hu, phantom.spacing_mm, tmp_path / "in" / "a", origin_mm=phantom.origin_mm, section_mm=10.0)
+    write(tmp_path / "in" / "b", [make_slice(Modality="MR", StudyInstanceUID="1.2.3")])
+    command = ("cohort", "run", tmp_path / "in", "--out", tmp_path / "t.csv", "--bundle", bundle, "--processes", 1)
+    first = scanside(*command, "--json", root=tmp_path / "root")
+    facts = json.loads(first.stdout)
+    assert (first.returncode, facts["studies"], facts["verdicts"]) == (0, 2, {"analysed": 1, "refused": 1})
+    assert facts["failures"][0]["study_uid"] == "1.2.3"
+    measured = next(row for row in read(tmp_path / "t.csv") if row["verdict"] == "analysed")
+    assert float(measured["poi_percent"]) > 5
+    assert measured["bundle"] == "tiny 1"
+    before = (tmp_path / "t.csv").read_bytes()
+    second = scanside(*command, root=tmp_path / "root")
+    assert "2 found, 2 done before" in second.stdout
+    assert facts["failures"][0]["reason_code"] in second.stdout
+    assert (tmp_path / "t.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("missing", "--out", "t.csv"), 3, "INPUT_NOT_FOUND"),
+        ((".", "--out", "t.csv"), 3, "INPUT_EMPTY"),
+        ((".", "--out", "t.xlsx"), 2, ".csv or .parquet"),
+    ],
+)
+def test_what_cant_be_a_cohort_is_said_before_any_work(tmp_path: Path, arguments: tuple, code: int, words: str) -> None:
+    done = scanside("cohort", "run", *arguments, root=tmp_path / "root", cwd=tmp_path)
+    assert (done.returncode, done.stdout, words in done.stderr) == (code, "", True)
+    assert "Traceback" not in done.stderr
+
+
+def scanside(*arguments: object, root: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own."""
+    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance"))
+    program = "from scanside_appliance.cli import main; main()"
+    words = [sys.executable, "-c", program, "--root", *map(str, (root, *arguments))]
+    return subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, cwd=cwd)
