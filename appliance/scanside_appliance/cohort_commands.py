@@ -96,8 +96,12 @@ def _workers(processes: int, dask: str | None) -> tuple[Workers, int]:
 
 
 def _memory_mb() -> int:
-    """Free memory of this box."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    """Memory that can be had on this box, what the system keeps for files included; all of it where Linux doesn't say."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+        return int(lines["MemAvailable"].split()[0]) // 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
 def _summary_lines(summary: Summary) -> Iterator[str]:

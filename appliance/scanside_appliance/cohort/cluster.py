@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -39,7 +40,7 @@ class Cluster:
             under_way = {self._hand(client, measure, one, options): one for one in islice(rest, AHEAD * threads)}
             ended = as_completed(list(under_way), loop=client.loop)
             for future in ended:
-                yield under_way.pop(future), _answer(future)
+                yield under_way.pop(future), _answer(future, self.address)
                 future.release()
                 for study in islice(rest, 1):
                     following = self._hand(client, measure, study, options)
@@ -47,6 +48,7 @@ class Cluster:
                     ended.add(following)
 
     def _client(self) -> Client:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs tracebacks of what is reported here
         try:
             return Client(self.address, timeout=self.connect_s, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -56,7 +58,9 @@ class Cluster:
         return client.submit(measure, study, options, pure=False)
 
 
-def _answer(future: Future) -> Answer:
+def _answer(future: Future, address: str) -> Answer:
+    if future.cancelled():
+        raise BoxCluster(address=address, why="the scheduler was lost; the same command goes on from here")
     found: BaseException | None = future.exception()
     if isinstance(found, KilledWorker):
         return BoxWorkerDied(why="it took several workers of the cluster with it")

@@ -51,7 +51,8 @@ class Processes:
             try:
                 while not suspects:
                     for study in islice(rest, 2 * self.count - len(under_way)):
-                        under_way[pool.submit(measure, study, options)] = study
+                        suspects.append(study)  # until the pool has it: a broken one takes no study
+                        under_way[pool.submit(measure, study, options)] = suspects.pop()
                     if not under_way:
                         return
                     for done in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -62,8 +63,18 @@ class Processes:
                         yield under_way.pop(done), answer
             except BrokenProcessPool:  # it broke between two studies
                 suspects.extend(under_way.values())
+            except KeyboardInterrupt:
+                yield from _last_answers(under_way)
+                raise
             finally:
                 pool.shutdown(wait=not suspects, cancel_futures=True)
+
+
+def _last_answers(under_way: dict[Future[Row], Study]) -> Iterator[tuple[Study, Answer]]:
+    """What was begun is waited for; what was not is left for the next run."""
+    begun = [(future, study) for future, study in under_way.items() if not future.cancel()]
+    for future, study in begun:
+        yield study, future.exception() or future.result()
 
 
 def _alone(measure: Measure, study: Study, options: Options) -> Answer:
