@@ -38,5 +38,5 @@ clean:
 
 # All extras hold the box's packages too, so that a demo after the tests installs nothing.
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	@$(PIP) install --editable ".[export,dev]"
+	@$(PIP) install --editable ".[export,cohort,dev]"
 	@touch $@ .venv/box.stamp

@@ -31,14 +31,15 @@ DOCUMENT: dict[str, set[str]] = {
     },
     "reason": {"code", "message", "advice"},
     "study": {
-        "patient_id", "issuer", "patient_name", "study_uid", "study_date", "acquired_at", "age_years", "sex",
+        "patient_id", "issuer", "patient_name", "study_uid", "study_date", "acquired_at", "birth_date", "age_years",
+        "sex",
     },
     "series": {
-        "uid", "description", "slices", "spacing_mm", "slice_thickness_mm", "kernel", "manufacturer", "model",
-        "transfer_syntax", "hu_mean", "chosen_because",
+        "uid", "description", "slices", "spacing_mm", "slice_thickness_mm", "kernel", "contrast_bolus_agent",
+        "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because",
     },
     "biomarkers": REGION | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"},
-    "severity": {"flag", "basis", "probability", "cut_off", "model"},
+    "severity": {"flag", "basis", "probability", "cut_off", "model", "why"},
     "provenance": {
         "software", "version", "commit", "bundle", "engine", "input_sha256", "settings_sha256", "revision",
         "supersedes",
@@ -108,7 +109,9 @@ def test_the_document_has_exactly_the_keys_that_were_agreed(analysed: dict[str, 
     assert set(found["left"]) == set(found["right"]) == REGION
     assert set(found["zones"]) == ZONES
     assert all(set(zone) == REGION | {"score"} for zone in found["zones"].values())
-    assert set(analysed["severity"]["model"]) == {"name", "source", "fitted_on"}
+    assert set(analysed["severity"]["model"]) == {
+        "name", "source", "fitted_on", "sensitivity", "specificity", "sha256",
+    }  # fmt: skip
     assert set(analysed["provenance"]["bundle"]) == {"name", "version", "sha256"}
     assert set(analysed["provenance"]["engine"]) == {"name", "version", "precision", "threads", "isa"}
     assert "total" in analysed["timing_ms"]

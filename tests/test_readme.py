@@ -20,8 +20,8 @@ import typer
 import scanside_appliance.cli
 import scanside_export.cli
 from scanside_appliance.explain import known_codes
-from scanside_runtime.dicom_writer import write_series
-from scanside_runtime.phantom import demo_spec, make_phantom
+from scanside_runtime.dicom_writer import SeriesTags, write_series
+from scanside_runtime.phantom import Lesion, demo_spec, make_phantom
 from scanside_runtime.settings import Settings
 from selftest_samples import write_bundle_with_sample
 
@@ -32,7 +32,7 @@ PROGRAMS: dict[str, Any] = {
     "scanside": typer.main.get_command(scanside_appliance.cli.app),
     "scanside-export": typer.main.get_command(scanside_export.cli.app),
 }
-NUMBER = re.compile(r"\b[0-9a-f]{12}\b|\d+(?:\.\d+)*")  # a short digest is one too
+NUMBER = re.compile(r"\b[0-9a-f]{12}\b|[+-]?\d+(?:\.\d+)*|█+ *")  # a short digest is one too, and a bar
 FLAG_WORD = re.compile(r"\b(?:none|WATCH|SEVERE)\b(?= \(extent)")
 
 
@@ -166,14 +166,22 @@ Shell = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the examples are typed: a phantom's series as folder, zip and one slice, and a bundle of tiny networks."""
+    """Where the examples are typed: a phantom's series as folder, zip, one slice, and a later one; tiny networks."""
     folder = tmp_path_factory.mktemp("desk")
     phantom = make_phantom(replace(demo_spec(), matrix=96, section_mm=10.0, increment_mm=10.0, stomach_gas=False))
     write_series(phantom.hu, phantom.spacing_mm, folder / "scan", origin_mm=phantom.origin_mm, section_mm=10.0)
     shutil.make_archive(str(folder / "scan"), "zip", folder / "scan")
+    worse = make_phantom(replace(phantom.spec, lesions=tuple(grown(lesion) for lesion in phantom.spec.lesions)))
+    later = SeriesTags(study_date="20200409")
+    write_series(worse.hu, worse.spacing_mm, folder / "scan-later", origin_mm=worse.origin_mm, tags=later)
     shutil.copyfile(min((folder / "scan").rglob("*.dcm")), folder / "one-slice.dcm")
     write_bundle_with_sample(folder / "bundle", name="scanside-chest", version="0.1.0")
     return folder
+
+
+def grown(lesion: Lesion) -> Lesion:
+    z, y, x = (1.25 * radius for radius in lesion.radii_mm)
+    return replace(lesion, radii_mm=(z, y, x))
 
 
 @pytest.fixture

@@ -18,11 +18,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.bundle_commands import bundles
+from scanside_appliance.cohort_commands import cohort
+from scanside_appliance.history_commands import history
+from scanside_appliance.severity_commands import severity
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis import Analysis
+    from scanside_runtime.patient_record import EarlierLookup
     from scanside_runtime.settings import Settings
+    from scanside_runtime.severity_model import SeverityModel
 
 SETTINGS_FILE = Path("/etc/scanside/scanside.toml")
 BOX_ROOT = Path("/var/lib/scanside")
@@ -37,6 +42,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bundles, name="bundle")
+app.add_typer(cohort, name="cohort")
+app.add_typer(severity, name="severity")
+app.command()(history)
 
 
 class Engine(StrEnum):
@@ -69,6 +77,13 @@ class Box:
 
         return load_settings(self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None))
 
+    def past(self, earlier: Path | None) -> tuple[EarlierLookup | None, SeverityModel | None]:
+        """Where earlier results are, and this box's severity model. Raises InputNotFound, SeverityModelUnusable."""
+        from scanside_appliance.history import lookup
+        from scanside_appliance.site_model import model_in_force
+
+        return lookup(self.root, earlier), model_in_force(self.root)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -78,6 +93,8 @@ class Request:
     engine: Engine
     precision: Precision
     bundle: Path | None
+    earlier: EarlierLookup | None
+    site_model: SeverityModel | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +172,11 @@ def analyze(
     engine: Annotated[Engine, typer.Option(help="What runs the networks.")] = Engine.auto,
     precision: Annotated[Precision, typer.Option(help="What the layers are computed in.")] = Precision.auto,
     bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of another model bundle.")] = None,
+    earlier: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of earlier results, for the trend. [the box's results]")
+    ] = None,
 ) -> None:
-    """Measure one study: POI, iHU, volumes, zones, severity flag.
+    """Measure one study: POI, iHU, volumes, zones, severity flag, and what changed since the patient's last scan.
 
     Exit code: 0 analysed, 1 defect, 2 wrong usage, 3 refused, 4 model bundle unusable, 5 the box, 6 held for a person.
     """
@@ -164,7 +184,7 @@ def analyze(
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
     delivery = Delivery(output, not no_dicom, as_json)
     try:
-        request = Request(context.obj.settings(), engine, precision, bundle)
+        request = Request(context.obj.settings(), engine, precision, bundle, *context.obj.past(earlier))
     except ScansideError as error:
         raise typer.Exit(_deliver(_refused(error), delivery)) from error
     if every:
@@ -222,6 +242,8 @@ def _analyzed(path: Path, request: Request, study: str | None, series: str | Non
             precision=request.precision.value,
             bundle=request.bundle,
             settings=request.settings,
+            earlier=request.earlier,
+            site_model=request.site_model,
             progress=report,
         )
 

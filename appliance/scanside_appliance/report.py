@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, Undefined
+from jinja2 import Environment, PackageLoader
 
+from scanside_appliance.numbers import moment, number, signed
 from scanside_appliance.pictures import WINDOW_HU, Pictures, jpeg_bytes
+from scanside_appliance.trend_plot import draw_trend
 
 Document = Mapping[str, Any]
 
-NOT_MEASURED = "\N{EN DASH}"
 EXTENT_BASIS = {
     "worse_lung": "the share infected of the worse lung",
     "whole_lung": "the share infected of both lungs together",
@@ -48,40 +49,30 @@ def render_page(
 
     pictures: None where there is no volume to show. comparison: the demo's known truth, as rows.
     """
+    return page_templates().get_template("report.html.j2").render(
+        document=document,
+        pictures=None if pictures is None else _embedded(pictures),
+        comparison=comparison,
+        extent_basis=EXTENT_BASIS,
+        trend_panels=draw_trend((document.get("progression") or {}).get("scans") or ()),
+    )
+
+
+def page_templates() -> Environment:
+    """The templates of all pages, with what they print numbers by."""
     environment = Environment(
         loader=PackageLoader("scanside_appliance"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, person=_person, moment=_moment)
-    return environment.get_template("report.html.j2").render(
-        document=document,
-        pictures=None if pictures is None else _embedded(pictures),
-        comparison=comparison,
-        extent_basis=EXTENT_BASIS,
-    )
-
-
-def number(value: float | Undefined | None, digits: int = 0, unit: str = "") -> str:
-    """A number as it is printed: fixed digits, a true minus sign, a thin space before the unit, a dash for None."""
-    if value is None or isinstance(value, Undefined):  # a refusal lacks whole blocks of the document
-        return NOT_MEASURED
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    text = text.replace("-", "\N{MINUS SIGN}")
-    return f"{text}\N{NARROW NO-BREAK SPACE}{unit}" if unit else text
+    environment.filters.update(number=number, signed=signed, person=_person, moment=moment)
+    return environment
 
 
 def _person(name: str | None) -> str:
     """A DICOM person name (PS3.5 6.2.1) for the eye: first group, family name first."""
     return " ".join((name or "").split("=")[0].replace("^", " ").split())
-
-
-def _moment(text: str) -> str:
-    """ISO 8601 to the minute."""
-    return text[:16].replace("T", " ")
 
 
 def _embedded(pictures: Pictures) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Any
 
 NOT_MEASURED = "not measured"
 SEVERITY = {"none": "none", "watch": "WATCH", "severe": "SEVERE", "not_assessed": "not assessed"}
+TREND = {"rising": "RISING", "falling": "falling", "stable": "stable", "not_comparable": "not comparable"}
 
 
 def summary(document: Mapping[str, Any]) -> str:
@@ -23,8 +24,7 @@ def _patient(document: Mapping[str, Any]) -> list[str]:
 
 
 def _numbers(document: Mapping[str, Any]) -> list[str]:
-    measured, severity = document["biomarkers"], document["severity"]
-    flag = SEVERITY[severity["flag"]]
+    measured = document["biomarkers"]
     return [
         _line("verdict", "analysed"),
         _line("POI", _number(measured["poi_percent"], "%", 1)),
@@ -32,8 +32,29 @@ def _numbers(document: Mapping[str, Any]) -> list[str]:
         _line("lungs", _number(measured["lung_volume_ml"], "ml")),
         *(_line(side, _lung(measured[side])) for side in ("right", "left")),
         _line("zones", f"score {_number(measured['six_zone_score'], 'of 24')}"),
-        _line("severity", f"{flag} (extent grade {measured['ct_extent_grade'] or NOT_MEASURED})"),
+        _line("severity", _severity(document["severity"], measured["ct_extent_grade"])),
+        *_trend(document["progression"]),
     ]
+
+
+def _severity(severity: Mapping[str, Any], grade: str | None) -> str:
+    """The flag and what it rests on."""
+    flag, model = SEVERITY[severity["flag"]], severity["model"]
+    if severity["basis"] == "model":
+        odds = f"probability {severity['probability']:.2f}, severe from {severity['cut_off']:.2f}"
+        return f"{flag} (model {model['name']}: {odds})"
+    if severity["basis"] == "progress":
+        return f"{flag} ({model['name']}: {severity['why']})"
+    return f"{flag} (extent grade {grade or NOT_MEASURED})"
+
+
+def _trend(progression: Mapping[str, Any] | None) -> list[str]:
+    """What changed since the scan before."""
+    if progression is None:
+        return []
+    trends = f"POI {TREND[progression['trend']]}, iHU {TREND[progression['density_trend']]}"
+    since = f"since {progression['previous_acquired_at']} ({progression['interval_days']:.1f} days)"
+    return [_line("trend", f"{trends} {since}"), _line("", progression["why"])]
 
 
 def _lung(lung: Mapping[str, Any]) -> str:

@@ -10,20 +10,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scanside_runtime.biomarkers import Biomarkers, measure, withheld
-from scanside_runtime.bundle import open_bundle
+from scanside_runtime.bundle import Bundle, open_bundle
 from scanside_runtime.decode import read_volume
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.errors import Held, ScansideError
 from scanside_runtime.findings import Finding
+from scanside_runtime.measurement_error import MeasurementError, measurement_error
+from scanside_runtime.patient_record import EarlierLookup, Record, record_of
+from scanside_runtime.progression import Progression, progression
 from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
 from scanside_runtime.quality import check_coverage, explain_withheld, require_lungs
+from scanside_runtime.scans import RESULT_SCHEMA, Person, Scan
 from scanside_runtime.segment import load_networks, segment
-from scanside_runtime.series import Series, choose_series, find_series
+from scanside_runtime.series import Series, Study, choose_series, find_series
 from scanside_runtime.settings import Settings, settings_digest
-from scanside_runtime.severity import Severity, assess_extent
+from scanside_runtime.severity import Severity, assess, assess_extent
+from scanside_runtime.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.volume import Masks, Volume
 
-SCHEMA = "scanside.result/1"
+SCHEMA = RESULT_SCHEMA
 NOT_ASSESSED = assess_extent(None)
 
 Verdict = Literal["analysed", "refused", "held"]
@@ -41,7 +46,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for, beside the settings; None and "auto" leave the choice to Scanside."""
+    """What is asked for, beside the settings; None and "auto" leave the choice to Scanside.
+
+    earlier: where the patient's earlier results are looked up. site_model: the severity model of this box.
+    """
 
     path: Path
     study_uid: str | None = None
@@ -49,6 +57,16 @@ class Request:
     engine: str = "auto"
     precision: str = "auto"
     bundle: Path | None = None
+    earlier: EarlierLookup | None = None
+    site_model: SeverityModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Yardsticks:
+    """What the measures are held against: the fitted severity model, if any, and the error of a change."""
+
+    severity_model: SeverityModel | None
+    error: MeasurementError
 
 
 @dataclass(slots=True)
@@ -65,6 +83,7 @@ class Analysis:
     masks: Masks | None = None
     biomarkers: Biomarkers | None = None
     severity: Severity = NOT_ASSESSED
+    progression: Progression | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -78,7 +97,7 @@ class Analysis:
             "series": None if self.series is None else _series_block(self.series, self.volume),
             "biomarkers": None if self.biomarkers is None else self.biomarkers.to_document(),
             "severity": self.severity.to_document(),
-            "progression": None,
+            "progression": None if self.progression is None else self.progression.to_document(),
             "provenance": self.provenance.to_document(),
             "timing_ms": self.timing_ms,
             "artefacts": [],
@@ -94,15 +113,19 @@ def analyze(
     precision: str = "auto",
     bundle: Path | None = None,
     settings: Settings | None = None,
+    earlier: EarlierLookup | None = None,
+    site_model: SeverityModel | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Measure one study: a folder, a zip or a DICOM file.
 
     Bad input is no exception: the analysis comes back refused (exit code 3), held (6), or with what is wrong with the
-    bundle (4) or the box (5), and says why. `progress` is called with (stage, done, total).
+    bundle (4) or the box (5), and says why. `earlier` finds the patient's earlier results by ID and issuer; without it
+    there is no progression. `site_model` is the severity model of this box; one that the settings name goes before it,
+    the bundle's comes after it. `progress` is called with (stage, done, total).
     """
     settings = settings or Settings()
-    request = Request(path, study_uid, series_uid, engine, precision, bundle)
+    request = Request(path, study_uid, series_uid, engine, precision, bundle, earlier, site_model)
     analysis = Analysis(Provenance(settings_digest(settings)))
     began = time.perf_counter()
     try:
@@ -119,6 +142,8 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
             find_series(request.path), study_uid=request.study_uid, series_uid=request.series_uid
         )
         analysis.flags.extend(analysis.series.notes)
+        record = record_of(_person(analysis.series.study), analysis.series.study.study_uid, request.earlier)
+        analysis.flags.extend(Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable)
     with _timed(analysis, "decode"):
         analysis.volume = volume = read_volume(analysis.series, _stage("decode", progress))
         analysis.provenance = replace(analysis.provenance, input_sha256=volume.input_sha256)
@@ -126,6 +151,7 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
         bundle = open_bundle(request.bundle)
         choice = choose_engine(request.engine, request.precision, settings.inference.threads)
         networks = load_networks(bundle, choice)
+        yardsticks = _yardsticks(bundle, request, settings)
         analysis.provenance = replace(
             analysis.provenance, bundle=bundle_facts(bundle), engine=engine_facts(choice, networks)
         )
@@ -136,11 +162,17 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
         analysis.masks = masks
         analysis.flags.extend(check_coverage(masks, settings.coverage))
         analysis.biomarkers = measure(volume, masks, settings.measures)
-    _conclude(analysis, settings)
+    _conclude(analysis, settings, yardsticks, record)
 
 
-def _conclude(analysis: Analysis, settings: Settings) -> None:
-    """Analysed, unless a finding withholds what rests on infection."""
+def _yardsticks(bundle: Bundle, request: Request, settings: Settings) -> Yardsticks:
+    named = settings.severity.model
+    model = read_severity_model(Path(named)) if named else request.site_model or bundle.severity_model()
+    return Yardsticks(model, measurement_error(bundle, settings.progression))
+
+
+def _conclude(analysis: Analysis, settings: Settings, yardsticks: Yardsticks, record: Record) -> None:
+    """Analysed, unless a finding withholds what rests on infection; then what changed, and how severe it is."""
     if analysis.biomarkers is None:
         raise ValueError("nothing was measured")
     withholding = next((flag for flag in analysis.flags if flag.level == "withhold"), None)
@@ -149,7 +181,18 @@ def _conclude(analysis: Analysis, settings: Settings) -> None:
     else:
         analysis.reason = Reason(withholding.code, withholding.message, explain_withheld(withholding.code))
         analysis.biomarkers = withheld(analysis.biomarkers)
-    analysis.severity = assess_extent(analysis.biomarkers, settings.severity)
+    present = Scan.from_document(analysis.document())
+    analysis.progression = progression(present, record.scans, yardsticks.error)
+    recent = () if analysis.progression is None else analysis.progression.recent
+    analysis.severity = assess(analysis.biomarkers, settings.severity, yardsticks.severity_model, recent)
+
+
+def _person(study: Study) -> Person:
+    return Person(study.patient_id, study.issuer, study.birth_date, study.sex)
+
+
+def _left_out(name: str) -> str:
+    return f"An earlier result of the patient can't be used, the trend leaves it out: {name}."
 
 
 def _refuse(analysis: Analysis, error: ScansideError) -> None:
@@ -166,6 +209,7 @@ def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:
         "spacing_mm": list(series.spacing_mm),
         "slice_thickness_mm": series.slice_thickness_mm,
         "kernel": series.kernel,
+        "contrast_bolus_agent": series.contrast_bolus_agent,
         "manufacturer": series.manufacturer,
         "model": series.model,
         "transfer_syntax": series.transfer_syntax,

@@ -12,6 +12,7 @@ from typing import Any
 from scanside_runtime.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.errors import ModelBundleDamaged, ModelBundleMissing, ModelWithoutContract
 from scanside_runtime.onnx_file import metadata
+from scanside_runtime.severity_model import SeverityModel
 
 BUNDLE_SCHEMA = "scanside.bundle/1"
 DEFAULT_BUNDLE = Path(__file__).parent / "default_bundle"
@@ -50,6 +51,14 @@ class Bundle:
         if contract.network != network:
             raise ModelBundleDamaged(name=name, why=f"it holds the network {contract.network!r}, not {network!r}")
         return data, contract
+
+    def severity_model(self) -> SeverityModel | None:
+        """The fitted severity model that the bundle carries, if any. Raises ModelBundleDamaged."""
+        document = self.manifest.get("severity_model")
+        try:
+            return None if document is None else SeverityModel.from_document(document)
+        except ValueError as problem:
+            raise ModelBundleDamaged(name=MANIFEST, why=f"its severity model can't be used ({problem})") from problem
 
     def read(self, name: str) -> bytes:
         """A file's bytes after size and hash matched. Raises ModelBundleDamaged."""

@@ -65,6 +65,20 @@ class SettingsUnusable(BoxFailed):
     advice = "Correct the settings file, or take the line out: every setting has a default that works."
 
 
+class SeverityModelUnusable(BoxFailed):
+    """The severity model {name} can't be used: {why}."""
+
+    code = "BOX_SEVERITY_MODEL"
+    advice = "Correct the file, or go back to the model before it with `scanside severity rollback`."
+
+
+class NoEarlierSeverityModel(BoxFailed):
+    """This box has no severity model of its own that could be taken back."""
+
+    code = "BOX_NO_SEVERITY_MODEL"
+    advice = "Nothing: the bundle's model or the extent grade is in force."
+
+
 # The reader: files, headers, the choice of a series, its grid, its pixels.
 
 
@@ -213,6 +227,27 @@ class PatientMixed(Refused):
 
     code = "PATIENT_MIXED"
     advice = "Find out whose pictures these are before anything is measured."
+
+
+class PatientConflict(Held):
+    """The patient's ID is on record with something else: {conflict}."""
+
+    code = "PATIENT_CONFLICT"
+    advice = "Find out whose pictures these are; correct the entry on the console, or release the study as another person's."
+
+
+class PatientNotOnRecord(Refused):
+    """There is no result of patient {patient_id} in {folder}."""
+
+    code = "PATIENT_NOT_ON_RECORD"
+    advice = "Check the patient ID, and the folder of results (--root or --results)."
+
+
+class PatientSeveralIssuers(Refused):
+    """The ID {patient_id} was given by more than one issuer: {issuers}."""
+
+    code = "PATIENT_SEVERAL_ISSUERS"
+    advice = "Choose one with --issuer."
 
 
 class GeometryNoPosition(Refused):
@@ -366,3 +401,48 @@ class ModelSelfTest(ModelUnusable):
 
     code = "MODEL_SELFTEST"
     advice = "Try --engine onnxruntime or --precision fp32; if it fails too, do not use this box."
+
+
+# Many studies: tables, masks, worker processes and clusters.
+
+
+class CohortTable(Refused):
+    """The table {name} can't be used: {why}."""
+
+    code = "INPUT_TABLE"
+    advice = "Correct the table; docs/cohort.md says what each column must hold."
+
+
+class CohortTooFewEvents(Refused):
+    """Too few exams to fit {features} to {label}: {with_label} with it and {without} without, at least {needed} of either are needed."""
+
+    code = "INPUT_TOO_FEW_EVENTS"
+    advice = "Collect more exams; a model of fewer would not hold on the next patients."
+
+
+class CohortMasks(Refused):
+    """The masks {name} can't be compared: {why}."""
+
+    code = "INPUT_MASKS"
+    advice = "Hand over two folders whose files have the same names, kinds and grids."
+
+
+class BoxExtraMissing(BoxFailed):
+    """This needs {package}, which is not installed here."""
+
+    code = "BOX_EXTRA_MISSING"
+    advice = 'Install it with: pip install "scanside[cohort]"'
+
+
+class BoxWorkerDied(BoxFailed):
+    """The process that analysed the study ended without an answer ({why})."""
+
+    code = "BOX_WORKER_DIED"
+    advice = "Analyse the study by itself with scanside analyze; if that ends as well, report it and keep the study."
+
+
+class BoxCluster(BoxFailed):
+    """The Dask cluster at {address} can't be used: {why}."""
+
+    code = "BOX_CLUSTER"
+    advice = "Check the address, and that every worker has the same Scanside and sees the same folders."

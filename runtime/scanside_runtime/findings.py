@@ -68,5 +68,10 @@ KINDS = {
         "The highest section still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
     ),
+    "BOX_EARLIER_RESULT": FindingKind(
+        ("caution",),
+        "An earlier result of the patient can't be read; the trend leaves it out.",
+        "Analyse that study again, or restore its result from a backup.",
+    ),
 }
 """Every code that a `Finding` may carry."""

@@ -50,7 +50,7 @@ _KEYWORDS = """
     StudyDate StudyTime SeriesDate SeriesTime AcquisitionDate AcquisitionTime AcquisitionDateTime TimezoneOffsetFromUTC
     PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex PatientAge
     StudyDescription SeriesDescription ProtocolName BodyPartExamined
-    Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness
+    Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent
     ImagePositionPatient ImageOrientationPatient PixelSpacing Rows Columns NumberOfFrames
     SamplesPerPixel PhotometricInterpretation RescaleSlope RescaleIntercept RescaleType
 """.split()  # noqa: SIM905 - so many read better as words
@@ -72,6 +72,7 @@ class PatientHeader:
     patient_name: str | None
     study_date: str | None  # ISO 8601
     acquired_at: str | None  # ISO 8601, as precise as the header is
+    birth_date: str | None  # ISO 8601
     age_years: float | None
     sex: str | None
 
@@ -113,6 +114,7 @@ class SliceHeader:
     manufacturer: str | None
     model: str | None
     kernel: str | None
+    contrast_bolus_agent: str | None
     patient: PatientHeader
     notes: tuple[Finding, ...]
 
@@ -181,6 +183,7 @@ def slice_header(ds: Dataset, file: SourceFile) -> SliceHeader:
         manufacturer=text(ds, "Manufacturer"),
         model=text(ds, "ManufacturerModelName"),
         kernel=text(ds, "ConvolutionKernel"),
+        contrast_bolus_agent=text(ds, "ContrastBolusAgent"),
         patient=patient,
         notes=tuple(notes),
     )
@@ -245,6 +248,7 @@ def _patient_header(ds: Dataset) -> tuple[PatientHeader, list[Finding]]:
         patient_name=_noted_name(ds, notes),
         study_date=study_date.isoformat() if study_date else None,
         acquired_at=acquired_at(ds),
+        birth_date=birth_date.isoformat() if birth_date else None,
         age_years=_age_years(ds, birth_date, study_date, notes),
         sex=_sex(ds, notes),
     )

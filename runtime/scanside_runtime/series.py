@@ -45,6 +45,7 @@ class Study:
     study_uid: str
     study_date: str | None
     acquired_at: str | None
+    birth_date: str | None
     age_years: float | None
     sex: str | None
 
@@ -85,6 +86,7 @@ class Series:
     grid: Grid
     slice_thickness_mm: float | None
     kernel: str | None
+    contrast_bolus_agent: str | None
     manufacturer: str | None
     model: str | None
     transfer_syntax: str
@@ -279,6 +281,7 @@ def _series(chosen: Candidate, because: str, notes: tuple[Finding, ...]) -> Seri
         grid=chosen.grid,
         slice_thickness_mm=first.slice_thickness_mm,
         kernel=first.kernel,
+        contrast_bolus_agent=first.contrast_bolus_agent,
         manufacturer=first.manufacturer,
         model=first.model,
         transfer_syntax="\\".join(sorted(syntaxes)),
@@ -298,6 +301,7 @@ def _study(slices: Sequence[SliceHeader]) -> Study:
         study_uid=slices[0].study_uid,
         study_date=patient.study_date,
         acquired_at=min((h.patient.acquired_at for h in slices if h.patient.acquired_at), default=None),
+        birth_date=patient.birth_date,
         age_years=patient.age_years,
         sex=patient.sex,
     )

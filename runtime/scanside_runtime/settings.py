@@ -35,10 +35,14 @@ class MeasureSettings:
 
 @dataclass(frozen=True, slots=True)
 class SeveritySettings:
-    """`[severity]`: the extent grades from which a patient is flagged."""
+    """`[severity]`: the extent grades from which a patient is flagged, and the file of a fitted model.
+
+    model: path of a `scanside.severity-model/1` file; empty for the box's own or the bundle's, where there is one.
+    """
 
     severe_from: str = "CT-3"
     watch_from: str = "CT-2"
+    model: str = ""
 
     def __post_init__(self) -> None:
         known = f"it must be one of {', '.join(EXTENT_GRADES)}"
@@ -73,6 +77,25 @@ class CoverageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressionSettings:
+    """`[progression]`: the measurement error of a change, used until the bundle carries its own; source says whence.
+
+    poi_points, ihu_hu: the largest difference between two scans of an unchanged patient that is still no change. The
+    defaults were measured on 18 patients scanned twice (14 phantoms, 4 real series, `benchmarks/repeatability.py`):
+    limits of agreement -0.4 to 0.5 points and -21 to 23 HU, their outer 95 % confidence bounds 0.8 and 33, rounded up.
+    """
+
+    poi_points: float = 1.0
+    ihu_hu: float = 35.0
+    source: str = "two scans each of 18 unchanged patients (14 phantoms, 4 real), without a change of breath"
+
+    def __post_init__(self) -> None:
+        for name in ("poi_points", "ihu_hu"):
+            _check(0.0 < getattr(self, name) < math.inf, f"progression.{name}", "it must be above 0")
+        _check(bool(self.source), "progression.source", "it must say where the figures come from")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, by section of the file."""
 
@@ -80,6 +103,7 @@ class Settings:
     severity: SeveritySettings = field(default_factory=SeveritySettings)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
+    progression: ProgressionSettings = field(default_factory=ProgressionSettings)
 
 
 def load_settings(path: Path | None = None) -> Settings:

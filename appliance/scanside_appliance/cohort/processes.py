@@ -1,0 +1,110 @@
+"""Studies on all cores of one box: a process each, so that a study that kills its process takes no other with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+
+from scanside_appliance.cohort.rows import Row
+from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.work import Measure, Options
+from scanside_runtime.errors import BoxWorkerDied
+
+Answer = Row | BaseException
+STUDIES_A_PROCESS = 200
+"""After so many studies a process is replaced by a fresh one, so that no leak of a library adds up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """`count` processes of this box."""
+
+    count: int
+
+    def answers(self, measure: Measure, studies: Iterable[Study], options: Options) -> Iterator[tuple[Study, Answer]]:
+        """Every study once with its row, or the exception that it ended with, in the order in which they end.
+
+        Where a process dies, it can't be told which study killed it: each that was under way is then done by itself.
+        """
+        rest = iter(studies)
+        while True:
+            suspects: list[Study] = []
+            yield from self._until_broken(measure, rest, options, suspects)
+            if not suspects:
+                return
+            for study in suspects:
+                yield study, _alone(measure, study, options)
+
+    def _until_broken(
+        self, measure: Measure, rest: Iterator[Study], options: Options, suspects: list[Study]
+    ) -> Iterator[tuple[Study, Answer]]:
+        """A few studies ahead of the processes; `suspects` takes those that were under way when one died."""
+        under_way: dict[Future[Row], Study] = {}
+        with _pool(self.count) as pool:
+            try:
+                while not suspects:
+                    for study in islice(rest, 2 * self.count - len(under_way)):
+                        suspects.append(study)  # until the pool has it: a broken one takes no study
+                        under_way[pool.submit(measure, study, options)] = suspects.pop()
+                    if not under_way:
+                        return
+                    for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        answer = done.exception() or done.result()
+                        if isinstance(answer, BrokenProcessPool):
+                            suspects.extend(under_way.values())
+                            break
+                        yield under_way.pop(done), answer
+            except BrokenProcessPool:  # it broke between two studies
+                suspects.extend(under_way.values())
+            except KeyboardInterrupt:
+                yield from _last_answers(under_way)
+                raise
+            finally:
+                pool.shutdown(wait=not suspects, cancel_futures=True)
+
+
+def _last_answers(under_way: dict[Future[Row], Study]) -> Iterator[tuple[Study, Answer]]:
+    """What was begun is waited for; what was not is left for the next run."""
+    begun = [(future, study) for future, study in under_way.items() if not future.cancel()]
+    for future, study in begun:
+        yield study, future.exception() or future.result()
+
+
+def _alone(measure: Measure, study: Study, options: Options) -> Answer:
+    """One study in a process of its own."""
+    with _pool(1) as pool:
+        future = pool.submit(measure, study, options)
+        found = future.exception()
+    if isinstance(found, BrokenProcessPool):
+        return BoxWorkerDied(why="twice, the second time alone")
+    return found or future.result()
+
+
+def _pool(count: int) -> ProcessPoolExecutor:
+    """Processes that start afresh (`spawn`): engines do not survive a fork."""
+    return ProcessPoolExecutor(
+        count,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_settle_in,
+        max_tasks_per_child=STUDIES_A_PROCESS,
+    )
+
+
+def _settle_in() -> None:
+    """Ctrl-C is the parent's affair; a parent that is gone leaves nobody working."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,113 @@
+"""Many studies into one table: what is done already is passed over, the rest is handed out, each row written down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from scanside_appliance.cohort.journal import Journal, open_journal
+from scanside_appliance.cohort.processes import Answer
+from scanside_appliance.cohort.rows import Row, failed_row, is_final
+from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.table import write_table
+from scanside_appliance.cohort.work import Measure, Options, measure_study
+from scanside_runtime.bundle import open_bundle
+from scanside_runtime.errors import BoxWorkerDied, ScansideError
+from scanside_runtime.provenance import software_version
+from scanside_runtime.settings import settings_digest
+
+Progress = Callable[[str, int, int], None]
+
+
+class Workers(Protocol):
+    """What does the work: processes of this box, or a cluster."""
+
+    def answers(self, measure: Measure, studies: Iterable[Study], options: Options) -> Iterator[tuple[Study, Answer]]:
+        """Every study once with its row, or the exception that it ended with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run came to. taken_over: studies that an earlier run had done; failures: rows without a measurement."""
+
+    table: str
+    studies: int
+    taken_over: int
+    verdicts: dict[str, int]
+    codes: dict[str, int]
+    failures: tuple[dict[str, str], ...]
+    exit_code: int
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def run_cohort(
+    studies: Sequence[Study],
+    table: Path,
+    workers: Workers,
+    options: Options,
+    *,
+    measure: Measure = measure_study,
+    progress: Progress | None = None,
+) -> Summary:
+    """Analyse every study that the table's journal does not hold, and write the table.
+
+    The table grows: rows of earlier runs into the same file stay. Whatever ends the run, what was done is in the
+    journal and the table. Raises ModelUnusable where the bundle can't be used, BoxOutput and BoxCluster.
+    """
+    with open_journal(table, _conditions(options)) as journal:
+        pending = [study for study in studies if not journal.is_done(study)]
+        try:
+            _work_off(pending, len(studies), journal, workers.answers(measure, pending, options), progress)
+        finally:
+            write_table(journal.rows(), table)
+        return _summary(table, studies, len(studies) - len(pending), journal.rows())
+
+
+def _work_off(
+    pending: Sequence[Study],
+    total: int,
+    journal: Journal,
+    answers: Iterator[tuple[Study, Answer]],
+    progress: Progress | None,
+) -> None:
+    done = total - len(pending)
+    for study, answer in answers:
+        journal.add(study, _row(study, answer))
+        done += 1
+        if progress is not None:
+            progress(study.name, done, total)
+
+
+def _row(study: Study, answer: Answer) -> Row:
+    if isinstance(answer, ScansideError):
+        return failed_row(study, answer)
+    if isinstance(answer, BaseException):
+        return failed_row(study, BoxWorkerDied(why=f"{type(answer).__name__}: {answer}"))
+    return answer
+
+
+def _conditions(options: Options) -> str:
+    """All that a row depends on beside the study. Opening the bundle here stops a run that could only fail."""
+    bundle = open_bundle(options.bundle)
+    how = (settings_digest(options.settings), options.engine, options.precision, repr(options.site_model))
+    return " ".join((software_version(), bundle.sha256, *how))
+
+
+def _summary(table: Path, studies: Sequence[Study], taken_over: int, rows: Sequence[Row]) -> Summary:
+    failed = [row for row in rows if row["verdict"] != "analysed"]
+    return Summary(
+        table=str(table),
+        studies=len(studies),
+        taken_over=taken_over,
+        verdicts=dict(Counter(row["verdict"] for row in rows)),
+        codes=dict(Counter(row["reason_code"] for row in failed).most_common()),
+        failures=tuple({key: row[key] for key in ("study_uid", "reason_code", "reason", "source")} for row in failed),
+        exit_code=0 if all(is_final(row) for row in rows) else 5,
+    )

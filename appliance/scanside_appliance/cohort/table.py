@@ -1,0 +1,46 @@
+"""The table as a file: CSV for everybody, Parquet for those who load many."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from scanside_appliance.atomic import replace_file
+from scanside_appliance.cohort.rows import COLUMNS, Row
+from scanside_runtime.errors import BoxExtraMissing, BoxOutput
+
+FORMS = (".csv", ".parquet")
+
+
+def write_table(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows, whole or not at all, as the path's suffix says. Raises BoxOutput, BoxExtraMissing."""
+    content = parquet_bytes(rows) if path.suffix.lower() == ".parquet" else csv_bytes(rows)
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise BoxOutput(folder=path, why=error.strerror or error) from error
+
+
+def csv_bytes(rows: Sequence[Row]) -> bytes:
+    """UTF-8, one header line, empty cells for what is not known."""
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode("utf-8", "backslashreplace")
+
+
+def parquet_bytes(rows: Sequence[Row]) -> bytes:
+    """Parquet, each column with its type whatever the rows hold. Raises BoxExtraMissing without pyarrow."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise BoxExtraMissing(package="pyarrow") from error
+    types = {str: pa.string(), float: pa.float64(), int: pa.int64()}
+    schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink)
+    return sink.getvalue()

@@ -1,0 +1,74 @@
+"""What is done with one study, wherever it is done: in a process of this box, or on a worker of a cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanside_appliance.cohort.rows import Row, failed_row, row_of
+from scanside_appliance.cohort.studies import Study
+from scanside_runtime.errors import InputUnreadable
+from scanside_runtime.settings import Settings
+from scanside_runtime.severity_model import SeverityModel
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How every study is analysed."""
+
+    settings: Settings
+    engine: str = "auto"
+    precision: str = "auto"
+    bundle: Path | None = None
+    site_model: SeverityModel | None = None
+
+
+Measure = Callable[[Study, Options], Row]
+"""One study in, its row out. What is handed to processes and clusters, so it must be a function of a module."""
+
+
+def measure_study(study: Study, options: Options) -> Row:
+    """Analyse one study. What is wrong with the study or the box is in the row."""
+    from scanside_runtime.analysis import analyze
+
+    began = time.perf_counter()
+    try:
+        with _path_of(study) as path:
+            analysis = analyze(
+                path,
+                study_uid=study.uid,
+                engine=options.engine,
+                precision=options.precision,
+                bundle=options.bundle,
+                settings=options.settings,
+                site_model=options.site_model,
+            )
+    except OSError as error:
+        return failed_row(study, InputUnreadable(name=study.path, why=error.strerror or error))
+    return row_of(study, analysis.document(), time.perf_counter() - began)
+
+
+@contextmanager
+def _path_of(study: Study) -> Iterator[Path]:
+    """The study's own folder or zip; where it shares one, a folder for the time being with its files alone."""
+    if not study.files:
+        yield study.path
+        return
+    with tempfile.TemporaryDirectory(prefix="scanside-cohort-") as scratch:
+        for number, file in enumerate(study.files):
+            _put(file, Path(scratch, f"{number:06d}-{file.name}"))
+        yield Path(scratch)
+
+
+def _put(file: Path, place: Path) -> None:
+    """A hard link where the file system allows it, else a copy."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)

@@ -1,0 +1,1 @@
+"""Phrase lists: one TOML file a language, read by `report_phrases`."""
