@@ -35,7 +35,7 @@ DOCUMENT: dict[str, set[str]] = {
     },
     "series": {
         "uid", "description", "slices", "spacing_mm", "slice_thickness_mm", "kernel", "manufacturer", "model",
-        "transfer_syntax", "hu_mean", "chosen_because",
+        "transfer_syntax", "hu_mean", "chosen_because", "passed_over",
     },
     "biomarkers": REGION | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"},
     "severity": {"flag", "basis", "probability", "cut_off", "model"},

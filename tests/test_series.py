@@ -421,10 +421,34 @@ def test_one_section_on_another_grid_is_refused(tmp_path: Path, changes: dict[st
     assert refused(tmp_path, sections).code == code
 
 
-def test_a_tilted_gantry_is_refused_and_a_slightly_rotated_stack_is_not(tmp_path: Path) -> None:
+def test_a_tilted_gantry_is_measured_and_the_affine_follows_it(tmp_path: Path) -> None:
     cosine, sine = float(np.cos(np.radians(5))), float(np.sin(np.radians(5)))
-    tilted = make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine])
-    assert refused(tmp_path / "tilted", tilted).code == "GEOMETRY_TILT"
+    series = chosen(tmp_path, make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine]))
+    assert [(note.code, note.level) for note in series.notes] == [("GEOMETRY_TILT_CORRECTED", "caution")]
+    assert "5.0 degrees" in series.notes[0].message
+    assert series.spacing_mm == pytest.approx((10.0 * cosine, 0.8, 0.7))
+    voxel_mm3 = float(np.linalg.det(series.grid.affine))
+    assert voxel_mm3 == pytest.approx(np.prod(series.spacing_mm)), "a sheared voxel is as large as an upright one"
+    for z, header in enumerate(series.slices):
+        np.testing.assert_allclose(series.grid.affine[:3] @ [0, 0, z, 1], header.image_position_patient, atol=1e-9)
+
+
+def test_a_gantry_tilted_too_far_is_refused_as_tilt_with_its_angle(tmp_path: Path) -> None:
+    cosine, sine = float(np.cos(np.radians(20))), float(np.sin(np.radians(20)))
+    refusal = refused(tmp_path, make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine]))
+    assert refusal.code == "GEOMETRY_TILT"
+    assert refusal.values["tilt_deg"] == pytest.approx(20.0)
+
+
+def test_a_stack_that_drifts_without_a_tilted_gantry_is_refused(tmp_path: Path) -> None:
+    drifting = [make_slice(n, ImagePositionPatient=[3.0 * n, 0, 10.0 * n]) for n in range(12)]
+    assert refused(tmp_path / "straight", drifting).code == "GEOMETRY_TILT"
+    shifted = [make_slice(n, ImagePositionPatient=[0, 4.0 * (n > 6), 10.0 * n]) for n in range(12)]
+    assert refused(tmp_path / "shifted", shifted).code == "GEOMETRY_TILT"
+
+
+def test_a_slightly_rotated_stack_is_no_tilt(tmp_path: Path) -> None:
+    cosine, sine = float(np.cos(np.radians(5))), float(np.sin(np.radians(5)))
     rotated = [
         change(ds, ImagePositionPatient=[0, -10 * number * sine, 10 * number * cosine])
         for number, ds in enumerate(make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine]))
