@@ -7,7 +7,6 @@ knows where it stopped. The process limits itself before it touches the first fo
 
 from __future__ import annotations
 
-import gc
 import json
 import mmap
 import os
@@ -62,14 +61,11 @@ class Session:
         sections = [self._found.headers[index] for index in indices]
         count = shape[0] * shape[1] * shape[2]
         limit_memory(self._limits, shared_bytes=2 * count)
-        with mmap.mmap(self._pixels_fd, 2 * count) as shared:
-            hu = np.frombuffer(shared, np.int16).reshape(shape)  # (z, y, x)
-            self._say({"at": sections[0].file.name})
-            for done, _ in enumerate(decode_into(hu, sections, layout, self._limits), start=1):
-                following = sections[min(done, len(sections) - 1)]
-                self._say({"decoded": done, "at": following.file.name})
-            del hu
-            gc.collect()  # an array that an error still holds would keep the mapping open
+        hu = np.frombuffer(mmap.mmap(self._pixels_fd, 2 * count), np.int16).reshape(shape)  # (z, y, x)
+        self._say({"at": sections[0].file.name})
+        for done, _ in enumerate(decode_into(hu, sections, layout, self._limits), start=1):
+            following = sections[min(done, len(sections) - 1)]
+            self._say({"decoded": done, "at": following.file.name})
 
 
 def limit_memory(limits: ReadingSettings, shared_bytes: int = 0) -> None:

@@ -15,21 +15,30 @@ from scanside_runtime.volume import Hu
 # mean of a section (near -450) by 90, an intercept of 0 in the place of -1024 by a thousand.
 JUMP_HU = 80.0
 
+Way = tuple[float, ...]
+
 
 def check_rescale(slices: Sequence[SliceHeader], hu: Hu) -> tuple[Finding, ...]:
     """Nothing where all sections share one slope and intercept, a note where they differ and their HU agree.
 
-    slices: feet to head. hu: (z, y, x), each section rescaled by its own. Raises InputRescaleJumps where the picture
-    changes with the rescale: one of the two is wrong, and nobody knows which.
+    slices: feet to head. hu: (z, y, x), each section rescaled by its own. Raises InputRescaleJumps where two neighbours
+    of different rescale differ by more than 80 HU in the mean, and would agree better if they shared one: then header
+    and pixels contradict each other, and nobody knows which is right.
     """
-    ways = [header.rescale for header in slices]
+    ways = [header.rescale or (1.0, 0.0) for header in slices]
     changes = [z for z in range(len(ways) - 1) if ways[z] != ways[z + 1]]
     if not changes:
         return ()
     means = hu.mean(axis=(1, 2), dtype=np.float64)  # (z,)
-    worst = max(changes, key=lambda z: abs(means[z + 1] - means[z]))
-    jump_hu = abs(float(means[worst + 1] - means[worst]))
-    if jump_hu > JUMP_HU:
-        raise InputRescaleJumps(section=worst + 1, sections=len(slices), jump_hu=jump_hu)
+    for z in changes:
+        jump_hu = abs(float(means[z + 1] - means[z]))
+        shared_jump_hu = abs(_by_another_way(float(means[z + 1]), ways[z + 1], ways[z]) - float(means[z]))
+        if jump_hu > JUMP_HU and shared_jump_hu < jump_hu:
+            raise InputRescaleJumps(section=z + 1, sections=len(slices), jump_hu=jump_hu)
     message = f"{len(set(ways))} different ways to HU along the series; each section was taken by its own."
     return (Finding("INPUT_RESCALE_VARIES", "note", message),)
+
+
+def _by_another_way(hu: float, way: Way, other: Way) -> float:
+    """What the stored value behind a HU would be by another (slope, intercept)."""
+    return (hu - way[1]) / way[0] * other[0] + other[1]
