@@ -1,5 +1,6 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
+# make fuzz   damages files at random and reads them, for 20 minutes
 # make docs   docs/cli.md and docs/reason-codes.md, written from the programs themselves
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench fuzz docs clean
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -22,6 +23,9 @@ lint: .venv/all.stamp
 
 bench: .venv/all.stamp
 	@$(BIN)/python -m pytest -q benchmarks --benchmark-only -o python_files="bench_*.py" -o timeout=0
+
+fuzz: .venv/all.stamp
+	@PYTHONPATH=runtime:tests $(BIN)/python tests/fuzz_reader.py
 
 docs: .venv/all.stamp
 	@$(BIN)/python docs/generate.py

@@ -19,6 +19,7 @@ from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.engine import choose_engine, instruction_set
 from scanside_runtime.errors import ModelPrecision
 from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
+from scanside_runtime.reading import StudyReader
 from scanside_runtime.segment import load_networks, segment
 from scanside_runtime.series import Series, choose_series, find_series
 from scanside_runtime.volume import Masks, Volume
@@ -67,6 +68,19 @@ def test_whole_analyze_59x512x512(benchmark: BenchmarkFixture, folder: Path) -> 
 
 def test_headers_59_files(benchmark: BenchmarkFixture, folder: Path) -> None:
     benchmark(lambda: choose_series(find_series(folder)))
+
+
+@pytest.mark.benchmark(group="headers and pixels 59x512x512: in this process, and in the child with its start")
+@pytest.mark.parametrize("where", ["in process", "in a child"])
+def test_read_59x512x512(benchmark: BenchmarkFixture, folder: Path, where: str) -> None:
+    def here() -> Volume:
+        return read_volume(choose_series(find_series(folder)))
+
+    def in_a_child() -> Volume:
+        with StudyReader() as reader:
+            return reader.read_volume(choose_series(reader.find(folder)))
+
+    benchmark.pedantic(here if where == "in process" else in_a_child, rounds=5)
 
 
 def test_decode_59x512x512(benchmark: BenchmarkFixture, series: Series) -> None:

@@ -36,7 +36,7 @@ DOCUMENT: dict[str, set[str]] = {
     },
     "series": {
         "uid", "description", "slices", "spacing_mm", "slice_thickness_mm", "kernel", "contrast_bolus_agent",
-        "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because",
+        "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because", "passed_over",
     },
     "biomarkers": REGION | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"},
     "severity": {"flag", "basis", "probability", "cut_off", "model", "why"},

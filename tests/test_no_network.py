@@ -17,20 +17,42 @@ from scanside_runtime.phantom import Lesion, PhantomSpec, make_phantom
 RUNTIME = Path(__file__).parents[1] / "runtime"
 
 # Put before a program. Python's audit events (PEP 578) are raised below the socket module: creating a socket,
-# connecting it, asking for an address, all raise here; so does a child that could do it instead. What is tried is
-# kept: an error that somebody swallows would else go unseen.
+# connecting it, asking for an address, all raise here; so does a child that could do it instead, but for the reader of
+# files, which gets a guard of its own. What is tried is kept: an error that somebody swallows would else go unseen.
 GUARD = """
 import json, os, socket, sys
 from pathlib import Path
 
 tried = []
 
+def is_reader(event, arguments):
+    return event == 'subprocess.Popen' and 'scanside_runtime.reader' in arguments[1]
+
 def watch(event, arguments):
+    if is_reader(event, arguments):
+        return
     if event.startswith('socket.') or event in ('subprocess.Popen', 'os.posix_spawn', 'os.system', 'os.fork'):
         tried.append(event)
         raise PermissionError(event)
 
 sys.addaudithook(watch)
+"""
+# What the interpreter of the reader runs first (site). It must say that it was there, and nothing else.
+GUARD_OF_THE_READER = """
+import os, sys
+
+def note(line):
+    with open(os.environ['TRIED_BY_THE_READER'], 'a') as file:
+        file.write(line + '\\n')
+
+def watch(event, arguments):
+    if event.startswith('socket.') or event in ('subprocess.Popen', 'os.posix_spawn', 'os.system', 'os.fork'):
+        note(event)
+        raise PermissionError(event)
+
+if 'scanside_runtime.reader' in sys.orig_argv:
+    note('watched')
+    sys.addaudithook(watch)
 """
 ANALYSE = """
 from scanside_runtime.analysis import analyze
@@ -47,11 +69,11 @@ sys.exit(analysis.exit_code)
 """
 
 
-def guarded(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def guarded(program: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """A program in a process of its own that can't reach a network."""
     return subprocess.run(
         [sys.executable, "-c", GUARD + program, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(RUNTIME), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(RUNTIME), "OMP_NUM_THREADS": "1", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -70,8 +92,14 @@ def phantom_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_a_whole_analysis_opens_no_socket(tmp_path: Path, phantom_series: Path, engine: str) -> None:
-    done = guarded(ANALYSE, phantom_series, write_bundle(tmp_path).folder, engine)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(GUARD_OF_THE_READER)
+    tried = tmp_path / "tried.txt"
+    path = f"{RUNTIME}{os.pathsep}{tmp_path / 'site'}"
+    bundle = write_bundle(tmp_path / "bundle").folder
+    done = guarded(ANALYSE, phantom_series, bundle, engine, PYTHONPATH=path, TRIED_BY_THE_READER=str(tried))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert tried.read_text() == "watched\n"
     seen = json.loads(done.stdout)
     assert seen["document"]["verdict"] == "analysed"
     assert seen["document"]["provenance"]["engine"]["name"] == engine

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from scanside_runtime import errors
 from scanside_runtime.decode import read_volume
 from scanside_runtime.headers import lenient, read_dataset, rescale
 from scanside_runtime.pixels import stored_values
-from scanside_runtime.series import choose_series, find_series
+from scanside_runtime.reading import StudyReader
+from scanside_runtime.rescale import check_rescale
+from scanside_runtime.series import Found, choose_series, find_series
 
 GATED = "4dlung-113_gated40_3mm.tar.xz"
 TWO_KERNELS = "lung-dx-a0001_chest-5mm_two-kernels.tar.xz"
@@ -61,12 +66,97 @@ def test_the_gated_series_has_the_mean_hu_of_the_manifest(ct: Path, tmp_path: Pa
     assert np.argmax(air_share) > 20, "the widest lung lies well above the lowest section"
 
 
-def test_of_two_kernels_the_soft_one_is_chosen(ct: Path, tmp_path: Path) -> None:
-    series = choose_series(find_series(unpacked(ct / TWO_KERNELS, tmp_path)))
+def test_of_two_kernels_the_soft_one_is_chosen(two_kernels: Found) -> None:
+    series = choose_series(two_kernels)
     assert (series.kernel, len(series.slices), series.study.age_years) == ("B", 64, 58.0)
     assert series.spacing_mm == pytest.approx((5.0, 0.842, 0.842), abs=1e-3)
     assert "kernel L" in series.chosen_because
     assert series.study.acquired_at == "2007-04-04T19:00:47"
+
+
+@pytest.fixture(scope="module")
+def two_kernels(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return find_series(unpacked(ct / TWO_KERNELS, tmp_path_factory.mktemp("two_kernels")))
+
+
+@pytest.fixture
+def one_series(two_kernels: Found, tmp_path: Path) -> list[Path]:
+    """Copies of the files of the soft series of the two-kernel study, feet to head; they may be altered."""
+    slices = choose_series(two_kernels).slices
+    return [Path(shutil.copy(header.file.path, tmp_path / f"{z:03d}.dcm")) for z, header in enumerate(slices)]
+
+
+def altered(paths: list[Path], change: Callable[[Dataset, int], None]) -> None:
+    for number, path in enumerate(paths):
+        ds = dcmread(path)
+        change(ds, number)
+        ds.save_as(path)
+
+
+def refusal_of(paths: list[Path]) -> errors.Refused:
+    with StudyReader() as reader, pytest.raises(errors.Refused) as caught:
+        reader.read_volume(choose_series(reader.find(paths[0].parent)))
+    return caught.value
+
+
+def test_a_real_section_lost_on_the_way_is_missed_at_its_place(one_series: list[Path]) -> None:
+    below = dcmread(one_series[29], stop_before_pixels=True).ImagePositionPatient[2]
+    one_series[30].unlink()
+    refusal = refusal_of(one_series)
+    assert (refusal.code, refusal.values["count"]) == ("GEOMETRY_MISSING_SLICES", 1)
+    assert refusal.values["where"] == f"{float(below):.1f} mm"
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.5, 0.999])
+def test_a_real_section_cut_off_is_refused_by_name(one_series: list[Path], kept: float) -> None:
+    data = one_series[20].read_bytes()
+    one_series[20].write_bytes(data[: int(len(data) * kept)])
+    refusal = refusal_of(one_series)
+    assert refusal.code == "INPUT_TRUNCATED"
+    assert one_series[20].name in refusal.message
+
+
+def test_a_real_series_of_every_third_section_is_a_caution(one_series: list[Path]) -> None:
+    for number, path in enumerate(one_series):
+        if number % 3:
+            path.unlink()
+    series = choose_series(find_series(one_series[0].parent))
+    assert "GEOMETRY_GAPS" in {note.code for note in series.notes}
+    assert series.spacing_mm[0] == pytest.approx(15.0, abs=0.01)
+
+
+def test_a_real_series_that_is_sheared_is_refused(one_series: list[Path]) -> None:
+    def shear(ds: Dataset, number: int) -> None:
+        x, y, z = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [x, float(y) + 1.5 * number, z]
+
+    altered(one_series, shear)
+    assert refusal_of(one_series).code == "GEOMETRY_TILT"
+
+
+def test_a_real_series_with_one_wrong_intercept_is_refused(one_series: list[Path]) -> None:
+    def shift(ds: Dataset, number: int) -> None:
+        if number == 30:
+            ds.RescaleIntercept = "0"
+
+    altered(one_series, shift)
+    series = choose_series(find_series(one_series[0].parent))
+    with pytest.raises(errors.InputRescaleJumps):
+        check_rescale(series.slices, read_volume(series).hu)
+
+
+def test_two_real_reconstructions_under_one_uid_are_told_apart(two_kernels: Found, tmp_path: Path) -> None:
+    sources = [header.file.path for header in two_kernels.headers]
+    files = [Path(shutil.copy(path, tmp_path / f"{number:03d}.dcm")) for number, path in enumerate(sources)]
+
+    def join(ds: Dataset, number: int) -> None:
+        ds.SeriesInstanceUID, ds.SOPInstanceUID = "1.2.3", f"1.2.3.{number}"
+
+    altered(files, join)
+    series = choose_series(find_series(tmp_path))
+    assert (series.kernel, len(series.slices)) == ("B", 64)
+    assert series.notes[0].code == "SERIES_SPLIT"
+    assert "64 sections, 5 mm, kernel L" in series.passed_over[0].why
 
 
 def test_the_head_study_is_refused_as_a_whole_and_in_each_series(ct: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -292,9 +293,7 @@ def test_an_incomplete_series_that_was_passed_over_is_a_caution(tmp_path: Path) 
         ({"ImagePositionPatient": [0, 0, 0]}, "SERIES_SINGLE_SLICE"),
     ],
 )
-def test_what_can_not_be_measured_is_refused_with_its_code(
-    tmp_path: Path, changes: dict[str, Any], code: str
-) -> None:
+def test_what_can_not_be_measured_is_refused_with_its_code(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
     refusal = refused(tmp_path, make_series(**changes))
     assert (refusal.code, refusal.exit_code) == (code, 3)
     assert refusal.advice
@@ -421,12 +420,138 @@ def test_one_section_on_another_grid_is_refused(tmp_path: Path, changes: dict[st
     assert refused(tmp_path, sections).code == code
 
 
-def test_a_tilted_gantry_is_refused_and_a_slightly_rotated_stack_is_not(tmp_path: Path) -> None:
+def test_a_tilted_gantry_is_measured_and_the_affine_follows_it(tmp_path: Path) -> None:
     cosine, sine = float(np.cos(np.radians(5))), float(np.sin(np.radians(5)))
-    tilted = make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine])
-    assert refused(tmp_path / "tilted", tilted).code == "GEOMETRY_TILT"
+    series = chosen(tmp_path, make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine]))
+    assert [(note.code, note.level) for note in series.notes] == [("GEOMETRY_TILT_CORRECTED", "caution")]
+    assert "5.0 degrees" in series.notes[0].message
+    assert series.spacing_mm == pytest.approx((10.0 * cosine, 0.8, 0.7))
+    voxel_mm3 = float(np.linalg.det(series.grid.affine))
+    assert voxel_mm3 == pytest.approx(np.prod(series.spacing_mm)), "a sheared voxel is as large as an upright one"
+    for z, header in enumerate(series.slices):
+        np.testing.assert_allclose(series.grid.affine[:3] @ [0, 0, z, 1], header.image_position_patient, atol=1e-9)
+
+
+def test_a_gantry_tilted_too_far_is_refused_as_tilt_with_its_angle(tmp_path: Path) -> None:
+    cosine, sine = float(np.cos(np.radians(20))), float(np.sin(np.radians(20)))
+    refusal = refused(tmp_path, make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine]))
+    assert refusal.code == "GEOMETRY_TILT"
+    assert refusal.values["tilt_deg"] == pytest.approx(20.0)
+
+
+def test_a_stack_that_drifts_without_a_tilted_gantry_is_refused(tmp_path: Path) -> None:
+    drifting = [make_slice(n, ImagePositionPatient=[3.0 * n, 0, 10.0 * n]) for n in range(12)]
+    assert refused(tmp_path / "straight", drifting).code == "GEOMETRY_TILT"
+    shifted = [make_slice(n, ImagePositionPatient=[0, 4.0 * (n > 6), 10.0 * n]) for n in range(12)]
+    assert refused(tmp_path / "shifted", shifted).code == "GEOMETRY_TILT"
+
+
+def test_a_slightly_rotated_stack_is_no_tilt(tmp_path: Path) -> None:
+    cosine, sine = float(np.cos(np.radians(5))), float(np.sin(np.radians(5)))
     rotated = [
         change(ds, ImagePositionPatient=[0, -10 * number * sine, 10 * number * cosine])
         for number, ds in enumerate(make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine]))
     ]
     assert chosen(tmp_path / "rotated", rotated).spacing_mm[0] == pytest.approx(10.0)
+
+
+# Several stacks in one series, and what was passed over
+
+
+def under_one_uid(*stacks: list[Dataset]) -> list[Dataset]:
+    """The sections of all stacks as one series."""
+    sections = [ds for stack in stacks for ds in stack]
+    for index, ds in enumerate(sections):
+        change(ds, SOPInstanceUID=f"{ROOT}.5.{index}")
+    return sections
+
+
+def thin_stack(slices: int = 48, **changes: Any) -> list[Dataset]:
+    thin = {"SliceThickness": "2.5", **changes}
+    return [make_slice(n, **{**thin, "ImagePositionPatient": [-100.0, -90.0, 2.5 * n - 3.75]}) for n in range(slices)]
+
+
+def test_of_two_thicknesses_in_one_series_the_one_near_5_mm_is_measured_and_the_other_listed(tmp_path: Path) -> None:
+    thick = make_series(SliceThickness="8")
+    series = chosen(tmp_path, under_one_uid(thin_stack(SliceThickness="1.25"), thick))
+    assert (len(series.slices), series.slice_thickness_mm) == (12, 8.0)
+    assert [(note.code, note.level) for note in series.notes] == [("SERIES_SPLIT", "caution")]
+    assert [(one.uid, "48 sections, 1.25 mm" in one.why) for one in series.passed_over] == [(series.uid, True)]
+
+
+def test_of_two_phases_with_two_kernels_each_one_stack_is_measured(tmp_path: Path) -> None:
+    stacks = [
+        [
+            make_slice(n, pixels=picture(n + seed), AcquisitionNumber=phase, ConvolutionKernel=kernel)
+            for n in range(12)
+        ]
+        for seed, phase, kernel in ((0, 1, "LUNG"), (20, 1, "STANDARD"), (40, 2, "LUNG"), (60, 2, "STANDARD"))
+    ]
+    series = chosen(tmp_path, under_one_uid(*stacks))
+    assert (len(series.slices), series.kernel, len(series.passed_over)) == (12, "STANDARD", 3)
+
+
+def test_acquisitions_that_take_turns_on_one_regular_grid_are_told_apart(tmp_path: Path) -> None:
+    sections = [make_slice(n, AcquisitionNumber=n % 2 + 1, SliceThickness="5") for n in range(24)]
+    series = chosen(tmp_path, sections)
+    assert (len(series.slices), series.spacing_mm[0]) == (12, pytest.approx(20.0))
+    assert "SERIES_SPLIT" in {note.code for note in series.notes}
+
+
+@pytest.mark.parametrize("number", [lambda n: n, lambda n: n // 6])
+def test_one_scan_in_several_breaths_stays_one(tmp_path: Path, number: Callable[[int], int]) -> None:
+    series = chosen(tmp_path, [make_slice(n, AcquisitionNumber=number(n)) for n in range(12)])
+    assert (len(series.slices), series.notes) == (12, ())
+
+
+def test_half_of_a_scan_is_never_taken_for_the_whole(tmp_path: Path) -> None:
+    """Two breaths, a section missing between: each half would be a regular stack."""
+    sections = [make_slice(n, AcquisitionNumber=1 + n // 12) for n in range(24) if n != 12]
+    assert refused(tmp_path, sections).code == "GEOMETRY_MISSING_SLICES"
+
+
+def test_a_bolus_test_in_the_same_series_is_left_out(tmp_path: Path) -> None:
+    bolus = [make_slice(4, pixels=picture(50 + n), AcquisitionNumber=9) for n in range(5)]
+    series = chosen(tmp_path, under_one_uid(make_series(AcquisitionNumber=1), bolus))
+    assert len(series.slices) == 12
+    assert "5 sections" in series.passed_over[0].why
+
+
+def test_everything_that_was_passed_over_is_listed_with_its_reason(tmp_path: Path) -> None:
+    write(tmp_path / "chosen", make_series())
+    write(tmp_path / "sharp", other_series(2, ConvolutionKernel="LUNG"))
+    write(tmp_path / "derived", other_series(3, ImageType=["DERIVED", "PRIMARY", "AXIAL"]))
+    write(tmp_path / "head", other_series(4, SeriesDescription="Head", BodyPartExamined="HEAD"))
+    write(tmp_path / "scout", other_series(5, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])[:1])
+    write(tmp_path / "mpr", other_series(6, ImageType=["DERIVED", "SECONDARY", "MPR"]))
+    dose = other_series(7, SOPClassUID="1.2.840.10008.5.1.4.1.1.7", SeriesDescription="Dose")
+    write(tmp_path / "dose", dose[:1])
+    series = choose_series(find_series(tmp_path))
+    why = {one.uid.removeprefix(f"{ROOT}.1."): one.why for one in series.passed_over}
+    assert series.uid == f"{ROOT}.1.1"
+    assert set(why) == set("234567")
+    assert "sharper" in why["2"]
+    assert "derived" in why["3"]
+    assert why["4"].startswith("SERIES_NOT_CHEST")
+    assert why["5"].startswith("SERIES_LOCALIZER_ONLY")
+    assert why["6"].startswith("SERIES_REFORMATTED")
+    assert why["7"] == "no CT sections: Secondary Capture Image Storage"
+    assert {one.description for one in series.passed_over} >= {"Head", "Dose"}
+
+
+def test_a_reformatted_series_is_never_chosen_but_can_be_named(tmp_path: Path) -> None:
+    found = find_series(write(tmp_path, make_series(SeriesDescription="Chest MPR axial")))
+    with pytest.raises(errors.SeriesReformatted, match="MPR"):
+        choose_series(found)
+    assert len(choose_series(found, series_uid=f"{ROOT}.1.1").slices) == 12
+
+
+def test_a_thickness_out_of_range_goes_behind_a_sharp_kernel(tmp_path: Path) -> None:
+    write(tmp_path / "thick", make_series(SliceThickness="20"))
+    write(tmp_path / "sharp", other_series(2, ConvolutionKernel="LUNG"))
+    assert choose_series(find_series(tmp_path)).kernel == "LUNG"
+
+
+@pytest.mark.parametrize(("thickness", "codes"), [("20", ["GEOMETRY_OVERLAP"]), ("11", []), ("9", [])])
+def test_overlapping_sections_are_noted(tmp_path: Path, thickness: str, codes: list[str]) -> None:
+    assert [note.code for note in chosen(tmp_path, make_series(SliceThickness=thickness)).notes] == codes

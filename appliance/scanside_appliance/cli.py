@@ -204,19 +204,21 @@ def _refused(error: ScansideError) -> Analysis:
 def _analyze_all(path: Path, request: Request, delivery: Delivery) -> int:
     """Every study at the path; the exit code is the worst."""
     codes = []
-    for uid in _study_uids(path):
+    for uid in _study_uids(path, request.settings):
         folder = delivery.output / _folder_name(uid) if delivery.output and uid else delivery.output
         codes.append(_deliver(_analyzed(path, request, uid, None), replace(delivery, output=folder)))
     return max(codes, key=FROM_MILD_TO_GRAVE.index)
 
 
-def _study_uids(path: Path) -> list[str | None]:
+def _study_uids(path: Path, settings: Settings) -> list[str | None]:
     """All studies; where there is none or nothing can be read, one None, so that the analysis says why."""
     from scanside_runtime.errors import Refused
-    from scanside_runtime.series import find_series, studies
+    from scanside_runtime.reading import StudyReader
+    from scanside_runtime.series import studies
 
     try:
-        return [uid for uid, _ in studies(find_series(path))] or [None]
+        with StudyReader(settings.reading) as reader:
+            return [uid for uid, _ in studies(reader.find(path))] or [None]
     except Refused:
         return [None]
 

@@ -18,7 +18,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import validate_value
 
-from scanside_runtime.decode import to_source_frames
+from scanside_runtime.decode import same_bytes, to_source_frames
 from scanside_runtime.headers import BAD_DICOM, lenient
 from scanside_runtime.series import Series
 from scanside_runtime.sources import Reader
@@ -61,11 +61,16 @@ def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str,
 
 
 def _read_headers(series: Series) -> list[Dataset]:
-    """The source slices' headers, as far as a Segmentation needs them; feet first like the series."""
+    """The source slices' headers, as far as a Segmentation needs them; feet first like the series.
+
+    Read in this process: the very bytes that the reader's own process has parsed and decoded within its limits.
+    """
     wanted = [*_OF_THE_SERIES, *_OF_EACH_SLICE, *_WHEN_VALID]
     with Reader() as reader, lenient():
         return [
-            dcmread(reader.open(header.file), force=True, stop_before_pixels=True, specific_tags=wanted)
+            dcmread(
+                io.BytesIO(same_bytes(reader, header)), force=True, stop_before_pixels=True, specific_tags=wanted
+            )
             for header in series.slices
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,8 +12,7 @@ from typing import Any, Literal
 
 from scanside_runtime.biomarkers import Biomarkers, measure, withheld
 from scanside_runtime.bundle import Bundle, open_bundle
-from scanside_runtime.decode import read_volume
-from scanside_runtime.engine import choose_engine
+from scanside_runtime.engine import EngineChoice, choose_engine
 from scanside_runtime.errors import Held, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.measurement_error import MeasurementError, measurement_error
@@ -20,9 +20,11 @@ from scanside_runtime.patient_record import EarlierLookup, Record, record_of
 from scanside_runtime.progression import Progression, progression
 from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
 from scanside_runtime.quality import check_coverage, explain_withheld, require_lungs
+from scanside_runtime.reading import StudyReader
+from scanside_runtime.rescale import check_rescale
 from scanside_runtime.scans import RESULT_SCHEMA, Person, Scan
-from scanside_runtime.segment import load_networks, segment
-from scanside_runtime.series import Series, Study, choose_series, find_series
+from scanside_runtime.segment import Networks, load_networks, segment
+from scanside_runtime.series import Series, Study, choose_series
 from scanside_runtime.settings import Settings, settings_digest
 from scanside_runtime.severity import Severity, assess, assess_extent
 from scanside_runtime.severity_model import SeverityModel, read_severity_model
@@ -137,24 +139,28 @@ def analyze(
 
 
 def _measure(analysis: Analysis, request: Request, settings: Settings, progress: Progress | None) -> None:
-    with _timed(analysis, "headers"):
-        analysis.series = choose_series(
-            find_series(request.path), study_uid=request.study_uid, series_uid=request.series_uid
-        )
-        analysis.flags.extend(analysis.series.notes)
-        record = record_of(_person(analysis.series.study), analysis.series.study.study_uid, request.earlier)
-        analysis.flags.extend(Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable)
-    with _timed(analysis, "decode"):
-        analysis.volume = volume = read_volume(analysis.series, _stage("decode", progress))
-        analysis.provenance = replace(analysis.provenance, input_sha256=volume.input_sha256)
-    with _timed(analysis, "load"):
-        bundle = open_bundle(request.bundle)
-        choice = choose_engine(request.engine, request.precision, settings.inference.threads)
-        networks = load_networks(bundle, choice)
-        yardsticks = _yardsticks(bundle, request, settings)
-        analysis.provenance = replace(
-            analysis.provenance, bundle=bundle_facts(bundle), engine=engine_facts(choice, networks)
-        )
+    with StudyReader(settings.reading) as reader, ThreadPoolExecutor(max_workers=1) as beside:
+        with _timed(analysis, "headers"):
+            analysis.series = choose_series(
+                reader.find(request.path),
+                study_uid=request.study_uid,
+                series_uid=request.series_uid,
+                limits=settings.reading,
+            )
+            analysis.flags.extend(analysis.series.notes)
+            record = record_of(_person(analysis.series.study), analysis.series.study.study_uid, request.earlier)
+            analysis.flags.extend(Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable)
+        loading = beside.submit(_load, request, settings)
+        with _timed(analysis, "decode"):
+            analysis.volume = volume = reader.read_volume(analysis.series, _stage("decode", progress))
+            analysis.provenance = replace(analysis.provenance, input_sha256=volume.input_sha256)
+        analysis.flags.extend(check_rescale(analysis.series.slices, volume.hu))
+        with _timed(analysis, "load"):
+            bundle, choice, networks = loading.result()
+            yardsticks = _yardsticks(bundle, request, settings)
+            analysis.provenance = replace(
+                analysis.provenance, bundle=bundle_facts(bundle), engine=engine_facts(choice, networks)
+            )
     with _timed(analysis, "segment"):
         masks = segment(volume, networks, progress)
     with _timed(analysis, "measure"):
@@ -163,6 +169,13 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
         analysis.flags.extend(check_coverage(masks, settings.coverage))
         analysis.biomarkers = measure(volume, masks, settings.measures)
     _conclude(analysis, settings, yardsticks, record)
+
+
+def _load(request: Request, settings: Settings) -> tuple[Bundle, EngineChoice, Networks]:
+    """The networks on their engine; runs while the reader decodes."""
+    bundle = open_bundle(request.bundle)
+    choice = choose_engine(request.engine, request.precision, settings.inference.threads)
+    return bundle, choice, load_networks(bundle, choice)
 
 
 def _yardsticks(bundle: Bundle, request: Request, settings: Settings) -> Yardsticks:
@@ -215,6 +228,7 @@ def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:
         "transfer_syntax": series.transfer_syntax,
         "hu_mean": None if volume is None else volume.hu_mean,
         "chosen_because": series.chosen_because,
+        "passed_over": [asdict(one) for one in series.passed_over],
     }
 
 

@@ -138,6 +138,41 @@ class InputNoRescale(Refused):
     advice = "Export the original CT sections from the scanner."
 
 
+class InputRescaleJumps(Refused):
+    """The way to HU changes after section {section} of {sections}, and the picture changes with it by {jump_hu:.0f} HU."""
+
+    code = "INPUT_RESCALE_CONTRADICTS"
+    advice = "Export the original CT sections from the scanner; do not measure these."
+
+
+class InputDuplicateUid(Refused):
+    """Different sections carry the same SOP Instance UID or none ({name}), so that nothing can refer to them."""
+
+    code = "INPUT_DUPLICATE_UID"
+    advice = "Export the study again from the scanner; a tool on the way has damaged its identifiers."
+
+
+class InputCrash(Refused):
+    """Reading {name} ended the reader ({how}); the file is damaged or made to do harm."""
+
+    code = "INPUT_CRASH"
+    advice = "Export the study again; if it happens again, keep the file and report it."
+
+
+class InputMemory(Refused):
+    """Reading {name} takes more than the {limit_mb} MB that the reader may use."""
+
+    code = "INPUT_MEMORY"
+    advice = "Export the study again, uncompressed; the file is damaged or made to do harm."
+
+
+class InputTimeout(Refused):
+    """Reading was broken off at {name} after {seconds:.0f} s."""
+
+    code = "INPUT_TIMEOUT"
+    advice = "Copy the study to a local disk and analyse it there; if it happens again, export it again."
+
+
 class InputNotHu(Refused):
     """The rescaled values are {rescale_type}, not HU."""
 
@@ -178,6 +213,13 @@ class SeriesProjection(Refused):
 
     code = "SERIES_PROJECTION"
     advice = "Export the axial sections that the projection was made from."
+
+
+class SeriesReformatted(Refused):
+    """The series was calculated from other sections ({kind}), not scanned."""
+
+    code = "SERIES_REFORMATTED"
+    advice = "Export the original axial sections; where there are none, name this series by its UID."
 
 
 class SeriesNotChest(Refused):
@@ -289,6 +331,13 @@ class GeometryMixedPixelSpacing(Refused):
     advice = "Export one reconstruction as one series."
 
 
+class GeometryMixedReconstruction(Refused):
+    """The sections are not of one reconstruction: {differs}."""
+
+    code = "GEOMETRY_MIXED_RECONSTRUCTION"
+    advice = "Export one reconstruction as one series."
+
+
 class GeometryMixedOrientation(Refused):
     """The sections differ in Image Orientation (Patient) by up to {difference:.4f}."""
 
@@ -325,10 +374,17 @@ class GeometryUnevenSpacing(Refused):
 
 
 class GeometryTilt(Refused):
-    """The sections shift sideways by {drift_mm:.1f} mm along the stack (gantry tilt)."""
+    """The sections shift sideways by {drift_mm:.1f} mm along the stack (tilted by {tilt_deg:.1f} degrees)."""
 
     code = "GEOMETRY_TILT"
     advice = "Reconstruct the series without gantry tilt."
+
+
+class BoxReader(BoxFailed):
+    """The reader can't be started: {why}."""
+
+    code = "BOX_READER"
+    advice = "Free memory on the box, then try again."
 
 
 # The appliance: what it writes.

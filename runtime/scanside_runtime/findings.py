@@ -43,6 +43,16 @@ KINDS = {
         "The pixels were compressed with loss: HU are near, not exact.",
         "Export the study without lossy compression and analyse it again.",
     ),
+    "INPUT_RESCALE_VARIES": FindingKind(
+        ("note",),
+        "Rescale Slope or Intercept differ between the sections; each was taken to HU by its own.",
+        "Nothing: the HU of neighbouring sections agree.",
+    ),
+    "SERIES_SPLIT": FindingKind(
+        ("caution",),
+        "The series holds more than one acquisition or reconstruction; they were told apart and one was measured.",
+        "Look whether the right one was taken; if not, export it as a series of its own.",
+    ),
     "SERIES_PASSED_OVER": FindingKind(
         ("caution",),
         "A series that might have been measured is damaged, and another one was taken.",
@@ -57,6 +67,16 @@ KINDS = {
         ("caution",),
         "The sections are thinner than their distance: what lies between them was not imaged.",
         "Use a contiguous reconstruction where there is one; compare volumes with reserve.",
+    ),
+    "GEOMETRY_OVERLAP": FindingKind(
+        ("note",),
+        "The sections are thicker than their distance and overlap; volumes count each place once.",
+        "Nothing for the volumes; compare iHU with like scans only.",
+    ),
+    "GEOMETRY_TILT_CORRECTED": FindingKind(
+        ("caution",),
+        "The gantry was tilted; places and volumes follow the tilt, no voxel was changed.",
+        "Look at the pictures: the sections are oblique. Where there is a choice, scan without tilt.",
     ),
     "COVERAGE_BASE_CUT": FindingKind(
         ("caution", "withhold"),

@@ -34,6 +34,8 @@ SPACING_TOLERANCE_MM = 0.1
 SPACING_TOLERANCE = 0.02  # relative
 DRIFT_LIMIT_MM = 1.0
 GAP_RATIO = 1.5
+OVERLAP_RATIO = 0.9
+TABLE_TOLERANCE_DEG = 1.0
 
 Vector = npt.NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -88,10 +90,29 @@ class Grid:
 def check_axial(headers: Sequence[SliceHeader]) -> None:
     """Each section is axial: rows and normal at most 10 degrees off the patient's axes.
 
-    Raises GeometryNoOrientation, GeometryNotAxial.
+    Raises GeometryNoOrientation, GeometryNotAxial; GeometryTilt where it was the gantry that leant further.
     """
-    for header in {h.image_orientation_patient: h for h in headers}.values():
-        _axes(header)
+    try:
+        for header in {h.image_orientation_patient: h for h in headers}.values():
+            _axes(header)
+    except GeometryNotAxial as refusal:
+        _check_not_the_gantry(headers)
+        raise refusal
+
+
+def _check_not_the_gantry(headers: Sequence[SliceHeader]) -> None:
+    """Sections that lean while the table moved straight on. Raises GeometryTilt."""
+    if any(h.image_orientation_patient is None or h.image_position_patient is None for h in headers):
+        return
+    row, column = np.array(headers[0].image_orientation_patient).reshape(2, 3)
+    normal = np.cross(row, column)
+    positions = _positions(headers)
+    lowest, highest = positions[np.argmin(positions[:, 2])], positions[np.argmax(positions[:, 2])]
+    travel = highest - lowest
+    leans_deg = _degrees_off(abs(normal[2]))
+    if AXIAL_LIMIT_DEG < leans_deg < 45.0 and _along_the_table(travel):
+        sideways_mm = float(np.linalg.norm(travel - (travel @ normal) * normal))
+        raise GeometryTilt(drift_mm=sideways_mm, tilt_deg=leans_deg)
 
 
 def projected_mm(headers: Sequence[SliceHeader]) -> Vector:
@@ -111,11 +132,13 @@ def check_grid(headers: Sequence[SliceHeader]) -> Grid:
     - ImageOrientationPatient equal within 0.001 a cosine, its vectors unit and orthogonal within 0.01;
     - rows and normal at most 10 degrees off the patient's axes;
     - no two sections within 0.05 mm along the normal;
-    - the stack drifts off its normal by at most 1 mm in all (else: gantry tilt);
+    - the stack runs along its normal within 1 mm in all, or straight along the patient's axis, as the table moves under
+      a tilted gantry: then the affine carries the shear and no voxel is changed (`GEOMETRY_TILT_CORRECTED`);
     - neighbours lie equally far apart within 0.1 mm or 2 %, whichever is more; a distance that is a multiple of the
       others means missing sections.
 
-    A distance of more than 1.5 slice thicknesses is a caution (`GEOMETRY_GAPS`). Raises the Geometry* errors.
+    A distance of more than 1.5 slice thicknesses is a caution (`GEOMETRY_GAPS`), one of less than 0.9 a note
+    (`GEOMETRY_OVERLAP`). Raises the Geometry* errors.
     """
     _check_one_frame_of_reference(headers)
     _check_one_matrix(headers)
@@ -124,14 +147,14 @@ def check_grid(headers: Sequence[SliceHeader]) -> Grid:
     positions = _positions(headers)
     along = positions @ normal
     check_no_duplicates(along)
-    _check_no_tilt(positions, normal)
+    tilt_notes = _tilt_notes(positions, normal)
     slice_mm = _slice_spacing_mm(along)
     layout = _layout(row, column)
     affine = _affine(layout, headers[0], positions, (row * column_mm, column * row_mm))
     dy, dx = (column_mm, row_mm) if layout.transposed else (row_mm, column_mm)
     rows, columns = headers[0].rows, headers[0].columns
     height, width = (columns, rows) if layout.transposed else (rows, columns)
-    notes = _gap_notes(headers[0].slice_thickness_mm, slice_mm)
+    notes = (*tilt_notes, *_thickness_notes(headers[0].slice_thickness_mm, slice_mm))
     return Grid(layout, (len(headers), height, width), (slice_mm, dy, dx), affine, notes)
 
 
@@ -205,12 +228,29 @@ def _positions(headers: Sequence[SliceHeader]) -> Vector:
     return np.array([h.image_position_patient for h in headers], dtype=np.float64)  # (n, 3) mm
 
 
-def _check_no_tilt(positions: Vector, normal: Vector) -> None:
+def _tilt_notes(positions: Vector, normal: Vector) -> tuple[Finding, ...]:
+    """Nothing, or that the gantry was tilted. Raises GeometryTilt where no tilt explains the drift.
+
+    Volumes need no correction: a sheared voxel is as large as an upright one (Cavalieri), its height the projected one.
+    """
     offsets = positions - positions[0]
-    sideways = offsets - np.outer(offsets @ normal, normal)
-    drift_mm = float(np.linalg.norm(sideways, axis=1).max())
-    if drift_mm > DRIFT_LIMIT_MM:
-        raise GeometryTilt(drift_mm=drift_mm)
+    drift_mm = float(np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1).max())
+    if drift_mm <= DRIFT_LIMIT_MM:
+        return ()
+    travel = offsets[-1]
+    straight = np.outer(offsets @ normal / (travel @ normal), travel)
+    tilt_deg = _degrees_off(float(travel @ normal / np.linalg.norm(travel)))
+    is_straight = float(np.linalg.norm(offsets - straight, axis=1).max()) <= DRIFT_LIMIT_MM
+    if not is_straight or not _along_the_table(travel):
+        raise GeometryTilt(drift_mm=drift_mm, tilt_deg=tilt_deg)
+    message = f"The gantry was tilted by {tilt_deg:.1f} degrees; places and volumes follow it, no voxel was changed."
+    return (Finding("GEOMETRY_TILT_CORRECTED", "caution", message),)
+
+
+def _along_the_table(travel: Vector) -> bool:
+    """The table moves along the patient; a stack that goes elsewhere was not scanned so."""
+    length_mm = float(np.linalg.norm(travel))
+    return length_mm > 0 and _degrees_off(abs(float(travel[2])) / length_mm) <= TABLE_TOLERANCE_DEG
 
 
 def _slice_spacing_mm(along: Vector) -> float:
@@ -256,11 +296,13 @@ def _affine(
     return affine
 
 
-def _gap_notes(slice_thickness_mm: float | None, slice_mm: float) -> tuple[Finding, ...]:
-    if slice_thickness_mm is None or slice_mm <= GAP_RATIO * slice_thickness_mm:
+def _thickness_notes(slice_thickness_mm: float | None, slice_mm: float) -> tuple[Finding, ...]:
+    if slice_thickness_mm is None:
         return ()
-    message = (
-        f"Sections of {slice_thickness_mm:g} mm lie {slice_mm:.1f} mm apart: "
-        "what lies between them was not imaged, and volumes count it as if it had been."
-    )
-    return (Finding("GEOMETRY_GAPS", "caution", message),)
+    lie = f"Sections of {slice_thickness_mm:g} mm lie {slice_mm:.1f} mm apart: "
+    if slice_mm > GAP_RATIO * slice_thickness_mm:
+        message = lie + "what lies between them was not imaged, and volumes count it as if it had been."
+        return (Finding("GEOMETRY_GAPS", "caution", message),)
+    if slice_mm < OVERLAP_RATIO * slice_thickness_mm:
+        return (Finding("GEOMETRY_OVERLAP", "note", lie + "they overlap, and volumes count each place once."),)
+    return ()

@@ -15,18 +15,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from io import SEEK_SET
 from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.config import disable_value_validation
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import data_element_generator, read_preamble
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from scanside_runtime.errors import InputTooLarge
 from scanside_runtime.findings import Finding
-from scanside_runtime.sources import SourceFile
+from scanside_runtime.sources import MIB, SourceFile
 
 # What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
 BAD_DICOM = (
@@ -52,9 +60,16 @@ _KEYWORDS = """
     StudyDescription SeriesDescription ProtocolName BodyPartExamined
     Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent
     ImagePositionPatient ImageOrientationPatient PixelSpacing Rows Columns NumberOfFrames
-    SamplesPerPixel PhotometricInterpretation RescaleSlope RescaleIntercept RescaleType
+    SamplesPerPixel PhotometricInterpretation BitsAllocated RescaleSlope RescaleIntercept RescaleType
+    AcquisitionNumber
 """.split()  # noqa: SIM905 - so many read better as words
 _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR; where it leads to is never followed
+DEFLATED = DeflatedExplicitVRLittleEndian.encode()
+MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
 
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
@@ -85,9 +100,15 @@ class SliceHeader:
     image_orientation_patient: direction cosines along a row, then along a column.
     pixel_spacing_mm: (between rows, between columns).
     rescale: (slope, intercept).
+    sha256: of the file at first sight; what is decoded later must be the same bytes.
+    pixels_sha256: of the pixel data as stored, None where there is none or it was not looked at.
+    damage: why the pixel data is not complete, None where it is.
     """
 
     file: SourceFile
+    sha256: str
+    pixels_sha256: str | None
+    damage: str | None
     sop_class_uid: str
     sop_instance_uid: str
     study_uid: str
@@ -106,6 +127,7 @@ class SliceHeader:
     pixel_spacing_mm: tuple[float, ...] | None
     rescale: tuple[float, ...] | None
     rescale_type: str | None
+    acquisition_number: int
     slice_thickness_mm: float | None
     study_description: str | None
     series_description: str | None
@@ -127,15 +149,18 @@ def lenient() -> Iterator[None]:
         yield
 
 
-def is_dicom(stream: BinaryIO) -> bool:
-    """Does it look like DICOM: `DICM` behind a preamble, or a data set that begins in group 2 or 8 without one."""
-    head = stream.read(132)
-    stream.seek(0, SEEK_SET)
+def is_dicom(head: bytes) -> bool:
+    """Does a file that begins so look like DICOM: `DICM` behind a preamble, or a data set of group 2 or 8 without."""
     return head[128:] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
-def read_dataset(stream: BinaryIO, *, pixels: bool) -> Dataset:
-    """The data set, its transfer syntax filled in where the file does not state it. Raises any of BAD_DICOM."""
+def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int = 64) -> Dataset:
+    """The data set, its transfer syntax filled in where the file does not state it.
+
+    Without pixels the stream is left at the pixel data, unless the data set is deflated.
+    Raises any of BAD_DICOM, and InputTooLarge where a deflated data set has more than `max_inflated_mb`.
+    """
+    _check_inflated(stream, max_inflated_mb * MIB)
     if pixels:
         ds = pydicom.dcmread(stream, force=True)
     else:
@@ -145,6 +170,20 @@ def read_dataset(stream: BinaryIO, *, pixels: bool) -> Dataset:
     return ds
 
 
+def _check_inflated(stream: BinaryIO, limit_bytes: int) -> None:
+    """A deflated data set (PS3.5 A.5) is inflated piece by piece and counted before pydicom inflates it as a whole."""
+    read_preamble(stream, force=True)
+    meta = list(data_element_generator(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2))
+    if any(DEFLATED in (element.value or b"") for element in meta if isinstance(element, RawDataElement)):
+        inflater, deflated, inflated_bytes = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 0
+        while deflated and not inflater.eof:
+            inflated_bytes += len(inflater.decompress(deflated, MIB))
+            deflated = inflater.unconsumed_tail
+            if inflated_bytes > limit_bytes:
+                raise InputTooLarge(what=f"a deflated file unpacks to more than {limit_bytes // MIB} MB")
+    stream.seek(0)
+
+
 def _guessed_transfer_syntax(ds: Dataset) -> UID:
     implicit, little_endian = ds.original_encoding
     if implicit:
@@ -152,11 +191,23 @@ def _guessed_transfer_syntax(ds: Dataset) -> UID:
     return ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
 
 
-def slice_header(ds: Dataset, file: SourceFile) -> SliceHeader:
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What is known of a file besides its header; the fields are those of `SliceHeader`."""
+
+    sha256: str
+    pixels_sha256: str | None = None
+    damage: str | None = None
+
+
+def slice_header(ds: Dataset, file: SourceFile, state: FileState) -> SliceHeader:
     """The typed header; call it inside `lenient()`."""
     patient, notes = _patient_header(ds)
     return SliceHeader(
         file=file,
+        sha256=state.sha256,
+        pixels_sha256=state.pixels_sha256,
+        damage=state.damage,
         sop_class_uid=text(ds, "SOPClassUID") or "",
         sop_instance_uid=text(ds, "SOPInstanceUID") or "",
         study_uid=text(ds, "StudyInstanceUID") or "",
@@ -175,6 +226,7 @@ def slice_header(ds: Dataset, file: SourceFile) -> SliceHeader:
         pixel_spacing_mm=_numbers(ds, "PixelSpacing", 2),
         rescale=rescale(ds),
         rescale_type=text(ds, "RescaleType"),
+        acquisition_number=whole(ds, "AcquisitionNumber"),
         slice_thickness_mm=_positive(_numbers(ds, "SliceThickness", 1)),
         study_description=text(ds, "StudyDescription"),
         series_description=text(ds, "SeriesDescription"),
@@ -196,7 +248,7 @@ def text(ds: Dataset, keyword: str) -> str | None:
         return None
     if not isinstance(value, str) and hasattr(value, "__iter__") and keyword != "PatientName":
         value = "\\".join(str(part) for part in value)
-    line = "".join(letter if letter.isprintable() else " " for letter in str(value))
+    line = "".join(letter if letter.isprintable() else " " for letter in str(value)[:MAX_TEXT])
     return line.strip() or None
 
 

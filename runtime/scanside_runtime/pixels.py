@@ -29,10 +29,13 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from scanside_runtime.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated
+from scanside_runtime.codestream import codestream_size
+from scanside_runtime.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.headers import BAD_DICOM, text, whole
 
 Stored = npt.NDArray[Any]
+
+_ITEM = b"\xfe\xff\x00\xe0"
 
 _NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 _BY_PYDICOM = _NATIVE | {RLELossless}
@@ -60,11 +63,12 @@ def stored_values(ds: Dataset, name: str) -> Stored:
     if transfer_syntax not in DECODABLE:
         raise InputTransferSyntax(transfer_syntax=transfer_syntax)
     try:
-        if not ds.get("PixelData"):
-            raise InputTruncated(name=name, why="there is no pixel data")
+        damage = pixel_damage(ds, ds.get("PixelData"))
+        if damage:
+            raise InputTruncated(name=name, why=damage)
         check_greyscale(text(ds, "PhotometricInterpretation"), whole(ds, "SamplesPerPixel", missing=1))
-        if transfer_syntax in _NATIVE:
-            _check_native_length(ds, name)
+        if transfer_syntax not in _BY_PYDICOM:
+            _check_codestream(ds, name)
         return _decoded(ds, transfer_syntax)
     except (RuntimeError, *BAD_DICOM) as error:
         raise InputTruncated(name=name, why="what is there does not decode") from error
@@ -91,11 +95,33 @@ def signed_or_unsigned(values: Stored, ds: Dataset) -> Stored:
     return np.right_shift(np.left_shift(values, above), container - stored)
 
 
-def _check_native_length(ds: Dataset, name: str) -> None:
-    expected = int(ds.Rows) * int(ds.Columns) * int(ds.BitsAllocated) // 8
-    found = len(ds.PixelData)
-    if found < expected:
-        raise InputTruncated(name=name, why=f"{found} of {expected} bytes are there")
+def pixel_damage(ds: Dataset, value: bytes | None) -> str | None:
+    """Why the pixel data of one section is not complete; None where it is, as far as its lengths tell."""
+    if not value:
+        return "there is no pixel data"
+    if str(ds.file_meta.TransferSyntaxUID) in _NATIVE:
+        expected = whole(ds, "Rows") * whole(ds, "Columns") * whole(ds, "BitsAllocated") // 8
+        return f"{len(value)} of {expected} bytes are there" if len(value) < expected else None
+    return None if _fragments_end_with(value) else "its fragments break off"
+
+
+def _fragments_end_with(value: bytes) -> bool:
+    """The items of encapsulated pixel data (PS3.5 A.4) follow each other up to the end of the value."""
+    at = 0
+    while at + 8 <= len(value) and value[at : at + 4] == _ITEM:
+        at += 8 + int.from_bytes(value[at + 4 : at + 8], "little")
+    return at == len(value)
+
+
+def _check_codestream(ds: Dataset, name: str) -> None:
+    """The compressed picture is as large as the header says: its decoder believes the picture, not the header."""
+    size = codestream_size(get_frame(ds.PixelData, 0, number_of_frames=1))
+    if size is None:
+        raise InputTruncated(name=name, why="what is there does not decode")
+    expected = (whole(ds, "Rows"), whole(ds, "Columns"), 1)
+    if size != expected:
+        stated, found = (" x ".join(str(part) for part in parts) for parts in (expected, size))
+        raise InputUnreadable(name=name, why=f"its compressed picture is {found}, its header says {stated}")
 
 
 def _decoded(ds: Dataset, transfer_syntax: str) -> Stored:

@@ -6,13 +6,14 @@ Words and kernels are data: a new vendor's name is one more entry.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
-from scanside_runtime.errors import SeriesNotChest, SeriesProjection
+from scanside_runtime.errors import SeriesNotChest, SeriesProjection, SeriesReformatted
 from scanside_runtime.headers import SliceHeader
 
 WANTED_THICKNESS_MM = 5.0
+THINNEST_MM, THICKEST_MM = 0.5, 10.0
 
 _CHEST = re.compile(r"\b(?:chest|thora|torax|torac|lung|pulm|poumon|hrct\b|thx|cap\b|tap\b)")
 # Plainly another part. A first of these in the text closest to the series decides.
@@ -25,6 +26,9 @@ _ELSEWHERE = re.compile(
 _NEIGHBOUR = re.compile(r"\b(?:abdom|pelvi|liver|kidney|renal|colon|heart|cardi|coronar|breast)")
 _PROJECTION_WORDS = re.compile(r"\b(?:mips?|min ?ip|vrt|ssd)\b")
 _PROJECTION_TYPES = {"PROJECTION IMAGE", "MIP", "MINIP", "MIN IP", "VOLREN", "VRT", "SSD", "MEAN IP"}
+
+_REFORMATTED_WORDS = re.compile(r"\b(?:mprs?|cprs?|reformat\w*)\b")
+_REFORMATTED_TYPES = {"REFORMATTED", "MPR", "CPR", "CURVED MPR", "CURVED_PLANAR", "CSA MPR"}
 
 _SOFT_NAMES = {"SOFT", "STANDARD", "STND", "DETAIL", "A", "B", "C", "UA", "UB", "SA", "SB", "SMOOTH"}
 _SHARP_NAMES = {"LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "D", "E", "L", "YA", "YB", "YC", "YD", "YL", "SHARP"}
@@ -54,26 +58,57 @@ def sharpness(kernel: str | None) -> Sharpness:
     return Sharpness.UNSTATED
 
 
-def rank(header: SliceHeader, slices: int) -> tuple[bool, bool, Sharpness, float, int, str]:
+_REASONS = (
+    "its pixel data is incomplete",
+    "its sections are derived, not original",
+    "its texts do not say chest",
+    "its thickness is out of range",
+    "its kernel is sharper or not stated",
+    "its thickness is further from 5 mm",
+    "it has fewer sections",
+    "it is equal; the smaller UID was taken",
+)
+
+
+def rank(sections: Sequence[SliceHeader]) -> tuple[bool, bool, bool, bool, Sharpness, float, int, str]:
     """The sort key of a series, smaller is better.
 
     In this order:
 
-    1. original before derived sections (ImageType value 1),
-    2. a series that a text calls a chest before one that says nothing,
-    3. a soft kernel before one that is not stated, and that before a sharp one,
-    4. a slice thickness near 5 mm,
-    5. more sections, then the smaller SeriesInstanceUID (so that the choice never depends on file order).
+    1. complete pixel data before files that break off,
+    2. original before derived sections (ImageType value 1),
+    3. a series that a text calls a chest before one that says nothing,
+    4. a slice thickness from 0.5 to 10 mm before any other,
+    5. a soft kernel before one that is not stated, and that before a sharp one,
+    6. a slice thickness near 5 mm,
+    7. more sections, then the smaller SeriesInstanceUID (so that the choice never depends on file order).
     """
+    header = sections[0]
     thickness = header.slice_thickness_mm
     return (
+        any(one.damage for one in sections),
         header.image_type[0] != "ORIGINAL",
         not says_chest(header),
+        thickness is not None and not THINNEST_MM <= thickness <= THICKEST_MM,
         sharpness(header.kernel),
         abs(thickness - WANTED_THICKNESS_MM) if thickness is not None else float("inf"),
-        -slices,
+        -len(sections),
         header.series_uid,
     )
+
+
+def why_behind(chosen: Sequence[SliceHeader], other: Sequence[SliceHeader]) -> str:
+    """The first point in which the other series comes after the chosen one."""
+    pairs = zip(rank(chosen), rank(other), _REASONS, strict=True)
+    return next(reason for one, another, reason in pairs if one != another)
+
+
+def called(sections: Sequence[SliceHeader]) -> str:
+    """A series as a person would tell it from others."""
+    header = sections[0]
+    thickness = f"{header.slice_thickness_mm:g} mm" if header.slice_thickness_mm else "thickness not stated"
+    kernel = f"kernel {header.kernel}" if header.kernel else "kernel not stated"
+    return f'"{header.series_description or "no description"}" ({len(sections)} sections, {thickness}, {kernel})'
 
 
 def says_chest(header: SliceHeader) -> bool:
@@ -95,6 +130,14 @@ def check_chest(header: SliceHeader) -> None:
             return
         if _ELSEWHERE.search(words) or (not chest and _NEIGHBOUR.search(words)):
             raise SeriesNotChest(field=field, text=text)
+
+
+def check_original(header: SliceHeader) -> None:
+    """Not calculated from other sections (reformatted), by ImageType or description. Raises SeriesReformatted."""
+    named = _REFORMATTED_TYPES.intersection(header.image_type)
+    described = _REFORMATTED_WORDS.search(_words(header.series_description or ""))
+    if named or described:
+        raise SeriesReformatted(kind=", ".join(sorted(named)) or header.series_description)
 
 
 def check_sections(header: SliceHeader) -> None:

@@ -7,15 +7,15 @@ series = choose_series(found)        one series, with the reason for it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from pydicom.uid import UID
 
 from scanside_runtime import ranking
-from scanside_runtime.candidates import CT_IMAGE, ENHANCED_CT, Candidate, candidate
+from scanside_runtime.candidates import Candidate, PassedSeries, candidate, is_localizer
 from scanside_runtime.errors import (
     GeometryNotAxial,
-    InputEmpty,
     InputUnreadable,
     Refused,
     SeriesLocalizerOnly,
@@ -26,13 +26,14 @@ from scanside_runtime.errors import (
     SeriesStudyNotFound,
 )
 from scanside_runtime.findings import Finding
+from scanside_runtime.first_sight import Found, PassedOver, find_series
 from scanside_runtime.geometry import Grid
-from scanside_runtime.headers import BAD_DICOM, SliceHeader, is_dicom, lenient, read_dataset, slice_header
-from scanside_runtime.sources import Reader, SourceFile, list_files
+from scanside_runtime.headers import CT_IMAGE, ENHANCED_CT, SliceHeader
+from scanside_runtime.settings import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+__all__ = ["Found", "PassedOver", "Series", "Study", "choose_series", "find_series", "studies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +49,6 @@ class Study:
     birth_date: str | None
     age_years: float | None
     sex: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PassedOver:
-    """A file that is not used, and why."""
-
-    name: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Everything that lies at a path.
-
-    headers: every DICOM object, in the order of the files' names.
-    unreadable: files that are or claim to be DICOM and can't be read; a choice refuses because of them.
-    not_dicom: how many files are something else; passed over.
-    """
-
-    headers: tuple[SliceHeader, ...]
-    unreadable: tuple[PassedOver, ...]
-    not_dicom: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +71,7 @@ class Series:
     transfer_syntax: str
     frame_of_reference_uid: str | None
     chosen_because: str
+    passed_over: tuple[PassedSeries, ...]
     notes: tuple[Finding, ...]
 
     @property
@@ -100,69 +80,27 @@ class Series:
         return self.grid.spacing_mm
 
 
-def find_series(path: Path) -> Found:
-    """The headers of all DICOM objects at a path: a folder at any depth, one file, or a zip.
-
-    Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM at all.
-    """
-    listing = list_files(path)
-    headers: list[SliceHeader] = []
-    unreadable: list[PassedOver] = []
-    not_dicom = listing.not_opened
-    with Reader() as reader, lenient():
-        for file in listing.files:
-            try:
-                header = _read_header(reader, file)
-            except InputUnreadable as error:
-                unreadable.append(PassedOver(file.name, str(error.values["why"])))
-                continue
-            if header is None:
-                not_dicom += 1
-            else:
-                headers.append(header)
-    if not headers and not unreadable:
-        raise InputEmpty(files=len(listing.files))
-    return Found(tuple(headers), tuple(unreadable), not_dicom)
-
-
-def _read_header(reader: Reader, file: SourceFile) -> SliceHeader | None:
-    """The header, or None for what is no DICOM object. Raises InputUnreadable for what should be one."""
-    if file.name.upper().endswith("DICOMDIR"):
-        return None
-    try:
-        with reader.open(file) as stream:
-            if not is_dicom(stream):
-                if file.name.lower().endswith(_DICOM_SUFFIXES):
-                    raise InputUnreadable(name=file.name, why="it is named like DICOM but is not")
-                return None
-            has_preamble = stream.read(132)[128:] == b"DICM"
-            stream.seek(0)
-            header = slice_header(read_dataset(stream, pixels=False), file)
-    except OSError as error:
-        raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
-    except BAD_DICOM as error:
-        raise InputUnreadable(name=file.name, why="its header is damaged") from error
-    if header.sop_class_uid and header.series_uid and header.study_uid:
-        return header
-    if has_preamble:
-        raise InputUnreadable(name=file.name, why="its header is cut off or carries no UIDs")
-    return None
-
-
 def studies(found: Found) -> list[tuple[str, str]]:
     """(StudyInstanceUID, description) of every study that holds CT, sorted by UID."""
     described = {h.study_uid: _study_text(h) for h in reversed(found.headers) if _is_ct(h)}
     return sorted(described.items())
 
 
-def choose_series(found: Found, *, study_uid: str | None = None, series_uid: str | None = None) -> Series:
+def choose_series(
+    found: Found,
+    *,
+    study_uid: str | None = None,
+    series_uid: str | None = None,
+    limits: ReadingSettings | None = None,
+) -> Series:
     """One axial chest CT series whose sections make one volume, and why it was chosen.
 
     - every file that should be DICOM could be read (a lost section may have been in it);
     - one study holds CT, or `study_uid` names it;
     - the series is CT Image Storage, no localizer, no projection, single-frame, MONOCHROME2, in HU, decodable;
-    - no text says another part of the body, unless `series_uid` names the series (see `ranking.check_chest`);
-    - at least 10 sections over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`);
+    - no text says another part of the body or a reformat, unless `series_uid` names the series (see `ranking`);
+    - at least 10 sections over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`), or a
+      part of the series that is (see `candidates.candidate`);
     - of several, the first by `ranking.rank`, or the one that `series_uid` names.
 
     Raises a subclass of Refused; where no series will do, the refusal of the one that came closest.
@@ -174,18 +112,26 @@ def choose_series(found: Found, *, study_uid: str | None = None, series_uid: str
         if series_uid not in groups:
             raise SeriesNotFound(series_uid=series_uid)
         groups = {series_uid: groups[series_uid]}
+    candidates, refusals = _judged(groups, limits or ReadingSettings(), named=series_uid is not None)
+    if not candidates:
+        raise _closest(refusals, groups)
+    because = "It was named by its UID." if series_uid else _because(candidates, refusals, groups)
+    passed_over = (*_passed_over(candidates, refusals, groups), *_other_objects(headers))
+    return _series(candidates[0], because, passed_over, _damaged_notes(candidates, refusals))
+
+
+def _judged(
+    groups: dict[str, list[SliceHeader]], limits: ReadingSettings, *, named: bool
+) -> tuple[list[Candidate], dict[str, Refused]]:
+    """The series that could be measured, best first, and why the others can't."""
     candidates: list[Candidate] = []
     refusals: dict[str, Refused] = {}
     for uid, group in groups.items():
         try:
-            candidates.append(candidate(group, any_part=series_uid is not None))
+            candidates.append(candidate(group, limits, named=named))
         except Refused as refusal:
             refusals[uid] = refusal
-    if not candidates:
-        raise _closest(refusals, groups)
-    candidates.sort(key=lambda one: ranking.rank(one.slices[0], len(one.slices)))
-    because = "It was named by its UID." if series_uid else _because(candidates, refusals, groups)
-    return _series(candidates[0], because, _damaged_notes(refusals))
+    return sorted(candidates, key=lambda one: ranking.rank(one.slices)), refusals
 
 
 def _check_all_read(found: Found) -> None:
@@ -240,27 +186,47 @@ def _closest(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]])
 def _because(
     candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
 ) -> str:
-    chosen = candidates[0].slices
-    others = [f"{_called(c.slices[0], len(c.slices))}" for c in candidates[1:]]
-    refused = [f"{_called(groups[uid][0], len(groups[uid]))}: {why.code}" for uid, why in refusals.items()]
+    others = [ranking.called(one.slices) for one in candidates[1:]]
+    refused = [f"{ranking.called(groups[uid])}: {why.code}" for uid, why in refusals.items()]
     start = "The best of the axial chest series" if others else "The only axial chest series that can be measured"
     passed = f" Passed over: {'; '.join(others + refused)}." if others or refused else ""
-    ranked = " Order: original, chest, soft kernel, near 5 mm, more sections." if others else ""
-    return f"{start}: {_called(chosen[0], len(chosen))}.{ranked}{passed}"
+    ranked = " Order: complete, original, chest, soft kernel, near 5 mm, more sections." if others else ""
+    return f"{start}: {ranking.called(candidates[0].slices)}.{ranked}{passed}"
 
 
-def _called(header: SliceHeader, slices: int) -> str:
-    thickness = f"{header.slice_thickness_mm:g} mm" if header.slice_thickness_mm else "thickness not stated"
-    kernel = f"kernel {header.kernel}" if header.kernel else "kernel not stated"
-    return f'"{header.series_description or "no description"}" ({slices} sections, {thickness}, {kernel})'
+def _passed_over(
+    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
+) -> Iterator[PassedSeries]:
+    """The CT series that were not taken, with the parts of the one that was."""
+    chosen = candidates[0]
+    yield from chosen.passed_over
+    localizers = sum(is_localizer(header) for header in groups[chosen.slices[0].series_uid])
+    if localizers:
+        first = chosen.slices[0]
+        yield PassedSeries(first.series_uid, first.series_description, f"{localizers} localizer(s) in the series")
+    for other in candidates[1:]:
+        first, why = other.slices[0], ranking.why_behind(chosen.slices, other.slices)
+        yield PassedSeries(first.series_uid, first.series_description, f"it would do as well, but {why}")
+    for uid, refusal in refusals.items():
+        yield PassedSeries(uid, groups[uid][0].series_description, f"{refusal.code}: {refusal.message}")
 
 
-def _damaged_notes(refusals: dict[str, Refused]) -> tuple[Finding, ...]:
-    """A chest series that was passed over because its grid is broken may be the one that was meant."""
-    damaged = {uid: why for uid, why in refusals.items() if _is_damage(why)}
+def _other_objects(headers: Iterable[SliceHeader]) -> Iterator[PassedSeries]:
+    """The series of the study that hold no CT sections: secondary captures, dose pages, our own results."""
+    others = {header.series_uid: header for header in headers if not _is_ct(header)}
+    for uid, header in sorted(others.items()):
+        yield PassedSeries(uid, header.series_description, f"no CT sections: {UID(header.sop_class_uid).name}")
+
+
+def _damaged_notes(candidates: Sequence[Candidate], refusals: dict[str, Refused]) -> tuple[Finding, ...]:
+    """A chest series that was passed over because it is damaged may be the one that was meant."""
+    damaged = {uid: why.message for uid, why in refusals.items() if _is_damage(why)}
+    for one in candidates[1:]:
+        broken = next((header for header in one.slices if header.damage), None)
+        if broken is not None:
+            damaged[broken.series_uid] = f"the pixels of {broken.file.name} are cut off: {broken.damage}."
     return tuple(
-        Finding("SERIES_PASSED_OVER", "caution", f"Series {uid} was passed over: {why.message}")
-        for uid, why in damaged.items()
+        Finding("SERIES_PASSED_OVER", "caution", f"Series {uid} was passed over: {why}") for uid, why in damaged.items()
     )
 
 
@@ -268,7 +234,9 @@ def _is_damage(why: Refused) -> bool:
     return not (isinstance(why, GeometryNotAxial) or why.code.startswith("SERIES_"))
 
 
-def _series(chosen: Candidate, because: str, notes: tuple[Finding, ...]) -> Series:
+def _series(
+    chosen: Candidate, because: str, passed_over: tuple[PassedSeries, ...], notes: tuple[Finding, ...]
+) -> Series:
     slices = chosen.slices
     first = slices[0]
     header_notes = dict.fromkeys(note for header in slices for note in header.notes)
@@ -287,6 +255,7 @@ def _series(chosen: Candidate, because: str, notes: tuple[Finding, ...]) -> Seri
         transfer_syntax="\\".join(sorted(syntaxes)),
         frame_of_reference_uid=first.frame_of_reference_uid,
         chosen_because=because,
+        passed_over=passed_over,
         notes=(*header_notes, *chosen.notes, *notes),
     )
 

@@ -96,6 +96,38 @@ class ProgressionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingSettings:
+    """`[reading]`: what the reader of foreign files may cost; beyond it a study is refused, never read in part.
+
+    max_files: in a folder or zip. A whole study of thin sections in several reconstructions has some 5 000.
+    max_file_mb: one file. An Enhanced CT of 1 000 frames of 512 x 512 has 500 MB.
+    max_archive_mb: a zip, unpacked.
+    max_inflated_mb: one file of the deflated transfer syntax (DICOM PS3.5 A.5), unpacked; deflate grows up to
+        1 030 times (RFC 1951), and one section of 4 096 x 4 096 has 32 MB.
+    max_matrix: rows or columns. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion Precision).
+    max_voxels_m: of the chosen series, in millions of voxels; 1 000 sections of 512 x 512 have 262 million.
+    memory_mb: address space (RLIMIT_AS, getrlimit(2)) of the reader beside the pixels that it hands over. It needs
+        some 160 MB for itself.
+    file_seconds, study_seconds: for one file, and for one pass over all of them.
+    """
+
+    max_files: int = 20_000
+    max_file_mb: int = 512
+    max_archive_mb: int = 4096
+    max_inflated_mb: int = 64
+    max_matrix: int = 2048
+    max_voxels_m: int = 512
+    memory_mb: int = 768
+    file_seconds: float = 30.0
+    study_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        for key, value in asdict(self).items():
+            _check(0 < value < math.inf, f"reading.{key}", "it must be above 0")
+        _check(self.memory_mb >= 256, "reading.memory_mb", "the reader needs 256 or more for itself")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, by section of the file."""
 
@@ -104,6 +136,7 @@ class Settings:
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
     progression: ProgressionSettings = field(default_factory=ProgressionSettings)
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
 
 
 def load_settings(path: Path | None = None) -> Settings:

@@ -3,31 +3,34 @@
 What is opened, and what is not:
 
 - a folder is walked at any depth; symbolic links, devices, pipes and hidden files are passed over, never opened;
+- a file is opened so that a link put in its place is not followed and a pipe can't hang the reader;
 - a single file stands for itself, its neighbours are not looked at;
-- a zip has at most 20 000 members, none larger than 512 MiB unpacked, 8 GiB in all; it is never unpacked to disk, so
-  that no member's name can lead anywhere; an encrypted or damaged zip is refused.
+- a zip is never unpacked to disk, so that no member's name can lead anywhere; an encrypted or damaged zip is refused;
+- how many files, how large each, and how much a zip may unpack to: `ReadingSettings`.
 """
 
 from __future__ import annotations
 
-import io
+import errno
 import os
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 from scanside_runtime.errors import InputNotFound, InputTooLarge, InputUnreadable
+from scanside_runtime.settings import ReadingSettings
 
-MAX_FILES = 20_000
-MAX_MEMBER_BYTES = 512 * 2**20
-MAX_ARCHIVE_BYTES = 8 * 2**30
+HEAD_BYTES = 132
+MIB = 2**20
 
-_BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
+_BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, LZMAError, NotImplementedError, RuntimeError, EOFError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,12 +54,23 @@ class Listing:
     not_opened: int = 0
 
 
-class Reader:
-    """Opens source files; keeps a zip open between its members. A context manager."""
+def open_regular(path: Path) -> IO[bytes]:
+    """A regular file for reading. Raises OSError, for a link, a pipe or a device too."""
+    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(number, "rb")
 
-    def __init__(self) -> None:
+
+class Reader:
+    """Reads source files, none larger than allowed; keeps a zip open between its members. A context manager."""
+
+    def __init__(self, limits: ReadingSettings | None = None) -> None:
+        self._limit_bytes = (limits or ReadingSettings()).max_file_mb * MIB
         self._archive: zipfile.ZipFile | None = None
         self._archive_path: Path | None = None
+        self._open_files = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -64,56 +78,68 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._archive is not None:
-            self._archive.close()
+        self._open_files.close()
 
-    def open(self, file: SourceFile) -> BinaryIO:
-        """The file as a seekable stream. Raises OSError, or InputUnreadable for a damaged member of a zip."""
-        if not file.member:
-            return file.path.open("rb")
-        return io.BytesIO(self._member(file))
+    def head(self, file: SourceFile) -> bytes:
+        """The first 132 bytes, enough to tell DICOM from anything else. Raises as `read`."""
+        return self._bytes(file, HEAD_BYTES)
 
     def read(self, file: SourceFile) -> bytes:
-        """All bytes of the file. Raises as `open`."""
-        with self.open(file) as stream:
-            return stream.read()
+        """All bytes of the file. Raises OSError, InputTooLarge, or InputUnreadable for a damaged member of a zip."""
+        return self._bytes(file, None)
 
-    def _member(self, file: SourceFile) -> bytes:
+    def _bytes(self, file: SourceFile, count: int | None) -> bytes:
+        if file.member:
+            return self._member(file, count)
+        with open_regular(file.path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            return stream.read(self._allowed(file, size) if count is None else count)
+
+    def _allowed(self, file: SourceFile, size: int) -> int:
+        if size > self._limit_bytes:
+            raise InputTooLarge(what=f"{file.name} has {size // MIB} MB, at most {self._limit_bytes // MIB} are read")
+        return size
+
+    def _member(self, file: SourceFile, count: int | None) -> bytes:
         try:
             if self._archive is None or self._archive_path != file.path:
-                self._archive, self._archive_path = zipfile.ZipFile(file.path), file.path
-            return self._archive.read(file.member)
+                stream = self._open_files.enter_context(open_regular(file.path))
+                self._archive, self._archive_path = zipfile.ZipFile(stream), file.path
+            size = self._archive.getinfo(file.member).file_size
+            with self._archive.open(file.member) as member:
+                return member.read(self._allowed(file, size) if count is None else count)
         except (*_BAD_ARCHIVE, KeyError) as error:
             raise InputUnreadable(name=file.name, why=f"damaged or encrypted in the zip ({error})") from error
 
 
-def list_files(path: Path) -> Listing:
+def list_files(path: Path, limits: ReadingSettings) -> Listing:
     """The files of a folder, of a zip, or the one file itself, sorted by name.
 
-    Raises InputNotFound, InputUnreadable (not permitted, damaged zip) and InputTooLarge (see the module's caps).
+    Raises InputNotFound, InputUnreadable (not permitted, damaged zip) and InputTooLarge.
     """
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            return _list_folder(path)
+            return _list_folder(path, limits)
         if not stat.S_ISREG(mode):
             raise InputUnreadable(name=path.name, why="neither a folder nor a regular file")
+        path = path.resolve()  # whoever names a link means the file; links inside a folder are never followed
         if zipfile.is_zipfile(path) and not _is_dicom(path):
-            return _list_archive(path)
+            return _list_archive(path, limits)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputNotFound(name=path.name) from error
-    except OSError as error:
-        raise InputUnreadable(name=path.name, why=error.strerror or "can't be opened") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise InputUnreadable(name=path.name, why=getattr(error, "strerror", None) or "can't be opened") from error
     return Listing((SourceFile(path),))
 
 
 def _is_dicom(path: Path) -> bool:
     """A DICOM file may carry a zip behind its preamble; it is read as what it says first."""
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+    with open_regular(path) as stream:
+        return stream.read(HEAD_BYTES)[128:] == b"DICM"
 
 
-def _list_folder(folder: Path) -> Listing:
+def _list_folder(folder: Path, limits: ReadingSettings) -> Listing:
     files: list[SourceFile] = []
     not_opened = 0
     for entry in _walk(folder):
@@ -121,8 +147,8 @@ def _list_folder(folder: Path) -> Listing:
             not_opened += 1
         else:
             files.append(SourceFile(Path(entry.path)))
-        if len(files) > MAX_FILES:
-            raise InputTooLarge(what=f"the folder holds more than {MAX_FILES} files")
+        if len(files) > limits.max_files:
+            raise InputTooLarge(what=f"the folder holds more than {limits.max_files} files")
     return Listing(tuple(sorted(files)), not_opened)
 
 
@@ -138,23 +164,22 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
                     yield entry
 
 
-def _list_archive(path: Path) -> Listing:
+def _list_archive(path: Path, limits: ReadingSettings) -> Listing:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
     except _BAD_ARCHIVE as error:
         raise InputUnreadable(name=path.name, why=f"the zip is damaged ({error})") from error
-    _check_archive(path, members)
+    _check_archive(path, members, limits)
     kept = [info for info in members if _is_plain_member(info)]
     return Listing(tuple(sorted(SourceFile(path, info.filename) for info in kept)), len(members) - len(kept))
 
 
-def _check_archive(path: Path, members: list[zipfile.ZipInfo]) -> None:
-    if len(members) > MAX_FILES:
-        raise InputTooLarge(what=f"the zip holds more than {MAX_FILES} files")
-    largest = max((info.file_size for info in members), default=0)
-    if largest > MAX_MEMBER_BYTES or sum(info.file_size for info in members) > MAX_ARCHIVE_BYTES:
-        raise InputTooLarge(what="the zip unpacks to more than 512 MiB a file or 8 GiB in all")
+def _check_archive(path: Path, members: list[zipfile.ZipInfo], limits: ReadingSettings) -> None:
+    if len(members) > limits.max_files:
+        raise InputTooLarge(what=f"the zip holds more than {limits.max_files} files")
+    if sum(info.file_size for info in members) > limits.max_archive_mb * MIB:
+        raise InputTooLarge(what=f"the zip unpacks to more than {limits.max_archive_mb} MB")
     if len({info.filename for info in members}) != len(members):
         raise InputUnreadable(name=path.name, why="the zip holds two files of the same name")
     if any(info.flag_bits & 0x1 for info in members):

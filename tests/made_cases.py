@@ -1,0 +1,46 @@
+"""Studies as they go wrong, made by code: what is done to a chest, and the verdict and code that must come of it.
+
+`python tests/made_cases.py` makes each, analyses it, and prints verdict, code, seconds and the peak memory of the
+reader; `test_made_cases.py` holds them to what the tables say.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import cases_good
+import cases_input
+import cases_series
+from bundle_samples import write_bundle
+from case_kit import CASES, judge
+
+TABLES = (cases_good, cases_input, cases_series)
+
+
+def main() -> int:
+    """All cases as a table, or those whose names are given; 1 where one is not what it must be."""
+    wrong = 0
+    chosen = [one for one in CASES if one.name in sys.argv[1:] or not sys.argv[1:]]
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = write_bundle(Path(scratch, "bundle")).folder
+        for number, one in enumerate(chosen):
+            folder = Path(scratch, str(number))
+            folder.mkdir()
+            found = judge(one, folder, bundle)
+            right = (found.verdict, found.code) == (one.verdict, one.code) and set(one.flags) <= set(found.flags)
+            wrong += not right
+            said = found.code or " ".join(found.flags) or "-"
+            marks = "right" if right else f"WRONG, must be {one.code or one.flags}"
+            sys.stdout.write(f"{one.name:<62} {said:<34} {found.seconds:5.1f} s {marks}\n")
+            shutil.rmtree(folder)
+    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    sys.stdout.write(f"{len(chosen)} cases, {wrong} wrong; the reader took {peak_mb} MB at most\n")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
