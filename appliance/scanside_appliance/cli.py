@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.bundle_commands import bundles
+from scanside_appliance.watch_commands import add_watch_commands
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bundles, name="bundle")
+add_watch_commands(app)
 
 
 class Engine(StrEnum):
