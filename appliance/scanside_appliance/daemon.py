@@ -16,7 +16,7 @@ from scanside_appliance import disk
 from scanside_appliance.analyst import WORKER, Analyst, Outcome
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.conveyor import Conveyor
-from scanside_appliance.facts import Prober
+from scanside_appliance.facts import PROBE, Prober
 from scanside_appliance.inbox import Inbox, Waiting, scan
 from scanside_appliance.intake import Intake
 from scanside_appliance.order import is_due, next_job, rank
@@ -40,7 +40,7 @@ log = logging.getLogger("scanside")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the daemon is to run. Tests put a clock and a worker of their own in."""
+    """How the daemon is to run. Tests put a clock and children of their own in."""
 
     root: Path
     read_settings: Callable[[], Settings]
@@ -48,6 +48,7 @@ class Plan:
     bundle: Path | None = None
     clock: Clock = field(default_factory=Clock)
     worker: Sequence[str] = WORKER
+    probe: Sequence[str] = PROBE
     hint: bool = True
 
     def settings(self) -> Settings:
@@ -69,7 +70,9 @@ class Daemon:
         self._plan, self._places, self._store, self._clock = plan, places, store, plan.clock
         self.settings = settings
         self._trouble: str | None = None
-        self.troubles_in_a_row = 0
+        self._box_trouble: str | None = None
+        self._box_failures = 0
+        self._troubles_in_a_row = 0
         self.taking = True
         self.headline = "starting"
         self.idle = False
@@ -77,7 +80,7 @@ class Daemon:
         self._waiting: list[Waiting] = []
         self._intake = Intake(places, store, plan.clock)
         self._conveyor = Conveyor(places, store, plan.clock)
-        self._prober = Prober(plan.clock.monotonic)
+        self._prober = Prober(plan.clock.monotonic, plan.probe)
         self._analyst = Analyst(places, plan.clock, plan.bundle, plan.worker)
         self._clock_watch = ClockWatch(plan.clock)
         self._current: Job | None = None
@@ -113,7 +116,7 @@ class Daemon:
             disk.give_reserve(self._places)
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
-        self.troubles_in_a_row = self.troubles_in_a_row + 1 if self.trouble else 0
+        self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
         self._report()
 
     def use(self, settings: Settings) -> None:
@@ -126,8 +129,13 @@ class Daemon:
 
     @property
     def trouble(self) -> str | None:
-        """What kept the last turn from its work, in words."""
-        return self._trouble
+        """What keeps the box from its work, in words."""
+        return self._trouble or self._box_trouble
+
+    @property
+    def stuck(self) -> int:
+        """How often in a row it was kept from its work."""
+        return max(self._troubles_in_a_row, self._box_failures)
 
     @property
     def analysing(self) -> bool:
@@ -140,8 +148,8 @@ class Daemon:
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
-        if self.trouble:
-            return min(BUSY_PAUSE_S * 2.0 ** min(self.troubles_in_a_row, 5), BOX_RETRY_S)
+        if self._trouble:
+            return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
         if self.idle:
             return min(self.settings.inbox.scan_s, IDLE_PAUSE_S)
         return min(self._scan_pause_s(), BUSY_PAUSE_S)
@@ -164,7 +172,7 @@ class Daemon:
 
     def _note(self, trouble: str) -> None:
         """Said once in the log, and in the status as long as it lasts."""
-        if self.troubles_in_a_row == 0:
+        if self._troubles_in_a_row == 0:
             log.error("%s; it is tried again", trouble)
         self._trouble = trouble
 
@@ -203,12 +211,13 @@ class Daemon:
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
-        if not self._is_due("scan", self._scan_pause_s()):
+        if not self._is_due("scan", BUSY_PAUSE_S):
             return
         began = self._clock.monotonic()
         self._inbox.look(scan(self._places.inbox), began)
         self._scans += 1
-        self._next["scan"] = max(self._next["scan"], began + (self._clock.monotonic() - began) / SCAN_SHARE)
+        took_s = self._clock.monotonic() - began
+        self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
         self._read_headers()
         arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
         if self._disk is not None and self._disk.full:
@@ -275,6 +284,8 @@ class Daemon:
         job = self._current
         if job is None or outcome is None:
             return
+        self._box_failures = self._box_failures + 1 if outcome.blame == "box" else 0
+        self._box_trouble = outcome.reason if outcome.blame == "box" else None
         if outcome.blame == "nobody":
             self._conveyor.hand_over_result(
                 job,
@@ -293,7 +304,6 @@ class Daemon:
         retry_s = self.settings.jobs.retry_after_s
         code, reason = outcome.code or ScansideError.code, outcome.reason or ""
         if outcome.blame == "box":
-            self._note(reason)
             return self._wait(job, min(retry_s, BOX_RETRY_S), code, reason, job.attempts)
         attempts = job.attempts + 1
         died = BoxAnalysisDied(how=reason, attempts=attempts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,8 +40,8 @@ class Facts:
 class Prober:
     """Reads headers in a child, which is started when it is needed and let go when it is not."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], command: Sequence[str] = PROBE) -> None:
+        self._clock, self._command = clock, command
         self._child: Child | None = None
         self._used = 0.0
 
@@ -49,7 +49,7 @@ class Prober:
         """The facts of a file; "broken" where reading it ended the child, or took too long."""
         self._used = self._clock()
         if self._child is None:
-            self._child = Child(PROBE)
+            self._child = Child(self._command)
         try:
             self._child.ask({"path": str(path)})
             answer = self._child.answer(LONGEST_READ_S)

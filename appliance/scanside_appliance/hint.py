@@ -6,8 +6,6 @@ import os
 import threading
 from pathlib import Path
 
-from watchfiles import watch
-
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "afs", "ceph", "glusterfs")
 DEBOUNCE_MS = 500
 
@@ -22,6 +20,8 @@ class Hint:
             self._thread.start()
 
     def _run(self, folder: Path, wake: int) -> None:
+        from watchfiles import watch  # not at the top: `--once` has no use for it
+
         try:
             for _ in watch(folder, watch_filter=None, debounce=DEBOUNCE_MS, step=100, stop_event=self._stop):
                 os.write(wake, b"h")

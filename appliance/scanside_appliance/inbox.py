@@ -96,7 +96,8 @@ class Inbox:
     - no stack of sections has a hole.
 
     A file that breaks off, or a hole, is waited for until `patience_s` after the last change; then the study goes
-    on, and says what it lacks. Files that belong to no study are ready after the quiet time, broken ones after the patience.
+    on, and says what it lacks. Files that belong to no study are ready after the quiet time, broken ones after the
+    patience.
     """
 
     settings: InboxSettings
@@ -152,7 +153,7 @@ class Inbox:
         unknown = self._unknown(now)
         for study, group in self._studies().items():
             why = self._unquiet(group, unknown, now)
-            lack = None if why else _lack(group) or _broken_beside(group, unknown)
+            lack = None if why else _lack(group) or self._lack_beside(group, unknown)
             if lack and now - _last_change(group) < self.settings.patience_s:
                 why = f"{lack}; waiting for the rest"
             if why:
@@ -181,15 +182,22 @@ class Inbox:
 
     def _unquiet(self, group: Mapping[str, Seen], unknown: Mapping[str, Seen], now: float) -> str | None:
         """Why a study has not come to rest, or None."""
-        quiet_at = _last_change(group) + self.settings.quiet_s
-        if now < quiet_at:
+        if now < _last_change(group) + self.settings.quiet_s:
             return "still arriving"
         if any(seen.facts is None for seen in group.values()):
             return "being read"
-        beside = [unknown[folder] for folder in set(map(_folder, group)) & unknown.keys()]
-        if any(one.first <= quiet_at and now - one.since < self.settings.patience_s for one in beside):
+        if any(now - one.since < self.settings.patience_s for one in self._beside(group, unknown)):
             return "a file beside it can't be read yet"
         return None
+
+    def _lack_beside(self, group: Mapping[str, Seen], unknown: Mapping[str, Seen]) -> str | None:
+        return "a file beside it can't be read" if self._beside(group, unknown) else None
+
+    def _beside(self, group: Mapping[str, Seen], unknown: Mapping[str, Seen]) -> list[Seen]:
+        """Unknown files in the study's folders that were there before its quiet time was over."""
+        quiet_at = _last_change(group) + self.settings.quiet_s
+        folders = set(map(_folder, group)) & unknown.keys()
+        return [unknown[folder] for folder in folders if unknown[folder].first <= quiet_at]
 
     def _strays(self, now: float) -> list[Arrival]:
         """Files of no study: what is no image after the quiet time, what breaks off after the patience."""
@@ -234,8 +242,3 @@ def _holes(along_mm: list[float]) -> int:
     places = sorted({round(place, 2) for place in along_mm})
     steps = sorted(after - before for before, after in pairwise(places))
     return sum(step > HOLE * steps[len(steps) // 2] for step in steps) if len(steps) > 1 else 0
-
-
-def _broken_beside(group: Mapping[str, Seen], unknown: Mapping[str, Seen]) -> str | None:
-    beside = set(map(_folder, group)) & unknown.keys()
-    return "a file beside it can't be read" if beside else None

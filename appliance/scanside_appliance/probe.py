@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from scanside_appliance.child_side import Answers, end_with_the_daemon, limit_memory, questions
 from scanside_runtime.candidates import CT_IMAGE
-from scanside_runtime.headers import BAD_DICOM, SliceHeader, is_dicom, lenient, read_dataset, slice_header, whole
+from scanside_runtime.headers import BAD_DICOM, SliceHeader, is_dicom, lenient, read_dataset, slice_header, text, whole
 from scanside_runtime.sources import MAX_MEMBER_BYTES, SourceFile
 
 MEMORY_LIMIT_MB = 2048
@@ -59,25 +59,30 @@ def _kind(data: bytes, path: Path) -> dict[str, Any]:
             ds = read_dataset(BytesIO(data), pixels=True)
             header = slice_header(ds, SourceFile(path))
             complete = _reaches_its_end(ds)
+            if _is_directory(ds):
+                return {"kind": "other"}
     except BAD_DICOM:
         return _kind_of_head(data, path)
-    return _image(header, complete)
+    return _image(header, complete, data)
 
 
 def _kind_of_head(data: bytes, path: Path) -> dict[str, Any]:
     """The file can't be parsed to its end; perhaps its header can."""
     try:
         with lenient():
-            return _image(slice_header(read_dataset(BytesIO(data), pixels=False), SourceFile(path)), complete=False)
+            header = slice_header(read_dataset(BytesIO(data), pixels=False), SourceFile(path))
+            return _image(header, False, data)
     except BAD_DICOM:
         return {"kind": "broken"}
 
 
-def _image(header: SliceHeader, complete: bool) -> dict[str, Any]:
-    if header.sop_class_uid == MEDIA_STORAGE_DIRECTORY or (complete and not header.study_uid):
-        return {"kind": "other"}
+def _is_directory(ds: Dataset) -> bool:
+    return bool(ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY)
+
+
+def _image(header: SliceHeader, complete: bool, data: bytes) -> dict[str, Any]:
     if not header.study_uid:
-        return {"kind": "broken"}
+        return {"kind": "broken" if data[128:132] == b"DICM" else "other"}
     stack, along_mm = _place(header)
     return {
         "kind": "image",
@@ -102,8 +107,9 @@ def _reaches_its_end(ds: Dataset) -> bool:
     length, value = getattr(last, "length", None), last.value
     if isinstance(length, int) and length != 0xFFFFFFFF and isinstance(value, bytes) and len(value) < length:
         return False
-    syntax = str(ds.file_meta.TransferSyntaxUID)
-    if "PixelData" not in ds or syntax not in NATIVE:
+    if "PixelData" not in ds:
+        return "Rows" not in ds and text(ds, "SOPClassUID") != CT_IMAGE
+    if str(ds.file_meta.TransferSyntaxUID) not in NATIVE:
         return True
     frames, samples = whole(ds, "NumberOfFrames", missing=1), whole(ds, "SamplesPerPixel", missing=1)
     bits = whole(ds, "Rows") * whole(ds, "Columns") * whole(ds, "BitsAllocated") * max(frames, 1) * max(samples, 1)

@@ -190,6 +190,7 @@ class Store:
 
     def remove_job(self, job_id: int) -> None:
         """Forget a job that has no files left."""
+        self._sql.execute("DELETE FROM result_files WHERE job = ?", (job_id,))
         self._sql.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def job(self, job_id: int) -> Job:

@@ -78,7 +78,7 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals) -> None:
         notify(WATCHDOG=1, STATUS=daemon.headline)
         if plan.once and daemon.nothing_left():
             return
-        if plan.once and daemon.troubles_in_a_row >= ONCE_GIVES_UP_AFTER:
+        if plan.once and daemon.stuck >= ONCE_GIVES_UP_AFTER:
             raise BoxStuck(why=daemon.trouble)
         _sleep(daemon, signals, daemon.pause_s())
         if signals.reload:
