@@ -116,7 +116,7 @@ class Daemon:
             disk.give_reserve(self._places)
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
-        self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
+        self._count_troubles()
         self._report()
 
     def use(self, settings: Settings) -> None:
@@ -169,6 +169,9 @@ class Daemon:
         """End the children."""
         self._prober.close()
         self._analyst.end()
+
+    def _count_troubles(self) -> None:
+        self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
 
     def _note(self, trouble: str) -> None:
         """Said once in the log, and in the status as long as it lasts."""

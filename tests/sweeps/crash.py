@@ -2,10 +2,10 @@
 
     python -m tests.sweeps.crash [--every 1] [--fault KILL|ENOSPC|EIO] [--who daemon|worker]
 
-strace injects the fault at the k-th call of a kind (`-e inject=CALL:signal=KILL:when=k`). The story of each run: a study
-that is known gets a late section and one of its sections once more, a new study, a file that is no image, a study whose
-analysis crashes, a section with another content. After the fault nothing may be lost and no result unsound; after the
-next start the box must stand where an undisturbed run stands.
+strace injects the fault at the k-th call of a kind (`-e inject=CALL:signal=KILL:when=k`). The story of each run: a
+study that is known gets a late section and one of its sections once more, a new study, a file that is no image, a study
+whose analysis crashes, a section with another content. After the fault nothing may be lost and no result unsound; after
+the next start the box must stand where an undisturbed run stands.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def sweep(folder: Path, names: list[str], every: int, who: str) -> tuple[int, li
 def strace_works() -> bool:
     if shutil.which("strace") is None:
         return False
-    return subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode == 0
+    tried = subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 def main() -> None:
