@@ -6,6 +6,7 @@ It is built to be killed: what is decided is in the book before anything moves, 
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -256,6 +257,7 @@ class Daemon:
     def _begin_next(self) -> None:
         if self._analyst.busy:
             return
+        self._take_back_unattended()
         now = self._clock.monotonic()
         queued = [job for job in self._store.jobs([State.queued]) if is_due(job, now, self._clock.boot)]
         job = next_job(queued, lambda one: rank(self._store.jobs_of_patient(one.patient)))
@@ -267,7 +269,6 @@ class Daemon:
                 if other.id < job.id:
                     self._store.change(other.id, passed_over=other.passed_over + 1)
             job = self._store.change(job.id, state=State.running, revision=revision, passed_over=0)
-        self._current = job
         self._analyst.begin(
             job,
             self.settings,
@@ -276,6 +277,13 @@ class Daemon:
             today=_day(self._clock),
             earlier=[str(folder) for folder in self._earlier(job)],
         )
+        self._current = job
+
+    def _take_back_unattended(self) -> None:
+        """A job can't be running while the worker has none: a trouble of the box came between. It is queued again."""
+        self._current = None
+        for job in self._store.jobs([State.running]):
+            self._store.change(job.id, state=State.queued)
 
     def _earlier(self, job: Job) -> list[Path]:
         """The newest result of each other study of the patient, oldest first."""
@@ -290,17 +298,19 @@ class Daemon:
         self._box_failures = self._box_failures + 1 if outcome.blame == "box" else 0
         self._box_trouble = outcome.reason if outcome.blame == "box" else None
         if outcome.blame == "nobody":
-            self._conveyor.hand_over_result(
-                job,
-                outcome.folder,
-                verdict=outcome.verdict,
-                severity=outcome.severity,
-                trend=outcome.trend,
-            )
+            self._keep(job, outcome)
         else:
             _say(self._failed(job, outcome), f"no result: {outcome.reason}")
         self._current = None
         self._next["scan"] = -1e9
+
+    def _keep(self, job: Job, outcome: Outcome) -> None:
+        found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
+        try:
+            self._conveyor.hand_over_result(job, outcome.folder, **found)
+        except (OSError, sqlite3.Error):
+            shutil.rmtree(outcome.folder, ignore_errors=True)  # made again when the box can work
+            raise
 
     def _failed(self, job: Job, outcome: Outcome) -> Job:
         """Try again later: for ever where the box is to blame, as often as the settings say where the study may be."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -34,6 +35,8 @@ clean_to_percent = {clean_to_percent}
 clean_archive = {clean_archive}
 reserve_mb = {reserve_mb}
 """
+PATIENCE_S = 90.0
+"""A run that takes so long hangs: it is killed, and its exit code says so."""
 DEFAULTS = {
     "quiet_s": 0.05,
     "patience_s": 0.05,
@@ -100,14 +103,16 @@ def environment(**more: str) -> dict[str, str]:
 
 def run_once(root: Path, *prefix: str, worker_prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """`watch --once`, perhaps behind another program."""
-    return subprocess.run(
-        [*prefix, *command(root, worker_prefix=worker_prefix)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    everything = [*prefix, *command(root, worker_prefix=worker_prefix)]
+    with subprocess.Popen(
+        everything, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            said = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            said = process.communicate()
+        return subprocess.CompletedProcess(everything, process.returncode, *said)
 
 
 def start(root: Path, **more: str) -> subprocess.Popen[str]:

@@ -99,11 +99,9 @@ class Story:
         how, _ = FAULTS[fault.name]
         inject = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={fault.call}"]
         inject += ["-e", f"inject={fault.call}:{how}:when={fault.k}"]
-        if who == "daemon":
-            run_once(self.root, *inject)
-        else:
-            run_once(self.root, worker_prefix=inject)
-        found = [*lost(self.root, self.sums, sent_twice=self.again), *unsound_results(self.root)]
+        done = run_once(self.root, *inject) if who == "daemon" else run_once(self.root, worker_prefix=inject)
+        found = ["it hangs"] if done.returncode == -9 and fault.name != "KILL" else []
+        found += [*lost(self.root, self.sums, sent_twice=self.again), *unsound_results(self.root)]
         again = run_once(self.root)
         if again.returncode != 0:
             found.append(f"the next start ended with {again.returncode}: {again.stderr[-300:]}")
