@@ -143,13 +143,27 @@ def test_a_file_that_breaks_off_is_waited_for(desk: Desk) -> None:
     assert study.incomplete == "1 file(s) break off"
 
 
-def test_a_neighbour_that_is_still_unread_holds_the_study_up_but_not_for_ever(desk: Desk) -> None:
-    desk.put("a/unknown", None)
+def test_a_neighbour_that_can_not_be_read_holds_the_study_up_but_not_for_ever(desk: Desk) -> None:
+    desk.put("a/unknown", Facts("broken", sha256="0", size=100, mtime_ns=1))
     desk.look(0.0)
     desk.look(10.0)
     assert desk.look(60.0) == []
     assert desk.why(60.0) == ["a file beside it can't be read yet"]
-    assert [one.study for one in desk.look(PATIENCE_S) if one.study] == [A]
+    (study,) = (one for one in desk.look(PATIENCE_S) if one.study)
+    assert study.incomplete == "a file beside it can't be read"
+
+
+def test_a_neighbour_that_could_be_read_is_waited_for_whatever_the_patience(desk: Desk) -> None:
+    desk.inbox.settings = InboxSettings(quiet_s=QUIET_S, patience_s=QUIET_S)
+    desk.look(0.0)
+    desk.look(10.0)
+    desk.put("a/4", None)
+    desk.look(11.0)
+    desk.inbox.learn("a/1", section(1), 80.0)
+    assert [one.study for one in desk.look(71.5)] == []
+    desk.put("a/4", section(4))
+    (study,) = desk.look(72.0)
+    assert len(study.files) == 4
 
 
 def test_a_copy_in_progress_is_not_read_and_holds_its_study_up(desk: Desk) -> None:

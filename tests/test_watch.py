@@ -344,6 +344,24 @@ def test_the_daemon_sees_what_comes_while_it_runs_and_ends_on_sigterm(box: Box) 
     assert box.is_sound()
 
 
+def test_sections_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
+    box.root.mkdir()
+    write_settings(box.root, time_limit_s=2.0)
+    box.put(*study(1, text="HANG"))
+    daemon = start(box.root)
+    try:
+        wait_for(lambda: "analysing" in json.loads(box.scanside("status", "--json").output)["headline"])
+        box.put(*study(2))
+        wait_for(lambda: any(one["state"] == "queued" for one in json.loads(box.scanside("queue", "--json").output)))
+        box.put(Section(2, 4))
+        wait_for(lambda: box.of(2))
+    finally:
+        daemon.terminate()
+        daemon.communicate()
+    assert [len(one["inputs"]) for one in box.of(2)] == [4]
+    assert box.is_sound()
+
+
 def test_sigterm_hands_back_what_can_not_be_finished_in_time(box: Box) -> None:
     box.root.mkdir()
     write_settings(box.root, time_limit_s=60.0)

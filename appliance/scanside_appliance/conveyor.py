@@ -136,6 +136,7 @@ class Conveyor:
         """
         if not all(is_there(row.path(self._places.root), row.sha256) for row in self._store.files(job.id)):
             log.warning("study %s: files changed while they were analysed; they go back to the inbox", job.study)
+            shutil.rmtree(folder)
             return self._store.change(job.id, state=State.returning)
         hashes = {file.name: _synced_sha256(file) for file in sorted(folder.iterdir())}
         sync_directory(folder)

@@ -244,6 +244,7 @@ class Daemon:
     def _move(self) -> None:
         """Every move that is due. One that fails does not stop the others."""
         for job in self._store.jobs(MOVING):
+            self._scans = 0
             step: Job | None = job
             try:
                 while step is not None and step.state in MOVING:

@@ -13,6 +13,7 @@ from scanside_appliance.child import Child, ChildDied
 Kind = Literal["image", "other", "zip", "broken", "out_of_reach"]
 PROBE = (sys.executable, "-m", "scanside_appliance.probe")
 LONGEST_READ_S = 60.0
+ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +47,22 @@ class Prober:
         self._used = 0.0
 
     def probe(self, path: Path) -> Facts:
-        """The facts of a file; "broken" where reading it ended the child, or took too long."""
-        self._used = self._clock()
-        if self._child is None:
-            self._child = Child(self._command)
-        try:
-            self._child.ask({"path": str(path)})
-            answer = self._child.answer(LONGEST_READ_S)
-        except ChildDied:
-            answer = None
-        if answer is None:
+        """The facts of a file; "broken" where reading it ended the child, or took too long, more than once.
+
+        Raises OSError where the child can't be started.
+        """
+        for _ in range(ATTEMPTS):
+            self._used = self._clock()
+            self._child = self._child or Child(self._command)
+            try:
+                self._child.ask({"path": str(path)})
+                answer = self._child.answer(LONGEST_READ_S)
+            except ChildDied:
+                answer = None
+            if answer is not None:
+                return _facts(answer)
             self.close()
-            return Facts("broken")
-        return _facts(answer)
+        return Facts("broken")
 
     def rest(self, idle_s: float) -> None:
         """Let the child go when it had nothing to read for so long."""

@@ -150,9 +150,9 @@ class Inbox:
         """What is ready, studies first, and what waits for what."""
         arrivals: list[Arrival] = []
         waiting: list[Waiting] = []
-        unknown = self._unknown(now)
+        unknown, to_read = self._unknown(now), self._to_read(now)
         for study, group in self._studies().items():
-            why = self._unquiet(group, unknown, now)
+            why = self._unquiet(group, unknown, to_read, now)
             lack = None if why else _lack(group) or self._lack_beside(group, unknown)
             if lack and now - _last_change(group) < self.settings.patience_s:
                 why = f"{lack}; waiting for the rest"
@@ -180,11 +180,22 @@ class Inbox:
                     found[_folder(name)] = seen
         return found
 
-    def _unquiet(self, group: Mapping[str, Seen], unknown: Mapping[str, Seen], now: float) -> str | None:
+    def _to_read(self, now: float) -> dict[str, Seen]:
+        """By folder, the file that is there longest of those whose turn to be read it is."""
+        found: dict[str, Seen] = {}
+        for name in self.unread(now):
+            seen = self.files[name]
+            if seen.facts is None and seen.first < found.setdefault(_folder(name), seen).first:
+                found[_folder(name)] = seen
+        return found
+
+    def _unquiet(
+        self, group: Mapping[str, Seen], unknown: Mapping[str, Seen], to_read: Mapping[str, Seen], now: float
+    ) -> str | None:
         """Why a study has not come to rest, or None."""
         if now < _last_change(group) + self.settings.quiet_s:
             return "still arriving"
-        if any(seen.facts is None for seen in group.values()):
+        if any(seen.facts is None for seen in group.values()) or self._beside(group, to_read):
             return "being read"
         if any(now - one.since < self.settings.patience_s for one in self._beside(group, unknown)):
             return "a file beside it can't be read yet"

@@ -40,7 +40,7 @@ def move_file(source: Path, target: Path, sha256: str) -> bool:
 
     Raises OSError, FileExistsError where other bytes lie at `target`.
     """
-    if not os.path.lexists(source):
+    if not os.path.lexists(source) or _is_one_entry(source, target):
         return os.path.lexists(target)
     if os.path.lexists(target):
         return _settle_copy(source, target, sha256)
@@ -54,6 +54,13 @@ def move_file(source: Path, target: Path, sha256: str) -> bool:
         source.unlink()
     _make_private(target)
     return True
+
+
+def _is_one_entry(source: Path, target: Path) -> bool:
+    """Whether both paths are one and the same file, so that to remove one would be to remove the other."""
+    if source == target:
+        return True
+    return os.path.lexists(target) and source.samefile(target) and source.stat().st_nlink == 1
 
 
 def _make_private(path: Path) -> None:

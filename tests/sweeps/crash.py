@@ -31,6 +31,9 @@ FAULTS = {
     "EIO": ("error=EIO", [*WRITES, *READS]),
 }
 
+FIRST_ONLY = 'first="$0"; if mkdir "$first"; then exec "$@"; fi; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
+"""A shell that puts strace before the first worker alone: who dies at each attempt is rightly put aside."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -96,18 +99,23 @@ class Story:
     def problems(self, fault: Fault, who: str) -> list[str]:
         """What a fault broke."""
         self.fresh()
+        shutil.rmtree(self.folder / "first", ignore_errors=True)
         how, _ = FAULTS[fault.name]
         inject = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={fault.call}"]
         inject += ["-e", f"inject={fault.call}:{how}:when={fault.k}"]
-        done = run_once(self.root, *inject) if who == "daemon" else run_once(self.root, worker_prefix=inject)
+        once = ["sh", "-c", FIRST_ONLY, str(self.folder / "first"), *inject, "--"]
+        done = run_once(self.root, *inject) if who == "daemon" else run_once(self.root, worker_prefix=once)
         found = ["it hangs"] if done.returncode == -9 and fault.name != "KILL" else []
         found += [*lost(self.root, self.sums, sent_twice=self.again), *unsound_results(self.root)]
         again = run_once(self.root)
         if again.returncode != 0:
             found.append(f"the next start ended with {again.returncode}: {again.stderr[-300:]}")
         found += [*lost(self.root, self.sums), *unsound_results(self.root)]
-        if outcome(self.root) != self.expected:
-            found.append(f"it ends elsewhere than an undisturbed run: {outcome(self.root)}")
+        ended = outcome(self.root)
+        if ended["results"] != self.expected["results"]:
+            found.append(f"other results than of an undisturbed run: {sorted(ended['results'])}")
+        if ended["areas"] != self.expected["areas"]:
+            found.append(f"files end elsewhere than in an undisturbed run: {ended['areas'] - self.expected['areas']}")
         return found
 
 
