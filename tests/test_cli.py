@@ -65,7 +65,10 @@ def test_help_loads_neither_engine_nor_imaging_library() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["analyze"], ["demo"], ["selftest"], ["explain"], ["bundle"], ["bundle", "list"], ["bundle", "verify"]],
+    [
+        *(["analyze"], ["demo"], ["selftest"], ["explain"], ["bundle"], ["bundle", "list"], ["bundle", "verify"]),
+        *(["watch"], ["status"], ["queue"], ["retry"], ["release"]),
+    ],
 )
 def test_every_command_has_help(run: Run, command: list[str]) -> None:
     code, out, _ = run(*command, "--help")

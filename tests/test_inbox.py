@@ -11,6 +11,7 @@ import pytest
 from scanside_appliance.facts import Facts
 from scanside_appliance.inbox import Arrival, Inbox, Signature, scan
 from scanside_appliance.places import study_key
+from scanside_appliance.tidy import EmptyFolders
 from scanside_runtime.settings import InboxSettings
 
 QUIET_S, PATIENCE_S = 60.0, 900.0
@@ -205,6 +206,22 @@ def test_what_vanishes_is_forgotten(desk: Desk) -> None:
     desk.files.clear()
     assert desk.look(60.0) == []
     assert desk.inbox.files == {}
+
+
+def test_folders_that_stay_empty_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    for name in ("left/empty", "fresh", "used"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "used" / "1").write_bytes(b"x")
+    tidy = EmptyFolders(tmp_path)
+    tidy.look()
+    assert (tmp_path / "left" / "empty").is_dir()
+    os.utime(tmp_path / "fresh", ns=(1, 1))
+    tidy.look()
+    assert sorted(os.listdir(tmp_path)) == ["fresh", "left", "used"]
+    assert os.listdir(tmp_path / "left") == []
+    tidy.look()
+    tidy.look()
+    assert os.listdir(tmp_path) == ["used"]
 
 
 def test_a_scan_sees_files_at_any_depth_and_no_links(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from scanside_appliance.order import is_due, next_job, rank
 from scanside_appliance.places import Places
 from scanside_appliance.status import Report, write_report
 from scanside_appliance.store import ACTIVE, MOVING, Job, State, Store
+from scanside_appliance.tidy import EmptyFolders
 from scanside_runtime.errors import BoxAnalysisDied, ScansideError
 from scanside_runtime.settings import Settings
 
@@ -33,6 +34,7 @@ IDLE_PAUSE_S = 5.0
 BUSY_PAUSE_S = 1.0
 DISK_EVERY_S = 10.0
 REPORT_EVERY_S = 30.0
+TIDY_EVERY_S = 3600.0
 BOX_RETRY_S = 30.0
 SCAN_SHARE = 0.1
 """A scan may take so much of the time: the next one waits ten times as long as the last one took."""
@@ -78,6 +80,7 @@ class Daemon:
         self.headline = "starting"
         self.idle = False
         self._inbox = Inbox(settings.inbox)
+        self._tidy = EmptyFolders(places.inbox)
         self._waiting: list[Waiting] = []
         self._intake = Intake(places, store, plan.clock)
         self._conveyor = Conveyor(places, store, plan.clock)
@@ -87,7 +90,7 @@ class Daemon:
         self._current: Job | None = None
         self._engine = ""
         self._disk: disk.Disk | None = None
-        self._next = dict.fromkeys(("scan", "disk", "report"), -1e9)
+        self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
         self._scans = 0
         self._reported = ""
 
@@ -97,6 +100,7 @@ class Daemon:
         Raises ModelSelfTestFailed, OSError, sqlite3.Error.
         """
         self._conveyor.recover()
+        disk.finish_cleaning(self._places, self._store)
         self._engine = self._analyst.selftest(self.settings)
 
     def tick(self) -> None:
@@ -340,6 +344,8 @@ class Daemon:
         )
 
     def _rest(self) -> None:
+        if self._is_due("tidy", TIDY_EVERY_S):
+            self._tidy.look()
         self._prober.rest(PROBER_IDLE_S)
         self._analyst.rest(self.settings)
 
@@ -363,6 +369,7 @@ class Daemon:
             inbox_files=len(self._inbox.files),
             waiting=self._waiting,
             jobs=self._store.numbers(),
+            put_aside=self._store.put_aside(),
             counters=self._store.counters(),
             disk=self._disk,
             clock=self._clock_watch.look(),

@@ -74,8 +74,14 @@ def clean(places: Places, store: Store, settings: DiskSettings) -> int:
     return cleaned
 
 
+def finish_cleaning(places: Places, store: Store) -> None:
+    """After a start: remove what the book says is removed. Raises OSError, sqlite3.Error."""
+    for job in store.cleaned():
+        remove_cleaned(places, store, job)
+
+
 def remove_cleaned(places: Places, store: Store, job: Job) -> None:
-    """Remove what the book says is removed; again after a crash."""
+    """Remove the files of a job that the book says are removed. Raises OSError, sqlite3.Error."""
     folder = places.root / archive_place(job.patient, job.study)
     if not folder.is_dir():
         return

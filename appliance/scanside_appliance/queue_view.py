@@ -31,7 +31,7 @@ def box_facts(places: Places) -> dict[str, Any]:
 
 def _said(places: Places) -> dict[str, Any]:
     """`status.json`; the same with nothing in it before the first start."""
-    empty: dict[str, Any] = {"schema": NEWS, "headline": "starting", "jobs": {}, "waiting": []}
+    empty: dict[str, Any] = {"schema": NEWS, "headline": "starting", "jobs": {}, "waiting": [], "put_aside": {}}
     empty |= dict.fromkeys(("at", "trouble", "clock", "disk", "engine"))
     try:
         return {**empty, **json.loads(places.status.read_text(encoding="utf-8"))}
@@ -50,6 +50,7 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
         lines.append(("disk", f"{facts['disk']['used_percent']:.0f} % used, {facts['disk']['free_mb']:.0f} MB free"))
     counts = [f"{number} {state}" for state, number in facts["jobs"].items() if number]
     lines.append(("studies", ", ".join(counts) or "none yet"))
+    lines.extend(("put aside", f"{number} file(s): {code}") for code, number in facts["put_aside"].items())
     for one in facts["waiting"]:
         lines.append(("arriving", f"{one['study']}  {one['files']} files, {one['why']}"))
     lines.append(("said", facts["at"] or "never"))
@@ -62,12 +63,17 @@ def queue_facts(places: Places, *, every: bool = False) -> list[dict[str, Any]]:
         return []
     try:
         with Store(places.database) as store:
-            jobs = store.jobs(State if every else SHOWN)
+            jobs = [job for job in store.jobs(State if every else SHOWN) if every or _concerns_a_study(job)]
             ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
     except sqlite3.DatabaseError as error:
         raise BoxDatabase(name=places.database.name, why=error) from error
     ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
     return [_entry(places, job, grade) for job, grade in ranked]
+
+
+def _concerns_a_study(job: Job) -> bool:
+    """Not a stray file that was put aside: `status` counts those."""
+    return bool(job.study) and (job.state != State.quarantined or job.revision is not None)
 
 
 def _turn(job: Job) -> int:

@@ -1,4 +1,4 @@
--- Version 1. A change raises it and adds a step to `_UPGRADES` in store.py.
+-- Version 1. A change raises it in store.py, where a database of an older version is then brought up step by step.
 
 -- What is done with a set of files. `state` says what is to be done next; see conveyor.py.
 CREATE TABLE jobs (

@@ -14,7 +14,6 @@ from scanside_appliance.places import Places
 from scanside_appliance.store import State
 
 SCHEMA = "scanside.status/1"
-AT_REST = (State.done, State.held, State.quarantined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,7 @@ class Report:
     inbox_files: int
     waiting: Sequence[Waiting]
     jobs: Mapping[State, int]
+    put_aside: Mapping[str, int]
     counters: Mapping[str, int]
     disk: Disk | None
     clock: str | None
@@ -58,6 +58,7 @@ class Report:
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
             *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
+            *_metric("files_put_aside", "gauge", "Files in quarantine.", _labelled(self.put_aside, "code")),
             *_metric("events_total", "counter", "What happened so far.", _labelled(self.counters, "event")),
             *_metric("trouble", "gauge", "1 where the box can't work.", {"": int(bool(self.trouble))}),
             *_metric("clock_wrong", "gauge", "1 where the wall clock can't be right.", {"": int(bool(self.clock))}),

@@ -282,6 +282,14 @@ class Store:
         """How many jobs are in each state."""
         return {State(state): n for state, n in self._sql.execute("SELECT state, count(*) FROM jobs GROUP BY state")}
 
+    def put_aside(self) -> dict[str, int]:
+        """How many files are in quarantine, by reason code; what is held is not counted."""
+        rows = self._sql.execute(
+            "SELECT code, count(*) FROM jobs JOIN files ON job = jobs.id "
+            "WHERE state IN ('quarantined', 'quarantining') GROUP BY code ORDER BY code"
+        )
+        return dict(rows.fetchall())
+
     def oldest_archived(self, limit: int) -> list[Job]:
         """Studies that are archived and reported and still have files in the archive, oldest first."""
         return self._jobs(
@@ -290,9 +298,9 @@ class Store:
             [],
         )[:limit]
 
-    def data_version(self) -> int:
-        """Changes when another process wrote."""
-        return int(self._sql.execute("PRAGMA data_version").fetchone()[0])
+    def cleaned(self) -> list[Job]:
+        """Jobs of which files were removed from the archive, oldest first."""
+        return self._jobs("id IN (SELECT job FROM files WHERE place = ?)", [CLEANED])
 
 
 def _marks(values: Sequence[Any]) -> str:
