@@ -69,6 +69,7 @@ def test_help_loads_neither_engine_nor_imaging_library() -> None:
         *(["analyze"], ["demo"], ["selftest"], ["explain"], ["history"]),
         *(["bundle"], ["bundle", "list"], ["bundle", "verify"]),
         *(["severity"], ["severity", "list"], ["severity", "install"], ["severity", "rollback"]),
+        *(["watch"], ["status"], ["queue"], ["retry"], ["release"]),
     ],
 )
 def test_every_command_has_help(run: Run, command: list[str]) -> None:

@@ -81,6 +81,12 @@ def test_help_answers_without_loading_an_engine() -> None:
     assert not loaded & (ENGINES | TRAINING)
 
 
+def test_the_daemon_loads_nothing_that_foreign_bytes_could_crash() -> None:
+    loaded = modules_after("import scanside_appliance.watch, scanside_appliance.queue_view")
+    assert "sqlite3" in loaded
+    assert not loaded & (ENGINES | TRAINING | {"pydicom", "numpy", "cv2", "gdcm", "highdicom"})
+
+
 @pytest.mark.parametrize("module", ["scanside_appliance.cli", "scanside_export.cli"])
 def test_both_programs_answer_help(module: str) -> None:
     done = run(sys.executable, "-c", f"import sys; sys.argv = ['x', '--help']; from {module} import main; main()")

@@ -86,7 +86,7 @@ def test_every_command_line_of_the_readme_parses(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "scanside watch",
+        "scanside watch --twice",
         "scanside bundle",
         "scanside analyze",
         "scanside analyze a b",

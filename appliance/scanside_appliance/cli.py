@@ -21,6 +21,7 @@ from scanside_appliance.bundle_commands import bundles
 from scanside_appliance.cohort_commands import cohort
 from scanside_appliance.history_commands import history
 from scanside_appliance.severity_commands import severity
+from scanside_appliance.watch_commands import add_watch_commands
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
 app.command()(history)
+add_watch_commands(app)
 
 
 class Engine(StrEnum):

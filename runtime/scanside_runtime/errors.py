@@ -397,6 +397,86 @@ class BoxOutput(BoxFailed):
     advice = "Choose a folder that can be written and has space, then analyse the study again."
 
 
+# The watched folder: what is put aside, what is held, what the box says of itself.
+
+
+class InputNotDicom(Refused):
+    """This is no DICOM image."""
+
+    code = "INPUT_NOT_DICOM"
+    advice = "Nothing, if it came along by itself; if it was meant to be a scan, export the study as DICOM files."
+
+
+class InputArchive(Refused):
+    """This is a zip; the watched folder takes DICOM files."""
+
+    code = "INPUT_ARCHIVE"
+    advice = "Unpack it and put the files into the inbox."
+
+
+class InputBroken(Refused):
+    """The file breaks off or can't be read as DICOM, and stayed so."""
+
+    code = "INPUT_BROKEN"
+    advice = "Send the study again."
+
+
+class InputSuperseded(Refused):
+    """Another content of the same section was accepted in place of this one."""
+
+    code = "INPUT_SUPERSEDED"
+    advice = "Nothing; it is kept for the record."
+
+
+class InputConflict(Held):
+    """{count} section(s) carry a UID that is known with another content."""
+
+    code = "INPUT_CONFLICT"
+    advice = "Find out which content is right. To accept what came last: scanside release STUDY."
+
+
+class BoxAnalysisDied(BoxFailed):
+    """The analysis of this study ended {how}, {attempts} time(s) in a row."""
+
+    code = "BOX_ANALYSIS_DIED"
+    advice = "Keep the study and report this as a defect of Scanside. To try once more: scanside retry STUDY."
+
+
+class BoxRunning(BoxFailed):
+    """Another scanside watch works in {root}."""
+
+    code = "BOX_RUNNING"
+    advice = "One is enough: end the other one first, or give this one another --root."
+
+
+class BoxDatabase(BoxFailed):
+    """The database {name} can't be used: {why}."""
+
+    code = "BOX_DATABASE"
+    advice = "Move it away and start again: what lies in work goes back to the inbox, and results stay where they are."
+
+
+class BoxStuck(BoxFailed):
+    """What lies in the inbox could not be worked off: {why}."""
+
+    code = "BOX_STUCK"
+    advice = "Nothing is lost. Put right what it says (disk space, permissions) and start again."
+
+
+class BoxRoot(BoxFailed):
+    """The box's folder {root} can't be used: {why}."""
+
+    code = "BOX_ROOT"
+    advice = "Check that it exists and may be written, or name another one with --root."
+
+
+class BoxNoSuchStudy(BoxFailed):
+    """There is no study {study} that this could be done to."""
+
+    code = "BOX_NO_SUCH_STUDY"
+    advice = "scanside queue lists the studies that are held or put aside, with the name to use."
+
+
 # Model bundles and engines.
 
 
@@ -502,3 +582,10 @@ class BoxCluster(BoxFailed):
 
     code = "BOX_CLUSTER"
     advice = "Check the address, and that every worker has the same Scanside and sees the same folders."
+
+
+class ModelSelfTestFailed(ModelUnusable):
+    """The self-test of the networks did not come to its end: {why}."""
+
+    code = "MODEL_SELFTEST"
+    advice = "Run scanside selftest, and scanside bundle verify."

@@ -78,6 +78,21 @@ KINDS = {
         "The gantry was tilted; places and volumes follow the tilt, no voxel was changed.",
         "Look at the pictures: the sections are oblique. Where there is a choice, scan without tilt.",
     ),
+    "INPUT_INCOMPLETE": FindingKind(
+        ("caution",),
+        "The study was not complete when the wait for the rest of it was over.",
+        "Send the study again; what is new makes a new revision.",
+    ),
+    "INPUT_DATE_FUTURE": FindingKind(
+        ("caution",),
+        "The study's date lies in the future: the scanner's clock or the box's is wrong.",
+        "Correct the clock before results are compared by date.",
+    ),
+    "BOX_CLOCK": FindingKind(
+        ("note",),
+        "The box's clock stands before the software was made, or jumped: times beside results are not to be trusted.",
+        "Set the clock, and replace the battery if it is lost at every power cut. Measurements are not touched.",
+    ),
     "COVERAGE_BASE_CUT": FindingKind(
         ("caution", "withhold"),
         "The lowest section still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",

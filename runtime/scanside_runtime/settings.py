@@ -128,6 +128,70 @@ class ReadingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class InboxSettings:
+    """`[inbox]`: when a study in the watched folder counts as complete; all times are durations.
+
+    quiet_s: nothing of the study changed for so long.
+    patience_s: a hole in the grid or a file that breaks off is waited for so long; then it goes on as incomplete.
+    scan_s: between two full scans.
+    leftover_s: after so long a file named like a temporary one (`.part`, `.tmp`) is taken as what it is.
+    """
+
+    quiet_s: float = 60.0
+    patience_s: float = 900.0
+    scan_s: float = 10.0
+    leftover_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        for name in ("quiet_s", "scan_s"):
+            _check(0.0 < getattr(self, name) < math.inf, f"inbox.{name}", "it must be above 0")
+        _check(self.quiet_s <= self.patience_s < math.inf, "inbox.patience_s", "it must not be below quiet_s")
+        _check(0.0 <= self.leftover_s < math.inf, "inbox.leftover_s", "it must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """`[jobs]`: limits of one analysis, and what happens when it fails.
+
+    retry_after_s: the wait before the second attempt, four times as long before each further one. warm_s: the process
+    that analyses is let go after so long without a study.
+    """
+
+    time_limit_s: float = 900.0
+    memory_limit_mb: int = 3072
+    attempts: int = 3
+    retry_after_s: float = 60.0
+    warm_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        _check(0.0 < self.time_limit_s < math.inf, "jobs.time_limit_s", "it must be above 0")
+        _check(self.memory_limit_mb >= 256, "jobs.memory_limit_mb", "it must be 256 or more")
+        _check(self.attempts >= 1, "jobs.attempts", "it must be 1 or more")
+        for name in ("retry_after_s", "warm_s"):
+            _check(0.0 <= getattr(self, name) < math.inf, f"jobs.{name}", "it must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSettings:
+    """`[disk]`: from `stop_percent` in use on, nothing more is taken in.
+
+    Where `clean_archive` allows it, the oldest studies that are archived and reported are then removed from the archive
+    until `clean_to_percent` is reached; results stay. reserve_mb is kept back for the database.
+    """
+
+    stop_percent: float = 90.0
+    clean_archive: bool = True
+    clean_to_percent: float = 80.0
+    reserve_mb: int = 64
+
+    def __post_init__(self) -> None:
+        _check(0.0 < self.stop_percent <= 100.0, "disk.stop_percent", "it must lie between 0 and 100")
+        below = 0.0 <= self.clean_to_percent <= self.stop_percent
+        _check(below, "disk.clean_to_percent", "it must not exceed stop_percent")
+        _check(self.reserve_mb >= 0, "disk.reserve_mb", "it must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, by section of the file."""
 
@@ -137,6 +201,9 @@ class Settings:
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
     progression: ProgressionSettings = field(default_factory=ProgressionSettings)
     reading: ReadingSettings = field(default_factory=ReadingSettings)
+    inbox: InboxSettings = field(default_factory=InboxSettings)
+    jobs: JobSettings = field(default_factory=JobSettings)
+    disk: DiskSettings = field(default_factory=DiskSettings)
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -152,6 +219,11 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsUnusable(key=path.name, why=f"the file can't be read ({error.strerror})") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise SettingsUnusable(key=path.name, why=f"the file is not TOML ({error})") from error
+    return settings_of(table)
+
+
+def settings_of(table: Mapping[str, Any]) -> Settings:
+    """The settings in a table of sections, as `dataclasses.asdict` gives it. Raises SettingsUnusable."""
     return _read(Settings, table, "")
 
 

@@ -1,0 +1,65 @@
+"""Time: every duration is monotonic; the wall clock is only ever shown, and watched for nonsense."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+SOFTWARE_MADE = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+"""No honest clock of a box that runs this software stands before."""
+JUMP_S = 120.0
+"""The wall clock may differ from the monotonic one by so much between two looks; a slewed clock stays far below."""
+
+
+def boot_id() -> str:
+    """Which start of the machine this is: a monotonic time means nothing after the next one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Both clocks. Tests put theirs in place of the machine's."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    boot: str = field(default_factory=boot_id)
+
+    def now_text(self) -> str:
+        """The wall clock as ISO 8601 in UTC, for people; "unknown" where it shows no possible year."""
+        try:
+            return datetime.fromtimestamp(self.wall(), UTC).isoformat(timespec="seconds")
+        except (OverflowError, OSError, ValueError):
+            return "unknown"
+
+
+@dataclass(slots=True)
+class ClockWatch:
+    """Notices a wall clock that can't be right. It changes no decision: what it says is shown and flagged."""
+
+    clock: Clock
+    trouble: str | None = None
+    _wall: float = field(init=False)
+    _monotonic: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._remember()
+
+    def look(self) -> str | None:
+        """What is wrong with the wall clock, or None. A jump is remembered until the daemon ends."""
+        moved = self.clock.wall() - self._wall
+        passed = self.clock.monotonic() - self._monotonic
+        if abs(moved - passed) > JUMP_S:
+            self.trouble = f"the box's clock jumped by {moved - passed:+.0f} s while it ran"
+        self._remember()
+        if self._wall < SOFTWARE_MADE:
+            return f"the box's clock stands at {self.clock.now_text()[:10]}, before this software was made"
+        return self.trouble
+
+    def _remember(self) -> None:
+        self._wall, self._monotonic = self.clock.wall(), self.clock.monotonic()

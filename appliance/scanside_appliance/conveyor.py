@@ -1,0 +1,200 @@
+"""Brings the folders to what the book says. Every step can be cut short at any moment and is simply done again.
+
+state         what is done                                    then
+claiming      files go to work/<job>                          queued
+publishing    the finished result gets its name               archiving
+archiving     files go to archive/<patient>/<study>           done
+holding       files go to quarantine/<code>/<job>             held
+quarantining  the same                                        quarantined
+returning     files go to inbox/returned-<job>                the job is forgotten
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from scanside_appliance.atomic import replace_file, sync_directory
+from scanside_appliance.clock import Clock
+from scanside_appliance.moves import file_sha256, is_there, make_folder, move_file, sync_folders
+from scanside_appliance.places import Places, archive_place, quarantine_place, work_place
+from scanside_appliance.store import INBOX, MOVING, FileRow, Job, State, Store
+
+REASON = "reason.txt"
+TIRED = 10
+"""A job is put aside after so many interruptions: the study may be what brings the box down."""
+AFTER = {
+    State.claiming: State.queued,
+    State.archiving: State.done,
+    State.holding: State.held,
+    State.quarantining: State.quarantined,
+}
+log = logging.getLogger("scanside")
+
+
+class Conveyor:
+    """Moves files and results to where their job's state says. Raises OSError and sqlite3.Error; call again then."""
+
+    def __init__(self, places: Places, store: Store, clock: Clock) -> None:
+        self._places, self._store, self._clock = places, store, clock
+
+    def recover(self) -> None:
+        """After a start: what was running is queued again, what nobody owns is put right, all moves are finished."""
+        for job in self._store.jobs([State.running]):
+            self._store.change(job.id, state=State.queued, interruptions=job.interruptions + 1)
+        self._clear_unfinished()
+        self._return_orphans()
+        for part in self._places.root.glob(".*.part"):
+            part.unlink(missing_ok=True)
+
+    def _clear_unfinished(self) -> None:
+        wanted = {job.result_dir for job in self._store.jobs([State.publishing])}
+        for folder in self._places.unfinished.iterdir():
+            if folder.name not in wanted:
+                shutil.rmtree(folder)
+
+    def _return_orphans(self) -> None:
+        """Files in work that no job has (the book was lost) go back to the inbox."""
+        known = {work_place(job.id) for job in self._store.jobs(list(State)) if self._store.files(job.id)}
+        for folder in (self._places.root / "work").iterdir():
+            if f"work/{folder.name}" in known:
+                continue
+            for file in sorted(folder.iterdir()):
+                home = self._places.inbox / f"returned-{folder.name}"
+                make_folder(home, self._places.root)
+                move_file(file, home / file.name, file_sha256(file))
+                sync_folders(home, folder)
+            folder.rmdir()
+
+    def advance(self, job: Job) -> Job | None:
+        """The next step of a job in motion; None when it is forgotten."""
+        steps: Mapping[State, Callable[[Job], Job | None]] = {
+            State.claiming: lambda one: self._bring(one, work_place(one.id)),
+            State.archiving: lambda one: self._bring(one, archive_place(one.patient, one.study)),
+            State.holding: self._put_aside,
+            State.quarantining: self._put_aside,
+            State.publishing: self._publish,
+            State.returning: self._return,
+        }
+        return steps[job.state](job)
+
+    def settle(self) -> None:
+        """Do every step that is due."""
+        while moving := self._store.jobs(MOVING):
+            for job in moving:
+                self.advance(job)
+
+    def _bring(self, job: Job, place: str) -> Job | None:
+        """All files of a job to a place; then its next state."""
+        self._move_all(job, place)
+        with self._store.transaction():
+            self._store.moved(job.id, place)
+            if not self._store.files(job.id) and job.revision is None:
+                self._store.remove_job(job.id)
+                return None
+            changed = self._store.change(job.id, state=AFTER[job.state])
+        self._leave(job, place)
+        return changed
+
+    def _move_all(self, job: Job, place: str) -> None:
+        root = self._places.root
+        rows = self._store.files(job.id)
+        make_folder(root / place, root)
+        gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
+        sync_folders(root / place, *(row.path(root).parent for row in rows))
+        if gone:
+            self._missing(job, gone)
+
+    def _missing(self, job: Job, gone: list[FileRow]) -> None:
+        """Somebody took files away before they could be moved."""
+        log.error("study %s: %d file(s) are no longer where they were", job.study or "(none)", len(gone))
+        with self._store.transaction():
+            self._store.forget([row.id for row in gone])
+            self._store.count("files_missing", len(gone))
+
+    def _leave(self, job: Job, place: str) -> None:
+        """The job's work folder is not needed any more."""
+        work = self._places.root / work_place(job.id)
+        if place != work_place(job.id) and work.is_dir() and not any(work.iterdir()):
+            work.rmdir()
+
+    def _put_aside(self, job: Job) -> Job | None:
+        place = quarantine_place(job.code or "BOX_DEFECT", job.id)
+        folder = self._places.root / place
+        make_folder(folder, self._places.root)
+        if not (folder / REASON).exists():
+            replace_file(folder / REASON, _reason_text(job, self._clock.now_text()).encode())
+        return self._bring(job, place)
+
+    def hand_over_result(self, job: Job, folder: Path, **columns: str | None) -> Job:
+        """Commit to a finished result: synced, every file hashed, the input still what was taken.
+
+        Where the input changed meanwhile, the result is worth nothing and the files go back to the inbox.
+        """
+        if not all(is_there(row.path(self._places.root), row.sha256) for row in self._store.files(job.id)):
+            log.warning("study %s: files changed while they were analysed; they go back to the inbox", job.study)
+            shutil.rmtree(folder)
+            return self._store.change(job.id, state=State.returning)
+        hashes = {file.name: _synced_sha256(file) for file in sorted(folder.iterdir())}
+        sync_directory(folder)
+        sync_directory(folder.parent)
+        with self._store.transaction():
+            self._store.write_result(job.id, hashes)
+            return self._store.change(job.id, state=State.publishing, result_dir=folder.name, **columns)
+
+    def _publish(self, job: Job) -> Job:
+        """The one moment in which a result becomes visible."""
+        hashes = self._store.result(job.id)
+        target = self._places.result(job.patient, job.study, job.revision or 0)
+        finished = self._places.unfinished / (job.result_dir or "")
+        if not _holds(target, hashes):
+            if target.exists() or not _holds(finished, hashes):
+                log.warning("study %s: the finished result is gone; analysed again", job.study)
+                return self._store.change(job.id, state=State.queued, result_dir=None)
+            make_folder(target.parent, self._places.root)
+            finished.rename(target)
+            sync_folders(target.parent, self._places.unfinished)
+        return self._store.change(
+            job.id, state=State.archiving, result_dir=None, code=None, reason=None, finished_at=self._clock.now_text()
+        )
+
+    def _return(self, job: Job) -> None:
+        place = f"{INBOX}/returned-{job.id}"
+        self._move_all(job, place)
+        with self._store.transaction():
+            self._store.forget([row.id for row in self._store.files(job.id)])
+            self._store.remove_job(job.id)
+        self._leave(job, place)
+
+    def next_revision(self, job: Job) -> int:
+        """One more than the highest that the book or the folder knows."""
+        published = [
+            one.revision or 0
+            for one in self._store.jobs_of_study(job.study)
+            if one.id != job.id and one.state in (State.archiving, State.done, State.publishing)
+        ]
+        folder = self._places.results / job.patient / job.study
+        there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if folder.is_dir() else []
+        return 1 + max([0, *published, *there])
+
+
+def _holds(folder: Path, hashes: Mapping[str, str]) -> bool:
+    """Whether a folder holds exactly these files."""
+    if not folder.is_dir() or {file.name for file in folder.iterdir()} != set(hashes):
+        return False
+    return all(is_there(folder / name, sha256) for name, sha256 in hashes.items())
+
+
+def _synced_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return file_sha256(path)
+
+
+def _reason_text(job: Job, now: str) -> str:
+    study = f"Study {job.study}\n" if job.study else ""
+    when = f"Put here at {now} by the box's clock. Nothing was changed in the files."
+    return f"{job.code}\n\n{job.reason}\n\n{study}{when}\n"

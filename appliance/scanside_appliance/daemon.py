@@ -1,0 +1,390 @@
+"""What the daemon does over and over. Read `tick`, and you have read it.
+
+It is built to be killed: what is decided is in the book before anything moves, and a start finishes what was begun.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scanside_appliance import disk
+from scanside_appliance.analyst import WORKER, Analyst, Outcome
+from scanside_appliance.clock import Clock, ClockWatch
+from scanside_appliance.conveyor import Conveyor
+from scanside_appliance.facts import PROBE, Prober
+from scanside_appliance.inbox import Inbox, Waiting, scan
+from scanside_appliance.intake import Intake
+from scanside_appliance.order import is_due, next_job, rank
+from scanside_appliance.places import Places
+from scanside_appliance.status import Report, write_report
+from scanside_appliance.store import ACTIVE, MOVING, Job, State, Store
+from scanside_appliance.tidy import EmptyFolders
+from scanside_runtime.errors import BoxAnalysisDied, ScansideError
+from scanside_runtime.settings import Settings
+
+PROBE_BUDGET_S = 0.5
+PROBER_IDLE_S = 60.0
+IDLE_PAUSE_S = 5.0
+BUSY_PAUSE_S = 1.0
+DISK_EVERY_S = 10.0
+REPORT_EVERY_S = 30.0
+TIDY_EVERY_S = 3600.0
+BOX_RETRY_S = 30.0
+SCAN_SHARE = 0.1
+"""A scan may take so much of the time: the next one waits ten times as long as the last one took."""
+log = logging.getLogger("scanside")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the daemon is to run. Tests put a clock and children of their own in."""
+
+    root: Path
+    read_settings: Callable[[], Settings]
+    once: bool = False
+    bundle: Path | None = None
+    clock: Clock = field(default_factory=Clock)
+    worker: Sequence[str] = WORKER
+    probe: Sequence[str] = PROBE
+    hint: bool = True
+
+    def settings(self) -> Settings:
+        """The settings in force. Raises SettingsUnusable.
+
+        With `once`, what lies in the inbox is all that comes: nothing is waited for but the quiet time.
+        """
+        settings = self.read_settings()
+        if not self.once:
+            return settings
+        inbox = replace(settings.inbox, patience_s=settings.inbox.quiet_s)
+        return replace(settings, inbox=inbox, jobs=replace(settings.jobs, retry_after_s=0.0))
+
+
+class Daemon:
+    """The parts, and the order in which they have their turn."""
+
+    def __init__(self, plan: Plan, places: Places, store: Store, settings: Settings) -> None:
+        self._plan, self._places, self._store, self._clock = plan, places, store, plan.clock
+        self.settings = settings
+        self._trouble: str | None = None
+        self._box_trouble: str | None = None
+        self._box_failures = 0
+        self._troubles_in_a_row = 0
+        self.taking = True
+        self.headline = "starting"
+        self.idle = False
+        self._inbox = Inbox(settings.inbox)
+        self._tidy = EmptyFolders(places.inbox)
+        self._waiting: list[Waiting] = []
+        self._intake = Intake(places, store, plan.clock)
+        self._conveyor = Conveyor(places, store, plan.clock)
+        self._prober = Prober(plan.clock.monotonic, plan.probe)
+        self._analyst = Analyst(places, plan.clock, plan.bundle, plan.worker)
+        self._clock_watch = ClockWatch(plan.clock)
+        self._current: Job | None = None
+        self._engine = ""
+        self._disk: disk.Disk | None = None
+        self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
+        self._scans = 0
+        self._reported = ""
+
+    def start(self) -> None:
+        """Put right what the last end left, and prove the networks.
+
+        Raises ModelSelfTestFailed, OSError, sqlite3.Error.
+        """
+        self._conveyor.recover()
+        disk.finish_cleaning(self._places, self._store)
+        self._engine = self._analyst.selftest(self.settings)
+
+    def tick(self) -> None:
+        """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
+        self._trouble = None
+        try:
+            self._look_at_disk()
+            self._move()
+            if self.taking:
+                self._take_in()
+                self._begin_next()
+            self._see_to_analysis()
+            self._move()
+            self._rest()
+            self.idle = self._is_idle()
+        except sqlite3.OperationalError as error:
+            self._note(f"the database can't be written: {error}")
+            disk.give_reserve(self._places)
+        except OSError as error:
+            self._note(f"the box can't work: {error.strerror or type(error).__name__}")
+        self._count_troubles()
+        self._report()
+
+    def use(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        self.settings, self._inbox.settings = settings, settings.inbox
+
+    def look_soon(self) -> None:
+        """Something happened in the inbox."""
+        self._next["scan"] = min(self._next["scan"], self._clock.monotonic() + BUSY_PAUSE_S / 2)
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the box from its work, in words."""
+        return self._trouble or self._box_trouble
+
+    @property
+    def stuck(self) -> int:
+        """How often in a row it was kept from its work."""
+        return max(self._troubles_in_a_row, self._box_failures)
+
+    @property
+    def analysing(self) -> bool:
+        """Whether a study is with the worker."""
+        return self._current is not None
+
+    def worker_fileno(self) -> int | None:
+        """For `select`: readable when the worker has something to say."""
+        return self._analyst.fileno()
+
+    def pause_s(self) -> float:
+        """How long nothing has to be done."""
+        if self._trouble:
+            return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
+        if self.idle:
+            return min(self.settings.inbox.scan_s, IDLE_PAUSE_S)
+        return min(self._scan_pause_s(), BUSY_PAUSE_S)
+
+    def nothing_left(self) -> bool:
+        """Whether all that can be worked off is worked off."""
+        return self._scans > 1 and not self.trouble and self.idle
+
+    def hand_back(self) -> None:
+        """Give up what is being analysed; it is queued again, and nobody is to blame."""
+        self._analyst.abandon()
+        if self._current is not None:
+            self._store.change(self._current.id, state=State.queued)
+            self._current = None
+
+    def close(self) -> None:
+        """End the children."""
+        self._prober.close()
+        self._analyst.end()
+
+    def _count_troubles(self) -> None:
+        self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
+
+    def _note(self, trouble: str) -> None:
+        """Said once in the log, and in the status as long as it lasts."""
+        if self._troubles_in_a_row == 0:
+            log.error("%s; it is tried again", trouble)
+        self._trouble = trouble
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = self._clock.monotonic()
+        if now < self._next[what]:
+            return False
+        self._next[what] = now + every_s
+        return True
+
+    def _is_idle(self) -> bool:
+        now = self._clock.monotonic()
+        files = self._inbox.files.items()
+        left = any(
+            not self._inbox.is_temporary(name, seen, now) and not (seen.facts and seen.facts.kind == "out_of_reach")
+            for name, seen in files
+        )
+        return not left and not self._store.jobs(ACTIVE)
+
+    def _scan_pause_s(self) -> float:
+        busy_s = min(self.settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
+        return min(busy_s if self._inbox.files else self.settings.inbox.scan_s, self.settings.inbox.scan_s)
+
+    def _look_at_disk(self) -> None:
+        if not self._is_due("disk", DISK_EVERY_S):
+            return
+        before, self._disk = self._disk, disk.look(self._places.root, self.settings.disk)
+        if self._disk.full and self.settings.disk.clean_archive:
+            if disk.clean(self._places, self._store, self.settings.disk):
+                self._next["disk"] = -1e9
+            self._disk = disk.look(self._places.root, self.settings.disk)
+        if self._disk.full and not (before and before.full):
+            log.error("the disk is %.0f %% full: nothing more is taken in", self._disk.used_percent)
+        if not self._disk.full:
+            disk.keep_reserve(self._places, self.settings.disk)
+
+    def _take_in(self) -> None:
+        """See what lies in the inbox, read what is new, and write down what is ready."""
+        if not self._is_due("scan", BUSY_PAUSE_S):
+            return
+        began = self._clock.monotonic()
+        self._inbox.look(scan(self._places.inbox), began)
+        self._scans += 1
+        took_s = self._clock.monotonic() - began
+        self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
+        self._read_headers()
+        arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
+        if self._disk is not None and self._disk.full:
+            self._note(f"the disk is {self._disk.used_percent:.0f} % full: nothing more is taken in")
+            return
+        for arrival in arrivals:
+            for job in self._intake.take(arrival):
+                _say(job, f"{len(self._store.files(job.id))} files, {job.state.value}")
+
+    def _read_headers(self) -> None:
+        """For half a second at most, so that the rest has its turn."""
+        until = self._clock.monotonic() + PROBE_BUDGET_S
+        for name in self._inbox.unread(self._clock.monotonic()):
+            facts = self._prober.probe(self._places.inbox / name)
+            self._inbox.learn(name, facts, self._clock.monotonic())
+            if self._clock.monotonic() > until:
+                self._next["scan"] = -1e9
+                return
+
+    def _move(self) -> None:
+        """Every move that is due. One that fails does not stop the others."""
+        for job in self._store.jobs(MOVING):
+            self._scans = 0
+            step: Job | None = job
+            try:
+                while step is not None and step.state in MOVING:
+                    step = self._conveyor.advance(step)
+            except OSError as error:
+                self._note(f"files of a study can't be moved: {error.strerror or type(error).__name__}")
+                continue
+            if step is not None:
+                _say(step, step.state.value)
+
+    def _begin_next(self) -> None:
+        if self._analyst.busy:
+            return
+        self._take_back_unattended()
+        now = self._clock.monotonic()
+        queued = [job for job in self._store.jobs([State.queued]) if is_due(job, now, self._clock.boot)]
+        job = next_job(queued, lambda one: rank(self._store.jobs_of_patient(one.patient)))
+        if job is None:
+            return
+        revision = self._conveyor.next_revision(job)
+        with self._store.transaction():
+            for other in queued:
+                if other.id < job.id:
+                    self._store.change(other.id, passed_over=other.passed_over + 1)
+            job = self._store.change(job.id, state=State.running, revision=revision, passed_over=0)
+        self._analyst.begin(
+            job,
+            self.settings,
+            supersedes=str(revision - 1) if revision > 1 else None,
+            clock_trouble=self._clock_watch.look(),
+            today=_day(self._clock),
+            earlier=[str(folder) for folder in self._earlier(job)],
+        )
+        self._current = job
+
+    def _take_back_unattended(self) -> None:
+        """A job can't be running while the worker has none: a trouble of the box came between. It is queued again."""
+        self._current = None
+        for job in self._store.jobs([State.running]):
+            self._store.change(job.id, state=State.queued)
+
+    def _earlier(self, job: Job) -> list[Path]:
+        """The newest result of each other study of the patient, oldest first."""
+        newest = {one.study: one for one in self._store.jobs_of_patient(job.patient) if one.study != job.study}
+        return [self._places.result(one.patient, one.study, one.revision or 0) for one in newest.values()]
+
+    def _see_to_analysis(self) -> None:
+        outcome = self._analyst.poll(self.settings)
+        job = self._current
+        if job is None or outcome is None:
+            return
+        self._box_failures = self._box_failures + 1 if outcome.blame == "box" else 0
+        self._box_trouble = outcome.reason if outcome.blame == "box" else None
+        if outcome.blame == "nobody":
+            self._keep(job, outcome)
+        else:
+            _say(self._failed(job, outcome), f"no result: {outcome.reason}")
+        self._current = None
+        self._next["scan"] = -1e9
+
+    def _keep(self, job: Job, outcome: Outcome) -> None:
+        found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
+        try:
+            self._conveyor.hand_over_result(job, outcome.folder, **found)
+        except (OSError, sqlite3.Error):
+            shutil.rmtree(outcome.folder, ignore_errors=True)  # made again when the box can work
+            raise
+
+    def _failed(self, job: Job, outcome: Outcome) -> Job:
+        """Try again later: for ever where the box is to blame, as often as the settings say where the study may be."""
+        retry_s = self.settings.jobs.retry_after_s
+        code, reason = outcome.code or ScansideError.code, outcome.reason or ""
+        if outcome.blame == "box":
+            return self._wait(job, min(retry_s, BOX_RETRY_S), code, reason, job.attempts)
+        attempts = job.attempts + 1
+        died = BoxAnalysisDied(how=reason, attempts=attempts)
+        words = f"{died.message} {died.advice}"
+        if attempts >= self.settings.jobs.attempts:
+            return self._store.change(
+                job.id, state=State.quarantining, attempts=attempts, code=BoxAnalysisDied.code, reason=words
+            )
+        return self._wait(job, retry_s * 4.0 ** (attempts - 1), code, words, attempts)
+
+    def _wait(self, job: Job, seconds: float, code: str, reason: str, attempts: int) -> Job:
+        return self._store.change(
+            job.id,
+            state=State.queued,
+            attempts=attempts,
+            code=code,
+            reason=reason,
+            not_before=self._clock.monotonic() + seconds,
+            boot=self._clock.boot,
+        )
+
+    def _rest(self) -> None:
+        if self._is_due("tidy", TIDY_EVERY_S):
+            self._tidy.look()
+        self._prober.rest(PROBER_IDLE_S)
+        self._analyst.rest(self.settings)
+
+    def _report(self) -> None:
+        """Written when something changed, else now and then; a full disk is no reason to fail."""
+        try:
+            report = self.report()
+            self.headline = report.headline()
+            news = f"{self.headline} {report.jobs} {report.inbox_files}"
+            if news != self._reported or self._is_due("report", REPORT_EVERY_S):
+                write_report(self._places, report)
+                self._reported = news
+        except (OSError, sqlite3.OperationalError):
+            return
+
+    def report(self) -> Report:
+        """What there is to say now. Raises sqlite3.Error."""
+        return Report(
+            at=self._clock.now_text(),
+            engine=self._engine,
+            inbox_files=len(self._inbox.files),
+            waiting=self._waiting,
+            jobs=self._store.numbers(),
+            put_aside=self._store.put_aside(),
+            counters=self._store.counters(),
+            disk=self._disk,
+            clock=self._clock_watch.look(),
+            trouble=self.trouble,
+            analysing=self._current.study if self._current else None,
+            worker_warm=self._analyst.warm,
+        )
+
+
+def _say(job: Job, text: str) -> None:
+    log.info("study %s%s: %s", job.study or "(none)", f" revision {job.revision}" if job.revision else "", text)
+
+
+def _day(clock: Clock) -> str:
+    try:
+        return datetime.fromtimestamp(clock.wall(), UTC).date().isoformat()
+    except (OverflowError, OSError, ValueError):
+        return "9999-12-31"

@@ -1,0 +1,206 @@
+"""What is ready in the inbox becomes a job, is known already, is held, or is put aside.
+
+The book is written here; the conveyor moves what the book says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.facts import Facts
+from scanside_appliance.inbox import Arrival
+from scanside_appliance.moves import is_there, make_folder, move_file, sync_folders
+from scanside_appliance.places import Places, archive_place, patient_key
+from scanside_appliance.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
+from scanside_runtime.errors import (
+    InputArchive,
+    InputBroken,
+    InputConflict,
+    InputNotDicom,
+    InputSuperseded,
+    ScansideError,
+)
+
+STRAYS_AT_ONCE = 500
+NAME_LETTERS = 40
+REST = (State.done, State.held, State.quarantined, State.replaced)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The files of an arrival, by what is to be done with them.
+
+    again: with the file of the same bytes that is known. replaced: known files that break off and came whole now.
+    """
+
+    new: dict[str, Facts]
+    again: dict[str, FileRow]
+    cut_off: dict[str, Facts]
+    conflicting: dict[str, Facts]
+    replaced: list[FileRow]
+
+
+class Intake:
+    """The one way from the inbox into the book."""
+
+    def __init__(self, places: Places, store: Store, clock: Clock) -> None:
+        self._places, self._store, self._clock = places, store, clock
+
+    def take(self, arrival: Arrival) -> list[Job]:
+        """Write down what is to be done with an arrival; the jobs that came of it.
+
+        Nothing is done while a job of the study is under way: it is taken afterwards. Raises OSError, sqlite3.Error.
+        """
+        if not arrival.study:
+            return self._put_aside(arrival.files)
+        under_way = [job for job in self._store.jobs_of_study(arrival.study) if job.state in ACTIVE]
+        if any(job.state != State.queued for job in under_way):
+            return []
+        found = sort_files(arrival.files, self._store.files_of_study(arrival.study))
+        jobs: list[Job] = []
+        with self._store.transaction():
+            if found.cut_off:
+                jobs.append(self._aside(InputBroken(), found.cut_off, arrival.study))
+            if found.conflicting:
+                jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, len(found.conflicting)))
+            elif found.new:
+                jobs.append(self._claim(arrival, found, under_way))
+        for name, known in found.again.items():
+            self._known_already(name, known)
+        return jobs
+
+    def _claim(self, arrival: Arrival, found: Sorted, under_way: list[Job]) -> Job:
+        """The study's job: the one that waits, or a new one that takes over every file of the study."""
+        first = next(iter(found.new.values()))
+        patient = patient_key(first.patient_id, first.issuer, first.study_uid)
+        if under_way:
+            job = self._store.change(under_way[0].id, state=State.claiming, incomplete=arrival.incomplete)
+        else:
+            job = self._new(State.claiming, arrival.study, first.study_uid, patient, incomplete=arrival.incomplete)
+            self._take_over(job)
+        if found.replaced:
+            self._supersede(job, found.replaced)
+        self._store.add_files(job, _new_files(found.new))
+        return job
+
+    def _take_over(self, job: Job) -> None:
+        """Every file of the study but those that are held; the study's patient stays the one it began with."""
+        earlier = [one for one in self._store.jobs_of_study(job.study) if one.id != job.id and one.revision is not None]
+        for one in earlier:
+            rows = [row for row in self._store.files(one.id) if row.place != CLEANED]
+            self._store.give([row.id for row in rows], job.id)
+            if one.state == State.quarantined:
+                self._store.change(one.id, state=State.replaced)
+        if earlier:
+            self._store.change(job.id, patient=earlier[0].patient)
+
+    def _supersede(self, job: Job, rows: list[FileRow]) -> None:
+        """Put what another content took the place of aside."""
+        reason = InputSuperseded()
+        aside = self._new(State.quarantining, job.study, job.study_uid, job.patient, code=reason.code)
+        self._store.change(aside.id, reason=f"{reason.message} {reason.advice}")
+        self._store.give([row.id for row in rows], aside.id)
+
+    def release(self, job: Job) -> Job:
+        """What is held is taken after all: of one section, what came last counts. Raises sqlite3.Error."""
+        with self._store.transaction():
+            newest = {row.sop_uid: row.id for row in self._store.files(job.id)}
+            self._take_over(job)
+            rows = self._store.files(job.id)
+            older = [row for row in rows if newest.get(row.sop_uid, row.id) != row.id]
+            if older:
+                self._supersede(job, older)
+            return self._store.change(job.id, state=State.claiming, code=None, reason=None)
+
+    def _hold(self, study: str, files: Mapping[str, Facts], count: int) -> Job:
+        first = next(iter(files.values()))
+        patient = patient_key(first.patient_id, first.issuer, first.study_uid)
+        reason = InputConflict(count=count)
+        job = self._new(State.holding, study, first.study_uid, patient, code=reason.code, reason=_words(reason))
+        self._store.add_files(job, _new_files(files))
+        return job
+
+    def _put_aside(self, files: Mapping[str, Facts]) -> list[Job]:
+        """Files of no study, some hundred a job."""
+        reasons: dict[str, ScansideError] = {"other": InputNotDicom(), "zip": InputArchive(), "broken": InputBroken()}
+        taken = self._store.claimed_sources()
+        jobs = []
+        for kind, reason in reasons.items():
+            names = [name for name, facts in files.items() if facts.kind == kind and os.fsencode(name) not in taken]
+            for start in range(0, len(names), STRAYS_AT_ONCE):
+                some = {name: files[name] for name in names[start : start + STRAYS_AT_ONCE]}
+                with self._store.transaction():
+                    jobs.append(self._aside(reason, some, ""))
+        return jobs
+
+    def _aside(self, reason: ScansideError, files: Mapping[str, Facts], study: str) -> Job:
+        job = self._new(State.quarantining, study, "", "", code=reason.code, reason=_words(reason))
+        self._store.add_files(job, _new_files(files, numbered=True))
+        return job
+
+    def _new(self, state: State, study: str, study_uid: str, patient: str, **columns: str | None) -> Job:
+        return self._store.add_job(
+            state, self._clock.now_text(), study=study, study_uid=study_uid, patient=patient, **columns
+        )
+
+    def _known_already(self, name: str, known: FileRow) -> None:
+        """The same bytes once more: they are kept once. Where the kept file is gone, this one takes its place."""
+        source, kept = self._places.inbox / name, known.path(self._places.root)
+        job = self._store.job(known.job)
+        if job.state not in REST or kept == source:
+            return
+        if known.place == CLEANED:
+            place = archive_place(job.patient, job.study)
+            kept = self._places.root / place / known.name
+        if not is_there(kept, known.sha256):
+            make_folder(kept.parent, self._places.root)
+        if move_file(source, kept, known.sha256):
+            sync_folders(kept.parent, source.parent)
+        with self._store.transaction():
+            if known.place == CLEANED:
+                self._store.put([known.id], place)
+            self._store.count("files_known_already")
+
+
+def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
+    """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
+    found = Sorted({}, {}, {}, {}, [])
+    by_uid: dict[str, list[FileRow]] = {}
+    by_sum: dict[str, FileRow] = {}
+    for row in known:
+        by_uid.setdefault(row.sop_uid or row.sha256, []).append(row)
+        by_sum.setdefault(row.sha256, row)
+    accepted: dict[str, str] = {}
+    for name, facts in sorted(files.items(), key=lambda one: (not one[1].whole, one[0])):  # whole ones first
+        uid = facts.sop_uid or facts.sha256
+        same_uid = by_uid.get(uid, [])
+        is_other_content = accepted.setdefault(uid, facts.sha256) != facts.sha256
+        if facts.sha256 in by_sum:
+            found.again[name] = by_sum[facts.sha256]
+        elif not facts.whole and (same_uid or is_other_content):
+            found.cut_off[name] = facts
+        elif is_other_content or any(row.whole for row in same_uid):
+            found.conflicting[name] = facts
+        else:
+            found.new[name] = facts
+            found.replaced.extend(same_uid)
+    return found
+
+
+def _new_files(files: Mapping[str, Facts], *, numbered: bool = False) -> list[NewFile]:
+    """Rows for files; their names are their hashes, with a number where the same bytes are kept more than once."""
+    rows: dict[str, NewFile] = {}
+    for number, (name, facts) in enumerate(sorted(files.items())):
+        suffix = f"-{number:03d}" if numbered else ".dcm"
+        kept_as = facts.sha256[:NAME_LETTERS] + suffix
+        source = os.fsencode(PurePosixPath(name))
+        rows.setdefault(kept_as, NewFile(source, facts.sop_uid, facts.sha256, facts.size, facts.whole, kept_as))
+    return list(rows.values())
+
+
+def _words(reason: ScansideError) -> str:
+    return f"{reason.message} {reason.advice}"

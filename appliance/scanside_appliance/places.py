@@ -1,0 +1,106 @@
+"""Where things lie on the box. Names are made of hashes, never of what a header says.
+
+A study keeps one name, its key: in folders, in logs, on the command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanside_runtime.errors import BoxRoot
+
+FOLDER_MODE = 0o750
+KEY_LETTERS = 16
+
+
+def study_key(study_uid: str) -> str:
+    """The name of a study on this box: 16 hexadecimal digits of the SHA-256 of its StudyInstanceUID."""
+    return _key(study_uid)
+
+
+def patient_key(patient_id: str | None, issuer: str | None, study_uid: str) -> str:
+    """The name of a patient's folder; studies without PatientID never share one."""
+    return _key(f"{issuer or ''}\n{patient_id}" if patient_id else f"study\n{study_uid}")
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_LETTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The box's folders below one root. A place is a folder's path relative to the root, as the database keeps it."""
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        """The one folder that others write into."""
+        return self.root / "inbox"
+
+    @property
+    def results(self) -> Path:
+        """`<patient>/<study>/<revision>/`, whole or not there."""
+        return self.root / "results"
+
+    @property
+    def unfinished(self) -> Path:
+        """Results in the making: on the file system of the results, so that they become visible by a rename."""
+        return self.results / ".unfinished"
+
+    @property
+    def database(self) -> Path:
+        """SQLite."""
+        return self.root / "scanside.db"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one daemon as long as it lives; the lock goes with the process, whatever ends it."""
+        return self.root / "scanside.lock"
+
+    @property
+    def reserve(self) -> Path:
+        """Room kept back for the database."""
+        return self.root / "reserve.bin"
+
+    @property
+    def status(self) -> Path:
+        """What the daemon last said of itself."""
+        return self.root / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The same for Prometheus' text file collector."""
+        return self.root / "metrics.prom"
+
+    def result(self, patient: str, study: str, revision: int) -> Path:
+        """The folder of one result."""
+        return self.results / patient / study / str(revision)
+
+    def make(self) -> None:
+        """Make what is missing. Raises BoxRoot."""
+        try:
+            for folder in (self.root, self.inbox, self.results, self.unfinished, *map(self.root.joinpath, _OTHERS)):
+                folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        except OSError as error:
+            raise BoxRoot(root=self.root, why=error.strerror or error) from error
+
+
+_OTHERS = ("work", "archive", "quarantine")
+
+
+def work_place(job_id: int) -> str:
+    """Where a job's files lie while it is worked on."""
+    return f"work/{job_id}"
+
+
+def archive_place(patient: str, study: str) -> str:
+    """Where a study's files lie afterwards, those of all revisions."""
+    return f"archive/{patient}/{study}"
+
+
+def quarantine_place(code: str, job_id: int) -> str:
+    """Where a job's files lie that was put aside or is held."""
+    return f"quarantine/{code}/{job_id}"

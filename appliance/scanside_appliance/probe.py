@@ -1,0 +1,133 @@
+"""The child that reads headers for the daemon: `python -m scanside_appliance.probe`. A path in, facts out.
+
+Each file is read to its end once: hashed, parsed, and its last element measured, so that a file that breaks off is
+known as such. Names and birth dates of patients do not leave this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from scanside_appliance.child_side import Answers, end_with_the_daemon, limit_memory, questions
+from scanside_runtime.candidates import CT_IMAGE
+from scanside_runtime.headers import BAD_DICOM, SliceHeader, is_dicom, lenient, read_dataset, slice_header, text, whole
+from scanside_runtime.sources import MAX_MEMBER_BYTES, SourceFile
+
+MEMORY_LIMIT_MB = 2048
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
+
+
+def main() -> None:
+    """Answer until the daemon closes the pipe."""
+    answers = Answers()
+    end_with_the_daemon()
+    limit_memory(MEMORY_LIMIT_MB)
+    for question in questions():
+        try:
+            answers.send(**facts_of(Path(question["path"])))
+        except OSError as error:
+            answers.send(kind="out_of_reach", why=error.strerror or "it can't be read")
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What the daemon must know of a file. Raises OSError where it can't be read."""
+    with path.open("rb") as file:
+        data = file.read(MAX_MEMBER_BYTES + 1)
+        seen = os.fstat(file.fileno())
+    known = {"sha256": hashlib.sha256(data).hexdigest(), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
+    if len(data) != seen.st_size:
+        return {"kind": "broken", **known}
+    return {**_kind(data, path), **known}
+
+
+def _kind(data: bytes, path: Path) -> dict[str, Any]:
+    if data[:4] == b"PK\x03\x04":
+        return {"kind": "zip"}
+    if not data:
+        return {"kind": "broken"}
+    if not is_dicom(BytesIO(data)):
+        return {"kind": "other"}
+    try:
+        with lenient():
+            ds = read_dataset(BytesIO(data), pixels=True)
+            header = slice_header(ds, SourceFile(path))
+            complete = _reaches_its_end(ds)
+            if _is_directory(ds):
+                return {"kind": "other"}
+    except BAD_DICOM:
+        return _kind_of_head(data, path)
+    return _image(header, complete, data)
+
+
+def _kind_of_head(data: bytes, path: Path) -> dict[str, Any]:
+    """The file can't be parsed to its end; perhaps its header can."""
+    try:
+        with lenient():
+            header = slice_header(read_dataset(BytesIO(data), pixels=False), SourceFile(path))
+            return _image(header, False, data)
+    except BAD_DICOM:
+        return {"kind": "broken"}
+
+
+def _is_directory(ds: Dataset) -> bool:
+    return bool(ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY)
+
+
+def _image(header: SliceHeader, complete: bool, data: bytes) -> dict[str, Any]:
+    if not header.study_uid:
+        return {"kind": "broken" if data[128:132] == b"DICM" else "other"}
+    stack, along_mm = _place(header)
+    return {
+        "kind": "image",
+        "whole": complete,
+        "study_uid": header.study_uid,
+        "sop_uid": header.sop_instance_uid,
+        "patient_id": header.patient.patient_id,
+        "issuer": header.patient.issuer,
+        "stack": stack,
+        "along_mm": along_mm,
+    }
+
+
+def _reaches_its_end(ds: Dataset) -> bool:
+    """Whether the last element, and native pixels, are as long as they say.
+
+    A value of defined length may break off without the parser saying so; one of undefined length may not.
+    """
+    last = ds.get_item(max(ds.keys())) if len(ds) else None
+    if last is None:
+        return False
+    length, value = getattr(last, "length", None), last.value
+    if isinstance(length, int) and length != 0xFFFFFFFF and isinstance(value, bytes) and len(value) < length:
+        return False
+    if "PixelData" not in ds:
+        return "Rows" not in ds and text(ds, "SOPClassUID") != CT_IMAGE
+    if str(ds.file_meta.TransferSyntaxUID) not in NATIVE:
+        return True
+    frames, samples = whole(ds, "NumberOfFrames", missing=1), whole(ds, "SamplesPerPixel", missing=1)
+    bits = whole(ds, "Rows") * whole(ds, "Columns") * whole(ds, "BitsAllocated") * max(frames, 1) * max(samples, 1)
+    return len(ds.PixelData) >= bits // 8 or whole(ds, "BitsAllocated") == 1
+
+
+def _place(header: SliceHeader) -> tuple[str, float | None]:
+    """Which stack a section belongs to, and where along its normal it lies (DICOM PS3.3 C.7.6.2.1.1)."""
+    row_and_column, position = header.image_orientation_patient, header.image_position_patient
+    is_section = header.sop_class_uid == CT_IMAGE and "LOCALIZER" not in header.image_type
+    if not is_section or row_and_column is None or position is None:
+        return "", None
+    (a, b, c), (d, e, f) = row_and_column[:3], row_and_column[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    along_mm = sum(p * n for p, n in zip(position, normal, strict=True))
+    stack = f"{header.series_uid} {[round(cosine, 2) for cosine in row_and_column]}"
+    return hashlib.sha256(stack.encode()).hexdigest()[:16], along_mm
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The box and its queue for a person and for programs: read from the book and from what the daemon last said."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from scanside_appliance.order import rank
+from scanside_appliance.places import Places
+from scanside_appliance.store import ACTIVE, Job, State, Store
+from scanside_appliance.watch import is_running
+from scanside_runtime.errors import BoxDatabase
+
+SHOWN = (*ACTIVE, State.held, State.quarantined)
+NEWS = "scanside.status/1"
+COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")
+
+
+def box_facts(places: Places) -> dict[str, Any]:
+    """What the daemon last said, and whether it runs now."""
+    said = _said(places)
+    running = is_running(places)
+    said |= {"running": running}
+    if not running:
+        said |= {"headline": "not running", "analysing": None}
+    return said
+
+
+def _said(places: Places) -> dict[str, Any]:
+    """`status.json`; the same with nothing in it before the first start."""
+    empty: dict[str, Any] = {"schema": NEWS, "headline": "starting", "jobs": {}, "waiting": [], "put_aside": {}}
+    empty |= dict.fromkeys(("at", "trouble", "clock", "disk", "engine"))
+    try:
+        return {**empty, **json.loads(places.status.read_text(encoding="utf-8"))}
+    except (OSError, ValueError):
+        return empty
+
+
+def box_lines(facts: dict[str, Any]) -> list[str]:
+    """The same in a few lines."""
+    lines = [("box", "running" if facts["running"] else "not running"), ("now", facts["headline"])]
+    if facts["trouble"]:
+        lines.append(("TROUBLE", facts["trouble"]))
+    if facts["clock"]:
+        lines.append(("CLOCK", facts["clock"]))
+    if facts["disk"]:
+        lines.append(("disk", f"{facts['disk']['used_percent']:.0f} % used, {facts['disk']['free_mb']:.0f} MB free"))
+    counts = [f"{number} {state}" for state, number in facts["jobs"].items() if number]
+    lines.append(("studies", ", ".join(counts) or "none yet"))
+    lines.extend(("put aside", f"{number} file(s): {code}") for code, number in facts["put_aside"].items())
+    for one in facts["waiting"]:
+        lines.append(("arriving", f"{one['study']}  {one['files']} files, {one['why']}"))
+    lines.append(("said", facts["at"] or "never"))
+    return [f"{name:<10}{text}" for name, text in lines]
+
+
+def queue_facts(places: Places, *, every: bool = False) -> list[dict[str, Any]]:
+    """One entry a job, in the order of their turn; what came to rest last. Raises BoxDatabase."""
+    if not places.database.is_file():
+        return []
+    try:
+        with Store(places.database) as store:
+            jobs = [job for job in store.jobs(State if every else SHOWN) if every or _concerns_a_study(job)]
+            ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
+    except sqlite3.DatabaseError as error:
+        raise BoxDatabase(name=places.database.name, why=error) from error
+    ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
+    return [_entry(places, job, grade) for job, grade in ranked]
+
+
+def _concerns_a_study(job: Job) -> bool:
+    """Not a stray file that was put aside: `status` counts those."""
+    return bool(job.study) and (job.state != State.quarantined or job.revision is not None)
+
+
+def _turn(job: Job) -> int:
+    order = (State.running, State.publishing, State.archiving, State.claiming, State.queued)
+    return order.index(job.state) if job.state in order else len(order)
+
+
+def _entry(places: Places, job: Job, grade: int) -> dict[str, Any]:
+    result = places.result(job.patient, job.study, job.revision or 0)
+    done = job.state in (State.archiving, State.done)
+    return {
+        "study": job.study or None,
+        "state": job.state.value,
+        "revision": job.revision,
+        "rank": grade,
+        "attempts": job.attempts,
+        "code": job.code,
+        "reason": job.reason,
+        "verdict": job.verdict,
+        "result": str(result) if done else None,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+    }
+
+
+def queue_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
+    """A line a job."""
+    if not facts:
+        return ["nothing waits"]
+    return [_queue_line(one) for one in facts]
+
+
+def _queue_line(one: dict[str, Any]) -> str:
+    more = one["verdict"] or one["reason"] or ""
+    return f"{one['study'] or '(no study)':<17} {one['state']:<12} {more}".rstrip()
+
+
+def show_live(places: Places, *, every: bool) -> None:
+    """The queue as a screen that is drawn again each second, until Ctrl-C."""
+    from rich.live import Live
+    from rich.table import Table
+
+    def table() -> Table:
+        shown = Table(title=str(box_facts(places)["headline"]), expand=True)
+        for column in COLUMNS:
+            shown.add_column(column)
+        for one in queue_facts(places, every=every):
+            shown.add_row(*("" if one[column] is None else str(one[column]) for column in COLUMNS))
+        return shown
+
+    try:
+        with Live(table(), refresh_per_second=1) as screen:
+            while True:
+                time.sleep(1.0)
+                screen.update(table())
+    except KeyboardInterrupt:
+        return

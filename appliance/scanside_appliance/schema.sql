@@ -1,0 +1,54 @@
+-- Version 1. A change raises it in store.py, where a database of an older version is then brought up step by step.
+
+-- What is done with a set of files. `state` says what is to be done next; see conveyor.py.
+CREATE TABLE jobs (
+    id            INTEGER PRIMARY KEY,
+    study         TEXT NOT NULL,               -- key; '' for files that belong to no study
+    study_uid     TEXT NOT NULL,
+    patient       TEXT NOT NULL,               -- key
+    state         TEXT NOT NULL,
+    revision      INTEGER,                     -- of the result; set when the analysis starts
+    incomplete    TEXT,                        -- why the study went on without being complete
+    code          TEXT,                        -- why it waits, is held or was put aside
+    reason        TEXT,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    interruptions INTEGER NOT NULL DEFAULT 0,  -- starts that the study is not to blame for
+    passed_over   INTEGER NOT NULL DEFAULT 0,  -- graver studies that were taken before it
+    not_before    REAL NOT NULL DEFAULT 0,     -- monotonic seconds of the boot `boot`
+    boot          TEXT NOT NULL DEFAULT '',
+    result_dir    TEXT,                        -- where the finished result lies while it is being published
+    verdict       TEXT,
+    severity      TEXT,
+    trend         TEXT,
+    created_at    TEXT NOT NULL,               -- wall clock, shown only
+    finished_at   TEXT
+);
+CREATE INDEX jobs_by_state ON jobs (state);
+CREATE INDEX jobs_by_study ON jobs (study);
+CREATE INDEX jobs_by_patient ON jobs (patient);
+
+-- Every file that was ever taken from the inbox, and the one place where it is.
+CREATE TABLE files (
+    id      INTEGER PRIMARY KEY,
+    job     INTEGER NOT NULL REFERENCES jobs (id),
+    study   TEXT NOT NULL,
+    sop_uid TEXT NOT NULL,
+    sha256  TEXT NOT NULL,
+    size    INTEGER NOT NULL,
+    whole   INTEGER NOT NULL,  -- 0: it breaks off
+    source  BLOB NOT NULL,     -- its path in the inbox, as the file system spells it
+    place   TEXT NOT NULL,     -- 'inbox', a folder relative to the root, or 'cleaned': removed from the archive
+    name    TEXT NOT NULL      -- in every place but the inbox
+);
+CREATE INDEX files_by_job ON files (job);
+CREATE INDEX files_by_study ON files (study, sop_uid);
+
+-- What a published result consists of.
+CREATE TABLE result_files (
+    job    INTEGER NOT NULL REFERENCES jobs (id),
+    name   TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (job, name)
+);
+
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);

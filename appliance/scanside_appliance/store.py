@@ -1,0 +1,307 @@
+"""The job book: SQLite, WAL, every commit synced. Jobs and files are frozen rows, altered by `change` alone.
+
+What is committed here is what holds: after a crash the folders are brought to what the book says (conveyor.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from scanside_runtime.errors import BoxDatabase
+
+SCHEMA_VERSION = 1
+CLEANED = "cleaned"
+INBOX = "inbox"
+BUSY_S = 10.0
+
+
+class State(StrEnum):
+    """What is to be done with a job next, or where it came to rest."""
+
+    claiming = "claiming"  # its files go to work
+    queued = "queued"
+    running = "running"
+    publishing = "publishing"  # its result becomes visible
+    archiving = "archiving"  # its files go to the archive
+    done = "done"
+    holding = "holding"  # its files go to quarantine, a person decides
+    held = "held"
+    quarantining = "quarantining"  # its files go to quarantine
+    quarantined = "quarantined"
+    returning = "returning"  # its files go back to the inbox: they changed after they were taken
+    replaced = "replaced"  # a later job of the study took its files over
+
+
+MOVING = (State.claiming, State.publishing, State.archiving, State.holding, State.quarantining, State.returning)
+ACTIVE = (*MOVING, State.queued, State.running)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of `jobs`; schema.sql says what the columns mean."""
+
+    id: int
+    study: str
+    study_uid: str
+    patient: str
+    state: State
+    revision: int | None
+    incomplete: str | None
+    code: str | None
+    reason: str | None
+    attempts: int
+    interruptions: int
+    passed_over: int
+    not_before: float
+    boot: str
+    result_dir: str | None
+    verdict: str | None
+    severity: str | None
+    trend: str | None
+    created_at: str
+    finished_at: str | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", State(self.state))
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A row of `files`."""
+
+    id: int
+    job: int
+    study: str
+    sop_uid: str
+    sha256: str
+    size: int
+    whole: int
+    source: bytes
+    place: str
+    name: str
+
+    def path(self, root: Path) -> Path:
+        """Where it lies now."""
+        return root / INBOX / os.fsdecode(self.source) if self.place == INBOX else root / self.place / self.name
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file in the inbox that is about to be taken."""
+
+    source: bytes
+    sop_uid: str
+    sha256: str
+    size: int
+    whole: bool
+    name: str
+
+
+_JOB = ", ".join(one.name for one in fields(Job))
+_FILE = ", ".join(one.name for one in fields(FileRow))
+_JOB_COLUMNS = {one.name for one in fields(Job)} - {"id"}
+
+
+class Store:
+    """The open database. Not for several threads; other processes may open it too."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._sql = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise BoxDatabase(name=path.name, why=error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sql.close()
+
+    def _prepare(self) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            self._sql.execute(f"PRAGMA {pragma}")
+        found = int(self._sql.execute("PRAGMA user_version").fetchone()[0])
+        if found > SCHEMA_VERSION:
+            raise BoxDatabase(name=self._path.name, why=f"it was written by a newer Scanside (version {found})")
+        if found == 0:
+            schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+            self._sql.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+
+    def check(self) -> None:
+        """Read the whole file once. Raises BoxDatabase where it is damaged."""
+        try:
+            (answer,) = self._sql.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise BoxDatabase(name=self._path.name, why=error) from error
+        if answer != "ok":
+            raise BoxDatabase(name=self._path.name, why=answer)
+
+    @classmethod
+    def existing(cls, path: Path) -> Store:
+        """The database of a box that was started before. Raises BoxDatabase."""
+        if not path.is_file():
+            raise BoxDatabase(name=path.name, why="it is not there yet; scanside watch makes it")
+        return cls(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing; inside another one, part of it."""
+        if self._sql.in_transaction:
+            yield
+            return
+        self._sql.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._sql.execute("COMMIT")
+        except BaseException:
+            if self._sql.in_transaction:
+                self._sql.execute("ROLLBACK")
+            raise
+
+    def add_job(self, state: State, created_at: str, **columns: Any) -> Job:
+        """A new job; the texts that are not given are empty."""
+        values = {"study": "", "study_uid": "", "patient": "", "state": state, "created_at": created_at, **columns}
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        row = self._sql.execute(f"INSERT INTO jobs ({names}) VALUES ({marks}) RETURNING {_JOB}", [*values.values()])
+        return Job(*row.fetchone())
+
+    def change(self, job_id: int, **columns: Any) -> Job:
+        """Alter a job. Raises KeyError for a column or a job that there is not."""
+        if not set(columns) <= _JOB_COLUMNS:
+            raise KeyError(*set(columns) - _JOB_COLUMNS)
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        row = self._sql.execute(f"UPDATE jobs SET {changes} WHERE id = ? RETURNING {_JOB}", [*columns.values(), job_id])
+        found = row.fetchone()
+        if found is None:
+            raise KeyError(job_id)
+        return Job(*found)
+
+    def remove_job(self, job_id: int) -> None:
+        """Forget a job that has no files left."""
+        self._sql.execute("DELETE FROM result_files WHERE job = ?", (job_id,))
+        self._sql.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    def job(self, job_id: int) -> Job:
+        """One job. Raises KeyError."""
+        found = self._jobs("id = ?", [job_id])
+        if not found:
+            raise KeyError(job_id)
+        return found[0]
+
+    def jobs(self, states: Iterable[State]) -> list[Job]:
+        """The jobs in these states, oldest first."""
+        wanted = list(states)
+        return self._jobs(f"state IN ({_marks(wanted)})", wanted)
+
+    def jobs_of_study(self, study: str) -> list[Job]:
+        """All jobs of a study, oldest first."""
+        return self._jobs("study = ?", [study])
+
+    def jobs_of_patient(self, patient: str) -> list[Job]:
+        """The jobs of a patient that ended in a result, oldest first."""
+        return self._jobs("patient = ? AND state IN (?, ?)", [patient, State.archiving, State.done])
+
+    def _jobs(self, condition: str, values: Sequence[Any]) -> list[Job]:
+        rows = self._sql.execute(f"SELECT {_JOB} FROM jobs WHERE {condition} ORDER BY id", values)
+        return [Job(*row) for row in rows]
+
+    def add_files(self, job: Job, new: Iterable[NewFile]) -> None:
+        """Files in the inbox that from now on belong to a job."""
+        self._sql.executemany(
+            "INSERT INTO files (job, study, sop_uid, sha256, size, whole, source, place, name) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, INBOX, f.name) for f in new],
+        )
+
+    def files(self, job_id: int) -> list[FileRow]:
+        """The files of a job, in the order in which they were seen."""
+        return self._files("job = ?", [job_id])
+
+    def files_of_study(self, study: str) -> list[FileRow]:
+        """Every file of a study, whichever job has it."""
+        return self._files("study = ?", [study])
+
+    def _files(self, condition: str, values: Sequence[Any]) -> list[FileRow]:
+        rows = self._sql.execute(f"SELECT {_FILE} FROM files WHERE {condition} ORDER BY id", values)
+        return [FileRow(*row) for row in rows]
+
+    def claimed_sources(self) -> set[bytes]:
+        """What in the inbox a job has already, though it has not moved yet."""
+        return {source for (source,) in self._sql.execute("SELECT source FROM files WHERE place = ?", (INBOX,))}
+
+    def moved(self, job_id: int, place: str) -> None:
+        """All files of a job lie at a place now."""
+        self._sql.execute("UPDATE files SET place = ? WHERE job = ?", (place, job_id))
+
+    def put(self, file_ids: Iterable[int], place: str) -> None:
+        """These files lie at a place now."""
+        self._sql.executemany("UPDATE files SET place = ? WHERE id = ?", [(place, one) for one in file_ids])
+
+    def give(self, file_ids: Iterable[int], job_id: int) -> None:
+        """These files belong to another job from now on."""
+        self._sql.executemany("UPDATE files SET job = ? WHERE id = ?", [(job_id, one) for one in file_ids])
+
+    def forget(self, file_ids: Iterable[int]) -> None:
+        """Files that are the inbox's again, or nobody's."""
+        self._sql.executemany("DELETE FROM files WHERE id = ?", [(one,) for one in file_ids])
+
+    def write_result(self, job_id: int, hashes: Mapping[str, str]) -> None:
+        """The files of a result, before it becomes visible."""
+        self._sql.execute("DELETE FROM result_files WHERE job = ?", (job_id,))
+        rows = [(job_id, name, sha256) for name, sha256 in hashes.items()]
+        self._sql.executemany("INSERT INTO result_files (job, name, sha256) VALUES (?, ?, ?)", rows)
+
+    def result(self, job_id: int) -> dict[str, str]:
+        """SHA-256 of a result's files by name."""
+        return dict(self._sql.execute("SELECT name, sha256 FROM result_files WHERE job = ?", (job_id,)))
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter that outlives the daemon."""
+        self._sql.execute(
+            "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            (name, by),
+        )
+
+    def counters(self) -> dict[str, int]:
+        """All counters."""
+        return dict(self._sql.execute("SELECT name, value FROM counters ORDER BY name"))
+
+    def numbers(self) -> dict[State, int]:
+        """How many jobs are in each state."""
+        return {State(state): n for state, n in self._sql.execute("SELECT state, count(*) FROM jobs GROUP BY state")}
+
+    def put_aside(self) -> dict[str, int]:
+        """How many files are in quarantine, by reason code; what is held is not counted."""
+        rows = self._sql.execute(
+            "SELECT code, count(*) FROM jobs JOIN files ON job = jobs.id "
+            "WHERE state IN ('quarantined', 'quarantining') GROUP BY code ORDER BY code"
+        )
+        return dict(rows.fetchall())
+
+    def oldest_archived(self, limit: int) -> list[Job]:
+        """Studies that are archived and reported and still have files in the archive, oldest first."""
+        return self._jobs(
+            "state = 'done' AND id IN (SELECT job FROM files WHERE place LIKE 'archive/%') "
+            "AND study NOT IN (SELECT study FROM jobs WHERE state NOT IN ('done', 'replaced'))",
+            [],
+        )[:limit]
+
+    def cleaned(self) -> list[Job]:
+        """Jobs of which files were removed from the archive, oldest first."""
+        return self._jobs("id IN (SELECT job FROM files WHERE place = ?)", [CLEANED])
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))

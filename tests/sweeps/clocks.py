@@ -1,0 +1,95 @@
+"""The wall clock jumps in the middle of a study, by ten years and by minus forty days.
+
+    python -m tests.sweeps.clocks          (needs gcc)
+
+A library of some lines stands in for faketime: put before the daemon, it adds to the wall clock what a file says. The
+results must be those of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .box import Section, lost, outcome, put, start, unsound_results, write_settings
+from .fulldisk import results, wait
+
+SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t which, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int answer = real(which, now);
+    long offset = 0;
+    FILE *file = which == CLOCK_REALTIME ? fopen(getenv("CLOCK_OFFSET"), "r") : NULL;
+    if (file) { if (fscanf(file, "%ld", &offset) == 1) now->tv_sec += offset; fclose(file); }
+    return answer;
+}
+"""
+DAY_S = 86_400
+JUMPS = {"none": 0, "ten years on": 3652 * DAY_S, "forty days back": -40 * DAY_S}
+
+
+def build(folder: Path) -> Path:
+    (folder / "shim.c").write_text(SHIM)
+    library = folder / "shim.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, folder / "shim.c", "-ldl"], check=True)
+    return library
+
+
+def run(folder: Path, library: Path, jump_s: int) -> tuple[dict[str, object], list[str], str]:
+    """The outcome, what broke, and what the status says of the clock."""
+    root, offset = folder / "box", folder / "offset"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    offset.write_text("0")
+    write_settings(root, quiet_s=1.0, patience_s=2.0)
+    daemon = start(root, LD_PRELOAD=str(library), CLOCK_OFFSET=str(offset))
+    try:
+        sums = put(root / "inbox", [Section(1, n) for n in (1, 2, 3)])
+        time.sleep(0.5)
+        offset.write_text(str(jump_s))
+        sums |= put(root / "inbox", [Section(1, 4)])
+        broken = [] if wait(lambda: results(root) == 1) else ["no result"]
+        sums |= put(root / "inbox", [Section(1, 5), *(Section(2, n) for n in (1, 2, 3))])
+        time.sleep(0.5)
+        offset.write_text("0")
+        broken += [] if wait(lambda: results(root) == 3) else ["no revision"]
+        time.sleep(1.5)
+        said = (root / "status.json").read_text()
+    finally:
+        daemon.terminate()
+        daemon.communicate()
+    return outcome(root), [*broken, *lost(root, sums), *unsound_results(root)], said
+
+
+def main() -> None:
+    if shutil.which("gcc") is None:
+        raise SystemExit("this needs gcc")
+    broken: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        library = build(folder)
+        expected, problems, _ = run(folder, library, 0)
+        broken += problems
+        for jump, seconds in JUMPS.items():
+            found, problems, said = run(folder, library, seconds)
+            broken += problems + ([] if found == expected else [f"{jump}: another outcome"])
+            noticed = '"clock": null' not in said
+            broken += [] if noticed == bool(seconds) else [f"{jump}: the status says the wrong thing of the clock"]
+            same = "the same results" if found == expected else "OTHER RESULTS"
+            print(f"{jump}: {same}, noticed: {noticed}", flush=True)
+    print(*broken, f"{len(broken)} violations", sep="\n")
+    sys.exit(bool(broken))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The daemon with cheap children: `python daemon.py ROOT once|on [PREFIX OF THE WORKER ...]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from scanside_appliance.daemon import Plan
+from scanside_appliance.watch import log_to_stderr, watch
+from scanside_runtime.errors import ScansideError
+from scanside_runtime.settings import load_settings
+
+HERE = Path(__file__).parent
+PYTHON = (sys.executable, "-S")
+
+
+def main() -> None:
+    root, mode, *prefix = sys.argv[1:]
+    log_to_stderr()
+    plan = Plan(
+        Path(root),
+        lambda: load_settings(Path(root).with_suffix(".toml")),
+        once=mode == "once",
+        worker=(*prefix, *PYTHON, str(HERE / "fake_worker.py")),
+        probe=(*PYTHON, str(HERE / "fake_probe.py")),
+        hint=mode != "once",
+    )
+    try:
+        watch(plan)
+    except ScansideError as error:
+        print(error.code, error.message, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The sweeps in their short form: what they break must leave no trace. The long form: docs/developing.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweeps import clocks, crash, fulldisk, powercut, slow
+from sweeps.crash import Fault, Story
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    if not crash.strace_works():
+        pytest.skip("strace can't trace here")
+    return Story(tmp_path_factory.mktemp("story"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("KILL", "rename", 2),
+        Fault("KILL", "rename", 9),
+        Fault("KILL", "fsync", 13),
+        Fault("KILL", "fdatasync", 5),
+        Fault("KILL", "pwrite64", 40),
+        Fault("ENOSPC", "fdatasync", 3),
+        Fault("ENOSPC", "mkdir", 12),
+        Fault("ENOSPC", "pwrite64", 30),
+        Fault("EIO", "fsync", 10),
+        Fault("EIO", "rename", 11),
+    ],
+    ids=str,
+)
+def test_a_call_that_fails_or_is_the_last_one_loses_nothing(story: Story, fault: Fault) -> None:
+    assert story.problems(fault, "daemon") == []
+
+
+def test_a_worker_that_can_not_write_or_is_killed_while_it_writes_loses_nothing(story: Story) -> None:
+    for fault in (Fault("ENOSPC", "write", 2), Fault("KILL", "rename", 1)):
+        assert story.problems(fault, "worker") == []
+
+
+def test_after_a_power_cut_under_load_the_box_stands_again(tmp_path: Path) -> None:
+    if not powercut.can_mount():
+        pytest.skip("this needs root and loop devices")
+    assert powercut.sweep(tmp_path, cuts=2) == []
+
+
+def test_a_full_disk_loses_nothing_and_is_recovered_from(tmp_path: Path) -> None:
+    if not powercut.can_mount():
+        pytest.skip("this needs root: it mounts a tmpfs")
+    assert fulldisk.sweep(tmp_path, rounds=2) == []
+
+
+def test_a_study_that_drips_in_ends_as_one_newest_revision_with_every_section(tmp_path: Path) -> None:
+    assert slow.sweep(tmp_path, sections=8, seconds=2.0)[1] == []
+
+
+def test_a_wall_clock_that_jumps_by_ten_years_changes_no_result(tmp_path: Path) -> None:
+    if clocks.shutil.which("gcc") is None:
+        pytest.skip("this needs gcc")
+    library = clocks.build(tmp_path)
+    calm, jumped = (clocks.run(tmp_path, library, seconds) for seconds in (0, clocks.JUMPS["ten years on"]))
+    assert (calm[1], jumped[1]) == ([], [])
+    assert calm[0] == jumped[0]
+    assert '"clock": null' not in jumped[2]
