@@ -15,8 +15,9 @@ from scanside_runtime.decode import read_volume
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.errors import Held, ScansideError
 from scanside_runtime.findings import Finding
+from scanside_runtime.patient import check_age
 from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
-from scanside_runtime.quality import check_coverage, explain_withheld, require_lungs
+from scanside_runtime.quality import explain_withheld, judge
 from scanside_runtime.segment import load_networks, segment
 from scanside_runtime.series import Series, choose_series, find_series
 from scanside_runtime.settings import Settings, settings_digest
@@ -119,6 +120,7 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
             find_series(request.path), study_uid=request.study_uid, series_uid=request.series_uid
         )
         analysis.flags.extend(analysis.series.notes)
+        analysis.flags.extend(check_age(analysis.series.study.age_years, settings.patient))
     with _timed(analysis, "decode"):
         analysis.volume = volume = read_volume(analysis.series, _stage("decode", progress))
         analysis.provenance = replace(analysis.provenance, input_sha256=volume.input_sha256)
@@ -131,10 +133,10 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
         )
     with _timed(analysis, "segment"):
         masks = segment(volume, networks, progress)
-    with _timed(analysis, "measure"):
-        require_lungs(volume, masks, settings.coverage)
+    with _timed(analysis, "quality"):
+        analysis.flags.extend(judge(volume, masks, analysis.series.kernel, settings))
         analysis.masks = masks
-        analysis.flags.extend(check_coverage(masks, settings.coverage))
+    with _timed(analysis, "measure"):
         analysis.biomarkers = measure(volume, masks, settings.measures)
     _conclude(analysis, settings)
 
