@@ -54,9 +54,12 @@ def reason_codes_page() -> str:
 
 def _codes(members: list[Explanation]) -> str:
     rows = [
-        f"| `{one.code}` | {one.kind} | {_cell(_unformatted(one.message))} | {_cell(one.advice)} |" for one in members
+        f"| `{one.code}` | {one.kind} | "
+        + " | ".join(_cell(text) for text in (_unformatted(one.message), one.measured, one.advice))
+        + " |"
+        for one in members
     ]
-    return "\n".join(["| code | kind | what happened | what to do |", "|---|---|---|---|", *rows])
+    return "\n".join(["| code | kind | what happened | how it is found | what to do |", "|---|---|---|---|---|", *rows])
 
 
 def _unformatted(message: str) -> str:

@@ -40,12 +40,13 @@ class StubAnalysis:
 
 
 def chest_hu() -> Hu:
-    """Soft tissue with two lungs, ground glass at the back of the left one; no two rows or columns alike."""
+    """Soft tissue with two lungs and a trachea, ground glass at the back of the left one; no two rows alike."""
     hu = np.full(SHAPE, 40, np.int16)
     hu += np.arange(SHAPE[1], dtype=np.int16)[:, None] // 8 + np.arange(SHAPE[2], dtype=np.int16) // 8
     hu[2:12, 8:32, 4:19] = -850
     hu[2:12, 8:32, 26:41] = -850
     hu[3:7, 24:31, 28:39] = -520
+    hu[7:, 12:16, 21:24] = -1000
     return hu
 
 

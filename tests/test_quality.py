@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scanside_runtime.anatomy import require_lungs
+from scanside_runtime.coverage import check_coverage
 from scanside_runtime.errors import SeriesNoLungs
-from scanside_runtime.quality import check_coverage, explain_withheld, require_lungs
+from scanside_runtime.quality import explain_withheld
 from scanside_runtime.settings import CoverageSettings
 from scanside_runtime.volume import Masks, Volume
 
@@ -64,15 +66,15 @@ def test_what_is_withheld_comes_with_advice(code: str) -> None:
 
 def test_too_little_lung_is_no_chest() -> None:
     with pytest.raises(SeriesNoLungs) as caught:
-        require_lungs(*lungs_with_areas(0, 300, 99), DEFAULT)
+        require_lungs(lungs_with_areas(0, 300, 99)[1], DEFAULT)
     assert (caught.value.code, caught.value.exit_code) == ("SERIES_NOT_CHEST", 3)
     assert "399 ml" in caught.value.message
 
 
 def test_no_lung_at_all_is_no_chest() -> None:
     with pytest.raises(SeriesNoLungs):
-        require_lungs(*lungs_with_areas(0, 0, 0), DEFAULT)
+        require_lungs(lungs_with_areas(0, 0, 0)[1], DEFAULT)
 
 
 def test_enough_lung_passes() -> None:
-    require_lungs(*lungs_with_areas(0, 300, 100), DEFAULT)
+    require_lungs(lungs_with_areas(0, 300, 100)[1], DEFAULT)

@@ -152,7 +152,7 @@ def test_the_contracts_threshold_is_a_probability(logit: float, found: bool) -> 
     network = networks(infection=always(logit)).infection
     strict = Network(network.engine, replace(network.contract, threshold=0.9))
     lungs = boxed(RIGHT_BOX) | boxed(LEFT_BOX)
-    assert segment_infection(volume_of(chest()), lungs, strict)[lungs].all() == found
+    assert segment_infection(volume_of(chest()), lungs, strict).suspected[lungs].all() == found
 
 
 def test_infection_is_looked_for_in_the_middle_section_of_its_stack() -> None:

@@ -344,7 +344,7 @@ def explain(
     code: Annotated[str, typer.Argument(metavar="CODE", help="A reason code, for example GEOMETRY_MISSING_SLICES.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
 ) -> None:
-    """Say what a reason code means and what to do next."""
+    """Say what a reason code means, how it is found, and what to do now."""
     import json
     from dataclasses import asdict
 
@@ -356,7 +356,8 @@ def explain(
     if as_json:
         typer.echo(json.dumps(asdict(found)))
     else:
-        typer.echo(f"{found.code} ({found.kind})\n{found.message}\n{found.advice}")
+        typer.echo(f"{found.code} ({found.kind})")
+        typer.echo(f"{found.message}\n\nhow it is found   {found.measured}\nwhat to do now    {found.advice}")
 
 
 @contextmanager

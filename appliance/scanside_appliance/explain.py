@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scanside_appliance.found_by import found_by
 from scanside_runtime import errors
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import KINDS, FindingKind
@@ -13,12 +14,16 @@ from scanside_runtime.findings import KINDS, FindingKind
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One code. kind: whether it ends the analysis or is a flag; message: what differs from case to case in braces."""
+    """One code. kind: whether it ends the analysis or is a flag; message: what differs from case to case in braces.
+
+    measured: how it is found, settings by their names in the file.
+    """
 
     code: str
     kind: str
     exit_code: int
     message: str
+    measured: str
     advice: str
 
 
@@ -33,7 +38,10 @@ def known_codes() -> list[str]:
 
 
 def explanations() -> list[Explanation]:
-    """Every code that a result or the command line can carry: errors in the order of their module, then flags."""
+    """Every code that a result or the command line can carry: errors in the order of their module, then flags.
+
+    Raises KeyError for a code of no known family.
+    """
     by_code: dict[str, list[type[ScansideError]]] = {}
     for error in _errors():
         by_code.setdefault(error.code, []).append(error)
@@ -54,11 +62,17 @@ def _of_errors(kinds: Sequence[type[ScansideError]]) -> Explanation:
     advice = dict.fromkeys(error.advice for error in kinds)
     first = kinds[0]
     return Explanation(
-        first.code, f"exit code {first.exit_code}", first.exit_code, " Or: ".join(messages), " ".join(advice)
+        code=first.code,
+        kind=f"exit code {first.exit_code}",
+        exit_code=first.exit_code,
+        message=" Or: ".join(messages),
+        measured=found_by(first.code),
+        advice=" ".join(advice),
     )
 
 
 def _of_finding(code: str, kind: FindingKind) -> Explanation:
     withholds = "withhold" in kind.levels
     text = f"flag: {' or '.join(kind.levels)}" + (", withheld ends with exit code 3" if withholds else "")
-    return Explanation(code, text, 3 if withholds else 0, kind.meaning, kind.advice)
+    measured = kind.measured or found_by(code)
+    return Explanation(code, text, 3 if withholds else 0, kind.meaning, measured, kind.advice)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_export.gate_commands import cuts
+from scanside_export.motion_commands import motion
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(motion, name="motion")
+app.command()(cuts)
 
 RECIPES = Path(__file__).parent / "recipes"
 NETWORKS = ("lungs", "infection")

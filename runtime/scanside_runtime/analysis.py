@@ -16,10 +16,11 @@ from scanside_runtime.engine import EngineChoice, choose_engine
 from scanside_runtime.errors import Held, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.measurement_error import MeasurementError, measurement_error
+from scanside_runtime.patient import check_age
 from scanside_runtime.patient_record import EarlierLookup, Record, record_of
 from scanside_runtime.progression import Progression, progression
 from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
-from scanside_runtime.quality import check_coverage, explain_withheld, require_lungs
+from scanside_runtime.quality import explain_withheld, judge
 from scanside_runtime.reading import StudyReader
 from scanside_runtime.rescale import check_rescale
 from scanside_runtime.scans import RESULT_SCHEMA, Person, Scan
@@ -141,20 +142,13 @@ def analyze(
 def _measure(analysis: Analysis, request: Request, settings: Settings, progress: Progress | None) -> None:
     with StudyReader(settings.reading) as reader, ThreadPoolExecutor(max_workers=1) as beside:
         with _timed(analysis, "headers"):
-            analysis.series = choose_series(
-                reader.find(request.path),
-                study_uid=request.study_uid,
-                series_uid=request.series_uid,
-                limits=settings.reading,
-            )
-            analysis.flags.extend(analysis.series.notes)
-            record = record_of(_person(analysis.series.study), analysis.series.study.study_uid, request.earlier)
-            analysis.flags.extend(Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable)
+            series = _choose(analysis, reader, request, settings)
+            record = _past(analysis, series.study, request)
         loading = beside.submit(_load, request, settings)
         with _timed(analysis, "decode"):
-            analysis.volume = volume = reader.read_volume(analysis.series, _stage("decode", progress))
+            analysis.volume = volume = reader.read_volume(series, _stage("decode", progress))
             analysis.provenance = replace(analysis.provenance, input_sha256=volume.input_sha256)
-        analysis.flags.extend(check_rescale(analysis.series.slices, volume.hu))
+        analysis.flags.extend(check_rescale(series.slices, volume.hu))
         with _timed(analysis, "load"):
             bundle, choice, networks = loading.result()
             yardsticks = _yardsticks(bundle, request, settings)
@@ -163,12 +157,32 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
             )
     with _timed(analysis, "segment"):
         masks = segment(volume, networks, progress)
-    with _timed(analysis, "measure"):
-        require_lungs(volume, masks, settings.coverage)
+    with _timed(analysis, "quality"):
+        analysis.flags.extend(judge(volume, masks, series.kernel, settings))
         analysis.masks = masks
-        analysis.flags.extend(check_coverage(masks, settings.coverage))
+    with _timed(analysis, "measure"):
         analysis.biomarkers = measure(volume, masks, settings.measures)
     _conclude(analysis, settings, yardsticks, record)
+
+
+def _choose(analysis: Analysis, reader: StudyReader, request: Request, settings: Settings) -> Series:
+    """The series to measure, and what its headers give reason to say."""
+    analysis.series = series = choose_series(
+        reader.find(request.path),
+        study_uid=request.study_uid,
+        series_uid=request.series_uid,
+        limits=settings.reading,
+    )
+    analysis.flags.extend(series.notes)
+    analysis.flags.extend(check_age(series.study.age_years, settings.patient))
+    return series
+
+
+def _past(analysis: Analysis, study: Study, request: Request) -> Record:
+    """The patient's earlier scans; those that can't be used are named."""
+    record = record_of(_person(study), study.study_uid, request.earlier)
+    analysis.flags.extend(Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable)
+    return record
 
 
 def _load(request: Request, settings: Settings) -> tuple[Bundle, EngineChoice, Networks]:

@@ -194,9 +194,13 @@ def _check_header_whole(header: SliceHeader) -> None:
 
 
 def _check_one_patient(sections: Sequence[SliceHeader]) -> None:
-    patients = sorted({h.patient.patient_id or "(none)" for h in sections})
-    if len(patients) > 1:
-        raise PatientMixed(patients=", ".join(patients))
+    """One PatientID, and of names and sexes that are stated, one each. Raises PatientMixed."""
+    patients = {h.patient.patient_id or "(none)" for h in sections}
+    names = {h.patient.patient_name for h in sections if h.patient.patient_name}
+    sexes = {h.patient.sex for h in sections if h.patient.sex}
+    for stated in (patients, names, sexes):
+        if len(stated) > 1:
+            raise PatientMixed(patients=", ".join(sorted(stated)))
 
 
 def _sorted_without_copies(sections: Sequence[SliceHeader]) -> tuple[list[SliceHeader], tuple[Finding, ...]]:

@@ -532,6 +532,13 @@ class SeriesNoLungs(Refused):
     advice = "Send the chest CT; if this is one, look at the pictures: the box can't measure it."
 
 
+class SeriesNotLungs(Refused):
+    """What was taken for lungs is no pair of lungs: {why}."""
+
+    code = "SERIES_NOT_CHEST"
+    advice = "Send the chest CT; if this is one, look at the pictures: the box can't measure it."
+
+
 class ModelSelfTest(ModelUnusable):
     """The network {network} does not compute here what it computed when it was exported (Dice {dice:.3f}, at least {least})."""
 

@@ -23,11 +23,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FindingKind:
-    """What a finding's code stands for in every case: the levels it comes with, its meaning, what to do next."""
+    """What a finding's code stands for in every case: the levels it comes with, its meaning, what to do next.
+
+    measured: how it is found; settings by their names in the file. Empty where the family's account says it all.
+    """
 
     levels: tuple[Level, ...]
     meaning: str
     advice: str
+    measured: str = ""
 
 
 _WHOLE_LUNGS = "Scan again from above the apices to below the bases, or export all sections."
@@ -97,11 +101,115 @@ KINDS = {
         ("caution", "withhold"),
         "The lowest section still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
+        "The lungs' area in the lowest section as a share of their largest; withheld above coverage.withhold_share.",
     ),
     "COVERAGE_APEX_CUT": FindingKind(
         ("caution", "withhold"),
         "The highest section still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
+        "The lungs' area in the highest section as a share of their largest; withheld above coverage.withhold_share.",
+    ),
+    "COVERAGE_FIELD_OF_VIEW": FindingKind(
+        ("caution", "withhold"),
+        "The lungs reach the edge of the field of view: what lies beyond was not reconstructed, and volumes miss it.",
+        "Reconstruct the scan again with a field of view that holds the whole chest; the raw data are on the scanner.",
+        "The share of the lungs' outline on the picture's border or on padding; withheld above coverage.edge_share.",
+    ),
+    "QUALITY_HU_CALIBRATION": FindingKind(
+        ("withhold",),
+        "The numbers are not HU: air in the trachea or soft tissue is not where it belongs.",
+        "Calibrate the scanner (air and water phantom), then scan again. If the series was converted or anonymised by "
+        "other software, send the original one.",
+        "The median inside the trachea, above quality.air_highest_hu; or the peak of soft tissue in the histogram, "
+        "outside quality.soft_lowest_hu to quality.soft_highest_hu. Air around the body proves nothing: it is often "
+        "clipped.",
+    ),
+    "QUALITY_HU_UNPROVEN": FindingKind(
+        ("note",),
+        "Tracheal air could not be used to check the HU; soft tissue alone was checked.",
+        "Nothing now; if it stands beside every study of a scanner, have its calibration checked.",
+        "Less than three sections show a trachea above the middle of the lungs, or its median is at -1024 HU, the end "
+        "of the scale.",
+    ),
+    "QUALITY_LUNG_VOLUME": FindingKind(
+        ("caution", "withhold"),
+        "The lungs are small or large for the chest; small lungs are usually a shallow breath.",
+        "Small: compare with care, and next time have the patient breathe in and hold. Large: look at the outlines in "
+        "the pictures. Withheld: the pixel size in the header is wrong; export the original series.",
+        "Lung volume as a share of width x width x depth of the lungs, outside anatomy.least_fill to "
+        "anatomy.most_fill; withheld above anatomy.largest_ml.",
+    ),
+    "QUALITY_UNEVEN_LUNGS": FindingKind(
+        ("caution", "withhold"),
+        "One lung is much smaller than the other, or was not found at all.",
+        "Look at the outlines in the pictures: collapse, effusion, an operation, or a lung so dense that it was "
+        "missed. Withheld: let a radiologist read the study.",
+        "The smaller lung's share of both, below anatomy.uneven_share; withheld below anatomy.lone_share.",
+    ),
+    "QUALITY_MOTION": FindingKind(
+        ("caution", "withhold"),
+        "Breathing or the heartbeat blurred slices or doubled contours, which looks like infection.",
+        "Look at the slices that are named. If the patient can hold the breath, scan again with the fastest turn.",
+        "Streaks darker than the lung around them, by a model fitted to simulated motion: a slice counts from "
+        "motion.moved_from on. Caution from motion.caution_share of the lung slices, withheld above "
+        "motion.withhold_share of the slices with infection.",
+    ),
+    "QUALITY_THICKNESS": FindingKind(
+        ("caution", "withhold"),
+        "The sections are thinner or thicker than those on which the networks were validated.",
+        "Send a reconstruction of 5 mm where there is one.",
+        "Slice thickness or distance, whichever is larger: caution outside quality.validated_from_mm to "
+        "quality.validated_to_mm, withheld outside 0.5 to 10 mm.",
+    ),
+    "QUALITY_CONTRAST": FindingKind(
+        ("caution",),
+        "There is contrast medium in the vessels: iHU is higher, and vessels are brighter than without it.",
+        "Compare iHU with scans that have contrast medium too; take a series before contrast where there is one.",
+        "Three quarters of what is soft between the lungs lie below a value; caution above quality.blood_hu.",
+    ),
+    "QUALITY_NOISE": FindingKind(
+        ("caution",),
+        "The pictures are noisy: faint ground glass drowns in it.",
+        "Send a reconstruction with a soft kernel or thicker sections.",
+        "The most frequent standard deviation within 7 mm in soft tissue, above quality.noise_hu "
+        "(Christianson et al. 2015).",
+    ),
+    "QUALITY_KERNEL": FindingKind(
+        ("caution",),
+        "The series was reconstructed with a sharp kernel, and there was no soft one.",
+        "Reconstruct the scan again with a soft (standard) kernel and send that.",
+        "ConvolutionKernel by the names that GE, Philips, Siemens and Canon use.",
+    ),
+    "QUALITY_METAL": FindingKind(
+        ("caution",),
+        "There is metal at the height of the lungs; its streaks can look like infection or hide it.",
+        "Take off what can be taken off (bracelets, necklace, cables) before a scan; look at the slices with streaks.",
+        "Volume above quality.metal_hu in the sections with lung, from quality.metal_ml on.",
+    ),
+    "QUALITY_UNCERTAIN": FindingKind(
+        ("caution",),
+        "The network is not sure how far the infection reaches.",
+        "Look at the outlines in the pictures before the number is used.",
+        "POI where the network's odds are three times higher and three times lower than its threshold; caution when "
+        "they differ by more than quality.uncertain_points.",
+    ),
+    "PATIENT_UNDER_AGE": FindingKind(
+        ("withhold",),
+        "The patient is a child; the networks have seen adults only.",
+        "Do not use Scanside for children. If the age is wrong, correct PatientAge or PatientBirthDate and send again.",
+        "PatientAge, else the dates of birth and study; below patient.adult_from_years.",
+    ),
+    "PATIENT_AGE_UNKNOWN": FindingKind(
+        ("caution",),
+        "The patient's age is not known, and unknown is not adult.",
+        "Make sure that the patient is an adult; for a child do not use the numbers.",
+        "PatientAge and the dates of birth and study are missing or no age.",
+    ),
+    "PATIENT_TWO_BODIES": FindingKind(
+        ("withhold",),
+        "From one section to the next the body becomes another one: two patients in one series, or misplaced sections.",
+        "Find out whose pictures these are; export the series again from the scanner.",
+        "The tissue of neighbouring sections overlaps by less than 76 %, and far less than usual in this series.",
     ),
     "BOX_EARLIER_RESULT": FindingKind(
         ("caution",),

@@ -1,43 +1,47 @@
-"""Guards after the masks, first form: is this a chest, and does the series hold the whole lungs?"""
+"""The gate after the masks: reasons not to believe, each by a guard of its own.
+
+A guard looks for one thing and gives findings; a `withhold` among them takes POI and all that rests on infection back.
+Their order is the order of gravity: the first that withholds is the reason that people read.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-
-from scanside_runtime.errors import SeriesNoLungs
+from scanside_runtime.anatomy import check_lung_volume, check_sides, require_chest, require_lungs
+from scanside_runtime.calibration import check_calibration
+from scanside_runtime.coverage import check_coverage, check_field_of_view
 from scanside_runtime.findings import KINDS, Finding
-from scanside_runtime.settings import CoverageSettings
+from scanside_runtime.image_quality import check_contrast, check_kernel, check_metal, check_noise, check_thickness
+from scanside_runtime.motion import check_motion
+from scanside_runtime.overview import make_overview
+from scanside_runtime.patient import check_one_body
+from scanside_runtime.settings import Settings
+from scanside_runtime.uncertainty import check_uncertainty
 from scanside_runtime.volume import Masks, Volume
 
 
-def require_lungs(volume: Volume, masks: Masks, settings: CoverageSettings) -> None:
-    """Raises SeriesNoLungs when there is too little lung for a chest: an empty answer is not a healthy lung."""
-    volume_ml = float(np.count_nonzero(masks.lungs)) * volume.voxel_ml
-    if volume_ml < settings.least_lung_ml:
-        raise SeriesNoLungs(volume_ml=volume_ml, least_ml=settings.least_lung_ml)
+def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) -> tuple[Finding, ...]:
+    """Everything that speaks against the numbers of a chest, the gravest first.
 
-
-def check_coverage(masks: Masks, settings: CoverageSettings) -> tuple[Finding, ...]:
-    """Lungs that reach the first or last section are cut off there: volumes and POI miss what lies beyond.
-
-    The level follows the area in the end section as a share of the largest: `withhold` above
-    `settings.withhold_share`, else `caution`.
+    Raises SeriesNoLungs or SeriesNotLungs where what was segmented is no chest.
     """
-    areas = np.count_nonzero(masks.lungs, axis=(1, 2))  # (z,)
-    ends = (("COVERAGE_BASE_CUT", "lowest", "base", areas[0]), ("COVERAGE_APEX_CUT", "highest", "apex", areas[-1]))
-    return tuple(
-        _cut(code, section, part, float(area) / float(areas.max()), settings.withhold_share)
-        for code, section, part, area in ends
-        if area > 0
+    require_lungs(masks, settings.coverage)
+    require_chest(volume, masks, settings.anatomy)
+    overview = make_overview(volume, masks)
+    return (
+        *check_one_body(volume, masks),
+        *check_calibration(volume, masks, settings.quality),
+        *check_coverage(masks, settings.coverage),
+        *check_field_of_view(volume, masks, settings.coverage),
+        *check_lung_volume(volume, masks, settings.anatomy),
+        *check_sides(masks, settings.anatomy),
+        *check_motion(overview, masks, settings.motion),
+        *check_thickness(volume, settings.quality),
+        *check_contrast(overview, settings.quality),
+        *check_noise(volume, masks, settings.quality),
+        *check_kernel(kernel),
+        *check_metal(volume, masks, settings.quality),
+        *check_uncertainty(masks, settings.quality),
     )
-
-
-def _cut(code: str, section: str, part: str, share: float, withhold_share: float) -> Finding:
-    message = (
-        f"The {section} section still shows lung ({100 * share:.0f} % of the largest area): the lung {part} is cut "
-        "off, and volumes and POI miss what lies beyond."
-    )
-    return Finding(code, "withhold" if share > withhold_share else "caution", message)
 
 
 def explain_withheld(code: str) -> str:

@@ -37,6 +37,8 @@ DENSE_HU = -300
 DENSE_RADIUS_MM = 4.0
 DENSE_SEEN_SHARE = 0.25
 """A piece of dense lung is infected as a whole when the network saw this share of it."""
+DOUBT = math.log(3.0)
+"""The bounds of the infection are where its odds are three times above and below those of the threshold."""
 CLOSING_MM = 20.0
 """The lung field is closed over infection in bays up to twice this wide."""
 
@@ -57,6 +59,17 @@ class Networks:
     infection: Network
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Suspicion:
+    """What the infection network answers.
+
+    suspected: (z, y, x) bool. bounds_ml: the volume within the lungs at odds `DOUBT` above and below the threshold's.
+    """
+
+    suspected: Bools
+    bounds_ml: tuple[float, float]
+
+
 def load_networks(bundle: Bundle, choice: EngineChoice) -> Networks:
     """Both networks of a bundle in the wanted precision. Raises ModelUnusable and its kinds."""
 
@@ -70,11 +83,13 @@ def load_networks(bundle: Bundle, choice: EngineChoice) -> Networks:
 def segment(volume: Volume, networks: Networks, progress: Progress | None = None) -> Masks:
     """Both lungs and the infection within them. An empty lung field gives empty masks."""
     sides = segment_lungs(volume, networks.lungs, progress)
-    suspected = segment_infection(volume, sides > 0, networks.infection, progress)
+    suspicion = segment_infection(volume, sides > 0, networks.infection, progress)
+    suspected = suspicion.suspected
     suspected |= whole_consolidations(volume, sides > 0, suspected)
     sides = close_over(sides, suspected, volume)
     infection = drop_small(suspected & (sides > 0), _voxels(SMALLEST_INFECTION_ML, volume))
-    return Masks(volume.with_mask(sides == RIGHT), volume.with_mask(sides == LEFT), volume.with_mask(infection))
+    right, left = (volume.with_mask(sides == side) for side in (RIGHT, LEFT))
+    return Masks(right, left, volume.with_mask(infection), suspicion.bounds_ml)
 
 
 def segment_lungs(volume: Volume, network: Network, progress: Progress | None = None) -> Sides:
@@ -92,20 +107,26 @@ def segment_lungs(volume: Volume, network: Network, progress: Progress | None = 
 
 def segment_infection(
     volume: Volume, lungs: Bools, network: Network, progress: Progress | None = None
-) -> Bools:
-    """Where the network sees infection, (z, y, x) bool, in the box of the lungs; not yet cut by them."""
+) -> Suspicion:
+    """Where the network sees infection in the box of the lungs, not yet cut by them; its bounds are cut by them."""
     suspected = np.zeros(volume.hu.shape, dtype=np.bool_)
     box = mask_box(lungs)
     if box is None:
-        return suspected
+        return Suspicion(suspected, (0.0, 0.0))
     stacks = make_stacks(volume, box, network.contract)
     threshold = math.log(network.contract.threshold / (1.0 - network.contract.threshold))
+    bounds = [0, 0]  # voxels
 
     def keep(section: int, logits: npt.NDArray[np.float32]) -> None:  # (rows, columns, 1)
-        suspected[stacks.slices_of(section)] = logits[:, :, 0] >= threshold
+        answer = logits[:, :, 0]
+        slices = stacks.slices_of(section)
+        suspected[slices] = answer >= threshold
+        inside = lungs[slices]  # (n, rows, columns)
+        bounds[0] += int(np.count_nonzero(inside & (answer >= threshold + DOUBT)))
+        bounds[1] += int(np.count_nonzero(inside & (answer >= threshold - DOUBT)))
 
     _infer(stacks, network, keep, "infection", progress)
-    return suspected
+    return Suspicion(suspected, (bounds[0] * volume.voxel_ml, bounds[1] * volume.voxel_ml))
 
 
 def _infer(

@@ -81,11 +81,16 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Masks:
-    """What was segmented: two lungs that do not overlap, and the infection inside them."""
+    """What was segmented: two lungs that do not overlap, and the infection inside them.
+
+    infection_bounds_ml: what the infection would measure if the network were asked to be surer, and less sure; None
+    where the masks are no network's.
+    """
 
     right_lung: Mask
     left_lung: Mask
     infection: Mask
+    infection_bounds_ml: tuple[float, float] | None = None
 
     @property
     def lungs(self) -> Bools:

@@ -1,0 +1,95 @@
+"""Is what was segmented a pair of human lungs? An empty or odd answer of a network is not a healthy lung."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scanside_runtime.errors import SeriesNoLungs, SeriesNotLungs
+from scanside_runtime.findings import Finding
+from scanside_runtime.settings import AnatomySettings, CoverageSettings
+from scanside_runtime.volume import Bools, Masks, Volume
+
+LEAST_HEIGHT_MM = 60.0
+LEAST_WIDTH_MM = 100.0
+DENSEST_HU = -250.0
+"""Half of the lungs' voxels hold more air than this, in the sickest of lungs too; bowel with contents does not."""
+
+
+def require_lungs(masks: Masks, settings: CoverageSettings) -> None:
+    """Raises SeriesNoLungs when there is too little lung for a chest: an empty answer is not a healthy lung."""
+    volume_ml = masks.right_lung.volume_ml + masks.left_lung.volume_ml
+    if volume_ml < settings.least_lung_ml:
+        raise SeriesNoLungs(volume_ml=volume_ml, least_ml=settings.least_lung_ml)
+
+
+def require_chest(volume: Volume, masks: Masks, settings: AnatomySettings) -> None:
+    """Shape and air of lungs, whatever BodyPartExamined says; raises SeriesNotLungs.
+
+    - The median of the lungs lies between `settings.gas_hu` (bowel gas and sinuses are darker) and -250 HU (solid).
+    - The pair is at least 60 mm high and 100 mm wide.
+    - The right lung lies to the right of the left one, where both are there.
+    """
+    lungs = masks.lungs
+    median_hu = float(np.median(volume.hu[:, ::2, ::2][lungs[:, ::2, ::2]]))
+    if not settings.gas_hu <= median_hu <= DENSEST_HU:
+        raise SeriesNotLungs(why=f"its median is {median_hu:.0f} HU, not {settings.gas_hu:.0f} to {DENSEST_HU:.0f}")
+    height_mm, _, width_mm = extent_mm(lungs, volume.spacing_mm)
+    if height_mm < LEAST_HEIGHT_MM or width_mm < LEAST_WIDTH_MM:
+        raise SeriesNotLungs(why=f"it is {height_mm:.0f} mm high and {width_mm:.0f} mm wide")
+    if _sides_swapped(masks):
+        raise SeriesNotLungs(why="the right one lies to the left of the left one")
+
+
+def extent_mm(mask: Bools, spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Height, depth and width of the box around a mask; 0 for an empty one."""
+    sides = []
+    for axis, step in enumerate(spacing_mm):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append((int(hit[-1]) - int(hit[0]) + 1) * step if hit.size else 0.0)
+    return sides[0], sides[1], sides[2]
+
+
+def _sides_swapped(masks: Masks) -> bool:
+    """In LPS the patient's right has the smaller x."""
+    columns = [np.count_nonzero(lung.array, axis=(0, 1)) for lung in (masks.right_lung, masks.left_lung)]
+    if not all(counts.any() for counts in columns):
+        return False
+    right, left = (float(np.average(np.arange(len(counts)), weights=counts)) for counts in columns)
+    return right >= left
+
+
+def check_lung_volume(volume: Volume, masks: Masks, settings: AnatomySettings) -> tuple[Finding, ...]:
+    """The lungs' volume for the size of the chest: their own width, width and depth stand for the body's size.
+
+    `withhold` above `settings.largest_ml`, which no human lungs have: then a length in the header is wrong. `caution`
+    where the lungs fill too little (a shallow breath, the usual case) or too much of width x width x depth.
+    """
+    lungs = masks.lungs
+    volume_ml = float(np.count_nonzero(lungs)) * volume.voxel_ml
+    if volume_ml > settings.largest_ml:
+        message = f"The lungs measure {volume_ml:.0f} ml; no human lungs have more than {settings.largest_ml:.0f} ml."
+        return (Finding("QUALITY_LUNG_VOLUME", "withhold", message),)
+    _, depth_mm, width_mm = extent_mm(lungs, volume.spacing_mm)
+    fill = 1000.0 * volume_ml / (width_mm * width_mm * depth_mm)
+    if settings.least_fill <= fill <= settings.most_fill:
+        return ()
+    how = "little, as in a shallow breath" if fill < settings.least_fill else "much"
+    message = f"The lungs measure {volume_ml:.0f} ml, which is {how} for a chest of this width and depth."
+    return (Finding("QUALITY_LUNG_VOLUME", "caution", message),)
+
+
+def check_sides(masks: Masks, settings: AnatomySettings) -> tuple[Finding, ...]:
+    """The smaller lung's share of both: `withhold` where it is next to nothing, `caution` where it is small."""
+    right_ml, left_ml = masks.right_lung.volume_ml, masks.left_lung.volume_ml
+    share = min(right_ml, left_ml) / (right_ml + left_ml)
+    side = "right" if right_ml < left_ml else "left"
+    if share >= settings.uneven_share:
+        return ()
+    if share < settings.lone_share:
+        message = (
+            f"The {side} lung was not found ({100 * share:.0f} % of both): it may be gone, or so dense that all of it "
+            "was taken for chest wall. POI of both lungs can't be told."
+        )
+        return (Finding("QUALITY_UNEVEN_LUNGS", "withhold", message),)
+    message = f"The {side} lung is small: {100 * share:.0f} % of both."
+    return (Finding("QUALITY_UNEVEN_LUNGS", "caution", message),)

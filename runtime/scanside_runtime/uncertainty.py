@@ -1,0 +1,19 @@
+"""How sure is the network: how far would POI go if it were asked to be surer, or less sure?"""
+
+from __future__ import annotations
+
+from scanside_runtime.findings import Finding
+from scanside_runtime.settings import QualitySettings
+from scanside_runtime.volume import Masks
+
+
+def check_uncertainty(masks: Masks, settings: QualitySettings) -> tuple[Finding, ...]:
+    """`caution` where POI at three times higher and lower odds differs by more than `settings.uncertain_points`."""
+    if masks.infection_bounds_ml is None:
+        return ()
+    lungs_ml = masks.right_lung.volume_ml + masks.left_lung.volume_ml
+    low, high = (100.0 * bound_ml / lungs_ml for bound_ml in masks.infection_bounds_ml)
+    if high - low <= settings.uncertain_points:
+        return ()
+    message = f"The network is not sure how far the infection reaches: POI may be from {low:.1f} to {high:.1f} %."
+    return (Finding("QUALITY_UNCERTAIN", "caution", message),)
