@@ -12,6 +12,7 @@ import typer
 
 from scanside_export.cross_validate_command import cross_validate
 from scanside_export.evaluate_commands import evaluations
+from scanside_export.lesion_commands import lesion_app
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(evaluations, name="evaluate")
+app.add_typer(lesion_app, name="lesions")
 app.command("cross-validate")(cross_validate)
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -186,16 +188,26 @@ def bundle(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the bundle goes.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "scanside-chest",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
-    validation: Annotated[Path | None, typer.Option(metavar="FILE", help="What `evaluate --json` printed.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `evaluate volumes --json` printed.")
+    ] = None,
+    slices: Annotated[Path | None, typer.Option(metavar="FILE", help="What `evaluate slices --json` printed.")] = None,
+    cross_validation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `cross-validate --json` printed.")
+    ] = None,
+    parity: Annotated[Path | None, typer.Option(metavar="FILE", help="What `check` printed.")] = None,
     notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, for the card.")] = None,
 ) -> None:
     """Put both networks, a golden sample, model card and manifest into one folder."""
     from scanside_export.release import Release, build_bundle
 
-    figures = {} if validation is None else json.loads(validation.read_text(encoding="utf-8"))
-    contracts = {network: trained.contract for network, trained in _trained(runs).items()}
+    files = {"volumes": validation, "slices": slices, "cross_validation": cross_validation, "parity": parity}
+    figures = {key: json.loads(file.read_text(encoding="utf-8")) for key, file in files.items() if file is not None}
+    networks = _trained(runs)
+    contracts = {network: trained.contract for network, trained in networks.items()}
+    left_out = tuple(sorted(set.intersection(*(set(trained.left_out) for trained in networks.values()))))
     story = "" if notes is None else notes.read_text(encoding="utf-8")
-    built = build_bundle(work, out, Release(name, version, "0.1.0", figures, story), contracts)
+    built = build_bundle(work, out, Release(name, version, "0.1.0", figures, story, left_out), contracts)
     typer.echo(f"{built.name} {built.version} {built.sha256}")
 
 

@@ -103,10 +103,11 @@ def _shared_cases(data: Path, material: Material) -> Iterator[Case]:
     yield from cases.lung_slices(data / "lung-2d")
     for number, background in enumerate(BACKGROUNDS):
         rng = np.random.default_rng([material.seed, number])
-        yield from _with_lesions(data / "ct" / background.path, background, material.variants, rng)
+        yield from with_lesions(data / "ct" / background.path, background, material.variants, rng)
 
 
-def _with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
+def with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
+    """A real volume as it is, and `variants` copies with other lesions inserted at native resolution."""
     hu, spacing_mm = cases.hu_volume(path)
     lungs = reference_lungs(hu, spacing_mm)
     near = np.flatnonzero((lungs > 0).any(axis=(1, 2)))
@@ -117,7 +118,7 @@ def _with_lesions(path: Path, background: Background, variants: int, rng: np.ran
     healthy = (lungs == RIGHT) | (lungs == LEFT)
     yield Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
     for variant in range(variants):
-        lesions = random_lesions(healthy, spacing_mm, rng, burden=float(rng.random()))
+        lesions = random_lesions(healthy, spacing_mm, rng, float(rng.random()), hu)
         if variant % 2:
             side = background.sides[variant // 2 % len(background.sides)]
             lesions.append(pleural_consolidation(lungs == side, spacing_mm, float(rng.uniform(0.08, 0.5)), rng))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scanside_export.score_summary import bootstrap_ci95
+
 GROUPS = {
     "by_source": "by source",
     "by_section_mm": "by section thickness in mm",
@@ -24,13 +26,20 @@ def _means(figures: Mapping[str, Any]) -> str:
     of = f"series of {figures['patients']} patients" if "patients" in figures else "slices"
     rows = [
         ("n", f"{figures['n']} {of}"),
-        ("Dice, mean", _number(figures["dice_mean"]) + _interval(figures.get("dice_ci95"))),
+        ("Dice, mean", _number(figures["dice_mean"]) + _interval(_ci95(figures))),
         ("Dice, SD and median", f"{_number(figures['dice_sd'])}, {_number(figures['dice_median'])}"),
         ("sensitivity, precision", f"{_number(figures['sensitivity_mean'])}, {_number(figures['precision_mean'])}"),
     ]
     if "volumes" in figures:
         rows += _of_volumes(figures)
     return _markdown(("what", "measured"), rows)
+
+
+def _ci95(figures: Mapping[str, Any]) -> Sequence[float] | None:
+    """Over patients; slices whose patients are not known stand for themselves."""
+    if "slices" in figures:
+        return bootstrap_ci95({row["name"]: [row["dice"]] for row in figures["slices"]})
+    return figures.get("dice_ci95")
 
 
 def _of_volumes(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
