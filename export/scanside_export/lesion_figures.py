@@ -56,13 +56,17 @@ def lesion_figures(hu: Hu, lungs: Bools, infection: Bools, spacing_mm: Spacing) 
     near = lungs & (deep <= PLEURA_MM)
     z, y, _ = np.nonzero(infected)
     lung_z, lung_y, _ = np.nonzero(lungs)
-    values = hu[infected]
+    p5, p25, p50, p75, p95 = (float(value) for value in np.percentile(hu[infected], [5, 25, 50, 75, 95]))
     return LesionFigures(
-        100.0 * float(infected.sum() / lungs.sum()),
-        len(sizes),
-        float(np.median(sizes)),
-        float(sizes.max()),
-        *(float(value) for value in np.percentile(values, [5, 25, 50, 75, 95])),
+        poi_percent=100.0 * float(infected.sum() / lungs.sum()),
+        lesions=len(sizes),
+        median_size_percent=float(np.median(sizes)),
+        largest_size_percent=float(sizes.max()),
+        hu_p5=p5,
+        hu_p25=p25,
+        hu_p50=p50,
+        hu_p75=p75,
+        hu_p95=p95,
         edge_hu=_edge_hu(hu, lungs, infected),
         subpleural_percent=100.0 * float((infected & near).sum() / infected.sum()),
         subpleural_lung_percent=100.0 * float(near.sum() / lungs.sum()),
@@ -76,7 +80,7 @@ def _sizes_percent(infected: Bools, lungs: Bools) -> npt.NDArray[np.float64]:
     labels, _ = ndimage.label(infected, structure=np.ones((3, 3, 3)))
     sizes = 100.0 * np.bincount(labels.ravel())[1:] / lungs.sum()
     kept = sizes[sizes >= SMALLEST_SHARE_PERCENT]
-    return kept if len(kept) else sizes[[np.argmax(sizes)]]
+    return np.asarray(kept if len(kept) else sizes[[np.argmax(sizes)]], dtype=np.float64)
 
 
 def _depth_mm(plane: Bools, spacing_mm: Spacing) -> npt.NDArray[np.float32]:
