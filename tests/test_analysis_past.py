@@ -13,7 +13,7 @@ from analysis_samples import SPACING_MM, chest_hu
 from bundle_samples import write_bundle
 from course_samples import result
 from scanside_appliance.cli import app
-from scanside_appliance.result_folder import patient_folder
+from scanside_appliance.places import patient_folder
 from scanside_appliance.site_model import install_site_model
 from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.dicom_writer import write_series

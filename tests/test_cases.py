@@ -12,6 +12,7 @@ from scanside_export import cases
 from scanside_export.cases import CHECK_CASES, HELD_OUT, LEFT, RIGHT, UNKNOWN
 from scanside_export.prepare import BACKGROUNDS
 from scanside_export.volumes import PARITY_VOLUMES, check_cases
+from scanside_runtime.errors import LabelsUnusable
 
 
 def write(path: Path, grey: np.ndarray) -> None:
@@ -68,10 +69,13 @@ def test_each_reader_who_marked_a_series_has_a_mask(tmp_path: Path, reader_b_px:
     assert [int(mask[1].sum()) for mask in case.infection] == [100, 36][:readers]
 
 
-def test_series_kept_for_the_check_never_come_out_for_training(tmp_path: Path) -> None:
-    folder = volumes_folder(tmp_path / "infection-3d", ("coronacases_001", *CHECK_CASES))
-    assert [case.name for case in cases.infection_volumes(folder)] == ["coronacases_001"]
+def test_all_series_come_out_or_those_named(tmp_path: Path) -> None:
+    names = ("coronacases_001", *CHECK_CASES)
+    folder = volumes_folder(tmp_path / "infection-3d", names)
+    assert [case.name for case in cases.infection_volumes(folder)] == list(names)
     assert [case.name for case in check_cases(tmp_path)] == list(CHECK_CASES)
+    with pytest.raises(LabelsUnusable, match="no series 'coronacases_099'"):
+        list(cases.infection_volumes(folder, only=("coronacases_099",)))
 
 
 def test_lesions_go_into_no_patient_who_is_held_out() -> None:
@@ -116,19 +120,18 @@ def test_a_missing_picture_is_named(tmp_path: Path) -> None:
         list(cases.infection_volumes(folder))
 
 
-def test_the_real_folders_give_as_many_cases_as_the_model_card_says(
+def test_the_real_folders_give_as_many_cases_as_their_descriptions_say(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(list(cases.infection_slices(shared_data / "infection-2d"))) == 50 + 33
     assert len(list(cases.lung_slices(shared_data / "lung-2d"))) == 261
     monkeypatch.setattr(cases, "infection_volume", lambda folder, case, rows: case)  # reading them takes too long here
-    assert len(list(cases.infection_volumes(shared_data / "infection-3d"))) == 13
+    assert len(list(cases.infection_volumes(shared_data / "infection-3d"))) == 15
 
 
 def test_a_real_series_has_dense_infection_in_aerated_lungs(shared_data: Path) -> None:
     folder = shared_data / "infection-3d"
-    others = tuple(path.name for path in folder.iterdir() if path.name != "radiopaedia_4_85506_1")
-    (case,) = cases.infection_volumes(folder, leave_out=others)
+    (case,) = cases.infection_volumes(folder, only=("radiopaedia_4_85506_1",))
     lungs = (case.lungs == RIGHT) | (case.lungs == LEFT)
     assert len(case.infection) == 2
     for reader in case.infection:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from course_samples import repositioned, sick_spec, write_scan
 from scanside_appliance.cli import app
-from scanside_appliance.result_folder import patient_folder
+from scanside_appliance.places import patient_folder
 from scanside_runtime.phantom import PhantomSpec, Truth
 from scanside_runtime.settings import ProgressionSettings
 

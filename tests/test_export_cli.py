@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from export_samples import DIGEST, Exported, command, phantom, phantom_case, tiny_recipe
+from export_samples import DIGEST, command, phantom_case, tiny_recipe
 from scanside_export.checkpoint import read_checkpoint
 from scanside_export.cli import app
 from scanside_export.model_card import model_card
 from scanside_export.prepare import _store, load
-from scanside_export.volumes import Labelled
+from scanside_export.score_summary import slice_figures
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -33,7 +32,10 @@ phantom = 1.0
 
 
 def test_the_commands_are_those_of_the_road_from_data_to_bundle() -> None:
-    assert COMMANDS == ["bundle", "check", "evaluate", "export", "prepare", "quantize", "threshold", "train"]
+    assert [
+        *("bundle", "check", "cross-validate", "evaluate", "export", "lesions"),
+        *("prepare", "quantize", "threshold", "train"),
+    ] == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -85,28 +87,21 @@ def test_stored_cases_come_back_as_they_were(tmp_path: Path) -> None:
     assert [mask.tolist() for mask in again.infection] == [mask.tolist() for mask in case.infection]
 
 
-@pytest.mark.usefixtures("one_torch_thread")
-def test_evaluate_scores_the_bundle_beside_a_threshold(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = phantom()
-    known = np.asarray(drawn.lungs.any(axis=(1, 2)), dtype=np.bool_)
-    case = Labelled("drawn", drawn.volume(), (drawn.infection, drawn.infection), drawn.lungs, known)
-    monkeypatch.setattr("scanside_export.volumes.check_cases", lambda data: [case])
-    figures = json.loads(command("evaluate", "--data", ".", "--bundle", str(exported.bundle), "--json"))
-    assert (figures["n"], figures["bundle"], figures["precision"]) == (1, "tiny 9.8.7", "int8+fp32")
-    (row,) = figures["cases"]
-    assert row["infection_dice"][0] == row["infection_dice"][1] == pytest.approx(figures["infection_dice_mean"])
-    assert 0.0 < row["lungs_dice"] < 1.0
-    assert row["poi_percent_readers"] == pytest.approx([drawn.truth.poi_percent] * 2)
-
-
 def test_the_model_card_states_licence_limits_contract_and_validation() -> None:
     contracts = {name: tiny_recipe(name).contract(DIGEST) for name in ("lungs", "infection")}
-    card = model_card("chest", "1.2", contracts, {"n": 2}, "Trained in two stages.\n")
+    rows = [{"name": str(n), "dice": 0.5 + n / 10, "sensitivity": 0.7, "precision": 0.6} for n in range(3)]
+    form = {"form": "openvino", "precision": "int8", "lungs_dice_min": 0.9991, "infection_dice_min": 0.98,
+            "infection_dice_mean": 0.99, "poi_difference_mean_points": 0.1, "holds": True}  # fmt: skip
+    validation = {"slices": slice_figures(rows), "parity": [form]}
+    card = model_card("chest", "1.2", contracts, validation, "Trained in two stages.\n", ["coronacases_008"])
     assert card.startswith("# chest 1.2\n")
     assert contracts["infection"].licence in card
     assert "matrix 64 x 64, stack of 3 sections 5 mm apart" in card
     assert DIGEST[:16] in card
-    assert '"n": 2' in card
+    assert "| Dice, mean | 0.600 (95 % interval 0.500 to 0.700) |" in card
+    assert "| openvino | int8 | 0.9991 |" in card
+    assert card.count("Not measured for this bundle.") == 2
+    assert "left out of this bundle's training and quantisation: coronacases_008." in card.lower()
     assert "Not a medical device" in card
     assert "\n\nTrained in two stages.\n\n" in card
-    assert "{" not in card.replace(json.dumps({"n": 2}, indent=2), "")
+    assert "{" not in card

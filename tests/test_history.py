@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from course_samples import result
 from scanside_appliance.cli import app
 from scanside_appliance.history import earlier_results, lookup, results_below, results_in
-from scanside_appliance.result_folder import patient_folder
+from scanside_appliance.places import patient_folder
 from scanside_appliance.trend_plot import draw_trend
 from scanside_runtime.errors import InputNotFound, PatientNotOnRecord, PatientSeveralIssuers, ScansideError
 

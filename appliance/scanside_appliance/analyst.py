@@ -83,6 +83,7 @@ class Analyst:
         self._busy, self._since = folder, self._clock.monotonic()
         question = {
             "do": "analyze",
+            "root": str(self._places.root),
             "files": str(self._places.root / work_place(job.id)),
             "output": str(folder),
             "revision": job.revision,

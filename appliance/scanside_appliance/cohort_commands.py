@@ -96,7 +96,7 @@ def _workers(processes: int, dask: str | None) -> tuple[Workers, int]:
 
 
 def _memory_mb() -> int:
-    """Memory that can be had on this box, what the system keeps for files included; all of it where Linux doesn't say."""
+    """Memory that can be had on this box, what the system keeps for files included; all where Linux does not say."""
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
         return int(lines["MemAvailable"].split()[0]) // 1024

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.result_folder import RESULT, patient_folder
+from scanside_appliance.places import RESULT, patient_folder
 from scanside_runtime.errors import InputNotFound
 from scanside_runtime.patient_record import Earlier, EarlierLookup
 from scanside_runtime.scans import RESULT_SCHEMA

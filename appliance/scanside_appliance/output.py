@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from scanside_appliance.atomic import replace_file
 from scanside_appliance.pictures import Pictures, draw_pictures, montage, png_bytes
+from scanside_appliance.places import RESULT
 from scanside_appliance.report import ComparisonRow, render_page
-from scanside_appliance.result_folder import RESULT
 from scanside_appliance.segmentation_object import series_segmentation
 from scanside_runtime.errors import BoxOutput
 

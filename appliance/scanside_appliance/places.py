@@ -13,6 +13,7 @@ from scanside_runtime.errors import BoxRoot
 
 FOLDER_MODE = 0o750
 KEY_LETTERS = 16
+RESULT = "result.json"
 
 
 def study_key(study_uid: str) -> str:
@@ -22,7 +23,12 @@ def study_key(study_uid: str) -> str:
 
 def patient_key(patient_id: str | None, issuer: str | None, study_uid: str) -> str:
     """The name of a patient's folder; studies without PatientID never share one."""
-    return _key(f"{issuer or ''}\n{patient_id}" if patient_id else f"study\n{study_uid}")
+    return patient_folder(patient_id, issuer) if patient_id else _key(f"study\n{study_uid}")
+
+
+def patient_folder(patient_id: str, issuer: str | None) -> str:
+    """The name of the folder of a patient who has an ID."""
+    return _key(f"{issuer or ''}\n{patient_id}")
 
 
 def _key(text: str) -> str:

@@ -15,12 +15,26 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from scanside_appliance.child_side import Answers, end_with_the_daemon, limit_memory, questions
-from scanside_runtime.candidates import CT_IMAGE
-from scanside_runtime.headers import BAD_DICOM, SliceHeader, is_dicom, lenient, read_dataset, slice_header, text, whole
-from scanside_runtime.sources import MAX_MEMBER_BYTES, SourceFile
+from scanside_runtime.errors import InputTooLarge
+from scanside_runtime.headers import (
+    BAD_DICOM,
+    CT_IMAGE,
+    MEDIA_DIRECTORY,
+    FileState,
+    SliceHeader,
+    is_dicom,
+    lenient,
+    read_dataset,
+    slice_header,
+    text,
+    whole,
+)
+from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.sources import HEAD_BYTES, MIB, SourceFile, open_regular
 
 MEMORY_LIMIT_MB = 2048
-MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+LARGEST_FILE_BYTES = ReadingSettings().max_file_mb * MIB
+UNREADABLE = (*BAD_DICOM, InputTooLarge)
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
 
 
@@ -38,46 +52,47 @@ def main() -> None:
 
 def facts_of(path: Path) -> dict[str, Any]:
     """What the daemon must know of a file. Raises OSError where it can't be read."""
-    with path.open("rb") as file:
-        data = file.read(MAX_MEMBER_BYTES + 1)
+    with open_regular(path) as file:
+        data = file.read(LARGEST_FILE_BYTES + 1)
         seen = os.fstat(file.fileno())
-    known = {"sha256": hashlib.sha256(data).hexdigest(), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
+    sha256 = hashlib.sha256(data).hexdigest()
+    known = {"sha256": sha256, "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
     if len(data) != seen.st_size:
         return {"kind": "broken", **known}
-    return {**_kind(data, path), **known}
+    return {**_kind(data, path, FileState(sha256)), **known}
 
 
-def _kind(data: bytes, path: Path) -> dict[str, Any]:
+def _kind(data: bytes, path: Path, state: FileState) -> dict[str, Any]:
     if data[:4] == b"PK\x03\x04":
         return {"kind": "zip"}
     if not data:
         return {"kind": "broken"}
-    if not is_dicom(BytesIO(data)):
+    if not is_dicom(data[:HEAD_BYTES]):
         return {"kind": "other"}
     try:
         with lenient():
             ds = read_dataset(BytesIO(data), pixels=True)
-            header = slice_header(ds, SourceFile(path))
+            header = slice_header(ds, SourceFile(path), state)
             complete = _reaches_its_end(ds)
             if _is_directory(ds):
                 return {"kind": "other"}
-    except BAD_DICOM:
-        return _kind_of_head(data, path)
+    except UNREADABLE:
+        return _kind_of_head(data, path, state)
     return _image(header, complete, data)
 
 
-def _kind_of_head(data: bytes, path: Path) -> dict[str, Any]:
+def _kind_of_head(data: bytes, path: Path, state: FileState) -> dict[str, Any]:
     """The file can't be parsed to its end; perhaps its header can."""
     try:
         with lenient():
-            header = slice_header(read_dataset(BytesIO(data), pixels=False), SourceFile(path))
+            header = slice_header(read_dataset(BytesIO(data), pixels=False), SourceFile(path), state)
             return _image(header, False, data)
-    except BAD_DICOM:
+    except UNREADABLE:
         return {"kind": "broken"}
 
 
 def _is_directory(ds: Dataset) -> bool:
-    return bool(ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_STORAGE_DIRECTORY)
+    return bool(ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY)
 
 
 def _image(header: SliceHeader, complete: bool, data: bytes) -> dict[str, Any]:

@@ -26,10 +26,11 @@ Progress = Callable[[str, int, int], None]
 class Order:
     """One study to analyse.
 
-    earlier: the folders of results of this patient's other studies, oldest first, the newest revision of each; here is
-    what a comparison with the last scan needs.
+    root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
+    newest revision of each.
     """
 
+    root: Path
     files: Path
     output: Path
     revision: int
@@ -70,6 +71,7 @@ def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
 def _order(question: dict[str, Any]) -> Order:
     fields = {key: value for key, value in question.items() if key != "do"}
     typed = {
+        "root": Path(fields["root"]),
         "files": Path(fields["files"]),
         "output": Path(fields["output"]),
         "earlier": tuple(Path(folder) for folder in fields["earlier"]),
@@ -99,12 +101,21 @@ def _selftest(settings: Settings, bundle: Path | None) -> dict[str, Any]:
 def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:
     """Measure a study and write its result. Refused and held are answers too; the box's and the model's troubles raise.
 
-    Raises BoxFailed, ModelUnusable.
+    Raises BoxFailed, ModelUnusable, SeverityModelUnusable.
     """
+    from scanside_appliance.history import results_in
     from scanside_appliance.output import write_output
+    from scanside_appliance.site_model import model_in_force
     from scanside_runtime.analysis import analyze
 
-    analysis = analyze(order.files, bundle=order.bundle, settings=order.settings, progress=progress)
+    analysis = analyze(
+        order.files,
+        bundle=order.bundle,
+        settings=order.settings,
+        earlier=results_in(order.earlier),
+        site_model=model_in_force(order.root),
+        progress=progress,
+    )
     if analysis.exit_code in (4, 5):
         return _trouble(analysis.exit_code, analysis.document()["reason"])
     analysis.provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)

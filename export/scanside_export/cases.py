@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_export.lung_reference import split_sides
+from scanside_runtime.errors import LabelsUnusable
 
 RIGHT, LEFT, UNKNOWN = 1, 2, 255
 """Values in `Case.lungs`; 0 is no lung."""
@@ -20,7 +21,7 @@ HELD_OUT = ("lung-dx-a0001", "pyradiomics-lung2", "lidc-idri-0002", "tcga-thca-d
 """Never in training, quantisation or tuning."""
 
 CHECK_CASES = ("coronacases_008", "radiopaedia_27_86410_0")
-"""Kept out of the first training as its check."""
+"""The check of scanside-chest 0.1.0: `train --leave-out` kept both from its training."""
 
 LUNG_SLICES_OF_CHECKED_SCANS = ("ID_0188", "ID_0170")
 """How the names of lung-2d slices begin that belong to scans used for checking (LIDC-IDRI-0314 and 0001)."""
@@ -39,6 +40,7 @@ class Case:
     hu: (z, y, x) int16, LPS. spacing_mm: (z, y, x).
     lungs: (z, y, x) uint8: 0 none, 1 right, 2 left, 255 not known; infection belongs to the lung.
     infection: one (z, y, x) bool for each reader; empty where infection is not known.
+    source: the recipe's share under which it is drawn. slice_thickness_mm: where the scanner said so.
     """
 
     name: str
@@ -47,15 +49,27 @@ class Case:
     spacing_mm: tuple[float, float, float]
     lungs: npt.NDArray[np.uint8]
     infection: tuple[npt.NDArray[np.bool_], ...]
+    slice_thickness_mm: float | None = None
 
 
-def infection_volumes(folder: Path, leave_out: tuple[str, ...] = CHECK_CASES) -> Iterator[Case]:
-    """The series of `infection-3d`, both readers where there are two."""
-    with (folder / "slices.csv").open() as lines:
+def infection_volumes(folder: Path, only: tuple[str, ...] = ()) -> Iterator[Case]:
+    """The series of `infection-3d`, both readers where there are two; all of them, or those named.
+
+    Raises LabelsUnusable for a name that is not there.
+    """
+    with _table(folder / "slices.csv").open() as lines:
         rows = list(csv.DictReader(lines))
-    for case in dict.fromkeys(row["case"] for row in rows):
-        if case not in leave_out:
-            yield infection_volume(folder, case, [row for row in rows if row["case"] == case])
+    known = dict.fromkeys(row["case"] for row in rows)
+    for case in only or known:
+        if case not in known:
+            raise LabelsUnusable(folder=folder, why=f"there is no series {case!r}")
+        yield infection_volume(folder, case, [row for row in rows if row["case"] == case])
+
+
+def _table(path: Path) -> Path:
+    if not path.is_file():
+        raise LabelsUnusable(folder=path.parent, why=f"there is no {path.name}")
+    return path
 
 
 def infection_volume(folder: Path, case: str, rows: list[dict[str, str]]) -> Case:

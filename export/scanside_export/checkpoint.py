@@ -21,6 +21,17 @@ class Trained:
     recipe: Recipe
     contract: ModelContract
     samples_seen: int
+    left_out: tuple[str, ...] = ()
+
+    def saw(self, case: str, source: str) -> bool:
+        """Whether the training could have drawn a case of that name from that source."""
+        return self.recipe.shares.get(source, 0.0) > 0.0 and case not in self.left_out
+
+
+def chosen_checkpoint(folder: Path) -> Path:
+    """What a training has to offer: the best by validation where there is one, else the last."""
+    best = folder / "best.pt"
+    return best if best.exists() else folder / "checkpoint.pt"
 
 
 def write_threshold(path: Path, threshold: float) -> None:
@@ -38,4 +49,5 @@ def read_checkpoint(path: Path) -> Trained:
     contract = recipe.contract(state["training_digest"])
     model = build(recipe.network, contract.stack_depth, len(contract.classes))
     model.load_state_dict(state["average"])
-    return Trained(model.eval(), recipe, contract, state["step"] * recipe.batch)
+    left_out = tuple(state.get("left_out", ()))  # checkpoints of 0.1.0 do not say
+    return Trained(model.eval(), recipe, contract, state["step"] * recipe.batch, left_out)

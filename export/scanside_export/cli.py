@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_export.cross_validate_command import cross_validate
+from scanside_export.evaluate_commands import evaluations
 from scanside_export.gate_commands import cuts
+from scanside_export.lesion_commands import lesion_app
 from scanside_export.motion_commands import motion
 from scanside_runtime.errors import ScansideError
 
@@ -28,6 +31,9 @@ app = typer.Typer(
 
 app.add_typer(motion, name="motion")
 app.command()(cuts)
+app.add_typer(evaluations, name="evaluate")
+app.add_typer(lesion_app, name="lesions")
+app.command("cross-validate")(cross_validate)
 
 RECIPES = Path(__file__).parent / "recipes"
 NETWORKS = ("lungs", "infection")
@@ -50,16 +56,30 @@ def main() -> None:
 
 @app.command()
 def prepare(
-    data: Data,
     cases: Annotated[Path, typer.Option(metavar="DIR", help="Where the training cases go (some gigabytes).")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder with infection-3d, infection-2d, lung-2d and ct.")
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="FORM=DIR", help="Another labelled set in its own form; see docs/training.md."),
+    ] = None,
     variants: Annotated[int, typer.Option(help="Copies of each real background with other lesions.")] = 5,
     phantoms: Annotated[int, typer.Option(help="Phantoms to draw.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
 ) -> None:
-    """Turn the data folders into training cases; prints the digest of the training data."""
+    """Turn labelled CT into training cases; prints the digest of the training data."""
+    from scanside_export.adapters.forms import parse_source
+    from scanside_export.prepare import Material
     from scanside_export.prepare import prepare as prepare_cases
 
-    typer.echo(prepare_cases(data, cases, variants, phantoms, seed))
+    try:
+        named = [parse_source(text) for text in sources or []]
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    if data is None and not named:
+        raise typer.BadParameter("give --data DIR, or --from FORM=DIR")
+    typer.echo(prepare_cases(Material(data, named, variants, phantoms, seed), cases))
 
 
 @app.command()
@@ -71,20 +91,43 @@ def train(
     samples: Annotated[int | None, typer.Option(help="Samples to draw instead of the recipe's.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     start_from: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint of an earlier stage.")] = None,
+    fold: Annotated[int | None, typer.Option(help="Leave this fold's patients out (0, 1, 2).")] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A case, or a patient with all cases, to leave out.")
+    ] = None,
+    validate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A case or patient to leave out and to score now and then: keeps best.pt."),
+    ] = None,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between two such scores.")] = 500,
+    validate_samples: Annotated[int, typer.Option(min=1, help="Sections in such a score.")] = 64,
 ) -> None:
     """Train one network by its recipe; run again after an interruption, and it goes on."""
     from dataclasses import replace
 
+    from scanside_export.folds import held_out, named
     from scanside_export.prepare import load, read_digest
     from scanside_export.recipe import read_recipe
+    from scanside_export.train import Run
     from scanside_export.train import train as run_training
+    from scanside_export.validation import make_validation
 
     chosen = read_recipe(recipe or RECIPES / f"{_known(network)}.toml")
     if samples is not None:
         chosen = replace(chosen, samples=samples)
+    known = load(cases)
+    names = [case.name for case in known]
+    try:
+        watched = named(names, validate or [])
+        away = named(names, leave_out or []) | watched | (held_out(names, fold) if fold is not None else frozenset())
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    left_out = tuple(sorted(away))
+    seen = [case for case in known if case.name in watched]
+    validation = make_validation(seen, chosen, validate_samples, validate_every) if seen else None
     threads = threads or len(os.sched_getaffinity(0))
-    checkpoint = run_training(load(cases), chosen, runs / network, read_digest(cases), threads, start_from)
-    typer.echo(checkpoint)
+    run = Run(runs / network, read_digest(cases, left_out), threads, start_from, left_out, validation)
+    typer.echo(run_training(known, chosen, run))
 
 
 @app.command()
@@ -93,25 +136,18 @@ def threshold(
     runs: Runs,
 ) -> None:
     """Set the infection network's threshold, chosen on training cases for volume as well as for Dice."""
-    from scanside_export.checkpoint import write_threshold
+    from scanside_export.checkpoint import chosen_checkpoint, write_threshold
 
-    write_threshold(runs / "infection" / "checkpoint.pt", value)
+    write_threshold(chosen_checkpoint(runs / "infection"), value)
 
 
 @app.command()
 def export(runs: Runs, work: Work) -> None:
     """Write each trained network as ONNX (FP32 for quantisation, FP16-stored for the box) and OpenVINO IR."""
-    import onnx
+    from scanside_export.deploy import export_networks
 
-    from scanside_export.to_ir import write_ir
-    from scanside_export.to_onnx import store_fp16, to_onnx
-
-    work.mkdir(parents=True, exist_ok=True)
-    for name, trained in _trained(runs).items():
-        model = to_onnx(trained.model, trained.contract)
-        onnx.save(model, work / f"{name}.fp32.onnx")
-        onnx.save(store_fp16(model), work / f"{name}.fp16.onnx")
-        typer.echo(write_ir(work / f"{name}.fp16.onnx", trained.contract, compress_to_fp16=True))
+    for path in export_networks(_trained(runs), work):
+        typer.echo(path)
 
 
 @app.command()
@@ -123,20 +159,11 @@ def quantize(
     preset: Annotated[str, typer.Option(help="NNCF preset: mixed or performance.")] = "mixed",
 ) -> None:
     """Write each network as INT8 QDQ ONNX and IR, calibrated on real sections."""
-    import onnx
-
-    from scanside_export.calibration import calibration_stacks
+    from scanside_export.deploy import quantize_networks
     from scanside_export.prepare import load
-    from scanside_export.quantize import quantize as to_int8
-    from scanside_export.to_ir import write_ir
-    from scanside_export.to_onnx import with_contract
 
-    known = load(cases)
-    for name, trained in _trained(runs).items():
-        stacks = calibration_stacks(known, trained.recipe, sections)
-        quantized = to_int8(onnx.load(work / f"{name}.fp32.onnx"), stacks, preset)
-        onnx.save(with_contract(quantized, trained.contract), work / f"{name}.int8.onnx")
-        typer.echo(write_ir(work / f"{name}.int8.onnx", trained.contract, compress_to_fp16=False))
+    for path in quantize_networks(_trained(runs), work, load(cases), sections, preset):
+        typer.echo(path)
 
 
 @app.command()
@@ -165,44 +192,27 @@ def bundle(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the bundle goes.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "scanside-chest",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
-    validation: Annotated[Path | None, typer.Option(metavar="FILE", help="What `evaluate --json` printed.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `evaluate volumes --json` printed.")
+    ] = None,
+    slices: Annotated[Path | None, typer.Option(metavar="FILE", help="What `evaluate slices --json` printed.")] = None,
+    cross_validation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `cross-validate --json` printed.")
+    ] = None,
+    parity: Annotated[Path | None, typer.Option(metavar="FILE", help="What `check` printed.")] = None,
     notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, for the card.")] = None,
 ) -> None:
     """Put both networks, a golden sample, model card and manifest into one folder."""
     from scanside_export.release import Release, build_bundle
 
-    figures = {} if validation is None else json.loads(validation.read_text(encoding="utf-8"))
-    contracts = {network: trained.contract for network, trained in _trained(runs).items()}
+    files = {"volumes": validation, "slices": slices, "cross_validation": cross_validation, "parity": parity}
+    figures = {key: json.loads(file.read_text(encoding="utf-8")) for key, file in files.items() if file is not None}
+    networks = _trained(runs)
+    contracts = {network: trained.contract for network, trained in networks.items()}
+    left_out = tuple(sorted(set.intersection(*(set(trained.left_out) for trained in networks.values()))))
     story = "" if notes is None else notes.read_text(encoding="utf-8")
-    built = build_bundle(work, out, Release(name, version, "0.1.0", figures, story), contracts)
+    built = build_bundle(work, out, Release(name, version, "0.1.0", figures, story, left_out), contracts)
     typer.echo(f"{built.name} {built.version} {built.sha256}")
-
-
-@app.command()
-def evaluate(
-    data: Data,
-    bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="A bundle other than the default one.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, int8, bf16 or fp32.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures.")] = False,
-) -> None:
-    """Score the deployed networks on the expert labels that training did not see, beside a threshold."""
-    from scanside_export.evaluate import evaluate as score
-    from scanside_export.evaluate import summary
-    from scanside_export.volumes import check_cases
-    from scanside_runtime.bundle import open_bundle
-    from scanside_runtime.engine import choose_engine
-    from scanside_runtime.segment import load_networks
-
-    opened = open_bundle(bundle)
-    networks = load_networks(opened, choose_engine(engine, precision, 0))
-    figures = summary(score(check_cases(data), networks))
-    figures |= {"bundle": f"{opened.name} {opened.version}", "precision": networks.infection.engine.computed_in}
-    if as_json:
-        typer.echo(json.dumps(figures, indent=2))
-        return
-    for key in ("n", "infection_dice_mean", "baseline_dice_mean", "lungs_dice_mean", "precision"):
-        typer.echo(f"{key:<22}{figures[key]}")
 
 
 def _known(network: str) -> str:
@@ -212,10 +222,10 @@ def _known(network: str) -> str:
 
 
 def _trained(runs: Path) -> dict[str, Trained]:
-    from scanside_export.checkpoint import read_checkpoint
+    from scanside_export.checkpoint import chosen_checkpoint, read_checkpoint
 
     missing = [name for name in NETWORKS if not (runs / name / "checkpoint.pt").exists()]
     if missing:
         typer.echo(f"scanside-export: no checkpoint for {', '.join(missing)} in {runs}: run `train` first", err=True)
         sys.exit(2)
-    return {name: read_checkpoint(runs / name / "checkpoint.pt") for name in NETWORKS}
+    return {name: read_checkpoint(chosen_checkpoint(runs / name)) for name in NETWORKS}

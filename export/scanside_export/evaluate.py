@@ -1,16 +1,22 @@
-"""How good are the networks on expert labels, through the deployed runtime and beside a threshold."""
+"""How good are the networks on expert labels of whole volumes, through the deployed runtime and beside a threshold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from scanside_export.volumes import Labelled
 from scanside_runtime.components import drop_small
-from scanside_runtime.metrics import dice
+from scanside_runtime.metrics import (
+    dice,
+    poi_error_points,
+    poi_percent,
+    precision,
+    sensitivity,
+    volume_error_percent,
+)
 from scanside_runtime.segment import Networks, segment
 from scanside_runtime.volume import Bools, Masks, Volume
 
@@ -19,45 +25,86 @@ BASELINE_HU = (-700, 150)
 
 
 @dataclass(frozen=True, slots=True)
-class CaseScore:
-    """One series against each of its readers."""
+class VolumeScore:
+    """One series. Tuples hold a value for each reader. Lungs and POI count where the lungs are known, else None."""
 
     name: str
-    infection_dice: tuple[float, ...]
+    patient: str
+    source: str
+    section_mm: float
+    found_ml: float
+    reference_ml: tuple[float, ...]
+    dice: tuple[float, ...]
+    sensitivity: tuple[float, ...]
+    precision: tuple[float, ...]
+    volume_error_percent: tuple[float | None, ...]
     baseline_dice: tuple[float, ...]
-    lungs_dice: float
-    poi_percent: float
-    poi_percent_readers: tuple[float, ...]
+    lungs_dice: float | None
+    lung_volume_error_percent: float | None
+    poi_percent: float | None
+    poi_percent_readers: tuple[float | None, ...]
+    poi_error_points: tuple[float | None, ...]
+    readers_dice: float | None = None
+
+    @property
+    def mean_dice(self) -> float:
+        """The mean over readers."""
+        return float(np.mean(self.dice))
 
 
-def evaluate(cases: Sequence[Labelled], networks: Networks) -> list[CaseScore]:
-    """Score each series. Infection counts over the whole series, lungs and POI where the lungs are known."""
-    return [_score(case, segment(case.volume, networks)) for case in cases]
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """The section of a series with most infection: what was drawn by the first reader and what was found.
+
+    hu: (y, x) int16. reference, found: (y, x) bool.
+    """
+
+    hu: np.ndarray[tuple[int, ...], np.dtype[np.int16]]
+    reference: Bools
+    found: Bools
 
 
-def summary(scores: Sequence[CaseScore]) -> dict[str, Any]:
-    """Means over series (a series with two readers counts by the mean of both) and the rows."""
-    return {
-        "n": len(scores),
-        "infection_dice_mean": float(np.mean([np.mean(score.infection_dice) for score in scores])),
-        "baseline_dice_mean": float(np.mean([np.mean(score.baseline_dice) for score in scores])),
-        "lungs_dice_mean": float(np.mean([score.lungs_dice for score in scores])),
-        "cases": [asdict(score) for score in scores],
-    }
+def evaluate(cases: Iterable[Labelled], networks: Networks) -> Iterator[tuple[VolumeScore, Plane]]:
+    """Score each series as it comes: infection over the whole series, lungs and POI where the lungs are known."""
+    for case in cases:
+        masks = segment(case.volume, networks)
+        yield score(case, masks), _plane(case, masks)
 
 
-def _score(case: Labelled, masks: Masks) -> CaseScore:
+def score(case: Labelled, masks: Masks) -> VolumeScore:
+    """What was segmented against every reader."""
     known = case.lungs_known
-    infection, lungs = masks.infection.array, masks.lungs
+    found, lungs = masks.infection.array, masks.lungs
     baseline = threshold_baseline(case.volume, lungs)
-    return CaseScore(
+    here = (found[known], lungs[known])
+    return VolumeScore(
         name=case.name,
-        infection_dice=tuple(dice(infection, reader) for reader in case.infection),
+        patient=case.patient,
+        source=case.source,
+        section_mm=case.volume.slice_thickness_mm or case.volume.spacing_mm[0],
+        found_ml=masks.infection.volume_ml,
+        reference_ml=tuple(int(np.count_nonzero(reader)) * case.volume.voxel_ml for reader in case.infection),
+        dice=tuple(dice(found, reader) for reader in case.infection),
+        sensitivity=tuple(sensitivity(found, reader) for reader in case.infection),
+        precision=tuple(precision(found, reader) for reader in case.infection),
+        volume_error_percent=tuple(volume_error_percent(found, reader) for reader in case.infection),
         baseline_dice=tuple(dice(baseline, reader) for reader in case.infection),
-        lungs_dice=dice(lungs[known], case.lungs[known]),
-        poi_percent=_share(infection[known], lungs[known]),
-        poi_percent_readers=tuple(_share(reader[known], case.lungs[known]) for reader in case.infection),
+        lungs_dice=dice(here[1], case.lungs[known]) if known.any() else None,
+        lung_volume_error_percent=volume_error_percent(here[1], case.lungs[known]) if known.any() else None,
+        poi_percent=poi_percent(*here),
+        poi_percent_readers=tuple(poi_percent(reader[known], case.lungs[known]) for reader in case.infection),
+        poi_error_points=tuple(
+            poi_error_points(*here, reader[known], case.lungs[known]) for reader in case.infection
+        ),
+        readers_dice=dice(*case.infection) if len(case.infection) == 2 else None,
     )
+
+
+def _plane(case: Labelled, masks: Masks) -> Plane:
+    found = masks.infection.array
+    reference = case.infection[0] if case.infection else np.zeros_like(found)
+    z = int(np.argmax((reference | found).sum(axis=(1, 2))))
+    return Plane(case.volume.hu[z], reference[z], found[z])
 
 
 def threshold_baseline(volume: Volume, lungs: Bools) -> Bools:
@@ -65,7 +112,3 @@ def threshold_baseline(volume: Volume, lungs: Bools) -> Bools:
     low, high = BASELINE_HU
     dense = lungs & (volume.hu > low) & (volume.hu < high)
     return drop_small(dense, max(1, round(0.5 / volume.voxel_ml)))
-
-
-def _share(part: Bools, whole: Bools) -> float:
-    return 100.0 * int(np.count_nonzero(part & whole)) / max(1, int(np.count_nonzero(whole)))

@@ -1,12 +1,15 @@
 """Lesions inserted into real lungs, in 3D at native resolution, before any averaging.
 
 Ground glass raises the density of parenchyma and leaves vessels visible; consolidation replaces it and keeps some
-bronchi full of air (Hansell et al., Fleischner glossary, Radiology 2008, doi 10.1148/radiol.2462070712).
+bronchi full of air; crazy paving is ground glass with thickened septa in it (Hansell et al., Fleischner glossary,
+Radiology 2008, doi 10.1148/radiol.2462070712). COVID-19 lies under the pleura, and along bronchi and vessels (Bernheim
+et al., Radiology 2020, doi 10.1148/radiol.2020200463). Thick sections come out of averaging, as on a scanner.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,40 +20,79 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Hu = npt.NDArray[np.int16]
 Spacing = tuple[float, float, float]
+Pattern = Literal["ground_glass", "crazy_paving", "consolidation"]
 
 INFECTED_FROM = 0.4
 """Share of a lesion's full strength from which a voxel counts as infected."""
+VESSEL_HU = -500
+"""Denser, inside a lung that holds air: vessel or bronchial wall."""
+CUFF_MM = 7.0
+"""How far disease along bronchi and vessels reaches from them."""
+SEPTA_MM = 9.0
+"""Mesh of the septa in crazy paving: parts of secondary lobules, which measure 10 to 25 mm."""
+SEPTUM_HU = 220.0
+"""How much denser than the ground glass around it a septum is at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class LesionSpec:
-    """One lesion: centre as voxel (z, y, x), radii in mm (z, y, x), and the HU it would have at full strength."""
+    """One lesion: centre as voxel (z, y, x), radii in mm (z, y, x), and the HU it would have at full strength.
+
+    along_vessels: it follows the vessels inside its radii instead of filling them.
+    """
 
     centre: tuple[int, int, int]
     radii_mm: tuple[float, float, float]
     hu: float
     texture_hu: float
-    dense: bool
+    pattern: Pattern
+    along_vessels: bool = False
+
+    @property
+    def dense(self) -> bool:
+        """Consolidation."""
+        return self.pattern == "consolidation"
 
 
-def random_lesions(lungs: Bools, spacing_mm: Spacing, rng: np.random.Generator, burden: float) -> list[LesionSpec]:
+def random_lesions(
+    lungs: Bools, spacing_mm: Spacing, rng: np.random.Generator, burden: float, hu: Hu | None = None
+) -> list[LesionSpec]:
     """Some lesions for one patient, most of them under the pleura.
 
-    lungs: (z, y, x) bool. burden: 0 (few and small) to 1 (many and large).
+    lungs: (z, y, x) bool. burden: 0 (few and small) to 1 (many and large). hu: (z, y, x); with it one in eight follows
+    the vessels.
     """
     inside = np.argwhere(lungs[::2, ::4, ::4]) * (2, 4, 4)
     edge = _near_border(lungs, spacing_mm, within_mm=12.0)
+    vessels = np.empty((0, 3), np.intp) if hu is None else _vessels(hu, lungs)
     lesions = []
     for _ in range(rng.integers(1, 3 + round(9 * burden))):
-        candidates = edge if len(edge) and rng.random() < 0.7 else inside
-        centre = tuple(int(value) for value in candidates[rng.integers(len(candidates))])
-        dense = bool(rng.random() < 0.4)
+        along = len(vessels) > 0 and rng.random() < 0.125
+        candidates = vessels if along else edge if len(edge) and rng.random() < 0.7 else inside
+        z, y, x = (int(value) for value in candidates[rng.integers(len(candidates))])
         size_mm = float(rng.uniform(6, 18) if rng.random() < 0.6 else rng.uniform(15, 30 + 30 * burden))
-        radii = size_mm * rng.uniform(0.6, 1.4, 3)
-        hu = float(rng.uniform(-30, 70) if dense else rng.uniform(-720, -250))
-        texture = float(rng.uniform(5, 25) if dense else rng.uniform(10, 90))
-        lesions.append(LesionSpec(centre, (radii[0], radii[1], radii[2]), hu, texture, dense))  # type: ignore[arg-type]
+        lesions.append(_random_lesion((z, y, x), size_mm, along, rng))
     return lesions
+
+
+def _random_lesion(
+    centre: tuple[int, int, int], size_mm: float, along_vessels: bool, rng: np.random.Generator
+) -> LesionSpec:
+    dz, dy, dx = (float(radius) for radius in size_mm * rng.uniform(0.6, 1.4, 3))
+    kind = rng.random()
+    if kind < 0.4:
+        hu, texture, pattern = rng.uniform(-30, 70), rng.uniform(5, 25), "consolidation"
+    else:
+        hu, texture = rng.uniform(-720, -250), rng.uniform(10, 90)
+        pattern = "crazy_paving" if kind > 0.85 else "ground_glass"
+    return LesionSpec(centre, (dz, dy, dx), float(hu), float(texture), pattern, along_vessels)  # type: ignore[arg-type]
+
+
+def _vessels(hu: Hu, lungs: Bools) -> npt.NDArray[np.intp]:
+    """Where vessels lie away from the border of the lungs, on every second section and fourth row and column."""
+    coarse = lungs[::2, ::4, ::4]
+    deep = np.stack([cv2.erode(plane.astype(np.uint8), np.ones((3, 3), np.uint8)) for plane in coarse]) > 0
+    return np.argwhere(deep & (hu[::2, ::4, ::4] > VESSEL_HU)) * (2, 4, 4)
 
 
 def pleural_consolidation(lungs: Bools, spacing_mm: Spacing, share: float, rng: np.random.Generator) -> LesionSpec:
@@ -60,7 +102,7 @@ def pleural_consolidation(lungs: Bools, spacing_mm: Spacing, share: float, rng: 
     centre = (int(np.quantile(z[low], 0.5)), int(np.quantile(y[low], 0.85)), int(np.median(x[low])))
     volume_mm3 = share * len(z) * float(np.prod(spacing_mm))
     radius = (1.6 * volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
-    return LesionSpec(centre, (radius * 1.3, radius, radius), float(rng.uniform(10, 60)), 15.0, True)
+    return LesionSpec(centre, (radius * 1.3, radius, radius), float(rng.uniform(10, 60)), 15.0, "consolidation")
 
 
 def _near_border(lungs: Bools, spacing_mm: Spacing, within_mm: float) -> npt.NDArray[np.intp]:
@@ -79,15 +121,25 @@ def insert(
     infection = np.zeros(hu.shape, dtype=np.bool_)
     for lesion in lesions:
         place = _box(lesion, hu.shape, spacing_mm)
-        strength = _strength(lesion, place, spacing_mm, rng) * lungs[place]
-        target = _target(lesion, strength.shape, spacing_mm, rng)
         here = result[place]
+        strength = _strength(lesion, place, spacing_mm, rng) * lungs[place]
+        if lesion.along_vessels:
+            strength *= _cuff(hu[place], spacing_mm)
+        target = _target(lesion, strength.shape, spacing_mm, rng)
         bronchi = (here < -930) & (rng.random() < 0.7) if lesion.dense else np.zeros(here.shape, dtype=np.bool_)
         mixed = here + strength * (target - here)
         # Vessels and earlier lesions are denser than ground glass and stay visible in it.
         result[place] = np.where(bronchi, here, np.maximum(here, mixed))
         infection[place] |= strength > INFECTED_FROM
     return np.rint(result).astype(np.int16), infection
+
+
+def _cuff(hu: Hu, spacing_mm: Spacing) -> Floats:
+    """1 at vessels and close to them, falling to 0 some `CUFF_MM` away; (z, y, x) float32."""
+    pixel_mm = (spacing_mm[1] + spacing_mm[2]) / 2
+    vessels = (hu > VESSEL_HU).astype(np.uint8)
+    away = [cv2.distanceTransform(1 - plane, cv2.DIST_L2, 3) * pixel_mm for plane in vessels]
+    return np.asarray(np.clip(1.6 - 1.1 * np.stack(away) / CUFF_MM, 0.0, 1.0), dtype=np.float32)
 
 
 def _box(lesion: LesionSpec, shape: tuple[int, ...], spacing_mm: Spacing) -> tuple[slice, slice, slice]:
@@ -111,9 +163,19 @@ def _strength(lesion: LesionSpec, place: tuple[slice, ...], spacing_mm: Spacing,
 
 
 def _target(lesion: LesionSpec, shape: tuple[int, ...], spacing_mm: Spacing, rng: np.random.Generator) -> Floats:
+    """The HU of the lesion at full strength, (z, y, x) float32."""
     coarse = smooth_noise(shape, spacing_mm, 10.0, rng)
     fine = smooth_noise(shape, spacing_mm, 3.0, rng)
-    return np.asarray(lesion.hu + lesion.texture_hu * (coarse + 0.7 * fine), dtype=np.float32)
+    target = lesion.hu + lesion.texture_hu * (coarse + 0.7 * fine)
+    if lesion.pattern == "crazy_paving":
+        target = target + SEPTUM_HU * _septa(shape, spacing_mm, rng)
+    return np.asarray(target, dtype=np.float32)
+
+
+def _septa(shape: tuple[int, ...], spacing_mm: Spacing, rng: np.random.Generator) -> Floats:
+    """A mesh of thin sheets: where smooth noise passes through nought. 1 on a sheet, 0 between; (z, y, x) float32."""
+    sheets = [smooth_noise(shape, spacing_mm, SEPTA_MM, rng) for _ in range(2)]
+    return np.asarray(np.max([np.exp(-((noise / 0.13) ** 2)) for noise in sheets], axis=0), dtype=np.float32)
 
 
 def smooth_noise(shape: tuple[int, ...], spacing_mm: Spacing, scale_mm: float, rng: np.random.Generator) -> Floats:

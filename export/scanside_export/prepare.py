@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_export import cases
+from scanside_export.adapters.forms import read_form
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.lung_reference import reference_lungs
+from scanside_runtime.errors import LabelsUnusable
 from scanside_runtime.phantom import Lesion, make_phantom, random_spec
 
 
@@ -40,14 +42,35 @@ BACKGROUNDS = (
 """What `../ct/README.md` of the data calls near-healthy; the held-out patients are not among them."""
 
 
-def prepare(data: Path, out: Path, variants: int, phantoms: int, seed: int) -> str:
-    """Write every training case below `out`; returns the digest over all of them.
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Where training cases come from.
 
+    data: the folder with infection-3d, infection-2d, lung-2d and ct. sources: (form, folder) of other labelled sets.
     variants: copies of each background with other lesions. phantoms: drawn thoraxes.
     """
+
+    data: Path | None
+    sources: Sequence[tuple[str, Path]] = ()
+    variants: int = 5
+    phantoms: int = 150
+    seed: int = 1000
+
+
+def prepare(material: Material, out: Path) -> str:
+    """Write every training case below `out`; returns the digest over all of them.
+
+    Raises LabelsUnusable where a folder is not of its form, or where two cases have one name.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    sums = [_store(case, out) for case in _all_cases(data, variants, phantoms, seed)]
-    digest = hashlib.sha256("\n".join(sorted(sums)).encode()).hexdigest()
+    sums: dict[str, str] = {}
+    for case in _all_cases(material):
+        key = f"{case.source}/{case.name}"
+        if key in sums:
+            raise LabelsUnusable(folder=out, why=f"two cases are called {key}")
+        sums[key] = _store(case, out)
+    seed, sums_sorted = material.seed, sorted(sums.values())
+    digest = hashlib.sha256("\n".join(sums_sorted).encode()).hexdigest()
     (out / "digest.json").write_text(json.dumps({"sha256": digest, "cases": len(sums), "seed": seed}))
     return digest
 
@@ -57,23 +80,34 @@ def load(folder: Path) -> list[Case]:
     return [_load(path) for path in sorted(folder.glob("*/*/case.json"))]
 
 
-def read_digest(folder: Path) -> str:
-    """The digest of what `prepare` wrote."""
-    return str(json.loads((folder / "digest.json").read_text())["sha256"])
+def read_digest(folder: Path, left_out: Collection[str] = ()) -> str:
+    """The digest of what `prepare` wrote, less the cases that a training leaves out."""
+    whole = str(json.loads((folder / "digest.json").read_text())["sha256"])
+    if not left_out:
+        return whole
+    return hashlib.sha256("\n".join([whole, *sorted(left_out)]).encode()).hexdigest()
 
 
-def _all_cases(data: Path, variants: int, phantoms: int, seed: int) -> Iterator[Case]:
+def _all_cases(material: Material) -> Iterator[Case]:
+    for form, folder in material.sources:
+        yield from read_form(form, folder)
+    if material.data is not None:
+        yield from _shared_cases(material.data, material)
+    for number in range(material.phantoms):
+        yield _phantom_case(material.seed + number)
+
+
+def _shared_cases(data: Path, material: Material) -> Iterator[Case]:
     yield from cases.infection_volumes(data / "infection-3d")
     yield from cases.infection_slices(data / "infection-2d")
     yield from cases.lung_slices(data / "lung-2d")
     for number, background in enumerate(BACKGROUNDS):
-        rng = np.random.default_rng([seed, number])
-        yield from _with_lesions(data / "ct" / background.path, background, variants, rng)
-    for number in range(phantoms):
-        yield _phantom_case(seed + number)
+        rng = np.random.default_rng([material.seed, number])
+        yield from with_lesions(data / "ct" / background.path, background, material.variants, rng)
 
 
-def _with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
+def with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
+    """A real volume as it is, and `variants` copies with other lesions inserted at native resolution."""
     hu, spacing_mm = cases.hu_volume(path)
     lungs = reference_lungs(hu, spacing_mm)
     near = np.flatnonzero((lungs > 0).any(axis=(1, 2)))
@@ -84,7 +118,7 @@ def _with_lesions(path: Path, background: Background, variants: int, rng: np.ran
     healthy = (lungs == RIGHT) | (lungs == LEFT)
     yield Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
     for variant in range(variants):
-        lesions = random_lesions(healthy, spacing_mm, rng, burden=float(rng.random()))
+        lesions = random_lesions(healthy, spacing_mm, rng, float(rng.random()), hu)
         if variant % 2:
             side = background.sides[variant // 2 % len(background.sides)]
             lesions.append(pleural_consolidation(lungs == side, spacing_mm, float(rng.uniform(0.08, 0.5)), rng))
@@ -139,7 +173,11 @@ def _store(case: Case, out: Path) -> str:
     for name, array in arrays.items():
         summary.update(np.ascontiguousarray(array).tobytes())
         np.save(folder / f"{name}.npy", array)
-    facts = {"spacing_mm": case.spacing_mm, "readers": len(case.infection)}
+    facts = {
+        "spacing_mm": case.spacing_mm,
+        "readers": len(case.infection),
+        "slice_thickness_mm": case.slice_thickness_mm,
+    }
     (folder / "case.json").write_text(json.dumps(facts))
     return f"{case.source}/{case.name} {summary.hexdigest()}"
 
@@ -149,4 +187,5 @@ def _load(path: Path) -> Case:
     hu, lungs = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("hu", "lungs"))
     readers = tuple(np.load(folder / f"infection{n}.npy", mmap_mode="r") for n in range(facts["readers"]))
     dz, dy, dx = facts["spacing_mm"]
-    return Case(folder.name, folder.parent.name, hu, (dz, dy, dx), lungs, readers)
+    thickness_mm = facts.get("slice_thickness_mm")
+    return Case(folder.name, folder.parent.name, hu, (dz, dy, dx), lungs, readers, thickness_mm)

@@ -32,13 +32,17 @@ GOLDEN_SECTIONS = 2
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Name and version of a bundle, how good it is known to be, and how it was trained (Markdown)."""
+    """Name and version of a bundle, how good it is known to be, how it was trained (Markdown), and on whom it was not.
+
+    validation: the parts that `model_card.VALIDATED` names, each the JSON of its command.
+    """
 
     name: str
     version: str
     minimum_software: str
     validation: Mapping[str, Any]
     notes: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
@@ -51,7 +55,7 @@ def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str
     for files in networks.values():
         for name in files.values():
             shutil.copyfile(work / name, out / name)
-    card = model_card(release.name, release.version, contracts, release.validation, release.notes)
+    card = model_card(release.name, release.version, contracts, release.validation, release.notes, release.left_out)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _write_manifest(out, release, networks, contracts)
     bundle = open_bundle(out)

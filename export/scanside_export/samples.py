@@ -124,8 +124,9 @@ class Sampler:
         if lungs[::2, ::4, ::4].sum() < FEWEST_SEEDS:
             return hu, np.zeros(hu.shape[1:], dtype=np.bool_)
         spacing_mm = (self.contract.stack_step_mm, self.contract.pixel_mm, self.contract.pixel_mm)
-        lesions = random_lesions(lungs, spacing_mm, rng, burden=0.5 * float(rng.random()))
-        sick, infection = insert(np.rint(hu).astype(np.int16), lungs, spacing_mm, lesions, rng)
+        native = np.rint(hu).astype(np.int16)
+        lesions = random_lesions(lungs, spacing_mm, rng, 0.5 * float(rng.random()), native)
+        sick, infection = insert(native, lungs, spacing_mm, lesions, rng)
         return sick.astype(np.float32), infection[middle]
 
 

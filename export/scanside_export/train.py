@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from scanside_export.losses import infection_loss, lung_loss
 from scanside_export.networks import build
 from scanside_export.recipe import Recipe
 from scanside_export.samples import Sample, Sampler
+from scanside_export.validation import Validation, log_score, score
+from scanside_runtime.errors import TrainingUnusable
 
 LOG_EVERY = 50
 SAVE_EVERY = 250
@@ -34,6 +36,8 @@ class Training:
     average: nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
+    best: float = -1.0
+    left_out: tuple[str, ...] = ()
 
     def save(self, path: Path, recipe: Recipe, digest: str) -> None:
         """Write a checkpoint; the old one stays until the new one is whole."""
@@ -44,56 +48,99 @@ class Training:
             "step": self.step,
             "recipe": recipe.document(),
             "training_digest": digest,
+            "best": self.best,
+            "left_out": list(self.left_out),
         }
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
     def start_from(self, path: Path) -> None:
-        """Take over the averaged weights of an earlier training; steps and optimizer begin anew."""
+        """Take over the averaged weights of an earlier training; steps and optimizer begin anew.
+
+        Raises TrainingUnusable for weights of another network or stack depth.
+        """
         state = torch.load(path, weights_only=True)
-        self.model.load_state_dict(state["average"])
+        try:
+            self.model.load_state_dict(state["average"])
+        except RuntimeError as problem:
+            raise TrainingUnusable(folder=path, why="its weights are of another network or stack depth") from problem
         self.average.load_state_dict(state["average"])
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out."""
         state = torch.load(path, weights_only=True)
+        before = tuple(state.get("left_out", ()))
+        if before != self.left_out:
+            raise TrainingUnusable(folder=path, why=f"it left out {', '.join(before) or 'nothing'}")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        self.step, self.best = state["step"], state.get("best", -1.0)
 
 
-def train(
-    cases: list[Case], recipe: Recipe, out: Path, digest: str, threads: int, start_from: Path | None = None
-) -> Path:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Where a training runs and what surrounds it.
+
+    digest: of the training data. start_from: a checkpoint of an earlier stage, from whose weights a new run begins.
+    left_out: names of the cases that are prepared but not trained on. validation: sections scored now and then.
+    """
+
+    out: Path
+    digest: str
+    threads: int
+    start_from: Path | None = None
+    left_out: tuple[str, ...] = ()
+    validation: Validation | None = None
+
+
+def train(cases: Sequence[Case], recipe: Recipe, run: Run) -> Path:
     """Train by the recipe and return the checkpoint's path; goes on where an earlier run stopped.
 
-    start_from: a checkpoint of an earlier stage, from whose weights a new run begins.
-    Raises ValueError for a recipe that draws less than one batch.
+    Leaves `checkpoint.pt`, `log.csv`, `curves.png`; with validation `best.pt` and `validation.csv` too.
+    Raises ValueError for a recipe that draws less than one batch, TrainingUnusable for a checkpoint that doesn't fit.
     """
     steps = recipe.samples // recipe.batch
     if steps == 0:
         raise ValueError(f"{recipe.samples} samples are no batch of {recipe.batch}: draw more")
-    torch.set_num_threads(threads)
+    torch.set_num_threads(run.threads)
     torch.manual_seed(recipe.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    training = _start(recipe)
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists():
-        training.resume(checkpoint)
-    elif start_from is not None:
-        training.start_from(start_from)
-    sampler = Sampler(cases, recipe)
+    run.out.mkdir(parents=True, exist_ok=True)
+    training = _begin(recipe, run)
+    sampler = Sampler([case for case in cases if case.name not in run.left_out], recipe)
     began = time.monotonic()
     losses: list[float] = []
     for batch in _batches(sampler, range(training.step, steps)):
         losses.append(_step(training, batch, recipe, steps))
-        if training.step % LOG_EVERY == 0 or training.step == steps:
-            _log(out / "log.csv", training.step, float(np.mean(losses[-LOG_EVERY:])), time.monotonic() - began)
-        if training.step % SAVE_EVERY == 0 or training.step == steps:
-            training.save(checkpoint, recipe, digest)
-            draw_curves(out / "log.csv", out / "curves.png")
-    return checkpoint
+        done = training.step == steps
+        if training.step % LOG_EVERY == 0 or done:
+            _log(run.out / "log.csv", training.step, float(np.mean(losses[-LOG_EVERY:])), time.monotonic() - began)
+        if run.validation is not None and (training.step % run.validation.every == 0 or done):
+            _validate(training, recipe, run, run.validation)
+        if training.step % SAVE_EVERY == 0 or done:
+            training.save(run.out / "checkpoint.pt", recipe, run.digest)
+            draw_curves(run.out / "log.csv", run.out / "curves.png", run.out / "validation.csv")
+    return run.out / "checkpoint.pt"
+
+
+def _begin(recipe: Recipe, run: Run) -> Training:
+    training = _start(recipe)
+    training.left_out = tuple(sorted(run.left_out))
+    checkpoint = run.out / "checkpoint.pt"
+    if checkpoint.exists():
+        training.resume(checkpoint)
+    elif run.start_from is not None:
+        training.start_from(run.start_from)
+    return training
+
+
+def _validate(training: Training, recipe: Recipe, run: Run, validation: Validation) -> None:
+    """Score the average; the best one so far is kept beside the last."""
+    reached = score(training.average, recipe, validation)
+    log_score(run.out / "validation.csv", training.step, reached)
+    if reached > training.best:
+        training.best = reached
+        training.save(run.out / "best.pt", recipe, run.digest)
 
 
 def _start(recipe: Recipe) -> Training:

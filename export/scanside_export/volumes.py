@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.cases import CHECK_CASES, LEFT, RIGHT, UNKNOWN, Case, hu_volume, infection_volume
+from scanside_export.cases import CHECK_CASES, LEFT, RIGHT, UNKNOWN, Case, hu_volume, infection_volumes
+from scanside_export.folds import patient_of
 from scanside_runtime.volume import Bools, Volume
 
 
@@ -17,7 +17,7 @@ from scanside_runtime.volume import Bools, Volume
 class Labelled:
     """A volume with what experts drew; lungs are known in some slices only.
 
-    infection: one (z, y, x) bool for each reader. lungs: (z, y, x) bool. lungs_known: (z,) bool.
+    infection: one (z, y, x) bool for each reader. lungs: (z, y, x) bool. lungs_known: (z,) bool. source: whose labels.
     """
 
     name: str
@@ -25,12 +25,20 @@ class Labelled:
     infection: tuple[Bools, ...]
     lungs: Bools
     lungs_known: npt.NDArray[np.bool_]
+    source: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Whose series it is; one patient may have several."""
+        return patient_of(self.name)
 
 
-def volume_of(hu: npt.NDArray[np.int16], spacing_mm: tuple[float, float, float]) -> Volume:
-    """An array in LPS order as a volume at the origin."""
+def volume_of(
+    hu: npt.NDArray[np.int16], spacing_mm: tuple[float, float, float], slice_thickness_mm: float | None = None
+) -> Volume:
+    """An array in LPS order as a volume at the origin; sections as thick as they lie apart, unless it is said."""
     dz, dy, dx = spacing_mm
-    return Volume(np.array(hu), np.diag([dx, dy, dz, 1.0]), spacing_mm, dz)
+    return Volume(np.array(hu), np.diag([dx, dy, dz, 1.0]), spacing_mm, slice_thickness_mm or dz)
 
 
 def averaged(array: npt.NDArray[np.int16 | np.bool_], by: int) -> npt.NDArray[np.float32]:
@@ -39,25 +47,21 @@ def averaged(array: npt.NDArray[np.int16 | np.bool_], by: int) -> npt.NDArray[np
     return np.asarray(whole.reshape(-1, by, *array.shape[1:]).mean(axis=1), dtype=np.float32)
 
 
-def labelled_case(case: Case, thick_mm: float = 5.0) -> Labelled:
-    """A case of infection-3d in sections of about `thick_mm`; thin ones are averaged, masks by majority."""
-    by = max(1, round(thick_mm / case.spacing_mm[0]))
+def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
+    """A case in sections of about `thick_mm`, masks by majority; None leaves the sections as they are."""
+    by = 1 if thick_mm is None else max(1, round(thick_mm / case.spacing_mm[0]))
     hu = np.rint(averaged(case.hu, by)).astype(np.int16)
     known = averaged((case.lungs != UNKNOWN).any(axis=(1, 2))[:, None, None], by)[:, 0, 0] > 0.99
     lungs = averaged((case.lungs == RIGHT) | (case.lungs == LEFT), by) >= 0.5
     infection = tuple(averaged(mask, by) >= 0.5 for mask in case.infection)
     dz, dy, dx = case.spacing_mm
-    return Labelled(case.name, volume_of(hu, (dz * by, dy, dx)), infection, lungs, known)
+    volume = volume_of(hu, (dz * by, dy, dx), case.slice_thickness_mm if by == 1 else None)
+    return Labelled(case.name, volume, infection, lungs, known, case.source)
 
 
 def check_cases(data: Path, names: tuple[str, ...] = CHECK_CASES) -> list[Labelled]:
-    """The series of infection-3d that training did not see, in sections of about 5 mm."""
-    folder = data / "infection-3d"
-    with (folder / "slices.csv").open() as lines:
-        rows = list(csv.DictReader(lines))
-    return [
-        labelled_case(infection_volume(folder, name, [row for row in rows if row["case"] == name])) for name in names
-    ]
+    """Series of infection-3d in sections of about 5 mm, by default those that the first training did not see."""
+    return [labelled_case(case) for case in infection_volumes(data / "infection-3d", only=names)]
 
 
 def real_volume(path: Path) -> Volume:

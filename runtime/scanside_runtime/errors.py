@@ -180,6 +180,20 @@ class InputNotHu(Refused):
     advice = "Choose a plain CT reconstruction, not a material or iodine map."
 
 
+class LabelsUnusable(Refused):
+    """The labels or pictures in {folder} can't be used: {why}."""
+
+    code = "INPUT_LABELS"
+    advice = "Bring folder and file names into the form that the command's help and docs/training.md describe."
+
+
+class TrainingUnusable(Refused):
+    """The training in {folder} can't be used here: {why}."""
+
+    code = "INPUT_TRAINING"
+    advice = "Name another folder or checkpoint, or train again with the options that fit."
+
+
 class SeriesNoCt(Refused):
     """There is DICOM here, but no CT images."""
 

@@ -10,10 +10,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
-from scanside_runtime.errors import InputEmpty, InputNotFound, InputUnreadable, Refused
+from scanside_runtime.errors import InputEmpty, InputNotFound, InputTooLarge, InputUnreadable, Refused
 from scanside_runtime.headers import BAD_DICOM, is_dicom, lenient, read_dataset, text
+from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.sources import Reader, SourceFile, list_files
 
 Noticed = Callable[[int], None]
@@ -88,7 +90,7 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
 def _look(path: Path, reader: Reader, seen: _Seen) -> None:
     """Note whose file this is. A file that is no DICOM and does not claim to be is passed over."""
     try:
-        listed = list_files(path).files
+        listed = list_files(path, ReadingSettings()).files
     except Refused:  # a damaged zip: its analysis will say what is wrong with it
         seen.zipped.setdefault(None, []).append(path)
         return
@@ -108,13 +110,12 @@ def _look(path: Path, reader: Reader, seen: _Seen) -> None:
 def _uid(reader: Reader, file: SourceFile) -> str | None:
     """The study's UID; "" for DICOM that does not say it or can't be read, None for what is no DICOM."""
     try:
-        with reader.open(file) as stream:
-            if file.name.upper().endswith("DICOMDIR"):
-                return None
-            if not is_dicom(stream):
-                return "" if file.name.lower().endswith(".dcm") else None
-            return text(read_dataset(stream, pixels=False), "StudyInstanceUID") or ""
-    except (*BAD_DICOM, OSError, InputUnreadable):
+        if file.name.upper().endswith("DICOMDIR"):
+            return None
+        if not is_dicom(reader.head(file)):
+            return "" if file.name.lower().endswith(".dcm") else None
+        return text(read_dataset(BytesIO(reader.read(file)), pixels=False), "StudyInstanceUID") or ""
+    except (*BAD_DICOM, OSError, InputUnreadable, InputTooLarge):
         return ""
 
 

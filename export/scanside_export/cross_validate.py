@@ -1,0 +1,132 @@
+"""Cross-validation by patient: train, export, quantise and score each fold through the deployed INT8 runtime.
+
+Each fold's folder holds `runs`, `work`, `bundle` and `evaluation.json`; what is finished is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scanside_export.cases import Case
+from scanside_export.checkpoint import Trained, read_checkpoint
+from scanside_export.deploy import export_networks, quantize_networks
+from scanside_export.evaluate import VolumeScore, evaluate
+from scanside_export.evaluate_slices import evaluate_slices
+from scanside_export.folds import FOLDS, SCORED_SOURCES, SLICE_FOLDS, held_out, held_out_slices, patient_of
+from scanside_export.prepare import load, read_digest
+from scanside_export.recipe import Recipe
+from scanside_export.release import Release, build_bundle
+from scanside_export.score_summary import slice_figures, volumes_document
+from scanside_export.train import Run, train
+from scanside_export.volumes import labelled_case
+from scanside_export.windowed_slices import WindowedSlice
+from scanside_runtime.engine import choose_engine
+from scanside_runtime.errors import TrainingUnusable
+from scanside_runtime.segment import Networks, load_networks
+
+SECTION_MM = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is the same for all folds.
+
+    cases: what `prepare` wrote. recipes: by network. start_from: runs of a pre-training that saw no fold's patient.
+    slices: labelled pictures; with them the folds are blocks of pictures, and pictures are scored instead of volumes.
+    lungs: the checkpoint of a finished lung network that is used in all folds; without it each fold trains one.
+    """
+
+    cases: Path
+    work: Path
+    recipes: Mapping[str, Recipe]
+    start_from: Path | None = None
+    slices: Sequence[WindowedSlice] = ()
+    lungs: Path | None = None
+    sections: int = 300
+    preset: str = "mixed"
+    threads: int = 1
+
+    @property
+    def folds(self) -> int:
+        """How many there are."""
+        return SLICE_FOLDS if self.slices else len(FOLDS)
+
+
+def cross_validate(plan: Plan, folds: Iterable[int]) -> dict[str, Any]:
+    """Run the folds, or read those that are finished, and sum them up. Raises TrainingUnusable, ValueError."""
+    rows = [row for fold in folds for row in _finished(plan, fold)]
+    if plan.slices:
+        return slice_figures(rows)
+    return volumes_document([_score(row) for row in rows])
+
+
+def _finished(plan: Plan, fold: int) -> list[dict[str, Any]]:
+    """The rows of one fold, from its file if it has been run."""
+    path = plan.work / f"fold_{fold}" / "evaluation.json"
+    if not path.exists():
+        rows = run_fold(plan, fold)
+        path.with_suffix(".part").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+        path.with_suffix(".part").replace(path)
+    return list(json.loads(path.read_text(encoding="utf-8")))
+
+
+def run_fold(plan: Plan, fold: int) -> list[dict[str, Any]]:
+    """Train without the fold's patients, deploy, and score them: a row for each series or picture."""
+    cases = load(plan.cases)
+    names = [case.name for case in cases]
+    away = held_out_slices(names, fold, plan.folds) if plan.slices else held_out(names, fold)
+    trained = _train(plan, fold, cases, away)
+    networks = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)
+    if plan.slices:
+        patients = {patient_of(name) for name in away}
+        mine = [one for one in plan.slices if patient_of(f"labelled_{one.name}") in patients]
+        return [one.row() for one in evaluate_slices(mine, networks.infection)]
+    scored = [case for case in cases if case.name in away and case.source == SCORED_SOURCES[0]]
+    found = evaluate((labelled_case(case, SECTION_MM) for case in scored), networks)
+    return [asdict(score) for score, _ in found]
+
+
+def _train(plan: Plan, fold: int, cases: Sequence[Case], away: frozenset[str]) -> dict[str, Trained]:
+    runs = plan.work / f"fold_{fold}" / "runs"
+    trained = {}
+    for network, recipe in plan.recipes.items():
+        start = _pre_training(plan, network, cases, away)
+        left_out = tuple(sorted(away))
+        run = Run(runs / network, read_digest(plan.cases, left_out), plan.threads, start, left_out)
+        trained[network] = read_checkpoint(train(cases, recipe, run))
+    if plan.lungs is not None:
+        trained["lungs"] = read_checkpoint(plan.lungs)
+    return trained
+
+
+def _pre_training(plan: Plan, network: str, cases: Sequence[Case], away: frozenset[str]) -> Path | None:
+    """The checkpoint to begin at. Raises TrainingUnusable when it may have seen one of the fold's patients."""
+    if plan.start_from is None:
+        return None
+    path = plan.start_from / network / "checkpoint.pt"
+    before = read_checkpoint(path)
+    seen = sorted(case.name for case in cases if case.name in away and before.saw(case.name, case.source))
+    if seen:
+        why = f"it may have seen {seen[0]} and {len(seen) - 1} other case(s) of the fold"
+        raise TrainingUnusable(folder=path, why=why)
+    return path
+
+
+def _deploy(plan: Plan, folder: Path, trained: Mapping[str, Trained], cases: Sequence[Case]) -> Networks:
+    """The fold's bundle, loaded as the box would."""
+    work = folder / "work"
+    list(export_networks(trained, work))
+    list(quantize_networks(trained, work, cases, plan.sections, plan.preset))
+    release = Release(f"cross-validation-{folder.name}", "0", "0.1.0", {})
+    contracts = {name: one.contract for name, one in trained.items()}
+    bundle = build_bundle(work, folder / "bundle", release, contracts)
+    return load_networks(bundle, choose_engine("auto", "int8", plan.threads))
+
+
+def _score(row: Mapping[str, Any]) -> VolumeScore:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return VolumeScore(**values)

@@ -1,0 +1,116 @@
+"""Cross-validation in small: every fold trained, deployed and scored, finished ones read again, leaks refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export_samples import (
+    DIGEST,
+    Exported,
+    command,
+    infection_by_hand,
+    lungs_by_hand,
+    phantom_case,
+    tiny_recipe,
+    write_checkpoint,
+)
+from scanside_export import cross_validate as folds
+from scanside_export.cross_validate import Plan, cross_validate
+from scanside_export.prepare import Material, _store, load, prepare, read_digest
+from scanside_export.recipe import Recipe
+from scanside_export.windowed_slices import WindowedSlice
+from scanside_runtime.errors import LabelsUnusable, TrainingUnusable
+
+NAMES = ("coronacases_001", "coronacases_002")  # folds 0 and 1
+
+
+def prepared(folder: Path) -> Path:
+    for seed, name in zip((8, 9), NAMES, strict=True):
+        _store(replace(phantom_case(seed, section_mm=20.0), name=name, source="infection-3d"), folder)
+    _store(phantom_case(10, section_mm=20.0, source="real"), folder)
+    (folder / "digest.json").write_text(json.dumps({"sha256": DIGEST}), encoding="utf-8")
+    return folder
+
+
+def recipes(**changes: object) -> dict[str, Recipe]:
+    shares = {"infection-3d": 0.5, "real": 0.5}
+    return {
+        name: tiny_recipe(name, matrix=(32, 32), pixel_mm=12.0, shares=shares, samples=2, **changes)
+        for name in ("infection", "lungs")
+    }
+
+
+@pytest.mark.usefixtures("one_torch_thread")
+def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported
+) -> None:
+    """Exporting takes most of a minute and has tests of its own: files that it made are put in its place."""
+    monkeypatch.setattr(folds, "export_networks", lambda trained, work: [shutil.copytree(exported.work, work)])
+    monkeypatch.setattr(folds, "quantize_networks", lambda *_: [])
+    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", recipes(), sections=2)
+    first = cross_validate(plan, [0])
+    assert [row["name"] for row in first["volumes"]] == ["coronacases_001"]
+    assert 0.0 <= first["dice_mean"] <= 1.0
+    away = folds.read_checkpoint(tmp_path / "work" / "fold_0" / "runs" / "infection" / "checkpoint.pt")
+    assert away.left_out == ("coronacases_001",)
+    assert away.contract.training_digest == read_digest(plan.cases, ["coronacases_001"]) != DIGEST
+    monkeypatch.setattr(folds, "run_fold", lambda plan, fold: pytest.fail("a finished fold was run again"))
+    assert cross_validate(plan, [0]) == json.loads(json.dumps(first), object_hook=_tuples)
+
+
+def _tuples(values: dict[str, object]) -> dict[str, object]:
+    """JSON knows lists only."""
+    lists = {key for key, value in values.items() if isinstance(value, list) and key != "volumes"}
+    return {key: tuple(value) if key in lists else value for key, value in values.items()}  # type: ignore[arg-type]
+
+
+def test_a_pre_training_that_saw_a_patient_of_the_fold_is_refused(tmp_path: Path) -> None:
+    chosen = recipes()
+    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
+    write_checkpoint(tmp_path / "before" / "infection", infection_by_hand(), chosen["infection"])
+    write_checkpoint(tmp_path / "before" / "lungs", lungs_by_hand(), chosen["lungs"])
+    with pytest.raises(TrainingUnusable, match="may have seen coronacases_001"):
+        cross_validate(plan, [0])
+
+
+def test_a_pre_training_on_other_sources_is_taken(tmp_path: Path) -> None:
+    chosen = recipes()
+    blind = replace(chosen["infection"], shares={"real": 1.0})
+    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
+    write_checkpoint(tmp_path / "before" / "infection", infection_by_hand(), blind)
+    cases = load(plan.cases)
+    found = folds._pre_training(plan, "infection", cases, frozenset({"coronacases_001"}))
+    assert found == tmp_path / "before" / "infection" / "checkpoint.pt"
+
+
+def test_with_pictures_the_folds_are_blocks_of_pictures(tmp_path: Path) -> None:
+    nothing = np.zeros((9, 9), np.uint8)
+    plan = Plan(tmp_path, tmp_path, {}, slices=[WindowedSlice("000", nothing, nothing > 0)])
+    assert (plan.folds, Plan(tmp_path, tmp_path, {}).folds) == (5, 3)
+
+
+def test_the_command_refuses_a_fold_that_there_is_not(tmp_path: Path) -> None:
+    command("cross-validate", "--cases", str(tmp_path), "--work", str(tmp_path), "--fold", "3", exit_code=2)
+
+
+def test_two_cases_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanside_export.prepare.read_form", lambda form, folder: [phantom_case()])
+    twice = Material(None, [("pairs", tmp_path), ("pairs", tmp_path)], phantoms=0)
+    with pytest.raises(LabelsUnusable, match="two cases are called phantom/phantom_9"):
+        prepare(twice, tmp_path / "cases")
+
+
+def test_a_hospitals_labels_become_training_cases_with_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanside_export.prepare.read_form", lambda form, folder: [phantom_case()])
+    made = command("prepare", "--cases", str(tmp_path / "c"), "--from", f"pairs={tmp_path}", "--phantoms", "0").strip()
+    assert made == read_digest(tmp_path / "c")
+    assert [case.name for case in load(tmp_path / "c")] == ["phantom_9"]
+    command("prepare", "--cases", str(tmp_path / "d"), exit_code=2)
