@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 if TYPE_CHECKING:
+    from scanside_export.cases import Case
     from scanside_export.lesion_figures import LesionFigures
 
 lesion_app = typer.Typer(
     help="The lesion synthesiser: held against real lesions, and shown.", no_args_is_help=True, rich_markup_mode=None
 )
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder with infection-3d and ct.")]
+Cases = Annotated[Path, typer.Option("--cases", metavar="DIR", help="What `prepare` wrote.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the lesions.")]
 
 
 @lesion_app.command("table")
 def compare_with_real(
-    data: Data,
-    variants: Annotated[int, typer.Option(min=1, help="Synthetic patients from each background.")] = 3,
+    cases: Cases,
+    variants: Annotated[int, typer.Option(min=1, help="Synthetic patients from each background.")] = 2,
     seed: Seed = 4000,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
@@ -30,8 +32,12 @@ def compare_with_real(
     from dataclasses import asdict
 
     from scanside_export.lesion_figures import comparison, spreads
+    from scanside_export.prepare import load
 
-    real, synthetic = list(_real(data)), list(_synthetic(data, variants, seed))
+    known = load(cases)
+    real, synthetic = list(_real(known)), list(_synthetic(known, variants, seed))
+    if not real or not synthetic:
+        raise typer.BadParameter(f"{cases} needs cases of infection-3d and near-healthy ones of ct")
     if as_json:
         sides = {"real": real, "synthetic": synthetic}
         document = {name: {key: asdict(one) for key, one in spreads(some).items()} for name, some in sides.items()}
@@ -54,34 +60,31 @@ def picture(
     draw_patterns(volume, seed, out)
 
 
-def _real(data: Path) -> Iterator[LesionFigures]:
-    """The series whose lungs are known in some sections; those sections, first reader."""
-    from scanside_export.cases import infection_volumes
+def _real(cases: Sequence[Case]) -> Iterator[LesionFigures]:
+    """Series of infection-3d, in the sections whose lungs are known, by the first reader."""
     from scanside_export.lesion_figures import lesion_figures
     from scanside_export.volumes import labelled_case
 
-    for case in infection_volumes(data / "infection-3d"):
-        one = labelled_case(case)
-        known = one.lungs_known
-        found = lesion_figures(
-            one.volume.hu[known], one.lungs[known], one.infection[0][known], one.volume.spacing_mm
-        )
-        if found is not None:
-            yield found
-
-
-def _synthetic(data: Path, variants: int, seed: int) -> Iterator[LesionFigures]:
-    """Lesions as `prepare` inserts them, into its backgrounds."""
-    import numpy as np
-
-    from scanside_export.lesion_figures import lesion_figures
-    from scanside_export.prepare import BACKGROUNDS, with_lesions
-    from scanside_export.volumes import labelled_case
-
-    for number, background in enumerate(BACKGROUNDS):
-        rng = np.random.default_rng([seed, number])
-        for case in with_lesions(data / "ct" / background.path, background, variants, rng):
+    for case in cases:
+        if case.source == "infection-3d" and case.infection:
             one = labelled_case(case)
+            known = one.lungs_known
+            arrays = one.volume.hu[known], one.lungs[known], one.infection[0][known]
+            found = lesion_figures(*arrays, one.volume.spacing_mm) if known.any() else None
+            if found is not None:
+                yield found
+
+
+def _synthetic(cases: Sequence[Case], variants: int, seed: int) -> Iterator[LesionFigures]:
+    """Lesions inserted into the backgrounds that `prepare` stored as they are."""
+    from scanside_export.lesion_figures import lesion_figures
+    from scanside_export.prepare import sick_copy
+    from scanside_export.volumes import labelled_case
+
+    for number, case in enumerate(case for case in cases if case.source == "real" and case.name.endswith("_clean")):
+        for variant in range(variants):
+            rng = np.random.default_rng([seed, number, variant])
+            one = labelled_case(sick_copy(case, variant, rng))
             found = lesion_figures(one.volume.hu, one.lungs, one.infection[0], one.volume.spacing_mm)
             if found is not None:
                 yield found

@@ -103,10 +103,10 @@ def _shared_cases(data: Path, material: Material) -> Iterator[Case]:
     yield from cases.lung_slices(data / "lung-2d")
     for number, background in enumerate(BACKGROUNDS):
         rng = np.random.default_rng([material.seed, number])
-        yield from with_lesions(data / "ct" / background.path, background, material.variants, rng)
+        yield from _with_lesions(data / "ct" / background.path, background, material.variants, rng)
 
 
-def with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
+def _with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
     """A real volume as it is, and `variants` copies with other lesions inserted at native resolution."""
     hu, spacing_mm = cases.hu_volume(path)
     lungs = reference_lungs(hu, spacing_mm)
@@ -115,15 +115,23 @@ def with_lesions(path: Path, background: Background, variants: int, rng: np.rand
     hu, lungs = hu[keep], lungs[keep].copy()
     for side in {RIGHT, LEFT} - set(background.sides):
         _forget(lungs, side)
-    healthy = (lungs == RIGHT) | (lungs == LEFT)
-    yield Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
+    clean = Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
+    yield clean
     for variant in range(variants):
-        lesions = random_lesions(healthy, spacing_mm, rng, float(rng.random()), hu)
-        if variant % 2:
-            side = background.sides[variant // 2 % len(background.sides)]
-            lesions.append(pleural_consolidation(lungs == side, spacing_mm, float(rng.uniform(0.08, 0.5)), rng))
-        sick, infection = insert(hu, healthy, spacing_mm, lesions, rng)
-        yield Case(f"{path.stem}_{variant}", "real", sick, spacing_mm, lungs, (infection,))
+        yield sick_copy(clean, variant, rng)
+
+
+def sick_copy(clean: Case, variant: int, rng: np.random.Generator) -> Case:
+    """A near-healthy case with lesions inserted; every second variant has a large consolidation in one lung as well."""
+    healthy = (clean.lungs == RIGHT) | (clean.lungs == LEFT)
+    lesions = random_lesions(healthy, clean.spacing_mm, rng, float(rng.random()), clean.hu)
+    if variant % 2:
+        sides = [side for side in (RIGHT, LEFT) if (clean.lungs == side).any()]
+        lung = clean.lungs == sides[variant // 2 % len(sides)]
+        lesions.append(pleural_consolidation(lung, clean.spacing_mm, float(rng.uniform(0.08, 0.5)), rng))
+    sick, infection = insert(clean.hu, healthy, clean.spacing_mm, lesions, rng)
+    name = f"{clean.name.removesuffix('_clean')}_{variant}"
+    return replace(clean, name=name, hu=sick, infection=(infection,))
 
 
 def _forget(lungs: npt.NDArray[np.uint8], side: int) -> None:
