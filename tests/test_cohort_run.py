@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bundle_samples import write_bundle
-from cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, make_studies, slow_row
+from cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, foreign_row, make_studies, slow_row
 from dicom_samples import make_slice, write
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
@@ -25,6 +25,7 @@ from scanside_appliance.cohort.table import csv_bytes, parquet_bytes
 from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.errors import BoxCluster, BoxOutput
 from scanside_runtime.phantom import demo_spec, make_phantom
+from scanside_runtime.settings import InferenceSettings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -122,6 +123,22 @@ def test_what_the_box_got_wrong_is_tried_again(tmp_path: Path) -> None:
     again = Here()
     assert run_cohort(studies, table, again, OPTIONS, measure=cheap_row).exit_code == 0
     assert again.done == ["1.2.2"]
+
+
+def test_more_processes_or_threads_do_not_measure_anything_again(tmp_path: Path) -> None:
+    studies, table, again = make_studies(2, tmp_path), tmp_path / "t.csv", Here()
+    run_cohort(studies, table, Here(), OPTIONS, measure=cheap_row)
+    settings = replace(OPTIONS.settings, inference=InferenceSettings(threads=7))
+    run_cohort(studies, table, again, replace(OPTIONS, settings=settings), measure=cheap_row)
+    assert again.done == []
+    run_cohort(studies, table, again, replace(OPTIONS, precision="fp32"), measure=cheap_row)
+    assert len(again.done) == 2
+
+
+def test_a_worker_with_another_bundle_has_measured_nothing(tmp_path: Path) -> None:
+    summary = run_cohort(make_studies(2, tmp_path), tmp_path / "t.csv", Here(), OPTIONS, measure=foreign_row)
+    assert (summary.codes, summary.exit_code) == ({"BOX_WORKER_DIFFERS": 2}, 5)
+    assert {row["poi_percent"] for row in read(tmp_path / "t.csv")} == {""}
 
 
 def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
