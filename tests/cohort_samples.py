@@ -49,3 +49,8 @@ def faulty_row(study: Study, options: Options) -> Row:
     if study.uid == "1.2.2":
         raise RuntimeError("a defect")
     return cheap_row(study, options)
+
+
+def foreign_row(study: Study, options: Options) -> Row:
+    """Measured with another bundle."""
+    return {**cheap_row(study, options), "bundle": "other 2", "bundle_sha256": "ff" * 32}

@@ -254,3 +254,16 @@ def test_printed_figures_are_searched_on_the_command_line(run: Run) -> None:
     assert (code, json.loads(out)["tables"]) == (0, [[[81, 7], [5, 49]]])
     code, out, _ = run("cohort", "evaluate", "printed", "--n", 54, "--kappa", "0.8220", "--other", 70)
     assert (code, out) == (3, "no table with n = 54\nn for which there is one: 62, 67, 70\n")
+
+
+@pytest.mark.parametrize("command", ["run", "calibrate", "simulate", "evaluate", "evaluate masks", "evaluate changes"])
+def test_every_command_of_the_cohort_has_help(run: Run, command: str) -> None:
+    code, out, _ = run("cohort", *command.split(), "--help")
+    assert code == 0
+    assert len(out.splitlines()) > 5
+
+
+def test_intervals_are_measured_on_the_command_line(run: Run) -> None:
+    code, out, _ = run("cohort", "simulate", "--simulations", 3, "--json")
+    assert (code, json.loads(out)["simulations"]) == (0, 3)
+    assert "auc score" in run("cohort", "simulate", "--simulations", 2, "--clustered", "--resamples", 5)[1]

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bundle_samples import write_bundle
-from cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, make_studies, slow_row
+from cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, foreign_row, make_studies, slow_row
 from dicom_samples import make_slice, write
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
@@ -25,6 +25,7 @@ from scanside_appliance.cohort.table import csv_bytes, parquet_bytes
 from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.errors import BoxCluster, BoxOutput
 from scanside_runtime.phantom import demo_spec, make_phantom
+from scanside_runtime.settings import InferenceSettings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -71,6 +72,31 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_table(tmp_path: Path)
     assert second.done == [f"1.2.{n}" for n in range(3, 7)]
     assert summary.taken_over == 3
     assert table.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_that_is_killed_outright_leaves_nobody_working_and_goes_on(tmp_path: Path) -> None:
+    studies, table, journal = make_studies(20, tmp_path), tmp_path / "t.csv", tmp_path / "t.csv.journal"
+    program = (
+        "from pathlib import Path\nfrom cohort_samples import OPTIONS, make_studies, slow_row\n"
+        "from scanside_appliance.cohort.processes import Processes\n"
+        "from scanside_appliance.cohort.run import run_cohort\n"
+        "if __name__ == '__main__':\n"
+        f"    here = Path({str(tmp_path)!r})\n"
+        "    run_cohort(make_studies(20, here), here / 't.csv', Processes(2), OPTIONS, measure=slow_row)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    started = subprocess.Popen([sys.executable, tmp_path / "program.py"], env=environment())
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 3)
+    started.kill()
+    started.wait()
+    written = journal.read_bytes().count(b"\n")
+    workers = {line.split()[1] for line in (tmp_path / "log").read_text().splitlines()}
+    wait_until(lambda: not any(map(is_running, workers)))
+    rest = Here()
+    run_cohort(studies, table, rest, OPTIONS, measure=cheap_row)
+    run_cohort(studies, tmp_path / "whole.csv", Here(), OPTIONS, measure=cheap_row)
+    assert len(rest.done) == 20 - written < 18
+    assert table.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_a_line_torn_by_a_power_cut_costs_that_study_only(tmp_path: Path) -> None:
@@ -124,6 +150,22 @@ def test_what_the_box_got_wrong_is_tried_again(tmp_path: Path) -> None:
     assert again.done == ["1.2.2"]
 
 
+def test_more_processes_or_threads_do_not_measure_anything_again(tmp_path: Path) -> None:
+    studies, table, again = make_studies(2, tmp_path), tmp_path / "t.csv", Here()
+    run_cohort(studies, table, Here(), OPTIONS, measure=cheap_row)
+    settings = replace(OPTIONS.settings, inference=InferenceSettings(threads=7))
+    run_cohort(studies, table, again, replace(OPTIONS, settings=settings), measure=cheap_row)
+    assert again.done == []
+    run_cohort(studies, table, again, replace(OPTIONS, precision="fp32"), measure=cheap_row)
+    assert len(again.done) == 2
+
+
+def test_a_worker_with_another_bundle_has_measured_nothing(tmp_path: Path) -> None:
+    summary = run_cohort(make_studies(2, tmp_path), tmp_path / "t.csv", Here(), OPTIONS, measure=foreign_row)
+    assert (summary.codes, summary.exit_code) == ({"BOX_WORKER_DIFFERS": 2}, 5)
+    assert {row["poi_percent"] for row in read(tmp_path / "t.csv")} == {""}
+
+
 def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
     import pandas as pd
 
@@ -138,13 +180,11 @@ def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
     """A scheduler and two workers as programs of their own, as an administrator would start them."""
-    paths = [str(REPOSITORY / name) for name in ("runtime", "appliance", "tests")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "DASK_DISTRIBUTED__WORKER__DAEMON": "false"}
     file = tmp_path / "scheduler.json"
 
     def start(*arguments: str) -> subprocess.Popen:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen([sys.executable, "-m", *arguments], env=environment, cwd=tmp_path, **quiet)
+        return subprocess.Popen([sys.executable, "-m", *arguments], env=environment(), cwd=tmp_path, **quiet)
 
     started = [start("distributed.cli.dask_scheduler", "--scheduler-file", str(file), "--port", "0", "--no-dashboard")]
     started += [
@@ -170,10 +210,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
 def _address(file: Path) -> str:
     from distributed import Client
 
-    for _ in range(600):
-        if file.exists() and file.stat().st_size:
-            break
-        time.sleep(0.1)
+    wait_until(lambda: file.exists() and file.stat().st_size > 0)
     address = json.loads(file.read_text())["address"]
     with Client(address, timeout=60, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=60)
@@ -241,9 +278,30 @@ def test_what_cant_be_a_cohort_is_said_before_any_work(tmp_path: Path, arguments
     assert "Traceback" not in done.stderr
 
 
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Until the condition holds; fails when it never does."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.05)
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process lives; one that ended and was not fetched yet does not."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def environment() -> dict[str, str]:
+    """That of a process which imports this checkout and the samples of the tests."""
+    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance", "tests"))
+    return {**os.environ, "PYTHONPATH": paths}
+
+
 def scanside(*arguments: object, root: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The program in a process of its own."""
-    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance"))
     program = "from scanside_appliance.cli import main; main()"
     words = [sys.executable, "-c", program, "--root", *map(str, (root, *arguments))]
-    return subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, cwd=cwd)
+    return subprocess.run(words, env=environment(), capture_output=True, text=True, cwd=cwd)

@@ -70,7 +70,7 @@ def run(
     settings: Settings = context.obj.settings()
     workers, threads = _workers(processes, dask)
     settings = replace(settings, inference=replace(settings.inference, threads=threads))
-    options = Options(settings, bundle=bundle, site_model=model_in_force(context.obj.root))
+    options = Options(settings, bundle=bundle and bundle.absolute(), site_model=model_in_force(context.obj.root))
     try:
         with long_progress() as report:
             studies = find_studies(folders, lambda files: report("files looked at", files, files))
@@ -96,7 +96,7 @@ def _workers(processes: int, dask: str | None) -> tuple[Workers, int]:
 
 
 def _memory_mb() -> int:
-    """Memory that can be had on this box, what the system keeps for files included; all where Linux does not say."""
+    """Memory to be had on this box, what the system keeps for files included; all of it where that is not said."""
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
         return int(lines["MemAvailable"].split()[0]) // 1024

@@ -48,7 +48,12 @@ class Cluster:
                     ended.add(following)
 
     def _client(self) -> Client:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs tracebacks of what is reported here
+        for name in (
+            "distributed",
+            "distributed.client",
+            "tornado",
+        ):  # they log tracebacks of what is said here in a line
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             return Client(self.address, timeout=self.connect_s, set_as_default=False)
         except (OSError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +14,10 @@ from scanside_appliance.cohort.rows import Row, failed_row, is_final
 from scanside_appliance.cohort.studies import Study
 from scanside_appliance.cohort.table import write_table
 from scanside_appliance.cohort.work import Measure, Options, measure_study
-from scanside_runtime.bundle import open_bundle
-from scanside_runtime.errors import BoxWorkerDied, ScansideError
+from scanside_runtime.bundle import Bundle, open_bundle
+from scanside_runtime.errors import BoxWorkerDied, BoxWorkerDiffers, ScansideError
 from scanside_runtime.provenance import software_version
-from scanside_runtime.settings import settings_digest
+from scanside_runtime.settings import InferenceSettings, settings_digest
 
 Progress = Callable[[str, int, int], None]
 
@@ -61,42 +61,41 @@ def run_cohort(
     The table grows: rows of earlier runs into the same file stay. Whatever ends the run, what was done is in the
     journal and the table. Raises ModelUnusable where the bundle can't be used, BoxOutput and BoxCluster.
     """
-    with open_journal(table, _conditions(options)) as journal:
+    bundle = open_bundle(options.bundle)  # here, so that a run that could only fail does not begin
+    with open_journal(table, _conditions(options, bundle)) as journal:
         pending = [study for study in studies if not journal.is_done(study)]
         try:
-            _work_off(pending, len(studies), journal, workers.answers(measure, pending, options), progress)
+            answers = ((one, _row(one, answer, bundle)) for one, answer in workers.answers(measure, pending, options))
+            _work_off(len(studies) - len(pending), len(studies), journal, answers, progress)
         finally:
             write_table(journal.rows(), table)
         return _summary(table, studies, len(studies) - len(pending), journal.rows())
 
 
 def _work_off(
-    pending: Sequence[Study],
-    total: int,
-    journal: Journal,
-    answers: Iterator[tuple[Study, Answer]],
-    progress: Progress | None,
+    before: int, total: int, journal: Journal, rows: Iterator[tuple[Study, Row]], progress: Progress | None
 ) -> None:
-    done = total - len(pending)
-    for study, answer in answers:
-        journal.add(study, _row(study, answer))
-        done += 1
+    for done, (study, row) in enumerate(rows, before + 1):
+        journal.add(study, row)
         if progress is not None:
             progress(study.name, done, total)
 
 
-def _row(study: Study, answer: Answer) -> Row:
+def _row(study: Study, answer: Answer, bundle: Bundle) -> Row:
+    """The answer as a row; a worker of another state than ours has measured something else."""
     if isinstance(answer, ScansideError):
         return failed_row(study, answer)
     if isinstance(answer, BaseException):
         return failed_row(study, BoxWorkerDied(why=f"{type(answer).__name__}: {answer}"))
+    if answer["bundle_sha256"] not in (None, bundle.sha256):
+        return failed_row(study, BoxWorkerDiffers(bundle=answer["bundle"]))
     return answer
 
 
-def _conditions(options: Options) -> str:
-    """All that a row depends on beside the study. Opening the bundle here stops a run that could only fail."""
-    bundle = open_bundle(options.bundle)
-    how = (settings_digest(options.settings), options.engine, options.precision, repr(options.site_model))
+def _conditions(options: Options, bundle: Bundle) -> str:
+    """All that a row depends on beside the study: not on how many threads or machines measured it."""
+    settings = replace(options.settings, inference=InferenceSettings())
+    how = (settings_digest(settings), options.engine, options.precision, repr(options.site_model))
     return " ".join((software_version(), bundle.sha256, *how))
 
 

@@ -62,9 +62,7 @@ def score_interval(area: float, logit_error: float, quantile: float = Z_95) -> I
     is longer than `LONGEST` times the plain interval's, which matters where next to no pair is out of order.
     """
     c = quantile * logit_error
-    if c == 0.0:
-        return area, area
     reach = LONGEST * c * area * (1.0 - area)
-    low = (1.0 + c - math.sqrt((1.0 + c) ** 2 - 4.0 * c * area)) / (2.0 * c)
-    high = (c - 1.0 + math.sqrt((1.0 - c) ** 2 + 4.0 * c * area)) / (2.0 * c)
+    low = 2.0 * area / (1.0 + c + math.sqrt((1.0 + c) ** 2 - 4.0 * c * area))
+    high = 2.0 * area / (1.0 - c + math.sqrt((1.0 - c) ** 2 + 4.0 * c * area))
     return max(low, area - reach), min(high, area + reach)

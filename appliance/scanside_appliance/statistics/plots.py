@@ -5,22 +5,25 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from scanside_appliance.statistics.auc import Bools, Floats
 
-AXIS_NAMES = {"poi_percent": "POI, %", "ihu_hu": "iHU, HU"}
+AXIS_NAMES = {"poi_percent": "POI, %", "ihu_hu": "iHU, HU", "age_years": "age, years"}
 
 
 def roc_picture(curves: Sequence[tuple[str, Bools, Floats]]) -> bytes:
-    """PNG of ROC curves: a caption, who is positive (n,), and the score (n,) of each."""
+    """PNG of ROC curves, a dot at Youden's cut-off: a caption, who is positive (n,), and the score (n,) of each."""
     figure = Figure(figsize=(5.0, 5.0), layout="constrained")
     axes = figure.add_subplot()
     for caption, positive, score in curves:
         false_positive, true_positive, _ = roc_curve(positive, score, drop_intermediate=False)
-        axes.step(false_positive, true_positive, where="post", label=caption)
+        (line,) = axes.step(false_positive, true_positive, where="post", label=caption)
+        best = int(np.argmax(true_positive - false_positive))
+        axes.plot(false_positive[best], true_positive[best], "o", color=line.get_color(), markersize=5)
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.legend(loc="lower right", frameon=False)
@@ -34,7 +37,9 @@ def box_picture(label: str, positive: Bools, measures: dict[str, Floats]) -> byt
         axes = figure.add_subplot(1, len(measures), place)
         known = values == values
         groups = [values[known & ~positive], values[known & positive]]
-        axes.boxplot(groups, tick_labels=[f"no {label}\nn = {groups[0].size}", f"{label}\nn = {groups[1].size}"])
+        axes.boxplot(
+            groups, tick_labels=[f"{label} = {number}\nn = {group.size}" for number, group in enumerate(groups)]
+        )
         axes.set_ylabel(AXIS_NAMES.get(name, name))
     return _png(figure)
 
