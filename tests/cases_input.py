@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
 from case_kit import case, chest, cut, directory, overwrite, put, scan
 
@@ -205,6 +205,24 @@ def a_damaged_jpeg_picture(folder: Path) -> None:
     at = data.index(b"\xff\xd8\xff")
     data[at : at + 16] = bytes(16)
     path.write_bytes(data)
+
+
+for coding, (syntax, marker, at, value) in {
+    "JPEG_lossless": (JPEGLosslessSV1, b"\xff\xc3", 4, 180),
+    "JPEG_LS": (JPEGLSLossless, b"\xff\xf7", 4, 17),
+    "JPEG_2000": (JPEG2000Lossless, b"\xff\x4f\xff\x51", 42, 40),
+    "JPEG_lossless_of_too_few_bits": (JPEGLosslessSV1, b"\xff\xc3", 4, 9),
+}.items():
+
+    def imprecise(folder: Path, syntax: str = syntax, marker: bytes = marker, at: int = at, value: int = value) -> None:
+        """One byte, the precision of the picture: GDCM ends the process, or gives other values without a word."""
+        path = scan(folder, transfer_syntax=syntax)[3]
+        data = bytearray(path.read_bytes())
+        data[data.rindex(marker) + at] = value
+        path.write_bytes(data)
+
+    imprecise.__name__ = f"a_{coding}_picture_of_{value}_bits"
+    case("INPUT_UNREADABLE")(imprecise)
 
 
 @case("INPUT_TRANSFER_SYNTAX")

@@ -19,7 +19,7 @@ from pydicom.uid import JPEGLosslessSV1
 from dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
 from fuzz_reader import fuzz
 from scanside_runtime import errors, reading
-from scanside_runtime.codestream import codestream_size
+from scanside_runtime.codestream import Codestream, codestream_header
 from scanside_runtime.decode import read_volume
 from scanside_runtime.findings import Finding
 from scanside_runtime.first_sight import find_series
@@ -205,18 +205,17 @@ def test_errors_arrive_with_their_values_and_only_errors_do() -> None:
 
 
 @pytest.mark.parametrize("coding", ["JPEG lossless", "JPEG-LS", "JPEG 2000"])
-def test_a_compressed_picture_says_how_large_it_is(folder: Path, tmp_path: Path, coding: str) -> None:
+def test_a_compressed_picture_says_how_large_and_how_precise_it_is(folder: Path, tmp_path: Path, coding: str) -> None:
     coded = transcode(folder, tmp_path / "coded", LOSSLESS[coding])
     data = (coded / "000.dcm").read_bytes()
     frame = data[data.rindex(b"\xff\x4f\xff\x51" if coding == "JPEG 2000" else b"\xff\xd8\xff") :]
-    assert codestream_size(frame) == (ROWS, COLUMNS, 1)
-    assert codestream_size(frame[:8]) is None
+    assert codestream_header(frame) == Codestream(ROWS, COLUMNS, 1, 16)
+    assert codestream_header(frame[:8]) is None
 
 
 @given(st.binary(max_size=64), st.sampled_from([b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xff\xc3"]))
-def test_any_bytes_have_a_size_or_none(data: bytes, start: bytes) -> None:
-    size = codestream_size(start + data)
-    assert size is None or len(size) == 3
+def test_any_bytes_have_a_header_or_none(data: bytes, start: bytes) -> None:
+    assert isinstance(codestream_header(start + data), Codestream | None)
 
 
 # Fuzzing, in short; `python tests/fuzz_reader.py` goes on for 20 minutes

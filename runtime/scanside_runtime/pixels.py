@@ -29,7 +29,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from scanside_runtime.codestream import codestream_size
+from scanside_runtime.codestream import codestream_header
 from scanside_runtime.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.headers import BAD_DICOM, text, whole
 
@@ -50,6 +50,8 @@ _BY_GDCM_IN_PYDICOM = {
 }
 # Lossy JPEG of 12 bits, two of them retired: GDCM decodes them, pydicom does not hand them over.
 _BY_GDCM = {JPEGExtended12Bit, "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"}
+# A precision that is off by a bit shifts every value of these (ITU-T T.81 H.1.2.1).
+_STATES_ITS_BITS = frozenset(str(uid) for uid in (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless))
 LOSSY = frozenset({JPEGBaseline8Bit, JPEGLSNearLossless, JPEG2000}) | frozenset(_BY_GDCM)
 DECODABLE = frozenset(str(uid) for uid in _BY_PYDICOM | _BY_GDCM_IN_PYDICOM | _BY_GDCM)
 
@@ -114,14 +116,21 @@ def _fragments_end_with(value: bytes) -> bool:
 
 
 def _check_codestream(ds: Dataset, name: str) -> None:
-    """The compressed picture is as large as the header says: its decoder believes the picture, not the header."""
-    size = codestream_size(get_frame(ds.PixelData, 0, number_of_frames=1))
-    if size is None:
+    """The compressed picture is what the header says, in size and precision: its decoder believes the picture.
+
+    A lossless picture has at least the stored bits (PS3.5 8.2); coders write the allocated ones, too.
+    """
+    picture = codestream_header(get_frame(ds.PixelData, 0, number_of_frames=1))
+    if picture is None:
         raise InputTruncated(name=name, why="what is there does not decode")
-    expected = (whole(ds, "Rows"), whole(ds, "Columns"), 1)
-    if size != expected:
-        stated, found = (" x ".join(str(part) for part in parts) for parts in (expected, size))
-        raise InputUnreadable(name=name, why=f"its compressed picture is {found}, its header says {stated}")
+    rows, columns = whole(ds, "Rows"), whole(ds, "Columns")
+    if (picture.rows, picture.columns, picture.components) != (rows, columns, 1):
+        found = f"{picture.rows} x {picture.columns} x {picture.components}"
+        raise InputUnreadable(name=name, why=f"its compressed picture is {found}, its header says {rows} x {columns}")
+    least = whole(ds, "BitsStored") if str(ds.file_meta.TransferSyntaxUID) in _STATES_ITS_BITS else 1
+    if not least <= picture.bits <= 16:
+        why = f"its compressed picture has {picture.bits} bits, its header says {whole(ds, 'BitsStored')}"
+        raise InputUnreadable(name=name, why=why)
 
 
 def _decoded(ds: Dataset, transfer_syntax: str) -> Stored:
