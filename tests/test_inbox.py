@@ -201,6 +201,20 @@ def test_what_is_out_of_reach_stays_and_is_tried_again(desk: Desk) -> None:
     assert not any("far" in one.files for one in desk.look(PATIENCE_S * 2))
 
 
+@pytest.mark.parametrize("unsure", ["a/2", "a/"])
+def test_what_can_not_be_looked_at_is_neither_gone_nor_quiet(desk: Desk, unsure: str) -> None:
+    desk.look(0.0)
+    desk.look(10.0)
+    seen = [(name, signature) for name, (signature, _) in desk.files.items() if not name.startswith(unsure)]
+    desk.inbox.look([*seen, (unsure, None)], 60.0)
+    assert desk.inbox.sort_out(60.0)[0] == []
+    desk.look(61.0)
+    desk.look(70.0)
+    assert desk.look(119.0) == []
+    (study,) = desk.look(121.0)
+    assert len(study.files) == 3
+
+
 def test_what_vanishes_is_forgotten(desk: Desk) -> None:
     desk.look(0.0)
     desk.files.clear()
@@ -231,4 +245,21 @@ def test_a_scan_sees_files_at_any_depth_and_no_links(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "2")
     (tmp_path / "loop").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    assert {name: seen.size for name, seen in scan(tmp_path)} == {"a/b/1": 1, "2": 2}
+    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"a/b/1": 1, "2": 2}
+
+
+def test_a_scan_tells_a_folder_and_a_file_that_can_not_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> Any:
+        if folder.name == "bad":
+            raise OSError(5, "Input/output error")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"good/1": 1, "bad/": None}

@@ -6,26 +6,23 @@ It is built to be killed: what is decided is in the book before anything moves, 
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from scanside_appliance import disk
-from scanside_appliance.analyst import WORKER, Analyst, Outcome
-from scanside_appliance.clock import Clock, ClockWatch
+from scanside_appliance.analyst import WORKER, Analyst
+from scanside_appliance.clock import Clock
 from scanside_appliance.conveyor import Conveyor
+from scanside_appliance.dispatch import BOX_RETRY_S, Dispatch
 from scanside_appliance.facts import PROBE, Prober
 from scanside_appliance.inbox import Inbox, Waiting, scan
 from scanside_appliance.intake import Intake
-from scanside_appliance.order import is_due, next_job, rank
 from scanside_appliance.places import Places
 from scanside_appliance.status import Report, write_report
-from scanside_appliance.store import ACTIVE, MOVING, Job, State, Store
+from scanside_appliance.store import ACTIVE, MOVING, Job, Store
 from scanside_appliance.tidy import EmptyFolders
-from scanside_runtime.errors import BoxAnalysisDied, ScansideError
 from scanside_runtime.settings import Settings
 
 PROBE_BUDGET_S = 0.5
@@ -35,7 +32,6 @@ BUSY_PAUSE_S = 1.0
 DISK_EVERY_S = 10.0
 REPORT_EVERY_S = 30.0
 TIDY_EVERY_S = 3600.0
-BOX_RETRY_S = 30.0
 SCAN_SHARE = 0.1
 """A scan may take so much of the time: the next one waits ten times as long as the last one took."""
 log = logging.getLogger("scanside")
@@ -73,8 +69,6 @@ class Daemon:
         self._plan, self._places, self._store, self._clock = plan, places, store, plan.clock
         self.settings = settings
         self._trouble: str | None = None
-        self._box_trouble: str | None = None
-        self._box_failures = 0
         self._troubles_in_a_row = 0
         self.taking = True
         self.headline = "starting"
@@ -86,8 +80,7 @@ class Daemon:
         self._conveyor = Conveyor(places, store, plan.clock)
         self._prober = Prober(plan.clock.monotonic, plan.probe)
         self._analyst = Analyst(places, plan.clock, plan.bundle, plan.worker)
-        self._clock_watch = ClockWatch(plan.clock)
-        self._current: Job | None = None
+        self._dispatch = Dispatch(places, store, plan.clock, self._conveyor, self._analyst)
         self._engine = ""
         self._disk: disk.Disk | None = None
         self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
@@ -111,8 +104,9 @@ class Daemon:
             self._move()
             if self.taking:
                 self._take_in()
-                self._begin_next()
-            self._see_to_analysis()
+                self._dispatch.begin_next(self.settings)
+            if self._dispatch.see_to_it(self.settings):
+                self._next["scan"] = -1e9
             self._move()
             self._rest()
             self.idle = self._is_idle()
@@ -135,17 +129,17 @@ class Daemon:
     @property
     def trouble(self) -> str | None:
         """What keeps the box from its work, in words."""
-        return self._trouble or self._box_trouble
+        return self._trouble or self._dispatch.box_trouble
 
     @property
     def stuck(self) -> int:
         """How often in a row it was kept from its work."""
-        return max(self._troubles_in_a_row, self._box_failures)
+        return max(self._troubles_in_a_row, self._dispatch.box_failures)
 
     @property
     def analysing(self) -> bool:
         """Whether a study is with the worker."""
-        return self._current is not None
+        return self._dispatch.current is not None
 
     def worker_fileno(self) -> int | None:
         """For `select`: readable when the worker has something to say."""
@@ -164,11 +158,8 @@ class Daemon:
         return self._scans > 1 and not self.trouble and self.idle
 
     def hand_back(self) -> None:
-        """Give up what is being analysed; it is queued again, and nobody is to blame."""
-        self._analyst.abandon()
-        if self._current is not None:
-            self._store.change(self._current.id, state=State.queued)
-            self._current = None
+        """Give up what is being analysed; it is queued again, and nobody is to blame. Raises sqlite3.Error."""
+        self._dispatch.hand_back()
 
     def close(self) -> None:
         """End the children."""
@@ -259,90 +250,6 @@ class Daemon:
             if step is not None:
                 _say(step, step.state.value)
 
-    def _begin_next(self) -> None:
-        if self._analyst.busy:
-            return
-        self._take_back_unattended()
-        now = self._clock.monotonic()
-        queued = [job for job in self._store.jobs([State.queued]) if is_due(job, now, self._clock.boot)]
-        job = next_job(queued, lambda one: rank(self._store.jobs_of_patient(one.patient)))
-        if job is None:
-            return
-        revision = self._conveyor.next_revision(job)
-        with self._store.transaction():
-            for other in queued:
-                if other.id < job.id:
-                    self._store.change(other.id, passed_over=other.passed_over + 1)
-            job = self._store.change(job.id, state=State.running, revision=revision, passed_over=0)
-        self._analyst.begin(
-            job,
-            self.settings,
-            supersedes=str(revision - 1) if revision > 1 else None,
-            clock_trouble=self._clock_watch.look(),
-            today=_day(self._clock),
-            earlier=[str(folder) for folder in self._earlier(job)],
-        )
-        self._current = job
-
-    def _take_back_unattended(self) -> None:
-        """A job can't be running while the worker has none: a trouble of the box came between. It is queued again."""
-        self._current = None
-        for job in self._store.jobs([State.running]):
-            self._store.change(job.id, state=State.queued)
-
-    def _earlier(self, job: Job) -> list[Path]:
-        """The newest result of each other study of the patient, oldest first."""
-        newest = {one.study: one for one in self._store.jobs_of_patient(job.patient) if one.study != job.study}
-        return [self._places.result(one.patient, one.study, one.revision or 0) for one in newest.values()]
-
-    def _see_to_analysis(self) -> None:
-        outcome = self._analyst.poll(self.settings)
-        job = self._current
-        if job is None or outcome is None:
-            return
-        self._box_failures = self._box_failures + 1 if outcome.blame == "box" else 0
-        self._box_trouble = outcome.reason if outcome.blame == "box" else None
-        if outcome.blame == "nobody":
-            self._keep(job, outcome)
-        else:
-            _say(self._failed(job, outcome), f"no result: {outcome.reason}")
-        self._current = None
-        self._next["scan"] = -1e9
-
-    def _keep(self, job: Job, outcome: Outcome) -> None:
-        found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
-        try:
-            self._conveyor.hand_over_result(job, outcome.folder, **found)
-        except (OSError, sqlite3.Error):
-            shutil.rmtree(outcome.folder, ignore_errors=True)  # made again when the box can work
-            raise
-
-    def _failed(self, job: Job, outcome: Outcome) -> Job:
-        """Try again later: for ever where the box is to blame, as often as the settings say where the study may be."""
-        retry_s = self.settings.jobs.retry_after_s
-        code, reason = outcome.code or ScansideError.code, outcome.reason or ""
-        if outcome.blame == "box":
-            return self._wait(job, min(retry_s, BOX_RETRY_S), code, reason, job.attempts)
-        attempts = job.attempts + 1
-        died = BoxAnalysisDied(how=reason, attempts=attempts)
-        words = f"{died.message} {died.advice}"
-        if attempts >= self.settings.jobs.attempts:
-            return self._store.change(
-                job.id, state=State.quarantining, attempts=attempts, code=BoxAnalysisDied.code, reason=words
-            )
-        return self._wait(job, retry_s * 4.0 ** (attempts - 1), code, words, attempts)
-
-    def _wait(self, job: Job, seconds: float, code: str, reason: str, attempts: int) -> Job:
-        return self._store.change(
-            job.id,
-            state=State.queued,
-            attempts=attempts,
-            code=code,
-            reason=reason,
-            not_before=self._clock.monotonic() + seconds,
-            boot=self._clock.boot,
-        )
-
     def _rest(self) -> None:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
@@ -372,19 +279,12 @@ class Daemon:
             put_aside=self._store.put_aside(),
             counters=self._store.counters(),
             disk=self._disk,
-            clock=self._clock_watch.look(),
+            clock=self._dispatch.clock_trouble(),
             trouble=self.trouble,
-            analysing=self._current.study if self._current else None,
+            analysing=self._dispatch.current.study if self._dispatch.current else None,
             worker_warm=self._analyst.warm,
         )
 
 
 def _say(job: Job, text: str) -> None:
     log.info("study %s%s: %s", job.study or "(none)", f" revision {job.revision}" if job.revision else "", text)
-
-
-def _day(clock: Clock) -> str:
-    try:
-        return datetime.fromtimestamp(clock.wall(), UTC).date().isoformat()
-    except (OverflowError, OSError, ValueError):
-        return "9999-12-31"

@@ -28,6 +28,10 @@ class Signature:
     inode: int
 
 
+UNKNOWN = Signature(-1, -1, -1)
+"""Of a file that is there and can't be looked at: it differs from any other."""
+
+
 @dataclass(slots=True)
 class Seen:
     """A file in the inbox. `since`: monotonic seconds when it was last seen to be new or changed."""
@@ -57,31 +61,49 @@ class Waiting:
     why: str
 
 
-def scan(inbox: Path) -> Iterator[tuple[str, Signature]]:
+def scan(inbox: Path) -> Iterator[tuple[str, Signature | None]]:
     """Every regular file below the inbox: path relative to it, and signature. Links are passed over, never followed.
 
-    What vanishes or can't be opened meanwhile is left out; the next scan sees it or not. Raises OSError where the inbox
-    itself can't be read.
+    None instead of a signature: it is there, or was, and can't be looked at just now; a path that ends in "/" is a
+    folder of which the same is true. What vanished meanwhile is left out. Raises OSError where the inbox itself can't
+    be read.
     """
     pending = [""]
     while pending:
         folder = pending.pop()
         try:
             entries = list(os.scandir(inbox / folder))
+        except FileNotFoundError:
+            continue
         except OSError:
             if not folder:
                 raise
+            yield f"{folder}/", None
             continue
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(name)
-                elif entry.is_file(follow_symlinks=False):
-                    seen = entry.stat(follow_symlinks=False)
-                    yield name, Signature(seen.st_size, seen.st_mtime_ns, seen.st_ino)
-            except OSError:
-                continue
+            if _is_folder(entry):
+                pending.append(name)
+            else:
+                yield from _look_at(entry, name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _look_at(entry: os.DirEntry[str], name: str) -> Iterator[tuple[str, Signature | None]]:
+    try:
+        if entry.is_file(follow_symlinks=False):
+            seen = entry.stat(follow_symlinks=False)
+            yield name, Signature(seen.st_size, seen.st_mtime_ns, seen.st_ino)
+    except FileNotFoundError:
+        return
+    except OSError:
+        yield name, None
 
 
 @dataclass(slots=True)
@@ -103,13 +125,17 @@ class Inbox:
     settings: InboxSettings
     files: dict[str, Seen] = field(default_factory=dict)
 
-    def look(self, listing: Iterable[tuple[str, Signature]], now: float) -> None:
-        """Take in what a scan saw."""
+    def look(self, listing: Iterable[tuple[str, Signature | None]], now: float) -> None:
+        """Take in what a scan saw. What could not be looked at is neither gone nor quiet."""
         here = dict(listing)
+        folders = tuple(name for name in here if name.endswith("/"))
         for name in self.files.keys() - here.keys():
-            del self.files[name]
-        for name, signature in here.items():
-            seen = self.files.get(name)
+            if name.startswith(folders):
+                self.files[name].since = now
+            else:
+                del self.files[name]
+        for name in here.keys() - set(folders):
+            signature, seen = here[name] or UNKNOWN, self.files.get(name)
             if seen is None:
                 self.files[name] = Seen(signature, now, now)
             elif seen.signature != signature:

@@ -64,7 +64,7 @@ def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
         return {"exit_code": error.exit_code, "code": error.code, "reason": f"{error.message} {error.advice}"}
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
         place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        where = f"in a defect ({type(error).__name__} at {Path(place.filename).name}:{place.lineno})"
         return {"exit_code": ScansideError.exit_code, "code": ScansideError.code, "reason": where}
 
 

@@ -34,7 +34,7 @@ def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
     if b"BOX" in text:
         return {"exit_code": 5, "code": "BOX_OUTPUT", "reason": "no space"}
     if b"DEFECT" in text:
-        return {"exit_code": 1, "code": "BOX_DEFECT", "reason": "ValueError at fake_worker.py:1"}
+        return {"exit_code": 1, "code": "BOX_DEFECT", "reason": "in a defect (ValueError at fake_worker.py:1)"}
     refused = b"REFUSED" in text
     document = {
         "verdict": "refused" if refused else "analysed",
