@@ -159,6 +159,8 @@ def figures(cases: list[Seen], scores: list[Numbers], moved_from: float) -> dict
     found: dict[str, float | int] = {}
     for name, kinds in (("all", KINDS), *((kind, (kind,)) for kind in KINDS)):
         chosen = [(case, score) for case, score in zip(cases, scores, strict=True) if case.kind in kinds]
+        if not chosen:
+            continue
         marks = np.concatenate([case.marks[case.in_reach()] == MOVED for case, _ in chosen])
         joined = np.concatenate([score for _, score in chosen])
         found[f"{name}_auc"] = round(area_under_curve(joined, marks), 4)

@@ -209,7 +209,7 @@ KINDS = {
         ("withhold",),
         "From one section to the next the body becomes another one: two patients in one series, or misplaced sections.",
         "Find out whose pictures these are; export the series again from the scanner.",
-        "The tissue of neighbouring sections overlaps by less than 76 %, and far less than usual in this series.",
+        "The tissue of neighbouring sections overlaps by less than 80 %, and far less than usual in this series.",
     ),
     "BOX_EARLIER_RESULT": FindingKind(
         ("caution",),

@@ -28,6 +28,8 @@ Numbers = npt.NDArray[np.float64]
 LEAST_INTERIOR_MM2 = 400.0
 """Sections with less lung, 3 mm away from its border, are not judged."""
 STREAK_MM = 2.0
+HEALTHY_PERCENTILE = 30.0
+"""What healthy lung measures in a section; the median is disease where half of the lung is sick."""
 LEVEL_MM = 50.0
 """A streak is dark against the mean of the lung within a square of this side."""
 RING_MM = 14.0
@@ -35,8 +37,8 @@ NEIGHBOURS_MM = 25.0
 USUAL_PERCENTILE = 40.0
 """What is usual in a place of the lungs is this percentile of the sections up to `NEIGHBOURS_MM` away."""
 
-WEIGHTS = (0.0461, 0.0694, 0.0479)
-OFFSET = -4.7591
+WEIGHTS = (0.0723, 0.1625, 0.0285)
+OFFSET = -4.2111
 
 
 class Signs(NamedTuple):
@@ -57,16 +59,16 @@ def check_motion(overview: Overview, masks: Masks, settings: MotionSettings) -> 
     lungs = masks.lungs.any(axis=(1, 2))
     share = float(np.count_nonzero(moved & lungs)) / max(1, int(np.count_nonzero(lungs)))
     among = float(np.count_nonzero(moved & infected)) / max(1, int(np.count_nonzero(infected)))
-    which = _ranges(np.flatnonzero(moved) + 1)
+    which = _ranges(np.flatnonzero(moved[::-1]) + 1)
     if among > settings.withhold_share:
         message = (
             f"{100 * among:.0f} % of the slices with infection are blurred or doubled by motion (slices {which} from "
-            "the feet): what was found may be the heart or the diaphragm seen twice."
+            "the head): what was found may be the heart or the diaphragm seen twice."
         )
         return (Finding("QUALITY_MOTION", "withhold", message),)
     if share < settings.caution_share:
         return ()
-    message = f"{100 * share:.0f} % of the lung slices look blurred or doubled by motion: slices {which} from the feet."
+    message = f"{100 * share:.0f} % of the lung slices look blurred or doubled by motion: slices {which} from the head."
     return (Finding("QUALITY_MOTION", "caution", message),)
 
 
@@ -107,7 +109,7 @@ def section_signs(overview: Overview, section: int) -> Signs | None:
         return None
     plane = overview.hu[section]
     smooth = _blurred(plane, STREAK_MM)
-    level_hu = float(np.median(smooth[interior]))
+    level_hu = float(np.percentile(smooth[interior], HEALTHY_PERCENTILE))
     return Signs(
         dark_hu=_darkest(smooth, interior, level_hu),
         heart_dark_hu=_darkest_beside_heart(plane, smooth, lung, level_hu),
@@ -115,10 +117,10 @@ def section_signs(overview: Overview, section: int) -> Signs | None:
 
 
 def _darkest(smooth: Floats, interior: Bools, level_hu: float) -> float:
-    """How far the darkest hundredth lies below the mean of what is around it, vessels and disease cut down to +100."""
+    """How far the darkest hundredth lies below the mean around it, where nothing counts as denser than healthy lung."""
     side = int(LEVEL_MM / PIXEL_MM) | 1
     weight = cv2.boxFilter(interior.astype(np.float32), -1, (side, side))
-    cut = np.where(interior, np.minimum(smooth, level_hu + 100.0), 0.0).astype(np.float32)
+    cut = np.where(interior, np.minimum(smooth, level_hu), 0.0).astype(np.float32)
     level = cv2.boxFilter(cut, -1, (side, side)) / np.maximum(weight, 1e-3)
     return -float(np.percentile((smooth - level)[interior], 1.0))
 

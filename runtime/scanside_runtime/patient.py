@@ -15,9 +15,10 @@ OLDEST_YEARS = 125.0
 STEP_MM = 5.0
 PIXEL_MM = 4.0
 TISSUE_HU = -500
-LEAST_OVERLAP = 0.76
-"""Of the tissue of two sections some 5 mm apart, as intersection over union. Measured in 13 real series: 0.81 and more
-within a patient, 0.71 and less between the middles of two."""
+LEAST_OVERLAP = 0.8
+"""Of the tissue around the lungs in two neighbouring sections, as intersection over union. Measured in 13 real series:
+0.88 and more within a patient at 5 mm, 0.82 and more at 10 mm; between the middles of two patients 0.65 in the median,
+0.80 and less in nine of ten pairs."""
 JUMP = 2.5
 """... and the change is this much larger than the usual one from section to section."""
 
@@ -43,15 +44,17 @@ def check_one_body(volume: Volume, masks: Masks) -> tuple[Finding, ...]:
     usual one: two patients in one series, or a part of it that lies elsewhere than its header says.
     """
     sections = _some_slices(volume, masks.lungs)
-    changes = np.array([1.0 - _overlap(volume, below, above) for below, above in pairwise(sections)])
+    lungs = masks.lungs
+    changes = np.array([1.0 - _overlap(volume, lungs, below, above) for below, above in pairwise(sections)])
     if not changes.size:
         return ()
     worst = int(np.argmax(changes))
     if changes[worst] <= 1.0 - LEAST_OVERLAP or changes[worst] <= JUMP * float(np.median(changes)):
         return ()
+    upper, lower = (len(volume.hu) - sections[at] for at in (worst + 1, worst))
     message = (
-        f"Between slices {sections[worst] + 1} and {sections[worst + 1] + 1} from the feet the body becomes another "
-        f"(overlap {100 * (1.0 - changes[worst]):.0f} %): the slices may be of two patients."
+        f"Between slices {upper} and {lower} from the head the body becomes another one (overlap "
+        f"{100 * (1.0 - changes[worst]):.0f} %): the slices may be of two patients."
     )
     return (Finding("PATIENT_TWO_BODIES", "withhold", message),)
 
@@ -63,8 +66,9 @@ def _some_slices(volume: Volume, lungs: Bools) -> list[int]:
     return list(range(int(inside[0]), int(inside[-1]) + 1, step))
 
 
-def _overlap(volume: Volume, below: int, above: int) -> float:
-    """Intersection over union of what is no air and no lung in two slices, on some 4 mm."""
+def _overlap(volume: Volume, lungs: Bools, below: int, above: int) -> float:
+    """Intersection over union of the tissue of two slices, on some 4 mm, where neither has lung."""
     step = max(1, round(PIXEL_MM / volume.spacing_mm[1]))
     one, other = (volume.hu[k, ::step, ::step] > TISSUE_HU for k in (below, above))
-    return float(np.count_nonzero(one & other)) / max(1, int(np.count_nonzero(one | other)))
+    outside = ~(lungs[below, ::step, ::step] | lungs[above, ::step, ::step])
+    return float(np.count_nonzero(one & other & outside)) / max(1, int(np.count_nonzero((one | other) & outside)))

@@ -152,13 +152,14 @@ class QualitySettings:
 class MotionSettings:
     """`[motion]`: which slices count as moved, and how many of them are too many.
 
-    moved_from: the detector's probability from which a slice counts as moved; with it 3.3 % of the untouched sections
+    moved_from: the detector's probability from which a slice counts as moved; with it 3.2 % of the untouched sections
     of eight series count as moved, each judged by a model fitted to the other seven.
-    caution_share: of all lung slices. withhold_share: of the slices with infection.
+    caution_share: of all lung slices. Measured: of 13 COVID-19 series and 5 drawn sick chests without simulated motion
+    all have 0.17 and less but one (0.21). withhold_share: of the slices with infection.
     """
 
-    moved_from: float = 0.85
-    caution_share: float = 0.15
+    moved_from: float = 0.8
+    caution_share: float = 0.2
     withhold_share: float = 0.5
 
     def __post_init__(self) -> None:

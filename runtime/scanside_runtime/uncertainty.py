@@ -15,5 +15,8 @@ def check_uncertainty(masks: Masks, settings: QualitySettings) -> tuple[Finding,
     low, high = (100.0 * bound_ml / lungs_ml for bound_ml in masks.infection_bounds_ml)
     if high - low <= settings.uncertain_points:
         return ()
-    message = f"The network is not sure how far the infection reaches: POI may be from {low:.1f} to {high:.1f} %."
+    message = (
+        "The network is not sure how far the infection reaches: by itself it gives a POI of "
+        f"{low:.1f} % when it is asked to be surer, and {high:.1f} % when less sure."
+    )
     return (Finding("QUALITY_UNCERTAIN", "caution", message),)
