@@ -14,7 +14,7 @@ demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
 
 test: lint
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 lint: .venv/all.stamp
 	@$(BIN)/ruff check .
