@@ -95,7 +95,7 @@ def test_an_abdomen_gives_no_poi_though_its_header_says_chest(shared_data: Path,
     abdomen = tmp_path / "abdomen"
     abdomen.mkdir()
     for header in choose_series(find_series(folder)).slices[:35]:
-        shutil.copy(folder / header.file.name, abdomen)
+        shutil.copy(next(folder.rglob(header.file.name)), abdomen)
     _withheld(analyze(abdomen), {"COVERAGE_APEX_CUT", "SERIES_NOT_CHEST"})
 
 

@@ -430,3 +430,21 @@ def test_a_tilted_gantry_is_refused_and_a_slightly_rotated_stack_is_not(tmp_path
         for number, ds in enumerate(make_series(ImageOrientationPatient=[1, 0, 0, 0, cosine, sine]))
     ]
     assert chosen(tmp_path / "rotated", rotated).spacing_mm[0] == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    "other", [{"PatientID": "P2"}, {"PatientName": "Other^Person"}, {"PatientSex": "M"}], ids=["id", "name", "sex"]
+)
+def test_two_patients_in_one_series_are_refused_whatever_tells_them_apart(
+    tmp_path: Path, other: dict[str, str]
+) -> None:
+    sections = make_series()
+    change(sections[7], **other)
+    with pytest.raises(errors.PatientMixed):
+        chosen(tmp_path, sections)
+
+
+def test_a_section_that_does_not_state_the_name_is_no_other_patient(tmp_path: Path) -> None:
+    sections = make_series()
+    change(sections[7], PatientName="", PatientSex="")
+    assert len(chosen(tmp_path, sections).slices) == len(sections)
