@@ -19,9 +19,11 @@ from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.engine import choose_engine, instruction_set
 from scanside_runtime.errors import ModelPrecision
 from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
+from scanside_runtime.quality import judge
 from scanside_runtime.reading import StudyReader
 from scanside_runtime.segment import load_networks, segment
 from scanside_runtime.series import Series, choose_series, find_series
+from scanside_runtime.settings import Settings
 from scanside_runtime.volume import Masks, Volume
 
 needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")
@@ -104,6 +106,11 @@ def test_segment_59x512x512(benchmark: BenchmarkFixture, volume: Volume, engine:
     networks = load_networks(open_bundle(), choice)
     benchmark.extra_info |= {"isa": instruction_set(), "computed_in": networks.infection.engine.computed_in}
     benchmark.pedantic(segment, args=(volume, networks), rounds=3)
+
+
+@pytest.mark.benchmark(group="the gate 59x512x512: its bar is 15 % of the whole analysis without it")
+def test_gate_59x512x512(benchmark: BenchmarkFixture, volume: Volume, masks: Masks) -> None:
+    benchmark(judge, volume, masks, "STANDARD", Settings())
 
 
 def test_measure_59x512x512(benchmark: BenchmarkFixture, volume: Volume, masks: Masks) -> None:

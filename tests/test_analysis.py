@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from analysis_samples import SPACING_MM, chest_hu
@@ -302,6 +303,43 @@ def test_a_cut_that_the_settings_allow_is_a_caution_and_the_study_is_analysed(tm
     content = document(run(tmp_path, bundle, settings=lenient))
     assert content["verdict"] == "analysed"
     assert [flag["level"] for flag in content["flags"]] == ["caution"]
+
+
+def test_a_child_gets_no_poi_and_keeps_the_lung_volume(
+    tmp_path: Path, bundle: Path, analysed: dict[str, Any]
+) -> None:
+    write_chest(tmp_path, tags=SeriesTags(patient_age="012Y"))
+    content = refusal(run(tmp_path, bundle))
+    assert content["reason"]["code"] == "PATIENT_UNDER_AGE"
+    assert content["biomarkers"]["lung_volume_ml"] == analysed["biomarkers"]["lung_volume_ml"]
+    assert content["biomarkers"]["poi_percent"] is None
+
+
+def test_an_unknown_age_is_a_caution_beside_the_same_numbers(
+    tmp_path: Path, bundle: Path, analysed: dict[str, Any]
+) -> None:
+    write_chest(tmp_path, tags=SeriesTags(patient_age="", patient_birth_date=""))
+    content = document(run(tmp_path, bundle))
+    assert [(flag["code"], flag["level"]) for flag in content["flags"]] == [("PATIENT_AGE_UNKNOWN", "caution")]
+    assert content["biomarkers"] == analysed["biomarkers"]
+
+
+def test_numbers_that_are_no_hu_give_no_poi(tmp_path: Path, bundle: Path) -> None:
+    """An intercept that is off by 130: the trachea measures -870."""
+    for path in write_chest(tmp_path):
+        ds = pydicom.dcmread(path)
+        ds.RescaleIntercept = str(float(ds.RescaleIntercept) + 130)
+        ds.save_as(path)
+    content = refusal(run(tmp_path, bundle))
+    assert content["reason"]["code"] == "QUALITY_HU_CALIBRATION"
+    assert content["biomarkers"]["poi_percent"] is None
+
+
+def test_two_reasons_to_withhold_are_both_flags_and_the_graver_is_the_reason(tmp_path: Path, bundle: Path) -> None:
+    write_chest(tmp_path, noisy_chest()[2:], tags=SeriesTags(patient_age="003M"))
+    content = refusal(run(tmp_path, bundle))
+    assert content["reason"]["code"] == "PATIENT_UNDER_AGE"
+    assert {"PATIENT_UNDER_AGE", "COVERAGE_BASE_CUT"} <= {flag["code"] for flag in content["flags"]}
 
 
 def test_a_healthy_chest_has_no_density_of_infection_and_no_nan(tmp_path: Path, bundle: Path) -> None:

@@ -260,6 +260,14 @@ def test_explain_knows_the_flags_of_a_result_too(run: Run) -> None:
     assert explain_withheld("COVERAGE_BASE_CUT") in out
 
 
+def test_explain_says_how_a_code_is_found_and_what_to_do_now(run: Run) -> None:
+    _, out, _ = run("explain", "QUALITY_HU_CALIBRATION")
+    assert "how it is found" in out
+    assert "trachea" in out
+    assert "what to do now" in out
+    assert "Calibrate the scanner" in out
+
+
 def test_explain_says_everything_that_one_code_can_mean(run: Run) -> None:
     _, out, _ = run("explain", "SERIES_NOT_CHEST")
     assert "another part of the body" in out

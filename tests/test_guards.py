@@ -242,7 +242,7 @@ def test_the_limits_are_settings() -> None:
         anatomy=AnatomySettings(lone_share=0.0, uneven_share=0.0, largest_ml=50000.0, least_fill=0.0),
         quality=QualitySettings(air_highest_hu=0.0, soft_highest_hu=300.0, soft_lowest_hu=-300.0, blood_hu=500.0),
     )
-    for case in (lambda: shifted(120), lambda: cut_below(19), lambda: left_lung_in(1), sparse_lungs, behind_padding):
+    for case in (lambda: shifted(120), lambda: cut_below(19), lambda: left_lung_in(1), sparse_lungs):
         assert "withhold" not in found(case(), settings=lenient).values()
     assert found(with_blood_of(220), settings=lenient) == {}
 

@@ -555,3 +555,21 @@ def test_a_thickness_out_of_range_goes_behind_a_sharp_kernel(tmp_path: Path) -> 
 @pytest.mark.parametrize(("thickness", "codes"), [("20", ["GEOMETRY_OVERLAP"]), ("11", []), ("9", [])])
 def test_overlapping_sections_are_noted(tmp_path: Path, thickness: str, codes: list[str]) -> None:
     assert [note.code for note in chosen(tmp_path, make_series(SliceThickness=thickness)).notes] == codes
+
+
+@pytest.mark.parametrize(
+    "other", [{"PatientID": "P2"}, {"PatientName": "Other^Person"}, {"PatientSex": "M"}], ids=["id", "name", "sex"]
+)
+def test_two_patients_in_one_series_are_refused_whatever_tells_them_apart(
+    tmp_path: Path, other: dict[str, str]
+) -> None:
+    sections = make_series()
+    change(sections[7], **other)
+    with pytest.raises(errors.PatientMixed):
+        chosen(tmp_path, sections)
+
+
+def test_a_section_that_does_not_state_the_name_is_no_other_patient(tmp_path: Path) -> None:
+    sections = make_series()
+    change(sections[7], PatientName="", PatientSex="")
+    assert len(chosen(tmp_path, sections).slices) == len(sections)
