@@ -91,8 +91,7 @@ def _read_header(reader: Reader, file: SourceFile, limits: ReadingSettings) -> S
     if file.name.upper().endswith("DICOMDIR"):
         return None
     try:
-        head = reader.head(file)
-        if is_dicom(head):
+        if is_dicom(BytesIO(reader.head(file))):
             return _parsed(reader.read(file), file, limits)
     except OSError as error:
         raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error

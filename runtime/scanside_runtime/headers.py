@@ -34,7 +34,7 @@ from pydicom.uid import (
 
 from scanside_runtime.errors import InputTooLarge
 from scanside_runtime.findings import Finding
-from scanside_runtime.sources import MIB, SourceFile
+from scanside_runtime.sources import HEAD_BYTES, MIB, SourceFile
 
 # What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
 BAD_DICOM = (
@@ -149,8 +149,10 @@ def lenient() -> Iterator[None]:
         yield
 
 
-def is_dicom(head: bytes) -> bool:
-    """Does a file that begins so look like DICOM: `DICM` behind a preamble, or a data set of group 2 or 8 without."""
+def is_dicom(stream: BinaryIO) -> bool:
+    """Does it look like DICOM: `DICM` behind a preamble, or a data set that begins in group 2 or 8 without one."""
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
     return head[128:] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
@@ -193,15 +195,16 @@ def _guessed_transfer_syntax(ds: Dataset) -> UID:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What is known of a file besides its header; the fields are those of `SliceHeader`."""
+    """What is known of a file besides its header; the fields are those of `SliceHeader`, sha256 empty if not taken."""
 
-    sha256: str
+    sha256: str = ""
     pixels_sha256: str | None = None
     damage: str | None = None
 
 
-def slice_header(ds: Dataset, file: SourceFile, state: FileState) -> SliceHeader:
+def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) -> SliceHeader:
     """The typed header; call it inside `lenient()`."""
+    state = state or FileState()
     patient, notes = _patient_header(ds)
     return SliceHeader(
         file=file,

@@ -12,6 +12,7 @@ What is opened, and what is not:
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import zipfile
@@ -80,6 +81,10 @@ class Reader:
     ) -> None:
         self._open_files.close()
 
+    def open(self, file: SourceFile) -> IO[bytes]:
+        """The file as a seekable stream, for whoever needs its beginning only. Raises as `read`."""
+        return io.BytesIO(self._member(file, None)) if file.member else open_regular(file.path)
+
     def head(self, file: SourceFile) -> bytes:
         """The first 132 bytes, enough to tell DICOM from anything else. Raises as `read`."""
         return self._bytes(file, HEAD_BYTES)
@@ -91,7 +96,7 @@ class Reader:
     def _bytes(self, file: SourceFile, count: int | None) -> bytes:
         if file.member:
             return self._member(file, count)
-        with open_regular(file.path) as stream:
+        with self.open(file) as stream:
             size = os.fstat(stream.fileno()).st_size
             return stream.read(self._allowed(file, size) if count is None else count)
 
@@ -112,11 +117,12 @@ class Reader:
             raise InputUnreadable(name=file.name, why=f"damaged or encrypted in the zip ({error})") from error
 
 
-def list_files(path: Path, limits: ReadingSettings) -> Listing:
+def list_files(path: Path, limits: ReadingSettings | None = None) -> Listing:
     """The files of a folder, of a zip, or the one file itself, sorted by name.
 
     Raises InputNotFound, InputUnreadable (not permitted, damaged zip) and InputTooLarge.
     """
+    limits = limits or ReadingSettings()
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
