@@ -71,9 +71,9 @@ def random_lesions(
     for _ in range(rng.integers(1, 3 + round(9 * burden))):
         along = len(vessels) > 0 and rng.random() < 0.125
         candidates = vessels if along else edge if len(edge) and rng.random() < 0.8 else inside
-        two = candidates[rng.integers(len(candidates), size=2)]
-        further_back = int(np.argmax(two[:, 1])) if rng.random() < 0.7 else 0
-        z, y, x = (int(value) for value in two[further_back])
+        some = candidates[rng.integers(len(candidates), size=3)]
+        furthest_back = int(np.argmax(some[:, 1])) if rng.random() < 0.85 else 0
+        z, y, x = (int(value) for value in some[furthest_back])
         size_mm = float(rng.uniform(6, 18) if rng.random() < 0.6 else rng.uniform(15, 30 + 30 * burden))
         lesions.append(_random_lesion((z, y, x), size_mm, along, rng))
     return lesions
