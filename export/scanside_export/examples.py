@@ -55,9 +55,14 @@ def draw_examples(examples: Sequence[Example], path: Path) -> None:
     for row in rows:
         sheet[top : top + len(row), : row.shape[1]] = row
         top += len(row)
+    write_png(sheet, path)
+
+
+def write_png(picture: Picture, path: Path) -> None:
+    """Write a picture. Raises BoxOutput when it can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     except OSError as problem:
         raise BoxOutput(folder=path.parent, why=problem.strerror) from problem
 

@@ -49,15 +49,20 @@ def compare_with_real(
 @lesion_app.command()
 def picture(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The PNG to write.")],
-    volume: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A near-healthy volume (.npz of ct); without it, a phantom.")
-    ] = None,
+    cases: Annotated[Path | None, typer.Option(metavar="DIR", help="What `prepare` wrote; a phantom without.")] = None,
+    case: Annotated[str, typer.Option(metavar="NAME", help="Its case.")] = "nsclc-r01-001_thorax_2mm_clean",
     seed: Seed = 4000,
 ) -> None:
     """Draw one lesion of each pattern into the same section."""
     from scanside_export.lesion_pictures import draw_patterns
+    from scanside_export.prepare import load
 
-    draw_patterns(volume, seed, out)
+    background = None
+    if cases is not None:
+        background = next((one for one in load(cases) if one.name == case), None)
+        if background is None:
+            raise typer.BadParameter(f"{cases} holds no case {case!r}")
+    draw_patterns(background, seed, out)
 
 
 def _real(cases: Sequence[Case]) -> Iterator[LesionFigures]:
@@ -76,7 +81,7 @@ def _real(cases: Sequence[Case]) -> Iterator[LesionFigures]:
 
 
 def _synthetic(cases: Sequence[Case], variants: int, seed: int) -> Iterator[LesionFigures]:
-    """Lesions inserted into the backgrounds that `prepare` stored as they are."""
+    """Lesions inserted into the backgrounds that `prepare` stored as they are, without large consolidations."""
     from scanside_export.lesion_figures import lesion_figures
     from scanside_export.prepare import sick_copy
     from scanside_export.volumes import labelled_case
@@ -84,7 +89,7 @@ def _synthetic(cases: Sequence[Case], variants: int, seed: int) -> Iterator[Lesi
     for number, case in enumerate(case for case in cases if case.source == "real" and case.name.endswith("_clean")):
         for variant in range(variants):
             rng = np.random.default_rng([seed, number, variant])
-            one = labelled_case(sick_copy(case, variant, rng))
+            one = labelled_case(sick_copy(case, 2 * variant, rng))
             found = lesion_figures(one.volume.hu, one.lungs, one.infection[0], one.volume.spacing_mm)
             if found is not None:
                 yield found

@@ -8,10 +8,9 @@ from typing import get_args
 import cv2
 import numpy as np
 
-from scanside_export.cases import hu_volume
-from scanside_export.examples import Picture, in_lung_window
+from scanside_export.cases import LEFT, RIGHT, Case
+from scanside_export.examples import Picture, in_lung_window, write_png
 from scanside_export.lesions import Bools, Hu, LesionSpec, Pattern, Spacing, insert
-from scanside_export.lung_reference import reference_lungs
 from scanside_export.volumes import averaged
 from scanside_runtime.phantom import make_phantom, random_spec
 
@@ -21,9 +20,12 @@ HU_OF = {"ground_glass": -560.0, "crazy_paving": -600.0, "consolidation": 20.0}
 RADII_MM = (22.0, 30.0, 30.0)
 
 
-def draw_patterns(volume: Path | None, seed: int, out: Path) -> None:
-    """Write a PNG: the section as it is, each pattern under the pleura, ground glass along vessels."""
-    hu, lungs, spacing_mm = _background(volume, seed)
+def draw_patterns(background: Case | None, seed: int, out: Path) -> None:
+    """Write a PNG: the section as it is, each pattern under the pleura, ground glass along vessels.
+
+    background: a near-healthy case; without it a phantom. Raises BoxOutput when the picture can't be written.
+    """
+    hu, lungs, spacing_mm = _phantom(seed) if background is None else _healthy(background)
     z = int(np.argmax(lungs.sum(axis=(1, 2))))
     tiles = [_tile(hu, z, spacing_mm, "as it is")]
     for pattern in get_args(Pattern):
@@ -33,15 +35,16 @@ def draw_patterns(volume: Path | None, seed: int, out: Path) -> None:
     wide = LesionSpec(_middle_of_a_lung(lungs, z), (30.0, 45.0, 45.0), -480.0, 40.0, "ground_glass", along_vessels=True)
     sick, _ = insert(hu, lungs, spacing_mm, [wide], np.random.default_rng(seed))
     tiles.append(_tile(sick, z, spacing_mm, "along vessels"))
-    cv2.imwrite(str(out), np.hstack(tiles))
+    write_png(np.hstack(tiles), out)
 
 
-def _background(volume: Path | None, seed: int) -> tuple[Hu, Bools, Spacing]:
-    if volume is None:
-        phantom = make_phantom(random_spec(seed, section_mm=2.5, matrix=256))
-        return phantom.hu, phantom.lungs & ~phantom.infection, phantom.spacing_mm
-    hu, spacing_mm = hu_volume(volume)
-    return hu, reference_lungs(hu, spacing_mm) > 0, spacing_mm
+def _phantom(seed: int) -> tuple[Hu, Bools, Spacing]:
+    phantom = make_phantom(random_spec(seed, section_mm=2.5, matrix=256))
+    return phantom.hu, phantom.lungs & ~phantom.infection, phantom.spacing_mm
+
+
+def _healthy(case: Case) -> tuple[Hu, Bools, Spacing]:
+    return np.asarray(case.hu), np.asarray((case.lungs == RIGHT) | (case.lungs == LEFT)), case.spacing_mm
 
 
 def _under_the_pleura(lungs: Bools, z: int) -> tuple[int, int, int]:

@@ -39,6 +39,7 @@ class LesionSpec:
     """One lesion: centre as voxel (z, y, x), radii in mm (z, y, x), and the HU it would have at full strength.
 
     along_vessels: it follows the vessels inside its radii instead of filling them.
+    softness: width of its edge, as a share of the radii.
     """
 
     centre: tuple[int, int, int]
@@ -47,6 +48,7 @@ class LesionSpec:
     texture_hu: float
     pattern: Pattern
     along_vessels: bool = False
+    softness: float = 0.2
 
     @property
     def dense(self) -> bool:
@@ -60,7 +62,7 @@ def random_lesions(
     """Some lesions for one patient, most of them under the pleura.
 
     lungs: (z, y, x) bool. burden: 0 (few and small) to 1 (many and large). hu: (z, y, x); with it one in eight follows
-    the vessels.
+    the vessels. Densities, edges and places were set by the table of `lesions table` (docs/lesions.md).
     """
     inside = np.argwhere(lungs[::2, ::4, ::4]) * (2, 4, 4)
     edge = _near_border(lungs, spacing_mm, within_mm=12.0)
@@ -68,8 +70,10 @@ def random_lesions(
     lesions = []
     for _ in range(rng.integers(1, 3 + round(9 * burden))):
         along = len(vessels) > 0 and rng.random() < 0.125
-        candidates = vessels if along else edge if len(edge) and rng.random() < 0.7 else inside
-        z, y, x = (int(value) for value in candidates[rng.integers(len(candidates))])
+        candidates = vessels if along else edge if len(edge) and rng.random() < 0.8 else inside
+        some = candidates[rng.integers(len(candidates), size=3)]
+        furthest_back = int(np.argmax(some[:, 1])) if rng.random() < 0.85 else 0
+        z, y, x = (int(value) for value in some[furthest_back])
         size_mm = float(rng.uniform(6, 18) if rng.random() < 0.6 else rng.uniform(15, 30 + 30 * burden))
         lesions.append(_random_lesion((z, y, x), size_mm, along, rng))
     return lesions
@@ -80,12 +84,12 @@ def _random_lesion(
 ) -> LesionSpec:
     dz, dy, dx = (float(radius) for radius in size_mm * rng.uniform(0.6, 1.4, 3))
     kind = rng.random()
-    if kind < 0.4:
-        hu, texture, pattern = rng.uniform(-30, 70), rng.uniform(5, 25), "consolidation"
+    pattern: Pattern = "consolidation" if kind < 0.25 else "crazy_paving" if kind > 0.85 else "ground_glass"
+    if pattern == "consolidation":
+        hu, texture, softness = rng.uniform(-150, 70), rng.uniform(5, 60), rng.uniform(0.1, 0.5)
     else:
-        hu, texture = rng.uniform(-720, -250), rng.uniform(10, 90)
-        pattern = "crazy_paving" if kind > 0.85 else "ground_glass"
-    return LesionSpec(centre, (dz, dy, dx), float(hu), float(texture), pattern, along_vessels)  # type: ignore[arg-type]
+        hu, texture, softness = rng.uniform(-700, -250), rng.uniform(30, 130), rng.uniform(0.2, 0.9)
+    return LesionSpec(centre, (dz, dy, dx), float(hu), float(texture), pattern, along_vessels, float(softness))
 
 
 def _vessels(hu: Hu, lungs: Bools) -> npt.NDArray[np.intp]:
@@ -102,7 +106,8 @@ def pleural_consolidation(lungs: Bools, spacing_mm: Spacing, share: float, rng: 
     centre = (int(np.quantile(z[low], 0.5)), int(np.quantile(y[low], 0.85)), int(np.median(x[low])))
     volume_mm3 = share * len(z) * float(np.prod(spacing_mm))
     radius = (1.6 * volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
-    return LesionSpec(centre, (radius * 1.3, radius, radius), float(rng.uniform(10, 60)), 15.0, "consolidation")
+    radii_mm = (radius * 1.3, radius, radius)
+    return LesionSpec(centre, radii_mm, float(rng.uniform(10, 60)), 15.0, "consolidation", softness=0.14)
 
 
 def _near_border(lungs: Bools, spacing_mm: Spacing, within_mm: float) -> npt.NDArray[np.intp]:
@@ -158,8 +163,7 @@ def _strength(lesion: LesionSpec, place: tuple[slice, ...], spacing_mm: Spacing,
     z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
     shape = tuple(side.stop - side.start for side in place)
     away = np.sqrt(z * z + y * y + x * x) + 0.45 * smooth_noise(shape, spacing_mm, 14.0, rng)
-    softness = float(rng.uniform(0.08, 0.2) if lesion.dense else rng.uniform(0.12, 0.4))
-    return np.asarray(np.clip((1.0 - away) / softness + 0.5, 0.0, 1.0, dtype=np.float32))
+    return np.asarray(np.clip((1.0 - away) / lesion.softness + 0.5, 0.0, 1.0, dtype=np.float32))
 
 
 def _target(lesion: LesionSpec, shape: tuple[int, ...], spacing_mm: Spacing, rng: np.random.Generator) -> Floats:
