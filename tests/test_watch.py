@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,14 +22,14 @@ from typer.testing import CliRunner
 
 from scanside_appliance import cli
 from scanside_appliance.clock import Clock
-from scanside_appliance.conveyor import Conveyor
+from scanside_appliance.conveyor import TIRED, Conveyor
 from scanside_appliance.daemon import Plan
 from scanside_appliance.places import Places, study_key
-from scanside_appliance.store import State, Store
+from scanside_appliance.store import MOVING, State, Store
 from scanside_appliance.watch import watch
 from scanside_runtime.errors import BoxDatabase, BoxRunning, ModelSelfTestFailed, ScansideError
 from scanside_runtime.settings import Settings, load_settings
-from sweeps.box import HERE, Section, contents, lost, put, start, unsound_results, write_settings
+from sweeps.box import HERE, Section, contents, environment, lost, put, start, unsound_results, write_settings
 
 PYTHON = (sys.executable, "-S")
 
@@ -217,6 +218,18 @@ def test_a_poisonous_study_is_tried_again_put_aside_and_does_not_stop_the_next(b
     assert box.is_sound()
 
 
+def test_a_study_that_takes_the_whole_box_down_with_it_is_put_aside_in_the_end(box: Box) -> None:
+    box.put(*study(1, text="BOX"))
+    with pytest.raises(ScansideError):
+        box.run()
+    with Store(box.root / "scanside.db") as store:
+        (job,) = store.jobs([State.queued])
+        store.change(job.id, state=State.running, interruptions=TIRED - 1)
+    box.run()
+    assert "together with the whole box" in json.loads(box.scanside("queue", "--json").output)[0]["reason"]
+    assert box.is_sound()
+
+
 def test_retry_analyses_again_what_was_put_aside(box: Box) -> None:
     box.put(*study(1, text="HANG"))
     box.run(time_limit_s=0.3)
@@ -305,6 +318,19 @@ def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) 
     assert (facts["jobs"]["done"], facts["jobs"]["quarantined"]) == (1, 1)
     assert "1 done, 1 quarantined" in box.scanside("status").output
     assert 'scanside_jobs{state="done"} 1' in (box.root / "metrics.prom").read_text()
+
+
+def test_the_live_screen_shows_the_queue_until_it_is_ended(box: Box) -> None:
+    box.put(*study(1, text="CRASH"))
+    box.run()
+    program = "from scanside_appliance.cli import main; main()"
+    command = [sys.executable, "-c", program, "--root", str(box.root), "queue", "--live"]
+    screen = subprocess.Popen(command, env=environment(COLUMNS="160"), stdout=subprocess.PIPE, text=True)
+    time.sleep(3.0)
+    screen.send_signal(signal.SIGINT)
+    shown = screen.communicate()[0]
+    assert screen.returncode == 0
+    assert study_key("1.2.1") in shown
 
 
 def test_status_and_queue_of_a_box_that_was_never_started_are_no_error(box: Box) -> None:
@@ -462,7 +488,8 @@ def test_files_that_change_after_they_were_taken_go_back_to_the_inbox(box: Box) 
         folder = places.unfinished / "x"
         folder.mkdir()
         assert conveyor.hand_over_result(job, folder).state == State.returning
-        conveyor.settle()
+        while moving := store.jobs(MOVING):
+            conveyor.advance(moving[0])
         assert store.jobs(State) == []
     assert len(box.places("inbox/returned-1")) == 3
     box.run()

@@ -50,12 +50,8 @@ class Plan:
     probe: Sequence[str] = PROBE
     hint: bool = True
 
-    def settings(self) -> Settings:
-        """The settings in force. Raises SettingsUnusable.
-
-        With `once`, what lies in the inbox is all that comes: nothing is waited for but the quiet time.
-        """
-        settings = self.read_settings()
+    def waits(self, settings: Settings) -> Settings:
+        """How long is waited. With `once`, what lies in the inbox is all that comes: the quiet time and no longer."""
         if not self.once:
             return settings
         inbox = replace(settings.inbox, patience_s=settings.inbox.quiet_s)
@@ -67,13 +63,13 @@ class Daemon:
 
     def __init__(self, plan: Plan, places: Places, store: Store, settings: Settings) -> None:
         self._plan, self._places, self._store, self._clock = plan, places, store, plan.clock
-        self.settings = settings
+        self._settings, self._waits = settings, plan.waits(settings)
         self._trouble: str | None = None
         self._troubles_in_a_row = 0
         self.taking = True
         self.headline = "starting"
         self.idle = False
-        self._inbox = Inbox(settings.inbox)
+        self._inbox = Inbox(self._waits.inbox)
         self._tidy = EmptyFolders(places.inbox)
         self._waiting: list[Waiting] = []
         self._intake = Intake(places, store, plan.clock)
@@ -94,7 +90,7 @@ class Daemon:
         """
         self._conveyor.recover()
         disk.finish_cleaning(self._places, self._store)
-        self._engine = self._analyst.selftest(self.settings)
+        self._engine = self._analyst.selftest(self._settings)
 
     def tick(self) -> None:
         """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
@@ -104,8 +100,8 @@ class Daemon:
             self._move()
             if self.taking:
                 self._take_in()
-                self._dispatch.begin_next(self.settings)
-            if self._dispatch.see_to_it(self.settings):
+                self._dispatch.begin_next(self._settings)
+            if self._dispatch.see_to_it(self._waits):
                 self._next["scan"] = -1e9
             self._move()
             self._rest()
@@ -120,7 +116,8 @@ class Daemon:
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
-        self.settings, self._inbox.settings = settings, settings.inbox
+        self._settings, self._waits = settings, self._plan.waits(settings)
+        self._inbox.settings = self._waits.inbox
 
     def look_soon(self) -> None:
         """Something happened in the inbox."""
@@ -150,7 +147,7 @@ class Daemon:
         if self._trouble:
             return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
         if self.idle:
-            return min(self.settings.inbox.scan_s, IDLE_PAUSE_S)
+            return min(self._settings.inbox.scan_s, IDLE_PAUSE_S)
         return min(self._scan_pause_s(), BUSY_PAUSE_S)
 
     def nothing_left(self) -> bool:
@@ -192,21 +189,21 @@ class Daemon:
         return not left and not self._store.jobs(ACTIVE)
 
     def _scan_pause_s(self) -> float:
-        busy_s = min(self.settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
-        return min(busy_s if self._inbox.files else self.settings.inbox.scan_s, self.settings.inbox.scan_s)
+        busy_s = min(self._settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
+        return min(busy_s if self._inbox.files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
 
     def _look_at_disk(self) -> None:
         if not self._is_due("disk", DISK_EVERY_S):
             return
-        before, self._disk = self._disk, disk.look(self._places.root, self.settings.disk)
-        if self._disk.full and self.settings.disk.clean_archive:
-            if disk.clean(self._places, self._store, self.settings.disk):
+        before, self._disk = self._disk, disk.look(self._places.root, self._settings.disk)
+        if self._disk.full and self._settings.disk.clean_archive:
+            if disk.clean(self._places, self._store, self._settings.disk):
                 self._next["disk"] = -1e9
-            self._disk = disk.look(self._places.root, self.settings.disk)
+            self._disk = disk.look(self._places.root, self._settings.disk)
         if self._disk.full and not (before and before.full):
             log.error("the disk is %.0f %% full: nothing more is taken in", self._disk.used_percent)
         if not self._disk.full:
-            disk.keep_reserve(self._places, self.settings.disk)
+            disk.keep_reserve(self._places, self._settings.disk)
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
@@ -254,7 +251,7 @@ class Daemon:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
         self._prober.rest(PROBER_IDLE_S)
-        self._analyst.rest(self.settings)
+        self._analyst.rest(self._settings)
 
     def _report(self) -> None:
         """Written when something changed, else now and then; a full disk is no reason to fail."""
