@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from scanside_appliance import cli
+from scanside_appliance import cli, moves
 from scanside_appliance.clock import Clock
 from scanside_appliance.conveyor import TIRED, Conveyor
 from scanside_appliance.daemon import Plan
@@ -200,9 +200,10 @@ def test_what_is_no_image_is_put_aside_with_a_reason_in_plain_words(box: Box) ->
     for name in ("a.txt", "b.txt"):
         (box.inbox / name).write_text("the same")
     box.run()
-    (reason,) = box.root.glob("quarantine/INPUT_NOT_DICOM/*/reason.txt")
-    assert "This is no DICOM image." in reason.read_text()
-    assert len(list(reason.parent.iterdir())) == 3  # each of the two, though they are the same
+    reasons = list(box.root.glob("quarantine/INPUT_NOT_DICOM/*/reason.txt"))
+    assert reasons
+    assert all("This is no DICOM image." in reason.read_text() for reason in reasons)
+    assert len(box.places("quarantine/INPUT_NOT_DICOM")) == 2  # each of the two, though they are the same
 
 
 @pytest.mark.parametrize("text", ["CRASH", "HANG", "HUNGRY", "DEFECT"])
@@ -541,3 +542,28 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.05)
+
+
+def test_a_study_that_can_not_be_moved_or_compared_does_not_keep_the_next_from_its_result(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    bad = {hashlib.sha256(one.content()).hexdigest() for one in study(1)}
+    is_there = moves.is_there
+
+    def refuse(path: Path, sha256: str) -> bool:
+        if sha256 in bad:
+            raise OSError(5, "Input/output error", str(path))
+        return is_there(path, sha256)
+
+    for module in ("intake", "moves", "conveyor"):
+        monkeypatch.setattr(f"scanside_appliance.{module}.is_there", refuse)
+    box.put(*study(1), folder="again")
+    box.put(*study(2))
+    with pytest.raises(ScansideError, match="Input/output error"):
+        box.run()
+    assert len(box.of(2)) == 1
+    monkeypatch.undo()
+    box.run()
+    assert box.is_sound()

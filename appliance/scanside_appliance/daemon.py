@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from scanside_appliance import disk
@@ -17,7 +18,7 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.conveyor import Conveyor
 from scanside_appliance.dispatch import BOX_RETRY_S, Dispatch
 from scanside_appliance.facts import PROBE, Prober
-from scanside_appliance.inbox import Inbox, Waiting, scan
+from scanside_appliance.inbox import Arrival, Inbox, Waiting, scan
 from scanside_appliance.intake import Intake
 from scanside_appliance.places import Places
 from scanside_appliance.status import Report, write_report
@@ -95,24 +96,21 @@ class Daemon:
     def tick(self) -> None:
         """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
         self._trouble = None
+        taking = (self._take_in, self._begin_next) if self.taking else ()
+        for step in (self._look_at_disk, self._move, *taking, self._see_to_analysis, self._move, self._rest):
+            self._try(step)
+        self._count_troubles()
+        self._report()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """A step that fails does not keep the others from their turn."""
         try:
-            self._look_at_disk()
-            self._move()
-            if self.taking:
-                self._take_in()
-                self._dispatch.begin_next(self._settings)
-            if self._dispatch.see_to_it(self._waits):
-                self._next["scan"] = -1e9
-            self._move()
-            self._rest()
-            self.idle = self._is_idle()
+            step()
         except sqlite3.OperationalError as error:
             self._note(f"the database can't be written: {error}")
             disk.give_reserve(self._places)
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
-        self._count_troubles()
-        self._report()
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
@@ -214,18 +212,28 @@ class Daemon:
         self._scans += 1
         took_s = self._clock.monotonic() - began
         self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
-        self._read_headers()
+        self._read_headers(max(PROBE_BUDGET_S, 2 * took_s))
         arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
         if self._disk is not None and self._disk.full:
             self._note(f"the disk is {self._disk.used_percent:.0f} % full: nothing more is taken in")
             return
         for arrival in arrivals:
-            for job in self._intake.take(arrival):
-                _say(job, f"{len(self._store.files(job.id))} files, {job.state.value}")
+            self._try(partial(self._take, arrival))
 
-    def _read_headers(self) -> None:
-        """For half a second at most, so that the rest has its turn."""
-        until = self._clock.monotonic() + PROBE_BUDGET_S
+    def _take(self, arrival: Arrival) -> None:
+        for job in self._intake.take(arrival):
+            _say(job, f"{len(self._store.files(job.id))} files, {job.state.value}")
+
+    def _begin_next(self) -> None:
+        self._dispatch.begin_next(self._settings)
+
+    def _see_to_analysis(self) -> None:
+        if self._dispatch.see_to_it(self._waits):
+            self._next["scan"] = -1e9
+
+    def _read_headers(self, seconds: float) -> None:
+        """For so long at most, so that the rest has its turn."""
+        until = self._clock.monotonic() + seconds
         for name in self._inbox.unread(self._clock.monotonic()):
             facts = self._prober.probe(self._places.inbox / name)
             self._inbox.learn(name, facts, self._clock.monotonic())
@@ -252,6 +260,7 @@ class Daemon:
             self._tidy.look()
         self._prober.rest(PROBER_IDLE_S)
         self._analyst.rest(self._settings)
+        self.idle = self._is_idle()
 
     def _report(self) -> None:
         """Written when something changed, else now and then; a full disk is no reason to fail."""
