@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,16 +20,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from scanside_appliance import cli
+from scanside_appliance import cli, moves
 from scanside_appliance.clock import Clock
-from scanside_appliance.conveyor import Conveyor
+from scanside_appliance.conveyor import TIRED, Conveyor
 from scanside_appliance.daemon import Plan
 from scanside_appliance.places import Places, study_key
-from scanside_appliance.store import State, Store
+from scanside_appliance.store import MOVING, State, Store
 from scanside_appliance.watch import watch
 from scanside_runtime.errors import BoxDatabase, BoxRunning, ModelSelfTestFailed, ScansideError
 from scanside_runtime.settings import Settings, load_settings
-from sweeps.box import HERE, Section, contents, lost, put, start, unsound_results, write_settings
+from sweeps.box import HERE, Section, contents, environment, lost, put, start, unsound_results, write_settings
 
 PYTHON = (sys.executable, "-S")
 
@@ -199,9 +200,10 @@ def test_what_is_no_image_is_put_aside_with_a_reason_in_plain_words(box: Box) ->
     for name in ("a.txt", "b.txt"):
         (box.inbox / name).write_text("the same")
     box.run()
-    (reason,) = box.root.glob("quarantine/INPUT_NOT_DICOM/*/reason.txt")
-    assert "This is no DICOM image." in reason.read_text()
-    assert len(list(reason.parent.iterdir())) == 3  # each of the two, though they are the same
+    reasons = list(box.root.glob("quarantine/INPUT_NOT_DICOM/*/reason.txt"))
+    assert reasons
+    assert all("This is no DICOM image." in reason.read_text() for reason in reasons)
+    assert len(box.places("quarantine/INPUT_NOT_DICOM")) == 2  # each of the two, though they are the same
 
 
 @pytest.mark.parametrize("text", ["CRASH", "HANG", "HUNGRY", "DEFECT"])
@@ -214,6 +216,18 @@ def test_a_poisonous_study_is_tried_again_put_aside_and_does_not_stop_the_next(b
     assert (put_aside["state"], put_aside["attempts"], put_aside["code"]) == ("quarantined", 2, "BOX_ANALYSIS_DIED")
     (reason,) = box.root.glob("quarantine/BOX_ANALYSIS_DIED/*/reason.txt")
     assert "scanside retry" in reason.read_text()
+    assert box.is_sound()
+
+
+def test_a_study_that_takes_the_whole_box_down_with_it_is_put_aside_in_the_end(box: Box) -> None:
+    box.put(*study(1, text="BOX"))
+    with pytest.raises(ScansideError):
+        box.run()
+    with Store(box.root / "scanside.db") as store:
+        (job,) = store.jobs([State.queued])
+        store.change(job.id, state=State.running, interruptions=TIRED - 1)
+    box.run()
+    assert "together with the whole box" in json.loads(box.scanside("queue", "--json").output)[0]["reason"]
     assert box.is_sound()
 
 
@@ -305,6 +319,19 @@ def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) 
     assert (facts["jobs"]["done"], facts["jobs"]["quarantined"]) == (1, 1)
     assert "1 done, 1 quarantined" in box.scanside("status").output
     assert 'scanside_jobs{state="done"} 1' in (box.root / "metrics.prom").read_text()
+
+
+def test_the_live_screen_shows_the_queue_until_it_is_ended(box: Box) -> None:
+    box.put(*study(1, text="CRASH"))
+    box.run()
+    program = "from scanside_appliance.cli import main; main()"
+    command = [sys.executable, "-c", program, "--root", str(box.root), "queue", "--live"]
+    screen = subprocess.Popen(command, env=environment(COLUMNS="160"), stdout=subprocess.PIPE, text=True)
+    time.sleep(3.0)
+    screen.send_signal(signal.SIGINT)
+    shown = screen.communicate()[0]
+    assert screen.returncode == 0
+    assert study_key("1.2.1") in shown
 
 
 def test_status_and_queue_of_a_box_that_was_never_started_are_no_error(box: Box) -> None:
@@ -462,7 +489,8 @@ def test_files_that_change_after_they_were_taken_go_back_to_the_inbox(box: Box) 
         folder = places.unfinished / "x"
         folder.mkdir()
         assert conveyor.hand_over_result(job, folder).state == State.returning
-        conveyor.settle()
+        while moving := store.jobs(MOVING):
+            conveyor.advance(moving[0])
         assert store.jobs(State) == []
     assert len(box.places("inbox/returned-1")) == 3
     box.run()
@@ -514,3 +542,28 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.05)
+
+
+def test_a_study_that_can_not_be_moved_or_compared_does_not_keep_the_next_from_its_result(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    bad = {hashlib.sha256(one.content()).hexdigest() for one in study(1)}
+    is_there = moves.is_there
+
+    def refuse(path: Path, sha256: str) -> bool:
+        if sha256 in bad:
+            raise OSError(5, "Input/output error", str(path))
+        return is_there(path, sha256)
+
+    for module in ("intake", "moves", "conveyor"):
+        monkeypatch.setattr(f"scanside_appliance.{module}.is_there", refuse)
+    box.put(*study(1), folder="again")
+    box.put(*study(2))
+    with pytest.raises(ScansideError, match="Input/output error"):
+        box.run()
+    assert len(box.of(2)) == 1
+    monkeypatch.undo()
+    box.run()
+    assert box.is_sound()

@@ -17,6 +17,7 @@ from scanside_appliance.places import patient_key, study_key
 from scanside_runtime.analysis import analyze
 from scanside_runtime.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom import demo_spec, make_phantom
+from scanside_runtime.settings import load_settings, settings_digest
 from selftest_samples import write_bundle_with_sample
 from sweeps.box import REPOSITORY, lost, unsound_results
 
@@ -62,6 +63,7 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
     assert document["provenance"]["input_sha256"] == expected["provenance"]["input_sha256"]
     assert "INPUT_DATE_FUTURE" in [flag["code"] for flag in document["flags"]]
     assert pydicom.dcmread(folder / "seg.dcm").StudyInstanceUID == STUDY
+    assert document["provenance"]["settings_sha256"] == settings_digest(load_settings(settings))
     assert (lost(root, []), unsound_results(root)) == ([], [])
     assert "CANARY" not in done.stderr + done.stdout + (root / "status.json").read_text()
     assert not [path for path in root.rglob("*") if "CANARY" in path.name]

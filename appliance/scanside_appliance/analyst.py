@@ -47,7 +47,6 @@ class Analyst:
         self._child: Child | None = None
         self._busy: Path | None = None
         self._since = 0.0
-        self.progress = 0
 
     @property
     def busy(self) -> bool:
@@ -114,13 +113,11 @@ class Analyst:
         if answer is None:
             return None
         if "exit_code" not in answer:
-            self.progress += 1
             return self.poll(settings)
         return self._finished(answer)
 
     def _finished(self, answer: dict[str, Any]) -> Outcome:
         folder, self._busy, self._since = self._busy or Path(), None, self._clock.monotonic()
-        self.progress += 1
         blame = "nobody" if answer["exit_code"] in ANSWERED else "box" if answer["exit_code"] in (4, 5) else "study"
         if blame != "nobody":
             self._drop()

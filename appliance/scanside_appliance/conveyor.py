@@ -21,10 +21,11 @@ from scanside_appliance.atomic import replace_file, sync_directory
 from scanside_appliance.clock import Clock
 from scanside_appliance.moves import file_sha256, is_there, make_folder, move_file, sync_folders
 from scanside_appliance.places import Places, archive_place, quarantine_place, work_place
-from scanside_appliance.store import INBOX, MOVING, FileRow, Job, State, Store
+from scanside_appliance.store import INBOX, FileRow, Job, State, Store
+from scanside_runtime.errors import BoxAnalysisDied
 
 REASON = "reason.txt"
-TIRED = 10
+TIRED = 20
 """A job is put aside after so many interruptions: the study may be what brings the box down."""
 AFTER = {
     State.claiming: State.queued,
@@ -44,11 +45,21 @@ class Conveyor:
     def recover(self) -> None:
         """After a start: what was running is queued again, what nobody owns is put right, all moves are finished."""
         for job in self._store.jobs([State.running]):
-            self._store.change(job.id, state=State.queued, interruptions=job.interruptions + 1)
+            self._interrupted(job)
         self._clear_unfinished()
         self._return_orphans()
         for part in self._places.root.glob(".*.part"):
             part.unlink(missing_ok=True)
+
+    def _interrupted(self, job: Job) -> None:
+        """Queued again; put aside when it went on like that for too long."""
+        count = job.interruptions + 1
+        if count < TIRED:
+            self._store.change(job.id, state=State.queued, interruptions=count)
+            return
+        died = BoxAnalysisDied(how="together with the whole box", attempts=count)
+        reason = f"{died.message} {died.advice}"
+        self._store.change(job.id, state=State.quarantining, interruptions=count, code=died.code, reason=reason)
 
     def _clear_unfinished(self) -> None:
         wanted = {job.result_dir for job in self._store.jobs([State.publishing])}
@@ -80,12 +91,6 @@ class Conveyor:
             State.returning: self._return,
         }
         return steps[job.state](job)
-
-    def settle(self) -> None:
-        """Do every step that is due."""
-        while moving := self._store.jobs(MOVING):
-            for job in moving:
-                self.advance(job)
 
     def _bring(self, job: Job, place: str) -> Job | None:
         """All files of a job to a place; then its next state."""

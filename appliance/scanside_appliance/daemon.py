@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from scanside_appliance import disk
@@ -17,7 +18,7 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.conveyor import Conveyor
 from scanside_appliance.dispatch import BOX_RETRY_S, Dispatch
 from scanside_appliance.facts import PROBE, Prober
-from scanside_appliance.inbox import Inbox, Waiting, scan
+from scanside_appliance.inbox import Arrival, Inbox, Waiting, scan
 from scanside_appliance.intake import Intake
 from scanside_appliance.places import Places
 from scanside_appliance.status import Report, write_report
@@ -50,12 +51,8 @@ class Plan:
     probe: Sequence[str] = PROBE
     hint: bool = True
 
-    def settings(self) -> Settings:
-        """The settings in force. Raises SettingsUnusable.
-
-        With `once`, what lies in the inbox is all that comes: nothing is waited for but the quiet time.
-        """
-        settings = self.read_settings()
+    def waits(self, settings: Settings) -> Settings:
+        """How long is waited. With `once`, what lies in the inbox is all that comes: the quiet time and no longer."""
         if not self.once:
             return settings
         inbox = replace(settings.inbox, patience_s=settings.inbox.quiet_s)
@@ -67,13 +64,13 @@ class Daemon:
 
     def __init__(self, plan: Plan, places: Places, store: Store, settings: Settings) -> None:
         self._plan, self._places, self._store, self._clock = plan, places, store, plan.clock
-        self.settings = settings
+        self._settings, self._waits = settings, plan.waits(settings)
         self._trouble: str | None = None
         self._troubles_in_a_row = 0
         self.taking = True
         self.headline = "starting"
         self.idle = False
-        self._inbox = Inbox(settings.inbox)
+        self._inbox = Inbox(self._waits.inbox)
         self._tidy = EmptyFolders(places.inbox)
         self._waiting: list[Waiting] = []
         self._intake = Intake(places, store, plan.clock)
@@ -94,33 +91,31 @@ class Daemon:
         """
         self._conveyor.recover()
         disk.finish_cleaning(self._places, self._store)
-        self._engine = self._analyst.selftest(self.settings)
+        self._engine = self._analyst.selftest(self._settings)
 
     def tick(self) -> None:
         """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
         self._trouble = None
+        taking = (self._take_in, self._begin_next) if self.taking else ()
+        for step in (self._look_at_disk, self._move, *taking, self._see_to_analysis, self._move, self._rest):
+            self._try(step)
+        self._count_troubles()
+        self._report()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """A step that fails does not keep the others from their turn."""
         try:
-            self._look_at_disk()
-            self._move()
-            if self.taking:
-                self._take_in()
-                self._dispatch.begin_next(self.settings)
-            if self._dispatch.see_to_it(self.settings):
-                self._next["scan"] = -1e9
-            self._move()
-            self._rest()
-            self.idle = self._is_idle()
+            step()
         except sqlite3.OperationalError as error:
             self._note(f"the database can't be written: {error}")
             disk.give_reserve(self._places)
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
-        self._count_troubles()
-        self._report()
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
-        self.settings, self._inbox.settings = settings, settings.inbox
+        self._settings, self._waits = settings, self._plan.waits(settings)
+        self._inbox.settings = self._waits.inbox
 
     def look_soon(self) -> None:
         """Something happened in the inbox."""
@@ -150,7 +145,7 @@ class Daemon:
         if self._trouble:
             return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
         if self.idle:
-            return min(self.settings.inbox.scan_s, IDLE_PAUSE_S)
+            return min(self._settings.inbox.scan_s, IDLE_PAUSE_S)
         return min(self._scan_pause_s(), BUSY_PAUSE_S)
 
     def nothing_left(self) -> bool:
@@ -192,21 +187,21 @@ class Daemon:
         return not left and not self._store.jobs(ACTIVE)
 
     def _scan_pause_s(self) -> float:
-        busy_s = min(self.settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
-        return min(busy_s if self._inbox.files else self.settings.inbox.scan_s, self.settings.inbox.scan_s)
+        busy_s = min(self._settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
+        return min(busy_s if self._inbox.files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
 
     def _look_at_disk(self) -> None:
         if not self._is_due("disk", DISK_EVERY_S):
             return
-        before, self._disk = self._disk, disk.look(self._places.root, self.settings.disk)
-        if self._disk.full and self.settings.disk.clean_archive:
-            if disk.clean(self._places, self._store, self.settings.disk):
+        before, self._disk = self._disk, disk.look(self._places.root, self._settings.disk)
+        if self._disk.full and self._settings.disk.clean_archive:
+            if disk.clean(self._places, self._store, self._settings.disk):
                 self._next["disk"] = -1e9
-            self._disk = disk.look(self._places.root, self.settings.disk)
+            self._disk = disk.look(self._places.root, self._settings.disk)
         if self._disk.full and not (before and before.full):
             log.error("the disk is %.0f %% full: nothing more is taken in", self._disk.used_percent)
         if not self._disk.full:
-            disk.keep_reserve(self._places, self.settings.disk)
+            disk.keep_reserve(self._places, self._settings.disk)
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
@@ -217,18 +212,28 @@ class Daemon:
         self._scans += 1
         took_s = self._clock.monotonic() - began
         self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
-        self._read_headers()
+        self._read_headers(max(PROBE_BUDGET_S, 2 * took_s))
         arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
         if self._disk is not None and self._disk.full:
             self._note(f"the disk is {self._disk.used_percent:.0f} % full: nothing more is taken in")
             return
         for arrival in arrivals:
-            for job in self._intake.take(arrival):
-                _say(job, f"{len(self._store.files(job.id))} files, {job.state.value}")
+            self._try(partial(self._take, arrival))
 
-    def _read_headers(self) -> None:
-        """For half a second at most, so that the rest has its turn."""
-        until = self._clock.monotonic() + PROBE_BUDGET_S
+    def _take(self, arrival: Arrival) -> None:
+        for job in self._intake.take(arrival):
+            _say(job, f"{len(self._store.files(job.id))} files, {job.state.value}")
+
+    def _begin_next(self) -> None:
+        self._dispatch.begin_next(self._settings)
+
+    def _see_to_analysis(self) -> None:
+        if self._dispatch.see_to_it(self._waits):
+            self._next["scan"] = -1e9
+
+    def _read_headers(self, seconds: float) -> None:
+        """For so long at most, so that the rest has its turn."""
+        until = self._clock.monotonic() + seconds
         for name in self._inbox.unread(self._clock.monotonic()):
             facts = self._prober.probe(self._places.inbox / name)
             self._inbox.learn(name, facts, self._clock.monotonic())
@@ -254,7 +259,8 @@ class Daemon:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
         self._prober.rest(PROBER_IDLE_S)
-        self._analyst.rest(self.settings)
+        self._analyst.rest(self._settings)
+        self.idle = self._is_idle()
 
     def _report(self) -> None:
         """Written when something changed, else now and then; a full disk is no reason to fail."""

@@ -14,7 +14,7 @@ from scanside_appliance.conveyor import Conveyor
 from scanside_appliance.order import is_due, next_job, rank
 from scanside_appliance.places import Places
 from scanside_appliance.store import Job, State, Store
-from scanside_runtime.errors import BoxAnalysisDied, ScansideError
+from scanside_runtime.errors import BoxAnalysisDied, BoxOutput, ScansideError
 from scanside_runtime.settings import JobSettings, Settings
 
 BOX_RETRY_S = 30.0
@@ -83,22 +83,28 @@ class Dispatch:
         job = self.current
         if job is None or outcome is None:
             return False
+        if outcome.blame == "nobody":
+            outcome = self._kept(job, outcome)
         self.box_failures = self.box_failures + 1 if outcome.blame == "box" else 0
         self.box_trouble = outcome.reason if outcome.blame == "box" else None
-        if outcome.blame == "nobody":
-            self._keep(job, outcome)
-        else:
+        if outcome.blame != "nobody":
             log.warning("study %s: no result: %s", job.study, outcome.reason)
             self._failed(job, outcome, settings.jobs)
         self.current = None
         return True
 
-    def _keep(self, job: Job, outcome: Outcome) -> None:
+    def _kept(self, job: Job, outcome: Outcome) -> Outcome:
+        """The result is committed; where the box can't do that, it is to blame, and the result is made again."""
         found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
         try:
             self._conveyor.hand_over_result(job, outcome.folder, **found)
-        except (OSError, sqlite3.Error):
-            shutil.rmtree(outcome.folder, ignore_errors=True)  # made again when the box can work
+            return outcome
+        except OSError as error:
+            shutil.rmtree(outcome.folder, ignore_errors=True)
+            why = BoxOutput(folder="results", why=error.strerror or type(error).__name__)
+            return Outcome("box", outcome.folder, why.code, why.message)
+        except sqlite3.Error:
+            shutil.rmtree(outcome.folder, ignore_errors=True)
             raise
 
     def _failed(self, job: Job, outcome: Outcome, limits: JobSettings) -> Job:

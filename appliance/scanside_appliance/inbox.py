@@ -167,11 +167,6 @@ class Inbox:
             seen.facts = facts
             seen.study = study_key(facts.study_uid) if facts.study_uid else ""
 
-    def drop(self, names: Iterable[str]) -> None:
-        """Files that were taken."""
-        for name in names:
-            self.files.pop(name, None)
-
     def sort_out(self, now: float) -> tuple[list[Arrival], list[Waiting]]:
         """What is ready, studies first, and what waits for what."""
         arrivals: list[Arrival] = []

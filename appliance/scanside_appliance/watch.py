@@ -57,7 +57,7 @@ def watch(plan: Plan) -> None:
     with _alone(places), Store(places.database) as store, ExitStack() as ending:
         store.check()
         signals = ending.enter_context(_signals())
-        daemon = ending.enter_context(closing(Daemon(plan, places, store, plan.settings())))
+        daemon = ending.enter_context(closing(Daemon(plan, places, store, plan.read_settings())))
         try:
             daemon.start()
             notify(READY=1, STATUS="ready")
@@ -112,7 +112,7 @@ def _sleep(daemon: Daemon, signals: Signals, seconds: float) -> None:
 def _reload(plan: Plan, daemon: Daemon) -> None:
     reloading()
     try:
-        daemon.use(plan.settings())
+        daemon.use(plan.read_settings())
         log.info("settings read again")
     except SettingsUnusable as error:
         log.error("%s: %s The settings stay as they were.", error.code, error.message)
