@@ -30,7 +30,7 @@ from scanside_runtime.headers import (
     whole,
 )
 from scanside_runtime.settings import ReadingSettings
-from scanside_runtime.sources import HEAD_BYTES, MIB, SourceFile, open_regular
+from scanside_runtime.sources import MIB, SourceFile, open_regular
 
 MEMORY_LIMIT_MB = 2048
 LARGEST_FILE_BYTES = ReadingSettings().max_file_mb * MIB
@@ -67,7 +67,7 @@ def _kind(data: bytes, path: Path, state: FileState) -> dict[str, Any]:
         return {"kind": "zip"}
     if not data:
         return {"kind": "broken"}
-    if not is_dicom(data[:HEAD_BYTES]):
+    if not is_dicom(BytesIO(data)):
         return {"kind": "other"}
     try:
         with lenient():

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from scanside_runtime.errors import InputEmpty, InputNotFound, InputTooLarge, InputUnreadable, Refused
 from scanside_runtime.headers import BAD_DICOM, is_dicom, lenient, read_dataset, text
-from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.sources import Reader, SourceFile, list_files
 
 Noticed = Callable[[int], None]
@@ -90,7 +89,7 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
 def _look(path: Path, reader: Reader, seen: _Seen) -> None:
     """Note whose file this is. A file that is no DICOM and does not claim to be is passed over."""
     try:
-        listed = list_files(path, ReadingSettings()).files
+        listed = list_files(path).files
     except Refused:  # a damaged zip: its analysis will say what is wrong with it
         seen.zipped.setdefault(None, []).append(path)
         return
@@ -112,7 +111,7 @@ def _uid(reader: Reader, file: SourceFile) -> str | None:
     try:
         if file.name.upper().endswith("DICOMDIR"):
             return None
-        if not is_dicom(reader.head(file)):
+        if not is_dicom(BytesIO(reader.head(file))):
             return "" if file.name.lower().endswith(".dcm") else None
         return text(read_dataset(BytesIO(reader.read(file)), pixels=False), "StudyInstanceUID") or ""
     except (*BAD_DICOM, OSError, InputUnreadable, InputTooLarge):
