@@ -162,7 +162,8 @@ def run_worker(folder: Path, first: int, seed: int, ends_at: float) -> tuple[lis
     """The lines of one worker, and how it ended; None where its time was over."""
     command = [sys.executable, __file__, "--worker", str(folder), str(first), str(seed), str(ends_at)]
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
-        worker = subprocess.Popen(command, stdout=said, stderr=complained, env=os.environ)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # the same sources as here
+        worker = subprocess.Popen(command, stdout=said, stderr=complained, env=environment)
         how = wait_or_kill(worker, said.fileno(), ends_at)
         said.seek(0)
         complained.seek(0)

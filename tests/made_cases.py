@@ -37,8 +37,10 @@ def main() -> int:
             marks = "right" if right else f"WRONG, must be {one.code or one.flags}"
             sys.stdout.write(f"{one.name:<62} {said:<34} {found.seconds:5.1f} s {marks}\n")
             shutil.rmtree(folder)
-    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    sys.stdout.write(f"{len(chosen)} cases, {wrong} wrong; the reader took {peak_mb} MB at most\n")
+    reader_mb, own_mb = (
+        resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)
+    )
+    sys.stdout.write(f"{len(chosen)} cases, {wrong} wrong; at most {reader_mb} MB in the reader, {own_mb} MB here\n")
     return int(wrong > 0)
 
 
