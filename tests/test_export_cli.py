@@ -32,8 +32,9 @@ phantom = 1.0
 """
 
 
-def test_the_commands_are_those_of_the_road_from_data_to_bundle() -> None:
-    assert COMMANDS == ["bundle", "check", "evaluate", "export", "prepare", "quantize", "threshold", "train"]
+def test_the_commands_are_those_of_the_road_from_data_to_bundle_and_of_the_gate() -> None:
+    road = ["bundle", "check", "evaluate", "export", "prepare", "quantize", "threshold", "train"]
+    assert sorted([*road, "cuts", "motion"]) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
