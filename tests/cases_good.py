@@ -88,7 +88,8 @@ for padding in (-2000, -3024, 4095, 63536):
 
     def padded(folder: Path, value: int = padding) -> None:
         signed = value < 0
-        scan(folder, rescale=(1.0, 0.0 if signed else -1024.0), pixel_padding_value=value)
+        wide = np.pad(chest(), ((0, 0), (16, 16), (16, 16)), constant_values=40)  # so that padding cuts no lung
+        scan(folder, wide, rescale=(1.0, 0.0 if signed else -1024.0), pixel_padding_value=value)
 
     padded.__name__ = f"padding_of_{padding}_around_the_field_of_view"
     case(None)(padded)
@@ -117,7 +118,7 @@ def thin_sections_with_gaps(folder: Path) -> None:
 
 @case(None, "GEOMETRY_OVERLAP")
 def thick_sections_that_overlap(folder: Path) -> None:
-    scan(folder, section_mm=15.0)
+    scan(folder, section_mm=10.0)
 
 
 @case(None, "GEOMETRY_TILT_CORRECTED")

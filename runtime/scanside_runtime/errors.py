@@ -488,7 +488,7 @@ class BoxNoSuchStudy(BoxFailed):
     """There is no study {study} that this could be done to."""
 
     code = "BOX_NO_SUCH_STUDY"
-    advice = "scanside queue lists the studies that are held or put aside, with the name to use."
+    advice = "See scanside queue: it lists the studies that are held or put aside, with the name to use."
 
 
 # Model bundles and engines.
@@ -588,7 +588,7 @@ class BoxExtraMissing(BoxFailed):
     """This needs {package}, which is not installed here."""
 
     code = "BOX_EXTRA_MISSING"
-    advice = 'Install it with: pip install "scanside[cohort]"'
+    advice = 'Install it with `pip install "scanside[cohort]"`.'
 
 
 class BoxWorkerDied(BoxFailed):
