@@ -105,7 +105,7 @@ def train(
     """Train one network by its recipe; run again after an interruption, and it goes on."""
     from dataclasses import replace
 
-    from scanside_export.folds import held_out, named
+    from scanside_export.folds import SCORED_SOURCES, held_out, named
     from scanside_export.prepare import load, read_digest
     from scanside_export.recipe import read_recipe
     from scanside_export.train import Run
@@ -117,9 +117,10 @@ def train(
         chosen = replace(chosen, samples=samples)
     known = load(cases)
     names = [case.name for case in known]
+    in_folds = [case.name for case in known if case.source in SCORED_SOURCES]
     try:
         watched = named(names, validate or [])
-        away = named(names, leave_out or []) | watched | (held_out(names, fold) if fold is not None else frozenset())
+        away = named(names, leave_out or []) | watched | (held_out(in_folds, fold) if fold is not None else frozenset())
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from problem
     left_out = tuple(sorted(away))

@@ -77,7 +77,7 @@ def _finished(plan: Plan, fold: int) -> list[dict[str, Any]]:
 def run_fold(plan: Plan, fold: int) -> list[dict[str, Any]]:
     """Train without the fold's patients, deploy, and score them: a row for each series or picture."""
     cases = load(plan.cases)
-    names = [case.name for case in cases]
+    names = [case.name for case in cases if case.source in SCORED_SOURCES]
     away = held_out_slices(names, fold, plan.folds) if plan.slices else held_out(names, fold)
     trained = _train(plan, fold, cases, away)
     networks = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)

@@ -39,7 +39,7 @@ def patient_of(case: str) -> str:
 
 
 def held_out(cases: Iterable[str], fold: int) -> frozenset[str]:
-    """Names of the cases that fold `fold` (0, 1, 2) keeps from training.
+    """Names of the cases that fold `fold` (0, 1, 2) keeps from training; cases: those of `SCORED_SOURCES`.
 
     Patients that are not of infection-3d are dealt out in the order of their names; single slices by blocks.
     Raises ValueError for a fold that there is not.
