@@ -20,13 +20,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault("KILL", "rename", 2),
         Fault("KILL", "rename", 9),
         Fault("KILL", "fsync", 13),
         Fault("KILL", "fdatasync", 5),
-        Fault("KILL", "pwrite64", 40),
         Fault("ENOSPC", "fdatasync", 3),
-        Fault("ENOSPC", "mkdir", 12),
         Fault("ENOSPC", "pwrite64", 30),
         Fault("EIO", "fsync", 10),
         Fault("EIO", "rename", 11),

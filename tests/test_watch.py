@@ -29,7 +29,7 @@ from scanside_appliance.store import MOVING, State, Store
 from scanside_appliance.watch import watch
 from scanside_runtime.errors import BoxDatabase, BoxRunning, ModelSelfTestFailed, ScansideError
 from scanside_runtime.settings import Settings, load_settings
-from sweeps.box import HERE, Section, contents, environment, lost, put, start, unsound_results, write_settings
+from sweeps.box import HERE, Section, contents, environment, lost, put, said, start, unsound_results, write_settings
 
 PYTHON = (sys.executable, "-S")
 
@@ -302,12 +302,12 @@ def test_no_name_reaches_a_log_a_status_or_an_error(
     with pytest.raises(ScansideError) as stuck:
         box.run()
     printed = capfd.readouterr()
-    said = [printed.out, printed.err, caplog.text, str(stuck.value)]
-    said += [path.read_text() for path in (box.root / "status.json", box.root / "metrics.prom")]
-    said += [path.read_text() for path in box.root.rglob("reason.txt")]
-    said += [box.scanside(command, "--json").output for command in ("status", "queue")]
-    assert len(said) > 8
-    assert not [text for text in said if "CANARY" in text]
+    words = [printed.out, printed.err, caplog.text, str(stuck.value)]
+    words += [path.read_text() for path in (box.root / "status.json", box.root / "metrics.prom")]
+    words += [path.read_text() for path in box.root.rglob("reason.txt")]
+    words += [box.scanside(command, "--json").output for command in ("status", "queue")]
+    assert len(words) > 8
+    assert not [text for text in words if "CANARY" in text]
 
 
 def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) -> None:
@@ -350,7 +350,7 @@ def test_a_second_daemon_is_refused(box: Box) -> None:
         assert json.loads(box.scanside("status", "--json").output)["running"]
     finally:
         daemon.terminate()
-        daemon.communicate()
+        daemon.wait()
     box.run()
 
 
@@ -366,8 +366,8 @@ def test_the_daemon_sees_what_comes_while_it_runs_and_ends_on_sigterm(box: Box) 
         wait_for(lambda: len(box.of(1)) == 2)
     finally:
         daemon.terminate()
-        said = daemon.communicate()[1]
-    assert (daemon.returncode, said.splitlines()[-1][20:]) == (0, "ended")
+        daemon.wait()
+    assert (daemon.returncode, said(box.root).splitlines()[-1][20:]) == (0, "ended")
     assert box.is_sound()
 
 
@@ -384,7 +384,7 @@ def test_sections_that_come_while_their_study_is_queued_join_it(box: Box) -> Non
         wait_for(lambda: box.of(2))
     finally:
         daemon.terminate()
-        daemon.communicate()
+        daemon.wait()
     assert [len(one["inputs"]) for one in box.of(2)] == [4]
     assert box.is_sound()
 
@@ -400,7 +400,7 @@ def test_sigterm_hands_back_what_can_not_be_finished_in_time(box: Box) -> None:
         daemon.terminate()
         time.sleep(0.2)
         daemon.terminate()  # the second one does not wait
-        daemon.communicate()
+        daemon.wait()
     (job,) = json.loads(box.scanside("queue", "--json").output)
     assert (daemon.returncode, job["state"], job["attempts"]) == (0, "queued", 0)
     assert box.is_sound()
@@ -422,9 +422,9 @@ def test_sighup_reads_the_settings_again_and_bad_ones_change_nothing(box: Box) -
         wait_for(lambda: len(box.of(1)) == 1)
     finally:
         daemon.terminate()
-        said = daemon.communicate()[1]
-    assert "BOX_SETTINGS" in said
-    assert "settings read again" in said
+        daemon.wait()
+    assert "BOX_SETTINGS" in said(box.root)
+    assert "settings read again" in said(box.root)
 
 
 def test_systemd_hears_ready_status_and_watchdog(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

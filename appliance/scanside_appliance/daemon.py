@@ -22,7 +22,7 @@ from scanside_appliance.inbox import Arrival, Inbox, Waiting, scan
 from scanside_appliance.intake import Intake
 from scanside_appliance.places import Places
 from scanside_appliance.status import Report, write_report
-from scanside_appliance.store import ACTIVE, MOVING, Job, Store
+from scanside_appliance.store import MOVING, Job, State, Store
 from scanside_appliance.tidy import EmptyFolders
 from scanside_runtime.settings import Settings
 
@@ -83,6 +83,8 @@ class Daemon:
         self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
         self._scans = 0
         self._reported = ""
+        self._numbers: dict[State, int] = {}
+        self._put_aside: dict[str, int] = {}
 
     def start(self) -> None:
         """Put right what the last end left, and prove the networks.
@@ -184,7 +186,7 @@ class Daemon:
             not self._inbox.is_temporary(name, seen, now) and not (seen.facts and seen.facts.kind == "out_of_reach")
             for name, seen in files
         )
-        return not left and not self._store.jobs(ACTIVE)
+        return not left and self._store.is_at_rest()
 
     def _scan_pause_s(self) -> float:
         busy_s = min(self._settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
@@ -276,13 +278,16 @@ class Daemon:
 
     def report(self) -> Report:
         """What there is to say now. Raises sqlite3.Error."""
+        jobs = self._store.numbers()
+        if jobs != self._numbers:
+            self._numbers, self._put_aside = jobs, self._store.put_aside()
         return Report(
             at=self._clock.now_text(),
             engine=self._engine,
             inbox_files=len(self._inbox.files),
             waiting=self._waiting,
-            jobs=self._store.numbers(),
-            put_aside=self._store.put_aside(),
+            jobs=jobs,
+            put_aside=self._put_aside,
             counters=self._store.counters(),
             disk=self._disk,
             clock=self._dispatch.clock_trouble(),

@@ -47,7 +47,8 @@ class Dispatch:
         self._take_back_unattended()
         now = self._clock.monotonic()
         queued = [job for job in self._store.jobs([State.queued]) if is_due(job, now, self._clock.boot)]
-        job = next_job(queued, lambda one: rank(self._store.jobs_of_patient(one.patient)))
+        earlier = self._store.results_of_waiting_patients() if len(queued) > 1 else {}
+        job = next_job(queued, lambda one: rank(earlier.get(one.patient, [])))
         if job is None:
             return
         revision = self._conveyor.next_revision(job)

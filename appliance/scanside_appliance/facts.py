@@ -14,6 +14,7 @@ Kind = Literal["image", "other", "zip", "broken", "out_of_reach"]
 PROBE = (sys.executable, "-m", "scanside_appliance.probe")
 LONGEST_READ_S = 60.0
 ATTEMPTS = 2
+SHARED = ("kind", "study_uid", "patient_id", "issuer", "stack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +79,5 @@ class Prober:
 
 def _facts(answer: dict[str, Any]) -> Facts:
     """Equal texts once: a hundred thousand files belong to few studies and stacks."""
-    texts = {name: sys.intern(value) for name, value in answer.items() if isinstance(value, str)}
-    return Facts(**{**answer, **texts})
+    shared = {name: sys.intern(answer[name]) for name in SHARED if isinstance(answer.get(name), str)}
+    return Facts(**{**answer, **shared})

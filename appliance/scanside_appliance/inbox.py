@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -165,7 +166,7 @@ class Inbox:
             seen.facts, seen.since = facts, now
         elif (facts.size, facts.mtime_ns) == (seen.signature.size, seen.signature.mtime_ns) or not facts.sha256:
             seen.facts = facts
-            seen.study = study_key(facts.study_uid) if facts.study_uid else ""
+            seen.study = sys.intern(study_key(facts.study_uid)) if facts.study_uid else ""
 
     def sort_out(self, now: float) -> tuple[list[Arrival], list[Waiting]]:
         """What is ready, studies first, and what waits for what."""

@@ -213,6 +213,19 @@ class Store:
         """The jobs of a patient that ended in a result, oldest first."""
         return self._jobs("patient = ? AND state IN (?, ?)", [patient, State.archiving, State.done])
 
+    def results_of_waiting_patients(self) -> dict[str, list[Job]]:
+        """By patient, the jobs that ended in a result, oldest first, of those who have a study in the queue."""
+        waiting = "patient IN (SELECT patient FROM jobs WHERE state = ?) AND state IN (?, ?)"
+        found: dict[str, list[Job]] = {}
+        for job in self._jobs(waiting, [State.queued, State.archiving, State.done]):
+            found.setdefault(job.patient, []).append(job)
+        return found
+
+    def is_at_rest(self) -> bool:
+        """Whether no job is under way."""
+        active = f"SELECT 1 FROM jobs WHERE state IN ({_marks(ACTIVE)}) LIMIT 1"
+        return self._sql.execute(active, ACTIVE).fetchone() is None
+
     def _jobs(self, condition: str, values: Sequence[Any]) -> list[Job]:
         rows = self._sql.execute(f"SELECT {_JOB} FROM jobs WHERE {condition} ORDER BY id", values)
         return [Job(*row) for row in rows]

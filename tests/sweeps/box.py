@@ -115,11 +115,17 @@ def run_once(root: Path, *prefix: str, worker_prefix: Sequence[str] = ()) -> sub
         return subprocess.CompletedProcess(everything, process.returncode, *said)
 
 
-def start(root: Path, **more: str) -> subprocess.Popen[str]:
-    """The daemon, running on."""
-    return subprocess.Popen(
-        command(root, once=False), env=environment(**more), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+def start(root: Path, **more: str) -> subprocess.Popen[bytes]:
+    """The daemon, running on; what it says goes into a file, see `said`."""
+    with root.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(
+            command(root, once=False), env=environment(**more), stderr=log, stdout=subprocess.DEVNULL
+        )
+
+
+def said(root: Path) -> str:
+    """What daemons said so far."""
+    return root.with_suffix(".log").read_text()
 
 
 def contents(root: Path) -> dict[str, list[str]]:

@@ -67,7 +67,7 @@ def run(folder: Path, library: Path, jump_s: int) -> tuple[dict[str, object], li
         said = (root / "status.json").read_text()
     finally:
         daemon.terminate()
-        daemon.communicate()
+        daemon.wait()
     return outcome(root), [*broken, *lost(root, sums), *unsound_results(root)], said
 
 

@@ -41,12 +41,12 @@ def kills(root: Path, studies: int, kill_every_s: float, seed: int = 1) -> tuple
                 sent += 1
             time.sleep(0.02)
         daemon.kill()
-        daemon.communicate()
+        daemon.wait()
         killed += 1
         daemon = start(root)
     wait(lambda: not list((root / "work").iterdir()))
     daemon.terminate()
-    daemon.communicate()
+    daemon.wait()
     broken = [*lost(root, sums), *unsound_results(root)]
     return killed, broken if results(root) == studies else [*broken, f"{results(root)} results of {studies} studies"]
 
@@ -60,13 +60,14 @@ def growth(root: Path, studies: int, first: int) -> tuple[list[tuple[int, float,
             put(root / "inbox", [Section(first + number, n) for n in (1, 2, 3)])
             done = number + 1
             if not wait(lambda n=done: results(root) >= before + n - 5):
-                return seen, [f"stuck after {results(root) - before} studies"]
+                status = (root / "status.json").read_text()
+                return seen, [f"stuck after {results(root) - before} of {done} studies: {status}"]
             if done % max(studies // 10, 1) == 0:
                 seen.append((done, resident_mb(daemon.pid), handles(daemon.pid)))
         wait(lambda: results(root) == before + studies)
     finally:
         daemon.terminate()
-        daemon.communicate()
+        daemon.wait()
     broken = [] if results(root) == before + studies else [f"{results(root) - before} results of {studies}"]
     return seen, broken
 
@@ -85,6 +86,7 @@ def main() -> None:
         seen, stuck = growth(root, asked.studies, asked.studies)
         for done, memory_mb, open_handles in seen:
             print(f"after {done:4d} more studies: {memory_mb:.1f} MB, {open_handles} handles")
+        print(*stuck, f"{len(stuck)} violations", sep="\n")
     sys.exit(bool(broken or stuck))
 
 

@@ -65,7 +65,7 @@ def sweep(folder: Path, files: int) -> list[str]:
         print(f"afterwards {resident_mb(daemon.pid):.1f} MB", flush=True)
     finally:
         daemon.terminate()
-        daemon.communicate()
+        daemon.wait()
     stored = sum(1 for area in ("work", "archive", "quarantine") for path in (root / area).rglob("*") if path.is_file())
     reasons = sum(1 for _ in (root / "quarantine").rglob("reason.txt"))
     if stored - reasons != studies * SECTIONS + junk:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .box import Section, lost, put, start, unsound_results, write_settings
+from .box import Section, lost, put, said, start, unsound_results, write_settings
 
 DISK_MB = 12
 
@@ -59,7 +59,7 @@ def sweep(folder: Path, rounds: int, **settings: Any) -> list[str]:
     (root / "inbox").mkdir(parents=True)
     quick = {"quiet_s": 0.3, "patience_s": 0.3, "stop_percent": 100.0, "clean_to_percent": 99.0}
     write_settings(root, **{**quick, **settings})
-    daemon, sums, said = start(root), set(), ""
+    daemon, sums = start(root), set()
     try:
         wait(lambda: (root / "status.json").exists())
         for number in range(rounds):
@@ -80,10 +80,11 @@ def sweep(folder: Path, rounds: int, **settings: Any) -> list[str]:
         broken += [*lost(root, sums), *unsound_results(root)]
     finally:
         daemon.terminate()
-        said = daemon.communicate()[1]
+        daemon.wait()
+        text = said(root)
         subprocess.run(["umount", disk], check=True)
-    if "full" not in said and "space" not in said:
-        broken.append(f"it never said that the disk is full: {said}")
+    if not any(word in text for word in ("full", "space")):
+        broken.append(f"it never said that the disk is full: {text}")
     return broken
 
 

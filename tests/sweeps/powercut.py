@@ -89,7 +89,7 @@ def sweep(folder: Path, cuts: int, seed: int = 1) -> list[str]:
                     print(broken[-1], flush=True)
         finally:
             daemon.kill()
-            daemon.communicate()
+            daemon.wait()
     return broken
 
 

@@ -68,7 +68,7 @@ def sweep(folder: Path, sections: int, seconds: float, seed: int = 1) -> tuple[i
         return len(found), broken
     finally:
         daemon.terminate()
-        daemon.communicate()
+        daemon.wait()
 
 
 def main() -> None:
