@@ -118,7 +118,7 @@ def thin_sections_with_gaps(folder: Path) -> None:
 
 @case(None, "GEOMETRY_OVERLAP")
 def thick_sections_that_overlap(folder: Path) -> None:
-    scan(folder, spacing_mm=(6.0, 4.0, 5.0), section_mm=10.0)
+    scan(folder, spacing_mm=(8.0, 4.0, 5.0), section_mm=10.0)
 
 
 @case(None, "GEOMETRY_TILT_CORRECTED")

@@ -84,6 +84,12 @@ class Box:
         return CliRunner().invoke(cli.app, ["--root", str(self.root), *arguments])
 
 
+@pytest.fixture(autouse=True)
+def children_find_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cheap children start without `site`, which is what makes them cheap."""
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+
+
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Box]:
     before = os.umask(0o022)
