@@ -85,9 +85,11 @@ class Box:
 
 
 @pytest.fixture(autouse=True)
-def children_find_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+def children_find_the_sources() -> Iterator[None]:
     """The cheap children start without `site`, which is what makes them cheap."""
-    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+        yield
 
 
 @pytest.fixture
