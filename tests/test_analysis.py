@@ -275,6 +275,22 @@ def test_two_studies_are_refused_and_one_can_be_named(tmp_path: Path, bundle: Pa
     assert chosen["biomarkers"] == analysed["biomarkers"]
 
 
+def test_a_refusal_at_the_door_says_whose_study_it_is(tmp_path: Path, bundle: Path) -> None:
+    write_chest(tmp_path)[5].unlink()
+    study = refusal(run(tmp_path, bundle))["study"]
+    assert (study["patient_id"], study["sex"]) == ("PHANTOM", "O")
+    assert set(study) == DOCUMENT["study"]
+
+
+def test_a_refusal_names_nobody_where_headers_name_two(tmp_path: Path, bundle: Path) -> None:
+    paths = write_chest(tmp_path)
+    other = change(pydicom.dcmread(paths[3]), PatientID="ANOTHER")
+    other.save_as(paths[3])
+    content = refusal(run(tmp_path, bundle))
+    assert content["reason"]["code"] == "PATIENT_MIXED"
+    assert content["study"] is None
+
+
 def test_a_body_without_lungs_is_no_chest_and_never_a_healthy_one(tmp_path: Path, bundle: Path) -> None:
     write_chest(tmp_path, np.full_like(noisy_chest(), 40))
     content = refusal(run(tmp_path, bundle))

@@ -25,7 +25,7 @@ from scanside_runtime.reading import StudyReader
 from scanside_runtime.rescale import check_rescale
 from scanside_runtime.scans import RESULT_SCHEMA, Person, Scan
 from scanside_runtime.segment import Networks, load_networks, segment
-from scanside_runtime.series import Series, Study, choose_series
+from scanside_runtime.series import Series, Study, choose_series, study_in
 from scanside_runtime.settings import Settings, settings_digest
 from scanside_runtime.severity import Severity, assess, assess_extent
 from scanside_runtime.severity_model import SeverityModel, read_severity_model
@@ -81,6 +81,7 @@ class Analysis:
     exit_code: int = 3
     reason: Reason | None = None
     flags: list[Finding] = field(default_factory=list)
+    study: Study | None = None
     series: Series | None = None
     volume: Volume | None = None
     masks: Masks | None = None
@@ -96,7 +97,7 @@ class Analysis:
             "verdict": self.verdict,
             "reason": None if self.reason is None else asdict(self.reason),
             "flags": [asdict(flag) for flag in self.flags],
-            "study": None if self.series is None else asdict(self.series.study),
+            "study": None if self.study is None else asdict(self.study),
             "series": None if self.series is None else _series_block(self.series, self.volume),
             "biomarkers": None if self.biomarkers is None else self.biomarkers.to_document(),
             "severity": self.severity.to_document(),
@@ -167,12 +168,15 @@ def _measure(analysis: Analysis, request: Request, settings: Settings, progress:
 
 def _choose(analysis: Analysis, reader: StudyReader, request: Request, settings: Settings) -> Series:
     """The series to measure, and what its headers give reason to say."""
+    found = reader.find(request.path)
+    analysis.study = study_in(found, request.study_uid)
     analysis.series = series = choose_series(
-        reader.find(request.path),
+        found,
         study_uid=request.study_uid,
         series_uid=request.series_uid,
         limits=settings.reading,
     )
+    analysis.study = series.study
     analysis.flags.extend(series.notes)
     analysis.flags.extend(check_age(series.study.age_years, settings.patient))
     return series

@@ -120,6 +120,20 @@ def choose_series(
     return _series(candidates[0], because, passed_over, _damaged_notes(candidates, refusals))
 
 
+def study_in(found: Found, study_uid: str | None = None) -> Study | None:
+    """Whose CT lies there, so that a refusal can say it; None for several studies, or headers that contradict another.
+
+    `study_uid` names one of several.
+    """
+    known = [uid for uid, _ in studies(found)] if study_uid is None else [study_uid]
+    headers = [header for header in found.headers if len(known) == 1 and header.study_uid == known[0]]
+    of_one = all(
+        len({getattr(header.patient, name) for header in headers} - {None}) <= 1
+        for name in ("patient_id", "issuer", "patient_name", "birth_date", "sex")
+    )
+    return _study(headers) if headers and of_one else None
+
+
 def _judged(
     groups: dict[str, list[SliceHeader]], limits: ReadingSettings, *, named: bool
 ) -> tuple[list[Candidate], dict[str, Refused]]:
@@ -261,7 +275,7 @@ def _series(
 
 
 def _study(slices: Sequence[SliceHeader]) -> Study:
-    """From the lowest section; the acquisition begins with its earliest section."""
+    """From the first section; the acquisition begins with its earliest section."""
     patient = slices[0].patient
     return Study(
         patient_id=patient.patient_id,
