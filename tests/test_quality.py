@@ -57,6 +57,8 @@ def test_a_message_says_which_section_and_how_much() -> None:
     (finding,) = check_coverage(lungs_with_areas(25, 100, 0)[1], DEFAULT)
     assert "lowest section" in finding.message
     assert "25 %" in finding.message
+    (sliver,) = check_coverage(lungs_with_areas(1, 300, 0)[1], DEFAULT)
+    assert "less than 1 %" in sliver.message
 
 
 @pytest.mark.parametrize("code", ["COVERAGE_BASE_CUT", "COVERAGE_APEX_CUT"])

@@ -29,9 +29,10 @@ def check_coverage(masks: Masks, settings: CoverageSettings) -> tuple[Finding, .
 
 
 def _cut(code: str, section: str, part: str, share: float, withhold_share: float) -> Finding:
+    much = f"{100 * share:.0f}" if share >= 0.01 else "less than 1"
     message = (
-        f"The {section} section still shows lung ({100 * share:.0f} % of the largest area): the lung {part} is cut "
-        "off, and volumes and POI miss what lies beyond."
+        f"The {section} section still shows lung ({much} % of the largest area): the lung {part} is cut off, and "
+        "volumes and POI miss what lies beyond."
     )
     return Finding(code, "withhold" if share > withhold_share else "caution", message)
 
