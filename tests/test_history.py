@@ -101,6 +101,18 @@ def test_a_patients_folder_says_nothing_about_him(box: Path) -> None:
 TRENDS = [None, "rising", "rising", "stable", "falling", "falling"]
 
 
+def test_a_study_that_a_later_revision_gave_to_another_patient_is_no_longer_the_first_ones(tmp_path: Path) -> None:
+    first = result(DAYS[0], 5.0)
+    corrected = {**first, "study": {**first["study"], "patient_id": "CORRECTED"}}
+    for revision, document in (("1", first), ("2", corrected)):
+        folder = tmp_path / "patient" / "study" / revision
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(document))
+    study = first["study"]
+    assert results_below(tmp_path, study["patient_id"], study["issuer"]).documents == ()
+    assert len(results_below(tmp_path, "CORRECTED", study["issuer"]).documents) == 1
+
+
 def test_the_history_is_in_order_with_a_trend_at_each_step(box: Path) -> None:
     shown = history(box, "P-17", "--json")
     document = json.loads(shown.output)

@@ -98,7 +98,7 @@ def many(tmp_path: Path) -> Path:
     return write(tmp_path / "many", make_series(200, pixels=frame))
 
 
-@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
 def test_a_decoder_that_crashes_is_a_refusal_of_the_study(many: Path, number: int) -> None:
     def crash() -> None:
         for child in children():
@@ -109,6 +109,18 @@ def test_a_decoder_that_crashes_is_a_refusal_of_the_study(many: Path, number: in
         with pytest.raises(errors.InputCrash, match=r"\.dcm") as caught:
             reader.read_volume(series, at_section(3, crash))
     assert (caught.value.code, caught.value.exit_code) == ("INPUT_CRASH", 3)
+
+
+def test_a_reader_that_the_box_takes_away_is_no_fault_of_the_study(many: Path) -> None:
+    def kill() -> None:
+        for child in children():
+            os.kill(child, signal.SIGKILL)
+
+    with StudyReader() as reader:
+        series = choose_series(reader.find(many))
+        with pytest.raises(errors.BoxReader, match="from outside") as caught:
+            reader.read_volume(series, at_section(3, kill))
+    assert caught.value.exit_code == 5
 
 
 def test_a_reader_that_hangs_is_a_refusal_and_leaves_nothing_behind(many: Path) -> None:

@@ -168,6 +168,14 @@ def test_age_is_what_is_stated_or_what_the_dates_give(tmp_path: Path, stated: st
     assert chosen(tmp_path, make_series(PatientAge=stated)).study.age_years == years
 
 
+@pytest.mark.parametrize("placeholder", ["00010101", "99991231"])
+def test_a_date_that_only_fills_the_field_is_not_stated(tmp_path: Path, placeholder: str) -> None:
+    stated = {"StudyDate": placeholder, "AcquisitionDate": placeholder, "SeriesDate": placeholder}
+    series = chosen(tmp_path, make_series(**stated))
+    assert (series.study.study_date, series.study.acquired_at) == (None, None)
+    assert "INPUT_HEADER_VALUE" in {note.code for note in series.notes}
+
+
 def test_an_age_that_is_none_is_taken_from_the_dates_with_a_note(tmp_path: Path) -> None:
     folder = raw(write(tmp_path, make_series(PatientAge="045Y")), {b"045Y": b"aged"})
     series = choose_series(find_series(folder))

@@ -27,7 +27,7 @@ from scanside_appliance.daemon import Plan
 from scanside_appliance.places import Places, study_key
 from scanside_appliance.store import MOVING, State, Store
 from scanside_appliance.watch import watch
-from scanside_runtime.errors import BoxDatabase, BoxRunning, ModelSelfTestFailed, ScansideError
+from scanside_runtime.errors import BoxDatabase, BoxRunning, BoxSelfTest, ModelSelfTestFailed, ScansideError
 from scanside_runtime.settings import Settings, load_settings
 from sweeps.box import HERE, Section, contents, environment, lost, put, said, start, unsound_results, write_settings
 
@@ -453,12 +453,18 @@ def receive(systemd: Any) -> bytes:
         return b""
 
 
-def test_ready_is_not_said_where_the_selftest_fails(box: Box) -> None:
+def test_ready_is_not_said_where_the_selftest_comes_to_no_answer_and_another_start_is_allowed(box: Box) -> None:
     plan = box.plan(Settings)
-    with pytest.raises(ModelSelfTestFailed) as failed:
+    with pytest.raises(BoxSelfTest, match="with exit code 7") as failed:
         watch(replace(plan, worker=(*PYTHON, "-c", "raise SystemExit(7)")))
+    assert failed.value.exit_code == 5
+
+
+def test_networks_that_fail_the_selftest_end_with_4(box: Box) -> None:
+    answer = """import sys; input(); print('{"exit_code": 4, "reason": "too far off"}', flush=True); sys.stdin.read()"""
+    with pytest.raises(ModelSelfTestFailed, match="too far off") as failed:
+        watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", answer)))
     assert failed.value.exit_code == 4
-    assert "with exit code 7" in failed.value.message
 
 
 def test_a_damaged_database_is_said_and_nothing_is_touched(box: Box) -> None:

@@ -14,7 +14,7 @@ from scanside_appliance.child import Child, ChildDied
 from scanside_appliance.clock import Clock
 from scanside_appliance.places import Places, work_place
 from scanside_appliance.store import Job
-from scanside_runtime.errors import BoxAnalysisDied, ModelSelfTestFailed
+from scanside_runtime.errors import BoxAnalysisDied, BoxSelfTest, ModelSelfTestFailed
 from scanside_runtime.settings import Settings
 
 WORKER = (sys.executable, "-m", "scanside_appliance.worker")
@@ -63,7 +63,11 @@ class Analyst:
         return None if self._child is None else self._child.fileno()
 
     def selftest(self, settings: Settings) -> str:
-        """Start the worker and let it prove itself; the engine's name. Raises ModelSelfTestFailed."""
+        """Start the worker and let it prove itself; the engine's name.
+
+        Raises ModelSelfTestFailed where the networks are to blame, BoxSelfTest where the test came to no answer: then
+        another start may do better.
+        """
         child = self._start(settings)
         try:
             child.ask({"do": "selftest", "settings": asdict(settings), "bundle": _text(self._bundle)})
@@ -72,7 +76,8 @@ class Analyst:
             answer = {"reason": f"it ended {died.how}"}
         if "engine" not in answer:
             self.end()
-            raise ModelSelfTestFailed(why=answer.get("reason"))
+            failed = ModelSelfTestFailed if answer.get("exit_code") == ModelSelfTestFailed.exit_code else BoxSelfTest
+            raise failed(why=answer.get("reason"))
         return str(answer["engine"])
 
     def begin(self, job: Job, settings: Settings, **more: Any) -> None:

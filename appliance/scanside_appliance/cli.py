@@ -214,14 +214,13 @@ def _analyze_all(path: Path, request: Request, delivery: Delivery) -> int:
 
 def _study_uids(path: Path, settings: Settings) -> list[str | None]:
     """All studies; where there is none or nothing can be read, one None, so that the analysis says why."""
-    from scanside_runtime.errors import Refused
     from scanside_runtime.reading import StudyReader
     from scanside_runtime.series import studies
 
     try:
         with StudyReader(settings.reading) as reader:
             return [uid for uid, _ in studies(reader.find(path))] or [None]
-    except Refused:
+    except ScansideError:
         return [None]
 
 

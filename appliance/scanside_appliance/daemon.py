@@ -89,7 +89,7 @@ class Daemon:
     def start(self) -> None:
         """Put right what the last end left, and prove the networks.
 
-        Raises ModelSelfTestFailed, OSError, sqlite3.Error.
+        Raises ModelSelfTestFailed, BoxSelfTest, OSError, sqlite3.Error.
         """
         self._conveyor.recover()
         disk.finish_cleaning(self._places, self._store)

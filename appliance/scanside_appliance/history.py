@@ -51,8 +51,9 @@ def results_in(folders: Iterable[Path]) -> EarlierLookup:
 
 def _earlier(files: Iterable[Path], patient_id: str, issuer: str | None) -> Earlier:
     found, unreadable = read_results(files)
-    mine = [one for one in found if identity(one.document) == (patient_id, issuer)]
-    return Earlier(tuple(one.document for one in latest_revisions(mine)), unreadable)
+    # A later revision may have put the study to another patient: the latest says whose it is.
+    mine = [one for one in latest_revisions(found) if identity(one.document) == (patient_id, issuer)]
+    return Earlier(tuple(one.document for one in mine), unreadable)
 
 
 def read_results(files: Iterable[Path]) -> tuple[list[Found], tuple[str, ...]]:

@@ -53,7 +53,7 @@ def patient_history(results: Path, patient_id: str, issuer: str | None, error: M
     Raises PatientNotOnRecord, and PatientSeveralIssuers where no issuer is given and more than one is on record.
     """
     found, unreadable = read_results(result_files(results))
-    mine = [one for one in found if identity(one.document)[0] == patient_id]
+    mine = [one for one in latest_revisions(found) if identity(one.document)[0] == patient_id]
     issuers = {identity(one.document)[1] for one in mine}
     if issuer is not None:
         mine = [one for one in mine if identity(one.document)[1] == issuer]
@@ -63,7 +63,7 @@ def patient_history(results: Path, patient_id: str, issuer: str | None, error: M
     if not mine:
         raise PatientNotOnRecord(patient_id=patient_id, folder=results)
     scans, problems = [], list(unreadable)
-    for one in latest_revisions(mine):
+    for one in mine:
         try:
             scans.append(Scan.from_document(one.document))
         except ValueError as problem:

@@ -113,6 +113,9 @@ def _write(root: Path, changes: Sequence[Change]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+        # Whoever installs it, the daemon's own user must read it; there is no patient in it.
+        path.parent.chmod(0o755)
+        path.chmod(0o644)
     except OSError as error:
         raise BoxOutput(folder=path.parent, why=error.strerror or error) from error
 

@@ -49,7 +49,7 @@ class Signals:
 def watch(plan: Plan) -> None:
     """Run until a signal ends it, or, with `once`, until the inbox is worked off.
 
-    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, ModelSelfTestFailed.
+    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelSelfTestFailed.
     """
     os.umask(0o027)
     places = Places(plan.root.resolve())

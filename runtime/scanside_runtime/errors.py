@@ -395,7 +395,7 @@ class GeometryTilt(Refused):
 
 
 class BoxReader(BoxFailed):
-    """The reader can't be started: {why}."""
+    """The reader can't do its work: {why}."""
 
     code = "BOX_READER"
     advice = "Free memory on the box, then try again."
@@ -447,6 +447,13 @@ class InputConflict(Held):
 
     code = "INPUT_CONFLICT"
     advice = "Find out which content is right. To accept what came last: scanside release STUDY."
+
+
+class BoxSelfTest(BoxFailed):
+    """The self-test of the networks came to no answer: {why}."""
+
+    code = "BOX_SELFTEST"
+    advice = "Start again; if it stays so, run scanside selftest and look at memory and disk."
 
 
 class BoxAnalysisDied(BoxFailed):

@@ -67,6 +67,8 @@ _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+FIRST_YEAR, LAST_YEAR = 1850, 2200
+"""Dates outside are placeholders (00010101, 99991231), and no clock can count with them."""
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR; where it leads to is never followed
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
@@ -386,7 +388,7 @@ def _zone(match: re.Match[str]) -> timezone:
 def parsed_date(stated: str | None) -> date | None:
     """A DICOM date (the dotted form of old files too), or None when it is none."""
     match = _DATE.fullmatch(stated or "")
-    if match is None:
+    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
         return None
     try:
         return date(int(match[1]), int(match[2]), int(match[3]))

@@ -157,6 +157,8 @@ class StudyReader:
             return RuntimeError(f"the reader failed at {self._at}: {said.splitlines()[-1] if said else returncode}")
         if "bad_alloc" in said or "MemoryError" in said:
             return InputMemory(name=self._at, limit_mb=self._limits.memory_mb)
+        if returncode == -signal.SIGKILL:  # its own limits end in other ways: the box took it away, as for memory
+            return BoxReader(why="it was ended from outside, as a box short of memory does")
         if returncode == -signal.SIGXCPU:
             return InputTimeout(name=self._at, seconds=2 * self._limits.study_seconds)
         return InputCrash(name=self._at, how=signal.strsignal(-returncode) or f"signal {-returncode}")

@@ -207,10 +207,12 @@ class ReadingSettings:
     max_inflated_mb: one file of the deflated transfer syntax (DICOM PS3.5 A.5), unpacked; deflate grows up to
         1 030 times (RFC 1951), and one section of 4 096 x 4 096 has 32 MB.
     max_matrix: rows or columns. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion Precision).
-    max_voxels_m: of the chosen series, in millions of voxels; 1 000 sections of 512 x 512 have 262 million.
+    max_voxels_m: of the chosen series, in millions of voxels; 900 sections of 512 x 512 have 236 million. An
+        analysis takes some 10 bytes a voxel beside 0.4 GB, and `jobs.memory_limit_mb` must hold it.
     memory_mb: address space (RLIMIT_AS, getrlimit(2)) of the reader beside the pixels that it hands over. It needs
         some 160 MB for itself.
-    file_seconds, study_seconds: for one file, and for one pass over all of them.
+    file_seconds, study_seconds: for one file, and for one pass over all of them; there are two, and `jobs.time_limit_s`
+        must hold them.
     """
 
     max_files: int = 20_000
@@ -218,10 +220,10 @@ class ReadingSettings:
     max_archive_mb: int = 4096
     max_inflated_mb: int = 64
     max_matrix: int = 2048
-    max_voxels_m: int = 512
+    max_voxels_m: int = 256
     memory_mb: int = 768
     file_seconds: float = 30.0
-    study_seconds: float = 600.0
+    study_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         for key, value in asdict(self).items():
