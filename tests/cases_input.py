@@ -59,6 +59,13 @@ def a_name_too_long_for_any_file(folder: Path) -> Path:
 
 
 @case("INPUT_UNREADABLE")
+def a_zip_that_breaks_off(folder: Path) -> Path:
+    archive = Path(shutil.make_archive(str(folder / "study"), "zip", scan(folder / "files")[0].parent))
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+    return archive
+
+
+@case("INPUT_UNREADABLE")
 def a_damaged_zip(folder: Path) -> Path:
     archive = Path(shutil.make_archive(str(folder / "study"), "zip", scan(folder / "files")[0].parent))
     data = bytearray(archive.read_bytes())

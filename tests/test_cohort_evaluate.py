@@ -18,6 +18,7 @@ from analysis_samples import chest_masks, chest_series
 from scanside_appliance import cli
 from scanside_appliance.segmentation_object import series_segmentation
 from scanside_appliance.statistics.report_phrases import Statement, phrase_lists, statements
+from scanside_runtime.dicom_writer import SeriesTags
 from scanside_runtime.metrics import dice
 from scanside_runtime.volume import Masks
 
@@ -214,6 +215,21 @@ def test_dicom_segmentations_are_compared_on_their_source_images(run: Run, tmp_p
     ]
     assert compared(run, tmp_path, "--segment", "Left lung")["dice_mean"] == 1.0
     assert run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b", "--segment", "Tumour")[0] == 3
+
+
+def test_segmentations_of_other_images_and_pictures_that_are_no_masks_get_no_dice(run: Run, tmp_path: Path) -> None:
+    for side, number in (("a", 1), ("b", 2)):
+        (tmp_path / side).mkdir()
+        series, volume = chest_series(tmp_path / "scans" / side, tags=SeriesTags(study_uid=f"1.2.{number}"))
+        content = series_segmentation(series, chest_masks(volume), algorithm_version="1", software_version="1")
+        (tmp_path / side / "seg.dcm").write_bytes(content)
+    code, _, err = run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b")
+    assert (code, "they speak of other images" in err) == (3, True)
+    for side in "ab":
+        (tmp_path / side / "seg.dcm").unlink()
+        cv2.imwrite(str(tmp_path / side / "page.png"), np.arange(64, dtype=np.uint8).reshape(8, 8))
+    code, _, err = run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b")
+    assert (code, "is no mask" in err) == (3, True)
 
 
 def test_masks_on_other_grids_or_without_partner_are_refused(run: Run, tmp_path: Path) -> None:

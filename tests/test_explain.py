@@ -19,7 +19,7 @@ def test_every_code_says_what_it_means_how_it_is_found_and_what_to_do_now(code: 
     assert found is not None
     for text in (found.message, found.measured, found.advice):
         assert len(text) > 10
-        assert text[0].isupper() or text[0] == "{"
+        assert text[0].isupper() or text[0] == "…"
         assert text.rstrip().endswith((".", ")"))
 
 

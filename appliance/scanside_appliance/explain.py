@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,12 @@ from scanside_runtime import errors
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import KINDS, FindingKind
 
+PLACE = re.compile(r"\{\w+\}")
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One code. kind: whether it ends the analysis or is a flag; message: what differs from case to case in braces.
+    """One code. kind: whether it ends the analysis or is a flag; message: what differs is an ellipsis.
 
     measured: how it is found, settings by their names in the file.
     """
@@ -58,7 +61,7 @@ def _errors() -> Iterator[type[ScansideError]]:
 
 def _of_errors(kinds: Sequence[type[ScansideError]]) -> Explanation:
     """One code, which more than one error may carry."""
-    messages = (" ".join(inspect.cleandoc(error.__doc__ or "").split()) for error in kinds)
+    messages = (PLACE.sub("…", " ".join(inspect.cleandoc(error.__doc__ or "").split())) for error in kinds)
     advice = dict.fromkeys(error.advice for error in kinds)
     first = kinds[0]
     return Explanation(

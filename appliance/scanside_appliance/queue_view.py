@@ -63,7 +63,8 @@ def queue_facts(places: Places, *, every: bool = False) -> list[dict[str, Any]]:
         return []
     try:
         with Store(places.database) as store:
-            jobs = [job for job in store.jobs(State if every else SHOWN) if every or _concerns_a_study(job)]
+            open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
+            jobs = store.jobs(State) if every else open_ones
             ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
     except sqlite3.DatabaseError as error:
         raise BoxDatabase(name=places.database.name, why=error) from error

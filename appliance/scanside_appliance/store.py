@@ -303,6 +303,10 @@ class Store:
         )
         return dict(rows.fetchall())
 
+    def held_results(self) -> list[Job]:
+        """Studies whose newest result says that a person must decide."""
+        return self._jobs("state = 'done' AND verdict = 'held'", [])
+
     def oldest_archived(self, limit: int) -> list[Job]:
         """Studies that are archived and reported and still have files in the archive, oldest first."""
         return self._jobs(

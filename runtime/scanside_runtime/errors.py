@@ -289,7 +289,7 @@ class PatientConflict(Held):
     """The patient's ID is on record with something else: {conflict}."""
 
     code = "PATIENT_CONFLICT"
-    advice = "Find out whose pictures these are; correct the entry on the console, or release the study as another person's."
+    advice = "Find out whose pictures these are; correct the entry on the console, or analyse the study without earlier results."
 
 
 class PatientNotOnRecord(Refused):

@@ -132,6 +132,8 @@ def list_files(path: Path, limits: ReadingSettings | None = None) -> Listing:
         path = path.resolve()  # whoever names a link means the file; links inside a folder are never followed
         if zipfile.is_zipfile(path) and not _is_dicom(path):
             return _list_archive(path, limits)
+        if _claims_to_be_a_zip(path) and not _is_dicom(path):
+            raise InputUnreadable(name=path.name, why="the zip breaks off or is none; copy it again")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputNotFound(name=path.name) from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
@@ -143,6 +145,12 @@ def _is_dicom(path: Path) -> bool:
     """A DICOM file may carry a zip behind its preamble; it is read as what it says first."""
     with open_regular(path) as stream:
         return stream.read(HEAD_BYTES)[128:] == b"DICM"
+
+
+def _claims_to_be_a_zip(path: Path) -> bool:
+    """By its name or its first bytes, though no zip's end is found in it."""
+    with open_regular(path) as stream:
+        return path.suffix.lower() == ".zip" or stream.read(4) == b"PK\x03\x04"
 
 
 def _list_folder(folder: Path, limits: ReadingSettings) -> Listing:

@@ -131,10 +131,12 @@ def _pictures(a: tuple[Path, ...], b: tuple[Path, ...], _: str) -> tuple[Bools, 
 
 
 def _picture(path: Path) -> Bools:
-    """(rows, columns); every pixel above 0 is in the mask."""
+    """(rows, columns); of the two values that a mask has, the one above 0 is in it."""
     pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
         raise ValueError(f"{path.name} is no picture")
+    if len(np.unique(pixels)) > 2:
+        raise ValueError(f"{path.name} has grey or coloured pixels and is no mask")
     return np.asarray(pixels > 0)
 
 
@@ -143,7 +145,10 @@ def _segmentations(a: tuple[Path, ...], b: tuple[Path, ...], segment: str) -> tu
     try:
         with lenient():
             both = [hd.seg.Segmentation.from_dataset(dcmread(path[0]), copy=False) for path in (a, b)]
-            sources = sorted({str(uids[2]) for one in both for uids in one.get_source_image_uids()})
+            spoken_of = [{str(uids[2]) for uids in one.get_source_image_uids()} for one in both]
+            if spoken_of[0].isdisjoint(spoken_of[1]):
+                raise ValueError("they speak of other images")
+            sources = sorted(spoken_of[0] | spoken_of[1])
             first, second = (_segment(one, segment, sources) for one in both)
     except (*BAD_DICOM, OSError) as error:
         raise ValueError(f"the Segmentation can't be used ({error})") from error
