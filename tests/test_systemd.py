@@ -75,7 +75,8 @@ def make_users(root: Path) -> None:
 
 
 def test_the_service_leaves_the_worker_its_memory_and_the_daemon_its_time(service: configparser.SectionProxy) -> None:
-    assert service["MemoryMax"] == "4G"
+    assert service["MemoryMax"] == "5G"
+    assert service["OOMPolicy"] == "continue"
     assert JobSettings().memory_limit_mb <= 4096 - 512
     assert int(service["TimeoutStopSec"].removesuffix("s")) > STOP_S
 
