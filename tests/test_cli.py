@@ -17,7 +17,6 @@ import pytest
 
 from analysis_samples import REASON, SHAPE, StubAnalysis, analysed, chest_series, refused
 from bundle_samples import write_bundle
-from scanside_appliance import cli
 from scanside_appliance.demo import compare
 from scanside_appliance.explain import known_codes
 from scanside_runtime.dicom_writer import SeriesTags
@@ -28,20 +27,6 @@ from selftest_samples import write_bundle_with_sample
 
 ROOTS = [str(Path(__file__).parents[1] / name) for name in ("runtime", "appliance")]
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The program as the shell starts it: arguments in; exit code, stdout and stderr out."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["scanside", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

@@ -16,26 +16,11 @@ import pytest
 import statsmodels.api as sm
 from sklearn.metrics import roc_auc_score
 
-from scanside_appliance import cli
 from scanside_appliance.site_model import model_in_force, read_changes
 from scanside_runtime.severity_model import read_severity_model
 from statistics_samples import exams, write_exams
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The program as the shell starts it: arguments in; exit code, stdout and stderr out."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["scanside", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 def calibrated(run: Run, table: Path, *options: object) -> dict[str, Any]:

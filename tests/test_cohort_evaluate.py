@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pandas as pd
 import pytest
 
 from analysis_samples import chest_masks, chest_series
-from scanside_appliance import cli
 from scanside_appliance.segmentation_object import series_segmentation
 from scanside_appliance.statistics.report_phrases import Statement, phrase_lists, statements
 from scanside_runtime.dicom_writer import SeriesTags
@@ -23,20 +21,6 @@ from scanside_runtime.metrics import dice
 from scanside_runtime.volume import Masks
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The program as the shell starts it: arguments in; exit code, stdout and stderr out."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["scanside", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Self
+from typing import BinaryIO, Self
 
 from scanside_runtime.errors import InputNotFound, InputTooLarge, InputUnreadable
 from scanside_runtime.settings import ReadingSettings
@@ -55,7 +55,7 @@ class Listing:
     not_opened: int = 0
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BinaryIO:
     """A regular file for reading. Raises OSError, for a link, a pipe or a device too."""
     number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -81,7 +81,7 @@ class Reader:
     ) -> None:
         self._open_files.close()
 
-    def open(self, file: SourceFile) -> IO[bytes]:
+    def open(self, file: SourceFile) -> BinaryIO:
         """The file as a seekable stream, for whoever needs its beginning only. Raises as `read`."""
         return io.BytesIO(self._member(file, None)) if file.member else open_regular(file.path)
 
@@ -130,9 +130,10 @@ def list_files(path: Path, limits: ReadingSettings | None = None) -> Listing:
         if not stat.S_ISREG(mode):
             raise InputUnreadable(name=path.name, why="neither a folder nor a regular file")
         path = path.resolve()  # whoever names a link means the file; links inside a folder are never followed
-        if zipfile.is_zipfile(path) and not _is_dicom(path):
+        dicom = _is_dicom(path)
+        if not dicom and zipfile.is_zipfile(path):
             return _list_archive(path, limits)
-        if _claims_to_be_a_zip(path) and not _is_dicom(path):
+        if not dicom and _claims_to_be_a_zip(path):
             raise InputUnreadable(name=path.name, why="the zip breaks off or is none; copy it again")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputNotFound(name=path.name) from error

@@ -10,7 +10,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 
 from scanside_runtime.errors import InputEmpty, InputNotFound, InputTooLarge, InputUnreadable, Refused
@@ -111,9 +110,10 @@ def _uid(reader: Reader, file: SourceFile) -> str | None:
     try:
         if file.name.upper().endswith("DICOMDIR"):
             return None
-        if not is_dicom(BytesIO(reader.head(file))):
-            return "" if file.name.lower().endswith(".dcm") else None
-        return text(read_dataset(BytesIO(reader.read(file)), pixels=False), "StudyInstanceUID") or ""
+        with reader.open(file) as stream:
+            if not is_dicom(stream):
+                return "" if file.name.lower().endswith(".dcm") else None
+            return text(read_dataset(stream, pixels=False), "StudyInstanceUID") or ""
     except (*BAD_DICOM, OSError, InputUnreadable, InputTooLarge):
         return ""
 
