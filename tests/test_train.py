@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from export_samples import DIGEST, phantom_case, tiny_recipe
 from scanside_export import train as training
-from scanside_export.checkpoint import chosen_checkpoint, read_checkpoint
+from scanside_export.checkpoint import chosen_checkpoint, never_drawn, read_checkpoint
 from scanside_export.cli import RECIPES
 from scanside_export.curves import read_log
 from scanside_export.recipe import Recipe, read_recipe
@@ -111,12 +112,46 @@ def test_a_second_stage_begins_at_the_weights_of_the_first_and_its_own_step_zero
     assert not torch.equal(fresh["head.weight"], ended["head.weight"])
 
 
+def test_whom_an_earlier_stage_saw_is_in_the_weights_of_the_next_one_too(tmp_path: Path) -> None:
+    first = train(recipe("lungs", 1), tmp_path / "first")
+    only_real = recipe("lungs", 1, shares={"real": 1.0})
+    real = [replace(phantom_case(8), name="someone", source="real")]
+    run = Run(tmp_path / "second", DIGEST, threads=1, start_from=first)
+    second = read_checkpoint(training.train(real, only_real, run))
+    assert second.sources == {"phantom", "real"}
+    assert second.samples_seen == 4
+    assert second.saw("phantom_9", "phantom")
+    third = Run(tmp_path / "third", DIGEST, threads=1, start_from=first, left_out=("phantom_9",))
+    blind = read_checkpoint(training.train([*CASES, phantom_case(8)], recipe("lungs", 1), third))
+    assert blind.left_out == ("phantom_9",)
+    assert blind.saw("phantom_9", "phantom")
+
+
+def test_a_case_counts_as_never_drawn_only_when_every_network_and_stage_left_it_out(tmp_path: Path) -> None:
+    def left(name: str, start: Path | None, *away: str) -> Path:
+        seen = [replace(phantom_case(seed), name=f"case_{seed}", source="infection-3d") for seed in (7, 8, 9)]
+        chosen = recipe("lungs", 1, shares={"infection-3d": 1.0})
+        return training.train(seen, chosen, Run(tmp_path / name, DIGEST, 1, start, away))
+
+    first = left("first", None, "case_8")
+    both = left("both", first, "case_8", "case_9")
+    assert never_drawn([read_checkpoint(both)]) == ("case_8",)
+    assert never_drawn([read_checkpoint(both), read_checkpoint(left("other", None, "case_9"))]) == ()
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_recipe_can_be_trained_and_keeps_to_research(path: Path) -> None:
     shipped = read_recipe(path)
     assert Sampler([phantom_case()], shipped).draw(0).stack.shape == (shipped.stack_depth, *shipped.matrix)
     assert sum(shipped.shares.values()) == pytest.approx(1.0)
     assert "non-commercial" in shipped.contract(DIGEST).licence
+
+
+def test_a_recipe_without_the_non_commercial_condition_draws_no_such_material() -> None:
+    for path in RECIPES.glob("*.toml"):
+        chosen = read_recipe(path)
+        drawn = {source for source, share in chosen.shares.items() if share > 0.0}
+        assert ("research use only" in chosen.licence) == bool(drawn & {"infection-3d", "infection-2d", "lung-2d"})
 
 
 def test_a_finished_training_is_left_as_it_is(tmp_path: Path) -> None:

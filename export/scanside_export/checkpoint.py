@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from scanside_export.folds import SCORED_SOURCES
 from scanside_export.networks import build
 from scanside_export.recipe import Recipe
 from scanside_runtime.contract import ModelContract
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One training by one recipe: what it drew from and whom it left out."""
+
+    shares: Mapping[str, float]
+    left_out: tuple[str, ...]
+    samples: int
+
+    def saw(self, case: str, source: str) -> bool:
+        """Whether it could have drawn a case of that name from that source."""
+        return self.shares.get(source, 0.0) > 0.0 and case not in self.left_out
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A trained network and what it expects of the world."""
+    """A trained network and what it expects of the world. stages: all trainings behind its weights, in their order."""
 
     model: nn.Module
     recipe: Recipe
     contract: ModelContract
-    samples_seen: int
-    left_out: tuple[str, ...] = ()
+    stages: tuple[Stage, ...]
+
+    @property
+    def samples_seen(self) -> int:
+        """Of all stages."""
+        return sum(stage.samples for stage in self.stages)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Cases that the last stage did not draw though its recipe could."""
+        return self.stages[-1].left_out
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Every source that any stage drew from."""
+        return frozenset(name for stage in self.stages for name, share in stage.shares.items() if share > 0.0)
 
     def saw(self, case: str, source: str) -> bool:
-        """Whether the training could have drawn a case of that name from that source."""
-        return self.recipe.shares.get(source, 0.0) > 0.0 and case not in self.left_out
+        """Whether any stage could have drawn a case of that name from that source."""
+        return any(stage.saw(case, source) for stage in self.stages)
+
+
+def never_drawn(networks: Collection[Trained]) -> tuple[str, ...]:
+    """Cases with experts' labels that all networks left out, in every stage that could have drawn them."""
+    named = set.intersection(*(set(trained.left_out) for trained in networks))
+    seen = {name for name in named for trained in networks for source in SCORED_SOURCES if trained.saw(name, source)}
+    return tuple(sorted(named - seen))
 
 
 def chosen_checkpoint(folder: Path) -> Path:
@@ -49,5 +86,11 @@ def read_checkpoint(path: Path) -> Trained:
     contract = recipe.contract(state["training_digest"])
     model = build(recipe.network, contract.stack_depth, len(contract.classes))
     model.load_state_dict(state["average"])
-    left_out = tuple(state.get("left_out", ()))  # checkpoints of 0.1.0 do not say
-    return Trained(model.eval(), recipe, contract, state["step"] * recipe.batch, left_out)
+    return Trained(model.eval(), recipe, contract, tuple(_stages(state)))
+
+
+def _stages(state: Mapping[str, Any]) -> Iterator[Stage]:
+    """The stages before, and this one; checkpoints of 0.1.0 say neither what came before nor who was left out."""
+    for one in (*state.get("earlier", ()), state):
+        recipe = Recipe(**one["recipe"])
+        yield Stage(recipe.shares, tuple(one.get("left_out", ())), one["step"] * recipe.batch)

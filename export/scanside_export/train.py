@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ WARM_UP = 0.04
 
 @dataclass(slots=True)
 class Training:
-    """What a checkpoint holds."""
+    """What a checkpoint holds. earlier: recipe, left_out and step of each stage whose weights it began with."""
 
     model: nn.Module
     average: nn.Module
@@ -38,6 +39,7 @@ class Training:
     step: int = 0
     best: float = -1.0
     left_out: tuple[str, ...] = ()
+    earlier: tuple[dict[str, Any], ...] = ()
 
     def save(self, path: Path, recipe: Recipe, digest: str) -> None:
         """Write a checkpoint; the old one stays until the new one is whole."""
@@ -50,6 +52,7 @@ class Training:
             "training_digest": digest,
             "best": self.best,
             "left_out": list(self.left_out),
+            "earlier": list(self.earlier),
         }
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
@@ -57,6 +60,7 @@ class Training:
     def start_from(self, path: Path) -> None:
         """Take over the averaged weights of an earlier training; steps and optimizer begin anew.
 
+        Whom the earlier stages saw stays on record: it is in these weights too.
         Raises TrainingUnusable for weights of another network or stack depth.
         """
         state = torch.load(path, weights_only=True)
@@ -65,6 +69,8 @@ class Training:
         except RuntimeError as problem:
             raise TrainingUnusable(folder=path, why="its weights are of another network or stack depth") from problem
         self.average.load_state_dict(state["average"])
+        stage = {"recipe": state["recipe"], "left_out": state.get("left_out", []), "step": state["step"]}
+        self.earlier = (*state.get("earlier", ()), stage)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out."""
@@ -76,6 +82,7 @@ class Training:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = state["step"], state.get("best", -1.0)
+        self.earlier = tuple(state.get("earlier", ()))
 
 
 @dataclass(frozen=True, slots=True)
