@@ -93,6 +93,25 @@ def volumes(
     typer.echo(json.dumps(figures, indent=2) if as_json else "\n".join(_volume_lines(figures, scores)))
 
 
+@evaluations.command("held-out")
+def held_out(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with ct.")],
+    variants: Annotated[int, typer.Option(min=1, help="Draws of lesions for each patient.")] = 3,
+    bundle: BundleFolder = None,
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Score real patients whom no training sees: as they are, with lesions, and with a consolidation drawn in."""
+    from scanside_export.held_out import score_patients
+    from scanside_export.held_out_table import held_out_document, held_out_table
+
+    opened, networks = _deployed(bundle, engine, precision)
+    figures = held_out_document(score_patients(data, variants, networks))
+    figures |= {"precision": networks.infection.engine.computed_in, "bundle": _called(opened)}
+    typer.echo(json.dumps(figures, indent=2) if as_json else held_out_table(figures))
+
+
 def _deployed(bundle: Path | None, engine: str, precision: str) -> tuple[Bundle, Networks]:
     from scanside_runtime.bundle import open_bundle
     from scanside_runtime.engine import choose_engine

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.cases import hu_volume
 from scanside_export.motion import KINDS, Kind
 from scanside_export.motion_cases import HEART_HEIGHT, MOVED, SLIGHTLY, STILL, Marks, motion_case
-from scanside_export.volumes import volume_of
-from scanside_runtime.decode import read_volume
+from scanside_export.volumes import real_volume
 from scanside_runtime.motion import OFFSET, WEIGHTS, motion_features
 from scanside_runtime.overview import Overview, make_overview
 from scanside_runtime.segment import Networks, segment
-from scanside_runtime.series import choose_series, find_series
 from scanside_runtime.volume import Masks, Volume
 
 Numbers = npt.NDArray[np.float64]
@@ -68,15 +63,7 @@ class Seen:
 def real_volumes(data: Path, names: Iterable[str]) -> Iterator[tuple[str, Volume]]:
     """Series of the folder `ct` by name."""
     for name in names:
-        path = data / "ct" / name
-        yield name, volume_of(*hu_volume(path)) if path.suffix == ".npz" else _unpacked(path)
-
-
-def _unpacked(archive: Path) -> Volume:
-    """The chest series of a tar archive."""
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-        return read_volume(choose_series(find_series(Path(folder))))
+        yield name, real_volume(data / "ct" / name)
 
 
 def seen_in(name: str, volume: Volume, networks: Networks, seeds: Iterable[int]) -> Iterator[Seen]:

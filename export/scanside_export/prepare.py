@@ -17,6 +17,7 @@ from scanside_export.adapters.forms import read_form
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.lung_reference import reference_lungs
+from scanside_export.volumes import real_volume
 from scanside_runtime.errors import LabelsUnusable
 from scanside_runtime.phantom import Lesion, make_phantom, random_spec
 
@@ -108,17 +109,23 @@ def _shared_cases(data: Path, material: Material) -> Iterator[Case]:
 
 def _with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
     """A real volume as it is, and `variants` copies with other lesions inserted at native resolution."""
-    hu, spacing_mm = cases.hu_volume(path)
+    clean = near_healthy(path, background)
+    yield clean
+    for variant in range(variants):
+        yield sick_copy(clean, variant, rng)
+
+
+def near_healthy(path: Path, background: Background) -> Case:
+    """The near-healthy part of a real volume, its lungs by the reference; a sick lung's half is marked as not known."""
+    volume = real_volume(path)
+    hu, spacing_mm = np.asarray(volume.hu), volume.spacing_mm
     lungs = reference_lungs(hu, spacing_mm)
     near = np.flatnonzero((lungs > 0).any(axis=(1, 2)))
     keep = slice(max(0, near[0] - 8), near[-1] + 9) if background.slices is None else slice(*background.slices)
     hu, lungs = hu[keep], lungs[keep].copy()
     for side in {RIGHT, LEFT} - set(background.sides):
-        _forget(lungs, side)
-    clean = Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
-    yield clean
-    for variant in range(variants):
-        yield sick_copy(clean, variant, rng)
+        forget(lungs, side)
+    return Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
 
 
 def sick_copy(clean: Case, variant: int, rng: np.random.Generator) -> Case:
@@ -134,12 +141,13 @@ def sick_copy(clean: Case, variant: int, rng: np.random.Generator) -> Case:
     return replace(clean, name=name, hu=sick, infection=(infection,))
 
 
-def _forget(lungs: npt.NDArray[np.uint8], side: int) -> None:
-    """The half of the body with the sick lung is marked as not known."""
+def forget(lungs: npt.NDArray[np.uint8], side: int) -> None:
+    """The half of the body with the sick lung is marked as not known, and what of that lung reaches over the border."""
     x = np.nonzero(lungs == (LEFT if side == RIGHT else RIGHT))[2]
     border = int(x.min() if side == RIGHT else x.max())
     half = lungs[:, :, :border] if side == RIGHT else lungs[:, :, border + 1 :]
     half[...] = UNKNOWN
+    lungs[lungs == side] = UNKNOWN
 
 
 def _phantom_case(seed: int) -> Case:

@@ -32,7 +32,7 @@ def _means(figures: Mapping[str, Any]) -> str:
     ]
     if "volumes" in figures:
         rows += _of_volumes(figures)
-    return _markdown(("what", "measured"), rows)
+    return markdown(("what", "measured"), rows)
 
 
 def _ci95(figures: Mapping[str, Any]) -> Sequence[float] | None:
@@ -77,7 +77,7 @@ def _series(volumes: Sequence[Mapping[str, Any]]) -> str:
         )
         for one in volumes
     ]
-    return _markdown(("series", "Dice by reader", "lungs", "POI %", "POI % by reader"), rows)
+    return markdown(("series", "Dice by reader", "lungs", "POI %", "POI % by reader"), rows)
 
 
 def _groups(groups: Mapping[str, Mapping[str, Any]], title: str) -> str:
@@ -85,10 +85,11 @@ def _groups(groups: Mapping[str, Mapping[str, Any]], title: str) -> str:
         (name, str(group["n"]), _number(group["dice_mean"]) + _interval(group["dice_ci95"]))
         for name, group in groups.items()
     ]
-    return _markdown((title, "n", "Dice"), rows)
+    return markdown((title, "n", "Dice"), rows)
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells without line breaks."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 

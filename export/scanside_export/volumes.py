@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import numpy.typing as npt
 
 from scanside_export.cases import CHECK_CASES, LEFT, RIGHT, UNKNOWN, Case, hu_volume, infection_volumes
 from scanside_export.folds import patient_of
+from scanside_runtime.decode import read_volume
+from scanside_runtime.series import choose_series, find_series
 from scanside_runtime.volume import Bools, Volume
 
 
@@ -65,8 +69,14 @@ def check_cases(data: Path, names: tuple[str, ...] = CHECK_CASES) -> list[Labell
 
 
 def real_volume(path: Path) -> Volume:
-    """A real HU array of `ct` or `ct/extra`."""
-    return volume_of(*hu_volume(path))
+    """A real series of `ct` or `ct/extra`: a HU array, or the chest series in a tar archive of DICOM files."""
+    return volume_of(*hu_volume(path)) if path.suffix == ".npz" else _unpacked(path)
+
+
+def _unpacked(archive: Path) -> Volume:
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+        return read_volume(choose_series(find_series(Path(folder))))
 
 
 PARITY_VOLUMES = (
