@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scanside_export.folds import FOLDS, held_out, held_out_slices, named, patient_of
+from scanside_export.folds import FOLDS, held_out, named, patient_of
 
 SERIES = [
     *(f"coronacases_{number:03d}" for number in (1, 2, 4, 5, 6, 7, 8, 10)),
@@ -19,13 +19,13 @@ SLICES = [f"labelled_{number:03d}" for number in range(0, 100, 2)]
 
 def test_each_series_and_slice_is_kept_out_exactly_once() -> None:
     names = [*SERIES, *SLICES, *(f"radiopaedia_14_85914_0_{number:03d}" for number in range(33))]
-    kept_out = [held_out(names, fold) for fold in range(3)]
+    kept_out = [held_out(names, fold) for fold in range(len(FOLDS))]
     assert sorted(name for fold in kept_out for name in fold) == sorted(names)
 
 
 def test_no_patient_is_on_both_sides() -> None:
     names = [*SERIES, "ctseg_radiopaedia_10_85902_1", "ctseg_coronacases_001", "radiopaedia_14_85914_0_001"]
-    for fold in range(3):
+    for fold in range(len(FOLDS)):
         away = held_out(names, fold)
         assert not {patient_of(name) for name in away} & {patient_of(name) for name in set(names) - away}
 
@@ -35,21 +35,21 @@ def test_the_patients_of_the_first_check_lie_in_the_first_fold() -> None:
 
 
 def test_slices_fall_into_blocks_of_neighbouring_numbers() -> None:
-    blocks = [sorted(held_out_slices([*SERIES, *SLICES], fold)) for fold in range(5)]
+    blocks = [sorted(held_out(SLICES, fold)) for fold in range(len(FOLDS))]
     assert [len(block) for block in blocks] == [10] * 5
     assert [name for block in blocks for name in block] == SLICES
 
 
 def test_the_same_slice_from_another_set_lies_in_the_same_block() -> None:
     twice = [*SLICES, *(f"medseg_{name}" for name in SLICES)]
-    for fold in range(5):
-        away = held_out_slices(twice, fold)
+    for fold in range(len(FOLDS)):
+        away = held_out(twice, fold)
         assert {f"medseg_{name}" for name in away if name.startswith("l")} <= away
 
 
 def test_patients_of_other_sets_are_dealt_out_evenly() -> None:
     others = [f"mosmed_study_{number:04d}" for number in range(255, 305)]
-    assert [len(held_out(others, fold)) for fold in range(3)] == [17, 17, 16]
+    assert [len(held_out(others, fold)) for fold in range(len(FOLDS))] == [10] * 5
 
 
 def test_a_patient_is_named_with_all_series_and_an_unknown_name_is_told() -> None:
@@ -60,11 +60,11 @@ def test_a_patient_is_named_with_all_series_and_an_unknown_name_is_told() -> Non
 
 
 def test_a_fold_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="choose 0 to 2"):
-        held_out(SERIES, 3)
+    with pytest.raises(ValueError, match="choose 0 to 4"):
+        held_out(SERIES, 5)
 
 
-def test_each_fold_has_about_a_third_of_the_disease(shared_data: Path) -> None:
+def test_each_fold_has_about_a_fifth_of_the_disease(shared_data: Path) -> None:
     with (shared_data / "infection-3d" / "cases.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     assert {row["patient"] for row in rows} <= frozenset().union(*FOLDS)
@@ -72,5 +72,5 @@ def test_each_fold_has_about_a_third_of_the_disease(shared_data: Path) -> None:
     burden = [
         sum(float(row["poi_percent_where_lungs_known"]) for row in rows if row["patient"] in fold) for fold in FOLDS
     ]
-    assert max(burden) < 1.25 * sum(burden) / 3
-    assert min(burden) > 0.85 * sum(burden) / 3
+    assert max(burden) < 1.25 * sum(burden) / 5
+    assert min(burden) > 0.85 * sum(burden) / 5

@@ -16,17 +16,20 @@ from scanside_export.checkpoint import Trained, read_checkpoint
 from scanside_export.deploy import export_networks, quantize_networks
 from scanside_export.evaluate import VolumeScore, evaluate
 from scanside_export.evaluate_slices import evaluate_slices
-from scanside_export.folds import FOLDS, SCORED_SOURCES, SLICE_FOLDS, held_out, held_out_slices, patient_of
+from scanside_export.folds import SCORED_SOURCES, held_out, patient_of
+from scanside_export.model_card import Release
+from scanside_export.parity import compare
 from scanside_export.prepare import load, read_digest
 from scanside_export.recipe import Recipe
-from scanside_export.release import Release, build_bundle
+from scanside_export.release import build_bundle
 from scanside_export.score_summary import slice_figures, volumes_document
 from scanside_export.train import Run, train
 from scanside_export.volumes import labelled_case
 from scanside_export.windowed_slices import WindowedSlice
+from scanside_runtime.bundle import Bundle
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.errors import TrainingUnusable
-from scanside_runtime.segment import Networks, load_networks
+from scanside_runtime.segment import load_networks
 
 SECTION_MM = 5.0
 
@@ -36,7 +39,7 @@ class Plan:
     """What is the same for all folds.
 
     cases: what `prepare` wrote. recipes: by network. start_from: runs of a pre-training that saw no fold's patient.
-    slices: labelled pictures; with them the folds are blocks of pictures, and pictures are scored instead of volumes.
+    slices: labelled pictures; each fold's own block of them is scored beside its volumes.
     lungs: the checkpoint of a finished lung network that is used in all folds; without it each fold trains one.
     """
 
@@ -50,44 +53,47 @@ class Plan:
     preset: str = "mixed"
     threads: int = 1
 
-    @property
-    def folds(self) -> int:
-        """How many there are."""
-        return SLICE_FOLDS if self.slices else len(FOLDS)
-
 
 def cross_validate(plan: Plan, folds: Iterable[int]) -> dict[str, Any]:
-    """Run the folds, or read those that are finished, and sum them up. Raises TrainingUnusable, ValueError."""
-    rows = [row for fold in folds for row in _finished(plan, fold)]
-    if plan.slices:
-        return slice_figures(rows)
-    return volumes_document([_score(row) for row in rows])
+    """Run the folds, or read those that are finished, and sum them up. Raises TrainingUnusable, ValueError.
+
+    The figures of `volumes_document`, INT8 against FP32 on each fold's volumes ("parity"), and with pictures those of
+    `slice_figures` ("single_slices").
+    """
+    finished = [_finished(plan, fold) for fold in folds]
+    figures = volumes_document([_score(row) for one in finished for row in one["volumes"]])
+    figures["parity"] = [one["parity"] for one in finished]
+    slices = [row for one in finished for row in one["slices"]]
+    return {**figures, "single_slices": slice_figures(slices)} if slices else figures
 
 
-def _finished(plan: Plan, fold: int) -> list[dict[str, Any]]:
+def _finished(plan: Plan, fold: int) -> dict[str, Any]:
     """The rows of one fold, from its file if it has been run."""
     path = plan.work / f"fold_{fold}" / "evaluation.json"
     if not path.exists():
         rows = run_fold(plan, fold)
         path.with_suffix(".part").write_text(json.dumps(rows, indent=2), encoding="utf-8")
         path.with_suffix(".part").replace(path)
-    return list(json.loads(path.read_text(encoding="utf-8")))
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def run_fold(plan: Plan, fold: int) -> list[dict[str, Any]]:
-    """Train without the fold's patients, deploy, and score them: a row for each series or picture."""
+def run_fold(plan: Plan, fold: int) -> dict[str, Any]:
+    """Train without the fold's patients and pictures, deploy, and score them: a row for each series and picture."""
     cases = load(plan.cases)
-    names = [case.name for case in cases if case.source in SCORED_SOURCES]
-    away = held_out_slices(names, fold, plan.folds) if plan.slices else held_out(names, fold)
+    away = held_out([case.name for case in cases if case.source in SCORED_SOURCES], fold)
     trained = _train(plan, fold, cases, away)
-    networks = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)
-    if plan.slices:
-        patients = {patient_of(name) for name in away}
-        mine = [one for one in plan.slices if patient_of(f"labelled_{one.name}") in patients]
-        return [one.row() for one in evaluate_slices(mine, networks.infection)]
-    scored = [case for case in cases if case.name in away and case.source == SCORED_SOURCES[0]]
-    found = evaluate((labelled_case(case, SECTION_MM) for case in scored), networks)
-    return [asdict(score) for score, _ in found]
+    bundle = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)
+    int8, fp32 = (load_networks(bundle, choose_engine("auto", name, plan.threads)) for name in ("int8", "fp32"))
+    series = [case for case in cases if case.name in away and case.source == SCORED_SOURCES[0]]
+    volumes = [labelled_case(case, SECTION_MM) for case in series]
+    (parity,) = compare([one.volume for one in volumes], fp32, {(f"fold {fold}", "int8"): lambda: int8})
+    patients = {patient_of(name) for name in away}
+    mine = [one for one in plan.slices if patient_of(f"labelled_{one.name}") in patients]
+    return {
+        "volumes": [asdict(score) for score, _ in evaluate(volumes, int8)],
+        "parity": parity.document(),
+        "slices": [one.row() for one in evaluate_slices(mine, int8.infection)],
+    }
 
 
 def _train(plan: Plan, fold: int, cases: Sequence[Case], away: frozenset[str]) -> dict[str, Trained]:
@@ -116,15 +122,14 @@ def _pre_training(plan: Plan, network: str, cases: Sequence[Case], away: frozens
     return path
 
 
-def _deploy(plan: Plan, folder: Path, trained: Mapping[str, Trained], cases: Sequence[Case]) -> Networks:
-    """The fold's bundle, loaded as the box would."""
+def _deploy(plan: Plan, folder: Path, trained: Mapping[str, Trained], cases: Sequence[Case]) -> Bundle:
+    """The fold's bundle, as the box would get it."""
     work = folder / "work"
     list(export_networks(trained, work))
     list(quantize_networks(trained, work, cases, plan.sections, plan.preset))
     release = Release(f"cross-validation-{folder.name}", "0", "0.1.0", {})
     contracts = {name: one.contract for name, one in trained.items()}
-    bundle = build_bundle(work, folder / "bundle", release, contracts)
-    return load_networks(bundle, choose_engine("auto", "int8", plan.threads))
+    return build_bundle(work, folder / "bundle", release, contracts)
 
 
 def _score(row: Mapping[str, Any]) -> VolumeScore:

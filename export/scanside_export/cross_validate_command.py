@@ -28,7 +28,7 @@ def cross_validate(
         Path | None, typer.Option(metavar="FILE", help="Checkpoint of one lung network for all folds: none is trained.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Score single slices in five blocks: infection-2d's pictures ...")
+        Path | None, typer.Option(metavar="DIR", help="Score single slices too: pictures of infection-2d ...")
     ] = None,
     masks: Annotated[Path | None, typer.Option(metavar="DIR", help="... and their masks.")] = None,
     fold: Annotated[list[int] | None, typer.Option(help="Only these folds.")] = None,
@@ -41,6 +41,7 @@ def cross_validate(
 
     from scanside_export.cross_validate import Plan
     from scanside_export.cross_validate import cross_validate as run_folds
+    from scanside_export.folds import FOLDS
     from scanside_export.recipe import read_recipe
     from scanside_export.score_table import table
     from scanside_export.windowed_slices import read_slices
@@ -56,9 +57,9 @@ def cross_validate(
     pictures = read_slices(images, masks) if images is not None and masks is not None else []
     threads = threads or len(os.sched_getaffinity(0))
     plan = Plan(cases, work, recipes, start_from, pictures, lungs, sections, threads=threads)
-    chosen = sorted(set(fold)) if fold else range(plan.folds)
-    if not set(chosen) <= set(range(plan.folds)):
-        raise typer.BadParameter(f"there are folds 0 to {plan.folds - 1}")
+    chosen = sorted(set(fold)) if fold else range(len(FOLDS))
+    if not set(chosen) <= set(range(len(FOLDS))):
+        raise typer.BadParameter(f"there are folds 0 to {len(FOLDS) - 1}")
     figures = run_folds(plan, chosen)
     _write(figures, work, table(figures))
     typer.echo(json.dumps(figures, indent=2) if as_json else table(figures))

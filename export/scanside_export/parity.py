@@ -13,15 +13,17 @@ from torch import nn
 
 from scanside_export.checkpoint import Trained
 from scanside_export.to_ir import IrEngine
-from scanside_runtime.biomarkers import measure
+from scanside_runtime.biomarkers import Biomarkers, measure
 from scanside_runtime.bundle import Bundle
 from scanside_runtime.engine import EngineChoice, Floats, choose_engine
 from scanside_runtime.metrics import dice
 from scanside_runtime.segment import Network, Networks, load_networks, segment
+from scanside_runtime.severity import assess_extent
 from scanside_runtime.volume import Masks, Volume
 
-DICE_LIMITS = {"fp32": 0.999, "int8": 0.98}
-POI_LIMITS_POINTS = {"fp32": 0.02, "int8": 0.3}
+LUNGS_DICE = {"fp32": 0.999, "int8": 0.99}
+INFECTION_DICE = {"fp32": 0.999, "int8": 0.985}
+POI_LIMITS_POINTS = {"fp32": 0.02, "int8": 0.15}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,10 @@ class TorchEngine:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """One deployed form against torch, over all volumes: the worst Dice, the mean POI difference."""
+    """One deployed form against torch, over all volumes: the worst Dice, the mean POI difference.
+
+    severity_flips: volumes whose severity flag, by extent, is another one.
+    """
 
     form: str
     precision: str
@@ -48,13 +53,17 @@ class Parity:
     infection_dice_min: float
     infection_dice_mean: float
     poi_difference_mean_points: float
+    severity_flips: int = 0
 
     @property
     def holds(self) -> bool:
         """Within the gate of its precision."""
-        limit = DICE_LIMITS[self.precision]
-        near = self.lungs_dice_min >= limit and self.infection_dice_mean >= limit
-        return near and self.poi_difference_mean_points <= POI_LIMITS_POINTS[self.precision]
+        return (
+            self.lungs_dice_min >= LUNGS_DICE[self.precision]
+            and self.infection_dice_mean >= INFECTION_DICE[self.precision]
+            and self.poi_difference_mean_points <= POI_LIMITS_POINTS[self.precision]
+            and self.severity_flips == 0
+        )
 
     def document(self) -> dict[str, Any]:
         """Plain values, the verdict included."""
@@ -93,7 +102,8 @@ def _against(
     found = [segment(volume, networks) for volume in volumes]
     pairs = list(zip(expected, found, strict=True))
     infection = [dice(old.infection.array, new.infection.array) for old, new in pairs]
-    differences = [abs(_poi(v, new) - _poi(v, old)) for v, (old, new) in zip(volumes, pairs, strict=True)]
+    measured = [(measure(v, old), measure(v, new)) for v, (old, new) in zip(volumes, pairs, strict=True)]
+    differences = [abs(_poi(new) - _poi(old)) for old, new in measured]
     return Parity(
         form=name,
         precision=precision,
@@ -101,11 +111,12 @@ def _against(
         infection_dice_min=min(infection),
         infection_dice_mean=float(np.mean(infection)),
         poi_difference_mean_points=float(np.mean(differences)),
+        severity_flips=sum(assess_extent(old).flag != assess_extent(new).flag for old, new in measured),
     )
 
 
-def _poi(volume: Volume, masks: Masks) -> float:
-    return measure(volume, masks).whole.poi_percent or 0.0
+def _poi(found: Biomarkers) -> float:
+    return found.whole.poi_percent or 0.0
 
 
 def ir_forms(folder: Path, trained: Mapping[str, Trained]) -> dict[tuple[str, str], Callable[[], Networks]]:
