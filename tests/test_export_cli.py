@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from export_samples import DIGEST, command, phantom_case, tiny_recipe
 from scanside_export.checkpoint import read_checkpoint
 from scanside_export.cli import app
-from scanside_export.model_card import model_card
+from scanside_export.model_card import Release, model_card
+from scanside_export.parity import Parity
 from scanside_export.prepare import _store, load
 from scanside_export.score_summary import slice_figures
 
@@ -88,17 +89,22 @@ def test_stored_cases_come_back_as_they_were(tmp_path: Path) -> None:
 def test_the_model_card_states_licence_limits_contract_and_validation() -> None:
     contracts = {name: tiny_recipe(name).contract(DIGEST) for name in ("lungs", "infection")}
     rows = [{"name": str(n), "dice": 0.5 + n / 10, "sensitivity": 0.7, "precision": 0.6} for n in range(3)]
-    form = {"form": "openvino", "precision": "int8", "lungs_dice_min": 0.9991, "infection_dice_min": 0.98,
-            "infection_dice_mean": 0.99, "poi_difference_mean_points": 0.1, "holds": True}  # fmt: skip
+    form = Parity("openvino", "int8", 0.9991, 0.98, 0.99, 0.1).document()
     validation = {"slices": slice_figures(rows), "parity": [form]}
-    card = model_card("chest", "1.2", contracts, validation, "Trained in two stages.\n", ["coronacases_008"])
+    release = Release(
+        "chest", "1.2", "0.1.0", validation, "Trained in two stages.\n", ("coronacases_008",), ("lung-2d", "pairs")
+    )
+    card = model_card(release, contracts)
     assert card.startswith("# chest 1.2\n")
     assert contracts["infection"].licence in card
     assert "matrix 64 x 64, stack of 3 sections 5 mm apart" in card
     assert DIGEST[:16] in card
     assert "| Dice, mean | 0.600 (95 % interval 0.500 to 0.700) |" in card
     assert "| openvino | int8 | 0.9991 |" in card
-    assert card.count("Not measured for this bundle.") == 2
+    assert card.count("Not measured for this bundle.") == 4
+    assert "Single slices of other scans with lung masks" in card
+    assert "\n- pairs.\n" in card
+    assert "Inf-Net" not in card
     assert "left out of this bundle's training and quantisation: coronacases_008." in card.lower()
     assert "Not a medical device" in card
     assert "\n\nTrained in two stages.\n\n" in card

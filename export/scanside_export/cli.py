@@ -193,26 +193,32 @@ def bundle(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the bundle goes.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "scanside-chest",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
-    validation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What `evaluate volumes --json` printed.")
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="What the checks printed as JSON: volumes.json, slices.json, held_out.json, cross_validation.json, "
+            "parity.json, limits_of_agreement.json; what is missing is not measured.",
+        ),
     ] = None,
-    slices: Annotated[Path | None, typer.Option(metavar="FILE", help="What `evaluate slices --json` printed.")] = None,
-    cross_validation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What `cross-validate --json` printed.")
-    ] = None,
-    parity: Annotated[Path | None, typer.Option(metavar="FILE", help="What `check` printed.")] = None,
     notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, for the card.")] = None,
 ) -> None:
     """Put both networks, a golden sample, model card and manifest into one folder."""
-    from scanside_export.release import Release, build_bundle
+    from scanside_export.checkpoint import never_drawn
+    from scanside_export.model_card import Release, read_figures
+    from scanside_export.release import build_bundle
 
-    files = {"volumes": validation, "slices": slices, "cross_validation": cross_validation, "parity": parity}
-    figures = {key: json.loads(file.read_text(encoding="utf-8")) for key, file in files.items() if file is not None}
     networks = _trained(runs)
-    contracts = {network: trained.contract for network, trained in networks.items()}
-    left_out = tuple(sorted(set.intersection(*(set(trained.left_out) for trained in networks.values()))))
-    story = "" if notes is None else notes.read_text(encoding="utf-8")
-    built = build_bundle(work, out, Release(name, version, "0.1.0", figures, story, left_out), contracts)
+    release = Release(
+        name,
+        version,
+        "0.1.0",
+        {} if figures is None else read_figures(figures),
+        "" if notes is None else notes.read_text(encoding="utf-8"),
+        left_out=never_drawn(networks.values()),
+        sources=tuple(sorted(frozenset().union(*(trained.sources for trained in networks.values())))),
+    )
+    built = build_bundle(work, out, release, {network: trained.contract for network, trained in networks.items()})
     typer.echo(f"{built.name} {built.version} {built.sha256}")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scanside_export.score_table import table
+from scanside_export.held_out_table import held_out_table
+from scanside_export.score_table import markdown, table
 from scanside_runtime.contract import ModelContract
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -16,56 +20,86 @@ VALIDATED = {
     "volumes": "Whole product on volumes that training did not see (`evaluate volumes`)",
     "cross_validation": "Cross-validation by patient, the same recipe (`cross-validate`)",
     "slices": "Infection network alone on single slices (`evaluate slices`)",
+    "cross_validated_slices": "The same by cross-validation: slices that their fold's training did not see",
 }
 """Parts of a bundle's validation, each the JSON of one command."""
 
+NOT_MEASURED = "Not measured for this bundle."
+
+SOURCES = Path(__file__).with_name("sources.toml")
+"""What a card says of each source, with attribution."""
+
 PARITY = (
     *("form", "precision", "lungs_dice_min", "infection_dice_mean", "infection_dice_min"),
-    *("poi_difference_mean_points", "holds"),
+    *("poi_difference_mean_points", "severity_flips", "holds"),
 )
 """What of `check` stands in the card."""
 
 
-def model_card(
-    name: str,
-    version: str,
-    contracts: Mapping[str, ModelContract],
-    validation: Mapping[str, Any],
-    notes: str,
-    left_out: Collection[str] = (),
-) -> str:
-    """The card as Markdown; notes: how this very bundle was trained."""
-    infection = contracts["infection"]
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A bundle's name and version, how good it is known to be, how it was trained (Markdown), on what and on whom not.
+
+    validation: the parts that the card names, each the JSON of its command. sources: what any stage drew from.
+    """
+
+    name: str
+    version: str
+    minimum_software: str
+    validation: Mapping[str, Any]
+    notes: str = ""
+    left_out: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+MEASURED = ("volumes", "slices", "held_out", "cross_validation", "parity", "limits_of_agreement")
+"""Names, before `.json`, of the files that hold a bundle's figures."""
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """The figures that lie in a folder, by name. Raises ValueError for a file that is not JSON."""
+    found = {name: folder / f"{name}.json" for name in MEASURED}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items() if path.exists()}
+
+
+def model_card(release: Release, contracts: Mapping[str, ModelContract]) -> str:
+    """The card as Markdown."""
+    said = tomllib.loads(SOURCES.read_text(encoding="utf-8"))
     return TEMPLATE.read_text(encoding="utf-8").format(
-        name=name,
-        version=version,
-        depth=infection.stack_depth,
-        licence=infection.licence,
+        name=release.name,
+        version=release.version,
+        depth=contracts["infection"].stack_depth,
+        licence=licence_of(contracts),
+        trained_on="\n".join(said.get(source, f"- {source}.") for source in sorted(release.sources)),
         contracts="\n".join(_row(network, contract) for network, contract in contracts.items()),
-        notes=notes.strip(),
-        left_out=", ".join(sorted(left_out)) or "nobody",
-        validation="\n\n".join(_validated(validation)),
+        notes=release.notes.strip(),
+        left_out=", ".join(sorted(release.left_out)) or "nobody",
+        validation="\n\n".join(_validated(release.validation)),
     )
+
+
+def licence_of(contracts: Mapping[str, ModelContract]) -> str:
+    """Every licence that one of the networks is under."""
+    return "; ".join(sorted({contract.licence for contract in contracts.values()}))
 
 
 def _validated(validation: Mapping[str, Any]) -> list[str]:
     """What was measured, part by part, and what was not."""
+    slices = validation.get("cross_validation", {}).get("single_slices")
+    validation = {**validation, **({"cross_validated_slices": slices} if slices else {})}
     parts = []
     for key, title in VALIDATED.items():
-        measured = table(validation[key]) if key in validation else "Not measured for this bundle."
+        measured = table(validation[key]) if key in validation else NOT_MEASURED
         parts.append(f"### {title}\n\n{measured}")
-    parity = "Not measured for this bundle."
-    if "parity" in validation:
-        head = ["| " + " | ".join(PARITY) + " |", "|---" * len(PARITY) + "|"]
-        parity = "\n".join([*head, *_forms(validation["parity"])])
+    drawn = held_out_table(validation["held_out"]) if "held_out" in validation else NOT_MEASURED
+    parts.append(f"### Real patients whom no training sees, disease drawn in (`evaluate held-out`)\n\n{drawn}")
+    parity = "\n".join(_forms(validation["parity"])) if "parity" in validation else NOT_MEASURED
     return [*parts, f"### Each deployed form against torch\n\n{parity}"]
 
 
 def _forms(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        "| " + " | ".join(f"{one[key]:.4f}" if isinstance(one[key], float) else str(one[key]) for key in PARITY) + " |"
-        for one in results
-    ]
+    rows = [[f"{one[key]:.4f}" if isinstance(one[key], float) else str(one[key]) for key in PARITY] for one in results]
+    return [markdown(PARITY, rows)]
 
 
 def _row(network: str, contract: ModelContract) -> str:

@@ -7,14 +7,13 @@ import io
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scanside_export.model_card import model_card
+from scanside_export.model_card import Release, licence_of, model_card
 from scanside_runtime.bundle import BUNDLE_SCHEMA, MANIFEST, Bundle, open_bundle
 from scanside_runtime.contract import ModelContract
 from scanside_runtime.engine import choose_engine
@@ -30,21 +29,6 @@ GOLDEN_SEED = 1_500_000_000
 GOLDEN_SECTIONS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Name and version of a bundle, how good it is known to be, how it was trained (Markdown), and on whom it was not.
-
-    validation: the parts that `model_card.VALIDATED` names, each the JSON of its command.
-    """
-
-    name: str
-    version: str
-    minimum_software: str
-    validation: Mapping[str, Any]
-    notes: str = ""
-    left_out: tuple[str, ...] = ()
-
-
 def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
     """Copy `work`/NETWORK.{int8,fp16}.onnx into a bundle at `out`, with golden sample, card and manifest.
 
@@ -55,7 +39,7 @@ def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str
     for files in networks.values():
         for name in files.values():
             shutil.copyfile(work / name, out / name)
-    card = model_card(release.name, release.version, contracts, release.validation, release.notes, release.left_out)
+    card = model_card(release, contracts)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _write_manifest(out, release, networks, contracts)
     bundle = open_bundle(out)
@@ -75,7 +59,7 @@ def _write_manifest(
         "version": release.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "minimum_software": release.minimum_software,
-        "licence": next(iter(contracts.values())).licence,
+        "licence": licence_of(contracts),
         "networks": networks,
         "contract_sha256": {name: _sha256(contract.to_json().encode()) for name, contract in contracts.items()},
         "validation": release.validation,
