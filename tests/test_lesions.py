@@ -107,6 +107,16 @@ def test_crazy_paving_is_ground_glass_with_a_mesh_of_denser_sheets() -> None:
     assert np.median(mesh) < 40
 
 
+def test_sections_without_a_vessel_hold_no_disease_along_vessels() -> None:
+    lungs = np.ones((4, 24, 24), np.bool_)
+    hu = np.full(lungs.shape, -850, np.int16)
+    hu[2:, 12, 12] = 0
+    lesion = LesionSpec((2, 12, 12), (30.0, 20.0, 20.0), -600.0, 5.0, "ground_glass", along_vessels=True)
+    _, infection = insert(hu, lungs, (5.0, 2.0, 2.0), [lesion], np.random.default_rng(1))
+    assert not infection[:2].any()
+    assert infection[2:].any()
+
+
 def test_disease_along_vessels_stays_near_them() -> None:
     _, filled = one_lesion("ground_glass")
     _, along = one_lesion("ground_glass", along_vessels=True)

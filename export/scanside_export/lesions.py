@@ -143,7 +143,9 @@ def _cuff(hu: Hu, spacing_mm: Spacing) -> Floats:
     """1 at vessels and close to them, falling to 0 some `CUFF_MM` away; (z, y, x) float32."""
     pixel_mm = (spacing_mm[1] + spacing_mm[2]) / 2
     vessels = (hu > VESSEL_HU).astype(np.uint8)
-    away = [cv2.distanceTransform(1 - plane, cv2.DIST_L2, 3) * pixel_mm for plane in vessels]
+    # Where a plane holds no vessel OpenCV answers with the largest float there is, which must not be multiplied.
+    reach = 2.0 * CUFF_MM / pixel_mm
+    away = [np.minimum(cv2.distanceTransform(1 - plane, cv2.DIST_L2, 3), reach) * pixel_mm for plane in vessels]
     return np.asarray(np.clip(1.6 - 1.1 * np.stack(away) / CUFF_MM, 0.0, 1.0), dtype=np.float32)
 
 
