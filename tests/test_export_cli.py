@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from export_samples import DIGEST, command, phantom_case, tiny_recipe
 from scanside_export.checkpoint import read_checkpoint
 from scanside_export.cli import app
-from scanside_export.model_card import Release, model_card
+from scanside_export.model_card import FAILURES, Release, find_failures, model_card, read_figures
 from scanside_export.parity import Parity
 from scanside_export.prepare import _store, load
 from scanside_export.score_summary import slice_figures
@@ -109,3 +110,14 @@ def test_the_model_card_states_licence_limits_contract_and_validation() -> None:
     assert "Not a medical device" in card
     assert "\n\nTrained in two stages.\n\n" in card
     assert "{" not in card
+    assert FAILURES not in card
+    assert f"]({FAILURES})" in model_card(replace(release, failures=Path("x.png")), contracts)
+
+
+def test_figures_are_found_by_the_names_of_their_files(tmp_path: Path) -> None:
+    (tmp_path / "slices.json").write_text('{"n": 3}', encoding="utf-8")
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
+    assert read_figures(tmp_path) == {"slices": {"n": 3}}
+    assert find_failures(tmp_path) is None
+    (tmp_path / FAILURES).write_bytes(b"picture")
+    assert find_failures(tmp_path) == tmp_path / FAILURES

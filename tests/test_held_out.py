@@ -11,6 +11,7 @@ import pytest
 from bundle_samples import write_bundle
 from export_samples import phantom_case
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.evaluate import Plane
 from scanside_export.held_out import (
     PATIENTS,
     HeldOutScore,
@@ -37,7 +38,7 @@ def clean() -> Case:
 
 def test_lesions_lie_in_known_lungs_only_and_differ_from_draw_to_draw(clean: Case) -> None:
     lungs = np.where(clean.lungs == LEFT, UNKNOWN, clean.lungs).astype(np.uint8)
-    one, other = (with_lesions(replace(clean, lungs=lungs), variant) for variant in (0, 1))
+    one, other = (with_lesions(replace(clean, lungs=lungs), variant, 2) for variant in (0, 1))
     assert one.infection[0].any()
     assert not one.infection[0][clean.lungs != RIGHT].any()
     assert (one.hu != other.hu).any()
@@ -54,14 +55,14 @@ def test_a_consolidation_fills_a_good_part_of_the_one_lung_that_is_scored(clean:
 def test_what_is_not_known_counts_nowhere(clean: Case, tmp_path: Path) -> None:
     write_bundle(tmp_path)
     networks = load_networks(open_bundle(tmp_path), choose_engine("auto", "auto", 1))
-    both = score_held_out(with_lesions(clean, 0), None, networks)
+    both = score_held_out(with_lesions(clean, 0, 1), None, networks)[0]
     lungs = clean.lungs.copy()
     lungs[:, :, lungs.shape[2] // 2 :] = UNKNOWN
-    half = score_held_out(replace(with_lesions(clean, 0), lungs=lungs), None, networks)
+    half = score_held_out(replace(with_lesions(clean, 0, 1), lungs=lungs), None, networks)[0]
     assert both.section_mm == half.section_mm == 10.0
     assert both.lungs_dice > 0.8
     assert half.true_poi_percent != both.true_poi_percent
-    assert score_held_out(clean, 20.0, networks).section_mm == 20.0
+    assert score_held_out(clean, 20.0, networks)[0].section_mm == 20.0
 
 
 def row(section_mm: float, dice: float, poi: float, true: float, volume: float) -> HeldOutScore:
@@ -81,6 +82,14 @@ def test_the_document_holds_means_worst_ones_and_signed_errors() -> None:
     text = held_out_table(found)
     assert "| the same: POI error in points, bias and absolute | +0.50, 1.50 |" in text
     assert "-4.0" in text
+
+
+def test_the_worst_series_are_of_different_patients_whose_pictures_may_be_shown() -> None:
+    names = ("lidc-idri-0002_2.5mm_0", "lidc-idri-0002_2.5mm_1", "pyradiomics-lung2_5mm_0", "tcga-thca-de-a4ma_2.5mm_1")
+    scores = tuple(replace(row(5.0, 0.1 * n, 1, 1, 0), name=name) for n, name in enumerate(names, start=1))
+    plane = Plane(np.zeros((2, 2), np.int16), np.zeros((2, 2), np.bool_), np.zeros((2, 2), np.bool_))
+    found = HeldOutScores((), scores, (), (plane,) * 4).worst(3)
+    assert [score.name for score, _ in found] == [names[0], names[3]]
 
 
 def test_the_sick_lung_of_a_patient_is_marked_as_not_known(shared_data: Path) -> None:

@@ -198,14 +198,14 @@ def bundle(
         typer.Option(
             metavar="DIR",
             help="What the checks printed as JSON: volumes.json, slices.json, held_out.json, cross_validation.json, "
-            "parity.json, limits_of_agreement.json; what is missing is not measured.",
+            "parity.json, limits_of_agreement.json, and the picture failures.png; what is missing is not measured.",
         ),
     ] = None,
     notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, for the card.")] = None,
 ) -> None:
     """Put both networks, a golden sample, model card and manifest into one folder."""
     from scanside_export.checkpoint import never_drawn
-    from scanside_export.model_card import Release, read_figures
+    from scanside_export.model_card import Release, find_failures, read_figures
     from scanside_export.release import build_bundle
 
     networks = _trained(runs)
@@ -217,6 +217,7 @@ def bundle(
         "" if notes is None else notes.read_text(encoding="utf-8"),
         left_out=never_drawn(networks.values()),
         sources=tuple(sorted(frozenset().union(*(trained.sources for trained in networks.values())))),
+        failures=None if figures is None else find_failures(figures),
     )
     built = build_bundle(work, out, release, {network: trained.contract for network, trained in networks.items()})
     typer.echo(f"{built.name} {built.version} {built.sha256}")

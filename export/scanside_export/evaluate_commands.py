@@ -100,6 +100,9 @@ def held_out(
     bundle: BundleFolder = None,
     engine: EngineName = "auto",
     precision: Precision = "auto",
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE", help="Draw the worst sections of CC BY series.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score real patients whom no training sees: as they are, with lesions, and with a consolidation drawn in."""
@@ -107,8 +110,11 @@ def held_out(
     from scanside_export.held_out_table import held_out_document, held_out_table
 
     opened, networks = _deployed(bundle, engine, precision)
-    figures = held_out_document(score_patients(data, variants, networks))
+    scores = score_patients(data, variants, networks)
+    figures = held_out_document(scores)
     figures |= {"precision": networks.infection.engine.computed_in, "bundle": _called(opened)}
+    if picture is not None:
+        _draw_planes([(f"{score.name}, {score.dice:.3f}", plane) for score, plane in scores.worst(3)], picture)
     typer.echo(json.dumps(figures, indent=2) if as_json else held_out_table(figures))
 
 
@@ -221,11 +227,18 @@ def _draw_slices(scores: Sequence[SliceScore], path: Path) -> None:
 
 
 def _draw_volumes(results: Sequence[tuple[VolumeScore, Plane]], path: Path) -> None:
-    from scanside_export.examples import Example, best_median_worst, draw_examples, in_lung_window
+    from scanside_export.examples import best_median_worst
 
-    examples = []
+    titled = []
     for place, number in best_median_worst([score.mean_dice for score, _ in results]):
         score, plane = results[number]
-        title = f"{place}: {score.name}, {score.mean_dice:.3f}"
-        examples.append(Example(title, in_lung_window(plane.hu), plane.reference, plane.found))
-    draw_examples(examples, path)
+        titled.append((f"{place}: {score.name}, {score.mean_dice:.3f}", plane))
+    _draw_planes(titled, path)
+
+
+def _draw_planes(titled: Sequence[tuple[str, Plane]], path: Path) -> None:
+    from scanside_export.examples import Example, draw_examples, in_lung_window
+
+    draw_examples(
+        [Example(title, in_lung_window(plane.hu), plane.reference, plane.found) for title, plane in titled], path
+    )

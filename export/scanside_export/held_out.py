@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.evaluate import Plane
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.prepare import Background, forget, near_healthy
 from scanside_export.volumes import averaged, volume_of
@@ -27,6 +28,9 @@ PATIENTS = (
     Background("extra/tcga-thca-de-a4ma_2.5mm.npz"),
 )
 """Held out for ever. Of the first two the left lung is sick: nothing is drawn into it, and nothing is scored there."""
+
+PICTURED = ("lung-dx-a0001", "lidc-idri-0002", "tcga-thca-de-a4ma")
+"""Patients under CC BY, whose pictures may be passed on with attribution."""
 
 SECTIONS_MM = (5.0, 10.0)
 CONSOLIDATED_SHARE = 0.4
@@ -56,11 +60,21 @@ class HeldOutScore:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScores:
-    """All of them: as the patients are, with lesions, with a consolidation."""
+    """As the patients are, with lesions, with a consolidation; missed: the worst section of each with lesions."""
 
     near_healthy: tuple[HeldOutScore, ...]
     lesions: tuple[HeldOutScore, ...]
     consolidation: tuple[HeldOutScore, ...]
+    missed: tuple[Plane, ...] = ()
+
+    def worst(self, count: int) -> list[tuple[HeldOutScore, Plane]]:
+        """Of the patients whose pictures may be passed on, the series with the lowest Dice, another patient each."""
+        ranked = sorted(zip(self.lesions, self.missed, strict=True), key=lambda one: one[0].dice)
+        found: dict[str, tuple[HeldOutScore, Plane]] = {}
+        for score, plane in ranked:
+            if score.name.startswith(PICTURED):
+                found.setdefault(score.name.rpartition("_")[0], (score, plane))
+        return list(found.values())[:count]
 
 
 def score_patients(data: Path, variants: int, networks: Networks) -> HeldOutScores:
@@ -68,12 +82,13 @@ def score_patients(data: Path, variants: int, networks: Networks) -> HeldOutScor
     healthy, lesions, dense = [], [], []
     for clean in held_out_cases(data):
         own = [] if clean.spacing_mm[0] >= min(SECTIONS_MM) else [None]
-        healthy += [score_held_out(clean, section_mm, networks) for section_mm in (*own, *SECTIONS_MM)]
-        sick = [with_lesions(clean, variant) for variant in range(variants)]
+        healthy += [score_held_out(clean, section_mm, networks)[0] for section_mm in (*own, *SECTIONS_MM)]
+        sick = [with_lesions(clean, variant, variants) for variant in range(variants)]
         lesions += [score_held_out(one, section_mm, networks) for one in sick for section_mm in SECTIONS_MM]
         consolidated = with_consolidation(clean)
-        dense += [score_held_out(consolidated, section_mm, networks) for section_mm in SECTIONS_MM]
-    return HeldOutScores(tuple(healthy), tuple(lesions), tuple(dense))
+        dense += [score_held_out(consolidated, section_mm, networks)[0] for section_mm in SECTIONS_MM]
+    scores, missed = zip(*lesions, strict=True)
+    return HeldOutScores(tuple(healthy), scores, tuple(dense), missed)
 
 
 def held_out_cases(data: Path) -> Iterator[Case]:
@@ -82,11 +97,11 @@ def held_out_cases(data: Path) -> Iterator[Case]:
         yield near_healthy(data / "ct" / patient.path, patient)
 
 
-def with_lesions(clean: Case, variant: int) -> Case:
-    """The patient with lesions as training draws them, few and small to many and large."""
+def with_lesions(clean: Case, variant: int, variants: int) -> Case:
+    """The patient with lesions as training draws them: few and small in the first variant, many large in the last."""
     rng = np.random.default_rng([SEED, variant])
     healthy = _healthy(clean)
-    lesions = random_lesions(healthy, clean.spacing_mm, rng, float(rng.random()), clean.hu)
+    lesions = random_lesions(healthy, clean.spacing_mm, rng, (variant + 1) / variants, clean.hu)
     sick, infection = insert(clean.hu, healthy, clean.spacing_mm, lesions, rng)
     return replace(clean, name=f"{clean.name.removesuffix('_clean')}_{variant}", hu=sick, infection=(infection,))
 
@@ -103,8 +118,8 @@ def with_consolidation(clean: Case) -> Case:
     return replace(clean, name=clean.name.removesuffix("_clean"), hu=sick, infection=(infection,), lungs=lungs)
 
 
-def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> HeldOutScore:
-    """One case through the whole product, averaged to about `section_mm` (None: as it is)."""
+def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> tuple[HeldOutScore, Plane]:
+    """One case through the whole product, averaged to about `section_mm` (None: as it is), and its worst section."""
     by = 1 if section_mm is None else max(1, round(section_mm / case.spacing_mm[0]))
     dz, dy, dx = case.spacing_mm
     volume = volume_of(np.rint(averaged(case.hu, by)).astype(np.int16), (dz * by, dy, dx))
@@ -113,7 +128,7 @@ def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> 
     infection = (averaged(case.infection[0], by) >= 0.5) & lungs
     masks = segment(volume, networks)
     found_lungs, found = masks.lungs & known, masks.infection.array & known
-    return HeldOutScore(
+    score = HeldOutScore(
         case.name,
         dz * by,
         dice(found, infection),
@@ -122,6 +137,8 @@ def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> 
         dice(found_lungs, lungs),
         volume_error_percent(found_lungs, lungs) or 0.0,
     )
+    z = int(np.argmax((infection ^ found).sum(axis=(1, 2))))
+    return score, Plane(volume.hu[z], infection[z], found[z])
 
 
 def _healthy(case: Case) -> Bools:

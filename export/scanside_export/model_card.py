@@ -41,6 +41,7 @@ class Release:
     """A bundle's name and version, how good it is known to be, how it was trained (Markdown), on what and on whom not.
 
     validation: the parts that the card names, each the JSON of its command. sources: what any stage drew from.
+    failures: a picture of the worst sections, as `evaluate held-out --picture` draws it.
     """
 
     name: str
@@ -50,8 +51,17 @@ class Release:
     notes: str = ""
     left_out: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    failures: Path | None = None
 
 
+FAILURES = "failures.png"
+FAILURES_SHOWN = f"""
+The worst sections of three real patients with drawn lesions: as they are, what was drawn, what was found
+(Lung-PET-CT-Dx A0001, Li P et al. 2020, doi 10.7937/TCIA.2020.NNC2-0461, CC BY 4.0; LIDC-IDRI-0002, CC BY 3.0;
+TCGA-THCA DE-A4MA, doi 10.7937/K9/TCIA.2016.9ZFRVF1B, CC BY 3.0; lesions drawn in, averaged to thick sections):
+
+![Three sections with lesions that were missed in part]({FAILURES})
+"""
 MEASURED = ("volumes", "slices", "held_out", "cross_validation", "parity", "limits_of_agreement")
 """Names, before `.json`, of the files that hold a bundle's figures."""
 
@@ -60,6 +70,11 @@ def read_figures(folder: Path) -> dict[str, Any]:
     """The figures that lie in a folder, by name. Raises ValueError for a file that is not JSON."""
     found = {name: folder / f"{name}.json" for name in MEASURED}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items() if path.exists()}
+
+
+def find_failures(folder: Path) -> Path | None:
+    """The picture of failures in a folder, where there is one."""
+    return folder / FAILURES if (folder / FAILURES).exists() else None
 
 
 def model_card(release: Release, contracts: Mapping[str, ModelContract]) -> str:
@@ -75,6 +90,7 @@ def model_card(release: Release, contracts: Mapping[str, ModelContract]) -> str:
         notes=release.notes.strip(),
         left_out=", ".join(sorted(release.left_out)) or "nobody",
         validation="\n\n".join(_validated(release.validation)),
+        failures="" if release.failures is None else FAILURES_SHOWN,
     )
 
 

@@ -125,7 +125,8 @@ def near_healthy(path: Path, background: Background) -> Case:
     hu, lungs = hu[keep], lungs[keep].copy()
     for side in {RIGHT, LEFT} - set(background.sides):
         forget(lungs, side)
-    return Case(f"{path.stem}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
+    name = path.name.removesuffix(".npz").removesuffix(".tar.xz")
+    return Case(f"{name}_clean", "real", hu, spacing_mm, lungs, (np.zeros(hu.shape, np.bool_),))
 
 
 def sick_copy(clean: Case, variant: int, rng: np.random.Generator) -> Case:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scanside_export.model_card import Release, licence_of, model_card
+from scanside_export.model_card import FAILURES, Release, licence_of, model_card
 from scanside_runtime.bundle import BUNDLE_SCHEMA, MANIFEST, Bundle, open_bundle
 from scanside_runtime.contract import ModelContract
 from scanside_runtime.engine import choose_engine
@@ -39,6 +39,8 @@ def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str
     for files in networks.values():
         for name in files.values():
             shutil.copyfile(work / name, out / name)
+    if release.failures is not None:
+        shutil.copyfile(release.failures, out / FAILURES)
     card = model_card(release, contracts)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _write_manifest(out, release, networks, contracts)
