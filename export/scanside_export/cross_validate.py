@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scanside_export.cases import Case
 from scanside_export.checkpoint import Trained, read_checkpoint
 from scanside_export.deploy import export_networks, quantize_networks
-from scanside_export.evaluate import VolumeScore, evaluate
-from scanside_export.evaluate_slices import evaluate_slices
+from scanside_export.fold_scores import folds_document, scores_by_threshold
 from scanside_export.folds import SCORED_SOURCES, held_out, patient_of
 from scanside_export.model_card import Release
 from scanside_export.parity import compare
 from scanside_export.prepare import load, read_digest
 from scanside_export.recipe import Recipe
 from scanside_export.release import build_bundle
-from scanside_export.score_summary import slice_figures, volumes_document
 from scanside_export.train import Run, train
 from scanside_export.volumes import labelled_case
 from scanside_export.windowed_slices import WindowedSlice
-from scanside_runtime.bundle import Bundle
+from scanside_runtime.bundle import MANIFEST, Bundle, open_bundle
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.segment import load_networks
@@ -55,16 +53,11 @@ class Plan:
 
 
 def cross_validate(plan: Plan, folds: Iterable[int]) -> dict[str, Any]:
-    """Run the folds, or read those that are finished, and sum them up. Raises TrainingUnusable, ValueError.
+    """Run the folds, or read those that are finished; the figures of `folds_document`.
 
-    The figures of `volumes_document`, INT8 against FP32 on each fold's volumes ("parity"), and with pictures those of
-    `slice_figures` ("single_slices").
+    Raises TrainingUnusable, ValueError.
     """
-    finished = [_finished(plan, fold) for fold in folds]
-    figures = volumes_document([_score(row) for one in finished for row in one["volumes"]])
-    figures["parity"] = [one["parity"] for one in finished]
-    slices = [row for one in finished for row in one["slices"]]
-    return {**figures, "single_slices": slice_figures(slices)} if slices else figures
+    return folds_document([_finished(plan, fold) for fold in folds])
 
 
 def _finished(plan: Plan, fold: int) -> dict[str, Any]:
@@ -78,7 +71,7 @@ def _finished(plan: Plan, fold: int) -> dict[str, Any]:
 
 
 def run_fold(plan: Plan, fold: int) -> dict[str, Any]:
-    """Train without the fold's patients and pictures, deploy, and score them: a row for each series and picture."""
+    """Train without the fold's patients and pictures, deploy, and score them at each threshold."""
     cases = load(plan.cases)
     away = held_out([case.name for case in cases if case.source in SCORED_SOURCES], fold)
     trained = _train(plan, fold, cases, away)
@@ -89,11 +82,7 @@ def run_fold(plan: Plan, fold: int) -> dict[str, Any]:
     (parity,) = compare([one.volume for one in volumes], fp32, {(f"fold {fold}", "int8"): lambda: int8})
     patients = {patient_of(name) for name in away}
     mine = [one for one in plan.slices if patient_of(f"labelled_{one.name}") in patients]
-    return {
-        "volumes": [asdict(score) for score, _ in evaluate(volumes, int8)],
-        "parity": parity.document(),
-        "slices": [one.row() for one in evaluate_slices(mine, int8.infection)],
-    }
+    return {"by_threshold": scores_by_threshold(volumes, mine, int8), "parity": parity.document()}
 
 
 def _train(plan: Plan, fold: int, cases: Sequence[Case], away: frozenset[str]) -> dict[str, Trained]:
@@ -123,15 +112,12 @@ def _pre_training(plan: Plan, network: str, cases: Sequence[Case], away: frozens
 
 
 def _deploy(plan: Plan, folder: Path, trained: Mapping[str, Trained], cases: Sequence[Case]) -> Bundle:
-    """The fold's bundle, as the box would get it."""
+    """The fold's bundle, as the box would get it, unless it is there."""
+    if (folder / "bundle" / MANIFEST).exists():
+        return open_bundle(folder / "bundle")
     work = folder / "work"
     list(export_networks(trained, work))
     list(quantize_networks(trained, work, cases, plan.sections, plan.preset))
     release = Release(f"cross-validation-{folder.name}", "0", "0.1.0", {})
     contracts = {name: one.contract for name, one in trained.items()}
     return build_bundle(work, folder / "bundle", release, contracts)
-
-
-def _score(row: Mapping[str, Any]) -> VolumeScore:
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    return VolumeScore(**values)

@@ -30,6 +30,9 @@ def _means(figures: Mapping[str, Any]) -> str:
         ("Dice, SD and median", f"{_number(figures['dice_sd'])}, {_number(figures['dice_median'])}"),
         ("sensitivity, precision", f"{_number(figures['sensitivity_mean'])}, {_number(figures['precision_mean'])}"),
     ]
+    if "thresholds" in figures:
+        thresholds = ", ".join(f"{one:g}" for one in figures["thresholds"])
+        rows.append(("thresholds, each chosen on the other folds", thresholds))
     if "volumes" in figures:
         rows += _of_volumes(figures)
     return markdown(("what", "measured"), rows)
