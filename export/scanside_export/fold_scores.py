@@ -83,9 +83,7 @@ def folds_document(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def best_threshold(folds: Sequence[Mapping[str, Any]]) -> str:
-    """The threshold with the best Dice, series and pictures weighing the same; of equals, and where there is no fold to
-    choose on, the one nearest to 0.5.
-    """
+    """The threshold with the best Dice, series and pictures weighing the same; of equals the one nearest to 0.5."""
     return max(map(str, THRESHOLDS), key=lambda text: (_dice_at(folds, text), -abs(float(text) - 0.5)))
 
 
