@@ -73,7 +73,7 @@ def run(
     options = Options(settings, bundle=bundle and bundle.absolute(), site_model=model_in_force(context.obj.root))
     try:
         with long_progress() as report:
-            studies = find_studies(folders, lambda files: report("files looked at", files, files))
+            studies = find_studies(folders, lambda files: report("files looked at", files, files), settings.reading)
             summary = run_cohort(studies, out, workers, options, progress=report)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
