@@ -47,6 +47,9 @@ def test_the_json_has_the_promised_keys_and_the_figures_of_other_implementations
     assert poi["p_value"] == pytest.approx(glm.pvalues.iloc[1], rel=1e-4)
     assert len(both["odds_ratio_per_sd"]) == 2
     assert 0.0 < both["cut_off"] < 1.0
+    low, high = poi["auc_ci95"]
+    assert poi["auc_ci95_delong"][0] != low < poi["auc"] < high
+    assert poi["auc_ci95_delong"][1] - poi["auc"] == pytest.approx(1.959964 * poi["auc_standard_error"], abs=1e-6)
 
 
 def test_several_exams_of_a_patient_bring_intervals_by_patient_and_the_optimism(run: Run, tmp_path: Path) -> None:

@@ -266,4 +266,6 @@ def test_every_command_of_the_cohort_has_help(run: Run, command: str) -> None:
 def test_intervals_are_measured_on_the_command_line(run: Run) -> None:
     code, out, _ = run("cohort", "simulate", "--simulations", 3, "--json")
     assert (code, json.loads(out)["simulations"]) == (0, 3)
-    assert "auc score" in run("cohort", "simulate", "--simulations", 2, "--clustered", "--resamples", 5)[1]
+    assert "auc delong" in run("cohort", "simulate", "--simulations", 2, "--clustered", "--resamples", 5)[1]
+    code, out, _ = run("cohort", "simulate", "--simulations", 2, "--auc", 0.8, "--shape", 1, "--json")
+    assert (json.loads(out)["true_auc"], json.loads(out)["shape"]) == (0.8, 1.0)

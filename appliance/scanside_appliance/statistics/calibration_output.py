@@ -51,8 +51,8 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
 def _model_lines(model: dict[str, Any]) -> Iterator[str]:
     patients = f"{model['patients']} patients, {model['patients_with_events']} of them severe"
     yield f"{NAMES[tuple(model['features'])]}: {model['n']} exams, {model['events']} severe ({patients})"
-    score, plain = (_interval(model[key]) for key in ("auc_ci95_score", "auc_ci95"))
-    yield f"  AUC          {model['auc']:.4f}, 95 % {score}; DeLong {plain}"
+    interval, plain = (_interval(model[key]) for key in ("auc_ci95", "auc_ci95_delong"))
+    yield f"  AUC          {model['auc']:.4f}, 95 % {interval} (plain DeLong {plain})"
     yield f"  cut-off      severe {model['severe_when']} {model['cut_off']:.4g} {_unit(model)} (Youden)"
     for name in ("sensitivity", "specificity"):
         count, n = model[f"{name}_counts"]
