@@ -15,8 +15,8 @@ LIMITS = "limits_of_agreement"
 """Key in the manifest's `validation`: {"of", "poi_points": {bias, lower, upper}, "ihu_hu": {the same}, "source": text}.
 
 "of" says what the limits are of: "change", a measured change between two scans of a patient against the true one (as
-`benchmarks/courses.py` and `benchmarks/repeatability.py` write them), or "measurement", one measurement against the
-truth, which is meant where "of" is missing.
+`benchmarks/courses.py --limits` writes them), or "measurement", one measurement against the truth, which is meant where
+"of" is missing.
 """
 
 
