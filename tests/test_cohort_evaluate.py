@@ -37,6 +37,13 @@ Run = Callable[..., tuple[int, str, str]]
         ("病灶范围较前扩大,密度稍增高。", {("expanded", False), ("density_up", False)}),
         ("未见明显扩大", set()),
         ("左肺病灶增多,右肺病灶缩小", {("expanded", False), ("contracted", False)}),
+        ("Lesions absorbed in part; the rest expanded", {("contracted", True), ("expanded", False)}),
+        ("lesions contracted partially", {("contracted", True)}),
+        ("Enlargement was not observed. Density increased", {("density_up", False)}),
+        ("smaller, not denser", {("contracted", False)}),
+        ("absorbed, part of it denser", {("contracted", False), ("density_up", True)}),
+        ("病灶吸收不明显", set()),
+        ("病灶扩大不明显,密度减低", {("density_down", False)}),
         ("", set()),
     ],
 )
