@@ -255,6 +255,8 @@ def test_the_intervals_hold_what_they_say_on_a_few_simulated_cohorts() -> None:
     assert found.auc >= 0.85
     assert found.auc + found.auc_true_below + found.auc_true_above == pytest.approx(1.0)
     assert found.auc >= found.auc_delong
+    assert found.auc_error == pytest.approx(found.auc_sd, rel=0.3)  # DeLong's error is right on average ...
+    assert (found.auc_error_correlation or 0.0) < -0.5  # ... and too small where the area came out too high
     assert found.odds_ratio_per_sd >= 0.85
     assert min(found.sensitivity_at_fixed_cut_off, found.specificity_at_fixed_cut_off) >= 0.85
     assert 0.0 < found.sensitivity_optimism < 0.1

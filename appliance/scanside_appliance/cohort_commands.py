@@ -201,4 +201,4 @@ def simulate(
         return
     by_patient = facts.pop("by_patient") or {}
     for key, value in [*facts.items(), *((f"by patient: {key}", value) for key, value in by_patient.items())]:
-        typer.echo(f"{key.replace('_', ' '):<44}{value if isinstance(value, bool | int) else f'{value:.4f}'}")
+        typer.echo(f"{key.replace('_', ' '):<44}{f'{value:.4f}' if isinstance(value, float) else value}")

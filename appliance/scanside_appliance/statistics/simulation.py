@@ -55,6 +55,8 @@ class Coverage:
 
     auc: the interval that `calibrate` shows; auc_delong, auc_logit: what else is made of DeLong's error, the plain
     interval and the one on the logit scale. true_below, true_above: on which side the truth lies where auc misses.
+    auc_sd, auc_error: how far the areas scatter, and DeLong's error (root mean square), which should be as large;
+    auc_error_correlation: of area and error over the simulations; if not 0, plain intervals lean; None for one.
     optimism: apparent minus true at the Youden cut-off, mean over the simulations, and the bootstrap's mean estimate.
     """
 
@@ -68,6 +70,9 @@ class Coverage:
     auc_width: float
     auc_delong: float
     auc_logit: float
+    auc_sd: float
+    auc_error: float
+    auc_error_correlation: float | None
     odds_ratio_per_sd: float
     sensitivity_at_fixed_cut_off: float
     specificity_at_fixed_cut_off: float
@@ -113,10 +118,26 @@ def simulate(
             _plain(truth, positive, poi, done)
             | (_by_patient(truth, positive, poi, patient, resamples, done) if clustered else {})
         )
-    mean = {name: float(np.mean([hit[name] for hit in hits])) for name in hits[0]}
+    return _coverage(truth, hits, clustered)
+
+
+def _coverage(truth: Truth, hits: list[dict[str, float]], clustered: bool) -> Coverage:
+    """Means over the simulations; of areas and errors how they scatter."""
+    columns = {name: np.array([hit[name] for hit in hits]) for name in hits[0]}
+    areas, errors = columns.pop("area"), columns.pop("error")
+    mean = {name: float(column.mean()) for name, column in columns.items()}
     by_patient = {name.removeprefix("patient_"): value for name, value in mean.items() if name.startswith("patient_")}
-    plain = {name: value for name, value in mean.items() if not name.startswith("patient_")}
-    return Coverage(simulations, clustered, truth.auc, truth.shape, **plain, by_patient=by_patient or None)
+    return Coverage(
+        simulations=len(hits),
+        clustered=clustered,
+        true_auc=truth.auc,
+        shape=truth.shape,
+        auc_sd=float(areas.std()),
+        auc_error=float(np.sqrt(np.mean(errors**2))),
+        auc_error_correlation=float(np.corrcoef(areas, errors)[0, 1]) if len(hits) > 1 else None,
+        **{name: value for name, value in mean.items() if not name.startswith("patient_")},
+        by_patient=by_patient or None,
+    )
 
 
 def _who(rng: np.random.Generator, clustered: bool) -> tuple[Bools, npt.NDArray[np.int64]]:
@@ -153,6 +174,8 @@ def _areas(truth: Truth, positive: Bools, poi: Floats, seed: int) -> dict[str, f
     low, high = area.ci95
     inside = 0.0 < area.value < 1.0
     return {
+        "area": area.value,
+        "error": area.standard_error,
         "auc": _holds(area.ci95, truth.auc),
         "auc_true_below": float(truth.auc < low),
         "auc_true_above": float(truth.auc > high),
