@@ -147,9 +147,10 @@ def test_two_scans_of_a_patient_at_one_moment_are_refused(run: Run, tmp_path: Pa
 
 def test_a_person_reads_the_kappa_table(run: Run, tmp_path: Path) -> None:
     table = write_changes(tmp_path / "t.csv", [*pairs(3, 1, 1, "expanded", 0), *pairs(3, -1, 1, "contracted", 9)])
-    _, out, _ = run("cohort", "evaluate", "changes", table)
+    _, out, _ = run("cohort", "evaluate", "changes", table, "--poi-limit", 1.5)
     assert "kappa 1.0000 (very good)" in out
     assert "without 'partially'" in out
+    assert "beyond 1.5 points: rising: 0 expanded, 0 contracted; stable: 3 expanded, 3 contracted; falling: 0" in out
 
 
 def masks(seed: int, shape: tuple[int, ...] = (4, 10, 11)) -> np.ndarray:
