@@ -1,10 +1,10 @@
 """An interval of the AUC from DeLong's error whose width and lean come from the data: the studentised bootstrap.
 
 Near 1 an estimated area and its estimated error hang together (an area that came out too high has too small an error),
-so that area -/+ 1.96 errors misses on one side. How far the area lies from the truth, counted in errors, is therefore
-not read off a normal distribution but drawn: exams of either group are drawn again, and each draw gives its own area
-and its own DeLong error (Efron B, Tibshirani RJ, An Introduction to the Bootstrap, 1993, chapter 12.5; for the AUC:
-Qin G, Hotilovac L, Stat Methods Med Res 2008; 17: 207-221). `scanside cohort simulate` measures what it holds.
+so that area -/+ 1.96 errors misses on one side; Kottas M et al., BMC Med Res Methodol 2014; 14: 26, find it very
+liberal too. How far the area lies from the truth, counted in errors, is therefore not read off a normal distribution
+but drawn: exams of either group are drawn again, and each draw gives its own area and its own DeLong error (Efron B,
+Tibshirani RJ, An Introduction to the Bootstrap, 1993, chapter 12.5). `scanside cohort simulate` measures what it holds.
 """
 
 from __future__ import annotations
