@@ -95,6 +95,20 @@ def test_a_changed_study_has_another_digest(tmp_path: Path) -> None:
     assert before.digest != after.digest
 
 
+@pytest.mark.parametrize("place", ["odd.dcm", "below/odd.dcm"])
+def test_a_study_has_another_digest_once_a_bad_file_in_its_folder_is_gone(tmp_path: Path, place: str) -> None:
+    """Its analysis reads the whole folder, and refuses because of that file."""
+    write(tmp_path / "a", series(A, 3))
+    odd = tmp_path / "a" / place
+    odd.parent.mkdir(exist_ok=True)
+    odd.write_bytes(bytes(200))
+    before = next(study for study in find_studies([tmp_path]) if study.uid == A)
+    odd.unlink()
+    (after,) = find_studies([tmp_path])
+    assert before.files == after.files == ()
+    assert before.digest != after.digest
+
+
 def test_nothing_here_and_no_such_folder_are_said(tmp_path: Path) -> None:
     with pytest.raises(InputEmpty):
         find_studies([tmp_path])

@@ -69,7 +69,9 @@ def find_studies(
         looked_at += 1
         if noticed is not None:
             noticed(looked_at)
-    studies = sorted((*_loose(seen), *_nameless(seen), *_zipped(seen)), key=lambda study: study.name)
+    below = _below(seen)
+    found = (*_loose(seen, below), *_nameless(seen, below), *_zipped(seen))
+    studies = sorted(found, key=lambda study: study.name)
     if not studies:
         raise InputEmpty(files=looked_at)
     return studies
@@ -134,26 +136,39 @@ def _note(path: Path, found: Whose, seen: _Seen) -> None:
             seen.nameless.setdefault(path.parent, []).append(path)
 
 
-def _loose(seen: _Seen) -> Iterator[Study]:
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """What is read with a folder, at any depth: whether studies lie below it, and its files of no known study."""
+
+    studies: frozenset[Path]
+    nameless: dict[Path, list[Path]]
+
+
+def _below(seen: _Seen) -> _Below:
+    nameless: dict[Path, list[Path]] = {}
+    for folder, files in seen.nameless.items():
+        for place in (folder, *folder.parents):
+            nameless.setdefault(place, []).extend(files)
+    return _Below(frozenset(parent for folder in seen.by_folder for parent in folder.parents), nameless)
+
+
+def _loose(seen: _Seen, below: _Below) -> Iterator[Study]:
     for uid, files in seen.loose.items():
         path = Path(os.path.commonpath({file.parent for file in files}))
-        yield Study(uid, path, () if _is_alone(files, seen) else tuple(files), _digest(uid, files))
+        if _is_alone(files, seen, below):
+            yield Study(uid, path, (), _digest(uid, [*files, *below.nameless.get(path, ())]))
+        else:
+            yield Study(uid, path, tuple(files), _digest(uid, files))
 
 
-def _is_alone(files: list[Path], seen: _Seen) -> bool:
-    """The study has one folder for itself, which is read as a whole."""
+def _is_alone(files: list[Path], seen: _Seen, below: _Below) -> bool:
+    """The study has one folder for itself, which is read as a whole: sub-folders with studies would be read with it."""
     folder = files[0].parent
     in_one = all(file.parent == folder for file in files)
-    return in_one and len(seen.by_folder[folder]) == 1 and not _has_studies_below(files, seen)
+    return in_one and len(seen.by_folder[folder]) == 1 and folder not in below.studies
 
 
-def _has_studies_below(files: list[Path], seen: _Seen) -> bool:
-    """A folder is read at any depth: sub-folders with studies would be read with it."""
-    folder = files[0].parent
-    return any(folder in other.parents for other in seen.by_folder)
-
-
-def _nameless(seen: _Seen) -> Iterator[Study]:
+def _nameless(seen: _Seen, below: _Below) -> Iterator[Study]:
     """Files that can't be told whose they are.
 
     A folder of nothing else stands for itself. Where a study has the folder alone, its analysis reads them too. Among
@@ -162,7 +177,7 @@ def _nameless(seen: _Seen) -> Iterator[Study]:
     for folder, files in seen.nameless.items():
         if folder not in seen.by_folder:
             yield Study(None, folder, tuple(files), _digest(str(folder), files))
-        elif not any(_is_alone(seen.loose[uid], seen) for uid in seen.by_folder[folder]):
+        elif not any(_is_alone(seen.loose[uid], seen, below) for uid in seen.by_folder[folder]):
             yield from (Study(None, file, (), _digest(str(file), [file])) for file in files)
 
 
