@@ -70,11 +70,10 @@ def find_studies(
         if noticed is not None:
             noticed(looked_at)
     below = _below(seen)
-    found = (*_loose(seen, below), *_nameless(seen, below), *_zipped(seen))
-    studies = sorted(found, key=lambda study: study.name)
+    studies = [*_loose(seen, below), *_nameless(seen, below), *_zipped(seen)]
     if not studies:
         raise InputEmpty(files=looked_at)
-    return studies
+    return sorted(studies, key=lambda study: study.name)
 
 
 def _answers(paths: Iterable[Path], limits: ReadingSettings) -> Iterator[tuple[Path, Whose]]:
