@@ -60,6 +60,18 @@ def test_several_exams_of_a_patient_bring_intervals_by_patient_and_the_optimism(
     assert -0.05 < model["by_patient"]["sensitivity_optimism"] < 0.2
 
 
+def test_the_optimism_of_the_cut_off_stands_beside_it_where_each_patient_has_one_exam_too(
+    run: Run, tmp_path: Path
+) -> None:
+    table = write_exams(tmp_path / "t.csv", exams_a_patient=1)
+    model = calibrated(run, table, "--resamples", 40)["models"][0]
+    assert model["by_patient"] is None
+    assert -0.05 < model["sensitivity_optimism"] < 0.2
+    assert -0.05 < model["specificity_optimism"] < 0.1
+    assert calibrated(run, table, "--resamples", 0)["models"][0]["sensitivity_optimism"] is None
+    assert "too high" in run("cohort", "calibrate", table, "--label", "severe", "--resamples", 40)[1]
+
+
 def test_a_person_reads_cut_off_sensitivity_and_odds_ratio(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("cohort", "calibrate", write_exams(tmp_path / "t.csv"), "--label", "severe", "--resamples", 20)
     assert code == 0

@@ -59,7 +59,12 @@ def _model_lines(model: dict[str, Any]) -> Iterator[str]:
         yield f"  {name}  {100 * model[name]:.2f} % ({count}/{n}), 95 % {_percent(model[f'{name}_ci95'])} (exact)"
     yield from _odds_lines(model)
     if model["by_patient"] is not None:
-        yield from _patient_lines(model["by_patient"])
+        yield _patient_line(model["by_patient"])
+    if model["sensitivity_optimism"] is not None:
+        yield (
+            "  optimism     the cut-off was chosen on these exams: sensitivity looks "
+            f"{_points(model['sensitivity_optimism'])}, specificity {_points(model['specificity_optimism'])} too high"
+        )
 
 
 def _odds_lines(model: dict[str, Any]) -> Iterator[str]:
@@ -75,14 +80,10 @@ def _odds_lines(model: dict[str, Any]) -> Iterator[str]:
     yield f"  AIC          {model['aic']:.2f}"
 
 
-def _patient_lines(found: dict[str, Any]) -> Iterator[str]:
-    yield (
+def _patient_line(found: dict[str, Any]) -> str:
+    return (
         f"  by patient   AUC {_interval(found['auc_ci95'])}, sensitivity {_percent(found['sensitivity_ci95'])}, "
         f"specificity {_percent(found['specificity_ci95'])} ({found['resamples']} draws of patients)"
-    )
-    yield (
-        "  optimism     the cut-off was chosen on these exams: sensitivity looks "
-        f"{_points(found['sensitivity_optimism'])}, specificity {_points(found['specificity_optimism'])} too high"
     )
 
 
