@@ -1,4 +1,4 @@
-"""Many studies: four of 59 sections of 512 x 512, on one process and on two. Nothing is asserted.
+"""Many studies: eight of 59 sections of 512 x 512, on one process and on two. Nothing is asserted.
 
 The ratio of both means is the speed-up, on a box where two cores are free; `extra_info` says what a study costs in
 processor time, and the largest memory that a worker has taken.
@@ -22,7 +22,7 @@ from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.phantom import demo_spec, make_phantom
 from scanside_runtime.settings import InferenceSettings, Settings
 
-STUDIES = 4
+STUDIES = 8
 needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")
 
 
@@ -42,14 +42,14 @@ def studies(archive: Path) -> list[Study]:
     return find_studies([archive])
 
 
-def test_find_4_studies_of_59_files(benchmark: BenchmarkFixture, archive: Path) -> None:
+def test_find_8_studies_of_59_files(benchmark: BenchmarkFixture, archive: Path) -> None:
     benchmark.pedantic(find_studies, args=([archive],), rounds=3)
 
 
 @needs_bundle
-@pytest.mark.benchmark(group="4 studies of 59x512x512, one thread each: the ratio is the speed-up of two processes")
+@pytest.mark.benchmark(group="8 studies of 59x512x512, one thread each: the ratio is the speed-up of two processes")
 @pytest.mark.parametrize("processes", [1, 2])
-def test_cohort_4x59x512x512(benchmark: BenchmarkFixture, studies: list[Study], tmp_path: Path, processes: int) -> None:
+def test_cohort_8x59x512x512(benchmark: BenchmarkFixture, studies: list[Study], tmp_path: Path, processes: int) -> None:
     options = Options(Settings(inference=InferenceSettings(threads=1)))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     benchmark.pedantic(run_cohort, args=(studies, tmp_path / "t.csv", Processes(processes), options), rounds=1)

@@ -1,16 +1,19 @@
 """Is the trend right? Random phantom patients of six scans each, through the whole analysis, against their truth.
 
-    python benchmarks/courses.py [--patients 4]
+    python benchmarks/courses.py [--patients 4] [--bundle DIR] [--limits FILE]
 
 The lesions of a patient grow and shrink from scan to scan as in the paper's Figure 5; the fourth scan is the third
 state once more. A step counts as clear when its true change is at least half the measurement error away from it.
-Nothing is asserted; the last line is JSON: how many steps were right, of all and of the clear ones.
+Nothing is asserted; the last line is JSON: how many steps were right, of all and of the clear ones, and how far
+measured changes lay from true ones. --limits writes the latter as the bundle's manifest carries it (`validation`,
+`limits_of_agreement`); the defaults of `[progression]` in the settings are these, rounded up.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +24,7 @@ import numpy as np
 import typer
 
 from scanside_runtime.analysis import analyze
-from scanside_runtime.bundle import open_bundle
+from scanside_runtime.bundle import Bundle, open_bundle
 from scanside_runtime.dicom_writer import SeriesTags, write_series
 from scanside_runtime.measurement_error import measurement_error
 from scanside_runtime.metrics import limits_of_agreement
@@ -79,20 +82,20 @@ def state(spec: PhantomSpec, size: float, denser_hu: float) -> PhantomSpec:
     return replace(spec, lesions=lesions)
 
 
-def scanned(spec: PhantomSpec, number: int) -> tuple[Scan, Measures]:
+def scanned(spec: PhantomSpec, number: int, bundle: Bundle) -> tuple[Scan, Measures]:
     """What was measured, and what is true."""
     phantom = make_phantom(spec)
     with tempfile.TemporaryDirectory() as folder:
         tags = SeriesTags(study_date=f"202004{number + 1:02d}", study_uid=f"1.2.{number + 1}")
         write_series(phantom.hu, phantom.spacing_mm, Path(folder), section_mm=spec.section_mm, tags=tags)
-        scan = Scan.from_document(analyze(Path(folder)).document())
+        scan = Scan.from_document(analyze(Path(folder), bundle=bundle.folder).document())
     truth = phantom.truth
     return scan, Measures(truth.poi_percent, truth.ihu_hu, truth.infection_volume_ml, truth.lung_volume_ml)
 
 
-def tallies(seed: int) -> Iterator[Tally]:
-    error = measurement_error(open_bundle(), Settings().progression)
-    scans = [scanned(spec, number) for number, spec in enumerate(course_specs(seed))]
+def tallies(seed: int, bundle: Bundle) -> Iterator[Tally]:
+    error = measurement_error(bundle, Settings().progression)
+    scans = [scanned(spec, number, bundle) for number, spec in enumerate(course_specs(seed))]
     for (before, true_before), (after, true_after) in pairwise(scans):
         if not (before.measured and after.measured):
             continue
@@ -113,15 +116,35 @@ def tally(measure: str, trends: tuple[str, str], changes: tuple[float | None, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--patients", type=int, default=4)
-    patients = parser.parse_args().patients
-    sick = (seed for seed in range(FIRST_SEED, FIRST_SEED + 50 * patients) if is_sick(seed))
-    seeds = list(islice(sick, patients))
-    found: list[Tally] = []
-    for seed in seeds:
-        mine = list(tallies(seed))
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--limits", type=Path)
+    options = parser.parse_args()
+    bundle, found = open_bundle(options.bundle), list[Tally]()
+    sick = (seed for seed in range(FIRST_SEED, FIRST_SEED + 50 * options.patients) if is_sick(seed))
+    for seed in islice(sick, options.patients):
+        mine = list(tallies(seed, bundle))
         found += mine
         typer.echo(f"{seed}: {' '.join(map(str, mine))}")
-    typer.echo(json.dumps({measure: summary([t for t in found if t.measure == measure]) for measure in ("poi", "ihu")}))
+    summaries = {measure: summary([t for t in found if t.measure == measure]) for measure in ("poi", "ihu")}
+    typer.echo(json.dumps({"bundle": f"{bundle.name} {bundle.version}", "cpu_s": cpu_s(), **summaries}))
+    if options.limits:
+        options.limits.write_text(json.dumps(limits(summaries, bundle, options.patients), indent=2) + "\n")
+
+
+def cpu_s() -> int:
+    """Processor time of this process and of the readers that it started."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return round(sum(one.ru_utime + one.ru_stime for one in spent))
+
+
+def limits(summaries: dict[str, dict[str, object]], bundle: Bundle, patients: int) -> dict[str, object]:
+    """`measurement_error.LIMITS` of the manifest."""
+    return {
+        "of": "change",
+        "poi_points": summaries["poi"]["change_off"],
+        "ihu_hu": summaries["ihu"]["change_off"],
+        "source": f"{bundle.name} {bundle.version} against true changes, {patients} phantom patients of six scans",
+    }
 
 
 def summary(found: list[Tally]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The paper's table of Dice with our network as the third reader, on the series of infection-3d that two readers drew.
 
-    python benchmarks/reader_masks.py ../shared/data/infection-3d OUT
+    python benchmarks/reader_masks.py ../shared/data/infection-3d OUT [BUNDLE]
     scanside cohort evaluate masks OUT/reader_a OUT/reader_b
     scanside cohort evaluate masks OUT/network OUT/reader_a
 
@@ -27,9 +27,9 @@ from scanside_runtime.segment import load_networks, segment
 Row = dict[str, str]
 
 
-def write_masks(data: Path, out: Path) -> None:
+def write_masks(data: Path, out: Path, bundle: Path | None = None) -> None:
     """Both readers' masks and the network's, of every series that both drew."""
-    networks = load_networks(open_bundle(), choose_engine("auto", "auto", 1))
+    networks = load_networks(open_bundle(bundle), choose_engine("auto", "auto", 1))
     for name, rows in _read_by_both(data):
         case = infection_volume(data, name, rows)
         found = segment(volume_of(case.hu, case.spacing_mm), networks).infection.array
@@ -55,4 +55,4 @@ def _write(folder: Path, masks: npt.NDArray[np.bool_], known: list[bool]) -> Non
 
 
 if __name__ == "__main__":
-    write_masks(Path(sys.argv[1]), Path(sys.argv[2]))
+    write_masks(*map(Path, sys.argv[1:4]))

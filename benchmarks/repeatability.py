@@ -1,11 +1,11 @@
 """How far two scans of an unchanged patient come apart: the measurement error behind "rising" and "falling".
 
-    python benchmarks/repeatability.py [--patients 14] [--data ../shared/data]
+    python benchmarks/repeatability.py [--patients 14] [--data ../shared/data] [--bundle DIR]
 
-Each patient is scanned twice and goes through the whole analysis, from DICOM to document, with the bundle that Scanside
-brings along. Phantoms: the second scan has other section positions, pixels, noise. Real series (where the data are laid
-out): neighbouring sections are averaged in pairs, in the second scan one section later, with noise of its own. Nothing
-is asserted; the last line is JSON. The half width of the limits is what `[progression]` of the settings starts from.
+Each patient is scanned twice and goes through the whole analysis, from DICOM to document. Phantoms: the second scan has
+other section positions, pixels, noise. Real series (where the data are laid out): neighbouring sections are averaged in
+pairs, in the second scan one section later, with noise of its own. Nothing is asserted; the last line is JSON. The
+limits must lie within those of `courses.py`, which `[progression]` rests on.
 """
 
 from __future__ import annotations
@@ -75,20 +75,21 @@ def thick_pair(hu: np.ndarray, spacing_mm: Spacing) -> Pair:
     return scans[0], scans[1]
 
 
-def measured(scan: tuple[np.ndarray, Spacing]) -> Measures:
+def measured(scan: tuple[np.ndarray, Spacing], bundle: Path | None) -> Measures:
     with tempfile.TemporaryDirectory() as folder:
         write_series(scan[0], scan[1], Path(folder))
-        return Scan.from_document(analyze(Path(folder)).document()).whole
+        return Scan.from_document(analyze(Path(folder), bundle=bundle).document()).whole
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--patients", type=int, default=14)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--bundle", type=Path)
     options = parser.parse_args()
     pairs: list[tuple[Measures, Measures]] = []
     for name, (first, second) in all_pairs(options.patients, options.data):
-        one, two = measured(first), measured(second)
+        one, two = measured(first, options.bundle), measured(second, options.bundle)
         typer.echo(f"{name:<20}{shown(one)}   {shown(two)}")
         if one.poi_percent is not None and two.poi_percent is not None:
             pairs.append((one, two))

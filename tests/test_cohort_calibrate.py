@@ -47,6 +47,9 @@ def test_the_json_has_the_promised_keys_and_the_figures_of_other_implementations
     assert poi["p_value"] == pytest.approx(glm.pvalues.iloc[1], rel=1e-4)
     assert len(both["odds_ratio_per_sd"]) == 2
     assert 0.0 < both["cut_off"] < 1.0
+    low, high = poi["auc_ci95"]
+    assert poi["auc_ci95_delong"][0] != low < poi["auc"] < high
+    assert poi["auc_ci95_delong"][1] - poi["auc"] == pytest.approx(1.959964 * poi["auc_standard_error"], abs=1e-6)
 
 
 def test_several_exams_of_a_patient_bring_intervals_by_patient_and_the_optimism(run: Run, tmp_path: Path) -> None:
@@ -55,6 +58,18 @@ def test_several_exams_of_a_patient_bring_intervals_by_patient_and_the_optimism(
     low, high = model["by_patient"]["auc_ci95"]
     assert low < model["auc"] < high
     assert -0.05 < model["by_patient"]["sensitivity_optimism"] < 0.2
+
+
+def test_the_optimism_of_the_cut_off_stands_beside_it_where_each_patient_has_one_exam_too(
+    run: Run, tmp_path: Path
+) -> None:
+    table = write_exams(tmp_path / "t.csv", exams_a_patient=1)
+    model = calibrated(run, table, "--resamples", 40)["models"][0]
+    assert model["by_patient"] is None
+    assert -0.05 < model["sensitivity_optimism"] < 0.2
+    assert -0.05 < model["specificity_optimism"] < 0.1
+    assert calibrated(run, table, "--resamples", 0)["models"][0]["sensitivity_optimism"] is None
+    assert "too high" in run("cohort", "calibrate", table, "--label", "severe", "--resamples", 40)[1]
 
 
 def test_a_person_reads_cut_off_sensitivity_and_odds_ratio(run: Run, tmp_path: Path) -> None:

@@ -37,6 +37,13 @@ Run = Callable[..., tuple[int, str, str]]
         ("病灶范围较前扩大,密度稍增高。", {("expanded", False), ("density_up", False)}),
         ("未见明显扩大", set()),
         ("左肺病灶增多,右肺病灶缩小", {("expanded", False), ("contracted", False)}),
+        ("Lesions absorbed in part; the rest expanded", {("contracted", True), ("expanded", False)}),
+        ("lesions contracted partially", {("contracted", True)}),
+        ("Enlargement was not observed. Density increased", {("density_up", False)}),
+        ("smaller, not denser", {("contracted", False)}),
+        ("absorbed, part of it denser", {("contracted", False), ("density_up", True)}),
+        ("病灶吸收不明显", set()),
+        ("病灶扩大不明显,密度减低", {("density_down", False)}),
         ("", set()),
     ],
 )
@@ -140,9 +147,10 @@ def test_two_scans_of_a_patient_at_one_moment_are_refused(run: Run, tmp_path: Pa
 
 def test_a_person_reads_the_kappa_table(run: Run, tmp_path: Path) -> None:
     table = write_changes(tmp_path / "t.csv", [*pairs(3, 1, 1, "expanded", 0), *pairs(3, -1, 1, "contracted", 9)])
-    _, out, _ = run("cohort", "evaluate", "changes", table)
+    _, out, _ = run("cohort", "evaluate", "changes", table, "--poi-limit", 1.5)
     assert "kappa 1.0000 (very good)" in out
     assert "without 'partially'" in out
+    assert "beyond 1.5 points: rising: 0 expanded, 0 contracted; stable: 3 expanded, 3 contracted; falling: 0" in out
 
 
 def masks(seed: int, shape: tuple[int, ...] = (4, 10, 11)) -> np.ndarray:
@@ -266,4 +274,6 @@ def test_every_command_of_the_cohort_has_help(run: Run, command: str) -> None:
 def test_intervals_are_measured_on_the_command_line(run: Run) -> None:
     code, out, _ = run("cohort", "simulate", "--simulations", 3, "--json")
     assert (code, json.loads(out)["simulations"]) == (0, 3)
-    assert "auc score" in run("cohort", "simulate", "--simulations", 2, "--clustered", "--resamples", 5)[1]
+    assert "auc delong" in run("cohort", "simulate", "--simulations", 2, "--clustered", "--resamples", 5)[1]
+    code, out, _ = run("cohort", "simulate", "--simulations", 2, "--auc", 0.8, "--shape", 1, "--json")
+    assert (json.loads(out)["true_auc"], json.loads(out)["shape"]) == (0.8, 1.0)

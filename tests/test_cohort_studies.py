@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from cohort_samples import OPTIONS
 from dicom_samples import ROOT, make_series, write
 from scanside_appliance.cohort.studies import find_studies
-from scanside_appliance.cohort.work import _path_of
-from scanside_runtime.errors import InputEmpty, InputNotFound
+from scanside_appliance.cohort.work import _path_of, measure_study
+from scanside_runtime.errors import BoxReader, InputEmpty, InputNotFound
+from scanside_runtime.settings import ReadingSettings
 
-A, B = f"{ROOT}.1", f"{ROOT}.2"
+A, B, C = f"{ROOT}.1", f"{ROOT}.2", f"{ROOT}.3"
 
 
 def series(study: str, slices: int = 2) -> list:
@@ -91,8 +95,107 @@ def test_a_changed_study_has_another_digest(tmp_path: Path) -> None:
     assert before.digest != after.digest
 
 
+@pytest.mark.parametrize("place", ["odd.dcm", "below/odd.dcm"])
+def test_a_study_has_another_digest_once_a_bad_file_in_its_folder_is_gone(tmp_path: Path, place: str) -> None:
+    """Its analysis reads the whole folder, and refuses because of that file."""
+    write(tmp_path / "a", series(A, 3))
+    odd = tmp_path / "a" / place
+    odd.parent.mkdir(exist_ok=True)
+    odd.write_bytes(bytes(200))
+    before = next(study for study in find_studies([tmp_path]) if study.uid == A)
+    odd.unlink()
+    (after,) = find_studies([tmp_path])
+    assert before.files == after.files == ()
+    assert before.digest != after.digest
+
+
 def test_nothing_here_and_no_such_folder_are_said(tmp_path: Path) -> None:
     with pytest.raises(InputEmpty):
         find_studies([tmp_path])
     with pytest.raises(InputNotFound):
         find_studies([tmp_path / "missing"])
+
+
+def test_a_file_without_study_among_those_of_two_stands_for_itself(tmp_path: Path) -> None:
+    write(tmp_path, series(A), "a{}.dcm")
+    write(tmp_path, series(B), "b{}.dcm")
+    (tmp_path / "odd.dcm").write_bytes(bytes(200))
+    found = {(study.uid, study.path.name) for study in find_studies([tmp_path])}
+    assert found == {(A, tmp_path.name), (B, tmp_path.name), (None, "odd.dcm")}
+
+
+@pytest.fixture
+def deadly_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processes that are started from now on, parsing a file of the patient "Deadly" is a segmentation fault."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "sitecustomize.py").write_text(
+        textwrap.dedent(
+            """
+            import os, signal, pydicom
+            harmless = pydicom.dcmread
+            def deadly(*arguments, **options):
+                ds = harmless(*arguments, **options)
+                if ds.get("PatientName") == "Deadly":
+                    os.kill(os.getpid(), signal.SIGSEGV)
+                return ds
+            pydicom.dcmread = deadly
+            """
+        )
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
+
+
+def test_a_file_that_ends_the_reader_costs_a_row_with_a_code_and_no_other_study(
+    tmp_path: Path, deadly_decoder: None
+) -> None:
+    sections = series(B, 4)
+    for ds in sections[1::2]:
+        ds.PatientName = "Deadly"
+    write(tmp_path / "in" / "a", series(A))
+    write(tmp_path / "in" / "b", sections)
+    write(tmp_path / "in" / "c", series(C))
+    before, killed, after = find_studies([tmp_path / "in"])
+    assert (before.uid, killed.uid, after.uid) == (A, B, C)
+    assert measure_study(killed, OPTIONS)["reason_code"] == "INPUT_CRASH"
+
+
+def test_a_study_of_nothing_but_files_that_end_the_reader_has_its_row(tmp_path: Path, deadly_decoder: None) -> None:
+    sections = series(B)
+    for ds in sections:
+        ds.PatientName = "Deadly"
+    write(tmp_path / "in", sections)
+    (killed,) = find_studies([tmp_path / "in"])
+    row = measure_study(killed, OPTIONS)
+    assert (killed.uid, row["verdict"], row["reason_code"]) == (None, "refused", "INPUT_CRASH")
+
+
+def test_a_zip_that_unpacks_to_more_than_the_reader_may_use_is_a_row_and_not_the_end(tmp_path: Path) -> None:
+    write(tmp_path / "a", series(A))
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.dcm", bytes(300 * 2**20))
+    found = find_studies([tmp_path], limits=ReadingSettings(memory_mb=400))
+    assert {(study.uid, study.path.name) for study in found} == {(A, "a"), (None, "bomb.zip")}
+
+
+def test_headers_are_parsed_in_no_process_but_the_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parsed(*arguments: object, **options: object) -> None:
+        raise AssertionError("foreign bytes in this process")
+
+    write(tmp_path, series(A))
+    for name in ("pydicom.dcmread", "zipfile.ZipFile", "zipfile.is_zipfile"):
+        monkeypatch.setattr(name, parsed)
+    assert [study.uid for study in find_studies([tmp_path])] == [A]
+
+
+def test_a_reader_that_cant_be_started_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, series(A))
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(BoxReader):
+        find_studies([tmp_path])
+
+
+def test_more_files_than_one_reader_takes_are_read_by_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanside_appliance.cohort.studies.FILES_A_READER", 3)
+    write(tmp_path / "a", series(A, 4))
+    write(tmp_path / "b", series(B, 4))
+    assert [study.uid for study in find_studies([tmp_path])] == [A, B]

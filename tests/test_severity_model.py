@@ -110,6 +110,9 @@ def test_a_bundle_with_a_broken_model_is_damaged(tmp_path: Path) -> None:
         write_bundle(tmp_path, severity_model={**DOCUMENT, "cut_off": 2.0}).severity_model()
 
 
+EITHER = {"poi_points": {"lower": -1.0, "upper": 1.0}, "ihu_hu": {"lower": -9.0, "upper": 9.0}}
+
+
 def test_the_measurement_error_is_the_settings_until_a_bundle_carries_limits(tmp_path: Path) -> None:
     error = measurement_error(write_bundle(tmp_path), ProgressionSettings(1.5, 20.0, "our own rescans"))
     assert (error.poi_points, error.ihu_hu, error.source) == (1.5, 20.0, "our own rescans")
@@ -127,7 +130,21 @@ def test_a_bundles_limits_of_one_measurement_become_those_of_a_difference(tmp_pa
     assert error.source == "validation of tiny 1"
 
 
-@pytest.mark.parametrize("limits", [{}, {"poi_points": 3}, {"poi_points": {"lower": 2.0, "upper": 1.0}}, [1]])
+def test_a_bundles_limits_of_a_change_are_taken_as_they_are_by_the_wider_side(tmp_path: Path) -> None:
+    limits = {
+        "of": "change",
+        "poi_points": {"bias": -0.1, "lower": -1.9, "upper": 1.7},
+        "ihu_hu": {"bias": 4.0, "lower": -59.0, "upper": 67.0},
+        "source": "24 phantom patients",
+    }
+    error = measurement_error(write_bundle(tmp_path, validation={LIMITS: limits}), ProgressionSettings())
+    assert (error.poi_points, error.ihu_hu, error.source) == (1.9, 67.0, "24 phantom patients")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"poi_points": 3}, {"poi_points": {"lower": 2.0, "upper": 1.0}}, [1], {"of": "a guess", **EITHER}],
+)
 def test_limits_that_are_none_make_the_bundle_damaged(tmp_path: Path, limits: Any) -> None:
     with pytest.raises(ModelBundleDamaged, match="limits_of_agreement"):
         measurement_error(write_bundle(tmp_path, validation={LIMITS: limits}), ProgressionSettings())

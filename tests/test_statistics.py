@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, log_loss, roc_auc_score, roc_curve
 
 from scanside_appliance.statistics.agreement import agreement, strength
-from scanside_appliance.statistics.auc import auc, score_interval
+from scanside_appliance.statistics.auc import auc, logit_interval, score_interval
 from scanside_appliance.statistics.cut_off import at_cut_off, youden
 from scanside_appliance.statistics.groups import count_rows, measure_row
 from scanside_appliance.statistics.logistic import Separated, fit_logistic
@@ -30,24 +30,75 @@ POI, IHU = TABLE["poi_percent"].to_numpy(), TABLE["ihu_hu"].to_numpy()
 counts = st.integers(0, 60)
 
 
-def delong_standard_error(positive: np.ndarray, score: np.ndarray) -> float:
-    """Pair by pair, as DeLong et al. write it."""
-    sick, well = score[positive], score[~positive]
+def pair_by_pair(sick: np.ndarray, well: np.ndarray) -> tuple[float, float]:
+    """The area and its standard error as DeLong et al. write them."""
     pairs = (sick[:, None] > well[None]) + 0.5 * (sick[:, None] == well[None])
-    return math.sqrt(pairs.mean(1).var(ddof=1) / sick.size + pairs.mean(0).var(ddof=1) / well.size)
+    return pairs.mean(), math.sqrt(pairs.mean(1).var(ddof=1) / sick.size + pairs.mean(0).var(ddof=1) / well.size)
 
 
 @pytest.mark.parametrize("score", [POI, IHU, np.round(POI)], ids=["poi", "ihu", "with ties"])
 def test_auc_and_delong_are_those_of_other_implementations(score: np.ndarray) -> None:
     found = auc(SEVERE, score)
-    error = delong_standard_error(SEVERE, score)
+    area, error = pair_by_pair(score[SEVERE], score[~SEVERE])
     assert found.value == pytest.approx(roc_auc_score(SEVERE, score), abs=1e-9)
+    assert found.value == pytest.approx(area, abs=1e-9)
     assert found.standard_error == pytest.approx(error, abs=1e-9)
-    assert found.ci95 == pytest.approx((found.value - 1.959964 * error, found.value + 1.959964 * error), abs=1e-6)
+    plain = (found.value - 1.959964 * error, found.value + 1.959964 * error)
+    assert found.ci95_delong == pytest.approx(plain, abs=1e-6)
+
+
+def test_delongs_interval_of_a_published_example_is_the_printed_one() -> None:
+    """Ratings of Hanley and McNeil (Radiology 1982; 143: 29-36); printed as here in Stata's manual at `roctab`."""
+    ratings = np.repeat([1, 2, 3, 4, 5] * 2, [33, 6, 6, 11, 2, 3, 2, 2, 11, 33]).astype(np.float64)
+    found = auc(np.arange(109) >= 58, ratings)
+    assert (round(found.value, 4), round(found.standard_error, 4)) == (0.8932, 0.0307)
+    assert tuple(round(end, 5) for end in found.ci95_delong) == (0.83295, 0.95339)
+
+
+def naive_interval(positive: np.ndarray, score: np.ndarray, draws: int) -> tuple[float, float]:
+    """The studentised bootstrap as books have it, a draw after the other."""
+    rng, sick, well = np.random.default_rng(7), score[positive], score[~positive]
+    (area, error), distances = pair_by_pair(sick, well), []
+    for _ in range(draws):
+        drawn, its_error = pair_by_pair(rng.choice(sick, sick.size), rng.choice(well, well.size))
+        distances.append((drawn - area) / its_error)
+    near, far = np.quantile(distances, [0.025, 0.975])
+    return area - far * error, area - near * error
+
+
+@pytest.mark.parametrize("score", [POI, np.round(POI / 4)], ids=["poi", "with ties"])
+def test_the_interval_of_an_auc_is_that_of_a_plainly_written_bootstrap(score: np.ndarray) -> None:
+    low, high = auc(SEVERE, score).ci95
+    assert (low, high) == pytest.approx(naive_interval(SEVERE, score, 1500), abs=0.15 * (high - low))
+
+
+def test_the_interval_of_an_auc_depends_on_the_ranks_alone() -> None:
+    shuffled = np.random.default_rng(3).permutation(SEVERE.size)
+    assert auc(SEVERE[shuffled], np.log(POI[shuffled])).ci95 == auc(SEVERE, POI).ci95
+
+
+def test_near_1_the_interval_leans_towards_where_the_truth_may_be() -> None:
+    """The area may be much lower than it came out, and hardly higher."""
+    rng = np.random.default_rng(5)
+    score = np.where(np.arange(531) < 79, rng.gamma(3.0, 5.0, 531), rng.gamma(3.0, 1.3, 531))
+    found = auc(np.arange(531) < 79, score)
+    (low, high), (plain_low, plain_high) = found.ci95, found.ci95_delong
+    assert 0.95 < found.value < 0.98
+    assert low < plain_low < found.value < high < plain_high
+
+
+def test_one_pair_out_of_order_gives_an_interval_with_an_end() -> None:
+    score = np.arange(60.0)
+    score[[29, 30]] = score[[30, 29]]
+    found = auc(np.arange(60) >= 30, score)
+    low, high = found.ci95
+    assert 0.9 < low < found.value <= high <= 1.0
 
 
 def test_the_intervals_of_an_auc_stay_within_0_and_1_and_hold_the_area() -> None:
     for area in (0.51, 0.9, 0.968, 0.9995):
+        low, high = logit_interval(area, 0.01)
+        assert 0.0 < low < area < high <= 1.0
         for error in (0.01, 0.3, 2.0):
             low, high = score_interval(area, error)
             assert 0.0 <= low < area < high <= 1.0
@@ -201,7 +252,11 @@ def test_drawing_patients_widens_the_interval_when_a_patients_exams_are_copies()
 
 def test_the_intervals_hold_what_they_say_on_a_few_simulated_cohorts() -> None:
     found = simulate(60, clustered=False)
-    assert found.auc_score >= 0.85
+    assert found.auc >= 0.85
+    assert found.auc + found.auc_true_below + found.auc_true_above == pytest.approx(1.0)
+    assert found.auc >= found.auc_delong
+    assert found.auc_error == pytest.approx(found.auc_sd, rel=0.3)  # DeLong's error is right on average ...
+    assert (found.auc_error_correlation or 0.0) < -0.5  # ... and too small where the area came out too high
     assert found.odds_ratio_per_sd >= 0.85
     assert min(found.sensitivity_at_fixed_cut_off, found.specificity_at_fixed_cut_off) >= 0.85
     assert 0.0 < found.sensitivity_optimism < 0.1
@@ -209,13 +264,15 @@ def test_the_intervals_hold_what_they_say_on_a_few_simulated_cohorts() -> None:
     assert set(clustered.by_patient or ()) >= {"auc", "odds_ratio_per_sd", "sensitivity", "specificity"}
 
 
-def test_the_simulated_truth_is_what_it_says() -> None:
-    truth, rng = paper_truth(), np.random.default_rng(0)
-    sick, well = rng.gamma(3.0, truth.severe_scale, 200_000), rng.gamma(3.0, truth.mild_scale, 200_000)
-    assert np.mean(sick > well) == pytest.approx(0.968, abs=0.002)
+@pytest.mark.parametrize(("area", "shape"), [(0.968, 3.0), (0.8, 1.0)])
+def test_the_simulated_truth_is_what_it_says(area: float, shape: float) -> None:
+    truth, rng = paper_truth(area, shape), np.random.default_rng(0)
+    sick, well = rng.gamma(shape, truth.severe_scale, 200_000), rng.gamma(shape, truth.mild_scale, 200_000)
+    assert np.mean(sick > well) == pytest.approx(area, abs=0.003)
     assert truth.sensitivity(truth.cut_off) == pytest.approx(np.mean(sick >= truth.cut_off), abs=0.005)
+    at = np.array([5.0, 6.0, truth.cut_off])
     density = np.log(
-        stats.gamma.pdf([5.0, 6.0], 3, scale=truth.severe_scale)
-        / stats.gamma.pdf([5.0, 6.0], 3, scale=truth.mild_scale)
+        stats.gamma.pdf(at, shape, scale=truth.severe_scale) / stats.gamma.pdf(at, shape, scale=truth.mild_scale)
     )
+    assert density[2] == pytest.approx(0.0, abs=1e-9)
     assert truth.slope == pytest.approx(density[1] - density[0])

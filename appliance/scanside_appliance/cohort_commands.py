@@ -73,7 +73,7 @@ def run(
     options = Options(settings, bundle=bundle and bundle.absolute(), site_model=model_in_force(context.obj.root))
     try:
         with long_progress() as report:
-            studies = find_studies(folders, lambda files: report("files looked at", files, files))
+            studies = find_studies(folders, lambda files: report("files looked at", files, files), settings.reading)
             summary = run_cohort(studies, out, workers, options, progress=report)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
@@ -178,6 +178,8 @@ def simulate(
     clustered: Annotated[
         bool, typer.Option("--clustered", help="Exams of a patient are alike; intervals by patient.")
     ] = False,
+    auc: Annotated[float, typer.Option(min=0.6, max=0.99, help="The true area under the ROC curve.")] = 0.968,
+    shape: Annotated[float, typer.Option(min=0.5, max=20.0, help="Shape of POI's gamma distribution.")] = 3.0,
     resamples: Annotated[int, typer.Option(min=2, help="Draws of patients in each clustered cohort.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Where the random numbers begin.")] = 0,
     as_json: AsJson = False,
@@ -186,13 +188,17 @@ def simulate(
     from scanside_appliance.progress import long_progress
 
     with extra():
+        from scanside_appliance.statistics.simulation import paper_truth
         from scanside_appliance.statistics.simulation import simulate as draw_and_calibrate
+    truth = paper_truth(auc, shape)
     with long_progress() as report:
-        found = draw_and_calibrate(simulations, clustered=clustered, resamples=resamples, seed=seed, progress=report)
+        found = draw_and_calibrate(
+            simulations, clustered=clustered, truth=truth, resamples=resamples, seed=seed, progress=report
+        )
     facts = found.to_document()
     if as_json:
         typer.echo(json.dumps(facts))
         return
     by_patient = facts.pop("by_patient") or {}
     for key, value in [*facts.items(), *((f"by patient: {key}", value) for key, value in by_patient.items())]:
-        typer.echo(f"{key.replace('_', ' '):<44}{value if isinstance(value, bool | int) else f'{value:.4f}'}")
+        typer.echo(f"{key.replace('_', ' '):<44}{f'{value:.4f}' if isinstance(value, float) else value}")

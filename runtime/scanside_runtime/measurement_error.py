@@ -12,7 +12,12 @@ from scanside_runtime.errors import ModelBundleDamaged
 from scanside_runtime.settings import ProgressionSettings
 
 LIMITS = "limits_of_agreement"
-"""Key in the manifest's `validation`: {"poi_points": {bias, lower, upper}, "ihu_hu": {...}, "source": text}."""
+"""Key in the manifest's `validation`: {"of", "poi_points": {bias, lower, upper}, "ihu_hu": {the same}, "source": text}.
+
+"of" says what the limits are of: "change", a measured change between two scans of a patient against the true one (as
+`benchmarks/courses.py --limits` writes them), or "measurement", one measurement against the truth, which is meant where
+"of" is missing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +32,37 @@ class MeasurementError:
 def measurement_error(bundle: Bundle, settings: ProgressionSettings) -> MeasurementError:
     """The bundle's own validation figures; until a bundle carries them, those of the settings.
 
-    A bundle states limits of agreement of one measurement against the truth (`metrics.limits_of_agreement`). Bias is
-    the same in both scans and cancels; the random part does not: a difference of two has √2 times the spread of one
-    (Bland JM, Altman DG, Stat Methods Med Res 1999; 8: 135-160). Raises ModelBundleDamaged.
+    Of limits of a change, the wider side counts: an unchanged patient may seem to have changed by so much. Of limits of
+    one measurement, bias is taken to be the same in both scans, and a difference of two has the square root of two
+    times the spread of one (Bland JM, Altman DG, Stat Methods Med Res 1999; 8: 135-160). Raises ModelBundleDamaged.
     """
     limits = (bundle.manifest.get("validation") or {}).get(LIMITS)
     if limits is None:
         return MeasurementError(settings.poi_points, settings.ihu_hu, settings.source)
     try:
-        return MeasurementError(
-            _of_a_difference(limits["poi_points"]), _of_a_difference(limits["ihu_hu"]), _source(bundle, limits)
-        )
-    except (KeyError, TypeError, ValueError) as problem:
+        largest = _LARGEST[limits.get("of", "measurement")]
+        return MeasurementError(largest(limits["poi_points"]), largest(limits["ihu_hu"]), _source(bundle, limits))
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise ModelBundleDamaged(name="manifest.json", why=f"its {LIMITS} can't be used ({problem!r})") from problem
 
 
-def _of_a_difference(limits: Mapping[str, float]) -> float:
-    half_width = (limits["upper"] - limits["lower"]) / 2.0
-    if not 0.0 < half_width < math.inf:
-        raise ValueError(f"the limits {limits['lower']} to {limits['upper']} do not ascend")
-    return math.sqrt(2.0) * half_width
+def _of_a_change(limits: Mapping[str, float]) -> float:
+    return max(abs(end) for end in _ascending(limits))
+
+
+def _of_a_measurement(limits: Mapping[str, float]) -> float:
+    lower, upper = _ascending(limits)
+    return math.sqrt(2.0) * (upper - lower) / 2.0
+
+
+_LARGEST = {"change": _of_a_change, "measurement": _of_a_measurement}
+
+
+def _ascending(limits: Mapping[str, float]) -> tuple[float, float]:
+    lower, upper = float(limits["lower"]), float(limits["upper"])
+    if not 0.0 < upper - lower < math.inf:
+        raise ValueError(f"the limits {lower} to {upper} do not ascend")
+    return lower, upper
 
 
 def _source(bundle: Bundle, limits: Mapping[str, Any]) -> str:

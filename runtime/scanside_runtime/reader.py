@@ -1,8 +1,9 @@
 """The child process in which foreign bytes are parsed: `python -m scanside_runtime.reader`, started by `reading`.
 
 A request is a line of JSON on stdin: `find` lists and reads headers, `decode` decodes some of the files that were found
-into the shared pixels. Answers are lines of JSON on stdout; before each file its name is said, so that whoever waits
-knows where it stopped. The process limits itself before it touches the first foreign byte.
+into the shared pixels, `whose` says of many files which studies they belong to. Answers are lines of JSON on stdout;
+before each file its name is said, so that whoever waits knows where it stopped. The process limits itself before it
+touches the first foreign byte.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scanside_runtime.first_sight import Found, find_series
 from scanside_runtime.geometry import Layout
 from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.sources import MIB
+from scanside_runtime.whose import whose
 from scanside_runtime.wire import Message, encode, error_message, typed
 
 MAX_SAID_BYTES = MIB  # on stderr; no file that this process writes may be larger
@@ -42,6 +44,8 @@ class Session:
         """One request; its end is said by a message with `done`. Raises ScansideError, MemoryError."""
         if "find" in request:
             self._find(Path(request["find"]))
+        elif "whose" in request:
+            self._whose([Path(path) for path in request["whose"]])
         else:
             self._decode(request["decode"], typed(Layout, request["layout"]), request["shape"])
         self._say({"done": True})
@@ -54,6 +58,10 @@ class Session:
         for passed in found.unreadable:
             self._say({"unreadable": passed})
         self._say({"not_dicom": found.not_dicom})
+
+    def _whose(self, paths: list[Path]) -> None:
+        for found in whose(paths, self._limits, lambda name: self._say({"at": name})):
+            self._say({"whose": found})
 
     def _decode(self, indices: list[int], layout: Layout, shape: list[int]) -> None:
         if self._found is None:

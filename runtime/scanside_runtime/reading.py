@@ -8,6 +8,7 @@ with StudyReader(limits) as reader:
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import select
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,7 @@ from scanside_runtime.series import Series
 from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.sources import MIB, SourceFile
 from scanside_runtime.volume import Volume
+from scanside_runtime.whose import Whose
 from scanside_runtime.wire import Message, encode, raised, typed
 
 MAX_LINE_BYTES = MIB
@@ -100,6 +102,15 @@ class StudyReader:
         self._files = {header.file: index for index, header in enumerate(headers)}
         return Found(tuple(headers), tuple(unreadable), not_dicom)
 
+    def whose(self, paths: Sequence[Path]) -> Iterator[Whose]:
+        """As `whose.whose`, one answer a path in their order. Raises InputCrash, InputMemory, InputTimeout, BoxReader.
+
+        The time for one file is limited, that for all is not: there may be any number of them.
+        """
+        for message in self._ask({"whose": [path.absolute() for path in paths]}, seconds=math.inf):
+            if "whose" in message:
+                yield typed(Whose, message["whose"])
+
     def read_volume(self, series: Series, progress: Progress | None = None) -> Volume:
         """As `decode.read_volume`, for a series of what `find` found. Raises its errors, and those of `find`."""
         check_complete(series)
@@ -114,9 +125,9 @@ class StudyReader:
         shared = mmap.mmap(self._pixels_fd, size_bytes)  # freed with the volume
         return volume_of(series, np.frombuffer(shared, np.int16).reshape(shape))
 
-    def _ask(self, request: Message) -> Iterator[Message]:
-        """The answers to a request up to its end."""
-        ends_at = time.monotonic() + self._limits.study_seconds
+    def _ask(self, request: Message, seconds: float | None = None) -> Iterator[Message]:
+        """The answers to a request up to its end, within as much time as a study may take if nothing else is said."""
+        ends_at = time.monotonic() + (self._limits.study_seconds if seconds is None else seconds)
         with suppress(BrokenPipeError):  # a child that has ended says why when its answer is read
             _pipe(self._process.stdin).write(encode(request))
         while True:

@@ -1,7 +1,8 @@
 """Which studies lie in some folders, however their files are spread. Headers only: the study UID of every file.
 
 A study may lie in one folder, in several, in a zip, or among the files of other studies. It is found once: where it
-lies loose and in a zip as well, the loose files count.
+lies loose and in a zip as well, the loose files count. Here only names and sizes are looked at; headers are parsed by
+the reader's own process. A file that ends it does not say whose it is, and a fresh reader goes on behind it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from scanside_runtime.errors import InputEmpty, InputNotFound, InputTooLarge, InputUnreadable, Refused
-from scanside_runtime.headers import BAD_DICOM, is_dicom, lenient, read_dataset, text
-from scanside_runtime.sources import Reader, SourceFile, list_files
+from scanside_runtime.errors import BoxReader, InputEmpty, InputNotFound, Refused
+from scanside_runtime.reading import StudyReader
+from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.whose import Whose
 
 Noticed = Callable[[int], None]
+FILES_A_READER = 5000
+"""After so many files the reader is replaced by a fresh one: it may use only so much processor time in its life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +55,56 @@ class _Seen:
     zipped: dict[str | None, list[Path]] = field(default_factory=dict)
 
 
-def find_studies(folders: Iterable[Path], noticed: Noticed | None = None) -> list[Study]:
+def find_studies(
+    folders: Iterable[Path], noticed: Noticed | None = None, limits: ReadingSettings | None = None
+) -> list[Study]:
     """Every study below the folders (or in the zips, or of the single files), sorted by name.
 
-    `noticed` is called with the number of files looked at so far. Raises InputNotFound for a path that is not there and
-    InputEmpty where no path holds any DICOM file.
+    `noticed` is called with the number of files looked at so far. Raises InputNotFound for a path that is not there,
+    InputEmpty where no path holds any DICOM file, and BoxReader where no reader can be started.
     """
     seen, looked_at = _Seen(), 0
-    with Reader() as reader, lenient():
-        for path in dict.fromkeys(_files(folders)):
-            _look(path, reader, seen)
-            looked_at += 1
-            if noticed is not None:
-                noticed(looked_at)
-    studies = sorted((*_loose(seen), *_nameless(seen), *_zipped(seen)), key=lambda study: study.name)
+    for path, found in _answers(dict.fromkeys(_files(folders)), limits or ReadingSettings()):
+        _note(path, found, seen)
+        looked_at += 1
+        if noticed is not None:
+            noticed(looked_at)
+    below = _below(seen)
+    studies = [*_loose(seen, below), *_nameless(seen, below), *_zipped(seen)]
     if not studies:
         raise InputEmpty(files=looked_at)
-    return studies
+    return sorted(studies, key=lambda study: study.name)
+
+
+def _answers(paths: Iterable[Path], limits: ReadingSettings) -> Iterator[tuple[Path, Whose]]:
+    """Every file with what it says, a reader after the other."""
+    waiting = iter(paths)
+    while batch := list(islice(waiting, FILES_A_READER)):
+        while batch:
+            answered = 0
+            for path, found in zip(batch, _of_one_reader(batch, limits), strict=False):
+                yield path, found or _unknown(path)
+                answered += 1
+            batch = batch[answered:]
+
+
+def _of_one_reader(batch: list[Path], limits: ReadingSettings) -> Iterator[Whose | None]:
+    """As many answers as the reader lives for; None for the file that it dies of.
+
+    The analysis of that file meets the same and says it in the table. A reader that can do nothing at all is another
+    matter: it fails at the question without files.
+    """
+    with StudyReader(limits) as reader:
+        list(reader.whose([]))
+        try:
+            yield from reader.whose(batch)
+        except (Refused, BoxReader, RuntimeError):  # RuntimeError: a defect that this file alone brings out
+            yield None
+
+
+def _unknown(path: Path) -> Whose:
+    """A file that nobody could look into: whether it is a zip, only its name says."""
+    return Whose(("",), archive=path.suffix.lower() == ".zip")
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
@@ -85,58 +123,61 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
                     yield path
 
 
-def _look(path: Path, reader: Reader, seen: _Seen) -> None:
+def _note(path: Path, found: Whose, seen: _Seen) -> None:
     """Note whose file this is. A file that is no DICOM and does not claim to be is passed over."""
-    try:
-        listed = list_files(path).files
-    except Refused:  # a damaged zip: its analysis will say what is wrong with it
-        seen.zipped.setdefault(None, []).append(path)
-        return
-    if any(file.member for file in listed):
-        for uid in dict.fromkeys(_uid(reader, file) for file in listed):
-            if uid is not None:
-                seen.zipped.setdefault(uid or None, []).append(path)
-        return
-    for uid in map(lambda file: _uid(reader, file), listed):
-        if uid:
+    for uid in found.study_uids:
+        if found.archive:
+            seen.zipped.setdefault(uid or None, []).append(path)
+        elif uid:
             seen.loose.setdefault(uid, []).append(path)
             seen.by_folder.setdefault(path.parent, set()).add(uid)
-        elif uid is not None:
+        else:
             seen.nameless.setdefault(path.parent, []).append(path)
 
 
-def _uid(reader: Reader, file: SourceFile) -> str | None:
-    """The study's UID; "" for DICOM that does not say it or can't be read, None for what is no DICOM."""
-    try:
-        if file.name.upper().endswith("DICOMDIR"):
-            return None
-        with reader.open(file) as stream:
-            if not is_dicom(stream):
-                return "" if file.name.lower().endswith(".dcm") else None
-            return text(read_dataset(stream, pixels=False), "StudyInstanceUID") or ""
-    except (*BAD_DICOM, OSError, InputUnreadable, InputTooLarge):
-        return ""
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """What is read with a folder, at any depth: whether studies lie below it, and its files of no known study."""
+
+    studies: frozenset[Path]
+    nameless: dict[Path, list[Path]]
 
 
-def _loose(seen: _Seen) -> Iterator[Study]:
+def _below(seen: _Seen) -> _Below:
+    nameless: dict[Path, list[Path]] = {}
+    for folder, files in seen.nameless.items():
+        for place in (folder, *folder.parents):
+            nameless.setdefault(place, []).extend(files)
+    return _Below(frozenset(parent for folder in seen.by_folder for parent in folder.parents), nameless)
+
+
+def _loose(seen: _Seen, below: _Below) -> Iterator[Study]:
     for uid, files in seen.loose.items():
-        folders = {file.parent for file in files}
-        alone = len(folders) == 1 and len(seen.by_folder[files[0].parent]) == 1 and not _has_studies_below(files, seen)
-        path = files[0].parent if len(folders) == 1 else Path(os.path.commonpath(folders))
-        yield Study(uid, path, () if alone else tuple(files), _digest(uid, files))
+        path = Path(os.path.commonpath({file.parent for file in files}))
+        if _is_alone(files, seen, below):
+            yield Study(uid, path, (), _digest(uid, [*files, *below.nameless.get(path, ())]))
+        else:
+            yield Study(uid, path, tuple(files), _digest(uid, files))
 
 
-def _has_studies_below(files: list[Path], seen: _Seen) -> bool:
-    """A folder is read at any depth: sub-folders with studies would be read with it."""
+def _is_alone(files: list[Path], seen: _Seen, below: _Below) -> bool:
+    """The study has one folder for itself, which is read as a whole: sub-folders with studies would be read with it."""
     folder = files[0].parent
-    return any(folder in other.parents for other in seen.by_folder)
+    in_one = all(file.parent == folder for file in files)
+    return in_one and len(seen.by_folder[folder]) == 1 and folder not in below.studies
 
 
-def _nameless(seen: _Seen) -> Iterator[Study]:
-    """Files that can't be told whose they are: with a study's own files they are its analysis' affair."""
+def _nameless(seen: _Seen, below: _Below) -> Iterator[Study]:
+    """Files that can't be told whose they are.
+
+    A folder of nothing else stands for itself. Where a study has the folder alone, its analysis reads them too. Among
+    the files of several studies each stands for itself, since none of those will read it.
+    """
     for folder, files in seen.nameless.items():
         if folder not in seen.by_folder:
             yield Study(None, folder, tuple(files), _digest(str(folder), files))
+        elif not any(_is_alone(seen.loose[uid], seen, below) for uid in seen.by_folder[folder]):
+            yield from (Study(None, file, (), _digest(str(file), [file])) for file in files)
 
 
 def _zipped(seen: _Seen) -> Iterator[Study]:

@@ -50,7 +50,8 @@ class Model:
 
     cut_off: in the feature's own unit for one feature, a probability for two. severe_when: the side of the cut-off that
     is called severe. positive, score: (n,) what the ROC curve is drawn of. logistic is None where the groups do not
-    overlap. by_patient: None where it was not asked for, or each patient has one exam.
+    overlap. by_patient: None where it was not asked for, or each patient has one exam. optimism: by how much
+    sensitivity and specificity look too high because the cut-off was chosen on these exams; None without draws.
     """
 
     features: tuple[str, ...]
@@ -65,6 +66,7 @@ class Model:
     score: Floats
     logistic: Logistic | None
     by_patient: ByPatient | None
+    optimism: tuple[float, float] | None
 
     @property
     def cut_off(self) -> float:
@@ -87,12 +89,15 @@ class Model:
             "specificity_ci95": _listed(specificity.ci95),
             **{key: _one_or_all([term[key] for term in terms], self) for key in _OF_A_TERM},
             "aic": None if self.logistic is None else self.logistic.aic,
-            "auc_ci95_score": list(self.area.ci95_score),
+            "auc_standard_error": self.area.standard_error,
+            "auc_ci95_delong": list(self.area.ci95_delong),
             "auc_p_value": self.area.p_value,
             "cut_off_unit": _UNITS.get(self.features, "probability"),
             "severe_when": self.severe_when,
             "sensitivity_counts": [sensitivity.count, sensitivity.n],
             "specificity_counts": [specificity.count, specificity.n],
+            "sensitivity_optimism": None if self.optimism is None else self.optimism[0],
+            "specificity_optimism": None if self.optimism is None else self.optimism[1],
             "sd": _one_or_all([term["sd"] for term in terms], self),
             "patients": self.patients,
             "patients_with_events": self.patients_with_events,
@@ -146,7 +151,8 @@ def _model(exams: Exams, features: tuple[str, ...], resamples: int) -> Model:
     score, severe_when = _score(positive, values, logistic)
     cut = youden(positive, score)
     clustered = Clustered(patient, positive, values, score, cut.value)
-    several = resamples > 0 and patient.max() + 1 < len(patient)
+    drawn = bootstrap_by_patient(clustered, resamples) if resamples > 0 else None
+    several = patient.max() + 1 < len(patient)
     return Model(
         features=features,
         n=len(positive),
@@ -159,7 +165,8 @@ def _model(exams: Exams, features: tuple[str, ...], resamples: int) -> Model:
         positive=positive,
         score=score,
         logistic=logistic,
-        by_patient=bootstrap_by_patient(clustered, resamples) if several else None,
+        by_patient=drawn if several else None,
+        optimism=None if drawn is None else (drawn.sensitivity_optimism, drawn.specificity_optimism),
     )
 
 

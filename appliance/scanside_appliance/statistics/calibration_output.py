@@ -51,15 +51,20 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
 def _model_lines(model: dict[str, Any]) -> Iterator[str]:
     patients = f"{model['patients']} patients, {model['patients_with_events']} of them severe"
     yield f"{NAMES[tuple(model['features'])]}: {model['n']} exams, {model['events']} severe ({patients})"
-    score, plain = (_interval(model[key]) for key in ("auc_ci95_score", "auc_ci95"))
-    yield f"  AUC          {model['auc']:.4f}, 95 % {score}; DeLong {plain}"
+    interval, plain = (_interval(model[key]) for key in ("auc_ci95", "auc_ci95_delong"))
+    yield f"  AUC          {model['auc']:.4f}, 95 % {interval} (plain DeLong {plain})"
     yield f"  cut-off      severe {model['severe_when']} {model['cut_off']:.4g} {_unit(model)} (Youden)"
     for name in ("sensitivity", "specificity"):
         count, n = model[f"{name}_counts"]
         yield f"  {name}  {100 * model[name]:.2f} % ({count}/{n}), 95 % {_percent(model[f'{name}_ci95'])} (exact)"
     yield from _odds_lines(model)
     if model["by_patient"] is not None:
-        yield from _patient_lines(model["by_patient"])
+        yield _patient_line(model["by_patient"])
+    if model["sensitivity_optimism"] is not None:
+        yield (
+            "  optimism     the cut-off was chosen on these exams: sensitivity looks "
+            f"{_points(model['sensitivity_optimism'])}, specificity {_points(model['specificity_optimism'])} too high"
+        )
 
 
 def _odds_lines(model: dict[str, Any]) -> Iterator[str]:
@@ -75,14 +80,10 @@ def _odds_lines(model: dict[str, Any]) -> Iterator[str]:
     yield f"  AIC          {model['aic']:.2f}"
 
 
-def _patient_lines(found: dict[str, Any]) -> Iterator[str]:
-    yield (
+def _patient_line(found: dict[str, Any]) -> str:
+    return (
         f"  by patient   AUC {_interval(found['auc_ci95'])}, sensitivity {_percent(found['sensitivity_ci95'])}, "
         f"specificity {_percent(found['specificity_ci95'])} ({found['resamples']} draws of patients)"
-    )
-    yield (
-        "  optimism     the cut-off was chosen on these exams: sensitivity looks "
-        f"{_points(found['sensitivity_optimism'])}, specificity {_points(found['specificity_optimism'])} too high"
     )
 
 

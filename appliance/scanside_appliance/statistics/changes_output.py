@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 NAMES = {"poi_percent": "POI", "ihu_hu": "iHU"}
+_UNITS = {"poi_percent": "points", "ihu_hu": "HU"}
 
 
 def lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -15,6 +16,7 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"  {kind.replace('_', ' '):<14}{counts['whole']} reports, {counts['partial']} more in part"
     for table in facts["tables"]:
         yield from _table_lines(table)
+        yield _three_way_line(table, facts["limits"][table["biomarker"]])
 
 
 def _table_lines(table: dict[str, Any]) -> Iterator[str]:
@@ -36,3 +38,10 @@ def _table_lines(table: dict[str, Any]) -> Iterator[str]:
     left_out = {"opposite phrases": table["opposite"], "no change at all": table["unchanged"]}
     if any(left_out.values()):
         yield f"  left out: {', '.join(f'{count} {why}' for why, count in left_out.items() if count)}"
+
+
+def _three_way_line(table: dict[str, Any], limit: float) -> str:
+    """Our own trend beside the paper's sign: what lies within the measurement error has not changed."""
+    first, second = (phrase.replace("_", " ") for phrase in table["phrases"])
+    ways = "; ".join(f"{way}: {up} {first}, {down} {second}" for way, (up, down) in table["three_way"].items())
+    return f"  beyond {limit:g} {_UNITS[table['biomarker']]}: {ways}"

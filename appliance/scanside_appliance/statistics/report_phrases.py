@@ -23,7 +23,10 @@ _STOPS = r".,;:\n\u3002\uff0c\uff1b\uff1a\u3001"  # Latin and Chinese stops and 
 
 @dataclass(frozen=True, slots=True)
 class PhraseList:
-    """The phrases of one language. reach: within so many characters before a phrase a negation is its own."""
+    """The phrases of one language. reach: within so many characters before a phrase a negation is its own.
+
+    partial_after, negations_after: the same where they follow upon a phrase at once.
+    """
 
     language: str
     whole_words: bool
@@ -34,6 +37,8 @@ class PhraseList:
     density_down: tuple[str, ...]
     partial: tuple[str, ...]
     negations: tuple[str, ...]
+    partial_after: tuple[str, ...] = ()
+    negations_after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,10 @@ def _found(report: str, one: PhraseList) -> Iterator[Statement]:
                 continue
             taken.append(place)
             before = _clause(report[max(0, place.start - one.reach) : place.start])
-            if not _any(one.negations, one, before):
-                yield Statement(kind, _any(one.partial, one, before + match[0]))
+            after = report[place.stop :].lstrip()
+            if not (_any(one.negations, one, before) or _begins(one.negations_after, one, after)):
+                in_part = _any(one.partial, one, before + match[0]) or _begins(one.partial_after, one, after)
+                yield Statement(kind, in_part)
 
 
 @cache
@@ -89,6 +96,10 @@ def _any(phrases: Iterable[str], one: PhraseList, text: str) -> bool:
     return any(_pattern(phrase, one).search(text) for phrase in phrases)
 
 
+def _begins(phrases: Iterable[str], one: PhraseList, text: str) -> bool:
+    return any(_pattern(phrase, one).match(text) for phrase in phrases)
+
+
 def _clause(before: str) -> str:
     """What stands between the last stop or comma and the phrase: a negation does not reach over them."""
     return re.split(rf"[{_STOPS}]|\b(?:but|and|with)\b", before)[-1]
@@ -104,7 +115,8 @@ def _read(path: Path) -> tuple[str, str]:
 def _phrase_list(name: str, text: str) -> PhraseList:
     try:
         table = tomllib.loads(text)
-        lists = {key: tuple(map(str, table[key])) for key in (*KINDS, "partial", "negations")}
+        needed, more = (*KINDS, "partial", "negations"), ("partial_after", "negations_after")
+        lists = {key: tuple(map(str, table[key])) for key in (*needed, *(key for key in more if key in table))}
         return PhraseList(str(table["language"]), bool(table["whole_words"]), int(table["reach"]), **lists)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise CohortTable(name=name, why=f"it is no list of phrases ({error})") from error
