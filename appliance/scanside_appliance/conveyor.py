@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scanside_appliance.atomic import replace_file, sync_directory
 from scanside_appliance.clock import Clock
-from scanside_appliance.moves import file_sha256, is_there, make_folder, move_file, sync_folders
+from scanside_appliance.moves import file_sha256, is_folder, is_there, lies_at, make_folder, move_file, sync_folders
 from scanside_appliance.places import Places, archive_place, quarantine_place, work_place
 from scanside_appliance.store import INBOX, FileRow, Job, State, Store
 from scanside_runtime.errors import BoxAnalysisDied
@@ -123,14 +123,14 @@ class Conveyor:
     def _leave(self, job: Job, place: str) -> None:
         """The job's work folder is not needed any more."""
         work = self._places.root / work_place(job.id)
-        if place != work_place(job.id) and work.is_dir() and not any(work.iterdir()):
+        if place != work_place(job.id) and is_folder(work) and not any(work.iterdir()):
             work.rmdir()
 
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)
         folder = self._places.root / place
         make_folder(folder, self._places.root)
-        if not (folder / REASON).exists():
+        if not lies_at(folder / REASON):
             replace_file(folder / REASON, _reason_text(job, self._clock.now_text()).encode())
         return self._bring(job, place)
 
@@ -156,7 +156,7 @@ class Conveyor:
         target = self._places.result(job.patient, job.study, job.revision or 0)
         finished = self._places.unfinished / (job.result_dir or "")
         if not _holds(target, hashes):
-            if target.exists() or not _holds(finished, hashes):
+            if lies_at(target) or not _holds(finished, hashes):
                 log.warning("study %s: the finished result is gone; analysed again", job.study)
                 return self._store.change(job.id, state=State.queued, result_dir=None)
             make_folder(target.parent, self._places.root)
@@ -182,13 +182,13 @@ class Conveyor:
             if one.id != job.id and one.state in (State.archiving, State.done, State.publishing)
         ]
         folder = self._places.results / job.patient / job.study
-        there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if folder.is_dir() else []
+        there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if is_folder(folder) else []
         return 1 + max([0, *published, *there])
 
 
 def _holds(folder: Path, hashes: Mapping[str, str]) -> bool:
     """Whether a folder holds exactly these files."""
-    if not folder.is_dir() or {file.name for file in folder.iterdir()} != set(hashes):
+    if not is_folder(folder) or {file.name for file in folder.iterdir()} != set(hashes):
         return False
     return all(is_there(folder / name, sha256) for name, sha256 in hashes.items())
 
