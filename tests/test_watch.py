@@ -492,6 +492,19 @@ def test_without_its_database_the_box_starts_anew_and_overwrites_no_result(box: 
     assert len(box.of(2)) == 1
 
 
+def test_a_file_in_work_that_no_job_knows_goes_back_to_the_inbox_though_its_folder_is_known(box: Box) -> None:
+    box.put(*study(1, text="BOX"))
+    with pytest.raises(ScansideError):
+        box.run()
+    (folder,) = (box.root / "work").iterdir()
+    box.sums |= put(folder, study(2), folder=".")
+    (folder / ".cut-short.dcm.part").write_bytes(b"the copy of a file that lies in the inbox")
+    with pytest.raises(ScansideError):
+        box.run()
+    assert len(list(folder.iterdir())) == 3
+    assert box.is_sound()
+
+
 def test_files_that_change_after_they_were_taken_go_back_to_the_inbox(box: Box) -> None:
     box.put(*study(1))
     box.run()

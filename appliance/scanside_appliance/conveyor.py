@@ -19,7 +19,16 @@ from pathlib import Path
 
 from scanside_appliance.atomic import replace_file, sync_directory
 from scanside_appliance.clock import Clock
-from scanside_appliance.moves import file_sha256, is_folder, is_there, lies_at, make_folder, move_file, sync_folders
+from scanside_appliance.moves import (
+    PART,
+    file_sha256,
+    is_folder,
+    is_there,
+    lies_at,
+    make_folder,
+    move_file,
+    sync_folders,
+)
 from scanside_appliance.places import Places, archive_place, quarantine_place, work_place
 from scanside_appliance.store import INBOX, FileRow, Job, State, Store
 from scanside_runtime.errors import BoxAnalysisDied
@@ -68,17 +77,22 @@ class Conveyor:
                 shutil.rmtree(folder)
 
     def _return_orphans(self) -> None:
-        """Files in work that no job has (the book was lost) go back to the inbox."""
-        known = {work_place(job.id) for job in self._store.jobs(list(State)) if self._store.files(job.id)}
+        """Files in work that no job has (the book was lost) go back to the inbox; copies that were cut short go."""
         for folder in (self._places.root / "work").iterdir():
-            if f"work/{folder.name}" in known:
-                continue
+            known = {row.name for row in self._store.files_at(f"work/{folder.name}")}
             for file in sorted(folder.iterdir()):
-                home = self._places.inbox / f"returned-{folder.name}"
-                make_folder(home, self._places.root)
-                move_file(file, home / file.name, file_sha256(file))
-                sync_folders(home, folder)
-            folder.rmdir()
+                if file.name.endswith(PART):
+                    file.unlink()
+                elif file.name not in known:
+                    self._return_orphan(file)
+            if not known:
+                folder.rmdir()
+
+    def _return_orphan(self, file: Path) -> None:
+        home = self._places.inbox / f"returned-{file.parent.name}"
+        make_folder(home, self._places.root)
+        move_file(file, home / file.name, file_sha256(file))
+        sync_folders(home, file.parent)
 
     def advance(self, job: Job) -> Job | None:
         """The next step of a job in motion; None when it is forgotten."""

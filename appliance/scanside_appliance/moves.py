@@ -15,6 +15,8 @@ from scanside_appliance.places import FOLDER_MODE
 
 BLOCK = 2**20
 FILE_MODE = 0o640
+PART = ".part"
+"""How the name of a copy ends that is not complete."""
 
 
 def file_sha256(path: Path) -> str:
@@ -41,7 +43,7 @@ def lies_at(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder lies there. Raises OSError where that can't be told (pathlib says no then, or not, by version)."""
+    """Whether a folder lies there. Raises OSError where that can't be told; pathlib guesses, by its version."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -97,7 +99,7 @@ def _settle_copy(source: Path, target: Path, sha256: str) -> bool:
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(f".{target.name}{PART}")
     try:
         with source.open("rb") as read, part.open("wb") as written:
             shutil.copyfileobj(read, written, BLOCK)

@@ -246,6 +246,10 @@ class Store:
         """Every file of a study, whichever job has it."""
         return self._files("study = ?", [study])
 
+    def files_at(self, place: str) -> list[FileRow]:
+        """Every file that lies at a place."""
+        return self._files("place = ?", [place])
+
     def _files(self, condition: str, values: Sequence[Any]) -> list[FileRow]:
         rows = self._sql.execute(f"SELECT {_FILE} FROM files WHERE {condition} ORDER BY id", values)
         return [FileRow(*row) for row in rows]
