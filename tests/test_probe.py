@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +86,32 @@ def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Pat
     prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", script])
     assert prober.probe(one_file(tmp_path)).kind == "broken"
     assert prober.probe(one_file(tmp_path)).kind == "broken"
+
+
+class FailsOnce:
+    """A pipe whose first read fails; what was in it is still there for the next."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe, self._failed = pipe, False
+
+    def read(self, size: int) -> bytes | None:
+        if not self._failed:
+            self._failed = True
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._pipe.read(size)  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipe, name)
+
+
+def test_an_answer_that_could_not_be_read_is_never_taken_for_that_of_the_next_file(tmp_path: Path) -> None:
+    files = [one_file(tmp_path / name, PatientID=name) for name in ("a", "b", "c")]
+    prober = Prober(lambda: 0.0)
+    try:
+        assert prober.probe(files[0]).patient_id == "a"
+        child = prober._child
+        assert child is not None
+        child._stdout = FailsOnce(child._stdout)  # type: ignore[assignment]
+        assert [prober.probe(file).patient_id for file in files[1:]] == ["b", "c"]
+    finally:
+        prober.close()
