@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 from dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
 from scanside_appliance.facts import Prober
 from scanside_appliance.probe import facts_of
+from scanside_runtime.first_sight import find_series
 
 
 def one_file(folder: Path, **changes: object) -> Path:
@@ -43,6 +45,27 @@ def test_a_whole_file_is_whole_in_every_transfer_syntax_and_a_shortened_one_is_n
         file.write_bytes(data[:-cut])
         found = facts_of(file)
         assert found["kind"] == "broken" or not found["whole"], cut
+
+
+@pytest.mark.parametrize("syntax", ["explicit", "RLE", "JPEG-LS", "JPEG 2000"])
+def test_inbox_and_analysis_judge_alike_whether_the_picture_is_there(tmp_path: Path, syntax: str) -> None:
+    write(tmp_path / "plain", [make_slice(3)])
+    file = min(transcode(tmp_path / "plain", tmp_path / "coded", LOSSLESS[syntax]).iterdir())
+    ds = pydicom.dcmread(file)
+    pixels = ds.PixelData
+    for value in (pixels, pixels + b"\0\0", pixels[:-2], pixels[:20]):
+        ds.PixelData = value
+        ds.save_as(file, enforce_file_format=True)
+        analysis_finds = find_series(file).headers[0].damage is None
+        assert facts_of(file)["whole"] == analysis_finds, (len(value), len(pixels))
+    assert not analysis_finds
+
+
+def test_of_pictures_with_frames_and_colours_all_must_be_there(tmp_path: Path) -> None:
+    frames = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "NumberOfFrames": 2, "SamplesPerPixel": 3, "BitsAllocated": 8}
+    size = 10 * 11 * 2 * 3
+    for length, whole in ((size, True), (size - 2, False)):
+        assert facts_of(one_file(tmp_path, PixelData=bytes(length), **frames))["whole"] == whole
 
 
 def test_a_file_that_ends_in_its_header_is_broken_or_cut_off(tmp_path: Path) -> None:
