@@ -14,7 +14,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from scanside_appliance.facts import Prober
-from scanside_appliance.inbox import Inbox, scan
+from scanside_appliance.inbox import Inbox
+from scanside_appliance.scan import scan
 from scanside_runtime.bundle import DEFAULT_BUNDLE
 from scanside_runtime.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom import Phantom, demo_spec, make_phantom

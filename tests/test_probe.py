@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import sys
@@ -107,8 +108,18 @@ def test_the_child_answers_goes_on_after_a_file_it_can_not_reach_and_is_let_go(t
 def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Path) -> None:
     script = "import os,sys; os.read(0, 9); os.abort()"
     prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", script])
-    assert prober.probe(one_file(tmp_path)).kind == "broken"
-    assert prober.probe(one_file(tmp_path)).kind == "broken"
+    for number in (1, 2):
+        file = one_file(tmp_path / str(number))
+        found = prober.probe(file)
+        assert (found.kind, found.study_uid) == ("broken", "")
+        assert (found.sha256, found.size) == (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
+
+
+def test_a_file_that_is_too_large_to_be_read_is_summed_as_a_whole(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("scanside_appliance.probe.LARGEST_FILE_BYTES", 400)
+    file = one_file(tmp_path)
+    found = facts_of(file)
+    assert (found["kind"], found["sha256"]) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 class FailsOnce:

@@ -51,9 +51,10 @@ def main() -> None:
 def facts_of(path: Path) -> dict[str, Any]:
     """What the daemon must know of a file. Raises OSError where it can't be read."""
     with open_regular(path) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
         data = file.read(LARGEST_FILE_BYTES + 1)
         seen = os.fstat(file.fileno())
-    sha256 = hashlib.sha256(data).hexdigest()
     known = {"sha256": sha256, "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
     if len(data) != seen.st_size:
         return {"kind": "broken", **known}
