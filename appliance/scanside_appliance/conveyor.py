@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from scanside_appliance.atomic import replace_file, sync_directory
@@ -57,6 +57,7 @@ class Conveyor:
             self._interrupted(job)
         self._clear_unfinished()
         self._return_orphans()
+        _clear(self._forsaken())
         for part in self._places.root.glob(".*.part"):
             part.unlink(missing_ok=True)
 
@@ -94,6 +95,12 @@ class Conveyor:
         move_file(file, home / file.name, file_sha256(file))
         sync_folders(home, file.parent)
 
+    def _forsaken(self) -> list[Path]:
+        """Folders in quarantine that hold no file, and no job has one there."""
+        root = self._places.root
+        folders = [one for one in root.glob("quarantine/*/*") if {file.name for file in one.iterdir()} <= {REASON}]
+        return [one for one in folders if not self._store.files_at(one.relative_to(root).as_posix())]
+
     def advance(self, job: Job) -> Job | None:
         """The next step of a job in motion; None when it is forgotten."""
         steps: Mapping[State, Callable[[Job], Job | None]] = {
@@ -108,24 +115,27 @@ class Conveyor:
 
     def _bring(self, job: Job, place: str) -> Job | None:
         """All files of a job to a place; then its next state."""
-        self._move_all(job, place)
+        left = self._move_all(job, place)
         with self._store.transaction():
             self._store.moved(job.id, place)
             if not self._store.files(job.id) and job.revision is None:
                 self._store.remove_job(job.id)
                 return None
             changed = self._store.change(job.id, state=AFTER[job.state])
-        self._leave(job, place)
+        _clear(left)
         return changed
 
-    def _move_all(self, job: Job, place: str) -> None:
+    def _move_all(self, job: Job, place: str) -> set[Path]:
+        """The folders that the files left."""
         root = self._places.root
         rows = self._store.files(job.id)
         make_folder(root / place, root)
         gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
+        left = {row.path(root).parent for row in rows if row.place not in (INBOX, place)}
         sync_folders(root / place, *(row.path(root).parent for row in rows))
         if gone:
             self._missing(job, gone)
+        return left
 
     def _missing(self, job: Job, gone: list[FileRow]) -> None:
         """Somebody took files away before they could be moved."""
@@ -133,12 +143,6 @@ class Conveyor:
         with self._store.transaction():
             self._store.forget([row.id for row in gone])
             self._store.count("files_missing", len(gone))
-
-    def _leave(self, job: Job, place: str) -> None:
-        """The job's work folder is not needed any more."""
-        work = self._places.root / work_place(job.id)
-        if place != work_place(job.id) and is_folder(work) and not any(work.iterdir()):
-            work.rmdir()
 
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)
@@ -177,16 +181,15 @@ class Conveyor:
             finished.rename(target)
             sync_folders(target.parent, self._places.unfinished)
         return self._store.change(
-            job.id, state=State.archiving, result_dir=None, code=None, reason=None, finished_at=self._clock.now_text()
+            job.id, state=State.archiving, result_dir=None, finished_at=self._clock.now_text()
         )
 
     def _return(self, job: Job) -> None:
-        place = f"{INBOX}/returned-{job.id}"
-        self._move_all(job, place)
+        left = self._move_all(job, f"{INBOX}/returned-{job.id}")
         with self._store.transaction():
             self._store.forget([row.id for row in self._store.files(job.id)])
             self._store.remove_job(job.id)
-        self._leave(job, place)
+        _clear(left)
 
     def next_revision(self, job: Job) -> int:
         """One more than the highest that the book or the folder knows."""
@@ -198,6 +201,14 @@ class Conveyor:
         folder = self._places.results / job.patient / job.study
         there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if is_folder(folder) else []
         return 1 + max([0, *published, *there])
+
+
+def _clear(folders: Iterable[Path]) -> None:
+    """Remove folders that a job's files left, with the reason why they lay there."""
+    for folder in folders:
+        if is_folder(folder) and {file.name for file in folder.iterdir()} <= {REASON}:
+            (folder / REASON).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _holds(folder: Path, hashes: Mapping[str, str]) -> bool:

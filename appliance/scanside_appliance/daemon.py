@@ -90,6 +90,7 @@ class Daemon:
         self._reported = ""
         self._numbers: dict[State, int] = {}
         self._put_aside: dict[str, int] = {}
+        self._held = 0
 
     def start(self) -> None:
         """Put right what the last end left, and prove the networks.
@@ -213,6 +214,8 @@ class Daemon:
             return
         for arrival in arrivals:
             self._try(partial(self._take, arrival))
+        for job in self._intake.release_what_is_whole_again():
+            _say(job, "all of it is there again")
 
     def _look_around(self) -> None:
         """A scan, and headers for twice as long as it took; the next scan waits."""
@@ -290,6 +293,7 @@ class Daemon:
         jobs = self._store.numbers()
         if jobs != self._numbers:
             self._numbers, self._put_aside = jobs, self._store.put_aside()
+            self._held = jobs.get(State.held, 0) + len(self._store.held_results())
         return Report(
             at=self._clock.now_text(),
             engine=self._engine,
@@ -297,6 +301,7 @@ class Daemon:
             waiting=self._waiting,
             jobs=jobs,
             put_aside=self._put_aside,
+            held=self._held,
             counters=self._store.counters(),
             disk=self._disk,
             clock=self._dispatch.clock_trouble(),

@@ -108,7 +108,7 @@ def queue_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _queue_line(one: dict[str, Any]) -> str:
-    more = one["verdict"] or one["reason"] or ""
+    more = " ".join(filter(None, (one["verdict"], one["code"]))) if one["verdict"] else one["reason"] or ""
     return f"{one['study'] or '(no study)':<17} {one['state']:<12} {more}".rstrip()
 
 

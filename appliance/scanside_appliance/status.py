@@ -18,7 +18,7 @@ SCHEMA = "scanside.status/1"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One look at the box. trouble: what keeps it from working, in words."""
+    """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words."""
 
     at: str
     engine: str
@@ -26,6 +26,7 @@ class Report:
     waiting: Sequence[Waiting]
     jobs: Mapping[State, int]
     put_aside: Mapping[str, int]
+    held: int
     counters: Mapping[str, int]
     disk: Disk | None
     clock: str | None
@@ -41,7 +42,7 @@ class Report:
             return f"the disk is {self.disk.used_percent:.0f} % full: nothing more is taken in"
         queued = self.jobs.get(State.queued, 0)
         at = f"analysing {self.analysing}" if self.analysing else "idle"
-        return f"{at}, {queued} queued, {len(self.waiting)} arriving, {self.jobs.get(State.held, 0)} held"
+        return f"{at}, {queued} queued, {len(self.waiting)} arriving, {self.held} held"
 
     def document(self) -> dict[str, Any]:
         """Schema scanside.status/1."""
@@ -58,6 +59,7 @@ class Report:
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
             *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
+            *_metric("studies_held", "gauge", "Studies that wait for a person.", {"": self.held}),
             *_metric("files_put_aside", "gauge", "Files in quarantine.", _labelled(self.put_aside, "code")),
             *_metric("events_total", "counter", "What happened so far.", _labelled(self.counters, "event")),
             *_metric("trouble", "gauge", "1 where the box can't work.", {"": int(bool(self.trouble))}),

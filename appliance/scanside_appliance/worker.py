@@ -27,7 +27,7 @@ class Order:
     """One study to analyse.
 
     root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
-    newest revision of each.
+    newest revision of each. alone: a person released it, it is measured without them.
     """
 
     root: Path
@@ -38,6 +38,7 @@ class Order:
     incomplete: str | None
     clock_trouble: str | None
     today: str
+    alone: bool
     earlier: tuple[Path, ...]
     settings: Settings
     bundle: Path | None
@@ -141,6 +142,9 @@ def _flags(order: Order, study_date: str | None) -> list[Finding]:
     flags = []
     if order.incomplete:
         flags.append(Finding("INPUT_INCOMPLETE", "caution", f"The study was not complete: {order.incomplete}."))
+    if order.alone:
+        message = "The study was held and released by a person: it stands by itself, without this ID's other results."
+        flags.append(Finding("PATIENT_RELEASED", "caution", message))
     if study_date is not None and study_date > order.today:
         message = f"The study is dated {study_date}, the box's clock says {order.today}."
         flags.append(Finding("INPUT_DATE_FUTURE", "caution", message))
