@@ -64,12 +64,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 @pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+def box(tmp_path: Path) -> Iterator[Box]:
     """A watched folder with cheap children; they start without `site`, which is what makes them cheap."""
     from sweeps.box import environment
     from watch_box import Box
 
-    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     before = os.umask(0o022)
-    yield Box(tmp_path / "box")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+        yield Box(tmp_path / "box")
     os.umask(before)
