@@ -276,6 +276,21 @@ def test_a_start_with_bad_settings_or_a_damaged_database_stands_in_the_status(bo
     assert "BOX_DATABASE" in json.loads(box.scanside("status", "--json").output)["trouble"]
 
 
+def test_a_defect_of_the_daemon_stands_in_the_status_by_type_and_place_alone(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> Any:
+        raise KeyError("CANARY")
+
+    monkeypatch.setattr("scanside_appliance.daemon.scan", broken)
+    with pytest.raises(KeyError):
+        box.run()
+    shown = box.scanside("status")
+    assert shown.exit_code == 5
+    assert "BOX_DEFECT: KeyError at test_watch_service.py:" in shown.output
+    assert "CANARY" not in shown.output
+
+
 def test_a_second_daemon_that_is_refused_leaves_the_status_of_the_first(box: Box) -> None:
     box.run()
     before = (box.root / "status.json").read_text()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from scanside_appliance.daemon import Daemon, Plan
+from scanside_appliance.defects import told
 from scanside_appliance.hint import Hint
 from scanside_appliance.notify import notify, reloading
 from scanside_appliance.places import Places
@@ -65,10 +66,16 @@ def _last_word(plan: Plan, places: Places) -> Iterator[None]:
     """What the daemon can't start or go on with stands in its status, where `scanside status` finds it."""
     try:
         yield
-    except ScansideError as error:
+    except BaseException as error:
         with suppress(OSError):  # a box that can't write it says it by its exit code
-            write_failure(places, plan.clock.now_text(), f"it ended with {error.code}: {error.message} {error.advice}")
+            write_failure(places, plan.clock.now_text(), f"it ended with {_why(error)}")
         raise
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, ScansideError):
+        return f"{error.code}: {error.message} {error.advice}"
+    return f"{ScansideError.code}: {told(error)}"
 
 
 def _work(plan: Plan, places: Places, store: Store) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scanside_appliance.child_side import Answers, end_with_the_daemon, limit_memory, questions
+from scanside_appliance.defects import told
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings import Settings, settings_of
@@ -64,8 +64,7 @@ def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
     except ScansideError as error:
         return {"exit_code": error.exit_code, "code": error.code, "reason": f"{error.message} {error.advice}"}
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"in a defect ({type(error).__name__} at {Path(place.filename).name}:{place.lineno})"
+        where = f"in a defect ({told(error)})"
         return {"exit_code": ScansideError.exit_code, "code": ScansideError.code, "reason": where}
 
 
