@@ -222,6 +222,7 @@ class Daemon:
         began = self._clock.monotonic()
         self._inbox.look(scan(self._places.inbox), began)
         self._inbox_files = len(self._inbox)
+        self._plan.progressed()
         self._scans += 1
         took_s = self._clock.monotonic() - began
         self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
@@ -246,6 +247,7 @@ class Daemon:
         for name in self._inbox.unread(self._clock.monotonic()):
             facts = self._prober.probe(self._places.inbox / name)
             self._inbox.learn(name, facts, self._clock.monotonic())
+            self._plan.progressed()
             if self._clock.monotonic() > until:
                 self._next["scan"] = -1e9
                 return
