@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import clocks, crash, fulldisk, powercut, slow
+from sweeps import clocks, crash, fulldisk, powercut, slow, unit
 from sweeps.crash import Fault, Story
 
 
@@ -63,3 +63,13 @@ def test_a_wall_clock_that_jumps_by_ten_years_changes_no_result(tmp_path: Path) 
     assert (calm[1], jumped[1]) == ([], [])
     assert calm[0] == jumped[0]
     assert '"clock": null' not in jumped[2]
+
+
+@pytest.mark.timeout(600)  # the watchdog must find out that the daemon hangs
+def test_the_unit_lives_under_a_real_systemd(tmp_path: Path) -> None:
+    if not unit.can_run():
+        pytest.skip("this needs root and systemd")
+    try:
+        assert unit.sweep(tmp_path) == []
+    except unit.NoSystemd:
+        pytest.skip("systemd does not start here")
