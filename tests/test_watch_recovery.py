@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,29 @@ def test_a_file_in_work_that_no_job_knows_goes_back_to_the_inbox_though_its_fold
     with pytest.raises(ScansideError):
         box.run()
     assert len(list(folder.iterdir())) == 3
+    assert box.is_sound()
+
+
+@pytest.mark.parametrize("moved", [1, 2, 3, 4, 5])
+def test_moves_that_were_cut_short_go_on_where_they_were(
+    box: Box, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    box.put(*study(1))
+    calls = iter(range(moved))
+
+    def cut(*arguments: Any) -> bool:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return moves.move_file(*arguments)
+
+    monkeypatch.setattr("scanside_appliance.conveyor.move_file", cut)
+    with pytest.raises(KeyboardInterrupt):
+        box.run()
+    monkeypatch.undo()
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3]
+    assert len(box.places("archive")) == 3
+    assert "files_missing" not in json.loads(box.scanside("status", "--json").output)["counters"]
     assert box.is_sound()
 
 

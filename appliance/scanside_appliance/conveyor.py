@@ -80,14 +80,18 @@ class Conveyor:
     def _return_orphans(self) -> None:
         """Files in work that no job has (the book was lost) go back to the inbox; copies that were cut short go."""
         for folder in (self._places.root / "work").iterdir():
-            known = {row.name for row in self._store.files_at(f"work/{folder.name}")}
+            known = self._known_in_work(folder.name)
             for file in sorted(folder.iterdir()):
                 if file.name.endswith(PART):
                     file.unlink()
                 elif file.name not in known:
                     self._return_orphan(file)
-            if not known:
-                folder.rmdir()
+            _clear([folder])
+
+    def _known_in_work(self, folder: str) -> set[str]:
+        """The names of files that the book has there, or that are on their way to it: a claim may be half done."""
+        on_their_way = self._store.files(int(folder)) if folder.isdecimal() else []
+        return {row.name for row in (*self._store.files_at(f"work/{folder}"), *on_their_way)}
 
     def _return_orphan(self, file: Path) -> None:
         home = self._places.inbox / f"returned-{file.parent.name}"
