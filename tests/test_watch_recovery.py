@@ -60,6 +60,18 @@ def test_a_file_in_work_that_no_job_knows_goes_back_to_the_inbox_though_its_fold
     assert box.is_sound()
 
 
+def test_what_a_person_left_in_the_boxs_folders_keeps_it_from_nothing(box: Box) -> None:
+    box.run()
+    left = [box.root / place / "note.txt" for place in ("work", "quarantine", "quarantine/BOX_DEFECT", "work/7/sub")]
+    for note in left:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text("seen, call me")
+    box.put(*study(1))
+    box.run()
+    assert len(box.of(1)) == 1
+    assert all(note.exists() for note in left)
+
+
 @pytest.mark.parametrize("moved", [1, 2, 3, 4, 5])
 def test_moves_that_were_cut_short_go_on_where_they_were(
     box: Box, monkeypatch: pytest.MonkeyPatch, moved: int

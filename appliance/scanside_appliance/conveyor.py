@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from itertools import filterfalse
 from pathlib import Path
 
 from scanside_appliance.atomic import replace_file, sync_directory
@@ -79,9 +80,9 @@ class Conveyor:
 
     def _return_orphans(self) -> None:
         """Files in work that no job has (the book was lost) go back to the inbox; copies that were cut short go."""
-        for folder in (self._places.root / "work").iterdir():
+        for folder in filter(is_folder, (self._places.root / "work").iterdir()):
             known = self._known_in_work(folder.name)
-            for file in sorted(folder.iterdir()):
+            for file in sorted(filterfalse(is_folder, folder.iterdir())):
                 if file.name.endswith(PART):
                     file.unlink()
                 elif file.name not in known:
@@ -102,7 +103,7 @@ class Conveyor:
     def _forsaken(self) -> list[Path]:
         """Folders in quarantine that hold no file, and no job has one there."""
         root = self._places.root
-        folders = [one for one in root.glob("quarantine/*/*") if {file.name for file in one.iterdir()} <= {REASON}]
+        folders = [one for one in root.glob("quarantine/*/*") if _holds_a_reason_at_most(one)]
         return [one for one in folders if not self._store.files_at(one.relative_to(root).as_posix())]
 
     def advance(self, job: Job) -> Job | None:
@@ -210,9 +211,13 @@ class Conveyor:
 def _clear(folders: Iterable[Path]) -> None:
     """Remove folders that a job's files left, with the reason why they lay there."""
     for folder in folders:
-        if is_folder(folder) and {file.name for file in folder.iterdir()} <= {REASON}:
+        if _holds_a_reason_at_most(folder):
             (folder / REASON).unlink(missing_ok=True)
             folder.rmdir()
+
+
+def _holds_a_reason_at_most(folder: Path) -> bool:
+    return is_folder(folder) and {file.name for file in folder.iterdir()} <= {REASON}
 
 
 def _holds(folder: Path, hashes: Mapping[str, str]) -> bool:
