@@ -14,7 +14,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from scanside_appliance.facts import Prober
-from scanside_appliance.inbox import Inbox, scan
+from scanside_appliance.inbox import Inbox
+from scanside_appliance.scan import scan
 from scanside_runtime.bundle import DEFAULT_BUNDLE
 from scanside_runtime.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
@@ -51,7 +52,7 @@ def test_scan_and_sort_out_20000_files(benchmark: BenchmarkFixture, tmp_path: Pa
 
     def look() -> None:
         inbox.look(scan(tmp_path), time.monotonic())
-        inbox.sort_out(time.monotonic())
+        list(inbox.sort_out(time.monotonic())[0])
 
     benchmark.pedantic(look, rounds=3, warmup_rounds=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from export_samples import Exported
+    from watch_box import Box
 
 # The same examples on each run and no deadline: a busy machine must not turn a property red.
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=60)
@@ -59,3 +61,16 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     from export_samples import run_export
 
     return run_export(tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    """A watched folder with cheap children; they start without `site`, which is what makes them cheap."""
+    from sweeps.box import environment
+    from watch_box import Box
+
+    before = os.umask(0o022)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+        yield Box(tmp_path / "box")
+    os.umask(before)

@@ -88,6 +88,16 @@ def test_a_database_of_a_newer_version_is_left_alone(places: Places) -> None:
         Store(places.database)
 
 
+def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(places: Places) -> None:
+    before = job(places, verdict="held")
+    with sqlite3.connect(places.database) as sql:
+        sql.executescript("DROP INDEX files_in_inbox; ALTER TABLE jobs DROP COLUMN alone; PRAGMA user_version = 1;")
+    sql.close()
+    with Store(places.database) as store:
+        assert store.jobs(State) == [before]
+        assert store._sql.execute("PRAGMA user_version").fetchone() == (2,)
+
+
 def test_a_transaction_that_fails_leaves_nothing(places: Places) -> None:
     with Store(places.database) as store:
         with pytest.raises(ZeroDivisionError), store.transaction():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +93,43 @@ def test_where_no_results_are_nothing_is_looked_up_and_a_wrong_folder_is_an_erro
     assert lookup(tmp_path) is None
     with pytest.raises(InputNotFound):
         lookup(tmp_path, tmp_path / "nowhere")
+
+
+@pytest.fixture
+def closed_to_us(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Closes a folder: also for root, who would be let in by any mode."""
+    scandir, lstat = os.scandir, os.lstat
+    closed: set[Path] = set()
+
+    def refuse(path: Any) -> None:
+        if Path(os.fspath(path)) in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) or scandir(path))
+    monkeypatch.setattr(os, "lstat", lambda path: refuse(path) or lstat(path))
+    return closed.add
+
+
+@pytest.mark.parametrize("where", ["", "the patient's"])
+def test_results_that_can_not_be_looked_into_are_named_and_never_passed_over(
+    box: Path, where: str, closed_to_us: Callable[[Path], None]
+) -> None:
+    patient = box / "results" / patient_folder("P-17", None)
+    closed_to_us(patient)
+    if not where:
+        closed_to_us(box / "results")
+    look = lookup(box)
+    assert look is not None
+    found = look("P-17", None)
+    assert (found.documents, found.unreadable) == ((), (f"{patient} (Permission denied)",))
+
+
+def test_a_history_names_the_folders_that_it_could_not_look_into(
+    box: Path, closed_to_us: Callable[[Path], None]
+) -> None:
+    closed = box / "results" / patient_folder("P-18", None)
+    closed_to_us(closed)
+    assert f"{closed} (Permission denied)" in json.loads(history(box, "P-17", "--json").output)["unreadable"]
 
 
 def test_a_patients_folder_says_nothing_about_him(box: Path) -> None:

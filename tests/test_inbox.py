@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from scanside_appliance.facts import Facts
-from scanside_appliance.inbox import Arrival, Inbox, Signature, scan
+from scanside_appliance.inbox import STRAYS_AT_ONCE, Arrival, Inbox
 from scanside_appliance.places import study_key
+from scanside_appliance.scan import Signature, scan
 from scanside_appliance.tidy import EmptyFolders
 from scanside_runtime.settings import InboxSettings
 
@@ -49,7 +50,11 @@ class Desk:
             facts = self.files[name][1]
             if facts is not None:
                 self.inbox.learn(name, facts, at)
-        return self.inbox.sort_out(at)[0]
+        return list(self.inbox.sort_out(at)[0])
+
+    def facts(self, name: str) -> list[Facts]:
+        """What is known of a file: nothing, or its facts."""
+        return [facts for found, facts in self.inbox._table.facts("kind <> ''", {}) if found == name]
 
     def why(self, at: float) -> list[str]:
         return [one.why for one in self.inbox.sort_out(at)[1]]
@@ -86,7 +91,7 @@ def test_a_file_that_grows_is_not_read_and_keeps_its_study_waiting(desk: Desk) -
     for second in range(1, 200, 10):
         desk.put("a/4", None, size=second)
         assert desk.look(float(second)) == []
-        assert "a/4" not in desk.inbox.unread(float(second))
+        assert "a/4" not in list(desk.inbox.unread(float(second)))
 
 
 def test_a_known_section_that_changes_is_read_again(desk: Desk) -> None:
@@ -94,7 +99,7 @@ def test_a_known_section_that_changes_is_read_again(desk: Desk) -> None:
     desk.look(10.0)
     desk.put("a/3", section(3, size=200), size=200)
     desk.look(30.0)
-    assert desk.inbox.files["a/3"].facts is None
+    assert desk.facts("a/3") == []
     assert desk.look(60.0) == []
     (study,) = desk.look(90.0)
     assert study.files["a/3"].size == 200
@@ -103,7 +108,7 @@ def test_a_known_section_that_changes_is_read_again(desk: Desk) -> None:
 def test_facts_of_a_file_that_changed_while_it_was_read_are_not_believed(desk: Desk) -> None:
     desk.look(0.0)
     desk.inbox.learn("a/1", section(1, size=99), 5.0)
-    assert desk.inbox.files["a/1"].facts is None
+    assert desk.facts("a/1") == []
 
 
 def test_a_hole_is_waited_for_and_then_said(desk: Desk) -> None:
@@ -171,7 +176,7 @@ def test_a_copy_in_progress_is_not_read_and_holds_its_study_up(desk: Desk) -> No
     desk.put("a/4.dcm.part", section(4))
     for second in (0.0, 10.0, 60.0):
         assert desk.look(second) == []
-    assert desk.inbox.unread(60.0) == []
+    assert list(desk.inbox.unread(60.0)) == []
 
 
 def test_another_study_dripping_into_the_same_folder_does_not_hold_a_study_up(desk: Desk) -> None:
@@ -207,7 +212,7 @@ def test_what_can_not_be_looked_at_is_neither_gone_nor_quiet(desk: Desk, unsure:
     desk.look(10.0)
     seen = [(name, signature) for name, (signature, _) in desk.files.items() if not name.startswith(unsure)]
     desk.inbox.look([*seen, (unsure, None)], 60.0)
-    assert desk.inbox.sort_out(60.0)[0] == []
+    assert list(desk.inbox.sort_out(60.0)[0]) == []
     desk.look(61.0)
     desk.look(70.0)
     assert desk.look(119.0) == []
@@ -219,7 +224,35 @@ def test_what_vanishes_is_forgotten(desk: Desk) -> None:
     desk.look(0.0)
     desk.files.clear()
     assert desk.look(60.0) == []
-    assert desk.inbox.files == {}
+    assert len(desk.inbox) == 0
+
+
+def test_a_table_that_is_lost_is_said_and_all_is_seen_anew(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.look(10.0)
+    desk.inbox._table._sql.execute("DROP TABLE files")
+    with pytest.raises(OSError, match="looked at anew"):
+        desk.look(50.0)
+    desk.look(51.0)
+    assert desk.look(60.0) == []
+    (study,) = desk.look(120.0)
+    assert len(study.files) == 3
+
+
+def test_names_that_are_no_text_are_kept_as_the_file_system_spells_them(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff.dcm")).write_bytes(b"x")
+    inbox = Inbox(InboxSettings(quiet_s=QUIET_S))
+    inbox.look(scan(tmp_path), 0.0)
+    (name,) = inbox.unread(50.0)
+    assert (tmp_path / name).read_bytes() == b"x"
+
+
+def test_files_of_no_study_come_some_hundred_at_a_time(desk: Desk) -> None:
+    for number in range(STRAYS_AT_ONCE + 1):
+        desk.put(f"note{number}", Facts("other", sha256="0", size=100, mtime_ns=1))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert [len(one.files) for one in desk.look(60.0) if not one.study] == [STRAYS_AT_ONCE, 1]
 
 
 def test_folders_that_stay_empty_are_removed_and_others_are_not(tmp_path: Path) -> None:

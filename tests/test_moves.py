@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scanside_appliance.moves import move_file
+from scanside_appliance.moves import is_folder, lies_at, move_file, sync_folders
 
 DATA = b"a section"
 SUM = hashlib.sha256(DATA).hexdigest()
@@ -109,3 +109,33 @@ def test_a_file_of_somebody_else_moves_with_its_mode(source: Path, target: Path,
 
     monkeypatch.setattr(Path, "chmod", refuse)
     assert move_file(source, target, SUM)
+
+
+@pytest.fixture
+def nothing_can_be_looked_at(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at a file's entry fails as on a disk that is going; `source` lies there all the same."""
+
+    def fail(path: Any, *_: Any, **__: Any) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(os, "stat", fail)
+    monkeypatch.setattr(os, "lstat", fail)
+
+
+@pytest.mark.usefixtures("nothing_can_be_looked_at")
+def test_a_file_that_can_not_be_looked_at_is_not_called_gone(source: Path, target: Path) -> None:
+    for look in (lambda: move_file(source, target, SUM), lambda: lies_at(source), lambda: is_folder(source.parent)):
+        with pytest.raises(OSError, match="Input/output error"):
+            look()
+
+
+@pytest.mark.usefixtures("nothing_can_be_looked_at")
+def test_a_folder_that_can_not_be_looked_at_is_not_taken_for_synced(target: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_folders(target.parent)
+
+
+def test_a_path_below_a_file_leads_nowhere(source: Path) -> None:
+    assert not lies_at(source / "below")
+    assert not is_folder(source)
+    assert not is_folder(source / "below")

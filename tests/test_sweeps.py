@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import clocks, crash, fulldisk, powercut, slow
+from sweeps import clocks, crash, fulldisk, powercut, slow, unit
 from sweeps.crash import Fault, Story
 
 
@@ -17,21 +17,31 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     return Story(tmp_path_factory.mktemp("story"))
 
 
+@pytest.fixture(scope="module")
+def calls(story: Story) -> dict[str, tuple[int, int]]:
+    """By kind of call: how many before the daemon begins its work, and how many in all."""
+    return story.calls("daemon")
+
+
 @pytest.mark.parametrize(
-    "fault",
+    ("name", "call", "part"),
     [
-        Fault("KILL", "rename", 9),
-        Fault("KILL", "fsync", 13),
-        Fault("KILL", "fdatasync", 5),
-        Fault("ENOSPC", "fdatasync", 3),
-        Fault("ENOSPC", "pwrite64", 30),
-        Fault("EIO", "fsync", 10),
-        Fault("EIO", "rename", 11),
+        ("KILL", "rename", 0.2),
+        ("KILL", "fsync", 0.15),
+        ("KILL", "fdatasync", 0.2),
+        ("ENOSPC", "fdatasync", 0.1),
+        ("ENOSPC", "pwrite64", 0.15),
+        ("EIO", "fsync", 0.1),
+        ("EIO", "rename", 0.25),
+        ("EIO", "read", 0.06),  # an answer of the child that reads headers
+        ("EIO", "newfstatat", 0.78),  # a file on its way to the archive
     ],
-    ids=str,
 )
-def test_a_call_that_fails_or_is_the_last_one_loses_nothing(story: Story, fault: Fault) -> None:
-    assert story.problems(fault, "daemon") == []
+def test_a_call_that_fails_or_is_the_last_one_loses_nothing(
+    story: Story, calls: dict[str, tuple[int, int]], name: str, call: str, part: float
+) -> None:
+    before, total = calls[call]
+    assert story.problems(Fault(name, call, before + 1 + int(part * (total - before - 1))), "daemon") == []
 
 
 def test_a_worker_that_can_not_write_or_is_killed_while_it_writes_loses_nothing(story: Story) -> None:
@@ -63,3 +73,13 @@ def test_a_wall_clock_that_jumps_by_ten_years_changes_no_result(tmp_path: Path) 
     assert (calm[1], jumped[1]) == ([], [])
     assert calm[0] == jumped[0]
     assert '"clock": null' not in jumped[2]
+
+
+@pytest.mark.timeout(600)  # the watchdog must find out that the daemon hangs
+def test_the_unit_lives_under_a_real_systemd(tmp_path: Path) -> None:
+    if not unit.can_run():
+        pytest.skip("this needs root and systemd")
+    try:
+        assert unit.sweep(tmp_path) == []
+    except unit.NoSystemd:
+        pytest.skip("systemd does not start here")

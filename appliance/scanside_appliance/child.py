@@ -52,16 +52,23 @@ class Child:
             raise ChildDied(self._how_it_ended()) from error
 
     def answer(self, wait_s: float) -> dict[str, Any] | None:
-        """The next line, None when there is none in time. Raises ChildDied."""
+        """The next line, None when there is none in time. Raises ChildDied; the child must be ended then."""
         while b"\n" not in self._unread:
             if not select.select([self._stdout], [], [], wait_s)[0]:
                 return None
-            block = self._stdout.read(2**16)
+            block = self._read()
             if not block or len(self._unread) > LONGEST_ANSWER:
                 raise ChildDied(self._how_it_ended())
             self._unread += block
         line, _, self._unread = self._unread.partition(b"\n")
         return _object(line)
+
+    def _read(self) -> bytes | None:
+        """What the pipe holds. One that fails is given up: the answer left in it would be taken for the next one's."""
+        try:
+            return self._stdout.read(2**16)
+        except OSError as error:
+            raise ChildDied(f"with a pipe that can't be read ({error.strerror})") from error
 
     def memory_mb(self) -> float:
         """Resident memory of the child and of what it started; 0 when it is gone."""

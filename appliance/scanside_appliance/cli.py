@@ -19,6 +19,7 @@ import typer
 
 from scanside_appliance.bundle_commands import bundles
 from scanside_appliance.cohort_commands import cohort
+from scanside_appliance.defects import told
 from scanside_appliance.history_commands import history
 from scanside_appliance.severity_commands import severity
 from scanside_appliance.watch_commands import add_watch_commands
@@ -117,7 +118,7 @@ def main() -> None:
         _complain(error.code, f"{error.message} {error.advice}")
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  # the outermost of the program: nothing above it could say what happened
-        _complain(ScansideError.code, f"{type(error).__name__}: {error}. {ScansideError.advice}")
+        _complain(ScansideError.code, f"{told(error)}. {ScansideError.advice}")
         sys.exit(ScansideError.exit_code)
 
 

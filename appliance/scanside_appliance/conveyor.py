@@ -14,12 +14,22 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import filterfalse
 from pathlib import Path
 
 from scanside_appliance.atomic import replace_file, sync_directory
 from scanside_appliance.clock import Clock
-from scanside_appliance.moves import file_sha256, is_there, make_folder, move_file, sync_folders
+from scanside_appliance.moves import (
+    PART,
+    file_sha256,
+    is_folder,
+    is_there,
+    lies_at,
+    make_folder,
+    move_file,
+    sync_folders,
+)
 from scanside_appliance.places import Places, archive_place, quarantine_place, work_place
 from scanside_appliance.store import INBOX, FileRow, Job, State, Store
 from scanside_runtime.errors import BoxAnalysisDied
@@ -48,6 +58,7 @@ class Conveyor:
             self._interrupted(job)
         self._clear_unfinished()
         self._return_orphans()
+        _clear(self._forsaken())
         for part in self._places.root.glob(".*.part"):
             part.unlink(missing_ok=True)
 
@@ -68,17 +79,32 @@ class Conveyor:
                 shutil.rmtree(folder)
 
     def _return_orphans(self) -> None:
-        """Files in work that no job has (the book was lost) go back to the inbox."""
-        known = {work_place(job.id) for job in self._store.jobs(list(State)) if self._store.files(job.id)}
-        for folder in (self._places.root / "work").iterdir():
-            if f"work/{folder.name}" in known:
-                continue
-            for file in sorted(folder.iterdir()):
-                home = self._places.inbox / f"returned-{folder.name}"
-                make_folder(home, self._places.root)
-                move_file(file, home / file.name, file_sha256(file))
-                sync_folders(home, folder)
-            folder.rmdir()
+        """Files in work that no job has (the book was lost) go back to the inbox; copies that were cut short go."""
+        for folder in filter(is_folder, (self._places.root / "work").iterdir()):
+            known = self._known_in_work(folder.name)
+            for file in sorted(filterfalse(is_folder, folder.iterdir())):
+                if file.name.endswith(PART):
+                    file.unlink()
+                elif file.name not in known:
+                    self._return_orphan(file)
+            _clear([folder])
+
+    def _known_in_work(self, folder: str) -> set[str]:
+        """The names of files that the book has there, or that are on their way to it: a claim may be half done."""
+        on_their_way = self._store.files(int(folder)) if folder.isdecimal() else []
+        return {row.name for row in (*self._store.files_at(f"work/{folder}"), *on_their_way)}
+
+    def _return_orphan(self, file: Path) -> None:
+        home = self._places.inbox / f"returned-{file.parent.name}"
+        make_folder(home, self._places.root)
+        move_file(file, home / file.name, file_sha256(file))
+        sync_folders(home, file.parent)
+
+    def _forsaken(self) -> list[Path]:
+        """Folders in quarantine that hold no file, and no job has one there."""
+        root = self._places.root
+        folders = [one for one in root.glob("quarantine/*/*") if _holds_a_reason_at_most(one)]
+        return [one for one in folders if not self._store.files_at(one.relative_to(root).as_posix())]
 
     def advance(self, job: Job) -> Job | None:
         """The next step of a job in motion; None when it is forgotten."""
@@ -94,24 +120,27 @@ class Conveyor:
 
     def _bring(self, job: Job, place: str) -> Job | None:
         """All files of a job to a place; then its next state."""
-        self._move_all(job, place)
+        left = self._move_all(job, place)
         with self._store.transaction():
             self._store.moved(job.id, place)
             if not self._store.files(job.id) and job.revision is None:
                 self._store.remove_job(job.id)
                 return None
             changed = self._store.change(job.id, state=AFTER[job.state])
-        self._leave(job, place)
+        _clear(left)
         return changed
 
-    def _move_all(self, job: Job, place: str) -> None:
+    def _move_all(self, job: Job, place: str) -> set[Path]:
+        """The folders that the files left."""
         root = self._places.root
         rows = self._store.files(job.id)
         make_folder(root / place, root)
         gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
+        left = {row.path(root).parent for row in rows if row.place not in (INBOX, place)}
         sync_folders(root / place, *(row.path(root).parent for row in rows))
         if gone:
             self._missing(job, gone)
+        return left
 
     def _missing(self, job: Job, gone: list[FileRow]) -> None:
         """Somebody took files away before they could be moved."""
@@ -120,17 +149,11 @@ class Conveyor:
             self._store.forget([row.id for row in gone])
             self._store.count("files_missing", len(gone))
 
-    def _leave(self, job: Job, place: str) -> None:
-        """The job's work folder is not needed any more."""
-        work = self._places.root / work_place(job.id)
-        if place != work_place(job.id) and work.is_dir() and not any(work.iterdir()):
-            work.rmdir()
-
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)
         folder = self._places.root / place
         make_folder(folder, self._places.root)
-        if not (folder / REASON).exists():
+        if not lies_at(folder / REASON):
             replace_file(folder / REASON, _reason_text(job, self._clock.now_text()).encode())
         return self._bring(job, place)
 
@@ -156,23 +179,22 @@ class Conveyor:
         target = self._places.result(job.patient, job.study, job.revision or 0)
         finished = self._places.unfinished / (job.result_dir or "")
         if not _holds(target, hashes):
-            if target.exists() or not _holds(finished, hashes):
+            if lies_at(target) or not _holds(finished, hashes):
                 log.warning("study %s: the finished result is gone; analysed again", job.study)
                 return self._store.change(job.id, state=State.queued, result_dir=None)
             make_folder(target.parent, self._places.root)
             finished.rename(target)
             sync_folders(target.parent, self._places.unfinished)
         return self._store.change(
-            job.id, state=State.archiving, result_dir=None, code=None, reason=None, finished_at=self._clock.now_text()
+            job.id, state=State.archiving, result_dir=None, finished_at=self._clock.now_text()
         )
 
     def _return(self, job: Job) -> None:
-        place = f"{INBOX}/returned-{job.id}"
-        self._move_all(job, place)
+        left = self._move_all(job, f"{INBOX}/returned-{job.id}")
         with self._store.transaction():
             self._store.forget([row.id for row in self._store.files(job.id)])
             self._store.remove_job(job.id)
-        self._leave(job, place)
+        _clear(left)
 
     def next_revision(self, job: Job) -> int:
         """One more than the highest that the book or the folder knows."""
@@ -182,13 +204,25 @@ class Conveyor:
             if one.id != job.id and one.state in (State.archiving, State.done, State.publishing)
         ]
         folder = self._places.results / job.patient / job.study
-        there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if folder.is_dir() else []
+        there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if is_folder(folder) else []
         return 1 + max([0, *published, *there])
+
+
+def _clear(folders: Iterable[Path]) -> None:
+    """Remove folders that a job's files left, with the reason why they lay there."""
+    for folder in folders:
+        if _holds_a_reason_at_most(folder):
+            (folder / REASON).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _holds_a_reason_at_most(folder: Path) -> bool:
+    return is_folder(folder) and {file.name for file in folder.iterdir()} <= {REASON}
 
 
 def _holds(folder: Path, hashes: Mapping[str, str]) -> bool:
     """Whether a folder holds exactly these files."""
-    if not folder.is_dir() or {file.name for file in folder.iterdir()} != set(hashes):
+    if not is_folder(folder) or {file.name for file in folder.iterdir()} != set(hashes):
         return False
     return all(is_there(folder / name, sha256) for name, sha256 in hashes.items())
 

@@ -18,9 +18,12 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.conveyor import Conveyor
 from scanside_appliance.dispatch import BOX_RETRY_S, Dispatch
 from scanside_appliance.facts import PROBE, Prober
-from scanside_appliance.inbox import Arrival, Inbox, Waiting, scan
+from scanside_appliance.inbox import Arrival, Inbox, Waiting
+from scanside_appliance.inbox_table import InboxTable
 from scanside_appliance.intake import Intake
+from scanside_appliance.notify import alive
 from scanside_appliance.places import Places
+from scanside_appliance.scan import scan
 from scanside_appliance.status import Report, write_report
 from scanside_appliance.store import MOVING, Job, State, Store
 from scanside_appliance.tidy import EmptyFolders
@@ -50,6 +53,7 @@ class Plan:
     worker: Sequence[str] = WORKER
     probe: Sequence[str] = PROBE
     hint: bool = True
+    progressed: Callable[[], None] = alive
 
     def waits(self, settings: Settings) -> Settings:
         """How long is waited. With `once`, what lies in the inbox is all that comes: the quiet time and no longer."""
@@ -70,7 +74,8 @@ class Daemon:
         self.taking = True
         self.headline = "starting"
         self.idle = False
-        self._inbox = Inbox(self._waits.inbox)
+        self._inbox = Inbox(self._waits.inbox, InboxTable(places.root))
+        self._inbox_files = 0
         self._tidy = EmptyFolders(places.inbox)
         self._waiting: list[Waiting] = []
         self._intake = Intake(places, store, plan.clock)
@@ -85,6 +90,7 @@ class Daemon:
         self._reported = ""
         self._numbers: dict[State, int] = {}
         self._put_aside: dict[str, int] = {}
+        self._held = 0
 
     def start(self) -> None:
         """Put right what the last end left, and prove the networks.
@@ -159,7 +165,8 @@ class Daemon:
         self._dispatch.hand_back()
 
     def close(self) -> None:
-        """End the children."""
+        """End the children, forget the inbox."""
+        self._inbox.close()
         self._prober.close()
         self._analyst.end()
 
@@ -179,18 +186,9 @@ class Daemon:
         self._next[what] = now + every_s
         return True
 
-    def _is_idle(self) -> bool:
-        now = self._clock.monotonic()
-        files = self._inbox.files.items()
-        left = any(
-            not self._inbox.is_temporary(name, seen, now) and not (seen.facts and seen.facts.kind == "out_of_reach")
-            for name, seen in files
-        )
-        return not left and self._store.is_at_rest()
-
     def _scan_pause_s(self) -> float:
         busy_s = min(self._settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
-        return min(busy_s if self._inbox.files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
+        return min(busy_s if self._inbox_files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
 
     def _look_at_disk(self) -> None:
         if not self._is_due("disk", DISK_EVERY_S):
@@ -209,22 +207,32 @@ class Daemon:
         """See what lies in the inbox, read what is new, and write down what is ready."""
         if not self._is_due("scan", BUSY_PAUSE_S):
             return
-        began = self._clock.monotonic()
-        self._inbox.look(scan(self._places.inbox), began)
-        self._scans += 1
-        took_s = self._clock.monotonic() - began
-        self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
-        self._read_headers(max(PROBE_BUDGET_S, 2 * took_s))
+        self._look_around()
         arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
         if self._disk is not None and self._disk.full:
             self._note(f"the disk is {self._disk.used_percent:.0f} % full: nothing more is taken in")
             return
         for arrival in arrivals:
             self._try(partial(self._take, arrival))
+        for job in self._intake.release_what_is_whole_again():
+            _say(job, "all of it is there again")
+
+    def _look_around(self) -> None:
+        """A scan, and headers for twice as long as it took; the next scan waits."""
+        began = self._clock.monotonic()
+        self._inbox.look(scan(self._places.inbox), began)
+        self._inbox_files = len(self._inbox)
+        self._plan.progressed()
+        self._scans += 1
+        took_s = self._clock.monotonic() - began
+        self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
+        self._read_headers(max(PROBE_BUDGET_S, 2 * took_s))
 
     def _take(self, arrival: Arrival) -> None:
+        """Written down, and moved at once: what is claimed and still in the inbox is never more than one arrival."""
         for job in self._intake.take(arrival):
             _say(job, f"{len(self._store.files(job.id))} files, {job.state.value}")
+            self._bring_on(job)
 
     def _begin_next(self) -> None:
         self._dispatch.begin_next(self._settings)
@@ -239,30 +247,36 @@ class Daemon:
         for name in self._inbox.unread(self._clock.monotonic()):
             facts = self._prober.probe(self._places.inbox / name)
             self._inbox.learn(name, facts, self._clock.monotonic())
+            self._plan.progressed()
             if self._clock.monotonic() > until:
                 self._next["scan"] = -1e9
                 return
 
     def _move(self) -> None:
-        """Every move that is due. One that fails does not stop the others."""
+        """Every move that is due."""
         for job in self._store.jobs(MOVING):
-            self._scans = 0
-            step: Job | None = job
-            try:
-                while step is not None and step.state in MOVING:
-                    step = self._conveyor.advance(step)
-            except OSError as error:
-                self._note(f"files of a study can't be moved: {error.strerror or type(error).__name__}")
-                continue
-            if step is not None:
-                _say(step, step.state.value)
+            self._bring_on(job)
+
+    def _bring_on(self, job: Job) -> None:
+        """The moves of a job that are due. One that fails does not stop the others."""
+        self._scans = 0
+        step: Job | None = job
+        try:
+            while step is not None and step.state in MOVING:
+                step = self._conveyor.advance(step)
+        except OSError as error:
+            self._note(f"files of a study can't be moved: {error.strerror or type(error).__name__}")
+            return
+        self._plan.progressed()
+        if step is not None:
+            _say(step, step.state.value)
 
     def _rest(self) -> None:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
         self._prober.rest(PROBER_IDLE_S)
         self._analyst.rest(self._settings)
-        self.idle = self._is_idle()
+        self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and self._store.is_at_rest()
 
     def _report(self) -> None:
         """Written when something changed, else now and then; a full disk is no reason to fail."""
@@ -281,13 +295,15 @@ class Daemon:
         jobs = self._store.numbers()
         if jobs != self._numbers:
             self._numbers, self._put_aside = jobs, self._store.put_aside()
+            self._held = jobs.get(State.held, 0) + len(self._store.held_results())
         return Report(
             at=self._clock.now_text(),
             engine=self._engine,
-            inbox_files=len(self._inbox.files),
+            inbox_files=self._inbox_files,
             waiting=self._waiting,
             jobs=jobs,
             put_aside=self._put_aside,
+            held=self._held,
             counters=self._store.counters(),
             disk=self._disk,
             clock=self._dispatch.clock_trouble(),

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanside_appliance.moves import is_there
+from scanside_appliance.moves import is_folder, is_there, lies_at
 from scanside_appliance.places import Places, archive_place
 from scanside_appliance.store import CLEANED, Job, Store
 from scanside_runtime.settings import DiskSettings
@@ -36,7 +36,7 @@ def look(root: Path, settings: DiskSettings) -> Disk:
 def keep_reserve(places: Places, settings: DiskSettings) -> None:
     """Take the reserve where it is not held and there is room. Raises OSError but for a full disk."""
     size = settings.reserve_mb * 2**20
-    held = places.reserve.stat().st_size if places.reserve.exists() else 0
+    held = places.reserve.stat().st_size if lies_at(places.reserve) else 0
     if held == size or shutil.disk_usage(places.root).free < 2 * size:
         return
     with places.reserve.open("wb") as file:
@@ -46,7 +46,7 @@ def keep_reserve(places: Places, settings: DiskSettings) -> None:
 
 def give_reserve(places: Places) -> None:
     """Let the database have the reserve."""
-    if places.reserve.exists():
+    if lies_at(places.reserve):
         log.warning("the disk is full: the reserve is given to the database")
         places.reserve.unlink()
 
@@ -83,7 +83,7 @@ def finish_cleaning(places: Places, store: Store) -> None:
 def remove_cleaned(places: Places, store: Store, job: Job) -> None:
     """Remove the files of a job that the book says are removed. Raises OSError, sqlite3.Error."""
     folder = places.root / archive_place(job.patient, job.study)
-    if not folder.is_dir():
+    if not is_folder(folder):
         return
     for row in store.files(job.id):
         if row.place == CLEANED:

@@ -63,7 +63,8 @@ class Dispatch:
             supersedes=str(revision - 1) if revision > 1 else None,
             clock_trouble=self._clock_watch.look(),
             today=_day(self._clock),
-            earlier=[str(folder) for folder in self._earlier(job)],
+            alone=bool(job.alone),
+            earlier=[] if job.alone else [str(folder) for folder in self._earlier(job)],
         )
         self.current = job
 
@@ -97,6 +98,7 @@ class Dispatch:
     def _kept(self, job: Job, outcome: Outcome) -> Outcome:
         """The result is committed; where the box can't do that, it is to blame, and the result is made again."""
         found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
+        found |= {"code": outcome.code, "reason": None}
         try:
             self._conveyor.hand_over_result(job, outcome.folder, **found)
             return outcome

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scanside_appliance.moves import lies_at
 from scanside_appliance.places import RESULT, patient_folder
 from scanside_runtime.errors import InputNotFound
 from scanside_runtime.patient_record import Earlier, EarlierLookup
@@ -38,9 +39,9 @@ def earlier_results(results: Path, patient_id: str, issuer: str | None) -> Earli
 def results_below(folder: Path, patient_id: str, issuer: str | None) -> Earlier:
     """What lies anywhere below a folder of one patient: the latest revision of each study.
 
-    A file that can't be read, or is no result document, is named and passed over.
+    A folder or a file that can't be read, or is no result document, is named and passed over.
     """
-    return _earlier(result_files(folder), patient_id, issuer)
+    return _his(*results_on_record(folder), patient_id, issuer)
 
 
 def results_in(folders: Iterable[Path]) -> EarlierLookup:
@@ -50,10 +51,21 @@ def results_in(folders: Iterable[Path]) -> EarlierLookup:
 
 
 def _earlier(files: Iterable[Path], patient_id: str, issuer: str | None) -> Earlier:
-    found, unreadable = read_results(files)
+    return _his(*read_results(files), patient_id, issuer)
+
+
+def _his(found: Iterable[Found], unreadable: tuple[str, ...], patient_id: str, issuer: str | None) -> Earlier:
     # A later revision may have put the study to another patient: the latest says whose it is.
     mine = [one for one in latest_revisions(found) if identity(one.document) == (patient_id, issuer)]
     return Earlier(tuple(one.document for one in mine), unreadable)
+
+
+def results_on_record(folder: Path) -> tuple[list[Found], tuple[str, ...]]:
+    """Every result document below a folder, and in words what could not be read there, folders too."""
+    closed: list[OSError] = []
+    found, unreadable = read_results(_result_files(folder, closed.append))
+    refused = [f"{error.filename} ({error.strerror})" for error in closed if not isinstance(error, FileNotFoundError)]
+    return found, (*refused, *unreadable)
 
 
 def read_results(files: Iterable[Path]) -> tuple[list[Found], tuple[str, ...]]:
@@ -78,12 +90,23 @@ def lookup(root: Path, folder: Path | None = None) -> EarlierLookup | None:
             raise InputNotFound(name=folder)
         return partial(results_below, folder)
     results = root / "results"
-    return partial(earlier_results, results) if os.access(results, os.R_OK | os.X_OK) else None
+    return partial(earlier_results, results) if _may_lie_there(results) else None
 
 
-def result_files(folder: Path) -> Iterator[Path]:
-    """Every result document below a folder, in the order of their paths; links are not followed."""
-    for parent, folders, names in os.walk(folder):
+def _may_lie_there(folder: Path) -> bool:
+    """Whether something lies there, or that can't be told: then it must be said, not passed over."""
+    try:
+        return lies_at(folder)
+    except OSError:
+        return True
+
+
+def _result_files(folder: Path, closed: Callable[[OSError], None]) -> Iterator[Path]:
+    """Every result document below a folder, in the order of their paths; links are not followed.
+
+    closed: told of folders that can't be read.
+    """
+    for parent, folders, names in os.walk(folder, onerror=closed):
         folders.sort()
         if RESULT in names:
             yield Path(parent) / RESULT

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import islice, pairwise
 
 from scanside_appliance.facts import Facts
+from scanside_appliance.inbox_table import InboxTable, Values
 from scanside_appliance.places import study_key
+from scanside_appliance.scan import Signature
 from scanside_runtime.settings import InboxSettings
 
-TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".incomplete")
 HOLE = 1.5
 """A step between neighbouring sections of more than so many median steps is a hole."""
 SECOND_LOOK_S = 60.0
 """What could not be read is tried again after so long."""
+STRAYS_AT_ONCE = 500
 
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a file looks like from outside; any difference means that it changed."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-
-
-UNKNOWN = Signature(-1, -1, -1)
-"""Of a file that is there and can't be looked at: it differs from any other."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """A file in the inbox. `since`: monotonic seconds when it was last seen to be new or changed."""
-
-    signature: Signature
-    first: float
-    since: float
-    facts: Facts | None = None  # of this very signature
-    study: str = ""  # key; stays known while the file grows on
+# Conditions of inbox_table.py; their times are those of `Inbox._times`.
+_TEMPORARY = "(temporary AND :now - since < :leftover)"
+_MAY_BE_READ = f"NOT {_TEMPORARY} AND :now - since >= :settled"
+_TO_READ = f"(kind = '' AND {_MAY_BE_READ})"
+_UNREAD = f"kind IN ('', 'out_of_reach') AND {_MAY_BE_READ} AND (kind = '' OR :now - since > :again)"
+_UNKNOWN = "(kind IN ('', 'broken', 'out_of_reach') AND study = '' AND :now - since < :patience + :quiet)"
+_BESIDE = (
+    "SELECT EXISTS (SELECT 1 FROM files WHERE kind IN ('', 'broken', 'out_of_reach') AND {what} AND first <= :quiet_at "
+    "AND folder IN (SELECT DISTINCT folder FROM files WHERE study = :study AND study <> ''))"
+)
+_WAITED = "CASE kind WHEN 'broken' THEN :patience ELSE :quiet END"
+_STRAY = f"kind IN ('other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
+_LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE kind <> 'out_of_reach' AND NOT {_TEMPORARY})"
+_STUDIES = (
+    "SELECT study, count(*), max(since), total(kind = ''), total(kind <> '' AND NOT whole) FROM files "
+    "WHERE study <> '' GROUP BY study ORDER BY min(id)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A complete study, or a file that belongs to none."""
+    """A complete study, or files that belong to none."""
 
     study: str
     files: Mapping[str, Facts]
@@ -62,52 +55,17 @@ class Waiting:
     why: str
 
 
-def scan(inbox: Path) -> Iterator[tuple[str, Signature | None]]:
-    """Every regular file below the inbox: path relative to it, and signature. Links are passed over, never followed.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The files of one study in the inbox. changed: monotonic seconds when the last of them was new or changed."""
 
-    None instead of a signature: it is there, or was, and can't be looked at just now; a path that ends in "/" is a
-    folder of which the same is true. What vanished meanwhile is left out. Raises OSError where the inbox itself can't
-    be read.
-    """
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        try:
-            entries = list(os.scandir(inbox / folder))
-        except FileNotFoundError:
-            continue
-        except OSError:
-            if not folder:
-                raise
-            yield f"{folder}/", None
-            continue
-        for entry in entries:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            if _is_folder(entry):
-                pending.append(name)
-            else:
-                yield from _look_at(entry, name)
+    study: str
+    files: int
+    changed: float
+    unread: int
+    cut_off: int
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:
-        return False
-
-
-def _look_at(entry: os.DirEntry[str], name: str) -> Iterator[tuple[str, Signature | None]]:
-    try:
-        if entry.is_file(follow_symlinks=False):
-            seen = entry.stat(follow_symlinks=False)
-            yield name, Signature(seen.st_size, seen.st_mtime_ns, seen.st_ino)
-    except FileNotFoundError:
-        return
-    except OSError:
-        yield name, None
-
-
-@dataclass(slots=True)
 class Inbox:
     """What lies in the inbox, and since when it lies there unchanged.
 
@@ -121,153 +79,113 @@ class Inbox:
     A file that breaks off, or a hole, is waited for until `patience_s` after the last change; then the study goes
     on, and says what it lacks. Files that belong to no study are ready after the quiet time, broken ones after the
     patience.
+
+    Every method raises OSError where the table is lost that it keeps all this in.
     """
 
-    settings: InboxSettings
-    files: dict[str, Seen] = field(default_factory=dict)
+    def __init__(self, settings: InboxSettings, table: InboxTable | None = None) -> None:
+        self.settings, self._table = settings, table or InboxTable()
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._table.close()
 
     def look(self, listing: Iterable[tuple[str, Signature | None]], now: float) -> None:
         """Take in what a scan saw. What could not be looked at is neither gone nor quiet."""
-        here = dict(listing)
-        folders = tuple(name for name in here if name.endswith("/"))
-        for name in self.files.keys() - here.keys():
-            if name.startswith(folders):
-                self.files[name].since = now
-            else:
-                del self.files[name]
-        for name in here.keys() - set(folders):
-            signature, seen = here[name] or UNKNOWN, self.files.get(name)
-            if seen is None:
-                self.files[name] = Seen(signature, now, now)
-            elif seen.signature != signature:
-                self.files[name] = Seen(signature, seen.first, now, study=seen.study)
+        self._table.compare(listing, now)
 
-    def unread(self, now: float) -> list[str]:
+    def unread(self, now: float) -> Iterator[str]:
         """Files that did not change between two scans and whose facts are not known, or could not be."""
-        return [name for name, seen in self.files.items() if self._may_be_read(name, seen, now)]
-
-    def _may_be_read(self, name: str, seen: Seen, now: float) -> bool:
-        if self.is_temporary(name, seen, now) or now - seen.since < min(2.0, self.settings.quiet_s / 2):
-            return False
-        if seen.facts is None:
-            return True
-        return seen.facts.kind == "out_of_reach" and now - seen.since > SECOND_LOOK_S
-
-    def is_temporary(self, name: str, seen: Seen, now: float) -> bool:
-        """Hidden, or named like a copy in progress, and not yet lying there for very long."""
-        last = name.rpartition("/")[2].lower()
-        looks_so = last.startswith(".") or last.endswith(TEMPORARY)
-        return looks_so and now - seen.since < self.settings.leftover_s
+        return self._table.names(_UNREAD, self._times(now))
 
     def learn(self, name: str, facts: Facts, now: float) -> None:
         """What was found in a file; forgotten at once where the file changed meanwhile."""
-        seen = self.files[name]
+        seen = self._table.signature(name)
         if facts.kind == "out_of_reach":
-            seen.facts, seen.since = facts, now
-        elif (facts.size, facts.mtime_ns) == (seen.signature.size, seen.signature.mtime_ns) or not facts.sha256:
-            seen.facts = facts
-            seen.study = sys.intern(study_key(facts.study_uid)) if facts.study_uid else ""
+            self._table.write_facts(name, facts, "")
+            self._table.touch(name, now)
+        elif seen is not None and (facts.size, facts.mtime_ns) == (seen.size, seen.mtime_ns):
+            self._table.write_facts(name, facts, study_key(facts.study_uid) if facts.study_uid else "")
 
-    def sort_out(self, now: float) -> tuple[list[Arrival], list[Waiting]]:
-        """What is ready, studies first, and what waits for what."""
-        arrivals: list[Arrival] = []
+    def is_worked_off(self, now: float) -> bool:
+        """Whether nothing is left but what is out of reach, and copies in progress."""
+        return not self._asks(_LEFT, self._times(now))
+
+    def sort_out(self, now: float) -> tuple[Iterator[Arrival], list[Waiting]]:
+        """What is ready, studies first, each read from the table when its turn comes; and what waits for what."""
+        ready: list[tuple[Group, str | None]] = []
         waiting: list[Waiting] = []
-        unknown, to_read = self._unknown(now), self._to_read(now)
-        for study, group in self._studies().items():
-            why = self._unquiet(group, unknown, to_read, now)
-            lack = None if why else _lack(group) or self._lack_beside(group, unknown)
-            if lack and now - _last_change(group) < self.settings.patience_s:
+        for group in self._groups():
+            why = self._unquiet(group, now)
+            lack = None if why else self._lack(group, now)
+            if lack and now - group.changed < self.settings.patience_s:
                 why = f"{lack}; waiting for the rest"
             if why:
-                waiting.append(Waiting(study, len(group), why))
+                waiting.append(Waiting(group.study, group.files, why))
             else:
-                arrivals.append(Arrival(study, _facts_of(group), lack))
-        return arrivals + self._strays(now), waiting
+                ready.append((group, lack))
+        return self._arrivals(ready, now), waiting
 
-    def _studies(self) -> dict[str, dict[str, Seen]]:
-        groups: dict[str, dict[str, Seen]] = {}
-        for name, seen in self.files.items():
-            if seen.study:
-                groups.setdefault(seen.study, {})[name] = seen
-        return groups
+    def _arrivals(self, ready: Iterable[tuple[Group, str | None]], now: float) -> Iterator[Arrival]:
+        for group, lack in ready:
+            facts = self._table.facts("study = :study AND study <> ''", {"study": group.study})
+            yield Arrival(group.study, dict(facts), lack)
+        strays = self._table.facts(_STRAY, self._times(now))
+        while some := dict(islice(strays, STRAYS_AT_ONCE)):
+            yield Arrival("", some)
 
-    def _unknown(self, now: float) -> dict[str, Seen]:
-        """By folder, the file that is there longest of those that may belong to a study and don't say to which."""
-        found: dict[str, Seen] = {}
-        for name, seen in self.files.items():
-            unknown = seen.facts is None or seen.facts.kind in ("broken", "out_of_reach")
-            if unknown and not seen.study and now - seen.since < self.settings.patience_s + self.settings.quiet_s:
-                other = found.setdefault(_folder(name), seen)
-                if seen.first < other.first:
-                    found[_folder(name)] = seen
-        return found
+    def _times(self, now: float) -> dict[str, float]:
+        limits = self.settings
+        return {
+            "now": now,
+            "quiet": limits.quiet_s,
+            "patience": limits.patience_s,
+            "leftover": limits.leftover_s,
+            "settled": min(2.0, limits.quiet_s / 2),
+            "again": SECOND_LOOK_S,
+        }
 
-    def _to_read(self, now: float) -> dict[str, Seen]:
-        """By folder, the file that is there longest of those whose turn to be read it is."""
-        found: dict[str, Seen] = {}
-        for name in self.unread(now):
-            seen = self.files[name]
-            if seen.facts is None and seen.first < found.setdefault(_folder(name), seen).first:
-                found[_folder(name)] = seen
-        return found
+    def _asks(self, question: str, values: Values) -> bool:
+        return bool(self._table.rows(question, values)[0][0])
 
-    def _unquiet(
-        self, group: Mapping[str, Seen], unknown: Mapping[str, Seen], to_read: Mapping[str, Seen], now: float
-    ) -> str | None:
+    def _groups(self) -> list[Group]:
+        return [Group(*row) for row in self._table.rows(_STUDIES)]
+
+    def _unquiet(self, group: Group, now: float) -> str | None:
         """Why a study has not come to rest, or None."""
-        if now < _last_change(group) + self.settings.quiet_s:
+        if now < group.changed + self.settings.quiet_s:
             return "still arriving"
-        if any(seen.facts is None for seen in group.values()) or self._beside(group, to_read):
+        if group.unread or self._has_beside(group, _TO_READ, now):
             return "being read"
-        if any(now - one.since < self.settings.patience_s for one in self._beside(group, unknown)):
+        if self._has_beside(group, f"{_UNKNOWN} AND :now - since < :patience", now):
             return "a file beside it can't be read yet"
         return None
 
-    def _lack_beside(self, group: Mapping[str, Seen], unknown: Mapping[str, Seen]) -> str | None:
-        return "a file beside it can't be read" if self._beside(group, unknown) else None
+    def _lack(self, group: Group, now: float) -> str | None:
+        """What a study lacks, in words."""
+        if group.cut_off:
+            return f"{group.cut_off:.0f} file(s) break off"
+        holes = sum(map(_holes, self._stacks(group)))
+        if holes:
+            return f"{holes} hole(s) between the sections"
+        return "a file beside it can't be read" if self._has_beside(group, _UNKNOWN, now) else None
 
-    def _beside(self, group: Mapping[str, Seen], unknown: Mapping[str, Seen]) -> list[Seen]:
-        """Unknown files in the study's folders that were there before its quiet time was over."""
-        quiet_at = _last_change(group) + self.settings.quiet_s
-        folders = set(map(_folder, group)) & unknown.keys()
-        return [unknown[folder] for folder in folders if unknown[folder].first <= quiet_at]
+    def _has_beside(self, group: Group, what: str, now: float) -> bool:
+        """Whether such a file lies in a folder of the study, and was there before its quiet time was over."""
+        quiet_at = group.changed + self.settings.quiet_s
+        values = {**self._times(now), "study": group.study, "quiet_at": quiet_at}
+        return self._asks(_BESIDE.format(what=what), values)
 
-    def _strays(self, now: float) -> list[Arrival]:
-        """Files of no study: what is no image after the quiet time, what breaks off after the patience."""
-        ready: dict[str, Facts] = {}
-        for name, seen in self.files.items():
-            if seen.study or seen.facts is None or seen.facts.kind == "out_of_reach":
-                continue
-            wait_s = self.settings.patience_s if seen.facts.kind == "broken" else self.settings.quiet_s
-            if now - seen.since >= wait_s:
-                ready[name] = seen.facts
-        return [Arrival("", ready)] if ready else []
-
-
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
-
-
-def _last_change(group: Mapping[str, Seen]) -> float:
-    return max(seen.since for seen in group.values())
-
-
-def _facts_of(group: Mapping[str, Seen]) -> dict[str, Facts]:
-    return {name: seen.facts for name, seen in group.items() if seen.facts is not None}
-
-
-def _lack(group: Mapping[str, Seen]) -> str | None:
-    """What a study lacks as far as its own files tell, in words."""
-    facts = _facts_of(group).values()
-    cut_off = sum(not one.whole for one in facts)
-    if cut_off:
-        return f"{cut_off} file(s) break off"
-    stacks: dict[str, list[float]] = {}
-    for one in facts:
-        if one.along_mm is not None:
-            stacks.setdefault(one.stack, []).append(one.along_mm)
-    holes = sum(map(_holes, stacks.values()))
-    return f"{holes} hole(s) between the sections" if holes else None
+    def _stacks(self, group: Group) -> Iterable[list[float]]:
+        """The places of the sections along their normal, a list for each stack."""
+        places = "SELECT stack, along_mm FROM files WHERE study = ? AND study <> '' AND along_mm IS NOT NULL"
+        stacks: dict[str, list[float]] = {}
+        for stack, along_mm in self._table.rows(places, (group.study,)):
+            stacks.setdefault(stack, []).append(along_mm)
+        return stacks.values()
 
 
 def _holes(along_mm: list[float]) -> int:

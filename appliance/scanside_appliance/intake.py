@@ -6,7 +6,7 @@ The book is written here; the conveyor moves what the book says.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -18,6 +18,7 @@ from scanside_appliance.places import Places, archive_place, patient_key
 from scanside_appliance.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
 from scanside_runtime.errors import (
     InputArchive,
+    InputBaseGone,
     InputBroken,
     InputConflict,
     InputNotDicom,
@@ -25,7 +26,6 @@ from scanside_runtime.errors import (
     ScansideError,
 )
 
-STRAYS_AT_ONCE = 500
 NAME_LETTERS = 40
 REST = (State.done, State.held, State.quarantined, State.replaced)
 
@@ -60,18 +60,33 @@ class Intake:
         under_way = [job for job in self._store.jobs_of_study(arrival.study) if job.state in ACTIVE]
         if any(job.state != State.queued for job in under_way):
             return []
-        found = sort_files(arrival.files, self._store.files_of_study(arrival.study))
-        jobs: list[Job] = []
-        with self._store.transaction():
-            if found.cut_off:
-                jobs.append(self._aside(InputBroken(), found.cut_off, arrival.study))
-            if found.conflicting:
-                jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, len(found.conflicting)))
-            elif found.new:
-                jobs.append(self._claim(arrival, found, under_way))
-        for name, known in found.again.items():
+        found = self._sorted(arrival)
+        for name, known in found.again.items():  # first, for what is new may need what was cleaned and came again
             self._known_already(name, known)
+        with self._store.transaction():
+            return self._written_down(arrival, self._sorted(arrival), under_way)
+
+    def _sorted(self, arrival: Arrival) -> Sorted:
+        return sort_files(arrival.files, self._store.files_of_study(arrival.study))
+
+    def _written_down(self, arrival: Arrival, found: Sorted, under_way: list[Job]) -> list[Job]:
+        """What becomes of files that are not known yet."""
+        jobs: list[Job] = []
+        if found.cut_off:
+            jobs.append(self._aside(InputBroken(), found.cut_off, arrival.study))
+        if found.conflicting:
+            reason = InputConflict(count=len(found.conflicting))
+            jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, reason))
+        elif found.new and (gone := self._gone(arrival.study, {one.sop_uid for one in found.new.values()})):
+            jobs.append(self._hold(arrival.study, found.new, InputBaseGone(count=gone)))
+        elif found.new:
+            jobs.append(self._claim(arrival, found, under_way))
         return jobs
+
+    def _gone(self, study: str, others: Collection[str]) -> int:
+        """How many sections, beside these, the study lacks since the archive was cleaned."""
+        rows = self._store.files_of_study(study)
+        return sum(row.place == CLEANED and row.sop_uid not in others for row in rows)
 
     def _claim(self, arrival: Arrival, found: Sorted, under_way: list[Job]) -> Job:
         """The study's job: the one that waits, or a new one that takes over every file of the study."""
@@ -82,57 +97,91 @@ class Intake:
         else:
             job = self._new(State.claiming, arrival.study, first.study_uid, patient, incomplete=arrival.incomplete)
             self._take_over(job)
-        if found.replaced:
-            self._supersede(job, found.replaced)
+        self._supersede(job, found.replaced)
         self._store.add_files(job, _new_files(found.new))
         return job
 
     def _take_over(self, job: Job) -> None:
-        """Every file of the study but those that are held; the study's patient stays the one it began with."""
-        earlier = [one for one in self._store.jobs_of_study(job.study) if one.id != job.id and one.revision is not None]
+        """Every file of the study but those that a person must judge; its patient stays the one it began with."""
+        others = [one for one in self._store.jobs_of_study(job.study) if one.id != job.id]
+        for one in filter(_waits_for_its_base, others):
+            self._give_all(one, job)
+            self._store.remove_job(one.id)
+        earlier = [one for one in others if one.revision is not None]
         for one in earlier:
-            rows = [row for row in self._store.files(one.id) if row.place != CLEANED]
-            self._store.give([row.id for row in rows], job.id)
+            self._give_all(one, job)
             if one.state == State.quarantined:
                 self._store.change(one.id, state=State.replaced)
         if earlier:
-            self._store.change(job.id, patient=earlier[0].patient)
+            alone = max(job.alone, *(one.alone for one in earlier))
+            self._store.change(job.id, patient=earlier[0].patient, alone=alone)
 
-    def _supersede(self, job: Job, rows: list[FileRow]) -> None:
-        """Put what another content took the place of aside."""
+    def _give_all(self, one: Job, job: Job) -> None:
+        rows = [row.id for row in self._store.files(one.id) if row.place != CLEANED]
+        self._store.give(rows, job.id)
+
+    def _supersede(self, job: Job, replaced: list[FileRow]) -> None:
+        """Put what another content took the place of aside, unless it was removed from the archive before."""
+        rows = [row.id for row in replaced if row.place != CLEANED]
+        if not rows:
+            return
         reason = InputSuperseded()
         aside = self._new(State.quarantining, job.study, job.study_uid, job.patient, code=reason.code)
-        self._store.change(aside.id, reason=f"{reason.message} {reason.advice}")
-        self._store.give([row.id for row in rows], aside.id)
+        self._store.change(aside.id, reason=_words(reason))
+        self._store.give(rows, aside.id)
 
     def release(self, job: Job) -> Job:
-        """What is held is taken after all: of one section, what came last counts. Raises sqlite3.Error."""
+        """What is held is taken after all: of one section, what came last counts.
+
+        Raises InputBaseGone while sections are missing that the archive had, sqlite3.Error.
+        """
         with self._store.transaction():
             newest = {row.sop_uid: row.id for row in self._store.files(job.id)}
+            if gone := self._gone(job.study, newest):
+                raise InputBaseGone(count=gone)
             self._take_over(job)
             rows = self._store.files(job.id)
-            older = [row for row in rows if newest.get(row.sop_uid, row.id) != row.id]
-            if older:
-                self._supersede(job, older)
+            self._supersede(job, [row for row in rows if newest.get(row.sop_uid, row.id) != row.id])
             return self._store.change(job.id, state=State.claiming, code=None, reason=None)
 
-    def _hold(self, study: str, files: Mapping[str, Facts], count: int) -> Job:
+    def accept_alone(self, held: Job) -> Job:
+        """A study whose result was held for a person is measured again, by itself: a new revision.
+
+        Raises InputBaseGone while sections are missing that the archive had, sqlite3.Error.
+        """
+        with self._store.transaction():
+            if gone := self._gone(held.study, ()):
+                raise InputBaseGone(count=gone)
+            job = self._new(State.claiming, held.study, held.study_uid, held.patient, incomplete=held.incomplete)
+            self._take_over(self._store.change(job.id, alone=1))
+            return self._store.job(job.id)
+
+    def release_what_is_whole_again(self) -> list[Job]:
+        """Held because sections were missing that the archive had; they were sent again. Raises sqlite3.Error."""
+        first: dict[str, Job] = {}
+        for job in filter(_waits_for_its_base, self._store.jobs([State.held])):
+            first.setdefault(job.study, job)
+        return [self.release(job) for job in first.values() if self._is_whole_again(job.study)]
+
+    def _is_whole_again(self, study: str) -> bool:
+        under_way = any(one.state in ACTIVE for one in self._store.jobs_of_study(study))
+        return not under_way and not self._gone(study, ())
+
+    def _hold(self, study: str, files: Mapping[str, Facts], reason: ScansideError) -> Job:
         first = next(iter(files.values()))
         patient = patient_key(first.patient_id, first.issuer, first.study_uid)
-        reason = InputConflict(count=count)
         job = self._new(State.holding, study, first.study_uid, patient, code=reason.code, reason=_words(reason))
         self._store.add_files(job, _new_files(files))
         return job
 
     def _put_aside(self, files: Mapping[str, Facts]) -> list[Job]:
-        """Files of no study, some hundred a job."""
+        """Files of no study, a job for each reason."""
         reasons: dict[str, ScansideError] = {"other": InputNotDicom(), "zip": InputArchive(), "broken": InputBroken()}
         taken = self._store.claimed_sources()
         jobs = []
         for kind, reason in reasons.items():
-            names = [name for name, facts in files.items() if facts.kind == kind and os.fsencode(name) not in taken]
-            for start in range(0, len(names), STRAYS_AT_ONCE):
-                some = {name: files[name] for name in names[start : start + STRAYS_AT_ONCE]}
+            some = {name: one for name, one in files.items() if one.kind == kind and os.fsencode(name) not in taken}
+            if some:
                 with self._store.transaction():
                     jobs.append(self._aside(reason, some, ""))
         return jobs
@@ -164,6 +213,10 @@ class Intake:
             if known.place == CLEANED:
                 self._store.put([known.id], place)
             self._store.count("files_known_already")
+
+
+def _waits_for_its_base(job: Job) -> bool:
+    return job.state == State.held and job.code == InputBaseGone.code
 
 
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from scanside_appliance.places import FOLDER_MODE
 
 BLOCK = 2**20
 FILE_MODE = 0o640
+PART = ".part"
+"""How the name of a copy ends that is not complete."""
 
 
 def file_sha256(path: Path) -> str:
@@ -30,6 +33,23 @@ def is_there(path: Path, sha256: str) -> bool:
         return False
 
 
+def lies_at(path: Path) -> bool:
+    """Whether there is anything at a path. Raises OSError where that can't be told: "gone" must never be a guess."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder lies there. Raises OSError where that can't be told; pathlib guesses, by its version."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def move_file(source: Path, target: Path, sha256: str) -> bool:
     """Bring a file to `target`; False where it lies at neither place. Nothing is ever overwritten.
 
@@ -40,9 +60,9 @@ def move_file(source: Path, target: Path, sha256: str) -> bool:
 
     Raises OSError, FileExistsError where other bytes lie at `target`.
     """
-    if not os.path.lexists(source) or _is_one_entry(source, target):
-        return os.path.lexists(target)
-    if os.path.lexists(target):
+    if not lies_at(source) or _is_one_entry(source, target):
+        return lies_at(target)
+    if lies_at(target):
         return _settle_copy(source, target, sha256)
     try:
         source.rename(target)
@@ -60,7 +80,7 @@ def _is_one_entry(source: Path, target: Path) -> bool:
     """Whether both paths are one and the same file, so that to remove one would be to remove the other."""
     if source == target:
         return True
-    return os.path.lexists(target) and source.samefile(target) and source.stat().st_nlink == 1
+    return lies_at(target) and source.samefile(target) and source.stat().st_nlink == 1
 
 
 def _make_private(path: Path) -> None:
@@ -79,7 +99,7 @@ def _settle_copy(source: Path, target: Path, sha256: str) -> bool:
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(f".{target.name}{PART}")
     try:
         with source.open("rb") as read, part.open("wb") as written:
             shutil.copyfileobj(read, written, BLOCK)
@@ -94,7 +114,7 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
 
 def make_folder(folder: Path, root: Path) -> None:
     """A folder below `root` with everything between, each synced into its parent. Raises OSError."""
-    if folder.is_dir():
+    if is_folder(folder):
         return
     if folder != root:
         make_folder(folder.parent, root)
@@ -105,5 +125,5 @@ def make_folder(folder: Path, root: Path) -> None:
 def sync_folders(*folders: Path) -> None:
     """Make moves survive a power cut; a folder that is gone needs no syncing. Raises OSError."""
     for folder in dict.fromkeys(folders):
-        if folder.is_dir():
+        if is_folder(folder):
             sync_directory(folder)

@@ -21,6 +21,11 @@ def notify(**values: object) -> None:
         return
 
 
+def alive() -> None:
+    """A piece of work came to its end: for the watchdog, which ends a daemon that hangs."""
+    notify(WATCHDOG=1)
+
+
 def reloading() -> None:
     """Before settings are read again; READY=1 comes after."""
     notify(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)

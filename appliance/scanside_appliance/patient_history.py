@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.history import identity, latest_revisions, read_results, result_files
+from scanside_appliance.history import identity, latest_revisions, results_on_record
 from scanside_runtime.errors import PatientNotOnRecord, PatientSeveralIssuers
 from scanside_runtime.measurement_error import MeasurementError
 from scanside_runtime.progression import Step, course
@@ -52,7 +52,7 @@ def patient_history(results: Path, patient_id: str, issuer: str | None, error: M
 
     Raises PatientNotOnRecord, and PatientSeveralIssuers where no issuer is given and more than one is on record.
     """
-    found, unreadable = read_results(result_files(results))
+    found, unreadable = results_on_record(results)
     mine = [one for one in latest_revisions(found) if identity(one.document)[0] == patient_id]
     issuers = {identity(one.document)[1] for one in mine}
     if issuer is not None:

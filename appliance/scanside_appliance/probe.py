@@ -1,7 +1,7 @@
 """The child that reads headers for the daemon: `python -m scanside_appliance.probe`. A path in, facts out.
 
-Each file is read to its end once: hashed, parsed, and its last element measured, so that a file that breaks off is
-known as such. Names and birth dates of patients do not leave this process.
+Each file is read to its end once: hashed, parsed, and held against its own lengths as in the analysis, so that a file
+that breaks off is known as such. Names and birth dates of patients do not leave this process.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from scanside_appliance.child_side import Answers, end_with_the_daemon, limit_memory, questions
+from scanside_runtime.completeness import object_damage
 from scanside_runtime.errors import InputTooLarge
 from scanside_runtime.headers import (
     BAD_DICOM,
@@ -26,8 +27,6 @@ from scanside_runtime.headers import (
     lenient,
     read_dataset,
     slice_header,
-    text,
-    whole,
 )
 from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.sources import MIB, SourceFile, open_regular
@@ -35,7 +34,6 @@ from scanside_runtime.sources import MIB, SourceFile, open_regular
 MEMORY_LIMIT_MB = 2048
 LARGEST_FILE_BYTES = ReadingSettings().max_file_mb * MIB
 UNREADABLE = (*BAD_DICOM, InputTooLarge)
-NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
 
 
 def main() -> None:
@@ -53,9 +51,10 @@ def main() -> None:
 def facts_of(path: Path) -> dict[str, Any]:
     """What the daemon must know of a file. Raises OSError where it can't be read."""
     with open_regular(path) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
         data = file.read(LARGEST_FILE_BYTES + 1)
         seen = os.fstat(file.fileno())
-    sha256 = hashlib.sha256(data).hexdigest()
     known = {"sha256": sha256, "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
     if len(data) != seen.st_size:
         return {"kind": "broken", **known}
@@ -73,7 +72,7 @@ def _kind(data: bytes, path: Path, state: FileState) -> dict[str, Any]:
         with lenient():
             ds = read_dataset(BytesIO(data), pixels=True)
             header = slice_header(ds, SourceFile(path), state)
-            complete = _reaches_its_end(ds)
+            complete = object_damage(ds) is None
             if _is_directory(ds):
                 return {"kind": "other"}
     except UNREADABLE:
@@ -109,26 +108,6 @@ def _image(header: SliceHeader, complete: bool, data: bytes) -> dict[str, Any]:
         "stack": stack,
         "along_mm": along_mm,
     }
-
-
-def _reaches_its_end(ds: Dataset) -> bool:
-    """Whether the last element, and native pixels, are as long as they say.
-
-    A value of defined length may break off without the parser saying so; one of undefined length may not.
-    """
-    last = ds.get_item(max(ds.keys())) if len(ds) else None
-    if last is None:
-        return False
-    length, value = getattr(last, "length", None), last.value
-    if isinstance(length, int) and length != 0xFFFFFFFF and isinstance(value, bytes) and len(value) < length:
-        return False
-    if "PixelData" not in ds:
-        return "Rows" not in ds and text(ds, "SOPClassUID") != CT_IMAGE
-    if str(ds.file_meta.TransferSyntaxUID) not in NATIVE:
-        return True
-    frames, samples = whole(ds, "NumberOfFrames", missing=1), whole(ds, "SamplesPerPixel", missing=1)
-    bits = whole(ds, "Rows") * whole(ds, "Columns") * whole(ds, "BitsAllocated") * max(frames, 1) * max(samples, 1)
-    return len(ds.PixelData) >= bits // 8 or whole(ds, "BitsAllocated") == 1
 
 
 def _place(header: SliceHeader) -> tuple[str, float | None]:

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from scanside_appliance.order import rank
 from scanside_appliance.places import Places
+from scanside_appliance.status import last_said
 from scanside_appliance.store import ACTIVE, Job, State, Store
 from scanside_appliance.watch import is_running
 from scanside_runtime.errors import BoxDatabase
 
 SHOWN = (*ACTIVE, State.held, State.quarantined)
-NEWS = "scanside.status/1"
 COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")
 
 
 def box_facts(places: Places) -> dict[str, Any]:
-    """What the daemon last said, and whether it runs now."""
-    said = _said(places)
-    running = is_running(places)
-    said |= {"running": running}
-    if not running:
-        said |= {"headline": "not running", "analysing": None}
+    """What the daemon last said, and whether it runs now. Raises BoxDatabase."""
+    said = last_said(places) | {"running": is_running(places)}
+    if not said["running"]:
+        trouble = said["trouble"] or _unattended(places)
+        said |= {"headline": "not running", "analysing": None, "trouble": trouble}
     return said
 
 
-def _said(places: Places) -> dict[str, Any]:
-    """`status.json`; the same with nothing in it before the first start."""
-    empty: dict[str, Any] = {"schema": NEWS, "headline": "starting", "jobs": {}, "waiting": [], "put_aside": {}}
-    empty |= dict.fromkeys(("at", "trouble", "clock", "disk", "engine"))
+def _unattended(places: Places) -> str | None:
+    """What waits while nobody works, in words."""
+    if not places.database.is_file():
+        return None
+    with _book(places) as store:
+        waiting = sum(number for state, number in store.numbers().items() if state in ACTIVE)
+    return f"it does not run, and {waiting} job(s) are not finished" if waiting else None
+
+
+@contextmanager
+def _book(places: Places) -> Iterator[Store]:
+    """Raises BoxDatabase."""
     try:
-        return {**empty, **json.loads(places.status.read_text(encoding="utf-8"))}
-    except (OSError, ValueError):
-        return empty
+        with Store(places.database) as store:
+            yield store
+    except sqlite3.DatabaseError as error:
+        raise BoxDatabase(name=places.database.name, why=error) from error
 
 
 def box_lines(facts: dict[str, Any]) -> list[str]:
@@ -61,13 +69,10 @@ def queue_facts(places: Places, *, every: bool = False) -> list[dict[str, Any]]:
     """One entry a job, in the order of their turn; what came to rest last. Raises BoxDatabase."""
     if not places.database.is_file():
         return []
-    try:
-        with Store(places.database) as store:
-            open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
-            jobs = store.jobs(State) if every else open_ones
-            ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
-    except sqlite3.DatabaseError as error:
-        raise BoxDatabase(name=places.database.name, why=error) from error
+    with _book(places) as store:
+        open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
+        jobs = store.jobs(State) if every else open_ones
+        ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
     ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
     return [_entry(places, job, grade) for job, grade in ranked]
 
@@ -108,7 +113,7 @@ def queue_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _queue_line(one: dict[str, Any]) -> str:
-    more = one["verdict"] or one["reason"] or ""
+    more = " ".join(filter(None, (one["verdict"], one["code"]))) if one["verdict"] else one["reason"] or ""
     return f"{one['study'] or '(no study)':<17} {one['state']:<12} {more}".rstrip()
 
 

@@ -1,4 +1,4 @@
--- Version 1. A change raises it in store.py, where a database of an older version is then brought up step by step.
+-- Version 2. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
 
 -- What is done with a set of files. `state` says what is to be done next; see conveyor.py.
 CREATE TABLE jobs (
@@ -9,8 +9,9 @@ CREATE TABLE jobs (
     state         TEXT NOT NULL,
     revision      INTEGER,                     -- of the result; set when the analysis starts
     incomplete    TEXT,                        -- why the study went on without being complete
-    code          TEXT,                        -- why it waits, is held or was put aside
+    code          TEXT,                        -- why it waits, is held or was put aside; of a result, why no number
     reason        TEXT,
+    alone         INTEGER NOT NULL DEFAULT 0,  -- 1: a person said so, it is measured without the patient's other results
     attempts      INTEGER NOT NULL DEFAULT 0,
     interruptions INTEGER NOT NULL DEFAULT 0,  -- starts that the study is not to blame for
     passed_over   INTEGER NOT NULL DEFAULT 0,  -- graver studies that were taken before it
@@ -42,6 +43,7 @@ CREATE TABLE files (
 );
 CREATE INDEX files_by_job ON files (job);
 CREATE INDEX files_by_study ON files (study, sop_uid);
+CREATE INDEX files_in_inbox ON files (source) WHERE place = 'inbox';
 
 -- What a published result consists of.
 CREATE TABLE result_files (

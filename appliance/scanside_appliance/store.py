@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from scanside_runtime.errors import BoxDatabase
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CLEANED = "cleaned"
 INBOX = "inbox"
 BUSY_S = 10.0
@@ -57,6 +57,7 @@ class Job:
     incomplete: str | None
     code: str | None
     reason: str | None
+    alone: int
     attempts: int
     interruptions: int
     passed_over: int
@@ -136,8 +137,14 @@ class Store:
         if found > SCHEMA_VERSION:
             raise BoxDatabase(name=self._path.name, why=f"it was written by a newer Scanside (version {found})")
         if found == 0:
-            schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-            self._sql.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+            self._run("schema.sql", SCHEMA_VERSION)
+        for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
+            self._run(f"upgrade_{version}.sql", version + 1)
+
+    def _run(self, script: str, version: int) -> None:
+        """A script and the version that it makes, both or neither."""
+        text = Path(__file__).with_name(script).read_text(encoding="utf-8")
+        self._sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
 
     def check(self) -> None:
         """Read the whole file once. Raises BoxDatabase where it is damaged."""
@@ -246,13 +253,17 @@ class Store:
         """Every file of a study, whichever job has it."""
         return self._files("study = ?", [study])
 
+    def files_at(self, place: str) -> list[FileRow]:
+        """Every file that lies at a place."""
+        return self._files("place = ?", [place])
+
     def _files(self, condition: str, values: Sequence[Any]) -> list[FileRow]:
         rows = self._sql.execute(f"SELECT {_FILE} FROM files WHERE {condition} ORDER BY id", values)
         return [FileRow(*row) for row in rows]
 
     def claimed_sources(self) -> set[bytes]:
         """What in the inbox a job has already, though it has not moved yet."""
-        return {source for (source,) in self._sql.execute("SELECT source FROM files WHERE place = ?", (INBOX,))}
+        return {source for (source,) in self._sql.execute("SELECT source FROM files WHERE place = 'inbox'")}
 
     def moved(self, job_id: int, place: str) -> None:
         """All files of a job lie at a place now."""
@@ -304,13 +315,21 @@ class Store:
         return dict(rows.fetchall())
 
     def held_results(self) -> list[Job]:
-        """Studies whose newest result says that a person must decide."""
-        return self._jobs("state = 'done' AND verdict = 'held'", [])
+        """Studies whose newest result says that a person must decide, while nothing of them is under way."""
+        return self._jobs(
+            "state = 'done' AND verdict = 'held' AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE "
+            "other.study = jobs.study AND (other.state = 'done' AND other.revision > jobs.revision "
+            f"OR other.state IN ({_marks(ACTIVE)})))",
+            ACTIVE,
+        )
 
     def oldest_archived(self, limit: int) -> list[Job]:
-        """Studies that are archived and reported and still have files in the archive, oldest first."""
+        """Studies that are archived and reported and still have files in the archive, oldest first.
+
+        Not those that wait for a person: their files may be needed once more.
+        """
         return self._jobs(
-            "state = 'done' AND id IN (SELECT job FROM files WHERE place LIKE 'archive/%') "
+            "state = 'done' AND verdict IS NOT 'held' AND id IN (SELECT job FROM files WHERE place LIKE 'archive/%') "
             "AND study NOT IN (SELECT study FROM jobs WHERE state NOT IN ('done', 'replaced'))",
             [],
         )[:limit]

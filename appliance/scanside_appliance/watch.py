@@ -11,16 +11,18 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
 from scanside_appliance.daemon import Daemon, Plan
+from scanside_appliance.defects import told
 from scanside_appliance.hint import Hint
 from scanside_appliance.notify import notify, reloading
 from scanside_appliance.places import Places
+from scanside_appliance.status import write_failure
 from scanside_appliance.store import Store
-from scanside_runtime.errors import BoxDatabase, BoxRoot, BoxRunning, BoxStuck, SettingsUnusable
+from scanside_runtime.errors import BoxDatabase, BoxRoot, BoxRunning, BoxStuck, ScansideError, SettingsUnusable
 
 STOP_S = 25.0
 """SIGTERM lets an analysis go on for so long; then it is handed back."""
@@ -54,8 +56,30 @@ def watch(plan: Plan) -> None:
     os.umask(0o027)
     places = Places(plan.root.resolve())
     places.make()
-    with _alone(places), Store(places.database) as store, ExitStack() as ending:
+    with _alone(places), _last_word(plan, places), Store(places.database) as store:
         store.check()
+        _work(plan, places, store)
+
+
+@contextmanager
+def _last_word(plan: Plan, places: Places) -> Iterator[None]:
+    """What the daemon can't start or go on with stands in its status, where `scanside status` finds it."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):  # a box that can't write it says it by its exit code
+            write_failure(places, plan.clock.now_text(), f"it ended with {_why(error)}")
+        raise
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, ScansideError):
+        return f"{error.code}: {error.message} {error.advice}"
+    return f"{ScansideError.code}: {told(error)}"
+
+
+def _work(plan: Plan, places: Places, store: Store) -> None:
+    with ExitStack() as ending:
         signals = ending.enter_context(_signals())
         daemon = ending.enter_context(closing(Daemon(plan, places, store, plan.read_settings())))
         try:

@@ -83,15 +83,26 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
 
 
 def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
-    """Accept what is held: of sections with one UID and two contents the one that came last counts."""
+    """Accept what is held.
+
+    INPUT_CONFLICT: of sections with one UID and two contents the one that came last counts. PATIENT_CONFLICT: the study
+    is measured again as a new revision, by itself: never compared with the results that are on record under its ID.
+    """
     from scanside_appliance.clock import Clock
     from scanside_appliance.intake import Intake
     from scanside_appliance.places import Places
     from scanside_appliance.store import State
+    from scanside_runtime.errors import BoxNoSuchStudy
 
     with _open(context) as store, store.transaction():
-        job = _job_at_rest(store, study, State.held)
-        Intake(Places(context.obj.root), store, Clock()).release(store.job(job))
+        intake = Intake(Places(context.obj.root), store, Clock())
+        held = [job for job in store.held_results() if job.study == study]
+        try:
+            intake.release(store.job(_job_at_rest(store, study, State.held)))
+        except BoxNoSuchStudy:
+            if not held:
+                raise
+            intake.accept_alone(held[-1])
     _say(study, "released, queued", as_json)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scanside_appliance.child_side import Answers, end_with_the_daemon, limit_memory, questions
+from scanside_appliance.defects import told
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings import Settings, settings_of
@@ -27,7 +27,7 @@ class Order:
     """One study to analyse.
 
     root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
-    newest revision of each.
+    newest revision of each. alone: a person released it, it is measured without them.
     """
 
     root: Path
@@ -38,6 +38,7 @@ class Order:
     incomplete: str | None
     clock_trouble: str | None
     today: str
+    alone: bool
     earlier: tuple[Path, ...]
     settings: Settings
     bundle: Path | None
@@ -63,8 +64,7 @@ def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
     except ScansideError as error:
         return {"exit_code": error.exit_code, "code": error.code, "reason": f"{error.message} {error.advice}"}
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"in a defect ({type(error).__name__} at {Path(place.filename).name}:{place.lineno})"
+        where = f"in a defect ({told(error)})"
         return {"exit_code": ScansideError.exit_code, "code": ScansideError.code, "reason": where}
 
 
@@ -141,6 +141,9 @@ def _flags(order: Order, study_date: str | None) -> list[Finding]:
     flags = []
     if order.incomplete:
         flags.append(Finding("INPUT_INCOMPLETE", "caution", f"The study was not complete: {order.incomplete}."))
+    if order.alone:
+        message = "The study was held and released by a person: it stands by itself, without this ID's other results."
+        flags.append(Finding("PATIENT_RELEASED", "caution", message))
     if study_date is not None and study_date > order.today:
         message = f"The study is dated {study_date}, the box's clock says {order.today}."
         flags.append(Finding("INPUT_DATE_FUTURE", "caution", message))

@@ -289,7 +289,7 @@ class PatientConflict(Held):
     """The patient's ID is on record with something else: {conflict}."""
 
     code = "PATIENT_CONFLICT"
-    advice = "Find out whose pictures these are; correct the entry on the console, or analyse the study without earlier results."
+    advice = "Find out whose pictures these are; correct the entry on the console, or analyse the study without earlier results (on a watched box: scanside release STUDY)."
 
 
 class PatientNotOnRecord(Refused):
@@ -447,6 +447,13 @@ class InputConflict(Held):
 
     code = "INPUT_CONFLICT"
     advice = "Find out which content is right. To accept what came last: scanside release STUDY."
+
+
+class InputBaseGone(Held):
+    """To measure this study, {count} section(s) are needed that were removed from the archive to make room."""
+
+    code = "INPUT_BASE_GONE"
+    advice = "Send the whole study again: it is measured as soon as every section is there. The last result stays."
 
 
 class BoxSelfTest(BoxFailed):

@@ -193,6 +193,11 @@ KINDS = {
         "POI where the network's odds are three times higher and three times lower than its threshold; caution when "
         "they differ by more than quality.uncertain_points.",
     ),
+    "PATIENT_RELEASED": FindingKind(
+        ("caution",),
+        "A person accepted the study though the patient's ID is on record with something else; it stands by itself.",
+        "Do not compare it with earlier results under this ID before it is certain that they are the same person's.",
+    ),
     "PATIENT_UNDER_AGE": FindingKind(
         ("withhold",),
         "The patient is a child; the networks have seen adults only.",

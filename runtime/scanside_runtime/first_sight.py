@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from scanside_runtime.completeness import pixel_damage
 from scanside_runtime.errors import InputEmpty, InputUnreadable
 from scanside_runtime.headers import (
     BAD_DICOM,
@@ -26,7 +27,6 @@ from scanside_runtime.headers import (
     slice_header,
     text,
 )
-from scanside_runtime.pixels import pixel_damage
 from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.sources import Reader, SourceFile, list_files
 

@@ -15,10 +15,6 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     JPEG2000,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -30,15 +26,13 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.codestream import codestream_header
+from scanside_runtime.completeness import NATIVE, pixel_damage
 from scanside_runtime.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.headers import BAD_DICOM, text, whole
 
 Stored = npt.NDArray[Any]
 
-_ITEM = b"\xfe\xff\x00\xe0"
-
-_NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
-_BY_PYDICOM = _NATIVE | {RLELossless}
+_BY_PYDICOM = NATIVE | {RLELossless}
 _BY_GDCM_IN_PYDICOM = {
     JPEGBaseline8Bit,
     JPEGLossless,
@@ -95,24 +89,6 @@ def signed_or_unsigned(values: Stored, ds: Dataset) -> Stored:
     if stored >= container or above < 0:
         return values
     return np.right_shift(np.left_shift(values, above), container - stored)
-
-
-def pixel_damage(ds: Dataset, value: bytes | None) -> str | None:
-    """Why the pixel data of one section is not complete; None where it is, as far as its lengths tell."""
-    if not value:
-        return "there is no pixel data"
-    if str(ds.file_meta.TransferSyntaxUID) in _NATIVE:
-        expected = whole(ds, "Rows") * whole(ds, "Columns") * whole(ds, "BitsAllocated") // 8
-        return f"{len(value)} of {expected} bytes are there" if len(value) < expected else None
-    return None if _fragments_end_with(value) else "its fragments break off"
-
-
-def _fragments_end_with(value: bytes) -> bool:
-    """The items of encapsulated pixel data (PS3.5 A.4) follow each other up to the end of the value."""
-    at = 0
-    while at + 8 <= len(value) and value[at : at + 4] == _ITEM:
-        at += 8 + int.from_bytes(value[at + 4 : at + 8], "little")
-    return at == len(value)
 
 
 def _check_codestream(ds: Dataset, name: str) -> None:

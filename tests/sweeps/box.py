@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,12 +155,11 @@ def lost(root: Path, sums: Iterable[str], *, sent_twice: Iterable[str] = ()) -> 
 
 def unsound_results(root: Path) -> list[str]:
     """What breaks "a result is visible if and only if its job is committed and all its files match their hashes"."""
-    with sqlite3.connect(root / "scanside.db") as sql:
+    with closing(sqlite3.connect(root / "scanside.db")) as sql:
         rows = sql.execute("SELECT id, patient, study, revision, state FROM jobs WHERE revision IS NOT NULL").fetchall()
         hashes = {
             job: dict(sql.execute("SELECT name, sha256 FROM result_files WHERE job = ?", (job,))) for job, *_ in rows
         }
-    sql.close()
     committed = {root / "results" / p / s / str(r): (job, state) for job, p, s, r, state in rows}
     visible = {path for path in (root / "results").glob("[!.]*/*/*") if path.is_dir()}
     problems = []

@@ -89,7 +89,7 @@ class Story:
             marker = "scanside.lock"
         else:
             run_once(self.root, worker_prefix=trace)
-            marker = "/work/"
+            marker = f"{self.root}/work/"  # what comes before is the start of the interpreter
         lines = log.read_text(errors="replace").splitlines()
         start = next(number for number, line in enumerate(lines) if marker in line)
         before = Counter(line.partition("(")[0] for line in lines[:start])

@@ -1,7 +1,7 @@
 """In place of the child that analyses: its result is the list of what it was given. Some words in a file change it.
 
 CRASH ends it by a signal, HANG makes it wait, HUNGRY makes it eat memory, DEFECT is an exception with a name in it,
-SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk.
+SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk, CONFLICT somebody else under a known ID.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
         return {"exit_code": 5, "code": "BOX_OUTPUT", "reason": "no space"}
     if b"DEFECT" in text:
         return {"exit_code": 1, "code": "BOX_DEFECT", "reason": "in a defect (ValueError at fake_worker.py:1)"}
-    refused = b"REFUSED" in text
+    code, exit_code, verdict = None, 0, "analysed"
+    if b"REFUSED" in text:
+        code, exit_code, verdict = "SERIES_SINGLE_SLICE", 3, "refused"
+    if b"CONFLICT" in text and order["earlier"]:
+        code, exit_code, verdict = "PATIENT_CONFLICT", 6, "held"
     document = {
-        "verdict": "refused" if refused else "analysed",
+        "verdict": verdict,
+        "alone": order["alone"],
         "inputs": sorted(hashlib.sha256(content).hexdigest() for content in contents.values()),
         "revision": order["revision"],
         "supersedes": order["supersedes"],
@@ -47,7 +52,7 @@ def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
     replace_file(Path(order["output"]) / "report.html", b"<p>a page</p>")
     replace_file(Path(order["output"]) / "result.json", json.dumps(document).encode())
     found = {"severity": "severe" if b"SEVERE" in text else "none", "trend": "rising" if b"RISING" in text else None}
-    return {"exit_code": 3 if refused else 0, "verdict": document["verdict"], **found}
+    return {"exit_code": exit_code, "verdict": verdict, "code": code, **found}
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .box import Section, lost, put, run_once, start, unsound_results, write_settings
+from .fulldisk import wait
 
 IMAGE_MB = 96
 
@@ -77,7 +78,7 @@ def sweep(folder: Path, cuts: int, seed: int = 1) -> list[str]:
         subprocess.run(["sync"], check=True)
         daemon, sums = start(root), set()
         try:
-            time.sleep(1.0)
+            wait(lambda: (root / "status.json").exists())
             for cut in range(cuts):
                 sums |= send(root / "inbox", cut)
                 time.sleep(chance.uniform(0.0, 0.8))
