@@ -44,15 +44,24 @@ def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) 
     assert 'scanside_jobs{state="done"} 1' in (box.root / "metrics.prom").read_text()
 
 
-def test_the_live_screen_shows_the_queue_until_it_is_ended(box: Box) -> None:
+LIVE = """
+import pathlib, signal, sys, time
+from scanside_appliance.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background is started with it ignored
+drawn, pause = pathlib.Path(sys.argv.pop(1)), time.sleep
+time.sleep = lambda seconds: (drawn.touch(), pause(seconds))
+main()
+"""
+
+
+def test_the_live_screen_shows_the_queue_until_it_is_ended(box: Box, tmp_path: Path) -> None:
     box.put(*study(1, text="CRASH"))
     box.run()
-    program = "from scanside_appliance.cli import main; main()"
-    command = [sys.executable, "-c", program, "--root", str(box.root), "queue", "--live"]
+    command = [sys.executable, "-c", LIVE, str(tmp_path / "drawn"), "--root", str(box.root), "queue", "--live"]
     screen = subprocess.Popen(command, env=environment(COLUMNS="160"), stdout=subprocess.PIPE, text=True)
-    time.sleep(3.0)
+    wait_for((tmp_path / "drawn").exists)
     screen.send_signal(signal.SIGINT)
-    shown = screen.communicate()[0]
+    shown = screen.communicate(timeout=60.0)[0]
     assert screen.returncode == 0
     assert study_key("1.2.1") in shown
 
