@@ -9,15 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scanside_appliance.notify import alive
 from scanside_appliance.places import study_key
 from scanside_appliance.store import State, Store
 from scanside_appliance.watch import watch
@@ -160,22 +162,35 @@ def test_sighup_reads_the_settings_again_and_bad_ones_change_nothing(box: Box) -
 
 
 class Systemd:
-    """The other end of NOTIFY_SOCKET: what was said, in the order in which it was said."""
+    """The other end of NOTIFY_SOCKET: what was said, in the order in which it was said. It reads all the time."""
 
     def __init__(self, address: Path) -> None:
+        self._address = str(address)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.bind(str(address))
-        self._words = ""
+        self._socket.bind(self._address)
+        self._heard: list[str] = []
+        self._ear = threading.Thread(target=self._listen)
+        self._ear.start()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(4096).decode():
+            self._heard.append(message + "\n")
+
+    def _say(self, message: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(message, self._address)
 
     @property
     def words(self) -> str:
-        with suppress(BlockingIOError):
-            while True:
-                self._words += self._socket.recv(4096).decode() + "\n"
-        return self._words
+        """Everything that was said before this was asked."""
+        mark = f"asked {len(self._heard)} {time.monotonic_ns()}\n"
+        self._say(mark.strip().encode())
+        wait_for(lambda: mark in self._heard)
+        return "".join(one for one in self._heard if not one.startswith("asked "))
 
     def close(self) -> None:
+        self._say(b"")
+        self._ear.join()
         self._socket.close()
 
 
@@ -194,6 +209,17 @@ def test_systemd_hears_ready_status_and_watchdog(box: Box, systemd: Systemd) -> 
     assert words.index("READY=1") < words.index("WATCHDOG=1") < words.index("STOPPING=1")
     assert f"STATUS=analysing {study_key('1.2.1')}, 0 queued" in words
     assert "STATUS=idle, 0 queued" in words
+
+
+def test_a_listener_that_does_not_read_does_not_stop_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "deaf"))
+    monkeypatch.setattr("scanside_appliance.notify.LONGEST_WAIT_S", 0.01)
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        for _ in range(1000):
+            alive()
 
 
 def test_a_turn_that_does_not_come_to_its_end_leaves_the_watchdog_alone(

@@ -6,6 +6,9 @@ import os
 import socket
 import time
 
+LONGEST_WAIT_S = 1.0
+"""A listener that does not read must not stop the work: its queue holds some ten messages, then a sender waits."""
+
 
 def notify(**values: object) -> None:
     """For example `notify(READY=1, STATUS="idle")`. A socket that can't be reached is no trouble of ours."""
@@ -15,6 +18,7 @@ def notify(**values: object) -> None:
     message = "\n".join(f"{name}={value}" for name, value in values.items())
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.settimeout(LONGEST_WAIT_S)
             channel.connect("\0" + address[1:] if address.startswith("@") else address)
             channel.sendall(message.encode())
     except OSError:
