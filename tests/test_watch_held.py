@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from scanside_appliance.places import study_key
-from scanside_runtime.errors import (
-    ScansideError,
-)
+from scanside_appliance.worker import _flags, _order
+from scanside_runtime.errors import ScansideError
+from scanside_runtime.settings import Settings
 from sweeps.box import Section, contents
 from watch_box import Box, study
 
@@ -143,3 +145,12 @@ def test_another_content_of_a_section_is_not_released_while_the_rest_of_its_stud
     box.run()
     assert [len(one["inputs"]) for one in box.of(1)] == [3, 3]
     assert box.is_sound()
+
+
+def test_the_page_of_a_released_study_says_that_it_stands_by_itself(tmp_path: Path) -> None:
+    question = {
+        "root": tmp_path, "files": tmp_path, "output": tmp_path, "revision": 2, "supersedes": "1", "incomplete": None,
+        "clock_trouble": None, "today": "2026-01-01", "earlier": [], "settings": asdict(Settings()), "bundle": None,
+    }  # fmt: skip
+    said = {alone: [one.code for one in _flags(_order({**question, "alone": alone}), None)] for alone in (False, True)}
+    assert said == {False: [], True: ["PATIENT_RELEASED"]}
