@@ -16,7 +16,7 @@ from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.evaluate import Plane
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.prepare import Background, forget, near_healthy
-from scanside_export.volumes import averaged, volume_of
+from scanside_export.volumes import averaged, labelled_case, slices_joined
 from scanside_runtime.metrics import dice, poi_percent, volume_error_percent
 from scanside_runtime.segment import Networks, segment
 from scanside_runtime.volume import Bools
@@ -120,17 +120,15 @@ def with_consolidation(clean: Case) -> Case:
 
 def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> tuple[HeldOutScore, Plane]:
     """One case through the whole product, averaged to about `section_mm` (None: as it is), and its worst section."""
-    by = 1 if section_mm is None else max(1, round(section_mm / case.spacing_mm[0]))
-    dz, dy, dx = case.spacing_mm
-    volume = volume_of(np.rint(averaged(case.hu, by)).astype(np.int16), (dz * by, dy, dx))
-    known = averaged(case.lungs != UNKNOWN, by) > 0.5
-    lungs = (averaged(_healthy(case), by) >= 0.5) & known
-    infection = (averaged(case.infection[0], by) >= 0.5) & lungs
-    masks = segment(volume, networks)
+    one = labelled_case(case, section_mm)
+    known = averaged(case.lungs != UNKNOWN, slices_joined(case, section_mm)) > 0.5
+    lungs = one.lungs & known
+    infection = one.infection[0] & lungs
+    masks = segment(one.volume, networks)
     found_lungs, found = masks.lungs & known, masks.infection.array & known
     score = HeldOutScore(
         case.name,
-        dz * by,
+        one.volume.spacing_mm[0],
         dice(found, infection),
         poi_percent(found, found_lungs) or 0.0,
         poi_percent(infection, lungs) or 0.0,
@@ -138,7 +136,7 @@ def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> 
         volume_error_percent(found_lungs, lungs) or 0.0,
     )
     z = int(np.argmax((infection ^ found).sum(axis=(1, 2))))
-    return score, Plane(volume.hu[z], infection[z], found[z])
+    return score, Plane(one.volume.hu[z], infection[z], found[z])
 
 
 def _healthy(case: Case) -> Bools:

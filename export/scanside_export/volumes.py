@@ -51,9 +51,14 @@ def averaged(array: npt.NDArray[np.int16 | np.bool_], by: int) -> npt.NDArray[np
     return np.asarray(whole.reshape(-1, by, *array.shape[1:]).mean(axis=1), dtype=np.float32)
 
 
+def slices_joined(case: Case, thick_mm: float | None) -> int:
+    """How many neighbouring slices of a case make a section of about `thick_mm`; None: each is a section."""
+    return 1 if thick_mm is None else max(1, round(thick_mm / case.spacing_mm[0]))
+
+
 def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
     """A case in sections of about `thick_mm`, masks by majority; None leaves the sections as they are."""
-    by = 1 if thick_mm is None else max(1, round(thick_mm / case.spacing_mm[0]))
+    by = slices_joined(case, thick_mm)
     hu = np.rint(averaged(case.hu, by)).astype(np.int16)
     known = averaged((case.lungs != UNKNOWN).any(axis=(1, 2))[:, None, None], by)[:, 0, 0] > 0.99
     lungs = averaged((case.lungs == RIGHT) | (case.lungs == LEFT), by) >= 0.5
