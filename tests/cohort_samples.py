@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def deadly_row(study: Study, options: Options) -> Row:
     """Study 1.2.3 kills the process that works on it."""
     if study.uid == "1.2.3":
         os.kill(os.getpid(), signal.SIGKILL)
+    return cheap_row(study, options)
+
+
+def last_row(study: Study, options: Options) -> Row:
+    """The same, and the process dies a moment after study 1.2.0, between two studies."""
+    if study.uid == "1.2.0":
+        threading.Timer(0.3, os._exit, (1,)).start()
     return cheap_row(study, options)
 
 

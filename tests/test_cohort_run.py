@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bundle_samples import write_bundle
-from cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, foreign_row, make_studies, slow_row
+from cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, foreign_row, last_row, make_studies, slow_row
 from dicom_samples import make_slice, write
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
@@ -140,6 +140,15 @@ def test_a_study_that_kills_its_process_gets_a_row_and_the_others_are_measured(t
     by_study = {row["study_uid"]: row["reason_code"] for row in read(tmp_path / "t.csv")}
     assert by_study == {"1.2.3": "BOX_WORKER_DIED"} | {f"1.2.{n}": "SERIES_NO_CT" * (n % 2) for n in (0, 1, 2, 4, 5)}
     assert summary.exit_code == 5
+
+
+def test_a_process_that_dies_between_two_studies_costs_none(tmp_path: Path) -> None:
+    def late(name: str, done: int, total: int) -> None:
+        time.sleep(1.0 if done == 1 else 0.0)  # the process dies meanwhile, so the next study meets a broken pool
+
+    studies, table = make_studies(6, tmp_path), tmp_path / "t.csv"
+    run_cohort(studies, table, Processes(1), OPTIONS, measure=last_row, progress=late)
+    assert [row["study_uid"] for row in read(table)] == [f"1.2.{n}" for n in range(6)]
 
 
 def test_what_the_box_got_wrong_is_tried_again(tmp_path: Path) -> None:

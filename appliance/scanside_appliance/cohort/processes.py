@@ -52,7 +52,8 @@ class Processes:
                 while not suspects:
                     for study in islice(rest, 2 * self.count - len(under_way)):
                         suspects.append(study)  # until the pool has it: a broken one takes no study
-                        under_way[pool.submit(measure, study, options)] = suspects.pop()
+                        future = pool.submit(measure, study, options)
+                        under_way[future] = suspects.pop()
                     if not under_way:
                         return
                     for done in wait(under_way, return_when=FIRST_COMPLETED).done:
