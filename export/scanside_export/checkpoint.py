@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,14 @@ def write_threshold(path: Path, threshold: float) -> None:
 
 
 def read_checkpoint(path: Path) -> Trained:
-    """The averaged weights of a checkpoint, ready to answer; tensors and plain values only are read."""
+    """The averaged weights of a checkpoint, ready to answer; tensors and plain values only are read.
+
+    The contract's licence is that of every stage: what an earlier one was bound to, these weights are too.
+    """
     state = torch.load(path, weights_only=True)
     recipe = Recipe(**state["recipe"])
-    contract = recipe.contract(state["training_digest"])
+    licences = dict.fromkeys((recipe.licence, *(stage["recipe"]["licence"] for stage in state.get("earlier", ()))))
+    contract = replace(recipe, licence="; ".join(licences)).contract(state["training_digest"])
     model = build(recipe.network, contract.stack_depth, len(contract.classes))
     model.load_state_dict(state["average"])
     return Trained(model.eval(), recipe, contract, tuple(_stages(state)))

@@ -90,7 +90,12 @@ def train(
     recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="A recipe other than the shipped one.")] = None,
     samples: Annotated[int | None, typer.Option(help="Samples to draw instead of the recipe's.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
-    start_from: Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoint of an earlier stage.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Checkpoint of an earlier stage, a bundle's folder, or `shipped`: the one in use here."
+        ),
+    ] = None,
     fold: Annotated[int | None, typer.Option(help="Leave this fold's patients out (0, 1, 2).")] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A case, or a patient with all cases, to leave out.")
@@ -111,6 +116,7 @@ def train(
     from scanside_export.train import Run
     from scanside_export.train import train as run_training
     from scanside_export.validation import make_validation
+    from scanside_runtime.bundle import DEFAULT_BUNDLE
 
     chosen = read_recipe(recipe or RECIPES / f"{_known(network)}.toml")
     if samples is not None:
@@ -127,7 +133,8 @@ def train(
     seen = [case for case in known if case.name in watched]
     validation = make_validation(seen, chosen, validate_samples, validate_every) if seen else None
     threads = threads or len(os.sched_getaffinity(0))
-    run = Run(runs / network, read_digest(cases, left_out), threads, start_from, left_out, validation)
+    start = DEFAULT_BUNDLE if start_from == Path("shipped") else start_from
+    run = Run(runs / network, read_digest(cases, left_out), threads, start, left_out, validation)
     typer.echo(run_training(known, chosen, run))
 
 
