@@ -52,7 +52,11 @@ def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
     monkeypatch.setattr(folds, "export_networks", lambda trained, work: [shutil.copytree(exported.work, work)])
     monkeypatch.setattr(folds, "quantize_networks", lambda *_: [])
     plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", recipes(), sections=2)
+    half_built = tmp_path / "work" / "fold_0" / "bundle.part"
+    half_built.mkdir(parents=True)
+    (half_built / "manifest.json").write_text("cut o")
     first = cross_validate(plan, [0])
+    assert not half_built.exists()
     assert [row["name"] for row in first["volumes"]] == ["coronacases_008"]
     assert 0.0 <= first["dice_mean"] <= 1.0
     away = folds.read_checkpoint(tmp_path / "work" / "fold_0" / "runs" / "infection" / "checkpoint.pt")

@@ -6,6 +6,7 @@ Each fold's folder holds `runs`, `work`, `bundle` and `evaluation.json`; what is
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from scanside_export.release import build_bundle
 from scanside_export.train import Run, train
 from scanside_export.volumes import labelled_case
 from scanside_export.windowed_slices import WindowedSlice
-from scanside_runtime.bundle import MANIFEST, Bundle, open_bundle
+from scanside_runtime.bundle import Bundle, open_bundle
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.segment import load_networks
@@ -112,12 +113,16 @@ def _pre_training(plan: Plan, network: str, cases: Sequence[Case], away: frozens
 
 
 def _deploy(plan: Plan, folder: Path, trained: Mapping[str, Trained], cases: Sequence[Case]) -> Bundle:
-    """The fold's bundle, as the box would get it, unless it is there."""
-    if (folder / "bundle" / MANIFEST).exists():
-        return open_bundle(folder / "bundle")
+    """The fold's bundle, as the box would get it, unless it is there; one that was cut off half-built is built anew."""
+    ready, part = folder / "bundle", folder / "bundle.part"
+    if ready.exists():
+        return open_bundle(ready)
+    shutil.rmtree(part, ignore_errors=True)
     work = folder / "work"
     list(export_networks(trained, work))
     list(quantize_networks(trained, work, cases, plan.sections, plan.preset))
     release = Release(f"cross-validation-{folder.name}", "0", "0.1.0", {})
     contracts = {name: one.contract for name, one in trained.items()}
-    return build_bundle(work, folder / "bundle", release, contracts)
+    build_bundle(work, part, release, contracts)
+    part.rename(ready)
+    return open_bundle(ready)
