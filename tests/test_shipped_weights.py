@@ -81,3 +81,9 @@ def test_a_bundle_that_does_not_fit_is_refused_with_a_sentence(tmp_path: Path) -
     write_bundle(tmp_path / "foreign")
     with pytest.raises(TrainingUnusable, match="not of this exporter's making"):
         train_from(tmp_path / "foreign", tiny_recipe("lungs", classes=("none", "right", "left")), tmp_path / "other")
+
+
+def test_a_start_that_is_neither_checkpoint_nor_bundle_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    for start in (tmp_path, tmp_path / "missing.pt"):
+        with pytest.raises(TrainingUnusable, match="neither a checkpoint nor the folder of a bundle"):
+            train_from(start, small("lungs"), tmp_path / "out")

@@ -155,12 +155,19 @@ def _begin(recipe: Recipe, run: Run, sampler: Sampler) -> Training:
     checkpoint = run.out / "checkpoint.pt"
     if checkpoint.exists():
         training.resume(checkpoint)
-    elif run.start_from is not None and (run.start_from / MANIFEST).exists():
-        drawn = np.stack([sampler.draw(number).stack for number in range(STATISTICS_FROM)])
-        training.start_from_bundle(open_bundle(run.start_from), recipe, torch.from_numpy(drawn))
     elif run.start_from is not None:
-        training.start_from(run.start_from)
+        _take_over(training, run.start_from, recipe, sampler)
     return training
+
+
+def _take_over(training: Training, start: Path, recipe: Recipe, sampler: Sampler) -> None:
+    if (start / MANIFEST).exists():
+        drawn = np.stack([sampler.draw(number).stack for number in range(STATISTICS_FROM)])
+        training.start_from_bundle(open_bundle(start), recipe, torch.from_numpy(drawn))
+    elif start.is_file():
+        training.start_from(start)
+    else:
+        raise TrainingUnusable(folder=start, why="it is neither a checkpoint nor the folder of a bundle")
 
 
 def _validate(training: Training, recipe: Recipe, run: Run, validation: Validation) -> None:
