@@ -96,7 +96,7 @@ def train(
             metavar="PATH", help="Checkpoint of an earlier stage, a bundle's folder, or `shipped`: the one in use here."
         ),
     ] = None,
-    fold: Annotated[int | None, typer.Option(help="Leave this fold's patients out (0, 1, 2).")] = None,
+    fold: Annotated[int | None, typer.Option(help="Leave this fold's patients out (0 to 4).")] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A case, or a patient with all cases, to leave out.")
     ] = None,

@@ -18,12 +18,10 @@ from torch import Tensor, nn
 
 from scanside_export.networks import build
 from scanside_export.recipe import Recipe
+from scanside_export.to_onnx import FP16
 from scanside_runtime.bundle import Bundle
 from scanside_runtime.contract import ModelContract
 from scanside_runtime.errors import TrainingUnusable
-
-FP16 = "_fp16"
-"""What `to_onnx.store_fp16` adds to the name of a tensor."""
 
 EVERYTHING = ("infection-3d", "infection-2d", "lung-2d", "real", "phantom")
 """What a bundle may have been trained on, as far as it tells."""

@@ -14,6 +14,9 @@ OPSET = 18
 SMALLEST_FP16 = 256
 """Tensors with fewer values stay FP32: biases and scales cost nothing and suffer most."""
 
+FP16 = "_fp16"
+"""Added to the name of a tensor that is stored as FP16."""
+
 
 def to_onnx(model: nn.Module, contract: ModelContract) -> onnx.ModelProto:
     """One file, weights in FP32: what quantisation starts from."""
@@ -53,8 +56,8 @@ def store_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         if values.dtype != np.float32 or values.size < SMALLEST_FP16:
             continue
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_fp16"))
-        casts.append(helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}{FP16}"))
+        casts.append(helper.make_node("Cast", [f"{name}{FP16}"], [name], f"{name}_cast", to=TensorProto.FLOAT))
     nodes = [*casts, *small.graph.node]
     del small.graph.node[:]
     small.graph.node.extend(nodes)

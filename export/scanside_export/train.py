@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +208,7 @@ def _step(training: Training, batch: tuple[Tensor, Tensor, Tensor], recipe: Reci
     stack, target, known = batch
     for group in training.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * _schedule(training.step / steps)
-    with torch.autocast("cpu", torch.bfloat16, enabled=computes_bf16()):
+    with torch.autocast("cpu", torch.bfloat16, enabled=_computes_bf16()):
         logits = training.model(stack)
     loss = (lung_loss if recipe.network == "lungs" else infection_loss)(logits.float(), target, known)
     training.optimizer.zero_grad(set_to_none=True)
@@ -221,8 +220,7 @@ def _step(training: Training, batch: tuple[Tensor, Tensor, Tensor], recipe: Reci
     return float(loss.detach())
 
 
-@cache
-def computes_bf16() -> bool:
+def _computes_bf16() -> bool:
     """Whether bf16 pays on this processor; emulated on AVX2 alone, a step took 12 times as long as in FP32."""
     return torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX"))
 
