@@ -16,6 +16,7 @@ from scanside_export.lesions import (
     LesionSpec,
     Pattern,
     insert,
+    large_consolidation,
     pleural_consolidation,
     random_lesions,
     smooth_noise,
@@ -82,6 +83,15 @@ def test_a_pleural_consolidation_fills_about_its_share_of_one_lung(share: float)
         assert np.median(hu[infection & lung]) > -100
         found.append((infection & lung).sum() / lung.sum())
     assert np.mean(found) == pytest.approx(share, rel=0.35)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_large_consolidation_is_dense_and_begins_in_the_back_half_of_a_lung(seed: int) -> None:
+    lungs = healthy().lungs
+    lesion = large_consolidation(lungs, np.random.default_rng(seed))
+    assert lesion.dense and lungs[lesion.centre]
+    assert lesion.centre[1] >= np.median(np.nonzero(lungs)[1])
+    assert all(16.0 <= radius_mm <= 97.5 for radius_mm in lesion.radii_mm)
 
 
 def test_noise_has_its_strength_and_its_wave_length() -> None:

@@ -173,6 +173,26 @@ def test_a_fresh_lesion_is_seen_and_labelled_and_never_the_same_twice() -> None:
     assert np.concatenate(changed).mean() > 0.5
 
 
+def test_a_fresh_lesion_is_drawn_before_its_slices_are_averaged() -> None:
+    healthy = replace(CASE, source="real", spacing_mm=(2.5, *CASE.spacing_mm[1:]))
+    empty = replace(healthy, infection=(np.zeros(CASE.hu.shape, dtype=np.bool_),))
+    recipe = tiny_recipe("infection", shares={"real": 1.0}, section_mm=(10.0,), fresh_lesions=1.0)
+    sampler = Sampler([empty], recipe)
+    shares = np.unique(np.concatenate([sampler.draw(number).target.ravel() for number in range(8)]).round(4))
+    # Four slices to a section: a pixel may be infected in any number of them.
+    assert set(np.linspace(0.0, 1.0, 5)) <= set(shares)
+
+
+def test_large_consolidations_come_as_often_as_the_recipe_says() -> None:
+    _, fresh = with_fresh_lesions("lungs", "real")
+    many = Sampler(fresh.by_source["real"], replace(fresh.recipe, large_consolidations=1.0))
+    with_lung = [n for n in range(12) if fresh.draw(n).target[1:].sum() > 500]
+    assert len(with_lung) >= 3
+    assert all(np.abs(many.draw(n).stack - fresh.draw(n).stack).max() > 0.1 for n in with_lung)
+    none_more = Sampler(fresh.by_source["real"], replace(fresh.recipe, large_consolidations=0.0))
+    assert all(np.array_equal(none_more.draw(n).stack, fresh.draw(n).stack) for n in range(4))
+
+
 def test_a_fresh_lesion_leaves_the_lung_label_as_it_was() -> None:
     plain, fresh = with_fresh_lesions("lungs", "real")
     pairs = [(plain.draw(number), fresh.draw(number)) for number in range(8)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from scanside_export.checkpoint import read_checkpoint
 from scanside_export.recipe import Recipe
 from scanside_export.shipped_weights import read_network, with_statistics
 from scanside_export.train import Run, train
-from scanside_runtime.bundle import DEFAULT_BUNDLE, open_bundle
+from scanside_runtime.bundle import DEFAULT_BUNDLE, MANIFEST, open_bundle
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.segment import load_networks
@@ -73,6 +75,15 @@ def test_what_a_bundle_saw_is_not_told_so_it_counts_as_everything_and_its_licenc
     assert trained.sources == {"infection-3d", "infection-2d", "lung-2d", "real", "phantom"}
     assert trained.contract.licence.startswith("my own; research use only, non-commercial")
     assert trained.contract == replace(chosen, licence=trained.contract.licence).contract(DIGEST)
+
+
+def test_whom_the_manifest_says_it_left_out_a_bundle_did_not_see(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
+    manifest = json.loads((DEFAULT_BUNDLE / MANIFEST).read_text())
+    (tmp_path / "bundle" / MANIFEST).write_text(json.dumps({**manifest, "left_out": ["coronacases_008"]}))
+    trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
+    assert trained.saw("coronacases_001", "infection-3d")
+    assert not trained.saw("coronacases_008", "infection-3d")
 
 
 def test_a_bundle_that_does_not_fit_is_refused_with_a_sentence(tmp_path: Path) -> None:

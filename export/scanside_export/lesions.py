@@ -110,6 +110,21 @@ def pleural_consolidation(lungs: Bools, spacing_mm: Spacing, share: float, rng: 
     return LesionSpec(centre, radii_mm, float(rng.uniform(10, 60)), 15.0, "consolidation", softness=0.14)
 
 
+def large_consolidation(lungs: Bools, rng: np.random.Generator) -> LesionSpec:
+    """A dense lesion around a place in the back half of the lungs (z, y, x) bool, its radii 16 to 98 mm.
+
+    Unlike `pleural_consolidation` it takes its size from no volume, so a slab of a few sections gets it at full width.
+    """
+    z, y, x = np.nonzero(lungs)
+    back = np.flatnonzero(y >= np.median(y))
+    seed = back[rng.integers(len(back))]
+    radius_mm = float(rng.uniform(20.0, 75.0))
+    dz, dy, dx = (float(value) for value in radius_mm * rng.uniform(0.8, 1.3, 3))
+    hu, softness = float(rng.uniform(-10.0, 60.0)), float(rng.uniform(0.06, 0.3))
+    centre = (int(z[seed]), int(y[seed]), int(x[seed]))
+    return LesionSpec(centre, (dz, dy, dx), hu, 15.0, "consolidation", softness=softness)
+
+
 def _near_border(lungs: Bools, spacing_mm: Spacing, within_mm: float) -> npt.NDArray[np.intp]:
     coarse = lungs[::2, ::4, ::4]
     radius = max(1, round(within_mm / (4 * spacing_mm[1])))

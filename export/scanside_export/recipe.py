@@ -16,6 +16,8 @@ class Recipe:
     """Everything that decides a training, next to the data.
 
     shares: how often each source of cases is drawn. section_mm: thicknesses drawn for series that can be averaged.
+    fresh_lesions: how often a real background gets lesions that no other sample has.
+    large_consolidations: how often one of these fills a good part of a lung.
     threshold: the contract's; chosen after the training, on training cases, for volume as well as for Dice.
     """
 
@@ -35,6 +37,7 @@ class Recipe:
     stack_step_mm: float = 5.0
     section_mm: tuple[float, ...] = (3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 10.0)
     fresh_lesions: float = 0.0
+    large_consolidations: float = 0.0
     licence: str = ""
     threshold: float = 0.5
     augment: Mapping[str, float] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scanside_export.model_card import FAILURES, Release, licence_of, model_card
-from scanside_runtime.bundle import BUNDLE_SCHEMA, MANIFEST, Bundle, open_bundle
+from scanside_runtime.bundle import BUNDLE_SCHEMA, LEFT_OUT, MANIFEST, Bundle, open_bundle
 from scanside_runtime.contract import ModelContract
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.phantom import make_phantom, random_spec
@@ -64,6 +64,7 @@ def _write_manifest(
         "licence": licence_of(contracts),
         "networks": networks,
         "contract_sha256": {name: _sha256(contract.to_json().encode()) for name, contract in contracts.items()},
+        LEFT_OUT: sorted(release.left_out),
         "validation": release.validation,
         "files": {
             path.relative_to(out).as_posix(): {"sha256": _sha256(path.read_bytes()), "bytes": path.stat().st_size}

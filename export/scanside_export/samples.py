@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scanside_export.augment import Augment, moved, rescanned
 from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
-from scanside_export.lesions import insert, random_lesions
+from scanside_export.lesions import insert, large_consolidation, random_lesions
 from scanside_export.recipe import Recipe
 from scanside_runtime.stacks import (
     PlaneMap,
@@ -32,7 +32,9 @@ NEIGHBOUR_DROPPED = 0.08
 """How often a stack has only its middle section, as at the ends of a series."""
 
 FEWEST_SEEDS = 20
-"""Sections with less lung than this, counted on every fourth row and column, get no fresh lesion."""
+"""Stacks with less lung than this, counted on every second slice, fourth row and column, get no fresh lesion."""
+
+_WHOLE: Floats = np.ones(1, dtype=np.float32)
 
 OWN_NEIGHBOUR_MM = 2.9
 """Series with thinner slices than this are averaged to a drawn thickness."""
@@ -98,36 +100,42 @@ class Sampler:
         contract = self.contract
         place = plane_map(case.hu.shape[1:], case.spacing_mm[1:], self.boxes[id(case)], contract)
         place, flipped = moved(place, contract.pixel_mm, self.augment, rng)
-        planes = [
-            place.forward(section_hu(case.hu[phase:], sections.weights[number]), HU_MIN) for number in stack
-        ]
-        hu = np.stack(planes)
-        fresh = np.zeros(contract.matrix, dtype=np.bool_)
+        weights = sections.weights[stack]
+        fresh = np.zeros(contract.matrix, dtype=np.float32)
         if case.source == "real" and rng.random() < self.recipe.fresh_lesions:
-            lungs = np.stack([_lung_share(case.lungs[phase:], sections.weights[n], place) > 0.5 for n in stack])
-            hu, fresh = self._with_fresh_lesions(hu, lungs, rng)
+            hu, fresh = self._with_fresh_lesions(case, phase, weights, place, rng)
+        else:
+            hu = np.stack([place.forward(section_hu(case.hu[phase:], one), HU_MIN) for one in weights])
         hu = rescanned(hu, self.augment, rng)
-        weights = sections.weights[stack[len(stack) // 2]]
+        middle = weights[len(weights) // 2]
         if self.recipe.network == "lungs":
-            target, known = _lung_target(case.lungs[phase:], weights, place, flipped)
+            target, known = _lung_target(case.lungs[phase:], middle, place, flipped)
         else:
             reader = case.infection[rng.integers(len(case.infection))]
-            target = np.maximum(_share(reader[phase:], weights, place), fresh)[None]
+            target = np.maximum(_share(reader[phase:], middle, place), fresh)[None]
             known = np.ones(contract.matrix, dtype=np.float32)
         return Sample(windowed(hu, contract.window_hu), target, known)
 
     def _with_fresh_lesions(
-        self, hu: Floats, lungs: npt.NDArray[np.bool_], rng: np.random.Generator
-    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """A stack with lesions inserted among its sections, and where the middle one is infected."""
-        middle = len(hu) // 2
-        if lungs[::2, ::4, ::4].sum() < FEWEST_SEEDS:
-            return hu, np.zeros(hu.shape[1:], dtype=np.bool_)
-        spacing_mm = (self.contract.stack_step_mm, self.contract.pixel_mm, self.contract.pixel_mm)
-        native = np.rint(hu).astype(np.int16)
-        lesions = random_lesions(lungs, spacing_mm, rng, 0.5 * float(rng.random()), native)
-        sick, infection = insert(native, lungs, spacing_mm, lesions, rng)
-        return sick.astype(np.float32), infection[middle]
+        self, case: Case, phase: int, weights: Floats, place: PlaneMap, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """A stack with lesions inserted before its slices are averaged, and how much of each middle pixel is infected.
+
+        weights: (depth, z), each section's. Returns hu (depth, rows, columns) float32, and (rows, columns) in 0..1.
+        """
+        slab = np.flatnonzero(weights.any(axis=0))
+        planes = [place.forward(np.asarray(case.hu[phase + n], np.float32), HU_MIN) for n in slab]
+        hu, shares = np.rint(np.stack(planes)).astype(np.int16), weights[:, slab]
+        lungs = np.stack([_lung_share(case.lungs[phase + n][None], _WHOLE, place) > 0.5 for n in slab])
+        infection = np.zeros(hu.shape, dtype=np.bool_)
+        if lungs[::2, ::4, ::4].sum() >= FEWEST_SEEDS:
+            spacing_mm = (case.spacing_mm[0], self.contract.pixel_mm, self.contract.pixel_mm)
+            lesions = random_lesions(lungs, spacing_mm, rng, 0.5 * float(rng.random()), hu)
+            if rng.random() < self.recipe.large_consolidations:
+                lesions.append(large_consolidation(lungs, rng))
+            hu, infection = insert(hu, lungs, spacing_mm, lesions, rng)
+        sections, infected = (np.tensordot(shares, array.astype(np.float32), axes=1) for array in (hu, infection))
+        return sections, infected[len(infected) // 2]
 
 
 def _is_useful(case: Case, recipe: Recipe) -> bool:

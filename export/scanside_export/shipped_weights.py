@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scanside_export.networks import build
 from scanside_export.recipe import Recipe
 from scanside_export.to_onnx import FP16
-from scanside_runtime.bundle import Bundle
+from scanside_runtime.bundle import LEFT_OUT, Bundle
 from scanside_runtime.contract import ModelContract
 from scanside_runtime.errors import TrainingUnusable
 
@@ -79,8 +79,11 @@ def with_statistics(model: nn.Module, stacks: Tensor) -> nn.Module:
     return model
 
 
-def lineage(contract: ModelContract) -> dict[str, Any]:
-    """The stage behind a bundle's weights, as a checkpoint keeps it: what it drew from is not told, so everything."""
+def lineage(bundle: Bundle, contract: ModelContract) -> dict[str, Any]:
+    """The stage behind a bundle's weights, as a checkpoint keeps it.
+
+    What it drew from is not told, so everything, less those cases whom the manifest says it left out.
+    """
     recipe = Recipe(
         network=contract.network,
         classes=contract.classes,
@@ -94,7 +97,8 @@ def lineage(contract: ModelContract) -> dict[str, Any]:
         licence=contract.licence,
         threshold=contract.threshold,
     )
-    return {"recipe": recipe.document(), "left_out": [], "step": 0}
+    left_out = [str(name) for name in bundle.manifest.get(LEFT_OUT, ())]
+    return {"recipe": recipe.document(), "left_out": left_out, "step": 0}
 
 
 def _normalised(model: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:

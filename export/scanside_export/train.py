@@ -87,7 +87,7 @@ class Training:
         state = with_statistics(model, stacks).state_dict()
         self.model.load_state_dict(state)
         self.average.load_state_dict(state)
-        self.earlier = (*self.earlier, lineage(contract))
+        self.earlier = (*self.earlier, lineage(bundle, contract))
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out."""

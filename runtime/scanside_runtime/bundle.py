@@ -17,6 +17,8 @@ from scanside_runtime.severity_model import SeverityModel
 BUNDLE_SCHEMA = "scanside.bundle/1"
 DEFAULT_BUNDLE = Path(__file__).parent / "default_bundle"
 MANIFEST = "manifest.json"
+LEFT_OUT = "left_out"
+"""In the manifest, since 0.3.0: the cases with experts' labels that no training behind the weights has drawn."""
 
 
 @dataclass(frozen=True, slots=True)
