@@ -34,8 +34,6 @@ NEIGHBOUR_DROPPED = 0.08
 FEWEST_SEEDS = 20
 """Stacks with less lung than this, counted on every second slice, fourth row and column, get no fresh lesion."""
 
-_WHOLE: Floats = np.ones(1, dtype=np.float32)
-
 OWN_NEIGHBOUR_MM = 2.9
 """Series with thinner slices than this are averaged to a drawn thickness."""
 
@@ -126,7 +124,7 @@ class Sampler:
         slab = np.flatnonzero(weights.any(axis=0))
         planes = [place.forward(np.asarray(case.hu[phase + n], np.float32), HU_MIN) for n in slab]
         hu, shares = np.rint(np.stack(planes)).astype(np.int16), weights[:, slab]
-        lungs = np.stack([_lung_share(case.lungs[phase + n][None], _WHOLE, place) > 0.5 for n in slab])
+        lungs = np.stack([_known_lungs(case.lungs[phase + n], place) for n in slab])
         infection = np.zeros(hu.shape, dtype=np.bool_)
         if lungs[::2, ::4, ::4].sum() >= FEWEST_SEEDS:
             spacing_mm = (case.spacing_mm[0], self.contract.pixel_mm, self.contract.pixel_mm)
@@ -164,11 +162,10 @@ def _share(mask: npt.NDArray[np.bool_], weights: Floats, place: PlaneMap) -> Flo
     return place.forward(section_hu(mask, weights), 0.0)
 
 
-def _lung_share(lungs: npt.NDArray[np.uint8], weights: Floats, place: PlaneMap) -> Floats:
-    """How much of each pixel of a section is known lung, 0..1."""
-    used = np.flatnonzero(weights)
-    near = np.asarray(lungs[used])
-    return _share((near == RIGHT) | (near == LEFT), weights[used], place)
+def _known_lungs(lungs: npt.NDArray[np.uint8], place: PlaneMap) -> npt.NDArray[np.bool_]:
+    """Where more than half of a pixel of the network's plane is known lung; lungs: one slice (rows, columns)."""
+    known = (lungs == RIGHT) | (lungs == LEFT)
+    return place.forward(known.astype(np.float32), 0.0) > 0.5
 
 
 def _lung_target(
