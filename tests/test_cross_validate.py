@@ -96,6 +96,12 @@ def test_two_cases_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.M
         prepare(twice, tmp_path / "cases")
 
 
+def test_cases_prepared_by_several_processes_are_the_same_ones(tmp_path: Path) -> None:
+    material = Material(None, phantoms=6)
+    assert prepare(material, tmp_path / "two", jobs=2) == prepare(material, tmp_path / "one")
+    assert len(load(tmp_path / "two")) == 6
+
+
 def test_a_hospitals_labels_become_training_cases_with_one_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

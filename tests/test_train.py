@@ -11,6 +11,7 @@ import torch
 
 from export_samples import DIGEST, phantom_case, tiny_recipe
 from scanside_export import train as training
+from scanside_export.batches import batches
 from scanside_export.checkpoint import chosen_checkpoint, never_drawn, read_checkpoint
 from scanside_export.cli import RECIPES
 from scanside_export.curves import read_log
@@ -39,7 +40,7 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    def step(state: training.Training, *rest: object) -> float:
+    def step(state: training.Training, *rest: object) -> torch.Tensor:
         if state.step == steps:
             raise KeyboardInterrupt
         return whole_step(state, *rest)  # type: ignore[arg-type]
@@ -230,3 +231,18 @@ def test_weights_of_another_depth_are_refused_with_a_sentence(tmp_path: Path) ->
     flat = train(recipe("infection", 1, stack_depth=1), tmp_path / "flat")
     with pytest.raises(TrainingUnusable, match="another network or stack depth"):
         train(recipe("infection", 1), tmp_path / "deep", start_from=flat)
+
+
+def test_samples_drawn_by_other_processes_are_the_same_ones() -> None:
+    sampler = Sampler(CASES, recipe("infection", 3))
+    here, there = (list(batches(sampler, range(1, 3), workers)) for workers in (0, 2))
+    assert len(here) == len(there) == 2
+    for one, other in zip(here, there, strict=True):
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_training_on_a_gpu_leaves_what_a_box_without_one_reads(tmp_path: Path) -> None:
+    checkpoint = train(recipe("lungs", 2), tmp_path, device="cuda")
+    assert {value.device.type for value in read_checkpoint(checkpoint).model.state_dict().values()} == {"cpu"}
+    assert train(recipe("lungs", 2), tmp_path, device="cpu") == checkpoint

@@ -73,7 +73,7 @@ def chosen_checkpoint(folder: Path) -> Path:
 
 def write_threshold(path: Path, threshold: float) -> None:
     """Put a threshold, chosen after the training, into a checkpoint's recipe."""
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     state["recipe"]["threshold"] = threshold
     torch.save(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
@@ -84,7 +84,7 @@ def read_checkpoint(path: Path) -> Trained:
 
     The contract's licence is that of every stage: what an earlier one was bound to, these weights are too.
     """
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     recipe = Recipe(**state["recipe"])
     licences = dict.fromkeys((recipe.licence, *(stage["recipe"]["licence"] for stage in state.get("earlier", ()))))
     contract = replace(recipe, licence="; ".join(licences)).contract(state["training_digest"])

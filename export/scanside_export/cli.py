@@ -67,6 +67,7 @@ def prepare(
     variants: Annotated[int, typer.Option(help="Copies of each real background with other lesions.")] = 5,
     phantoms: Annotated[int, typer.Option(help="Phantoms to draw.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
 ) -> None:
     """Turn labelled CT into training cases; prints the digest of the training data."""
     from scanside_export.adapters.forms import parse_source
@@ -79,7 +80,7 @@ def prepare(
         raise typer.BadParameter(str(problem)) from problem
     if data is None and not named:
         raise typer.BadParameter("give --data DIR, or --from FORM=DIR")
-    typer.echo(prepare_cases(Material(data, named, variants, phantoms, seed), cases))
+    typer.echo(prepare_cases(Material(data, named, variants, phantoms, seed), cases, jobs))
 
 
 @app.command()
@@ -106,6 +107,8 @@ def train(
     ] = None,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between two such scores.")] = 500,
     validate_samples: Annotated[int, typer.Option(min=1, help="Sections in such a score.")] = 64,
+    device: Annotated[str, typer.Option(help="Where it computes: cpu, or cuda where there is a GPU.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples; a GPU wants several.")] = 0,
 ) -> None:
     """Train one network by its recipe; run again after an interruption, and it goes on."""
     from dataclasses import replace
@@ -134,7 +137,7 @@ def train(
     validation = make_validation(seen, chosen, validate_samples, validate_every) if seen else None
     threads = threads or len(os.sched_getaffinity(0))
     start = DEFAULT_BUNDLE if start_from == Path("shipped") else start_from
-    run = Run(runs / network, read_digest(cases, left_out), threads, start, left_out, validation)
+    run = Run(runs / network, read_digest(cases, left_out), threads, start, left_out, validation, device, workers)
     typer.echo(run_training(known, chosen, run))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +60,17 @@ class Material:
     seed: int = 1000
 
 
-def prepare(material: Material, out: Path) -> str:
-    """Write every training case below `out`; returns the digest over all of them.
+def prepare(material: Material, out: Path, jobs: int = 1) -> str:
+    """Write every training case below `out`, by so many processes; returns the digest over all of them.
 
     Raises LabelsUnusable where a folder is not of its form, or where two cases have one name.
     """
     out.mkdir(parents=True, exist_ok=True)
     sums: dict[str, str] = {}
-    for case in _all_cases(material):
-        key = f"{case.source}/{case.name}"
+    for key, summary in _written(_parts(material), out, jobs):
         if key in sums:
             raise LabelsUnusable(folder=out, why=f"two cases are called {key}")
-        sums[key] = _store(case, out)
+        sums[key] = summary
     seed, sums_sorted = material.seed, sorted(sums.values())
     digest = hashlib.sha256("\n".join(sums_sorted).encode()).hexdigest()
     (out / "digest.json").write_text(json.dumps({"sha256": digest, "cases": len(sums), "seed": seed}))
@@ -89,22 +90,41 @@ def read_digest(folder: Path, left_out: Collection[str] = ()) -> str:
     return hashlib.sha256("\n".join([whole, *sorted(left_out)]).encode()).hexdigest()
 
 
-def _all_cases(material: Material) -> Iterator[Case]:
-    for form, folder in material.sources:
-        yield from read_form(form, folder)
+Part = Callable[[], Iterable[Case]]
+"""Some of the cases, read or drawn when it is called; no part needs another."""
+
+
+def _parts(material: Material) -> list[Part]:
+    parts: list[Part] = [partial(read_form, form, folder) for form, folder in material.sources]
     if material.data is not None:
-        yield from _shared_cases(material.data, material)
-    for number in range(material.phantoms):
-        yield _phantom_case(material.seed + number)
+        parts += _shared_parts(material.data, material)
+    seeds = range(material.seed, material.seed + material.phantoms)
+    return parts + [partial(_phantom_cases, seeds[start : start + 5]) for start in range(0, len(seeds), 5)]
 
 
-def _shared_cases(data: Path, material: Material) -> Iterator[Case]:
-    yield from cases.infection_volumes(data / "infection-3d")
-    yield from cases.infection_slices(data / "infection-2d")
-    yield from cases.lung_slices(data / "lung-2d")
+def _shared_parts(data: Path, material: Material) -> Iterator[Part]:
+    """The slow ones first."""
+    yield partial(cases.infection_volumes, data / "infection-3d")
     for number, background in enumerate(BACKGROUNDS):
         rng = np.random.default_rng([material.seed, number])
-        yield from _with_lesions(data / "ct" / background.path, background, material.variants, rng)
+        yield partial(_with_lesions, data / "ct" / background.path, background, material.variants, rng)
+    yield partial(cases.infection_slices, data / "infection-2d")
+    yield partial(cases.lung_slices, data / "lung-2d")
+
+
+def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[tuple[str, str]]:
+    """Name and checksum of each case."""
+    if jobs == 1:
+        for part in parts:
+            yield from _write(out, part)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        for written in pool.map(partial(_write, out), parts):
+            yield from written
+
+
+def _write(out: Path, part: Part) -> list[tuple[str, str]]:
+    return [(f"{case.source}/{case.name}", _store(case, out)) for case in part()]
 
 
 def _with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
@@ -149,6 +169,10 @@ def forget(lungs: npt.NDArray[np.uint8], side: int) -> None:
     half = lungs[:, :, :border] if side == RIGHT else lungs[:, :, border + 1 :]
     half[...] = UNKNOWN
     lungs[lungs == side] = UNKNOWN
+
+
+def _phantom_cases(seeds: Iterable[int]) -> Iterator[Case]:
+    return map(_phantom_case, seeds)
 
 
 def _phantom_case(seed: int) -> Case:

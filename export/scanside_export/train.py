@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scanside_export.batches import Batch, batches
 from scanside_export.cases import Case
 from scanside_export.curves import draw_curves
 from scanside_export.losses import infection_loss, lung_loss
 from scanside_export.networks import build
 from scanside_export.recipe import Recipe
-from scanside_export.samples import Sample, Sampler
+from scanside_export.samples import Sampler
 from scanside_export.shipped_weights import lineage, read_network, with_statistics
 from scanside_export.validation import Validation, log_score, score
 from scanside_runtime.bundle import MANIFEST, Bundle, open_bundle
@@ -67,7 +68,7 @@ class Training:
         Whom the earlier stages saw stays on record: it is in these weights too.
         Raises TrainingUnusable for weights of another network or stack depth.
         """
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         try:
             self.model.load_state_dict(state["average"])
         except RuntimeError as problem:
@@ -91,7 +92,7 @@ class Training:
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         before = tuple(state.get("left_out", ()))
         if before != self.left_out:
             raise TrainingUnusable(folder=path, why=f"it left out {', '.join(before) or 'nothing'}")
@@ -109,6 +110,7 @@ class Run:
     digest: of the training data. start_from: a checkpoint of an earlier stage, or a bundle's folder, from whose weights
     a new run begins.
     left_out: names of the cases that are prepared but not trained on. validation: sections scored now and then.
+    device: as torch names it. workers: processes that draw samples; 0 draws in a thread of this one.
     """
 
     out: Path
@@ -117,6 +119,8 @@ class Run:
     start_from: Path | None = None
     left_out: tuple[str, ...] = ()
     validation: Validation | None = None
+    device: str = "cpu"
+    workers: int = 0
 
 
 def train(cases: Sequence[Case], recipe: Recipe, run: Run) -> Path:
@@ -134,12 +138,13 @@ def train(cases: Sequence[Case], recipe: Recipe, run: Run) -> Path:
     sampler = Sampler([case for case in cases if case.name not in run.left_out], recipe)
     training = _begin(recipe, run, sampler)
     began = time.monotonic()
-    losses: list[float] = []
-    for batch in _batches(sampler, range(training.step, steps)):
+    losses: deque[Tensor] = deque(maxlen=LOG_EVERY)
+    for batch in batches(sampler, range(training.step, steps), run.workers):
         losses.append(_step(training, batch, recipe, steps))
         done = training.step == steps
         if training.step % LOG_EVERY == 0 or done:
-            _log(run.out / "log.csv", training.step, float(np.mean(losses[-LOG_EVERY:])), time.monotonic() - began)
+            # Only here is the loss read: each reading makes a GPU wait for the CPU.
+            _log(run.out / "log.csv", training.step, float(torch.stack(tuple(losses)).mean()), time.monotonic() - began)
         if run.validation is not None and (training.step % run.validation.every == 0 or done):
             _validate(training, recipe, run, run.validation)
         if training.step % SAVE_EVERY == 0 or done:
@@ -149,7 +154,7 @@ def train(cases: Sequence[Case], recipe: Recipe, run: Run) -> Path:
 
 
 def _begin(recipe: Recipe, run: Run, sampler: Sampler) -> Training:
-    training = _start(recipe)
+    training = _start(recipe, torch.device(run.device))
     training.left_out = tuple(sorted(run.left_out))
     checkpoint = run.out / "checkpoint.pt"
     if checkpoint.exists():
@@ -178,38 +183,23 @@ def _validate(training: Training, recipe: Recipe, run: Run, validation: Validati
         training.save(run.out / "best.pt", recipe, run.digest)
 
 
-def _start(recipe: Recipe) -> Training:
-    model = build(recipe.network, recipe.stack_depth, len(recipe.classes))
-    average = build(recipe.network, recipe.stack_depth, len(recipe.classes))
+def _start(recipe: Recipe, device: torch.device) -> Training:
+    model = build(recipe.network, recipe.stack_depth, len(recipe.classes)).to(device)
+    average = build(recipe.network, recipe.stack_depth, len(recipe.classes)).to(device)
     average.load_state_dict(model.state_dict())
     average.requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     return Training(model, average, optimizer)
 
 
-def _batches(sampler: Sampler, steps: range) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of drawn samples, the next one built while the last one is learned."""
-    size = sampler.recipe.batch
-
-    def draw(step: int) -> list[Sample]:
-        return [sampler.draw(step * size + number) for number in range(size)]
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(draw, steps.start)
-        for step in steps:
-            samples = coming.result()
-            coming = pool.submit(draw, min(step + 1, steps.stop - 1))
-            stacked = (np.stack([getattr(s, name) for s in samples]) for name in ("stack", "target", "known"))
-            stack, target, known = (torch.from_numpy(array) for array in stacked)
-            yield stack.to(memory_format=torch.channels_last), target, known
-
-
-def _step(training: Training, batch: tuple[Tensor, Tensor, Tensor], recipe: Recipe, steps: int) -> float:
-    stack, target, known = batch
+def _step(training: Training, batch: Batch, recipe: Recipe, steps: int) -> Tensor:
+    """One step of the optimizer; the loss, still on the device."""
+    device = next(training.model.parameters()).device
+    stack, target, known = (part.to(device, non_blocking=True) for part in batch)
     for group in training.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * _schedule(training.step / steps)
-    with torch.autocast("cpu", torch.bfloat16, enabled=_computes_bf16()):
-        logits = training.model(stack)
+    with torch.autocast(device.type, torch.bfloat16, enabled=_computes_bf16(device)):
+        logits = training.model(stack.contiguous(memory_format=torch.channels_last))
     loss = (lung_loss if recipe.network == "lungs" else infection_loss)(logits.float(), target, known)
     training.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
@@ -217,11 +207,13 @@ def _step(training: Training, batch: tuple[Tensor, Tensor, Tensor], recipe: Reci
     training.optimizer.step()
     training.step += 1
     _average(training, recipe.ema)
-    return float(loss.detach())
+    return loss.detach()
 
 
-def _computes_bf16() -> bool:
-    """Whether bf16 pays on this processor; emulated on AVX2 alone, a step took 12 times as long as in FP32."""
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether bf16 pays; emulated on a processor with AVX2 alone, a step took 12 times as long as in FP32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
     return torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX"))
 
 

@@ -51,7 +51,9 @@ def score(model: nn.Module, recipe: Recipe, validation: Validation) -> float:
     """Dice over all sections as one, of the infection or as the mean of both lungs, 0 to 1."""
     was_training = model.training
     model.eval()
-    answers = [model(validation.stack[start : start + BATCH]) for start in range(0, len(validation.stack), BATCH)]
+    device = next((weights.device for weights in model.parameters()), torch.device("cpu"))
+    starts = range(0, len(validation.stack), BATCH)
+    answers = [model(validation.stack[start : start + BATCH].to(device)).cpu() for start in starts]
     model.train(was_training)
     found = _decided(torch.cat(answers), recipe) & (validation.known[:, None] > 0)
     truth = (validation.target >= 0.5) & (validation.known[:, None] > 0)
