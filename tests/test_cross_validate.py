@@ -102,6 +102,12 @@ def test_cases_prepared_by_several_processes_are_the_same_ones(tmp_path: Path) -
     assert len(load(tmp_path / "two")) == 6
 
 
+def test_what_one_of_several_processes_refuses_is_refused_with_its_own_sentence(tmp_path: Path) -> None:
+    nothing = Material(tmp_path, phantoms=0)
+    with pytest.raises(LabelsUnusable, match=r"there is no slices\.csv"):
+        prepare(nothing, tmp_path / "cases", jobs=2)
+
+
 def test_a_hospitals_labels_become_training_cases_with_one_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

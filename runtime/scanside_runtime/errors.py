@@ -6,6 +6,8 @@ The place that raises passes only the values: `raise GeometryMissingSlices(count
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 
@@ -24,6 +26,10 @@ class ScansideError(Exception):
     def message(self) -> str:
         """The docstring of the class with the values filled in."""
         return inspect.cleandoc(type(self).__doc__ or "").format(**self.values)
+
+    def __reduce__(self) -> tuple[Callable[[], ScansideError], tuple[()]]:
+        """Made anew from its values, so that what another process raises arrives here as what it is."""
+        return partial(type(self), **self.values), ()
 
 
 class Refused(ScansideError):
