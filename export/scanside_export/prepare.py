@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[tuple[str,
         for part in parts:
             yield from _write(out, part)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    # A forked process would wait for ever for the threads that OpenCV had before the fork.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for written in pool.map(partial(_write, out), parts):
             yield from written
 
