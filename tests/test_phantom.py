@@ -164,6 +164,17 @@ def test_fluid_and_tumour_take_room_from_the_lung_and_are_no_infection(healthy: 
     assert -120.0 < float(np.median(crowded.hu[lost])) < 60.0
 
 
+def test_a_meal_changes_the_stomach_alone_and_lies_between_fat_and_soft_tissue_with_gas_in_it(healthy: Phantom) -> None:
+    fed = make_phantom(replace(SMALL, stomach_food=True, noise_hu=0.0))
+    fasting = make_phantom(replace(SMALL, noise_hu=0.0))
+    assert np.array_equal(fed.lungs, healthy.lungs)
+    meal = fed.hu[(fed.hu != fasting.hu) & (fasting.hu > 0)]
+    assert np.argwhere(fed.hu != fasting.hu)[:, 2].min() > SMALL.matrix // 2  # the patient's left
+    assert -100.0 < float(np.median(meal)) < 60.0
+    assert float(np.std(meal)) > 40.0
+    assert (meal < -200).any()
+
+
 def test_volume_carries_hu_spacing_and_place(demo: Phantom) -> None:
     volume = demo.volume()
     assert np.array_equal(volume.hu, demo.hu)

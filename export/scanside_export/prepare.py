@@ -182,6 +182,8 @@ def _phantom_case(seed: int) -> Case:
     spec = random_spec(seed, section_mm=float(rng.choice([3.0, 5.0, 5.0, 8.0, 10.0])), matrix=256)
     if seed % 3:
         spec = replace(spec, lesions=(*spec.lesions, _large_consolidation(rng)))
+    # A full stomach has been taken for consolidated lung.
+    spec = replace(spec, stomach_food=bool(rng.random() < 0.5))
     phantom = make_phantom(spec)
     lungs = (phantom.right_lung * RIGHT + phantom.left_lung * LEFT).astype(np.uint8)
     return Case(f"phantom_{seed}", "phantom", phantom.hu, phantom.spacing_mm, lungs, (phantom.infection,))

@@ -69,6 +69,7 @@ class PhantomSpec:
     muscle_mm: float = 16.0
     arms: bool = False
     stomach_gas: bool = True
+    stomach_food: bool = False
 
     parenchyma_hu: float = -860.0
     gravity_hu: float = 60.0
