@@ -52,6 +52,11 @@ class Case:
     slice_thickness_mm: float | None = None
 
 
+def known_lungs(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Where values of `Case.lungs` say lung, of whichever side; not where it is not known."""
+    return np.asarray((labels == RIGHT) | (labels == LEFT))
+
+
 def infection_volumes(folder: Path, only: tuple[str, ...] = ()) -> Iterator[Case]:
     """The series of `infection-3d`, both readers where there are two; all of them, or those named.
 

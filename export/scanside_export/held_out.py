@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.evaluate import Plane
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.prepare import Background, forget, near_healthy
 from scanside_export.volumes import averaged, labelled_case, slices_joined
 from scanside_runtime.metrics import dice, poi_percent, volume_error_percent
 from scanside_runtime.segment import Networks, segment
-from scanside_runtime.volume import Bools
 
 PATIENTS = (
     Background("pyradiomics-lung2_5mm.npz", sides=(RIGHT,)),
@@ -100,7 +99,7 @@ def held_out_cases(data: Path) -> Iterator[Case]:
 def with_lesions(clean: Case, variant: int, variants: int) -> Case:
     """The patient with lesions as training draws them: few and small in the first variant, many large in the last."""
     rng = np.random.default_rng([SEED, variant])
-    healthy = _healthy(clean)
+    healthy = known_lungs(clean.lungs)
     lesions = random_lesions(healthy, clean.spacing_mm, rng, (variant + 1) / variants, clean.hu)
     sick, infection = insert(clean.hu, healthy, clean.spacing_mm, lesions, rng)
     return replace(clean, name=f"{clean.name.removesuffix('_clean')}_{variant}", hu=sick, infection=(infection,))
@@ -137,7 +136,3 @@ def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> 
     )
     z = int(np.argmax((infection ^ found).sum(axis=(1, 2))))
     return score, Plane(one.volume.hu[z], infection[z], found[z])
-
-
-def _healthy(case: Case) -> Bools:
-    return np.asarray((case.lungs == RIGHT) | (case.lungs == LEFT))

@@ -8,7 +8,7 @@ from typing import get_args
 import cv2
 import numpy as np
 
-from scanside_export.cases import LEFT, RIGHT, Case
+from scanside_export.cases import Case, known_lungs
 from scanside_export.examples import Picture, in_lung_window, write_png
 from scanside_export.lesions import Bools, Hu, LesionSpec, Pattern, Spacing, insert
 from scanside_export.volumes import averaged
@@ -44,7 +44,7 @@ def _phantom(seed: int) -> tuple[Hu, Bools, Spacing]:
 
 
 def _healthy(case: Case) -> tuple[Hu, Bools, Spacing]:
-    return np.asarray(case.hu), np.asarray((case.lungs == RIGHT) | (case.lungs == LEFT)), case.spacing_mm
+    return np.asarray(case.hu), known_lungs(case.lungs), case.spacing_mm
 
 
 def _under_the_pleura(lungs: Bools, z: int) -> tuple[int, int, int]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from scanside_export import cases
 from scanside_export.adapters.forms import read_form
-from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.lung_reference import reference_lungs
 from scanside_export.volumes import real_volume
@@ -153,7 +153,7 @@ def near_healthy(path: Path, background: Background) -> Case:
 
 def sick_copy(clean: Case, variant: int, rng: np.random.Generator) -> Case:
     """A near-healthy case with lesions inserted; every second variant has a large consolidation in one lung as well."""
-    healthy = (clean.lungs == RIGHT) | (clean.lungs == LEFT)
+    healthy = known_lungs(clean.lungs)
     lesions = random_lesions(healthy, clean.spacing_mm, rng, float(rng.random()), clean.hu)
     if variant % 2:
         sides = [side for side in (RIGHT, LEFT) if (clean.lungs == side).any()]

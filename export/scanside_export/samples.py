@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_export.augment import Augment, moved, rescanned
-from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.lesions import insert, large_consolidation, random_lesions
 from scanside_export.recipe import Recipe
 from scanside_runtime.stacks import (
@@ -124,7 +124,7 @@ class Sampler:
         slab = np.flatnonzero(weights.any(axis=0))
         planes = [place.forward(np.asarray(case.hu[phase + n], np.float32), HU_MIN) for n in slab]
         hu, shares = np.rint(np.stack(planes)).astype(np.int16), weights[:, slab]
-        lungs = np.stack([_known_lungs(case.lungs[phase + n], place) for n in slab])
+        lungs = np.stack([_lungs_on(case.lungs[phase + n], place) for n in slab])
         infection = np.zeros(hu.shape, dtype=np.bool_)
         if lungs[::2, ::4, ::4].sum() >= FEWEST_SEEDS:
             spacing_mm = (case.spacing_mm[0], self.contract.pixel_mm, self.contract.pixel_mm)
@@ -145,8 +145,7 @@ def _is_useful(case: Case, recipe: Recipe) -> bool:
 def _box(case: Case, network: str) -> tuple[float, float, float, float]:
     if network == "lungs":
         return body_box(case.hu)
-    lungs = np.asarray(case.lungs)
-    known = (lungs == RIGHT) | (lungs == LEFT)
+    known = known_lungs(np.asarray(case.lungs))
     rows, columns = case.hu.shape[1:]
     return mask_box(known) or (0.0, 0.0, rows - 1.0, columns - 1.0)
 
@@ -162,10 +161,9 @@ def _share(mask: npt.NDArray[np.bool_], weights: Floats, place: PlaneMap) -> Flo
     return place.forward(section_hu(mask, weights), 0.0)
 
 
-def _known_lungs(lungs: npt.NDArray[np.uint8], place: PlaneMap) -> npt.NDArray[np.bool_]:
+def _lungs_on(lungs: npt.NDArray[np.uint8], place: PlaneMap) -> npt.NDArray[np.bool_]:
     """Where more than half of a pixel of the network's plane is known lung; lungs: one slice (rows, columns)."""
-    known = (lungs == RIGHT) | (lungs == LEFT)
-    return place.forward(known.astype(np.float32), 0.0) > 0.5
+    return place.forward(known_lungs(lungs).astype(np.float32), 0.0) > 0.5
 
 
 def _lung_target(

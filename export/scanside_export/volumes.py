@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.cases import CHECK_CASES, LEFT, RIGHT, UNKNOWN, Case, hu_volume, infection_volumes
+from scanside_export.cases import CHECK_CASES, UNKNOWN, Case, hu_volume, infection_volumes, known_lungs
 from scanside_export.folds import patient_of
 from scanside_runtime.decode import read_volume
 from scanside_runtime.series import choose_series, find_series
@@ -61,7 +61,7 @@ def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
     by = slices_joined(case, thick_mm)
     hu = np.rint(averaged(case.hu, by)).astype(np.int16)
     known = averaged((case.lungs != UNKNOWN).any(axis=(1, 2))[:, None, None], by)[:, 0, 0] > 0.99
-    lungs = averaged((case.lungs == RIGHT) | (case.lungs == LEFT), by) >= 0.5
+    lungs = averaged(known_lungs(case.lungs), by) >= 0.5
     infection = tuple(averaged(mask, by) >= 0.5 for mask in case.infection)
     dz, dy, dx = case.spacing_mm
     volume = volume_of(hu, (dz * by, dy, dx), case.slice_thickness_mm if by == 1 else None)
