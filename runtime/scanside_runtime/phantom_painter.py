@@ -169,8 +169,10 @@ class LayerPainter:
         y0 = float(self.thorax.midline_y(z))
         self._disc(organs, 0.72 * w, y0 + 0.45 * d, 0.26 * w, 0.42 * d, ORGAN - 4.0, 25.0)
         self._disc(organs, 0.38 * w, y0 - 0.18 * d, 0.33 * w, 0.50 * d, SOFT - 5.0)
-        if self.spec.stomach_food:
-            self._food(organs, 0.38 * w, y0 - 0.18 * d, z)
+        if self.spec.stomach_food and under.any():
+            inner = np.zeros_like(organs)
+            self._disc(inner, 0.38 * w, y0 - 0.18 * d, 0.31 * w, 0.47 * d, 1.0)
+            organs = np.where(inner > 0, self._food(z), organs)
         if self.spec.stomach_gas:
             self._disc(organs, 0.38 * w, y0 - 0.38 * d, 0.24 * w, 0.22 * d, -950.0)
         hu[under] = organs[under]
@@ -179,14 +181,10 @@ class LayerPainter:
             across = cavity & (self.y < y0 + 0.1 * d) & (self.x < 0.25 * w) & (self.x > -0.4 * w)
             hu[across & (right_dome < 14.0)] = ORGAN
 
-    def _food(self, organs: Field, x: float, y: float, z: float) -> None:
-        """A meal in the stomach: soft tissue and fat in crumbs with gas between them, dense as a consolidation."""
-        w, d = self.spec.chest_half_width_mm, self.spec.chest_half_depth_mm
-        full = np.zeros_like(organs)
-        self._disc(full, x, y, 0.31 * w, 0.47 * d, 1.0)
+    def _food(self, z: float) -> Field:
+        """A meal: soft tissue and fat in crumbs with gas between them, dense as a consolidation. -> (n, n) HU."""
         crumbs = self.grain.layer(self.x, self.y, z)
-        meal = np.where(crumbs < -1.3, -400.0, 5.0 + 45.0 * crumbs)
-        organs[full > 0] = meal[full > 0]
+        return np.where(crumbs < -1.3, -400.0, 5.0 + 45.0 * crumbs).astype(np.float32)
 
     def _great_vessels(self, hu: Field, middle: Bools, z: float) -> None:
         """Aorta, its arch and branches, upper caval vein, pulmonary trunk, gullet; fat lies between them."""
