@@ -13,8 +13,9 @@ MAKEFLAGS += --no-print-directory
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
 
+# Each process of tests has a core: NumPy's pool of threads in each would make drawing phantoms five times slower.
 test: lint
-	@$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 lint: .venv/all.stamp
 	@$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from scanside_export import cases
 from scanside_export.adapters.forms import read_form
@@ -126,7 +127,9 @@ def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[tuple[str,
 
 
 def _write(out: Path, part: Part) -> list[tuple[str, str]]:
-    return [(f"{case.source}/{case.name}", _store(case, out)) for case in part()]
+    # NumPy's pool of threads gains nothing on these small products; beside other processes it waits for cores instead.
+    with threadpool_limits(1, user_api="blas"):
+        return [(f"{case.source}/{case.name}", _store(case, out)) for case in part()]
 
 
 def _with_lesions(path: Path, background: Background, variants: int, rng: np.random.Generator) -> Iterator[Case]:
