@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,17 +16,19 @@ from typer.testing import CliRunner
 
 from bundle_samples import write_bundle
 from export_samples import command
+from scanside_export.cases import RIGHT, Case
 from scanside_export.cli import app
-from scanside_export.evaluate import VolumeScore
+from scanside_export.evaluate import VolumeScore, score
 from scanside_export.examples import best_median_worst
 from scanside_export.score_summary import bootstrap_ci95, slice_figures, volumes_document
 from scanside_export.score_table import table
+from scanside_export.volumes import labelled_case
 from scanside_export.windowed_slices import grey_to_hu
 from scanside_runtime.engine import choose_engine
 from scanside_runtime.metrics import dice
 from scanside_runtime.phantom import make_phantom, random_spec
 from scanside_runtime.segment import load_networks, segment
-from scanside_runtime.volume import Bools
+from scanside_runtime.volume import Bools, Masks
 
 SLICE_KEYS = [
     *("n", "dice_mean", "dice_sd", "dice_median", "sensitivity_mean", "precision_mean"),
@@ -135,6 +138,40 @@ def test_volumes_are_scored_with_volume_and_poi_error(tmp_path: Path) -> None:
     assert 0.0 < row["dice"][0] < row["lungs_dice"] < 1.0
     assert (tmp_path / "x.png").stat().st_size > 1000
     assert "| p |" in table(found)
+
+
+def drawn_on_slices(slices: int = 12, seed: int = 0) -> Case:
+    """Lungs all over, and infection that has other pixels in each slice, as an expert's hand has."""
+    infection = np.random.default_rng(seed).random((slices, 16, 16)) < 0.3
+    hu = np.where(infection, -500, -850).astype(np.int16)
+    return Case("drawn", "infection-3d", hu, (2.5, 1.0, 1.0), np.full(hu.shape, RIGHT, np.uint8), (infection,))
+
+
+@given(thick_mm=st.sampled_from([None, 5.0, 7.5, 10.0, 15.0, 30.0]), seed=st.integers(0, 99))
+def test_what_experts_drew_has_one_volume_and_one_poi_in_sections_of_any_thickness(
+    thick_mm: float | None, seed: int
+) -> None:
+    drawn = drawn_on_slices(seed=seed)
+    one = labelled_case(drawn, thick_mm)
+    nothing = np.zeros(one.volume.hu.shape, np.bool_)
+    masks = Masks(*(one.volume.with_mask(mask) for mask in (~nothing, nothing, nothing)), (0.0, 0.0))
+    found = score(one, masks)
+    assert one.volume.spacing_mm[0] == (thick_mm or 2.5)
+    assert found.reference_ml == pytest.approx((drawn.infection[0].sum() * 0.0025,))
+    assert found.poi_percent_readers == pytest.approx((100.0 * drawn.infection[0].mean(),))
+    assert found.lungs_dice == 1.0
+
+
+def test_a_section_is_held_against_each_of_its_slices() -> None:
+    """Drawn in every other slice, found in the section of two: half of what was found is right."""
+    drawn = drawn_on_slices()
+    infection = np.zeros_like(drawn.infection[0])
+    infection[::2, 4:8] = True
+    one = labelled_case(replace(drawn, infection=(infection,)), 5.0)
+    found = one.in_sections(infection)
+    nothing = np.zeros_like(found)
+    reached = score(one, Masks(*(one.volume.with_mask(mask) for mask in (~nothing, nothing, found)), (0.0, 0.0)))
+    assert (reached.sensitivity, reached.precision, reached.volume_error_percent) == ((1.0,), (0.5,), (100.0,))
 
 
 def scored(name: str, reached: float, poi_error: float | None = 0.0, found_ml: float = 100.0) -> VolumeScore:

@@ -65,6 +65,17 @@ def test_what_is_not_known_counts_nowhere(clean: Case, tmp_path: Path) -> None:
     assert score_held_out(clean, 20.0, networks)[0].section_mm == 20.0
 
 
+def test_what_was_drawn_is_the_truth_in_sections_of_any_thickness(clean: Case, tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    networks = load_networks(open_bundle(tmp_path), choose_engine("auto", "auto", 1))
+    slices = len(clean.hu) // 2 * 2
+    whole = replace(clean, hu=clean.hu[:slices], lungs=clean.lungs[:slices], infection=(clean.infection[0][:slices],))
+    sick = with_lesions(whole, 1, 2)
+    thin, thick = (score_held_out(sick, section_mm, networks)[0] for section_mm in (10.0, 20.0))
+    assert thin.true_poi_percent == thick.true_poi_percent > 0.0
+    assert thin.section_mm < thick.section_mm
+
+
 def row(section_mm: float, dice: float, poi: float, true: float, volume: float) -> HeldOutScore:
     return HeldOutScore("someone", section_mm, dice, poi, true, 0.97, volume)
 

@@ -72,10 +72,10 @@ def evaluate(cases: Iterable[Labelled], networks: Networks) -> Iterator[tuple[Vo
 
 
 def score(case: Labelled, masks: Masks) -> VolumeScore:
-    """What was segmented against every reader."""
+    """What was segmented against every reader, on the slices that were drawn on."""
     known = case.lungs_known
-    found, lungs = masks.infection.array, masks.lungs
-    baseline = threshold_baseline(case.volume, lungs)
+    found, lungs = case.on_slices(masks.infection.array), case.on_slices(masks.lungs)
+    baseline = case.on_slices(threshold_baseline(case.volume, masks.lungs))
     here = (found[known], lungs[known])
     return VolumeScore(
         name=case.name,
@@ -83,7 +83,7 @@ def score(case: Labelled, masks: Masks) -> VolumeScore:
         source=case.source,
         section_mm=case.volume.slice_thickness_mm or case.volume.spacing_mm[0],
         found_ml=masks.infection.volume_ml,
-        reference_ml=tuple(int(np.count_nonzero(reader)) * case.volume.voxel_ml for reader in case.infection),
+        reference_ml=tuple(int(np.count_nonzero(reader)) * case.slice_voxel_ml for reader in case.infection),
         dice=tuple(dice(found, reader) for reader in case.infection),
         sensitivity=tuple(sensitivity(found, reader) for reader in case.infection),
         precision=tuple(precision(found, reader) for reader in case.infection),
@@ -102,7 +102,7 @@ def score(case: Labelled, masks: Masks) -> VolumeScore:
 
 def _plane(case: Labelled, masks: Masks) -> Plane:
     found = masks.infection.array
-    reference = case.infection[0] if case.infection else np.zeros_like(found)
+    reference = case.in_sections(case.infection[0]) if case.infection else np.zeros_like(found)
     z = int(np.argmax((reference | found).sum(axis=(1, 2))))
     return Plane(case.volume.hu[z], reference[z], found[z])
 

@@ -16,7 +16,7 @@ from scanside_export.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.evaluate import Plane
 from scanside_export.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.prepare import Background, forget, near_healthy
-from scanside_export.volumes import averaged, labelled_case, slices_joined
+from scanside_export.volumes import labelled_case
 from scanside_runtime.metrics import dice, poi_percent, volume_error_percent
 from scanside_runtime.segment import Networks, segment
 
@@ -118,13 +118,15 @@ def with_consolidation(clean: Case) -> Case:
 
 
 def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> tuple[HeldOutScore, Plane]:
-    """One case through the whole product, averaged to about `section_mm` (None: as it is), and its worst section."""
+    """One case through the whole product, averaged to about `section_mm` (None: as it is), and its worst section.
+
+    Scored on the slices of the case, as `Labelled` says.
+    """
     one = labelled_case(case, section_mm)
-    known = averaged(case.lungs != UNKNOWN, slices_joined(case, section_mm)) > 0.5
-    lungs = one.lungs & known
-    infection = one.infection[0] & lungs
+    known = np.asarray(case.lungs[: len(one.lungs)]) != UNKNOWN
+    lungs, infection = one.lungs, one.infection[0] & one.lungs
     masks = segment(one.volume, networks)
-    found_lungs, found = masks.lungs & known, masks.infection.array & known
+    found_lungs, found = one.on_slices(masks.lungs) & known, one.on_slices(masks.infection.array) & known
     score = HeldOutScore(
         case.name,
         one.volume.spacing_mm[0],
@@ -134,5 +136,5 @@ def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> 
         dice(found_lungs, lungs),
         volume_error_percent(found_lungs, lungs) or 0.0,
     )
-    z = int(np.argmax((infection ^ found).sum(axis=(1, 2))))
-    return score, Plane(one.volume.hu[z], infection[z], found[z])
+    z = int(np.argmax((infection ^ found).sum(axis=(1, 2)))) // one.joined
+    return score, Plane(one.volume.hu[z], one.in_sections(infection)[z], one.in_sections(found)[z])

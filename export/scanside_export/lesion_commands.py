@@ -73,8 +73,9 @@ def _real(cases: Sequence[Case]) -> Iterator[LesionFigures]:
     for case in cases:
         if case.source == "infection-3d" and case.infection:
             one = labelled_case(case)
-            known = one.lungs_known
-            arrays = one.volume.hu[known], one.lungs[known], one.infection[0][known]
+            lungs, infection = one.in_sections(one.lungs), one.in_sections(one.infection[0])
+            known = lungs.any(axis=(1, 2))
+            arrays = one.volume.hu[known], lungs[known], infection[known]
             found = lesion_figures(*arrays, one.volume.spacing_mm) if known.any() else None
             if found is not None:
                 yield found
@@ -90,6 +91,7 @@ def _synthetic(cases: Sequence[Case], variants: int, seed: int) -> Iterator[Lesi
         for variant in range(variants):
             rng = np.random.default_rng([seed, number, variant])
             one = labelled_case(sick_copy(case, 2 * variant, rng))
-            found = lesion_figures(one.volume.hu, one.lungs, one.infection[0], one.volume.spacing_mm)
+            lungs, infection = one.in_sections(one.lungs), one.in_sections(one.infection[0])
+            found = lesion_figures(one.volume.hu, lungs, infection, one.volume.spacing_mm)
             if found is not None:
                 yield found
