@@ -13,6 +13,7 @@ import torch
 
 from bundle_samples import write_bundle
 from export_samples import DIGEST, phantom_case, tiny_recipe
+from scanside_export.cases import CHECK_CASES
 from scanside_export.checkpoint import read_checkpoint
 from scanside_export.recipe import Recipe
 from scanside_export.shipped_weights import read_network, with_statistics
@@ -84,6 +85,15 @@ def test_whom_the_manifest_says_it_left_out_a_bundle_did_not_see(tmp_path: Path)
     trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
     assert trained.saw("coronacases_001", "infection-3d")
     assert not trained.saw("coronacases_008", "infection-3d")
+
+
+def test_a_bundle_that_does_not_say_whom_it_left_out_left_out_the_check_cases(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
+    manifest = json.loads((DEFAULT_BUNDLE / MANIFEST).read_text())
+    manifest.pop("left_out", None)
+    (tmp_path / "bundle" / MANIFEST).write_text(json.dumps(manifest))
+    trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
+    assert [trained.saw(case, "infection-3d") for case in ("coronacases_001", *CHECK_CASES)] == [True, False, False]
 
 
 def test_a_bundle_that_does_not_fit_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ class Trained:
     stages: tuple[Stage, ...]
 
     @property
+    def kept(self) -> bool:
+        """Whether it is a bundle's network as it was (`scanside_export.kept`), whose files are there already."""
+        return self.stages[-1].samples == 0
+
+    @property
     def samples_seen(self) -> int:
         """Of all stages."""
         return sum(stage.samples for stage in self.stages)

@@ -153,11 +153,28 @@ def threshold(
 
 
 @app.command()
+def keep(
+    network: Annotated[str, typer.Argument(help="lungs or infection.")],
+    runs: Runs,
+    work: Work,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The bundle to take it from, if not the one in use here.")
+    ] = None,
+) -> None:
+    """Take a network of a bundle into the next one as it is, byte for byte, when only the other was trained again."""
+    from scanside_export.kept import keep_network
+    from scanside_runtime.bundle import open_bundle
+
+    for path in keep_network(open_bundle(bundle), _known(network), runs / network, work):
+        typer.echo(path)
+
+
+@app.command()
 def export(runs: Runs, work: Work) -> None:
     """Write each trained network as ONNX (FP32 for quantisation, FP16-stored for the box) and OpenVINO IR."""
     from scanside_export.deploy import export_networks
 
-    for path in export_networks(_trained(runs), work):
+    for path in export_networks(_trained_anew(runs), work):
         typer.echo(path)
 
 
@@ -173,7 +190,7 @@ def quantize(
     from scanside_export.deploy import quantize_networks
     from scanside_export.prepare import load
 
-    for path in quantize_networks(_trained(runs), work, load(cases), sections, preset):
+    for path in quantize_networks(_trained_anew(runs), work, load(cases), sections, preset):
         typer.echo(path)
 
 
@@ -247,3 +264,8 @@ def _trained(runs: Path) -> dict[str, Trained]:
         typer.echo(f"scanside-export: no checkpoint for {', '.join(missing)} in {runs}: run `train` first", err=True)
         sys.exit(2)
     return {name: read_checkpoint(chosen_checkpoint(runs / name)) for name in NETWORKS}
+
+
+def _trained_anew(runs: Path) -> dict[str, Trained]:
+    """Those that are not kept as they are: these have their files already."""
+    return {name: one for name, one in _trained(runs).items() if not one.kept}

@@ -16,6 +16,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from scanside_export.cases import CHECK_CASES
 from scanside_export.networks import build
 from scanside_export.recipe import Recipe
 from scanside_export.to_onnx import FP16
@@ -82,7 +83,8 @@ def with_statistics(model: nn.Module, stacks: Tensor) -> nn.Module:
 def lineage(bundle: Bundle, contract: ModelContract) -> dict[str, Any]:
     """The stage behind a bundle's weights, as a checkpoint keeps it.
 
-    What it drew from is not told, so everything, less those cases whom the manifest says it left out.
+    What it drew from is not told, so everything, less those cases whom the manifest says it left out. Bundles up to
+    0.2.0 don't say: these were the two check cases.
     """
     recipe = Recipe(
         network=contract.network,
@@ -97,7 +99,7 @@ def lineage(bundle: Bundle, contract: ModelContract) -> dict[str, Any]:
         licence=contract.licence,
         threshold=contract.threshold,
     )
-    left_out = [str(name) for name in bundle.manifest.get(LEFT_OUT, ())]
+    left_out = [str(name) for name in bundle.manifest.get(LEFT_OUT, CHECK_CASES)]
     return {"recipe": recipe.document(), "left_out": left_out, "step": 0}
 
 

@@ -91,8 +91,10 @@ class Training:
         self.earlier = (*self.earlier, lineage(bundle, contract))
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out."""
+        """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out, or that `keep` wrote."""
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if "optimizer" not in state:
+            raise TrainingUnusable(folder=path, why="it is a network that is kept as it is, with no training to go on")
         before = tuple(state.get("left_out", ()))
         if before != self.left_out:
             raise TrainingUnusable(folder=path, why=f"it left out {', '.join(before) or 'nothing'}")

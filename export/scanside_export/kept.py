@@ -1,0 +1,35 @@
+"""A network of one bundle that goes into the next as it is, because only the other was trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from scanside_export.checkpoint import read_checkpoint
+from scanside_export.release import STORED_AS
+from scanside_export.shipped_weights import lineage, read_network
+from scanside_export.to_ir import write_ir
+from scanside_runtime.bundle import Bundle
+from scanside_runtime.errors import TrainingUnusable
+
+
+def keep_network(bundle: Bundle, network: str, run: Path, work: Path) -> Iterator[Path]:
+    """Put its files into `work` byte for byte, each beside its IR, and a checkpoint of no step into `run`; yields IRs.
+
+    Raises ModelUnusable and its kinds; TrainingUnusable for another exporter's bundle or when a training lies in `run`.
+    """
+    checkpoint = run / "checkpoint.pt"
+    if checkpoint.exists() and not read_checkpoint(checkpoint).kept:
+        raise TrainingUnusable(folder=run, why="a training lies there, and keeping another network would replace it")
+    model, contract = read_network(bundle, network)
+    work.mkdir(parents=True, exist_ok=True)
+    for form in STORED_AS:
+        path = work / f"{network}.{form}.onnx"
+        path.write_bytes(bundle.network(network, form)[0])
+        yield write_ir(path, contract, compress_to_fp16=form == "fp16")
+    run.mkdir(parents=True, exist_ok=True)
+    state = {"average": model.state_dict(), "training_digest": contract.training_digest, **lineage(bundle, contract)}
+    torch.save(state, checkpoint.with_suffix(".part"))
+    checkpoint.with_suffix(".part").replace(checkpoint)

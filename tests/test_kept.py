@@ -1,0 +1,59 @@
+"""A network of one bundle goes into the next as it is, beside one that was trained again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from export_samples import DIGEST, command, phantom_case, tiny_recipe
+from scanside_export.checkpoint import read_checkpoint
+from scanside_export.prepare import _store
+from scanside_export.shipped_weights import read_network
+from scanside_export.train import Run, train
+from scanside_runtime.bundle import DEFAULT_BUNDLE, open_bundle
+from scanside_runtime.errors import TrainingUnusable
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def train_lungs(out: Path) -> Path:
+    chosen = tiny_recipe("lungs", samples=2, shares={"real": 1.0})
+    return train([phantom_case(source="real")], chosen, Run(out, DIGEST, threads=1, start_from=DEFAULT_BUNDLE))
+
+
+def test_the_kept_network_is_the_same_file_beside_one_that_was_trained_again(tmp_path: Path) -> None:
+    runs, work, cases = (str(tmp_path / name) for name in ("runs", "work", "cases"))
+    _store(phantom_case(source="real"), tmp_path / "cases")
+    train_lungs(tmp_path / "runs" / "lungs")
+    command("keep", "infection", "--runs", runs, "--work", work)
+    assert command("export", "--runs", runs, "--work", work).split() == [f"{work}/lungs.fp16.xml"]
+    command("quantize", "--runs", runs, "--work", work, "--cases", cases, "--sections", "2")
+    command("bundle", "--runs", runs, "--work", work, "--out", str(tmp_path / "bundle"))
+    shipped, built = open_bundle(), open_bundle(tmp_path / "bundle")
+    for form in ("int8", "fp16"):
+        assert built.network("infection", form) == shipped.network("infection", form)
+        assert built.network("lungs", form) != shipped.network("lungs", form)
+    built.verify()
+
+
+def test_the_checkpoint_of_a_kept_network_says_what_the_bundle_says(tmp_path: Path) -> None:
+    command("keep", "lungs", "--runs", str(tmp_path), "--work", str(tmp_path), "--bundle", str(DEFAULT_BUNDLE))
+    kept = read_checkpoint(tmp_path / "lungs" / "checkpoint.pt")
+    model, contract = read_network(open_bundle(), "lungs")
+    assert kept.contract == contract
+    assert (kept.kept, kept.samples_seen) == (True, 0)
+    assert all((value == model.state_dict()[name]).all() for name, value in kept.model.state_dict().items())
+    assert kept.saw("coronacases_001", "infection-3d")
+
+
+def test_a_training_is_neither_replaced_by_a_kept_network_nor_gone_on_with_from_one(tmp_path: Path) -> None:
+    command_line = ("keep", "lungs", "--runs", str(tmp_path), "--work", str(tmp_path))
+    command(*command_line)
+    command(*command_line)
+    with pytest.raises(TrainingUnusable, match="kept as it is"):
+        train_lungs(tmp_path / "lungs")
+    before = train_lungs(tmp_path / "other" / "lungs").read_bytes()
+    with pytest.raises(TrainingUnusable, match="a training lies there"):
+        command("keep", "lungs", "--runs", str(tmp_path / "other"), "--work", str(tmp_path))
+    assert (tmp_path / "other" / "lungs" / "checkpoint.pt").read_bytes() == before
