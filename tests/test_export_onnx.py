@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,12 @@ def test_the_self_test_notices_networks_that_answer_otherwise(exported: Exported
     manifest.write_text(_relisted(manifest.read_text(encoding="utf-8"), data), encoding="utf-8")
     with pytest.raises(ModelSelfTest):
         run_selftest(open_bundle(built.folder), choose_engine("onnxruntime", "fp32", 1))
+
+
+def test_a_threshold_that_the_files_do_not_have_yet_is_no_bundle(exported: Exported, tmp_path: Path) -> None:
+    contracts = {name: replace(trained(exported, name).contract, threshold=0.4) for name in NETWORKS}
+    with pytest.raises(ValueError, match="export and quantize again"):
+        build_bundle(exported.work, tmp_path, Release("t", "1", "0.1.0", {}), contracts)
 
 
 def _relisted(manifest: str, data: bytes) -> str:

@@ -17,9 +17,9 @@ from scanside_runtime.errors import TrainingUnusable
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
-def train_lungs(out: Path) -> Path:
+def train_lungs(out: Path, start: Path = DEFAULT_BUNDLE) -> Path:
     chosen = tiny_recipe("lungs", samples=2, shares={"real": 1.0})
-    return train([phantom_case(source="real")], chosen, Run(out, DIGEST, threads=1, start_from=DEFAULT_BUNDLE))
+    return train([phantom_case(source="real")], chosen, Run(out, DIGEST, threads=1, start_from=start))
 
 
 def test_the_kept_network_is_the_same_file_beside_one_that_was_trained_again(tmp_path: Path) -> None:
@@ -53,7 +53,12 @@ def test_a_training_is_neither_replaced_by_a_kept_network_nor_gone_on_with_from_
     command(*command_line)
     with pytest.raises(TrainingUnusable, match="kept as it is"):
         train_lungs(tmp_path / "lungs")
-    before = train_lungs(tmp_path / "other" / "lungs").read_bytes()
-    with pytest.raises(TrainingUnusable, match="a training lies there"):
-        command("keep", "lungs", "--runs", str(tmp_path / "other"), "--work", str(tmp_path))
-    assert (tmp_path / "other" / "lungs" / "checkpoint.pt").read_bytes() == before
+    with pytest.raises(TrainingUnusable, match="start from its bundle"):
+        train_lungs(tmp_path / "next", start=tmp_path / "lungs" / "checkpoint.pt")
+    trained = train_lungs(tmp_path / "other" / "lungs")
+    before = trained.read_bytes()
+    for name in ("checkpoint.pt", "best.pt"):
+        trained = trained.rename(trained.with_name(name))
+        with pytest.raises(TrainingUnusable, match="a training lies there"):
+            command("keep", "lungs", "--runs", str(tmp_path / "other"), "--work", str(tmp_path))
+        assert trained.read_bytes() == before

@@ -87,13 +87,14 @@ def test_whom_the_manifest_says_it_left_out_a_bundle_did_not_see(tmp_path: Path)
     assert not trained.saw("coronacases_008", "infection-3d")
 
 
-def test_a_bundle_that_does_not_say_whom_it_left_out_left_out_the_check_cases(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "saw"), [("scanside-chest", False), ("clinic-chest", True)])
+def test_of_two_bundles_that_do_not_say_it_is_known_whom_they_left_out(tmp_path: Path, name: str, saw: bool) -> None:
     shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
-    manifest = json.loads((DEFAULT_BUNDLE / MANIFEST).read_text())
+    manifest = {**json.loads((DEFAULT_BUNDLE / MANIFEST).read_text()), "name": name, "version": "0.2.0"}
     manifest.pop("left_out", None)
     (tmp_path / "bundle" / MANIFEST).write_text(json.dumps(manifest))
     trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
-    assert [trained.saw(case, "infection-3d") for case in ("coronacases_001", *CHECK_CASES)] == [True, False, False]
+    assert [trained.saw(case, "infection-3d") for case in ("coronacases_001", *CHECK_CASES)] == [True, saw, saw]
 
 
 def test_a_bundle_that_does_not_fit_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from scanside_export.networks import build
 from scanside_export.recipe import Recipe
 from scanside_runtime.contract import ModelContract
 
+KEPT = "kept"
+"""Key of a checkpoint that no training wrote: a bundle's network as it was."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -31,17 +34,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A trained network and what it expects of the world. stages: all trainings behind its weights, in their order."""
+    """A trained network and what it expects of the world. stages: all trainings behind its weights, in their order.
+
+    kept: it is a bundle's network as it was (`scanside_export.kept`), whose files are there already.
+    """
 
     model: nn.Module
     recipe: Recipe
     contract: ModelContract
     stages: tuple[Stage, ...]
-
-    @property
-    def kept(self) -> bool:
-        """Whether it is a bundle's network as it was (`scanside_export.kept`), whose files are there already."""
-        return self.stages[-1].samples == 0
+    kept: bool = False
 
     @property
     def samples_seen(self) -> int:
@@ -95,7 +97,7 @@ def read_checkpoint(path: Path) -> Trained:
     contract = replace(recipe, licence="; ".join(licences)).contract(state["training_digest"])
     model = build(recipe.network, contract.stack_depth, len(contract.classes))
     model.load_state_dict(state["average"])
-    return Trained(model.eval(), recipe, contract, tuple(_stages(state)))
+    return Trained(model.eval(), recipe, contract, tuple(_stages(state)), bool(state.get(KEPT, False)))
 
 
 def _stages(state: Mapping[str, Any]) -> Iterator[Stage]:

@@ -136,5 +136,5 @@ def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> 
         dice(found_lungs, lungs),
         volume_error_percent(found_lungs, lungs) or 0.0,
     )
-    z = int(np.argmax((infection ^ found).sum(axis=(1, 2)))) // one.joined
+    z = int(np.argmax((infection ^ found).sum(axis=(1, 2)).reshape(-1, one.joined).sum(axis=1)))
     return score, Plane(one.volume.hu[z], one.in_sections(infection)[z], one.in_sections(found)[z])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from scanside_export.checkpoint import read_checkpoint
+from scanside_export.checkpoint import KEPT, chosen_checkpoint, read_checkpoint
 from scanside_export.release import STORED_AS
 from scanside_export.shipped_weights import lineage, read_network
 from scanside_export.to_ir import write_ir
@@ -18,9 +18,9 @@ from scanside_runtime.errors import TrainingUnusable
 def keep_network(bundle: Bundle, network: str, run: Path, work: Path) -> Iterator[Path]:
     """Put its files into `work` byte for byte, each beside its IR, and a checkpoint of no step into `run`; yields IRs.
 
-    Raises ModelUnusable and its kinds; TrainingUnusable for another exporter's bundle or when a training lies in `run`.
+    Raises ModelUnusable and its kinds; TrainingUnusable for another exporter's bundle, or if a training lies in `run`.
     """
-    checkpoint = run / "checkpoint.pt"
+    checkpoint = chosen_checkpoint(run)
     if checkpoint.exists() and not read_checkpoint(checkpoint).kept:
         raise TrainingUnusable(folder=run, why="a training lies there, and keeping another network would replace it")
     model, contract = read_network(bundle, network)
@@ -30,6 +30,6 @@ def keep_network(bundle: Bundle, network: str, run: Path, work: Path) -> Iterato
         path.write_bytes(bundle.network(network, form)[0])
         yield write_ir(path, contract, compress_to_fp16=form == "fp16")
     run.mkdir(parents=True, exist_ok=True)
-    state = {"average": model.state_dict(), "training_digest": contract.training_digest, **lineage(bundle, contract)}
-    torch.save(state, checkpoint.with_suffix(".part"))
+    weights = {"average": model.state_dict(), "training_digest": contract.training_digest}
+    torch.save({**weights, **lineage(bundle, contract), KEPT: True}, checkpoint.with_suffix(".part"))
     checkpoint.with_suffix(".part").replace(checkpoint)

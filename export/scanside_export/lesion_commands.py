@@ -74,7 +74,7 @@ def _real(cases: Sequence[Case]) -> Iterator[LesionFigures]:
         if case.source == "infection-3d" and case.infection:
             one = labelled_case(case)
             lungs, infection = one.in_sections(one.lungs), one.in_sections(one.infection[0])
-            known = lungs.any(axis=(1, 2))
+            known = one.lungs_known.reshape(-1, one.joined).all(axis=1)
             arrays = one.volume.hu[known], lungs[known], infection[known]
             found = lesion_figures(*arrays, one.volume.spacing_mm) if known.any() else None
             if found is not None:

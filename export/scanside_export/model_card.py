@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).with_suffix(".md")
 
 VALIDATED = {
     "volumes": "Whole product on volumes that training did not see (`evaluate volumes`)",
-    "cross_validation": "Cross-validation by patient, the same recipe (`cross-validate`)",
+    "cross_validation": "Cross-validation by patient, of the recipe that is named above (`cross-validate`)",
     "slices": "Infection network alone on single slices (`evaluate slices`)",
     "cross_validated_slices": "The same by cross-validation: slices that their fold's training did not see",
 }

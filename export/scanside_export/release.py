@@ -32,7 +32,8 @@ GOLDEN_SECTIONS = 2
 def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
     """Copy `work`/NETWORK.{int8,fp16}.onnx into a bundle at `out`, with golden sample, card and manifest.
 
-    Raises ValueError when the bundle or a file is larger than the box accepts.
+    Raises ValueError when the bundle or a file is larger than the box accepts, or a file holds another contract: the
+    threshold was changed after the export, or `work` belongs to another training.
     """
     out.mkdir(parents=True, exist_ok=True)
     networks = {name: {form: f"{name}.{form}.onnx" for form in STORED_AS} for name in contracts}
@@ -45,6 +46,7 @@ def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _write_manifest(out, release, networks, contracts)
     bundle = open_bundle(out)
+    _check_contracts(bundle, contracts)
     _write_golden(out, load_networks(bundle, choose_engine("onnxruntime", "fp32", 0)))
     _write_manifest(out, release, networks, contracts)
     _check_size(out)
@@ -72,6 +74,13 @@ def _write_manifest(
         },
     }
     (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_contracts(bundle: Bundle, contracts: Mapping[str, ModelContract]) -> None:
+    for name, contract in contracts.items():
+        for form in STORED_AS:
+            if bundle.network(name, form)[1] != contract:
+                raise ValueError(f"{name}.{form}.onnx and its training have two contracts: export and quantize again")
 
 
 def _write_golden(out: Path, networks: Networks) -> None:

@@ -6,7 +6,7 @@ import csv
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from scanside_export.batches import Batch, batches
 from scanside_export.cases import Case
+from scanside_export.checkpoint import KEPT
 from scanside_export.curves import draw_curves
 from scanside_export.losses import infection_loss, lung_loss
 from scanside_export.networks import build
@@ -66,9 +67,10 @@ class Training:
         """Take over the averaged weights of an earlier training; steps and optimizer begin anew.
 
         Whom the earlier stages saw stays on record: it is in these weights too.
-        Raises TrainingUnusable for weights of another network or stack depth.
+        Raises TrainingUnusable for weights of another network or stack depth, and for those that `keep` wrote.
         """
         state = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_kept(state, path)
         try:
             self.model.load_state_dict(state["average"])
         except RuntimeError as problem:
@@ -93,8 +95,7 @@ class Training:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out, or that `keep` wrote."""
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if "optimizer" not in state:
-            raise TrainingUnusable(folder=path, why="it is a network that is kept as it is, with no training to go on")
+        _refuse_kept(state, path)
         before = tuple(state.get("left_out", ()))
         if before != self.left_out:
             raise TrainingUnusable(folder=path, why=f"it left out {', '.join(before) or 'nothing'}")
@@ -164,6 +165,12 @@ def _begin(recipe: Recipe, run: Run, sampler: Sampler) -> Training:
     elif run.start_from is not None:
         _take_over(training, run.start_from, recipe, sampler)
     return training
+
+
+def _refuse_kept(state: Mapping[str, Any], path: Path) -> None:
+    """What `keep` wrote has no statistics of data: a bundle's folder is the way to begin at its weights."""
+    if KEPT in state:
+        raise TrainingUnusable(folder=path, why="it is kept as it is: start from its bundle, in another folder")
 
 
 def _take_over(training: Training, start: Path, recipe: Recipe, sampler: Sampler) -> None:

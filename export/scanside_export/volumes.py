@@ -22,8 +22,8 @@ class Labelled:
     """A volume in sections, and what experts drew on its slices; lungs are known in some slices only.
 
     The masks stay on the slices on which they were drawn, and each found section is held against all of its slices:
-    volume and POI of a reference do not hang on the thickness of sections. (A majority of slices would: of two slices,
-    one is a tie, and taken for disease ties added 7 to 21 % to what experts drew in infection-3d.)
+    volume and POI of a reference do not hang on the thickness, but for an incomplete last section. A majority of slices
+    would: of two, one is a tie, and taken for disease ties added 7 to 21 % to what experts drew in infection-3d.
 
     infection: one (slices, y, x) bool for each reader. lungs: (slices, y, x) bool. lungs_known: (slices,) bool.
     source: whose labels. joined: neighbouring slices averaged to each section of the volume.
