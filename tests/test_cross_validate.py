@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 
 from export_samples import (
@@ -20,9 +22,11 @@ from export_samples import (
     write_checkpoint,
 )
 from scanside_export import cross_validate as folds
+from scanside_export.checkpoint import Trained
 from scanside_export.cross_validate import Plan, cross_validate
 from scanside_export.prepare import Material, _store, load, prepare, read_digest
 from scanside_export.recipe import Recipe
+from scanside_export.to_onnx import with_contract
 from scanside_runtime.errors import LabelsUnusable, TrainingUnusable
 
 NAMES = ("coronacases_008", "coronacases_002")  # folds 0 and 4
@@ -49,7 +53,15 @@ def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported
 ) -> None:
     """Exporting takes most of a minute and has tests of its own: files that it made are put in its place."""
-    monkeypatch.setattr(folds, "export_networks", lambda trained, work: [shutil.copytree(exported.work, work)])
+
+    def stand_in(trained: Mapping[str, Trained], work: Path) -> list[Path]:
+        shutil.copytree(exported.work, work)
+        files = [(work / f"{name}.{form}.onnx", one) for name, one in trained.items() for form in ("int8", "fp16")]
+        for path, one in files:
+            onnx.save(with_contract(onnx.load(path), one.contract), path)
+        return [path for path, _ in files]
+
+    monkeypatch.setattr(folds, "export_networks", stand_in)
     monkeypatch.setattr(folds, "quantize_networks", lambda *_: [])
     plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", recipes(), sections=2)
     half_built = tmp_path / "work" / "fold_0" / "bundle.part"
