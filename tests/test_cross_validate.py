@@ -43,7 +43,7 @@ def prepared(folder: Path) -> Path:
 def recipes(**changes: object) -> dict[str, Recipe]:
     shares = {"infection-3d": 0.5, "real": 0.5}
     return {
-        name: tiny_recipe(name, matrix=(32, 32), pixel_mm=12.0, shares=shares, samples=2, **changes)
+        name: tiny_recipe(name, shares=shares, samples=2, **changes)
         for name in ("infection", "lungs")
     }
 
