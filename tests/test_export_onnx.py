@@ -21,7 +21,7 @@ from scanside_export.to_ir import IrEngine, read_ir_contract
 from scanside_runtime.bundle import open_bundle
 from scanside_runtime.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.engine import Engine, choose_engine, load_engine
-from scanside_runtime.errors import ModelSelfTest
+from scanside_runtime.errors import ModelSelfTest, TrainingUnusable
 from scanside_runtime.onnx_file import metadata
 from scanside_runtime.selftest import GOLDEN, run_selftest
 
@@ -174,8 +174,9 @@ def test_the_self_test_notices_networks_that_answer_otherwise(exported: Exported
 
 def test_a_threshold_that_the_files_do_not_have_yet_is_no_bundle(exported: Exported, tmp_path: Path) -> None:
     contracts = {name: replace(trained(exported, name).contract, threshold=0.4) for name in NETWORKS}
-    with pytest.raises(ValueError, match="export and quantize again"):
-        build_bundle(exported.work, tmp_path, Release("t", "1", "0.1.0", {}), contracts)
+    with pytest.raises(TrainingUnusable, match="export and quantize again"):
+        build_bundle(exported.work, tmp_path / "bundle", Release("t", "1", "0.1.0", {}), contracts)
+    assert not (tmp_path / "bundle").exists()
 
 
 def _relisted(manifest: str, data: bytes) -> str:

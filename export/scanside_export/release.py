@@ -15,8 +15,10 @@ import numpy as np
 
 from scanside_export.model_card import FAILURES, Release, licence_of, model_card
 from scanside_runtime.bundle import BUNDLE_SCHEMA, LEFT_OUT, MANIFEST, Bundle, open_bundle
-from scanside_runtime.contract import ModelContract
+from scanside_runtime.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.engine import choose_engine
+from scanside_runtime.errors import TrainingUnusable
+from scanside_runtime.onnx_file import metadata
 from scanside_runtime.phantom import make_phantom, random_spec
 from scanside_runtime.segment import Networks, load_networks
 from scanside_runtime.selftest import GOLDEN, decided
@@ -32,9 +34,10 @@ GOLDEN_SECTIONS = 2
 def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
     """Copy `work`/NETWORK.{int8,fp16}.onnx into a bundle at `out`, with golden sample, card and manifest.
 
-    Raises ValueError when the bundle or a file is larger than the box accepts, or a file holds another contract: the
-    threshold was changed after the export, or `work` belongs to another training.
+    Raises ValueError when the bundle or a file is larger than the box accepts, TrainingUnusable when a file has another
+    contract: the threshold was changed after the export, or `work` belongs to another training.
     """
+    _check_contracts(work, contracts)
     out.mkdir(parents=True, exist_ok=True)
     networks = {name: {form: f"{name}.{form}.onnx" for form in STORED_AS} for name in contracts}
     for files in networks.values():
@@ -46,7 +49,6 @@ def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     _write_manifest(out, release, networks, contracts)
     bundle = open_bundle(out)
-    _check_contracts(bundle, contracts)
     _write_golden(out, load_networks(bundle, choose_engine("onnxruntime", "fp32", 0)))
     _write_manifest(out, release, networks, contracts)
     _check_size(out)
@@ -76,11 +78,13 @@ def _write_manifest(
     (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def _check_contracts(bundle: Bundle, contracts: Mapping[str, ModelContract]) -> None:
+def _check_contracts(work: Path, contracts: Mapping[str, ModelContract]) -> None:
     for name, contract in contracts.items():
-        for form in STORED_AS:
-            if bundle.network(name, form)[1] != contract:
-                raise ValueError(f"{name}.{form}.onnx and its training have two contracts: export and quantize again")
+        for path in (work / f"{name}.{form}.onnx" for form in STORED_AS):
+            inside = metadata(path.read_bytes(), path.name).get(CONTRACT_KEY)
+            if inside is None or ModelContract.from_json(inside) != contract:
+                why = "its contract is not that of the training, or of its threshold now: export and quantize again"
+                raise TrainingUnusable(folder=path, why=why)
 
 
 def _write_golden(out: Path, networks: Networks) -> None:
