@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from scanside_export import cases
-from scanside_export.cases import CHECK_CASES, HELD_OUT, LEFT, RIGHT, UNKNOWN
+from scanside_export.cases import CHECK_CASES, ELSEWHERE, HELD_OUT, LEFT, RIGHT, UNKNOWN
 from scanside_export.prepare import BACKGROUNDS
-from scanside_export.volumes import PARITY_VOLUMES, check_cases
+from scanside_export.volumes import PARITY_VOLUMES, check_cases, labelled_case
 from scanside_runtime.errors import LabelsUnusable
 
 
@@ -61,6 +61,22 @@ def test_lungs_are_told_apart_and_not_known_where_the_table_says_so(tmp_path: Pa
     expected = np.zeros((64, 96), np.uint8)
     expected[16:48, 8:40], expected[16:48, 56:88] = RIGHT, LEFT
     np.testing.assert_array_equal(case.lungs[1], expected)
+
+
+def test_of_a_slice_that_nobody_drew_on_only_what_is_far_from_lungs_is_called_no_lung(tmp_path: Path) -> None:
+    folder = volumes_folder(tmp_path, ("radiopaedia_1",), slices=8)
+    rows = (folder / "slices.csv").read_text().splitlines()
+    undrawn = [row.replace(",1,630", ",0,630") if row.split(",")[1] in "0123" else row for row in rows]
+    (folder / "slices.csv").write_text("\n".join(undrawn) + "\n")
+    for number in range(4):  # an abdomen, the last slice of it 6 mm below the lungs
+        write(folder / "radiopaedia_1" / f"{number:03d}.png", np.zeros((64, 96)))
+        write(folder / "radiopaedia_1" / f"{number:03d}.jpg", np.full((64, 96), 190))
+    (case,) = cases.infection_volumes(folder)
+    assert (case.lungs[0] == ELSEWHERE).all()
+    near = case.lungs[3] == UNKNOWN
+    assert near[12:52, 4:92].all()
+    assert not case.lungs[4:][case.lungs[4:] >= ELSEWHERE].any()
+    assert labelled_case(case, None).lungs_known.tolist() == [False] * 4 + [True] * 4
 
 
 @pytest.mark.parametrize(("reader_b_px", "readers"), [(256, 2), (0, 1)])

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from scanside_export.lung_reference import airways, reference_lungs, split_sides
+from scanside_export.lung_reference import FAR_MM, airways, far_from_lung, reference_lungs, split_sides
 from scanside_runtime.metrics import dice
 from scanside_runtime.phantom import Phantom, PhantomSpec, make_phantom
 
@@ -84,3 +84,17 @@ def test_lungs_apart_take_the_side_on_which_they_lie() -> None:
 
 def test_no_lung_has_no_sides() -> None:
     assert not split_sides(np.zeros((2, 32, 32), bool), SPACING_MM).any()
+
+
+def test_gas_that_is_not_the_lungs_is_no_lung_and_lung_that_nobody_drew_may_be_one() -> None:
+    hu = np.full((12, 64, 96), 40, np.int16)
+    hu[:, 20:40, 10:30] = -850  # a lung through all slices, drawn in some
+    hu[:4, 30:40, 70:80] = -900  # gas in a stomach
+    drawn = np.zeros(hu.shape, bool)
+    drawn[6:, 20:40, 10:30] = True
+    far = far_from_lung(hu, drawn, (5.0, 1.0, 1.0))
+    assert not far[:, 20:40, 10:30].any()
+    assert far[:4, 30:40, 70:80].all()
+    beside = round(FAR_MM)
+    assert not far[0, 30, 30 : 29 + beside].any()
+    assert far[0, 30, 30 + beside :].all()

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.lung_reference import split_sides
+from scanside_export.lung_reference import far_from_lung, split_sides
 from scanside_runtime.errors import LabelsUnusable
 
-RIGHT, LEFT, UNKNOWN = 1, 2, 255
-"""Values in `Case.lungs`; 0 is no lung."""
+RIGHT, LEFT, ELSEWHERE, UNKNOWN = 1, 2, 254, 255
+"""Values in `Case.lungs`; 0 is no lung. ELSEWHERE is no lung either, in a slice whose lungs nobody drew."""
 
 HELD_OUT = ("lung-dx-a0001", "pyradiomics-lung2", "lidc-idri-0002", "tcga-thca-de-a4ma", "ricord-1a-000082")
 """Never in training, quantisation or tuning."""
@@ -38,7 +38,7 @@ class Case:
     """One series with what is known about it.
 
     hu: (z, y, x) int16, LPS. spacing_mm: (z, y, x).
-    lungs: (z, y, x) uint8: 0 none, 1 right, 2 left, 255 not known; infection belongs to the lung.
+    lungs: (z, y, x) uint8: 0 none, 1 right, 2 left, 254 none where nobody drew, 255 not known; infection is lung.
     infection: one (z, y, x) bool for each reader; empty where infection is not known.
     source: the recipe's share under which it is drawn. slice_thickness_mm: where the scanner said so.
     """
@@ -50,6 +50,11 @@ class Case:
     lungs: npt.NDArray[np.uint8]
     infection: tuple[npt.NDArray[np.bool_], ...]
     slice_thickness_mm: float | None = None
+
+
+def lungs_drawn(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Where values of `Case.lungs` come from someone who drew lungs, or no lungs."""
+    return np.asarray(labels < ELSEWHERE)
 
 
 def known_lungs(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -86,9 +91,12 @@ def infection_volume(folder: Path, case: str, rows: list[dict[str, str]]) -> Cas
     spacing_mm = (6.0 if thick else 2.5, ASSUMED_PIXEL_MM, ASSUMED_PIXEL_MM)
     readers = tuple(bits & bit > 0 for bit in (1, 2) if any(row[_READER_COLUMN[bit]] != "0" for row in rows))
     lungs = split_sides(bits & 4 > 0, spacing_mm)
-    for number, row in enumerate(rows):
-        if row["lungs_known"] == "0":
-            lungs[number] = UNKNOWN
+    undrawn = np.array([row["lungs_known"] == "0" for row in rows])
+    if undrawn.any():
+        # Says of real abdomens that they are no lung: where dense lung is drawn often, stomachs became lung.
+        lungs[undrawn] = 0
+        elsewhere = far_from_lung(hu, np.any([lungs > 0, *readers], axis=0), spacing_mm)
+        lungs[undrawn] = np.where(elsewhere[undrawn], ELSEWHERE, UNKNOWN)
     return Case(case, "infection-3d", hu, spacing_mm, lungs, readers)
 
 

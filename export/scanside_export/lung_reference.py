@@ -15,6 +15,8 @@ Spacing = tuple[float, float, float]
 
 AIR_HU = -400
 """Below: air or aerated lung."""
+FAR_MM = 15.0
+"""Lung that holds no air and is not infected, at the edge of fluid say, lies nearer than this to air."""
 
 
 def reference_lungs(hu: Hu, spacing_mm: Spacing) -> npt.NDArray[np.uint8]:
@@ -27,6 +29,17 @@ def reference_lungs(hu: Hu, spacing_mm: Spacing) -> npt.NDArray[np.uint8]:
     for side in (1, 2):
         filled[_filled(labels == side, spacing_mm) & (filled == 0)] = side
     return filled
+
+
+def far_from_lung(hu: Hu, drawn: Bools, spacing_mm: Spacing) -> Bools:
+    """What is no lung though nobody drew lungs there: farther than `FAR_MM` from the lungs' air and from what is drawn.
+
+    hu: (z, y, x). drawn: (z, y, x), lungs and infection where someone drew them. The lungs' air is what hangs together
+    with drawn lung in three dimensions; gas in a stomach does not.
+    """
+    labels, _ = ndimage.label(_inside_the_body(hu < AIR_HU))
+    of_lung = np.isin(labels, np.setdiff1d(np.unique(labels[drawn]), 0))
+    return np.asarray(ndimage.distance_transform_edt(~(of_lung | drawn), sampling=spacing_mm) > FAR_MM)
 
 
 def airways(hu: Hu, aerated: Bools, spacing_mm: Spacing) -> Bools:

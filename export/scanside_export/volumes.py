@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.cases import CHECK_CASES, UNKNOWN, Case, hu_volume, infection_volumes, known_lungs
+from scanside_export.cases import CHECK_CASES, Case, hu_volume, infection_volumes, known_lungs, lungs_drawn
 from scanside_export.folds import patient_of
 from scanside_runtime.decode import read_volume
 from scanside_runtime.series import choose_series, find_series
@@ -83,7 +83,7 @@ def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
     dz, dy, dx = case.spacing_mm
     volume = volume_of(hu, (dz * by, dy, dx), case.slice_thickness_mm if by == 1 else None)
     lungs = np.asarray(case.lungs[:whole])
-    known = (lungs != UNKNOWN).any(axis=(1, 2))
+    known = np.asarray(lungs_drawn(lungs).any(axis=(1, 2)))
     infection = tuple(np.asarray(mask[:whole]) for mask in case.infection)
     return Labelled(case.name, volume, infection, known_lungs(lungs), known, case.source, by)
 
