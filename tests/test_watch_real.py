@@ -39,7 +39,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
     bundle = write_bundle_with_sample(tmp_path / "bundle").folder
     root, settings = tmp_path / "box", tmp_path / "box.toml"
-    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n")
+    # How full this machine's disk is must not decide.
+    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
     (root / "inbox").mkdir(parents=True)
     for file in sent.rglob("*.dcm"):
         os.link(file, root / "inbox" / f"CANARY_{file.name}")
