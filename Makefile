@@ -14,8 +14,9 @@ demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
 
 # Each process of tests has a core: NumPy's pool of threads in each would make drawing phantoms five times slower.
+# A process that dies ends the run: replaced, it would leave its tests waiting for ever.
 test: lint
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --max-worker-restart 0
 
 lint: .venv/all.stamp
 	@$(BIN)/ruff check .
