@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from bundle_samples import write_bundle
 from export_samples import command
-from scanside_export.cases import RIGHT, Case
+from scanside_export.cases import ELSEWHERE, RIGHT, UNKNOWN, Case
 from scanside_export.cli import app
 from scanside_export.evaluate import VolumeScore, score
 from scanside_export.examples import best_median_worst
@@ -172,6 +172,23 @@ def test_a_section_is_held_against_each_of_its_slices() -> None:
     nothing = np.zeros_like(found)
     reached = score(one, Masks(*(one.volume.with_mask(mask) for mask in (~nothing, nothing, found)), (0.0, 0.0)))
     assert (reached.sensitivity, reached.precision, reached.volume_error_percent) == ((1.0,), (0.5,), (100.0,))
+
+
+def test_lung_is_not_scored_where_nobody_drew_but_for_what_is_surely_none() -> None:
+    drawn = drawn_on_slices()
+    lungs = drawn.lungs.copy()
+    lungs[:4] = UNKNOWN
+    lungs[:4, :, :8] = ELSEWHERE
+    one = labelled_case(replace(drawn, lungs=lungs), 5.0)
+    found = np.zeros(one.volume.hu.shape, np.bool_)
+    found[1:, :, 4:] = True  # (5, 16, 12) voxels of 5 mm³, one section of them where nobody drew
+    nothing = np.zeros_like(found)
+    reached = score(one, Masks(*(one.volume.with_mask(mask) for mask in (found, nothing, nothing)), (0.0, 0.0)))
+    assert reached.lungs_dice == pytest.approx(2 * 0.75 / 1.75)
+    assert reached.lung_elsewhere_ml == pytest.approx(16 * 4 * 0.005)
+    all_drawn = replace(scored("a", 0.5), lung_elsewhere_ml=None)
+    assert volumes_document([all_drawn, reached])["lung_elsewhere_ml_max"] == reached.lung_elsewhere_ml
+    assert volumes_document([all_drawn])["lung_elsewhere_ml_max"] is None
 
 
 def scored(name: str, reached: float, poi_error: float | None = 0.0, found_ml: float = 100.0) -> VolumeScore:

@@ -26,7 +26,10 @@ BASELINE_HU = (-700, 150)
 
 @dataclass(frozen=True, slots=True)
 class VolumeScore:
-    """One series. Tuples hold a value for each reader. Lungs and POI count where the lungs are known, else None."""
+    """One series. Tuples hold a value for each reader. Lungs and POI count where the lungs are known, else None.
+
+    lung_elsewhere_ml: called lung far from the lungs, in slices whose lungs nobody drew, as a stomach; None: all drawn.
+    """
 
     name: str
     patient: str
@@ -45,6 +48,7 @@ class VolumeScore:
     poi_percent_readers: tuple[float | None, ...]
     poi_error_points: tuple[float | None, ...]
     readers_dice: float | None = None
+    lung_elsewhere_ml: float | None = None
 
     @property
     def mean_dice(self) -> float:
@@ -97,7 +101,14 @@ def score(case: Labelled, masks: Masks) -> VolumeScore:
             poi_error_points(*here, reader[known], case.lungs[known]) for reader in case.infection
         ),
         readers_dice=dice(*case.infection) if len(case.infection) == 2 else None,
+        lung_elsewhere_ml=_elsewhere_ml(case, lungs),
     )
+
+
+def _elsewhere_ml(case: Labelled, lungs: Bools) -> float | None:
+    if not case.elsewhere.any():
+        return None
+    return int(np.count_nonzero(lungs & case.elsewhere)) * case.slice_voxel_ml
 
 
 def _plane(case: Labelled, masks: Masks) -> Plane:

@@ -37,6 +37,7 @@ def volumes_document(scores: Sequence[VolumeScore]) -> dict[str, Any]:
 def _block(scores: Sequence[VolumeScore]) -> dict[str, Any]:
     reached = np.array([score.mean_dice for score in scores])
     errors = [_mean(score.volume_error_percent) for score in scores]
+    elsewhere = [score.lung_elsewhere_ml for score in scores]
     return {
         "n": len(scores),
         "patients": len({score.patient for score in scores}),
@@ -52,6 +53,7 @@ def _block(scores: Sequence[VolumeScore]) -> dict[str, Any]:
         "baseline_dice_mean": float(np.mean([np.mean(score.baseline_dice) for score in scores])),
         "lungs_dice_mean": _mean([score.lungs_dice for score in scores]),
         "lung_volume_error_percent_mean": _mean([score.lung_volume_error_percent for score in scores]),
+        "lung_elsewhere_ml_max": max((ml for ml in elsewhere if ml is not None), default=None),
     }
 
 

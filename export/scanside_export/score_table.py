@@ -62,6 +62,7 @@ def _of_volumes(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("lungs, Dice", _number(figures["lungs_dice_mean"])),
         ("lung volume error in %", _number(figures["lung_volume_error_percent_mean"], "+.1f")),
+        ("called lung far from the lungs, ml, worst series", _number(figures.get("lung_elsewhere_ml_max"), ".1f")),
         (
             f"POI error in points (n {poi['n']}): bias, absolute, limits of agreement",
             f"{_number(poi['bias_points'], '+.2f')}, {_number(poi['absolute_error_points'], '.2f')}, {limits}",

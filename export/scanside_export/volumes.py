@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.cases import CHECK_CASES, Case, hu_volume, infection_volumes, known_lungs, lungs_drawn
+from scanside_export.cases import CHECK_CASES, ELSEWHERE, Case, hu_volume, infection_volumes, known_lungs, lungs_drawn
 from scanside_export.folds import patient_of
 from scanside_runtime.decode import read_volume
 from scanside_runtime.series import choose_series, find_series
@@ -26,6 +26,7 @@ class Labelled:
     would: of two, one is a tie, and taken for disease ties added 7 to 21 % to what experts drew in infection-3d.
 
     infection: one (slices, y, x) bool for each reader. lungs: (slices, y, x) bool. lungs_known: (slices,) bool.
+    elsewhere: (slices, y, x) bool, what is no lung in slices whose lungs nobody drew.
     source: whose labels. joined: neighbouring slices averaged to each section of the volume.
     """
 
@@ -34,6 +35,7 @@ class Labelled:
     infection: tuple[Bools, ...]
     lungs: Bools
     lungs_known: npt.NDArray[np.bool_]
+    elsewhere: Bools
     source: str = ""
     joined: int = 1
 
@@ -85,7 +87,7 @@ def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
     lungs = np.asarray(case.lungs[:whole])
     known = np.asarray(lungs_drawn(lungs).any(axis=(1, 2)))
     infection = tuple(np.asarray(mask[:whole]) for mask in case.infection)
-    return Labelled(case.name, volume, infection, known_lungs(lungs), known, case.source, by)
+    return Labelled(case.name, volume, infection, known_lungs(lungs), known, lungs == ELSEWHERE, case.source, by)
 
 
 def check_cases(data: Path, names: tuple[str, ...] = CHECK_CASES) -> list[Labelled]:
