@@ -16,6 +16,7 @@ from scanside_runtime.segment import (
     RIGHT,
     Network,
     Networks,
+    airless_pieces,
     close_over,
     segment,
     segment_infection,
@@ -246,7 +247,7 @@ def test_a_bay_without_infection_stays_open() -> None:
 
 
 def test_a_bay_wider_than_the_closing_stays_open_in_its_middle() -> None:
-    sides = with_bay(slice(25, 71))  # 46 mm wide, twice CLOSING_MM are 24
+    sides = with_bay(slice(25, 71))  # 46 mm wide, twice CLOSING_MM are 40
     assert 2 * CLOSING_MM < 46
     closed = close_over(sides, boxed(np.s_[2:4, 25:71, 8:24]), volume_of(chest()))
     assert not closed[2:4, 40:56, 8:18].any()
@@ -277,3 +278,18 @@ def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() 
     assert not (whole & ~boxed(dense)).any()
     seen[2:4] = False
     assert not whole_consolidations(volume_of(hu), lungs, seen).any()
+
+
+def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_in_its_section() -> None:
+    hu = chest()
+    apart, hanging = np.s_[1:4, 80:90, 20:40], np.s_[1:4, 60:80, 20:40]
+    hu[apart] = hu[hanging] = TISSUE
+    hu[2, 80:82, 20:40] = LUNG  # a fifth of the piece in one section
+    lungs = boxed(RIGHT_BOX) | boxed(np.s_[1:4, 81:90, 20:40]) | boxed(hanging)
+    lungs[:, 80] = False
+    seen = np.zeros(hu.shape, np.bool_)
+    np.testing.assert_array_equal(
+        airless_pieces(volume_of(hu), lungs, seen), boxed(np.s_[1, 81:90, 20:40]) | boxed(np.s_[3, 81:90, 20:40])
+    )
+    seen[1, 81:84, 20:40] = True  # a third
+    np.testing.assert_array_equal(airless_pieces(volume_of(hu), lungs, seen), boxed(np.s_[3, 81:90, 20:40]))

@@ -26,12 +26,26 @@ def label(mask: Bools) -> tuple[Labels, Sizes]:
     """
     labels = np.zeros(mask.shape, dtype=np.int32)
     box = _box(mask)
-    regions, region_sizes = _label_planes(mask[box])
+    regions, region_sizes = label_in_planes(mask[box])
     names = _consecutive(_union(len(region_sizes), _contacts(regions)))
     labels[box] = names[regions]
     sizes = np.bincount(names, weights=region_sizes).astype(np.int64)  # (n + 1,)
     sizes[0] = mask.size - sizes.sum()
     return labels, sizes
+
+
+def label_in_planes(mask: Bools) -> tuple[Labels, Sizes]:
+    """Regions of each plane, numbered through the stack (z, y, x) int32; their sizes (regions + 1,) int64, 0 first."""
+    regions = np.zeros(mask.shape, dtype=np.int32)
+    sizes = [np.zeros(1, dtype=np.int64)]
+    count = 0
+    for plane, numbered in zip(mask, regions, strict=True):
+        pixels = np.ascontiguousarray(plane).view(np.uint8)
+        found, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8, ltype=cv2.CV_32S)
+        np.add(labels, count, out=numbered, where=plane)
+        sizes.append(stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
+        count += found - 1
+    return regions, np.concatenate(sizes)
 
 
 def largest(mask: Bools, n: int = 1) -> Bools:
@@ -82,20 +96,6 @@ def open_in_plane(mask: Bools, radius_px: int) -> Bools:
     for z in np.flatnonzero(mask.any(axis=(1, 2))):
         opened[z] = cv2.morphologyEx(mask[z].astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
     return opened
-
-
-def _label_planes(mask: Bools) -> tuple[Labels, Sizes]:
-    """Regions of each plane, numbered through the stack (z, y, x) int32; their sizes (regions + 1,) int64, 0 first."""
-    regions = np.zeros(mask.shape, dtype=np.int32)
-    sizes = [np.zeros(1, dtype=np.int64)]
-    count = 0
-    for plane, numbered in zip(mask, regions, strict=True):
-        pixels = np.ascontiguousarray(plane).view(np.uint8)
-        found, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8, ltype=cv2.CV_32S)
-        np.add(labels, count, out=numbered, where=plane)
-        sizes.append(stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
-        count += found - 1
-    return regions, np.concatenate(sizes)
 
 
 def _contacts(regions: Labels) -> list[tuple[int, int]]:

@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.bundle import Bundle
-from scanside_runtime.components import close_in_plane, drop_small, fill_holes_in_plane, label, open_in_plane
+from scanside_runtime.components import (
+    close_in_plane,
+    drop_small,
+    fill_holes_in_plane,
+    label,
+    label_in_planes,
+    open_in_plane,
+)
 from scanside_runtime.contract import ModelContract
 from scanside_runtime.engine import Engine, EngineChoice, load_engine
 from scanside_runtime.stacks import Stacks, body_box, make_stacks, mask_box
@@ -37,6 +44,8 @@ DENSE_HU = -300
 DENSE_RADIUS_MM = 4.0
 DENSE_SEEN_SHARE = 0.25
 """A piece of dense lung is infected as a whole when the network saw this share of it."""
+AIRLESS_SHARE = 0.1
+"""A piece of lung apart in its section is airless where less of it than this is below `DENSE_HU`."""
 DOUBT = math.log(3.0)
 """The bounds of the infection are where its odds are three times above and below those of the threshold."""
 CLOSING_MM = 20.0
@@ -86,6 +95,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     suspicion = segment_infection(volume, sides > 0, networks.infection, progress)
     suspected = suspicion.suspected
     suspected |= whole_consolidations(volume, sides > 0, suspected)
+    sides[airless_pieces(volume, sides > 0, suspected)] = 0
     sides = close_over(sides, suspected, volume)
     infection = drop_small(suspected & (sides > 0), _voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side) for side in (RIGHT, LEFT))
@@ -201,6 +211,18 @@ def whole_consolidations(volume: Volume, lungs: Bools, suspected: Bools) -> Bool
     whole = seen >= DENSE_SEEN_SHARE * sizes
     whole[0] = False
     return np.asarray(whole[labels], dtype=np.bool_)
+
+
+def airless_pieces(volume: Volume, lungs: Bools, suspected: Bools) -> Bools:
+    """Pieces apart in their section that hold no air and no infection, (z, y, x) bool: muscle, a stomach, a spleen.
+
+    A network that knows consolidated lung takes some of these for it. Lung without air that the infection network
+    suspects (`DENSE_SEEN_SHARE` of the piece) stays.
+    """
+    pieces, sizes = label_in_planes(lungs)
+    aerated, seen = (np.bincount(pieces[part], minlength=len(sizes)) for part in (volume.hu < DENSE_HU, suspected))
+    airless = (aerated < AIRLESS_SHARE * sizes) & (seen < DENSE_SEEN_SHARE * sizes)
+    return np.asarray(airless[pieces], dtype=np.bool_)
 
 
 def close_over(sides: Sides, suspected: Bools, volume: Volume) -> Sides:
