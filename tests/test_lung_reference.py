@@ -98,3 +98,4 @@ def test_gas_that_is_not_the_lungs_is_no_lung_and_lung_that_nobody_drew_may_be_o
     beside = round(FAR_MM)
     assert not far[0, 30, 30 : 29 + beside].any()
     assert far[0, 30, 30 + beside :].all()
+    assert not far_from_lung(hu, np.zeros_like(drawn), (5.0, 1.0, 1.0)).any()

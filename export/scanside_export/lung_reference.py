@@ -35,8 +35,10 @@ def far_from_lung(hu: Hu, drawn: Bools, spacing_mm: Spacing) -> Bools:
     """What is no lung though nobody drew lungs there: farther than `FAR_MM` from the lungs' air and from what is drawn.
 
     hu: (z, y, x). drawn: (z, y, x), lungs and infection where someone drew them. The lungs' air is what hangs together
-    with drawn lung in three dimensions; gas in a stomach does not.
+    with drawn lung in three dimensions; gas in a stomach does not. Where nothing was drawn, nothing is known to be far.
     """
+    if not drawn.any():
+        return np.zeros_like(drawn)
     labels, _ = ndimage.label(_inside_the_body(hu < AIR_HU))
     of_lung = np.isin(labels, np.setdiff1d(np.unique(labels[drawn]), 0))
     return np.asarray(ndimage.distance_transform_edt(~(of_lung | drawn), sampling=spacing_mm) > FAR_MM)

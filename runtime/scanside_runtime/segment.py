@@ -220,7 +220,9 @@ def airless_pieces(volume: Volume, lungs: Bools, suspected: Bools) -> Bools:
     suspects (`DENSE_SEEN_SHARE` of the piece) stays.
     """
     pieces, sizes = label_in_planes(lungs)
-    aerated, seen = (np.bincount(pieces[part], minlength=len(sizes)) for part in (volume.hu < DENSE_HU, suspected))
+    inside = pieces[lungs]
+    airy, infected = volume.hu[lungs] < DENSE_HU, suspected[lungs]
+    aerated, seen = (np.bincount(inside[part], minlength=len(sizes)) for part in (airy, infected))
     airless = (aerated < AIRLESS_SHARE * sizes) & (seen < DENSE_SEEN_SHARE * sizes)
     return np.asarray(airless[pieces], dtype=np.bool_)
 
