@@ -284,7 +284,7 @@ def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_i
     hu = chest()
     apart, hanging = np.s_[1:4, 80:90, 20:40], np.s_[1:4, 60:80, 20:40]
     hu[apart] = hu[hanging] = TISSUE
-    hu[2, 80:82, 20:40] = LUNG  # a fifth of the piece in one section
+    hu[2, 80:82, 20:40] = LUNG  # a ninth of the piece in one section
     lungs = boxed(RIGHT_BOX) | boxed(np.s_[1:4, 81:90, 20:40]) | boxed(hanging)
     lungs[:, 80] = False
     seen = np.zeros(hu.shape, np.bool_)
@@ -293,3 +293,19 @@ def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_i
     )
     seen[1, 81:84, 20:40] = True  # a third
     np.testing.assert_array_equal(airless_pieces(volume_of(hu), lungs, seen), boxed(np.s_[3, 81:90, 20:40]))
+
+
+def test_dropped_tissue_is_neither_lung_nor_infection_where_a_bay_would_take_it_back() -> None:
+    hu = chest()
+    hu[:, 40:60, 8:24] = TISSUE
+    piece, suspected = np.s_[:, 41:59, 8:23], np.s_[:, 41:44, 8:23]  # a sixth of the piece
+    hu[piece], hu[suspected] = 100, 120
+    found = segment(
+        volume_of(hu),
+        networks(
+            lungs=lambda batch: lungs_by_density(np.where(hu_of(batch)[:, None] > 90, 0.0, batch)),
+            infection=lambda batch: np.where(hu_of(batch) > 110, 10.0, -10.0).astype(np.float32)[:, None],
+        ),
+    )
+    np.testing.assert_array_equal(found.lungs, hu == LUNG)
+    assert not found.infection.array.any()

@@ -28,7 +28,7 @@ BASELINE_HU = (-700, 150)
 class VolumeScore:
     """One series. Tuples hold a value for each reader. Lungs and POI count where the lungs are known, else None.
 
-    lung_elsewhere_ml: called lung far from the lungs, in slices whose lungs nobody drew, as a stomach; None: all drawn.
+    lung_elsewhere_ml: called lung far from the lungs, in slices whose lungs nobody drew, as a stomach; None: no such.
     """
 
     name: str

@@ -95,7 +95,9 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     suspicion = segment_infection(volume, sides > 0, networks.infection, progress)
     suspected = suspicion.suspected
     suspected |= whole_consolidations(volume, sides > 0, suspected)
-    sides[airless_pieces(volume, sides > 0, suspected)] = 0
+    airless = airless_pieces(volume, sides > 0, suspected)
+    sides[airless] = 0
+    suspected &= ~airless
     sides = close_over(sides, suspected, volume)
     infection = drop_small(suspected & (sides > 0), _voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side) for side in (RIGHT, LEFT))
