@@ -16,9 +16,9 @@ demo: .venv/box.stamp
 # The exporter's tests run apart: what they load (torch, NNCF: gigabytes) is never in a process that tests the box.
 # Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower.
 # A process that dies ends the run: replaced, it would leave its tests waiting for ever.
-EXPORTER := $(shell grep -l "scanside_export\|export_samples\|real_series" tests/test_*.py)
-BOX := $(filter-out $(EXPORTER),$(wildcard tests/test_*.py))
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --max-worker-restart 0
+EXPORTER = $(shell grep -l "scanside_export\|export_samples\|real_series" tests/test_*.py)
+BOX = $(filter-out $(EXPORTER),$(wildcard tests/test_*.py))
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --max-worker-restart 0
 
 test: lint
 	@$(PYTEST) $(BOX)

@@ -92,10 +92,11 @@ def load_networks(bundle: Bundle, choice: EngineChoice) -> Networks:
 def segment(volume: Volume, networks: Networks, progress: Progress | None = None) -> Masks:
     """Both lungs and the infection within them. An empty lung field gives empty masks."""
     sides = segment_lungs(volume, networks.lungs, progress)
-    suspicion = segment_infection(volume, sides > 0, networks.infection, progress)
+    lungs = sides > 0
+    suspicion = segment_infection(volume, lungs, networks.infection, progress)
     suspected = suspicion.suspected
-    suspected |= whole_consolidations(volume, sides > 0, suspected)
-    airless = airless_pieces(volume, sides > 0, suspected)
+    suspected |= whole_consolidations(volume, lungs, suspected)
+    airless = airless_pieces(volume, lungs, suspected)
     sides[airless] = 0
     suspected &= ~airless
     sides = close_over(sides, suspected, volume)

@@ -184,7 +184,7 @@ class ProgressionSettings:
     poi_points, ihu_hu: the largest change that may be no change of the patient. The defaults are the wider sides,
     rounded up to half a point and a HU, of the limits of agreement of measured changes against true ones: 20 steps of 4
     random phantom patients with six scans each (`benchmarks/courses.py`), scanside-chest 0.3.0: -1.3 to 1.2 points and
-    -41 to 47 HU. Two scans of 19 unchanged patients (14 phantoms, 5 real series, `benchmarks/repeatability.py`) lay
+    -40.9 to 47.2 HU. Two scans of 19 unchanged patients (14 phantoms, 5 real series, `benchmarks/repeatability.py`) lay
     nearer: -0.7 to 0.8 points and -26 to 32 HU.
     """
 
