@@ -28,8 +28,8 @@ BASELINE_HU = (-700, 150)
 class VolumeScore:
     """One series. Tuples hold a value for each reader. Lungs and POI count where the lungs are known, else None.
 
-    lung_elsewhere_ml: called lung far from the lungs, in slices whose lungs nobody drew, a stomach say. None: there is no
-    such place.
+    lung_elsewhere_ml: called lung far from the lungs, in slices whose lungs nobody drew, a stomach say. None: there is
+    no such place.
     """
 
     name: str
