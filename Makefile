@@ -16,13 +16,11 @@ demo: .venv/box.stamp
 # The exporter's tests run apart: what they load (torch, NNCF: gigabytes) is never in a process that tests the box.
 # Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower.
 # A process that dies ends the run: replaced, it would leave its tests waiting for ever.
-EXPORTER = $(shell grep -l "scanside_export\|export_samples\|real_series" tests/test_*.py)
-BOX = $(filter-out $(EXPORTER),$(wildcard tests/test_*.py))
 PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --max-worker-restart 0
 
 test: lint
-	@$(PYTEST) $(BOX)
-	@$(PYTEST) $(EXPORTER)
+	@$(PYTEST) --ignore tests/export
+	@$(PYTEST) tests/export
 
 lint: .venv/all.stamp
 	@$(BIN)/ruff check .
@@ -33,7 +31,7 @@ bench: .venv/all.stamp
 	@$(BIN)/python -m pytest -q benchmarks --benchmark-only -o python_files="bench_*.py" -o timeout=0
 
 fuzz: .venv/all.stamp
-	@PYTHONPATH=runtime:tests $(BIN)/python tests/fuzz_reader.py
+	@PYTHONPATH=runtime:tests $(BIN)/python -m tests.sweeps.fuzz_reader
 
 docs: .venv/all.stamp
 	@$(BIN)/python docs/generate.py

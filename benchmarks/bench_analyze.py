@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from scanside_appliance.output import write_output
-from scanside_appliance.pictures import draw_pictures
-from scanside_appliance.report import render_page
-from scanside_appliance.segmentation_object import series_segmentation
+from scanside_appliance.results.dicom_seg import series_segmentation
+from scanside_appliance.results.output import write_output
+from scanside_appliance.results.pictures import draw_pictures
+from scanside_appliance.results.report import render_page
 from scanside_runtime.analysis import Analysis, analyze
-from scanside_runtime.biomarkers import measure
-from scanside_runtime.bundle import DEFAULT_BUNDLE, open_bundle
-from scanside_runtime.decode import read_volume
-from scanside_runtime.dicom_writer import write_series
-from scanside_runtime.engine import choose_engine, instruction_set
+from scanside_runtime.dicom.decode import read_volume
+from scanside_runtime.dicom.reader import StudyReader
+from scanside_runtime.dicom.series import Series, choose_series, find_series
 from scanside_runtime.errors import ModelPrecision
-from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
-from scanside_runtime.quality import judge
-from scanside_runtime.reading import StudyReader
-from scanside_runtime.segment import load_networks, segment
-from scanside_runtime.series import Series, choose_series, find_series
+from scanside_runtime.measures.biomarkers import measure
+from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
+from scanside_runtime.model.engine import choose_engine, instruction_set
+from scanside_runtime.model.segment import load_networks, segment
+from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
+from scanside_runtime.quality.gate import judge
 from scanside_runtime.settings import Settings
 from scanside_runtime.volume import Masks, Volume
 

@@ -17,9 +17,9 @@ from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.run import run_cohort
 from scanside_appliance.cohort.studies import Study, find_studies
 from scanside_appliance.cohort.work import Options
-from scanside_runtime.bundle import DEFAULT_BUNDLE
-from scanside_runtime.dicom_writer import write_series
-from scanside_runtime.phantom import demo_spec, make_phantom
+from scanside_runtime.model.bundle import DEFAULT_BUNDLE
+from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.phantom.make import demo_spec, make_phantom
 from scanside_runtime.settings import InferenceSettings, Settings
 
 STUDIES = 8

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from scanside_appliance.facts import Prober
-from scanside_appliance.inbox import Inbox
-from scanside_appliance.scan import scan
-from scanside_runtime.bundle import DEFAULT_BUNDLE
-from scanside_runtime.dicom_writer import SeriesTags, write_series
-from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
+from scanside_appliance.inbox.facts import Prober
+from scanside_appliance.inbox.readiness import Inbox
+from scanside_appliance.inbox.scan import scan
+from scanside_runtime.model.bundle import DEFAULT_BUNDLE
+from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
+from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
 from scanside_runtime.settings import InboxSettings
 
 needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")
-PROGRAM = (sys.executable, "-c", "from scanside_appliance.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from scanside_appliance.cli.main import main; main()")
 QUIET_S = 5.0
 
 

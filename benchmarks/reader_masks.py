@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.cases import infection_volume
-from scanside_export.volumes import volume_of
-from scanside_runtime.bundle import open_bundle
-from scanside_runtime.engine import choose_engine
-from scanside_runtime.segment import load_networks, segment
+from scanside_export.data.cases import infection_volume
+from scanside_export.data.volumes import volume_of
+from scanside_runtime.model.bundle import open_bundle
+from scanside_runtime.model.engine import choose_engine
+from scanside_runtime.model.segment import load_networks, segment
 
 Row = dict[str, str]
 

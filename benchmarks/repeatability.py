@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from scanside_export.cases import hu_volume, infection_volume
+from scanside_export.data.cases import hu_volume, infection_volume
 from scanside_runtime.analysis import analyze
-from scanside_runtime.dicom_writer import write_series
+from scanside_runtime.followup.progression import LEAST_INFECTION_ML
+from scanside_runtime.followup.scan import Measures, Scan
 from scanside_runtime.metrics import limits_of_agreement
-from scanside_runtime.phantom import PhantomSpec, make_phantom, random_spec
-from scanside_runtime.progression import LEAST_INFECTION_ML
-from scanside_runtime.scans import Measures, Scan
+from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.phantom.make import PhantomSpec, make_phantom, random_spec
 
 FIRST_SEED = 1_600_000_000
 NOISE_HU = 12.0

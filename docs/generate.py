@@ -12,8 +12,8 @@ from typing import Any, get_args, get_type_hints
 
 import typer
 
-import scanside_appliance.cli
-import scanside_export.cli
+import scanside_appliance.cli.main
+import scanside_export.cli.main
 from scanside_appliance.explain import Explanation, explanations
 
 FOLDER = Path(__file__).parent
@@ -70,7 +70,7 @@ def _unformatted(message: str) -> str:
 def cli_page() -> str:
     """Every command of both programs with its arguments, options and defaults."""
     parts = [SOURCE, "# Command line"]
-    for module in (scanside_appliance.cli, scanside_export.cli):
+    for module in (scanside_appliance.cli.main, scanside_export.cli.main):
         parts += _command(typer.main.get_command(module.app), module.app.info.name or "", level=2)
     return "\n\n".join(parts) + "\n"
 

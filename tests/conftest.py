@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from export_samples import Exported
-    from watch_box import Box
+    from kit.export_samples import Exported
+    from kit.watch_box import Box
 
 # The same examples on each run and no deadline: a busy machine must not turn a property red.
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=60)
@@ -32,7 +32,7 @@ def shared_data() -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """`scanside` as the shell starts it: arguments in; exit code, stdout and stderr out."""
-    from scanside_appliance import cli
+    from scanside_appliance.cli import main as cli
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["scanside", *map(str, arguments)])
@@ -58,7 +58,7 @@ def one_torch_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """What `export`, `quantize` and `bundle` make of two small networks, once for all tests."""
-    from export_samples import run_export
+    from kit.export_samples import run_export
 
     return run_export(tmp_path_factory.mktemp("export"))
 
@@ -66,8 +66,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Box]:
     """A watched folder with cheap children; they start without `site`, which is what makes them cheap."""
+    from kit.watch_box import Box
     from sweeps.box import environment
-    from watch_box import Box
 
     before = os.umask(0o022)
     with pytest.MonkeyPatch.context() as patch:

@@ -67,7 +67,7 @@ def test_importing_the_box_loads_nothing_of_training() -> None:
 
 
 def test_importing_the_command_line_loads_nothing_of_training() -> None:
-    assert not modules_after("import scanside_appliance.cli") & TRAINING
+    assert not modules_after("import scanside_appliance.cli.main") & TRAINING
 
 
 def test_every_module_of_the_box_can_be_imported_without_training() -> None:
@@ -76,18 +76,18 @@ def test_every_module_of_the_box_can_be_imported_without_training() -> None:
 
 
 def test_help_answers_without_loading_an_engine() -> None:
-    loaded = modules_after("sys.argv = ['scanside', '--help']; from scanside_appliance.cli import main; main()")
+    loaded = modules_after("sys.argv = ['scanside', '--help']; from scanside_appliance.cli.main import main; main()")
     assert "scanside_appliance" in loaded
     assert not loaded & (ENGINES | TRAINING)
 
 
 def test_the_daemon_loads_nothing_that_foreign_bytes_could_crash() -> None:
-    loaded = modules_after("import scanside_appliance.watch, scanside_appliance.queue_view")
+    loaded = modules_after("import scanside_appliance.service.service, scanside_appliance.service.queue_view")
     assert "sqlite3" in loaded
     assert not loaded & (ENGINES | TRAINING | {"pydicom", "numpy", "cv2", "gdcm", "highdicom"})
 
 
-@pytest.mark.parametrize("module", ["scanside_appliance.cli", "scanside_export.cli"])
+@pytest.mark.parametrize("module", ["scanside_appliance.cli.main", "scanside_export.cli.main"])
 def test_both_programs_answer_help(module: str) -> None:
     done = run(sys.executable, "-c", f"import sys; sys.argv = ['x', '--help']; from {module} import main; main()")
     assert done.returncode == 0, done.stderr

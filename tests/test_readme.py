@@ -17,20 +17,20 @@ from typing import Any
 import pytest
 import typer
 
-import scanside_appliance.cli
-import scanside_export.cli
+import scanside_appliance.cli.main
+import scanside_export.cli.main
+from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.explain import known_codes
-from scanside_runtime.dicom_writer import SeriesTags, write_series
-from scanside_runtime.phantom import Lesion, demo_spec, make_phantom
+from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
+from scanside_runtime.phantom.make import Lesion, demo_spec, make_phantom
 from scanside_runtime.settings import Settings
-from selftest_samples import write_bundle_with_sample
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = {path.name: path for path in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]}
 PROGRAMS: dict[str, Any] = {
-    "scanside": typer.main.get_command(scanside_appliance.cli.app),
-    "scanside-export": typer.main.get_command(scanside_export.cli.app),
+    "scanside": typer.main.get_command(scanside_appliance.cli.main.app),
+    "scanside-export": typer.main.get_command(scanside_export.cli.main.app),
 }
 NUMBER = re.compile(r"\b[0-9a-f]{12}\b|[+-]?\d+(?:\.\d+)*|█+ *")  # a short digest is one too, and a bar
 FLAG_WORD = re.compile(r"\b(?:none|WATCH|SEVERE)\b(?= \(extent)")
@@ -188,7 +188,7 @@ def grown(lesion: Lesion) -> Lesion:
 def shell(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs one command of the README at the desk: the program, `ls`, or `echo $?`; gives what it prints."""
     monkeypatch.chdir(desk)
-    monkeypatch.setattr("scanside_runtime.bundle.DEFAULT_BUNDLE", desk / "bundle")
+    monkeypatch.setattr("scanside_runtime.model.bundle.DEFAULT_BUNDLE", desk / "bundle")
     status = [0]
 
     def call(line: str) -> str:
@@ -199,7 +199,7 @@ def shell(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
             return str(status[0])
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as ended:
-            scanside_appliance.cli.main()
+            scanside_appliance.cli.main.main()
         status[0] = int(ended.value.code or 0)
         return capsys.readouterr().out
 

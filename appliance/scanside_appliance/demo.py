@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.atomic import replace_file
-from scanside_appliance.output import PAGE, write_output
-from scanside_appliance.report import ComparisonRow
+from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.results.output import PAGE, write_output
+from scanside_appliance.results.report import ComparisonRow
 from scanside_runtime.analysis import Analysis, analyze
-from scanside_runtime.dicom_writer import write_series
 from scanside_runtime.errors import BoxOutput
-from scanside_runtime.phantom import Phantom, Truth, demo_spec, make_phantom
+from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.phantom.make import Phantom, Truth, demo_spec, make_phantom
 from scanside_runtime.settings import Settings
 
 TRUTH = "truth.json"

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from scanside_appliance.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file
 from scanside_runtime.errors import BoxOutput, NoEarlierSeverityModel, SeverityModelUnusable
-from scanside_runtime.severity_model import SeverityModel
+from scanside_runtime.measures.severity_model import SeverityModel
 
 SITE_MODELS_SCHEMA = "scanside.site-models/1"
 

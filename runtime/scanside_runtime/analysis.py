@@ -10,25 +10,25 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from scanside_runtime.biomarkers import Biomarkers, measure, withheld
-from scanside_runtime.bundle import Bundle, open_bundle
-from scanside_runtime.engine import EngineChoice, choose_engine
+from scanside_runtime.dicom.reader import StudyReader
+from scanside_runtime.dicom.rescale import check_rescale
+from scanside_runtime.dicom.series import Series, Study, choose_series, study_in
 from scanside_runtime.errors import Held, ScansideError
 from scanside_runtime.findings import Finding
-from scanside_runtime.measurement_error import MeasurementError, measurement_error
-from scanside_runtime.patient import check_age
-from scanside_runtime.patient_record import EarlierLookup, Record, record_of
-from scanside_runtime.progression import Progression, progression
+from scanside_runtime.followup.measurement_error import MeasurementError, measurement_error
+from scanside_runtime.followup.patient_record import EarlierLookup, Record, record_of
+from scanside_runtime.followup.progression import Progression, progression
+from scanside_runtime.followup.scan import RESULT_SCHEMA, Person, Scan
+from scanside_runtime.measures.biomarkers import Biomarkers, measure, withheld
+from scanside_runtime.measures.severity import Severity, assess, assess_extent
+from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
+from scanside_runtime.model.bundle import Bundle, open_bundle
+from scanside_runtime.model.engine import EngineChoice, choose_engine
+from scanside_runtime.model.segment import Networks, load_networks, segment
 from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
-from scanside_runtime.quality import explain_withheld, judge
-from scanside_runtime.reading import StudyReader
-from scanside_runtime.rescale import check_rescale
-from scanside_runtime.scans import RESULT_SCHEMA, Person, Scan
-from scanside_runtime.segment import Networks, load_networks, segment
-from scanside_runtime.series import Series, Study, choose_series, study_in
+from scanside_runtime.quality.gate import explain_withheld, judge
+from scanside_runtime.quality.patient import check_age
 from scanside_runtime.settings import Settings, settings_digest
-from scanside_runtime.severity import Severity, assess, assess_extent
-from scanside_runtime.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.volume import Masks, Volume
 
 SCHEMA = RESULT_SCHEMA

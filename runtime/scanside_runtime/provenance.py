@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from scanside_runtime.bundle import Bundle
-from scanside_runtime.engine import EngineChoice, instruction_set
-from scanside_runtime.segment import Networks
+from scanside_runtime.model.bundle import Bundle
+from scanside_runtime.model.engine import EngineChoice, instruction_set
+from scanside_runtime.model.segment import Networks
 
 
 def software_version() -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scanside_appliance.daemon import Plan
-from scanside_appliance.watch import log_to_stderr, watch
+from scanside_appliance.service.daemon import Plan
+from scanside_appliance.service.service import log_to_stderr, watch
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings import load_settings
 

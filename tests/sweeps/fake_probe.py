@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.child_side import Answers, end_with_the_daemon, questions
+from scanside_runtime.process.child_side import Answers, end_with_the_daemon, questions
 
 
 def facts(path: Path) -> dict[str, Any]:

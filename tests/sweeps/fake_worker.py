@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.atomic import replace_file
-from scanside_appliance.child_side import Answers, end_with_the_daemon, questions
+from scanside_appliance.files.atomic import replace_file
+from scanside_runtime.process.child_side import Answers, end_with_the_daemon, questions
 
 KEPT: list[bytes] = []
 

@@ -37,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, settings = Path(folder) / "box", Path(folder) / "box.toml"
         settings.write_text(f"[jobs]\nwarm_s = {WARM_S}\n")
-        program = "from scanside_appliance.cli import main; main()"
+        program = "from scanside_appliance.cli.main import main; main()"
         arguments = ["--root", str(root), "--settings", str(settings), "watch"]
         daemon = subprocess.Popen([sys.executable, "-c", program, *arguments], env=environment())
         try:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from scanside_runtime.dicom.reader import StudyReader
+from scanside_runtime.dicom.study_uids import Whose
 from scanside_runtime.errors import BoxReader, InputEmpty, InputNotFound, Refused
-from scanside_runtime.reading import StudyReader
 from scanside_runtime.settings import ReadingSettings
-from scanside_runtime.whose import Whose
 
 Noticed = Callable[[int], None]
 FILES_A_READER = 5000

@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from scanside_appliance.atomic import replace_file
 from scanside_appliance.cohort.rows import COLUMNS, Row
+from scanside_appliance.files.atomic import replace_file
 from scanside_runtime.errors import BoxExtraMissing, BoxOutput
 
 FORMS = (".csv", ".parquet")

@@ -14,8 +14,8 @@ from pathlib import Path
 from scanside_appliance.cohort.rows import Row, failed_row, row_of
 from scanside_appliance.cohort.studies import Study
 from scanside_runtime.errors import InputUnreadable
+from scanside_runtime.measures.severity_model import SeverityModel
 from scanside_runtime.settings import Settings
-from scanside_runtime.severity_model import SeverityModel
 
 
 @dataclass(frozen=True, slots=True)

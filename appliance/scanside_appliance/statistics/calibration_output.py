@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.statistics.calibration import Exams, Model
 from scanside_appliance.statistics.plots import box_picture, roc_picture
 from scanside_runtime.errors import BoxOutput

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scanside_appliance.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.statistics.groups import count_rows, measure_row
 from scanside_appliance.statistics.plots import box_picture
 from scanside_appliance.statistics.tables import labels, numbers, read_table

@@ -20,8 +20,8 @@ from pydicom import dcmread
 
 from scanside_appliance.statistics.auc import Bools
 from scanside_appliance.statistics.groups import spread
+from scanside_runtime.dicom.headers import BAD_DICOM, lenient
 from scanside_runtime.errors import CohortMasks
-from scanside_runtime.headers import BAD_DICOM, lenient
 from scanside_runtime.metrics import dice
 
 SUFFIXES = (".nii.gz", ".nii", ".dcm", ".png")

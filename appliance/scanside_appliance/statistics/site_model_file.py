@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scanside_appliance.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.statistics.calibration import IHU, POI, Exams, Model
 from scanside_runtime.errors import BoxOutput, CohortTable
+from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
 from scanside_runtime.provenance import software_version
-from scanside_runtime.severity_model import FittedOn, SeverityModel
 
 USES = {"poi": (POI,), "ihu": (IHU,), "both": (POI, IHU)}
 HAIR = 1e-9

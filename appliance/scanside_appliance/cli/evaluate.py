@@ -1,0 +1,133 @@
+"""`scanside cohort evaluate`: masks against masks, changes against reports, groups against each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scanside_appliance.extras import extra
+
+evaluate = typer.Typer(help="Agreement and differences over many studies.", no_args_is_help=True, rich_markup_mode=None)
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+@evaluate.command()
+def masks(
+    dir_a: Annotated[Path, typer.Argument(metavar="DIR_A", help="Masks of one reader: NIfTI, DICOM SEG or PNG.")],
+    dir_b: Annotated[Path, typer.Argument(metavar="DIR_B", help="Masks of the other, with the same names.")],
+    segment: Annotated[str, typer.Option(metavar="LABEL", help="Which segment of a DICOM SEG.")] = "Infection",
+    as_json: AsJson = False,
+) -> None:
+    """Dice between two sets of masks, paired by name: mean, SD, median, and each case.
+
+    PNG pictures of a sub-folder together are one case. Exit code: 0 compared, 3 the masks can't be compared.
+    """
+    from scanside_appliance.cli.progress import long_progress
+
+    with extra():
+        from scanside_appliance.statistics.mask_pairs import compare_masks, names_alone
+    with long_progress() as report:
+        table = compare_masks(dir_a, dir_b, segment, report)
+    if as_json:
+        typer.echo(json.dumps(table.to_document()))
+        return
+    for line in names_alone(table):
+        typer.echo(line, err=True)
+    for case in table.cases:
+        typer.echo(f"{case.dice:.4f}  {case.name}")
+    sd = "" if table.dice_sd is None else f" ± {table.dice_sd:.4f}"
+    typer.echo(f"n = {table.n}, Dice {table.dice_mean:.4f}{sd} (mean ± SD), median {table.dice_median:.4f}")
+
+
+@evaluate.command()
+def changes(
+    context: typer.Context,
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="CSV: patient_id, acquired_at, poi_percent, ihu_hu, phrase.")
+    ],
+    phrases: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A further list of phrases (TOML).")
+    ] = None,
+    poi_limit: Annotated[float | None, typer.Option(min=0, help="Points of POI that are no change yet.")] = None,
+    ihu_limit: Annotated[float | None, typer.Option(min=0, help="HU of iHU that are no change yet.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Agreement of POI and iHU changes with report phrases: counts, kappa, standard errors, strength.
+
+    A phrase speaks of the change since the row before of the same patient. Opposite phrases in one report are left out.
+    Changes count by their sign; beside that stands the three-way trend, beyond the measurement error of the bundle.
+    Exit code: 0 compared, 3 the table can't be used.
+    """
+    with extra():
+        from scanside_appliance.statistics.changes import change_tables, phrase_counts, read_changes
+        from scanside_appliance.statistics.changes_output import lines
+        from scanside_appliance.statistics.report_phrases import phrase_lists
+    found = read_changes(table, phrase_lists(phrases or ()))
+    limits = _limits(context, poi_limit, ihu_limit)
+    tables = [one.to_document() for one in change_tables(found, limits)]
+    facts = {"pairs": len(found), "phrases_found": phrase_counts(found), "limits": limits, "tables": tables}
+    typer.echo(json.dumps(facts) if as_json else "\n".join(lines(facts)))
+
+
+def _limits(context: typer.Context, poi_limit: float | None, ihu_limit: float | None) -> dict[str, float]:
+    """What is asked for, else the measurement error that `scanside history` goes by."""
+    from scanside_runtime.followup.measurement_error import measurement_error
+    from scanside_runtime.model.bundle import open_bundle
+
+    error = measurement_error(open_bundle(), context.obj.settings().progression)
+    return {
+        "poi_percent": error.poi_points if poi_limit is None else poi_limit,
+        "ihu_hu": error.ihu_hu if ihu_limit is None else ihu_limit,
+    }
+
+
+@evaluate.command()
+def groups(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV or Parquet with the label's column.")],
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="Column with 1 and 0.")],
+    measure: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A number to compare.")] = None,
+    category: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A category to count.")] = None,
+    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the box plots go (PNG).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Characteristics of two groups (chi-squared) and their measures (Mann-Whitney), with box plots.
+
+    Without --measure and --category: poi_percent, ihu_hu, age_years and sex, as far as the table has them.
+    Exit code: 0 compared, 3 the table can't be used.
+    """
+    with extra():
+        from scanside_appliance.statistics.group_table import compare_groups, lines
+    facts = compare_groups(table, label, measure, category, pictures)
+    typer.echo(json.dumps(facts) if as_json else "\n".join(lines(facts)))
+
+
+@evaluate.command()
+def printed(
+    n: Annotated[int, typer.Option("--n", min=1, max=2000, help="Number of reports.")],
+    kappa: Annotated[str, typer.Option(metavar="FIGURE", help="Kappa with all its printed digits, 0.8220.")],
+    agreement: Annotated[
+        str | None, typer.Option(metavar="FIGURE", help="Observed agreement, 0.9155 or 91.55%.")
+    ] = None,
+    error: Annotated[str | None, typer.Option(metavar="FIGURE", help="Standard error of kappa, 0.0492.")] = None,
+    other: Annotated[int, typer.Option(min=0, max=2000, help="Also try all numbers of reports up to this.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Find the 2 x 2 tables that give the agreement, kappa and standard error that a paper prints.
+
+    Exit code: 0 there is such a table, 3 there is none (a figure of the row is misprinted).
+    """
+    with extra():
+        from scanside_appliance.statistics.printed_agreement import other_sizes, read_printed, tables_that_print
+    row = read_printed(agreement, kappa, error)
+    tables = tables_that_print(row, n)
+    sizes = other_sizes(row, range(1, other + 1))
+    if as_json:
+        typer.echo(json.dumps({"n": n, "tables": tables, "other_n": sizes}))
+    else:
+        typer.echo("\n".join(f"[[{a}, {b}], [{c}, {d}]]" for (a, b), (c, d) in tables) or f"no table with n = {n}")
+        if other:
+            typer.echo(f"n for which there is one: {', '.join(map(str, sizes)) or 'none'}")
+    raise typer.Exit(0 if tables else 3)

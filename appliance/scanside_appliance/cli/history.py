@@ -1,0 +1,57 @@
+"""`scanside history`: how one patient's POI and iHU went over time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scanside_appliance.results.patient_history import History
+
+
+def history(
+    context: typer.Context,
+    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Patient ID.")],
+    issuer: Annotated[str | None, typer.Option(metavar="TEXT", help="Who gave the ID, where several did.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of results. [results below the box's root]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the history as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one row a scan as CSV.")] = False,
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with plot and table here.")] = None,
+) -> None:
+    """Show all scans of a patient: POI, iHU, volumes, and what changed from each to the next.
+
+    Exit code: 0 shown, 2 wrong usage, 3 no such patient on record, 5 the box.
+    """
+    from scanside_appliance.results.patient_history import csv_text, patient_history, terminal_lines
+    from scanside_runtime.followup.measurement_error import measurement_error
+    from scanside_runtime.model.bundle import open_bundle
+
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    error = measurement_error(open_bundle(), context.obj.settings().progression)
+    found = patient_history(results or context.obj.root / "results", patient, issuer, error)
+    if page is not None:
+        _write_page(found, page)
+    if as_json:
+        typer.echo(json.dumps(found.to_document(), allow_nan=False))
+    elif as_csv:
+        typer.echo(csv_text(found), nl=False)
+    else:
+        typer.echo("\n".join([*terminal_lines(found), *([f"page      {page}"] if page else [])]))
+
+
+def _write_page(found: History, page: Path) -> None:
+    """Raises BoxOutput."""
+    from scanside_appliance.files.atomic import replace_file
+    from scanside_appliance.results.history_page import render_history
+    from scanside_runtime.errors import BoxOutput
+
+    try:
+        replace_file(page, render_history(found).encode(errors="replace"))
+    except OSError as error:
+        raise BoxOutput(folder=page.parent, why=error.strerror or error) from error

@@ -1,0 +1,59 @@
+"""`scanside severity`: which fitted model decides the severity flag on this box, since when, and the way back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scanside_appliance.site_model import Change
+
+severity = typer.Typer(help="The severity model of this box.", no_args_is_help=True, rich_markup_mode=None)
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+@severity.command("list")
+def list_changes(context: typer.Context, as_json: AsJson = False) -> None:
+    """List every change of the model, the newest last: when, from what to what, on which data."""
+    from scanside_appliance.site_model import read_changes
+
+    changes = read_changes(context.obj.root)
+    if as_json:
+        typer.echo(json.dumps([change.to_document() for change in changes]))
+    else:
+        typer.echo("\n".join(map(_line, changes)) or "none: the bundle's model decides, or the extent grade")
+
+
+@severity.command()
+def install(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model, as `cohort calibrate` writes it.")],
+    data: Annotated[str, typer.Option(metavar="TEXT", help="What it was fitted on, for the record.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Put a fitted severity model in force on this box. Exit code: 0 in force, 5 it can't be used or written."""
+    from scanside_appliance.site_model import install_site_model
+    from scanside_runtime.measures.severity_model import read_severity_model
+
+    model = read_severity_model(file)
+    _report(install_site_model(context.obj.root, model, data=data or model.fitted_on.in_words()), as_json)
+
+
+@severity.command()
+def rollback(context: typer.Context, as_json: AsJson = False) -> None:
+    """Put back what was in force before the last install. Exit code: 0 done, 5 there is nothing to take back."""
+    from scanside_appliance.site_model import rollback_site_model
+
+    _report(rollback_site_model(context.obj.root), as_json)
+
+
+def _report(change: Change, as_json: bool) -> None:
+    typer.echo(json.dumps(change.to_document()) if as_json else _line(change))
+
+
+def _line(change: Change) -> str:
+    none = "none of its own"
+    return f"{change.at}  {change.action:<8}  {change.before or none} -> {change.after or none}  ({change.data})"

@@ -1,0 +1,140 @@
+"""`scanside watch` and the commands that look into the box while it works: status, queue, retry, release."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scanside_appliance.jobs.store import Store
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name as `scanside queue` shows it.")]
+
+
+def add_watch_commands(app: typer.Typer) -> None:
+    """Put the commands into the program."""
+    for command in (watch, status, queue, retry, release):
+        app.command()(command)
+
+
+def watch(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Work off what lies in the inbox, and end.")] = False,
+    bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of another model bundle.")] = None,
+) -> None:
+    """Watch the inbox: each study that is complete is analysed, its result published, its files archived.
+
+    Ends on SIGTERM or Ctrl-C; SIGHUP reads the settings again. What was begun is finished at the next start.
+    """
+    from scanside_appliance.service.daemon import Plan
+    from scanside_appliance.service.service import log_to_stderr
+    from scanside_appliance.service.service import watch as run
+
+    log_to_stderr()
+    run(Plan(context.obj.root, context.obj.settings, once=once, bundle=bundle))
+
+
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Say how the box is: does it run, what is it at, what keeps it from working.
+
+    Exit code: 0 it runs or has nothing to do, 5 it has a trouble.
+    """
+    from scanside_appliance.files.layout import Places
+    from scanside_appliance.service.queue_view import box_facts, box_lines
+
+    facts = box_facts(Places(context.obj.root))
+    typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts)))
+    raise typer.Exit(5 if facts["trouble"] else 0)
+
+
+def queue(
+    context: typer.Context,
+    as_json: AsJson = False,
+    every: Annotated[bool, typer.Option("--all", help="Studies that are done, too.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Keep showing it until Ctrl-C.")] = False,
+) -> None:
+    """List studies that wait, are analysed, are held for a person or were put aside, in the order of their turn."""
+    from scanside_appliance.files.layout import Places
+    from scanside_appliance.service.queue_view import queue_facts, queue_lines, show_live
+
+    places = Places(context.obj.root)
+    if live and not as_json:
+        show_live(places, every=every)
+        return
+    facts = queue_facts(places, every=every)
+    typer.echo(json.dumps(facts) if as_json else "\n".join(queue_lines(facts)))
+
+
+def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
+    """Analyse a study again that was put aside after its analysis failed."""
+    from scanside_appliance.jobs.store import State
+
+    with _open(context) as store:
+        job = _job_at_rest(store, study, State.quarantined)
+        store.change(job, state=State.claiming, attempts=0, interruptions=0, code=None, reason=None)
+    _say(study, "queued again", as_json)
+
+
+def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
+    """Accept what is held.
+
+    INPUT_CONFLICT: of sections with one UID and two contents the one that came last counts. PATIENT_CONFLICT: the study
+    is measured again as a new revision, by itself: never compared with the results that are on record under its ID.
+    """
+    from scanside_appliance.clock import Clock
+    from scanside_appliance.files.layout import Places
+    from scanside_appliance.jobs.intake import Intake
+    from scanside_appliance.jobs.store import State
+    from scanside_runtime.errors import BoxNoSuchStudy
+
+    with _open(context) as store, store.transaction():
+        intake = Intake(Places(context.obj.root), store, Clock())
+        held = [job for job in store.held_results() if job.study == study]
+        try:
+            intake.release(store.job(_job_at_rest(store, study, State.held)))
+        except BoxNoSuchStudy:
+            if not held:
+                raise
+            intake.accept_alone(held[-1])
+    _say(study, "released, queued", as_json)
+
+
+@contextmanager
+def _open(context: typer.Context) -> Iterator[Store]:
+    import sqlite3
+
+    from scanside_appliance.files.layout import Places
+    from scanside_appliance.jobs.store import Store
+    from scanside_runtime.errors import BoxDatabase
+
+    path = Places(context.obj.root).database
+    try:
+        with Store.existing(path) as store:
+            yield store
+    except sqlite3.DatabaseError as error:
+        raise BoxDatabase(name=path.name, why=error) from error
+
+
+def _job_at_rest(store: Store, study: str, state: str) -> int:
+    """The newest job of the study in this state, while nothing else of it is under way. Raises BoxNoSuchStudy."""
+    from scanside_appliance.jobs.store import ACTIVE
+    from scanside_runtime.errors import BoxNoSuchStudy
+
+    jobs = store.jobs_of_study(study)
+    found = [job.id for job in jobs if job.state == state and job.study_uid]
+    if not study or not found or any(job.state in ACTIVE for job in jobs):
+        raise BoxNoSuchStudy(study=study)
+    return found[-1]
+
+
+def _say(study: str, what: str, as_json: bool) -> None:
+    typer.echo(json.dumps({"study": study, "state": "claiming"}) if as_json else f"{study}  {what}")
+    if not as_json and sys.stderr.isatty():
+        typer.echo("scanside watch takes it from here", err=True)

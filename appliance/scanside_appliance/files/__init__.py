@@ -1,0 +1,1 @@
+"""Files that survive a power cut, and where the box keeps them."""

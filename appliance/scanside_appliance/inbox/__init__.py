@@ -1,0 +1,1 @@
+"""The watched folder: which study in it is complete."""

@@ -1,0 +1,89 @@
+"""What is known of a file in the inbox, and the parent's side of the child that finds it out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scanside_runtime.dicom.files import open_regular
+from scanside_runtime.process.child import Child, ChildDied
+
+Kind = Literal["image", "other", "zip", "broken", "out_of_reach"]
+PROBE = (sys.executable, "-m", "scanside_appliance.inbox.probe_process")
+LONGEST_READ_S = 60.0
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One file, read to its end.
+
+    whole: it does not break off. stack: the sections that make one grid, "" for what is no section.
+    along_mm: place along the normal of its stack.
+    """
+
+    kind: Kind
+    sha256: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    whole: bool = False
+    study_uid: str = ""
+    sop_uid: str = ""
+    patient_id: str | None = None
+    issuer: str | None = None
+    stack: str = ""
+    along_mm: float | None = None
+    why: str = ""
+
+
+class Prober:
+    """Reads headers in a child, which is started when it is needed and let go when it is not."""
+
+    def __init__(self, clock: Callable[[], float], command: Sequence[str] = PROBE) -> None:
+        self._clock, self._command = clock, command
+        self._child: Child | None = None
+        self._used = 0.0
+
+    def probe(self, path: Path) -> Facts:
+        """The facts of a file; "broken" where reading it ended the child, or took too long, more than once.
+
+        Raises OSError where the child can't be started.
+        """
+        for _ in range(ATTEMPTS):
+            self._used = self._clock()
+            self._child = self._child or Child(self._command)
+            try:
+                self._child.ask({"path": str(path)})
+                answer = self._child.answer(LONGEST_READ_S)
+            except ChildDied:
+                answer = None
+            if answer is not None:
+                return Facts(**answer)
+            self.close()
+        return _unread(path)
+
+    def rest(self, idle_s: float) -> None:
+        """Let the child go when it had nothing to read for so long."""
+        if self._child is not None and self._clock() - self._used > idle_s:
+            self.close()
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+
+def _unread(path: Path) -> Facts:
+    """Of a file that ends every reader: its bytes are summed, and nothing in them is believed."""
+    try:
+        with open_regular(path) as file:
+            sha256, seen = hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno())
+    except OSError as error:
+        return Facts("out_of_reach", why=error.strerror or "it can't be read")
+    return Facts("broken", sha256, seen.st_size, seen.st_mtime_ns)

@@ -1,0 +1,195 @@
+"""Which studies in the inbox are complete. A pure class: what a scan saw and a clock go in, ready studies come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, pairwise
+
+from scanside_appliance.files.layout import study_key
+from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.inbox.scan import Signature
+from scanside_appliance.inbox.table import InboxTable, Values
+from scanside_runtime.settings import InboxSettings
+
+HOLE = 1.5
+"""A step between neighbouring sections of more than so many median steps is a hole."""
+SECOND_LOOK_S = 60.0
+"""What could not be read is tried again after so long."""
+STRAYS_AT_ONCE = 500
+
+# Conditions of inbox_table.py; their times are those of `Inbox._times`.
+_TEMPORARY = "(temporary AND :now - since < :leftover)"
+_MAY_BE_READ = f"NOT {_TEMPORARY} AND :now - since >= :settled"
+_TO_READ = f"(kind = '' AND {_MAY_BE_READ})"
+_UNREAD = f"kind IN ('', 'out_of_reach') AND {_MAY_BE_READ} AND (kind = '' OR :now - since > :again)"
+_UNKNOWN = "(kind IN ('', 'broken', 'out_of_reach') AND study = '' AND :now - since < :patience + :quiet)"
+_BESIDE = (
+    "SELECT EXISTS (SELECT 1 FROM files WHERE kind IN ('', 'broken', 'out_of_reach') AND {what} AND first <= :quiet_at "
+    "AND folder IN (SELECT DISTINCT folder FROM files WHERE study = :study AND study <> ''))"
+)
+_WAITED = "CASE kind WHEN 'broken' THEN :patience ELSE :quiet END"
+_STRAY = f"kind IN ('other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
+_LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE kind <> 'out_of_reach' AND NOT {_TEMPORARY})"
+_STUDIES = (
+    "SELECT study, count(*), max(since), total(kind = ''), total(kind <> '' AND NOT whole) FROM files "
+    "WHERE study <> '' GROUP BY study ORDER BY min(id)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A complete study, or files that belong to none."""
+
+    study: str
+    files: Mapping[str, Facts]
+    incomplete: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A study that is not ready yet, and why."""
+
+    study: str
+    files: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The files of one study in the inbox. changed: monotonic seconds when the last of them was new or changed."""
+
+    study: str
+    files: int
+    changed: float
+    unread: int
+    cut_off: int
+
+
+class Inbox:
+    """What lies in the inbox, and since when it lies there unchanged.
+
+    A study is ready when
+
+    - none of its files was new or changed for `quiet_s` on the monotonic clock, by size, mtime and inode;
+    - no file of a folder in which it lies, seen before that time was over, is still unread: it may be the study's;
+    - each file was read to its end, and none breaks off;
+    - no stack of sections has a hole.
+
+    A file that breaks off, or a hole, is waited for until `patience_s` after the last change; then the study goes
+    on, and says what it lacks. Files that belong to no study are ready after the quiet time, broken ones after the
+    patience.
+
+    Every method raises OSError where the table is lost that it keeps all this in.
+    """
+
+    def __init__(self, settings: InboxSettings, table: InboxTable | None = None) -> None:
+        self.settings, self._table = settings, table or InboxTable()
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._table.close()
+
+    def look(self, listing: Iterable[tuple[str, Signature | None]], now: float) -> None:
+        """Take in what a scan saw. What could not be looked at is neither gone nor quiet."""
+        self._table.compare(listing, now)
+
+    def unread(self, now: float) -> Iterator[str]:
+        """Files that did not change between two scans and whose facts are not known, or could not be."""
+        return self._table.names(_UNREAD, self._times(now))
+
+    def learn(self, name: str, facts: Facts, now: float) -> None:
+        """What was found in a file; forgotten at once where the file changed meanwhile."""
+        seen = self._table.signature(name)
+        if facts.kind == "out_of_reach":
+            self._table.write_facts(name, facts, "")
+            self._table.touch(name, now)
+        elif seen is not None and (facts.size, facts.mtime_ns) == (seen.size, seen.mtime_ns):
+            self._table.write_facts(name, facts, study_key(facts.study_uid) if facts.study_uid else "")
+
+    def is_worked_off(self, now: float) -> bool:
+        """Whether nothing is left but what is out of reach, and copies in progress."""
+        return not self._asks(_LEFT, self._times(now))
+
+    def sort_out(self, now: float) -> tuple[Iterator[Arrival], list[Waiting]]:
+        """What is ready, studies first, each read from the table when its turn comes; and what waits for what."""
+        ready: list[tuple[Group, str | None]] = []
+        waiting: list[Waiting] = []
+        for group in self._groups():
+            why = self._unquiet(group, now)
+            lack = None if why else self._lack(group, now)
+            if lack and now - group.changed < self.settings.patience_s:
+                why = f"{lack}; waiting for the rest"
+            if why:
+                waiting.append(Waiting(group.study, group.files, why))
+            else:
+                ready.append((group, lack))
+        return self._arrivals(ready, now), waiting
+
+    def _arrivals(self, ready: Iterable[tuple[Group, str | None]], now: float) -> Iterator[Arrival]:
+        for group, lack in ready:
+            facts = self._table.facts("study = :study AND study <> ''", {"study": group.study})
+            yield Arrival(group.study, dict(facts), lack)
+        strays = self._table.facts(_STRAY, self._times(now))
+        while some := dict(islice(strays, STRAYS_AT_ONCE)):
+            yield Arrival("", some)
+
+    def _times(self, now: float) -> dict[str, float]:
+        limits = self.settings
+        return {
+            "now": now,
+            "quiet": limits.quiet_s,
+            "patience": limits.patience_s,
+            "leftover": limits.leftover_s,
+            "settled": min(2.0, limits.quiet_s / 2),
+            "again": SECOND_LOOK_S,
+        }
+
+    def _asks(self, question: str, values: Values) -> bool:
+        return bool(self._table.rows(question, values)[0][0])
+
+    def _groups(self) -> list[Group]:
+        return [Group(*row) for row in self._table.rows(_STUDIES)]
+
+    def _unquiet(self, group: Group, now: float) -> str | None:
+        """Why a study has not come to rest, or None."""
+        if now < group.changed + self.settings.quiet_s:
+            return "still arriving"
+        if group.unread or self._has_beside(group, _TO_READ, now):
+            return "being read"
+        if self._has_beside(group, f"{_UNKNOWN} AND :now - since < :patience", now):
+            return "a file beside it can't be read yet"
+        return None
+
+    def _lack(self, group: Group, now: float) -> str | None:
+        """What a study lacks, in words."""
+        if group.cut_off:
+            return f"{group.cut_off:.0f} file(s) break off"
+        holes = sum(map(_holes, self._stacks(group)))
+        if holes:
+            return f"{holes} hole(s) between the sections"
+        return "a file beside it can't be read" if self._has_beside(group, _UNKNOWN, now) else None
+
+    def _has_beside(self, group: Group, what: str, now: float) -> bool:
+        """Whether such a file lies in a folder of the study, and was there before its quiet time was over."""
+        quiet_at = group.changed + self.settings.quiet_s
+        values = {**self._times(now), "study": group.study, "quiet_at": quiet_at}
+        return self._asks(_BESIDE.format(what=what), values)
+
+    def _stacks(self, group: Group) -> Iterable[list[float]]:
+        """The places of the sections along their normal, a list for each stack."""
+        places = "SELECT stack, along_mm FROM files WHERE study = ? AND study <> '' AND along_mm IS NOT NULL"
+        stacks: dict[str, list[float]] = {}
+        for stack, along_mm in self._table.rows(places, (group.study,)):
+            stacks.setdefault(stack, []).append(along_mm)
+        return stacks.values()
+
+
+def _holes(along_mm: list[float]) -> int:
+    """How many steps between neighbouring sections are much wider than the usual one; sections may lie there twice."""
+    places = sorted({round(place, 2) for place in along_mm})
+    steps = sorted(after - before for before, after in pairwise(places))
+    return sum(step > HOLE * steps[len(steps) // 2] for step in steps) if len(steps) > 1 else 0

@@ -1,0 +1,1 @@
+"""What is done with a complete study: written down, moved, analysed, published, cleaned away."""

@@ -1,0 +1,239 @@
+"""Brings the folders to what the book says. Every step can be cut short at any moment and is simply done again.
+
+state         what is done                                    then
+claiming      files go to work/<job>                          queued
+publishing    the finished result gets its name               archiving
+archiving     files go to archive/<patient>/<study>           done
+holding       files go to quarantine/<code>/<job>             held
+quarantining  the same                                        quarantined
+returning     files go to inbox/returned-<job>                the job is forgotten
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from itertools import filterfalse
+from pathlib import Path
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_appliance.files.durable_files import (
+    PART,
+    file_sha256,
+    is_folder,
+    is_there,
+    lies_at,
+    make_folder,
+    move_file,
+    sync_folders,
+)
+from scanside_appliance.files.layout import Places, archive_place, quarantine_place, work_place
+from scanside_appliance.jobs.store import INBOX, FileRow, Job, State, Store
+from scanside_runtime.errors import BoxAnalysisDied
+
+REASON = "reason.txt"
+TIRED = 20
+"""A job is put aside after so many interruptions: the study may be what brings the box down."""
+AFTER = {
+    State.claiming: State.queued,
+    State.archiving: State.done,
+    State.holding: State.held,
+    State.quarantining: State.quarantined,
+}
+log = logging.getLogger("scanside")
+
+
+class Conveyor:
+    """Moves files and results to where their job's state says. Raises OSError and sqlite3.Error; call again then."""
+
+    def __init__(self, places: Places, store: Store, clock: Clock) -> None:
+        self._places, self._store, self._clock = places, store, clock
+
+    def recover(self) -> None:
+        """After a start: what was running is queued again, what nobody owns is put right, all moves are finished."""
+        for job in self._store.jobs([State.running]):
+            self._interrupted(job)
+        self._clear_unfinished()
+        self._return_orphans()
+        _clear(self._forsaken())
+        for part in self._places.root.glob(".*.part"):
+            part.unlink(missing_ok=True)
+
+    def _interrupted(self, job: Job) -> None:
+        """Queued again; put aside when it went on like that for too long."""
+        count = job.interruptions + 1
+        if count < TIRED:
+            self._store.change(job.id, state=State.queued, interruptions=count)
+            return
+        died = BoxAnalysisDied(how="together with the whole box", attempts=count)
+        reason = f"{died.message} {died.advice}"
+        self._store.change(job.id, state=State.quarantining, interruptions=count, code=died.code, reason=reason)
+
+    def _clear_unfinished(self) -> None:
+        wanted = {job.result_dir for job in self._store.jobs([State.publishing])}
+        for folder in self._places.unfinished.iterdir():
+            if folder.name not in wanted:
+                shutil.rmtree(folder)
+
+    def _return_orphans(self) -> None:
+        """Files in work that no job has (the book was lost) go back to the inbox; copies that were cut short go."""
+        for folder in filter(is_folder, (self._places.root / "work").iterdir()):
+            known = self._known_in_work(folder.name)
+            for file in sorted(filterfalse(is_folder, folder.iterdir())):
+                if file.name.endswith(PART):
+                    file.unlink()
+                elif file.name not in known:
+                    self._return_orphan(file)
+            _clear([folder])
+
+    def _known_in_work(self, folder: str) -> set[str]:
+        """The names of files that the book has there, or that are on their way to it: a claim may be half done."""
+        on_their_way = self._store.files(int(folder)) if folder.isdecimal() else []
+        return {row.name for row in (*self._store.files_at(f"work/{folder}"), *on_their_way)}
+
+    def _return_orphan(self, file: Path) -> None:
+        home = self._places.inbox / f"returned-{file.parent.name}"
+        make_folder(home, self._places.root)
+        move_file(file, home / file.name, file_sha256(file))
+        sync_folders(home, file.parent)
+
+    def _forsaken(self) -> list[Path]:
+        """Folders in quarantine that hold no file, and no job has one there."""
+        root = self._places.root
+        folders = [one for one in root.glob("quarantine/*/*") if _holds_a_reason_at_most(one)]
+        return [one for one in folders if not self._store.files_at(one.relative_to(root).as_posix())]
+
+    def advance(self, job: Job) -> Job | None:
+        """The next step of a job in motion; None when it is forgotten."""
+        steps: Mapping[State, Callable[[Job], Job | None]] = {
+            State.claiming: lambda one: self._bring(one, work_place(one.id)),
+            State.archiving: lambda one: self._bring(one, archive_place(one.patient, one.study)),
+            State.holding: self._put_aside,
+            State.quarantining: self._put_aside,
+            State.publishing: self._publish,
+            State.returning: self._return,
+        }
+        return steps[job.state](job)
+
+    def _bring(self, job: Job, place: str) -> Job | None:
+        """All files of a job to a place; then its next state."""
+        left = self._move_all(job, place)
+        with self._store.transaction():
+            self._store.moved(job.id, place)
+            if not self._store.files(job.id) and job.revision is None:
+                self._store.remove_job(job.id)
+                return None
+            changed = self._store.change(job.id, state=AFTER[job.state])
+        _clear(left)
+        return changed
+
+    def _move_all(self, job: Job, place: str) -> set[Path]:
+        """The folders that the files left."""
+        root = self._places.root
+        rows = self._store.files(job.id)
+        make_folder(root / place, root)
+        gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
+        left = {row.path(root).parent for row in rows if row.place not in (INBOX, place)}
+        sync_folders(root / place, *(row.path(root).parent for row in rows))
+        if gone:
+            self._missing(job, gone)
+        return left
+
+    def _missing(self, job: Job, gone: list[FileRow]) -> None:
+        """Somebody took files away before they could be moved."""
+        log.error("study %s: %d file(s) are no longer where they were", job.study or "(none)", len(gone))
+        with self._store.transaction():
+            self._store.forget([row.id for row in gone])
+            self._store.count("files_missing", len(gone))
+
+    def _put_aside(self, job: Job) -> Job | None:
+        place = quarantine_place(job.code or "BOX_DEFECT", job.id)
+        folder = self._places.root / place
+        make_folder(folder, self._places.root)
+        if not lies_at(folder / REASON):
+            replace_file(folder / REASON, _reason_text(job, self._clock.now_text()).encode())
+        return self._bring(job, place)
+
+    def hand_over_result(self, job: Job, folder: Path, **columns: str | None) -> Job:
+        """Commit to a finished result: synced, every file hashed, the input still what was taken.
+
+        Where the input changed meanwhile, the result is worth nothing and the files go back to the inbox.
+        """
+        if not all(is_there(row.path(self._places.root), row.sha256) for row in self._store.files(job.id)):
+            log.warning("study %s: files changed while they were analysed; they go back to the inbox", job.study)
+            shutil.rmtree(folder)
+            return self._store.change(job.id, state=State.returning)
+        hashes = {file.name: _synced_sha256(file) for file in sorted(folder.iterdir())}
+        sync_directory(folder)
+        sync_directory(folder.parent)
+        with self._store.transaction():
+            self._store.write_result(job.id, hashes)
+            return self._store.change(job.id, state=State.publishing, result_dir=folder.name, **columns)
+
+    def _publish(self, job: Job) -> Job:
+        """The one moment in which a result becomes visible."""
+        hashes = self._store.result(job.id)
+        target = self._places.result(job.patient, job.study, job.revision or 0)
+        finished = self._places.unfinished / (job.result_dir or "")
+        if not _holds(target, hashes):
+            if lies_at(target) or not _holds(finished, hashes):
+                log.warning("study %s: the finished result is gone; analysed again", job.study)
+                return self._store.change(job.id, state=State.queued, result_dir=None)
+            make_folder(target.parent, self._places.root)
+            finished.rename(target)
+            sync_folders(target.parent, self._places.unfinished)
+        return self._store.change(
+            job.id, state=State.archiving, result_dir=None, finished_at=self._clock.now_text()
+        )
+
+    def _return(self, job: Job) -> None:
+        left = self._move_all(job, f"{INBOX}/returned-{job.id}")
+        with self._store.transaction():
+            self._store.forget([row.id for row in self._store.files(job.id)])
+            self._store.remove_job(job.id)
+        _clear(left)
+
+    def next_revision(self, job: Job) -> int:
+        """One more than the highest that the book or the folder knows."""
+        published = [
+            one.revision or 0
+            for one in self._store.jobs_of_study(job.study)
+            if one.id != job.id and one.state in (State.archiving, State.done, State.publishing)
+        ]
+        folder = self._places.results / job.patient / job.study
+        there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if is_folder(folder) else []
+        return 1 + max([0, *published, *there])
+
+
+def _clear(folders: Iterable[Path]) -> None:
+    """Remove folders that a job's files left, with the reason why they lay there."""
+    for folder in folders:
+        if _holds_a_reason_at_most(folder):
+            (folder / REASON).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _holds_a_reason_at_most(folder: Path) -> bool:
+    return is_folder(folder) and {file.name for file in folder.iterdir()} <= {REASON}
+
+
+def _holds(folder: Path, hashes: Mapping[str, str]) -> bool:
+    """Whether a folder holds exactly these files."""
+    if not is_folder(folder) or {file.name for file in folder.iterdir()} != set(hashes):
+        return False
+    return all(is_there(folder / name, sha256) for name, sha256 in hashes.items())
+
+
+def _synced_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return file_sha256(path)
+
+
+def _reason_text(job: Job, now: str) -> str:
+    study = f"Study {job.study}\n" if job.study else ""
+    when = f"Put here at {now} by the box's clock. Nothing was changed in the files."
+    return f"{job.code}\n\n{job.reason}\n\n{study}{when}\n"

@@ -1,0 +1,259 @@
+"""What is ready in the inbox becomes a job, is known already, is held, or is put aside.
+
+The book is written here; the conveyor moves what the book says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.durable_files import is_there, make_folder, move_file, sync_folders
+from scanside_appliance.files.layout import Places, archive_place, patient_key
+from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.inbox.readiness import Arrival
+from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
+from scanside_runtime.errors import (
+    InputArchive,
+    InputBaseGone,
+    InputBroken,
+    InputConflict,
+    InputNotDicom,
+    InputSuperseded,
+    ScansideError,
+)
+
+NAME_LETTERS = 40
+REST = (State.done, State.held, State.quarantined, State.replaced)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The files of an arrival, by what is to be done with them.
+
+    again: with the file of the same bytes that is known. replaced: known files that break off and came whole now.
+    """
+
+    new: dict[str, Facts]
+    again: dict[str, FileRow]
+    cut_off: dict[str, Facts]
+    conflicting: dict[str, Facts]
+    replaced: list[FileRow]
+
+
+class Intake:
+    """The one way from the inbox into the book."""
+
+    def __init__(self, places: Places, store: Store, clock: Clock) -> None:
+        self._places, self._store, self._clock = places, store, clock
+
+    def take(self, arrival: Arrival) -> list[Job]:
+        """Write down what is to be done with an arrival; the jobs that came of it.
+
+        Nothing is done while a job of the study is under way: it is taken afterwards. Raises OSError, sqlite3.Error.
+        """
+        if not arrival.study:
+            return self._put_aside(arrival.files)
+        under_way = [job for job in self._store.jobs_of_study(arrival.study) if job.state in ACTIVE]
+        if any(job.state != State.queued for job in under_way):
+            return []
+        found = self._sorted(arrival)
+        for name, known in found.again.items():  # first, for what is new may need what was cleaned and came again
+            self._known_already(name, known)
+        with self._store.transaction():
+            return self._written_down(arrival, self._sorted(arrival), under_way)
+
+    def _sorted(self, arrival: Arrival) -> Sorted:
+        return sort_files(arrival.files, self._store.files_of_study(arrival.study))
+
+    def _written_down(self, arrival: Arrival, found: Sorted, under_way: list[Job]) -> list[Job]:
+        """What becomes of files that are not known yet."""
+        jobs: list[Job] = []
+        if found.cut_off:
+            jobs.append(self._aside(InputBroken(), found.cut_off, arrival.study))
+        if found.conflicting:
+            reason = InputConflict(count=len(found.conflicting))
+            jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, reason))
+        elif found.new and (gone := self._gone(arrival.study, {one.sop_uid for one in found.new.values()})):
+            jobs.append(self._hold(arrival.study, found.new, InputBaseGone(count=gone)))
+        elif found.new:
+            jobs.append(self._claim(arrival, found, under_way))
+        return jobs
+
+    def _gone(self, study: str, others: Collection[str]) -> int:
+        """How many sections, beside these, the study lacks since the archive was cleaned."""
+        rows = self._store.files_of_study(study)
+        return sum(row.place == CLEANED and row.sop_uid not in others for row in rows)
+
+    def _claim(self, arrival: Arrival, found: Sorted, under_way: list[Job]) -> Job:
+        """The study's job: the one that waits, or a new one that takes over every file of the study."""
+        first = next(iter(found.new.values()))
+        patient = patient_key(first.patient_id, first.issuer, first.study_uid)
+        if under_way:
+            job = self._store.change(under_way[0].id, state=State.claiming, incomplete=arrival.incomplete)
+        else:
+            job = self._new(State.claiming, arrival.study, first.study_uid, patient, incomplete=arrival.incomplete)
+            self._take_over(job)
+        self._supersede(job, found.replaced)
+        self._store.add_files(job, _new_files(found.new))
+        return job
+
+    def _take_over(self, job: Job) -> None:
+        """Every file of the study but those that a person must judge; its patient stays the one it began with."""
+        others = [one for one in self._store.jobs_of_study(job.study) if one.id != job.id]
+        for one in filter(_waits_for_its_base, others):
+            self._give_all(one, job)
+            self._store.remove_job(one.id)
+        earlier = [one for one in others if one.revision is not None]
+        for one in earlier:
+            self._give_all(one, job)
+            if one.state == State.quarantined:
+                self._store.change(one.id, state=State.replaced)
+        if earlier:
+            alone = max(job.alone, *(one.alone for one in earlier))
+            self._store.change(job.id, patient=earlier[0].patient, alone=alone)
+
+    def _give_all(self, one: Job, job: Job) -> None:
+        rows = [row.id for row in self._store.files(one.id) if row.place != CLEANED]
+        self._store.give(rows, job.id)
+
+    def _supersede(self, job: Job, replaced: list[FileRow]) -> None:
+        """Put what another content took the place of aside, unless it was removed from the archive before."""
+        rows = [row.id for row in replaced if row.place != CLEANED]
+        if not rows:
+            return
+        reason = InputSuperseded()
+        aside = self._new(State.quarantining, job.study, job.study_uid, job.patient, code=reason.code)
+        self._store.change(aside.id, reason=_words(reason))
+        self._store.give(rows, aside.id)
+
+    def release(self, job: Job) -> Job:
+        """What is held is taken after all: of one section, what came last counts.
+
+        Raises InputBaseGone while sections are missing that the archive had, sqlite3.Error.
+        """
+        with self._store.transaction():
+            newest = {row.sop_uid: row.id for row in self._store.files(job.id)}
+            if gone := self._gone(job.study, newest):
+                raise InputBaseGone(count=gone)
+            self._take_over(job)
+            rows = self._store.files(job.id)
+            self._supersede(job, [row for row in rows if newest.get(row.sop_uid, row.id) != row.id])
+            return self._store.change(job.id, state=State.claiming, code=None, reason=None)
+
+    def accept_alone(self, held: Job) -> Job:
+        """A study whose result was held for a person is measured again, by itself: a new revision.
+
+        Raises InputBaseGone while sections are missing that the archive had, sqlite3.Error.
+        """
+        with self._store.transaction():
+            if gone := self._gone(held.study, ()):
+                raise InputBaseGone(count=gone)
+            job = self._new(State.claiming, held.study, held.study_uid, held.patient, incomplete=held.incomplete)
+            self._take_over(self._store.change(job.id, alone=1))
+            return self._store.job(job.id)
+
+    def release_what_is_whole_again(self) -> list[Job]:
+        """Held because sections were missing that the archive had; they were sent again. Raises sqlite3.Error."""
+        first: dict[str, Job] = {}
+        for job in filter(_waits_for_its_base, self._store.jobs([State.held])):
+            first.setdefault(job.study, job)
+        return [self.release(job) for job in first.values() if self._is_whole_again(job.study)]
+
+    def _is_whole_again(self, study: str) -> bool:
+        under_way = any(one.state in ACTIVE for one in self._store.jobs_of_study(study))
+        return not under_way and not self._gone(study, ())
+
+    def _hold(self, study: str, files: Mapping[str, Facts], reason: ScansideError) -> Job:
+        first = next(iter(files.values()))
+        patient = patient_key(first.patient_id, first.issuer, first.study_uid)
+        job = self._new(State.holding, study, first.study_uid, patient, code=reason.code, reason=_words(reason))
+        self._store.add_files(job, _new_files(files))
+        return job
+
+    def _put_aside(self, files: Mapping[str, Facts]) -> list[Job]:
+        """Files of no study, a job for each reason."""
+        reasons: dict[str, ScansideError] = {"other": InputNotDicom(), "zip": InputArchive(), "broken": InputBroken()}
+        taken = self._store.claimed_sources()
+        jobs = []
+        for kind, reason in reasons.items():
+            some = {name: one for name, one in files.items() if one.kind == kind and os.fsencode(name) not in taken}
+            if some:
+                with self._store.transaction():
+                    jobs.append(self._aside(reason, some, ""))
+        return jobs
+
+    def _aside(self, reason: ScansideError, files: Mapping[str, Facts], study: str) -> Job:
+        job = self._new(State.quarantining, study, "", "", code=reason.code, reason=_words(reason))
+        self._store.add_files(job, _new_files(files, numbered=True))
+        return job
+
+    def _new(self, state: State, study: str, study_uid: str, patient: str, **columns: str | None) -> Job:
+        return self._store.add_job(
+            state, self._clock.now_text(), study=study, study_uid=study_uid, patient=patient, **columns
+        )
+
+    def _known_already(self, name: str, known: FileRow) -> None:
+        """The same bytes once more: they are kept once. Where the kept file is gone, this one takes its place."""
+        source, kept = self._places.inbox / name, known.path(self._places.root)
+        job = self._store.job(known.job)
+        if job.state not in REST or kept == source:
+            return
+        if known.place == CLEANED:
+            place = archive_place(job.patient, job.study)
+            kept = self._places.root / place / known.name
+        if not is_there(kept, known.sha256):
+            make_folder(kept.parent, self._places.root)
+        if move_file(source, kept, known.sha256):
+            sync_folders(kept.parent, source.parent)
+        with self._store.transaction():
+            if known.place == CLEANED:
+                self._store.put([known.id], place)
+            self._store.count("files_known_already")
+
+
+def _waits_for_its_base(job: Job) -> bool:
+    return job.state == State.held and job.code == InputBaseGone.code
+
+
+def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
+    """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
+    found = Sorted({}, {}, {}, {}, [])
+    by_uid: dict[str, list[FileRow]] = {}
+    by_sum: dict[str, FileRow] = {}
+    for row in known:
+        by_uid.setdefault(row.sop_uid or row.sha256, []).append(row)
+        by_sum.setdefault(row.sha256, row)
+    accepted: dict[str, str] = {}
+    for name, facts in sorted(files.items(), key=lambda one: (not one[1].whole, one[0])):  # whole ones first
+        uid = facts.sop_uid or facts.sha256
+        same_uid = by_uid.get(uid, [])
+        is_other_content = accepted.setdefault(uid, facts.sha256) != facts.sha256
+        if facts.sha256 in by_sum:
+            found.again[name] = by_sum[facts.sha256]
+        elif not facts.whole and (same_uid or is_other_content):
+            found.cut_off[name] = facts
+        elif is_other_content or any(row.whole for row in same_uid):
+            found.conflicting[name] = facts
+        else:
+            found.new[name] = facts
+            found.replaced.extend(same_uid)
+    return found
+
+
+def _new_files(files: Mapping[str, Facts], *, numbered: bool = False) -> list[NewFile]:
+    """Rows for files; their names are their hashes, with a number where the same bytes are kept more than once."""
+    rows: dict[str, NewFile] = {}
+    for number, (name, facts) in enumerate(sorted(files.items())):
+        suffix = f"-{number:03d}" if numbered else ".dcm"
+        kept_as = facts.sha256[:NAME_LETTERS] + suffix
+        source = os.fsencode(PurePosixPath(name))
+        rows.setdefault(kept_as, NewFile(source, facts.sop_uid, facts.sha256, facts.size, facts.whole, kept_as))
+    return list(rows.values())
+
+
+def _words(reason: ScansideError) -> str:
+    return f"{reason.message} {reason.advice}"

@@ -1,0 +1,34 @@
+"""Who is next: severe and rising patients first, and nobody waits for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from scanside_appliance.jobs.store import Job
+
+SEVERITY_RANK = {"severe": 4, "watch": 1}
+RISING_RANK = 2
+PATIENCE = 20
+"""A study that was passed over so often is next, whoever else waits."""
+
+
+def rank(earlier: Sequence[Job]) -> int:
+    """How grave a patient is by the last result that says so: severe 4, watch 1, rising 2 more, unknown 0."""
+    known = [job for job in earlier if job.severity in ("none", *SEVERITY_RANK)]
+    if not known:
+        return 0
+    last = known[-1]
+    return SEVERITY_RANK.get(last.severity or "", 0) + (RISING_RANK if last.trend == "rising" else 0)
+
+
+def next_job(queued: Sequence[Job], rank_of: Callable[[Job], int]) -> Job | None:
+    """The job to take: the one passed over too often, else the gravest, else the oldest. `queued`: oldest first."""
+    if not queued:
+        return None
+    overdue = [job for job in queued if job.passed_over >= PATIENCE]
+    return overdue[0] if overdue else max(queued, key=lambda job: (rank_of(job), -job.id))
+
+
+def is_due(job: Job, now: float, boot: str) -> bool:
+    """Whether its wait is over; a wait does not outlive the boot whose clock measured it."""
+    return job.boot != boot or job.not_before <= now

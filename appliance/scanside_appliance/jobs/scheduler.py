@@ -1,0 +1,151 @@
+"""Who is next, what the worker made of it, and what follows from that: a result, another try, or quarantine."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scanside_appliance.clock import Clock, ClockWatch
+from scanside_appliance.files.layout import Places
+from scanside_appliance.jobs.file_mover import Conveyor
+from scanside_appliance.jobs.priority import is_due, next_job, rank
+from scanside_appliance.jobs.store import Job, State, Store
+from scanside_appliance.jobs.worker_client import Analyst, Outcome
+from scanside_runtime.errors import BoxAnalysisDied, BoxOutput, ScansideError
+from scanside_runtime.settings import JobSettings, Settings
+
+BOX_RETRY_S = 30.0
+log = logging.getLogger("scanside")
+
+
+class Dispatch:
+    """Gives the worker one study after the other. Raises OSError and sqlite3.Error; call again then.
+
+    current: the study that the worker has. box_failures: how often in a row the box was to blame that there is no
+    result; box_trouble: why.
+    """
+
+    def __init__(self, places: Places, store: Store, clock: Clock, conveyor: Conveyor, analyst: Analyst) -> None:
+        self._places, self._store, self._clock = places, store, clock
+        self._conveyor, self._analyst = conveyor, analyst
+        self._clock_watch = ClockWatch(clock)
+        self.current: Job | None = None
+        self.box_failures = 0
+        self.box_trouble: str | None = None
+
+    def clock_trouble(self) -> str | None:
+        """What is wrong with the wall clock."""
+        return self._clock_watch.look()
+
+    def begin_next(self, settings: Settings) -> None:
+        """Send the next study to the worker, where it has none."""
+        if self._analyst.busy:
+            return
+        self._take_back_unattended()
+        now = self._clock.monotonic()
+        queued = [job for job in self._store.jobs([State.queued]) if is_due(job, now, self._clock.boot)]
+        earlier = self._store.results_of_waiting_patients() if len(queued) > 1 else {}
+        job = next_job(queued, lambda one: rank(earlier.get(one.patient, [])))
+        if job is None:
+            return
+        revision = self._conveyor.next_revision(job)
+        with self._store.transaction():
+            for other in queued:
+                if other.id < job.id:
+                    self._store.change(other.id, passed_over=other.passed_over + 1)
+            job = self._store.change(job.id, state=State.running, revision=revision, passed_over=0)
+        self._analyst.begin(
+            job,
+            settings,
+            supersedes=str(revision - 1) if revision > 1 else None,
+            clock_trouble=self._clock_watch.look(),
+            today=_day(self._clock),
+            alone=bool(job.alone),
+            earlier=[] if job.alone else [str(folder) for folder in self._earlier(job)],
+        )
+        self.current = job
+
+    def _take_back_unattended(self) -> None:
+        """A job can't be running while the worker has none: a trouble of the box came between. It is queued again."""
+        self.current = None
+        for job in self._store.jobs([State.running]):
+            self._store.change(job.id, state=State.queued)
+
+    def _earlier(self, job: Job) -> list[Path]:
+        """The newest result of each other study of the patient, oldest first."""
+        newest = {one.study: one for one in self._store.jobs_of_patient(job.patient) if one.study != job.study}
+        return [self._places.result(one.patient, one.study, one.revision or 0) for one in newest.values()]
+
+    def see_to_it(self, settings: Settings) -> bool:
+        """Whether the worker came to an end with its study; what follows is done."""
+        outcome = self._analyst.poll(settings)
+        job = self.current
+        if job is None or outcome is None:
+            return False
+        if outcome.blame == "nobody":
+            outcome = self._kept(job, outcome)
+        self.box_failures = self.box_failures + 1 if outcome.blame == "box" else 0
+        self.box_trouble = outcome.reason if outcome.blame == "box" else None
+        if outcome.blame != "nobody":
+            log.warning("study %s: no result: %s", job.study, outcome.reason)
+            self._failed(job, outcome, settings.jobs)
+        self.current = None
+        return True
+
+    def _kept(self, job: Job, outcome: Outcome) -> Outcome:
+        """The result is committed; where the box can't do that, it is to blame, and the result is made again."""
+        found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
+        found |= {"code": outcome.code, "reason": None}
+        try:
+            self._conveyor.hand_over_result(job, outcome.folder, **found)
+            return outcome
+        except OSError as error:
+            shutil.rmtree(outcome.folder, ignore_errors=True)
+            why = BoxOutput(folder="results", why=error.strerror or type(error).__name__)
+            return Outcome("box", outcome.folder, why.code, why.message)
+        except sqlite3.Error:
+            shutil.rmtree(outcome.folder, ignore_errors=True)
+            raise
+
+    def _failed(self, job: Job, outcome: Outcome, limits: JobSettings) -> Job:
+        """Try again later: for ever where the box is to blame, as often as the settings say where the study may be."""
+        retry_s = limits.retry_after_s
+        code, reason = outcome.code or ScansideError.code, outcome.reason or ""
+        if outcome.blame == "box":
+            return self._wait(job, min(retry_s, BOX_RETRY_S), code, reason, job.attempts)
+        attempts = job.attempts + 1
+        died = BoxAnalysisDied(how=reason, attempts=attempts)
+        words = f"{died.message} {died.advice}"
+        if attempts >= limits.attempts:
+            return self._store.change(
+                job.id, state=State.quarantining, attempts=attempts, code=BoxAnalysisDied.code, reason=words
+            )
+        return self._wait(job, retry_s * 4.0 ** (attempts - 1), code, words, attempts)
+
+    def _wait(self, job: Job, seconds: float, code: str, reason: str, attempts: int) -> Job:
+        return self._store.change(
+            job.id,
+            state=State.queued,
+            attempts=attempts,
+            code=code,
+            reason=reason,
+            not_before=self._clock.monotonic() + seconds,
+            boot=self._clock.boot,
+        )
+
+    def hand_back(self) -> None:
+        """Give up what is being analysed; it is queued again, and nobody is to blame."""
+        self._analyst.abandon()
+        if self.current is not None:
+            self._store.change(self.current.id, state=State.queued)
+            self.current = None
+
+
+def _day(clock: Clock) -> str:
+    try:
+        return datetime.fromtimestamp(clock.wall(), UTC).date().isoformat()
+    except (OverflowError, OSError, ValueError):
+        return "9999-12-31"

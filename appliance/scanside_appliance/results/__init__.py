@@ -1,0 +1,1 @@
+"""What people see of an analysis, and where earlier results lie."""

@@ -1,0 +1,151 @@
+"""The results that lie on the box, found by patient: what trends are made from.
+
+results/<patient>/<study>/<revision>/result.json, and any other folder with `result.json` files below it. Of each study
+the latest revision counts; what it superseded is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.layout import RESULT, patient_folder
+from scanside_runtime.errors import InputNotFound
+from scanside_runtime.followup.patient_record import Earlier, EarlierLookup
+from scanside_runtime.followup.scan import RESULT_SCHEMA
+
+LARGEST_RESULT_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A result document and the file that it was read from."""
+
+    path: Path
+    document: Mapping[str, Any]
+
+
+def earlier_results(results: Path, patient_id: str, issuer: str | None) -> Earlier:
+    """What the box's results folder holds of a patient, by the folder that is his."""
+    return results_below(results / patient_folder(patient_id, issuer), patient_id, issuer)
+
+
+def results_below(folder: Path, patient_id: str, issuer: str | None) -> Earlier:
+    """What lies anywhere below a folder of one patient: the latest revision of each study.
+
+    A folder or a file that can't be read, or is no result document, is named and passed over.
+    """
+    return _his(*results_on_record(folder), patient_id, issuer)
+
+
+def results_in(folders: Iterable[Path]) -> EarlierLookup:
+    """A lookup in these result folders, for a caller that keeps a book of them."""
+    files = [folder / RESULT for folder in folders]
+    return partial(_earlier, files)
+
+
+def _earlier(files: Iterable[Path], patient_id: str, issuer: str | None) -> Earlier:
+    return _his(*read_results(files), patient_id, issuer)
+
+
+def _his(found: Iterable[Found], unreadable: tuple[str, ...], patient_id: str, issuer: str | None) -> Earlier:
+    # A later revision may have put the study to another patient: the latest says whose it is.
+    mine = [one for one in latest_revisions(found) if identity(one.document) == (patient_id, issuer)]
+    return Earlier(tuple(one.document for one in mine), unreadable)
+
+
+def results_on_record(folder: Path) -> tuple[list[Found], tuple[str, ...]]:
+    """Every result document below a folder, and in words what could not be read there, folders too."""
+    closed: list[OSError] = []
+    found, unreadable = read_results(_result_files(folder, closed.append))
+    refused = [f"{error.filename} ({error.strerror})" for error in closed if not isinstance(error, FileNotFoundError)]
+    return found, (*refused, *unreadable)
+
+
+def read_results(files: Iterable[Path]) -> tuple[list[Found], tuple[str, ...]]:
+    """The result documents in these files, and in words those files that can't be read as one."""
+    found: list[Found] = []
+    unreadable: list[str] = []
+    for path in files:
+        try:
+            found.append(Found(path, read_result(path)))
+        except (OSError, ValueError) as error:
+            unreadable.append(f"{path} ({error})")
+    return found, tuple(unreadable)
+
+
+def lookup(root: Path, folder: Path | None = None) -> EarlierLookup | None:
+    """Where `analyze` looks for earlier results: in a folder that was named, else on the box; None where neither is.
+
+    Raises InputNotFound for a named folder that is not there.
+    """
+    if folder is not None:
+        if not folder.is_dir():
+            raise InputNotFound(name=folder)
+        return partial(results_below, folder)
+    results = root / "results"
+    return partial(earlier_results, results) if _may_lie_there(results) else None
+
+
+def _may_lie_there(folder: Path) -> bool:
+    """Whether something lies there, or that can't be told: then it must be said, not passed over."""
+    try:
+        return lies_at(folder)
+    except OSError:
+        return True
+
+
+def _result_files(folder: Path, closed: Callable[[OSError], None]) -> Iterator[Path]:
+    """Every result document below a folder, in the order of their paths; links are not followed.
+
+    closed: told of folders that can't be read.
+    """
+    for parent, folders, names in os.walk(folder, onerror=closed):
+        folders.sort()
+        if RESULT in names:
+            yield Path(parent) / RESULT
+
+
+def read_result(path: Path) -> Mapping[str, Any]:
+    """One result document. Raises OSError, and ValueError for what is none."""
+    if path.is_symlink() or not path.is_file():
+        raise ValueError("it is no regular file")
+    if path.stat().st_size > LARGEST_RESULT_BYTES:
+        raise ValueError("it is too large")
+    try:
+        document = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(document, dict) or document.get("schema") != RESULT_SCHEMA:
+        raise ValueError(f"its schema is not {RESULT_SCHEMA}")
+    if not all(isinstance(document.get(block) or {}, dict) for block in ("study", "provenance")):
+        raise ValueError("its study or provenance is no object")
+    return document
+
+
+def latest_revisions(found: Iterable[Found]) -> list[Found]:
+    """Of each study the result with the highest revision, and of those the last by path."""
+    latest: dict[str, Found] = {}
+    for one in sorted(found, key=_age):
+        latest[str((one.document.get("study") or {}).get("study_uid"))] = one
+    return list(latest.values())
+
+
+def _age(one: Found) -> tuple[int, str]:
+    """Older first. The revision stands in the document, else it is the number that its folder is called by."""
+    stated = (one.document.get("provenance") or {}).get("revision")
+    name = one.path.parent.name
+    revision = stated if isinstance(stated, int) else int(name) if name.isdecimal() else 0
+    return revision, str(one.path)
+
+
+def identity(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Patient ID and its issuer, as a document states them."""
+    study = document.get("study") or {}
+    return study.get("patient_id"), study.get("issuer")

@@ -1,0 +1,247 @@
+"""The masks as a DICOM Segmentation on the source slices' own grid (PS3.3 A.51, C.8.20)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom import dcmread
+from pydicom.config import RAISE
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import validate_value
+
+from scanside_runtime.dicom.decode import same_bytes, to_source_frames
+from scanside_runtime.dicom.files import Reader
+from scanside_runtime.dicom.headers import BAD_DICOM, lenient
+from scanside_runtime.dicom.series import Series
+from scanside_runtime.volume import Bools, Masks
+
+LABELS = ("Left lung", "Right lung", "Infection")
+
+# Recommended display values (PS3.3 C.8.20.2): calm colours for the lungs, a warm one for what is looked for.
+_COLOURS_RGB = {"Left lung": (94, 170, 214), "Right lung": (110, 190, 150), "Infection": (226, 110, 60)}
+_LUNG = Code("39607008", "SCT", "Lung")
+# What is measured is opacity whatever its cause, so the type is a lesion of the lung (CID 7159), not a diagnosis.
+_LESION = Code("52988006", "SCT", "Lesion")
+
+# Type 2 attributes of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): empty when unknown or invalid.
+_MAY_BE_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_TAKEN_WHEN_VALID = ("IssuerOfPatientID", "StudyDescription", "PatientAge")
+_OF_THE_SERIES = (
+    "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
+)  # fmt: skip
+_OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient")
+_WHEN_VALID = (*_MAY_BE_EMPTY, *_TAKEN_WHEN_VALID, "FrameOfReferenceUID", "SliceThickness", "SeriesNumber")
+
+
+def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str, software_version: str) -> bytes:
+    """The masks of an analysed series as the bytes of a DICOM file.
+
+    Raises OSError or InputUnreadable when the files of the series can't be read any more.
+    """
+    arrays = (masks.left_lung.array, masks.right_lung.array, masks.infection.array)
+    return segmentation_bytes(
+        _read_headers(series),
+        [to_source_frames(series, array) for array in arrays],
+        slice_spacing_mm=series.spacing_mm[0],
+        algorithm_version=algorithm_version,
+        software_version=software_version,
+    )
+
+
+def _read_headers(series: Series) -> list[Dataset]:
+    """The source slices' headers, as far as a Segmentation needs them; feet first like the series.
+
+    Read in this process: the very bytes that the reader's own process has parsed and decoded within its limits.
+    """
+    wanted = [*_OF_THE_SERIES, *_OF_EACH_SLICE, *_WHEN_VALID]
+    with Reader() as reader, lenient():
+        return [
+            dcmread(
+                io.BytesIO(same_bytes(reader, header)), force=True, stop_before_pixels=True, specific_tags=wanted
+            )
+            for header in series.slices
+        ]
+
+
+def segmentation_bytes(
+    headers: Sequence[Dataset],
+    segments: Sequence[Bools],
+    *,
+    slice_spacing_mm: float,
+    algorithm_version: str,
+    software_version: str,
+) -> bytes:
+    """One BINARY Segmentation of all three segments, as the bytes of a DICOM file.
+
+    headers: the n source slices, without pixels. segments: in the order of `LABELS`, each (n, rows, columns) bool with
+    slices in the order of `headers`, rows and columns as the slices store them.
+
+    - Every slice has a frame of every segment, empty ones too: readers then see each segment on the whole source grid,
+      and a segment in which nothing was found is there and says so.
+    - The lungs include the infection, so the segments overlap (SegmentsOverlap, PS3.3 C.8.20.2).
+    - Orientation and frame of reference are the first slice's: the series was checked for one grid before, and what
+      rounding leaves between slices would make the object invalid.
+
+    Raises ValueError when headers and segments differ in number or size.
+    """
+    shape = (len(headers), int(headers[0].Rows), int(headers[0].Columns))
+    if len(segments) != len(LABELS) or any(segment.shape != shape for segment in segments):
+        raise ValueError(f"segments {[segment.shape for segment in segments]} for slices {shape}")
+    with lenient():  # the reader of the series has judged its header values; they make no noise a second time
+        sources = _clean_sources(headers, slice_spacing_mm)
+        seg = _described(sources, shape, algorithm_version, software_version)
+        seg.SegmentsOverlap = "YES" if _overlap(segments) else "NO"
+        seg.PixelData = _packed(seg, sources, segments)
+        buffer = io.BytesIO()
+        seg.save_as(buffer)
+    return buffer.getvalue()
+
+
+def _described(
+    sources: list[Dataset], shape: tuple[int, int, int], algorithm_version: str, software_version: str
+) -> Segmentation:
+    """The whole object with every pixel still 0.
+
+    highdicom needs some ten bytes a pixel to check and pack an array, a gigabyte for a thin series. The array of zeros
+    that it gets here is a single byte seen many times; the pixels are packed afterwards.
+    """
+    return Segmentation(
+        source_images=sources,
+        pixel_array=np.broadcast_to(np.uint8(0), (*shape, len(LABELS))),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=_segments(algorithm_version),
+        series_instance_uid=generate_uid(),
+        series_number=_series_number(sources[0]),
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="Scanside",
+        manufacturer_model_name="Scanside",
+        software_versions=software_version,
+        device_serial_number="0",
+        content_label="LUNG_INFECTION",
+        content_description="Lungs and infection, research use only",
+        series_description="Scanside lungs and infection",
+        specific_character_set="ISO_IR 192",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=False,
+    )
+
+
+def _overlap(segments: Sequence[Bools]) -> bool:
+    first, second, third = segments
+    planes = zip(first, second, third, strict=True)
+    return any(bool(((a & b) | (a & c) | (b & c)).any()) for a, b, c in planes)
+
+
+def _packed(seg: Segmentation, sources: Sequence[Dataset], segments: Sequence[Bools]) -> bytes:
+    """One bit a pixel, in the order that the object gives its frames (PS3.5 8.2: nothing pads a frame).
+
+    Eight frames at a time are whole bytes whatever the matrix.
+    """
+    positions = np.array([source.ImagePositionPatient for source in sources], np.float64)  # (n, 3) mm
+    planes = [
+        segments[int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1][_slice_of(item, positions)]
+        for item in seg.PerFrameFunctionalGroupsSequence
+    ]
+    packed = b"".join(
+        np.packbits(np.stack(planes[start : start + 8]), axis=None, bitorder="little").tobytes()
+        for start in range(0, len(planes), 8)
+    )
+    return packed + b"\0" * (len(packed) % 2)  # values have an even length (PS3.5 6.2)
+
+
+def _slice_of(frame: Dataset, positions: npt.NDArray[np.float64]) -> int:
+    """The slice at the frame's place: the nearest, as positions are written with 16 characters at most."""
+    place = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, np.float64)
+    return int(np.argmin(np.square(positions - place).sum(axis=1)))
+
+
+def _segments(algorithm_version: str) -> list[SegmentDescription]:
+    lung = {"segmented_property_category": codes.SCT.AnatomicalStructure, "segmented_property_type": _LUNG}
+    lesion = {
+        "segmented_property_category": codes.SCT.MorphologicallyAbnormalStructure,
+        "segmented_property_type": _LESION,
+        "anatomic_regions": [_LUNG],
+    }
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name="Scanside", family=codes.DCM.ArtificialIntelligence, version=algorithm_version
+    )
+    described = [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=label,
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            display_color=hd.color.CIELabColor.from_rgb(*_COLOURS_RGB[label]),
+            **(lesion if label == "Infection" else lung),
+        )
+        for number, label in enumerate(LABELS, start=1)
+    ]
+    for segment, side in zip(described, (codes.SCT.Left, codes.SCT.Right), strict=False):
+        segment.SegmentedPropertyTypeModifierCodeSequence = [
+            CodedConcept(side.value, side.scheme_designator, side.meaning)
+        ]
+    return described
+
+
+def _clean_sources(headers: Sequence[Dataset], slice_spacing_mm: float) -> list[Dataset]:
+    """Copies of the headers with what a Segmentation takes over: every value valid, and one grid for all."""
+    shared = _shared(headers[0], slice_spacing_mm)
+    sources = []
+    for header in headers:
+        source = Dataset()
+        source.update(shared)
+        source.update({header[keyword].tag: header[keyword] for keyword in _OF_EACH_SLICE})
+        sources.append(source)
+    return sources
+
+
+def _shared(first: Dataset, slice_spacing_mm: float) -> Dataset:
+    shared = Dataset()
+    shared.update({first[keyword].tag: first[keyword] for keyword in _OF_THE_SERIES})
+    for keyword in _MAY_BE_EMPTY:
+        setattr(shared, keyword, _valid(first, keyword) or "")
+    for keyword in _TAKEN_WHEN_VALID:
+        value = _valid(first, keyword)
+        if value is not None:
+            setattr(shared, keyword, value)
+    if shared.PatientSex not in ("M", "F", "O"):
+        shared.PatientSex = ""
+    # Type 1, but some de-identification drops it; derived from the series, so that all objects of the series agree.
+    shared.FrameOfReferenceUID = _valid(first, "FrameOfReferenceUID") or generate_uid(
+        entropy_srcs=[str(first.SeriesInstanceUID), "frame of reference"]
+    )
+    shared.SeriesNumber = _valid(first, "SeriesNumber")
+    shared.SliceThickness = _valid(first, "SliceThickness") or f"{slice_spacing_mm:.6g}"
+    shared.SpacingBetweenSlices = f"{slice_spacing_mm:.6g}"
+    return shared
+
+
+def _valid(header: Dataset, keyword: str) -> str | None:
+    """The value as text where it is there, single and allowed by its VR (PS3.5 6.2)."""
+    if keyword not in header:
+        return None
+    try:
+        element = header[keyword]
+        text = str(element.value)
+        validate_value(element.VR, text, RAISE)
+    except BAD_DICOM:
+        return None
+    return text or None
+
+
+def _series_number(header: Dataset) -> int:
+    """A number far from those that a scanner gives, near the one it belongs to."""
+    return 9000 + int(_valid(header, "SeriesNumber") or 0) % 1000

@@ -1,0 +1,90 @@
+"""What an analysis leaves in a folder: the document, the page, the pictures and the DICOM objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.layout import RESULT
+from scanside_appliance.results.dicom_seg import series_segmentation
+from scanside_appliance.results.pictures import Pictures, draw_pictures, montage, png_bytes
+from scanside_appliance.results.report import ComparisonRow, render_page
+from scanside_runtime.errors import BoxOutput
+
+if TYPE_CHECKING:
+    from scanside_runtime.analysis import Analysis
+
+PAGE, MONTAGE, CORONAL, SEGMENTATION = "report.html", "montage.png", "coronal.png", "seg.dcm"
+OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION)
+
+
+def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> str:
+    """The document as JSON (RFC 8259) in ASCII, whatever the terminal. Raises ValueError on NaN or infinity."""
+    return json.dumps(document, indent=indent, allow_nan=False)
+
+
+def write_output(
+    analysis: Analysis, folder: Path, *, dicom: bool = True, comparison: Sequence[ComparisonRow] = ()
+) -> dict[str, Any]:
+    """Write everything about one study into `folder`; returns the document with `artefacts` filled.
+
+    - Each file appears whole or not at all; `result.json` comes last, so that what it lists is there.
+    - What an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
+    - A withheld infection is neither drawn nor written as a Segmentation.
+
+    Raises BoxOutput when the folder can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _write(analysis, folder, _makers(analysis, comparison, dicom=dicom))
+    except OSError as error:
+        raise BoxOutput(folder=folder, why=error.strerror or error) from error
+
+
+def _write(analysis: Analysis, folder: Path, makers: Mapping[str, Callable[[dict[str, Any]], bytes]]) -> dict[str, Any]:
+    document = {**analysis.document(), "artefacts": [RESULT, *makers]}
+    for name in OURS:
+        if name not in makers:
+            (folder / name).unlink(missing_ok=True)
+    for name, make in makers.items():
+        replace_file(folder / name, make(document))
+    replace_file(folder / RESULT, (document_json(document, indent=2) + "\n").encode())
+    return document
+
+
+def _makers(
+    analysis: Analysis, comparison: Sequence[ComparisonRow], *, dicom: bool
+) -> dict[str, Callable[[dict[str, Any]], bytes]]:
+    """By file name, what makes its bytes from the document."""
+    pictures = _pictures(analysis)
+    makers: dict[str, Callable[[dict[str, Any]], bytes]] = {
+        PAGE: lambda document: render_page(document, pictures, comparison).encode(errors="replace")
+    }
+    if pictures is not None:
+        makers[MONTAGE] = lambda _: png_bytes(montage(pictures.sections))
+        makers[CORONAL] = lambda _: png_bytes(pictures.coronal)
+    if dicom and analysis.verdict == "analysed":
+        makers[SEGMENTATION] = lambda document: _segmentation(analysis, document)
+    return makers
+
+
+def _pictures(analysis: Analysis) -> Pictures | None:
+    if analysis.volume is None or analysis.masks is None:
+        return None
+    return draw_pictures(analysis.volume, analysis.masks, with_infection=analysis.verdict == "analysed")
+
+
+def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
+    if analysis.series is None or analysis.masks is None:
+        raise ValueError("an analysed study without series or masks: the analysis broke its promise")
+    provenance = document["provenance"]
+    bundle = provenance["bundle"]
+    return series_segmentation(
+        analysis.series,
+        analysis.masks,
+        algorithm_version=f"{bundle['name']} {bundle['version']}",
+        software_version=str(provenance["version"]),
+    )

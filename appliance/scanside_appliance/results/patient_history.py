@@ -1,0 +1,116 @@
+"""A patient's whole course, from all results on record: for a terminal, for programs, as a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scanside_appliance.results.archive import identity, latest_revisions, results_on_record
+from scanside_runtime.errors import PatientNotOnRecord, PatientSeveralIssuers
+from scanside_runtime.followup.measurement_error import MeasurementError
+from scanside_runtime.followup.progression import Step, course
+from scanside_runtime.followup.scan import Scan
+
+HISTORY_SCHEMA = "scanside.history/1"
+TRENDS = {"rising": "rising", "falling": "falling", "stable": "stable", "not_comparable": "not comparable", None: ""}
+BAR_WIDTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every study of a patient in the order of acquisition, each against the measured one before.
+
+    undated: studies without a date, which have no place in the order. unreadable: results that could not be used.
+    """
+
+    patient_id: str
+    issuer: str | None
+    steps: tuple[Step, ...]
+    undated: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    error: MeasurementError
+
+    def to_document(self) -> dict[str, Any]:
+        """The JSON of `scanside history`."""
+        return {
+            "schema": HISTORY_SCHEMA,
+            "patient_id": self.patient_id,
+            "issuer": self.issuer,
+            "scans": [step.to_document() for step in self.steps],
+            "measurement_error": asdict(self.error),
+            "undated": list(self.undated),
+            "unreadable": list(self.unreadable),
+        }
+
+
+def patient_history(results: Path, patient_id: str, issuer: str | None, error: MeasurementError) -> History:
+    """Everything below a folder of results about one patient ID.
+
+    Raises PatientNotOnRecord, and PatientSeveralIssuers where no issuer is given and more than one is on record.
+    """
+    found, unreadable = results_on_record(results)
+    mine = [one for one in latest_revisions(found) if identity(one.document)[0] == patient_id]
+    issuers = {identity(one.document)[1] for one in mine}
+    if issuer is not None:
+        mine = [one for one in mine if identity(one.document)[1] == issuer]
+    elif len(issuers) > 1:
+        listed = ", ".join(sorted(one or "(none)" for one in issuers))
+        raise PatientSeveralIssuers(patient_id=patient_id, issuers=listed)
+    if not mine:
+        raise PatientNotOnRecord(patient_id=patient_id, folder=results)
+    scans, problems = [], list(unreadable)
+    for one in mine:
+        try:
+            scans.append(Scan.from_document(one.document))
+        except ValueError as problem:
+            problems.append(f"{one.path} ({problem})")
+    undated = tuple(scan.study_uid for scan in scans if scan.moment is None)
+    stated = issuer if issuer is not None else next(iter(issuers))
+    return History(patient_id, stated, course(scans, error), undated, tuple(problems), error)
+
+
+def csv_text(history: History) -> str:
+    """One row a scan (RFC 4180), the columns of the JSON rows; an empty cell is what was not measured."""
+    rows = [step.to_document() for step in history.steps]
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def terminal_lines(history: History) -> list[str]:
+    """A table with a bar for POI, oldest first; below it why scans were not compared, and what was left out."""
+    rows = [step.to_document() for step in history.steps]
+    header = f"{'scanned':<17}{'POI %':>7}  {'':<{BAR_WIDTH}}  {'trend':<15}{'iHU HU':>7}  {'trend':<15}{'lungs ml':>9}"
+    return [header.rstrip(), *(_table_line(row) for row in rows), *_notes(history, rows)]
+
+
+def _table_line(row: Mapping[str, Any]) -> str:
+    bar = "█" * round((row["poi_percent"] or 0.0) / 100.0 * BAR_WIDTH)
+    line = (
+        f"{row['acquired_at'][:16].replace('T', ' '):<17}{_cell(row['poi_percent'], 1):>7}  {bar:<{BAR_WIDTH}}  "
+        f"{TRENDS[row['trend']]:<15}{_cell(row['ihu_hu'], 0):>7}  {TRENDS[row['density_trend']]:<15}"
+        f"{_cell(row['lung_volume_ml'], 0):>9}"
+    )
+    return line.rstrip()
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _notes(history: History, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    error = history.error
+    apart = [f"{row['acquired_at'][:16]}: {row['why']}" for row in rows if row["trend"] == "not_comparable"]
+    return [
+        *(text.replace("T", " ", 1) for text in apart),
+        *(f"no date, left out: study {uid}" for uid in history.undated),
+        *(f"can't be used, left out: {name}" for name in history.unreadable),
+        f"rising or falling: by more than {error.poi_points:.1f} points POI, {error.ihu_hu:.0f} HU: {error.source}",
+    ]

@@ -1,0 +1,1 @@
+"""The daemon and what it tells about itself."""

@@ -1,0 +1,317 @@
+"""What the daemon does over and over. Read `tick`, and you have read it.
+
+It is built to be killed: what is decided is in the book before anything moves, and a start finishes what was begun.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import Places
+from scanside_appliance.inbox.empty_folders import EmptyFolders
+from scanside_appliance.inbox.facts import PROBE, Prober
+from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
+from scanside_appliance.inbox.scan import scan
+from scanside_appliance.inbox.table import InboxTable
+from scanside_appliance.jobs import retention as disk
+from scanside_appliance.jobs.file_mover import Conveyor
+from scanside_appliance.jobs.intake import Intake
+from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Dispatch
+from scanside_appliance.jobs.store import MOVING, Job, State, Store
+from scanside_appliance.jobs.worker_client import WORKER, Analyst
+from scanside_appliance.service.status import Report, write_report
+from scanside_appliance.service.systemd import alive
+from scanside_runtime.settings import Settings
+
+PROBE_BUDGET_S = 0.5
+PROBER_IDLE_S = 60.0
+IDLE_PAUSE_S = 5.0
+BUSY_PAUSE_S = 1.0
+DISK_EVERY_S = 10.0
+REPORT_EVERY_S = 30.0
+TIDY_EVERY_S = 3600.0
+SCAN_SHARE = 0.1
+"""A scan may take so much of the time: the next one waits ten times as long as the last one took."""
+log = logging.getLogger("scanside")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the daemon is to run. Tests put a clock and children of their own in."""
+
+    root: Path
+    read_settings: Callable[[], Settings]
+    once: bool = False
+    bundle: Path | None = None
+    clock: Clock = field(default_factory=Clock)
+    worker: Sequence[str] = WORKER
+    probe: Sequence[str] = PROBE
+    hint: bool = True
+    progressed: Callable[[], None] = alive
+
+    def waits(self, settings: Settings) -> Settings:
+        """How long is waited. With `once`, what lies in the inbox is all that comes: the quiet time and no longer."""
+        if not self.once:
+            return settings
+        inbox = replace(settings.inbox, patience_s=settings.inbox.quiet_s)
+        return replace(settings, inbox=inbox, jobs=replace(settings.jobs, retry_after_s=0.0))
+
+
+class Daemon:
+    """The parts, and the order in which they have their turn."""
+
+    def __init__(self, plan: Plan, places: Places, store: Store, settings: Settings) -> None:
+        self._plan, self._places, self._store, self._clock = plan, places, store, plan.clock
+        self._settings, self._waits = settings, plan.waits(settings)
+        self._trouble: str | None = None
+        self._troubles_in_a_row = 0
+        self.taking = True
+        self.headline = "starting"
+        self.idle = False
+        self._inbox = Inbox(self._waits.inbox, InboxTable(places.root))
+        self._inbox_files = 0
+        self._tidy = EmptyFolders(places.inbox)
+        self._waiting: list[Waiting] = []
+        self._intake = Intake(places, store, plan.clock)
+        self._conveyor = Conveyor(places, store, plan.clock)
+        self._prober = Prober(plan.clock.monotonic, plan.probe)
+        self._analyst = Analyst(places, plan.clock, plan.bundle, plan.worker)
+        self._dispatch = Dispatch(places, store, plan.clock, self._conveyor, self._analyst)
+        self._engine = ""
+        self._disk: disk.Disk | None = None
+        self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
+        self._scans = 0
+        self._reported = ""
+        self._numbers: dict[State, int] = {}
+        self._put_aside: dict[str, int] = {}
+        self._held = 0
+
+    def start(self) -> None:
+        """Put right what the last end left, and prove the networks.
+
+        Raises ModelSelfTestFailed, BoxSelfTest, OSError, sqlite3.Error.
+        """
+        self._conveyor.recover()
+        disk.finish_cleaning(self._places, self._store)
+        self._engine = self._analyst.selftest(self._settings)
+
+    def tick(self) -> None:
+        """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
+        self._trouble = None
+        taking = (self._take_in, self._begin_next) if self.taking else ()
+        for step in (self._look_at_disk, self._move, *taking, self._see_to_analysis, self._move, self._rest):
+            self._try(step)
+        self._count_troubles()
+        self._report()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """A step that fails does not keep the others from their turn."""
+        try:
+            step()
+        except sqlite3.OperationalError as error:
+            self._note(f"the database can't be written: {error}")
+            disk.give_reserve(self._places)
+        except OSError as error:
+            self._note(f"the box can't work: {error.strerror or type(error).__name__}")
+
+    def use(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        self._settings, self._waits = settings, self._plan.waits(settings)
+        self._inbox.settings = self._waits.inbox
+
+    def look_soon(self) -> None:
+        """Something happened in the inbox."""
+        self._next["scan"] = min(self._next["scan"], self._clock.monotonic() + BUSY_PAUSE_S / 2)
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the box from its work, in words."""
+        return self._trouble or self._dispatch.box_trouble
+
+    @property
+    def stuck(self) -> int:
+        """How often in a row it was kept from its work."""
+        return max(self._troubles_in_a_row, self._dispatch.box_failures)
+
+    @property
+    def analysing(self) -> bool:
+        """Whether a study is with the worker."""
+        return self._dispatch.current is not None
+
+    def worker_fileno(self) -> int | None:
+        """For `select`: readable when the worker has something to say."""
+        return self._analyst.fileno()
+
+    def pause_s(self) -> float:
+        """How long nothing has to be done."""
+        if self._trouble:
+            return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
+        if self.idle:
+            return min(self._settings.inbox.scan_s, IDLE_PAUSE_S)
+        return min(self._scan_pause_s(), BUSY_PAUSE_S)
+
+    def nothing_left(self) -> bool:
+        """Whether all that can be worked off is worked off."""
+        return self._scans > 1 and not self.trouble and self.idle
+
+    def hand_back(self) -> None:
+        """Give up what is being analysed; it is queued again, and nobody is to blame. Raises sqlite3.Error."""
+        self._dispatch.hand_back()
+
+    def close(self) -> None:
+        """End the children, forget the inbox."""
+        self._inbox.close()
+        self._prober.close()
+        self._analyst.end()
+
+    def _count_troubles(self) -> None:
+        self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
+
+    def _note(self, trouble: str) -> None:
+        """Said once in the log, and in the status as long as it lasts."""
+        if self._troubles_in_a_row == 0:
+            log.error("%s; it is tried again", trouble)
+        self._trouble = trouble
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = self._clock.monotonic()
+        if now < self._next[what]:
+            return False
+        self._next[what] = now + every_s
+        return True
+
+    def _scan_pause_s(self) -> float:
+        busy_s = min(self._settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
+        return min(busy_s if self._inbox_files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
+
+    def _look_at_disk(self) -> None:
+        if not self._is_due("disk", DISK_EVERY_S):
+            return
+        before, self._disk = self._disk, disk.look(self._places.root, self._settings.disk)
+        if self._disk.full and self._settings.disk.clean_archive:
+            if disk.clean(self._places, self._store, self._settings.disk):
+                self._next["disk"] = -1e9
+            self._disk = disk.look(self._places.root, self._settings.disk)
+        if self._disk.full and not (before and before.full):
+            log.error("the disk is %.0f %% full: nothing more is taken in", self._disk.used_percent)
+        if not self._disk.full:
+            disk.keep_reserve(self._places, self._settings.disk)
+
+    def _take_in(self) -> None:
+        """See what lies in the inbox, read what is new, and write down what is ready."""
+        if not self._is_due("scan", BUSY_PAUSE_S):
+            return
+        self._look_around()
+        arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
+        if self._disk is not None and self._disk.full:
+            self._note(f"the disk is {self._disk.used_percent:.0f} % full: nothing more is taken in")
+            return
+        for arrival in arrivals:
+            self._try(partial(self._take, arrival))
+        for job in self._intake.release_what_is_whole_again():
+            _say(job, "all of it is there again")
+
+    def _look_around(self) -> None:
+        """A scan, and headers for twice as long as it took; the next scan waits."""
+        began = self._clock.monotonic()
+        self._inbox.look(scan(self._places.inbox), began)
+        self._inbox_files = len(self._inbox)
+        self._plan.progressed()
+        self._scans += 1
+        took_s = self._clock.monotonic() - began
+        self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
+        self._read_headers(max(PROBE_BUDGET_S, 2 * took_s))
+
+    def _take(self, arrival: Arrival) -> None:
+        """Written down, and moved at once: what is claimed and still in the inbox is never more than one arrival."""
+        for job in self._intake.take(arrival):
+            _say(job, f"{len(self._store.files(job.id))} files, {job.state.value}")
+            self._bring_on(job)
+
+    def _begin_next(self) -> None:
+        self._dispatch.begin_next(self._settings)
+
+    def _see_to_analysis(self) -> None:
+        if self._dispatch.see_to_it(self._waits):
+            self._next["scan"] = -1e9
+
+    def _read_headers(self, seconds: float) -> None:
+        """For so long at most, so that the rest has its turn."""
+        until = self._clock.monotonic() + seconds
+        for name in self._inbox.unread(self._clock.monotonic()):
+            facts = self._prober.probe(self._places.inbox / name)
+            self._inbox.learn(name, facts, self._clock.monotonic())
+            self._plan.progressed()
+            if self._clock.monotonic() > until:
+                self._next["scan"] = -1e9
+                return
+
+    def _move(self) -> None:
+        """Every move that is due."""
+        for job in self._store.jobs(MOVING):
+            self._bring_on(job)
+
+    def _bring_on(self, job: Job) -> None:
+        """The moves of a job that are due. One that fails does not stop the others."""
+        self._scans = 0
+        step: Job | None = job
+        try:
+            while step is not None and step.state in MOVING:
+                step = self._conveyor.advance(step)
+        except OSError as error:
+            self._note(f"files of a study can't be moved: {error.strerror or type(error).__name__}")
+            return
+        self._plan.progressed()
+        if step is not None:
+            _say(step, step.state.value)
+
+    def _rest(self) -> None:
+        if self._is_due("tidy", TIDY_EVERY_S):
+            self._tidy.look()
+        self._prober.rest(PROBER_IDLE_S)
+        self._analyst.rest(self._settings)
+        self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and self._store.is_at_rest()
+
+    def _report(self) -> None:
+        """Written when something changed, else now and then; a full disk is no reason to fail."""
+        try:
+            report = self.report()
+            self.headline = report.headline()
+            news = f"{self.headline} {report.jobs} {report.inbox_files}"
+            if news != self._reported or self._is_due("report", REPORT_EVERY_S):
+                write_report(self._places, report)
+                self._reported = news
+        except (OSError, sqlite3.OperationalError):
+            return
+
+    def report(self) -> Report:
+        """What there is to say now. Raises sqlite3.Error."""
+        jobs = self._store.numbers()
+        if jobs != self._numbers:
+            self._numbers, self._put_aside = jobs, self._store.put_aside()
+            self._held = jobs.get(State.held, 0) + len(self._store.held_results())
+        return Report(
+            at=self._clock.now_text(),
+            engine=self._engine,
+            inbox_files=self._inbox_files,
+            waiting=self._waiting,
+            jobs=jobs,
+            put_aside=self._put_aside,
+            held=self._held,
+            counters=self._store.counters(),
+            disk=self._disk,
+            clock=self._dispatch.clock_trouble(),
+            trouble=self.trouble,
+            analysing=self._dispatch.current.study if self._dispatch.current else None,
+            worker_warm=self._analyst.warm,
+        )
+
+
+def _say(job: Job, text: str) -> None:
+    log.info("study %s%s: %s", job.study or "(none)", f" revision {job.revision}" if job.revision else "", text)

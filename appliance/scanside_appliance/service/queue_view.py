@@ -1,0 +1,139 @@
+"""The box and its queue for a person and for programs: read from the book and from what the daemon last said."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from scanside_appliance.files.layout import Places
+from scanside_appliance.jobs.priority import rank
+from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
+from scanside_appliance.service.service import is_running
+from scanside_appliance.service.status import last_said
+from scanside_runtime.errors import BoxDatabase
+
+SHOWN = (*ACTIVE, State.held, State.quarantined)
+COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")
+
+
+def box_facts(places: Places) -> dict[str, Any]:
+    """What the daemon last said, and whether it runs now. Raises BoxDatabase."""
+    said = last_said(places) | {"running": is_running(places)}
+    if not said["running"]:
+        trouble = said["trouble"] or _unattended(places)
+        said |= {"headline": "not running", "analysing": None, "trouble": trouble}
+    return said
+
+
+def _unattended(places: Places) -> str | None:
+    """What waits while nobody works, in words."""
+    if not places.database.is_file():
+        return None
+    with _book(places) as store:
+        waiting = sum(number for state, number in store.numbers().items() if state in ACTIVE)
+    return f"it does not run, and {waiting} job(s) are not finished" if waiting else None
+
+
+@contextmanager
+def _book(places: Places) -> Iterator[Store]:
+    """Raises BoxDatabase."""
+    try:
+        with Store(places.database) as store:
+            yield store
+    except sqlite3.DatabaseError as error:
+        raise BoxDatabase(name=places.database.name, why=error) from error
+
+
+def box_lines(facts: dict[str, Any]) -> list[str]:
+    """The same in a few lines."""
+    lines = [("box", "running" if facts["running"] else "not running"), ("now", facts["headline"])]
+    if facts["trouble"]:
+        lines.append(("TROUBLE", facts["trouble"]))
+    if facts["clock"]:
+        lines.append(("CLOCK", facts["clock"]))
+    if facts["disk"]:
+        lines.append(("disk", f"{facts['disk']['used_percent']:.0f} % used, {facts['disk']['free_mb']:.0f} MB free"))
+    counts = [f"{number} {state}" for state, number in facts["jobs"].items() if number]
+    lines.append(("studies", ", ".join(counts) or "none yet"))
+    lines.extend(("put aside", f"{number} file(s): {code}") for code, number in facts["put_aside"].items())
+    for one in facts["waiting"]:
+        lines.append(("arriving", f"{one['study']}  {one['files']} files, {one['why']}"))
+    lines.append(("said", facts["at"] or "never"))
+    return [f"{name:<10}{text}" for name, text in lines]
+
+
+def queue_facts(places: Places, *, every: bool = False) -> list[dict[str, Any]]:
+    """One entry a job, in the order of their turn; what came to rest last. Raises BoxDatabase."""
+    if not places.database.is_file():
+        return []
+    with _book(places) as store:
+        open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
+        jobs = store.jobs(State) if every else open_ones
+        ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
+    ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
+    return [_entry(places, job, grade) for job, grade in ranked]
+
+
+def _concerns_a_study(job: Job) -> bool:
+    """Not a stray file that was put aside: `status` counts those."""
+    return bool(job.study) and (job.state != State.quarantined or job.revision is not None)
+
+
+def _turn(job: Job) -> int:
+    order = (State.running, State.publishing, State.archiving, State.claiming, State.queued)
+    return order.index(job.state) if job.state in order else len(order)
+
+
+def _entry(places: Places, job: Job, grade: int) -> dict[str, Any]:
+    result = places.result(job.patient, job.study, job.revision or 0)
+    done = job.state in (State.archiving, State.done)
+    return {
+        "study": job.study or None,
+        "state": job.state.value,
+        "revision": job.revision,
+        "rank": grade,
+        "attempts": job.attempts,
+        "code": job.code,
+        "reason": job.reason,
+        "verdict": job.verdict,
+        "result": str(result) if done else None,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+    }
+
+
+def queue_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
+    """A line a job."""
+    if not facts:
+        return ["nothing waits"]
+    return [_queue_line(one) for one in facts]
+
+
+def _queue_line(one: dict[str, Any]) -> str:
+    more = " ".join(filter(None, (one["verdict"], one["code"]))) if one["verdict"] else one["reason"] or ""
+    return f"{one['study'] or '(no study)':<17} {one['state']:<12} {more}".rstrip()
+
+
+def show_live(places: Places, *, every: bool) -> None:
+    """The queue as a screen that is drawn again each second, until Ctrl-C."""
+    from rich.live import Live
+    from rich.table import Table
+
+    def table() -> Table:
+        shown = Table(title=str(box_facts(places)["headline"]), expand=True)
+        for column in COLUMNS:
+            shown.add_column(column)
+        for one in queue_facts(places, every=every):
+            shown.add_row(*("" if one[column] is None else str(one[column]) for column in COLUMNS))
+        return shown
+
+    try:
+        with Live(table(), refresh_per_second=1) as screen:
+            while True:
+                time.sleep(1.0)
+                screen.update(table())
+    except KeyboardInterrupt:
+        return

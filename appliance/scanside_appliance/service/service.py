@@ -1,0 +1,207 @@
+"""`scanside watch`: one daemon in one folder, from its lock to its last word."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import select
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+
+from scanside_appliance.defects import told
+from scanside_appliance.files.layout import Places
+from scanside_appliance.inbox.watcher import Hint
+from scanside_appliance.jobs.store import Store
+from scanside_appliance.service.daemon import Daemon, Plan
+from scanside_appliance.service.status import write_failure
+from scanside_appliance.service.systemd import notify, reloading
+from scanside_runtime.errors import BoxDatabase, BoxRoot, BoxRunning, BoxStuck, ScansideError, SettingsUnusable
+
+STOP_S = 25.0
+"""SIGTERM lets an analysis go on for so long; then it is handed back."""
+ONCE_GIVES_UP_AFTER = 6
+log = logging.getLogger("scanside")
+
+
+@dataclass(slots=True)
+class Signals:
+    """What was asked for from outside, and the pipe that wakes the loop."""
+
+    wake: int = -1
+    woken: int = -1
+    stop_by: float | None = None
+    reload: bool = False
+    hinted: bool = False
+
+    def on_signal(self, number: int, _: FrameType | None) -> None:
+        """SIGHUP reads the settings again; the first SIGTERM or SIGINT asks to end, the second to end now."""
+        if number == signal.SIGHUP:
+            self.reload = True
+        else:
+            self.stop_by = time.monotonic() + (STOP_S if self.stop_by is None else 0.0)
+
+
+def watch(plan: Plan) -> None:
+    """Run until a signal ends it, or, with `once`, until the inbox is worked off.
+
+    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelSelfTestFailed.
+    """
+    os.umask(0o027)
+    places = Places(plan.root.resolve())
+    places.make()
+    with _alone(places), _last_word(plan, places), Store(places.database) as store:
+        store.check()
+        _work(plan, places, store)
+
+
+@contextmanager
+def _last_word(plan: Plan, places: Places) -> Iterator[None]:
+    """What the daemon can't start or go on with stands in its status, where `scanside status` finds it."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):  # a box that can't write it says it by its exit code
+            write_failure(places, plan.clock.now_text(), f"it ended with {_why(error)}")
+        raise
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, ScansideError):
+        return f"{error.code}: {error.message} {error.advice}"
+    return f"{ScansideError.code}: {told(error)}"
+
+
+def _work(plan: Plan, places: Places, store: Store) -> None:
+    with ExitStack() as ending:
+        signals = ending.enter_context(_signals())
+        daemon = ending.enter_context(closing(Daemon(plan, places, store, plan.read_settings())))
+        try:
+            daemon.start()
+            notify(READY=1, STATUS="ready")
+            if plan.hint:
+                ending.enter_context(closing(Hint(places.inbox, signals.wake)))
+            _run(plan, daemon, signals)
+        except sqlite3.DatabaseError as error:
+            raise BoxDatabase(name=places.database.name, why=error) from error
+        except OSError as error:
+            raise BoxRoot(root=places.root, why=error.strerror or error) from error
+        finally:
+            notify(STOPPING=1)
+
+
+def _run(plan: Plan, daemon: Daemon, signals: Signals) -> None:
+    while signals.stop_by is None:
+        daemon.tick()
+        notify(WATCHDOG=1, STATUS=daemon.headline)
+        if plan.once and daemon.nothing_left():
+            return
+        if plan.once and daemon.stuck >= ONCE_GIVES_UP_AFTER:
+            raise BoxStuck(why=daemon.trouble)
+        _sleep(daemon, signals, daemon.pause_s())
+        if signals.reload:
+            signals.reload = False
+            _reload(plan, daemon)
+        if signals.hinted:
+            signals.hinted = False
+            daemon.look_soon()
+    _finish(daemon, signals)
+
+
+def _finish(daemon: Daemon, signals: Signals) -> None:
+    """Take nothing more; let the analysis come to its end within its time, or hand it back."""
+    daemon.taking = False
+    while daemon.analysing and signals.stop_by is not None and time.monotonic() < signals.stop_by:
+        notify(STATUS="ending: an analysis is being finished", WATCHDOG=1)
+        daemon.tick()
+        _sleep(daemon, signals, min(1.0, daemon.pause_s()))
+    daemon.hand_back()
+    log.info("ended")
+
+
+def _sleep(daemon: Daemon, signals: Signals, seconds: float) -> None:
+    """Until there is something to do: a signal, a hint, a word from the worker, or the time is over."""
+    worker = daemon.worker_fileno()
+    readable, _, _ = select.select([signals.woken, *([] if worker is None else [worker])], [], [], seconds)
+    if signals.woken in readable:
+        signals.hinted = b"h" in os.read(signals.woken, 4096)
+
+
+def _reload(plan: Plan, daemon: Daemon) -> None:
+    reloading()
+    try:
+        daemon.use(plan.read_settings())
+        log.info("settings read again")
+    except SettingsUnusable as error:
+        log.error("%s: %s The settings stay as they were.", error.code, error.message)
+    notify(READY=1)
+
+
+@contextmanager
+def _signals() -> Iterator[Signals]:
+    """Signals and hints end a sleep through a pipe. Handlers are put back at the end."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signals = Signals(wake, woken)
+    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signals.on_signal) for number in handled}
+    wakeup = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        yield signals
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(wake)
+        os.close(woken)
+
+
+@contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """The lock goes with the process, so none outlives a power cut. Raises BoxRunning, BoxRoot."""
+    try:
+        handle = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise BoxRoot(root=places.root, why=error.strerror or error) from error
+    try:
+        if not _locked(handle, fcntl.LOCK_EX):
+            raise BoxRunning(root=places.root)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_running(places: Places) -> bool:
+    """Whether a daemon works in the folder."""
+    try:
+        handle = os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _locked(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def log_to_stderr() -> None:
+    """One line an event, without a time where systemd adds one. Never a traceback: it may quote a header."""
+    form = "%(message)s" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s %(message)s"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S"))
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False

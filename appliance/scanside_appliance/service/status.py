@@ -1,0 +1,112 @@
+"""What the daemon says of itself: `status.json` and a text file for Prometheus, each written in one step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.layout import Places
+from scanside_appliance.inbox.readiness import Waiting
+from scanside_appliance.jobs.retention import Disk
+from scanside_appliance.jobs.store import State
+
+SCHEMA = "scanside.status/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words."""
+
+    at: str
+    engine: str
+    inbox_files: int
+    waiting: Sequence[Waiting]
+    jobs: Mapping[State, int]
+    put_aside: Mapping[str, int]
+    held: int
+    counters: Mapping[str, int]
+    disk: Disk | None
+    clock: str | None
+    trouble: str | None
+    analysing: str | None
+    worker_warm: bool
+
+    def headline(self) -> str:
+        """One line, as systemd shows it."""
+        if self.trouble:
+            return self.trouble
+        if self.disk and self.disk.full:
+            return f"the disk is {self.disk.used_percent:.0f} % full: nothing more is taken in"
+        queued = self.jobs.get(State.queued, 0)
+        at = f"analysing {self.analysing}" if self.analysing else "idle"
+        return f"{at}, {queued} queued, {len(self.waiting)} arriving, {self.held} held"
+
+    def document(self) -> dict[str, Any]:
+        """Schema scanside.status/1."""
+        return {
+            "schema": SCHEMA,
+            "headline": self.headline(),
+            **asdict(self),
+            "jobs": {state.value: self.jobs.get(state, 0) for state in State},
+        }
+
+    def metrics(self) -> str:
+        """Prometheus text format 0.0.4."""
+        lines = [
+            *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
+            *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
+            *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
+            *_metric("studies_held", "gauge", "Studies that wait for a person.", {"": self.held}),
+            *_metric("files_put_aside", "gauge", "Files in quarantine.", _labelled(self.put_aside, "code")),
+            *_metric("events_total", "counter", "What happened so far.", _labelled(self.counters, "event")),
+            *_trouble(bool(self.trouble)),
+            *_metric("clock_wrong", "gauge", "1 where the wall clock can't be right.", {"": int(bool(self.clock))}),
+        ]
+        if self.disk:
+            used = {"": self.disk.used_percent / 100}
+            lines += _metric("disk_used_ratio", "gauge", "Share of the disk in use.", used)
+            lines += _metric("disk_full", "gauge", "1 where nothing is taken in.", {"": int(self.disk.full)})
+        return "\n".join(lines) + "\n"
+
+
+def _trouble(there_is_one: bool) -> list[str]:
+    return _metric("trouble", "gauge", "1 where the box can't work.", {"": int(there_is_one)})
+
+
+def _labelled(values: Mapping[str, int], label: str = "state") -> dict[str, float]:
+    return {f'{{{label}="{name}"}}': value for name, value in values.items()}
+
+
+def _metric(name: str, kind: str, meaning: str, values: Mapping[str, float]) -> list[str]:
+    full = f"scanside_{name}"
+    samples = [f"{full}{labels} {value:g}" for labels, value in values.items()]
+    return [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}", *samples] if samples else []
+
+
+def last_said(places: Places) -> dict[str, Any]:
+    """`status.json`; the same with nothing in it before the first start."""
+    empty: dict[str, Any] = {"schema": SCHEMA, "headline": "starting", "jobs": {}, "waiting": [], "put_aside": {}}
+    empty |= dict.fromkeys(("at", "trouble", "clock", "disk", "engine"))
+    try:
+        return {**empty, **json.loads(places.status.read_text(encoding="utf-8"))}
+    except (OSError, ValueError):
+        return empty
+
+
+def write_failure(places: Places, at: str, trouble: str) -> None:
+    """The last word of a daemon that could not start or go on; what it said before of its studies stays.
+
+    The numbers of metrics.prom would be stale, so that there is the trouble alone. Raises OSError.
+    """
+    said = last_said(places) | {"at": at, "trouble": trouble, "headline": trouble, "analysing": None}
+    replace_file(places.status, (json.dumps(said, indent=2, allow_nan=False) + "\n").encode())
+    replace_file(places.metrics, ("\n".join(_trouble(True)) + "\n").encode())
+
+
+def write_report(places: Places, report: Report) -> None:
+    """Both files. Raises OSError."""
+    replace_file(places.status, (json.dumps(report.document(), indent=2, allow_nan=False) + "\n").encode())
+    replace_file(places.metrics, report.metrics().encode())

@@ -1,0 +1,70 @@
+"""`scanside-export cross-validate`: every fold from training to score, in one resumable command."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def cross_validate(
+    cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote.")],
+    work: Annotated[Path, typer.Option(metavar="DIR", help="A folder for each fold, and the table, go here.")],
+    infection_recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recipe of the infection network, if not the shipped one.")
+    ] = None,
+    lungs_recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recipe of the lung network, if not the shipped one.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Samples to draw instead of the recipes'.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Runs of a shared pre-training; refused if it saw a patient of the fold."),
+    ] = None,
+    lungs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Checkpoint of one lung network for all folds: none is trained.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Score single slices too: pictures of infection-2d ...")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(metavar="DIR", help="... and their masks.")] = None,
+    fold: Annotated[list[int] | None, typer.Option(help="Only these folds.")] = None,
+    sections: Annotated[int, typer.Option(help="Calibration sections.")] = 300,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Train, export, quantise and score each fold by patient; run again after an interruption, and it goes on."""
+    from dataclasses import replace
+
+    from scanside_export.bundling.cross_validate import Plan
+    from scanside_export.bundling.cross_validate import cross_validate as run_folds
+    from scanside_export.data.folds import FOLDS
+    from scanside_export.data.recipe import read_recipe
+    from scanside_export.data.windowed_slices import read_slices
+    from scanside_export.evaluation.score_table import table
+
+    if (images is None) != (masks is None):
+        raise typer.BadParameter("give --images and --masks together")
+    shipped = Path(__file__).parents[1] / "recipes"
+    recipes = {"infection": read_recipe(infection_recipe or shipped / "infection.toml")}
+    if lungs is None:
+        recipes["lungs"] = read_recipe(lungs_recipe or shipped / "lungs.toml")
+    if samples is not None:
+        recipes = {network: replace(recipe, samples=samples) for network, recipe in recipes.items()}
+    pictures = read_slices(images, masks) if images is not None and masks is not None else []
+    threads = threads or len(os.sched_getaffinity(0))
+    plan = Plan(cases, work, recipes, start_from, pictures, lungs, sections, threads=threads)
+    chosen = sorted(set(fold)) if fold else range(len(FOLDS))
+    if not set(chosen) <= set(range(len(FOLDS))):
+        raise typer.BadParameter(f"there are folds 0 to {len(FOLDS) - 1}")
+    figures = run_folds(plan, chosen)
+    _write(figures, work, table(figures))
+    typer.echo(json.dumps(figures, indent=2) if as_json else table(figures))
+
+
+def _write(figures: dict[str, Any], work: Path, text: str) -> None:
+    (work / "cross_validation.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (work / "cross_validation.md").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,271 @@
+"""The command line `scanside-export`, for the model engineer: train, export, quantize, bundle, check, evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scanside_export.cli.cross_validate import cross_validate
+from scanside_export.cli.cuts import cuts
+from scanside_export.cli.evaluate import evaluations
+from scanside_export.cli.lesions import lesion_app
+from scanside_export.cli.motion import motion
+from scanside_runtime.errors import ScansideError
+
+if TYPE_CHECKING:
+    from scanside_export.networks.checkpoint import Trained
+
+app = typer.Typer(
+    name="scanside-export",
+    help="Trains, exports, quantises and proves the networks of Scanside.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.add_typer(motion, name="motion")
+app.command()(cuts)
+app.add_typer(evaluations, name="evaluate")
+app.add_typer(lesion_app, name="lesions")
+app.command("cross-validate")(cross_validate)
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+NETWORKS = ("lungs", "infection")
+
+Data = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Folder with infection-3d, infection-2d, lung-2d and ct.")
+]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the trainings, one sub-folder a network.")]
+Work = Annotated[Path, typer.Option("--work", metavar="DIR", help="Folder of the exported files.")]
+
+
+def main() -> None:
+    """Run the command line; what the runtime refuses ends in one line and its exit code."""
+    try:
+        app()
+    except ScansideError as error:
+        typer.echo(f"scanside-export: {error.code}: {error.message} {error.advice}", err=True)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def prepare(
+    cases: Annotated[Path, typer.Option(metavar="DIR", help="Where the training cases go (some gigabytes).")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder with infection-3d, infection-2d, lung-2d and ct.")
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="FORM=DIR", help="Another labelled set in its own form; see docs/training.md."),
+    ] = None,
+    variants: Annotated[int, typer.Option(help="Copies of each real background with other lesions.")] = 5,
+    phantoms: Annotated[int, typer.Option(help="Phantoms to draw.")] = 150,
+    seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+) -> None:
+    """Turn labelled CT into training cases; prints the digest of the training data."""
+    from scanside_export.data.adapters.forms import parse_source
+    from scanside_export.data.prepare import Material
+    from scanside_export.data.prepare import prepare as prepare_cases
+
+    try:
+        named = [parse_source(text) for text in sources or []]
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    if data is None and not named:
+        raise typer.BadParameter("give --data DIR, or --from FORM=DIR")
+    typer.echo(prepare_cases(Material(data, named, variants, phantoms, seed), cases, jobs))
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help="lungs or infection.")],
+    cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote.")],
+    runs: Runs,
+    recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="A recipe other than the shipped one.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Samples to draw instead of the recipe's.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Checkpoint of an earlier stage, a bundle's folder, or `shipped`: the one in use here."
+        ),
+    ] = None,
+    fold: Annotated[int | None, typer.Option(help="Leave this fold's patients out (0 to 4).")] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A case, or a patient with all cases, to leave out.")
+    ] = None,
+    validate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A case or patient to leave out and to score now and then: keeps best.pt."),
+    ] = None,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between two such scores.")] = 500,
+    validate_samples: Annotated[int, typer.Option(min=1, help="Sections in such a score.")] = 64,
+    device: Annotated[str, typer.Option(help="Where it computes: cpu, or cuda where there is a GPU.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples; a GPU wants several.")] = 0,
+) -> None:
+    """Train one network by its recipe; run again after an interruption, and it goes on."""
+    from dataclasses import replace
+
+    from scanside_export.data.folds import SCORED_SOURCES, held_out, named
+    from scanside_export.data.prepare import load, read_digest
+    from scanside_export.data.recipe import read_recipe
+    from scanside_export.training.train import Run
+    from scanside_export.training.train import train as run_training
+    from scanside_export.training.validation import make_validation
+    from scanside_runtime.model.bundle import DEFAULT_BUNDLE
+
+    chosen = read_recipe(recipe or RECIPES / f"{_known(network)}.toml")
+    if samples is not None:
+        chosen = replace(chosen, samples=samples)
+    known = load(cases)
+    names = [case.name for case in known]
+    in_folds = [case.name for case in known if case.source in SCORED_SOURCES]
+    try:
+        watched = named(names, validate or [])
+        away = named(names, leave_out or []) | watched | (held_out(in_folds, fold) if fold is not None else frozenset())
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    left_out = tuple(sorted(away))
+    seen = [case for case in known if case.name in watched]
+    validation = make_validation(seen, chosen, validate_samples, validate_every) if seen else None
+    threads = threads or len(os.sched_getaffinity(0))
+    start = DEFAULT_BUNDLE if start_from == Path("shipped") else start_from
+    run = Run(runs / network, read_digest(cases, left_out), threads, start, left_out, validation, device, workers)
+    typer.echo(run_training(known, chosen, run))
+
+
+@app.command()
+def threshold(
+    value: Annotated[float, typer.Argument(help="Probability from which a voxel is infected.", min=0.01, max=0.99)],
+    runs: Runs,
+) -> None:
+    """Set the infection network's threshold, chosen on training cases for volume as well as for Dice."""
+    from scanside_export.networks.checkpoint import chosen_checkpoint, write_threshold
+
+    write_threshold(chosen_checkpoint(runs / "infection"), value)
+
+
+@app.command()
+def keep(
+    network: Annotated[str, typer.Argument(help="lungs or infection.")],
+    runs: Runs,
+    work: Work,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The bundle to take it from, if not the one in use here.")
+    ] = None,
+) -> None:
+    """Take a network of a bundle into the next one as it is, byte for byte, when only the other was trained again."""
+    from scanside_export.bundling.keep_network import keep_network
+    from scanside_runtime.model.bundle import open_bundle
+
+    for path in keep_network(open_bundle(bundle), _known(network), runs / network, work):
+        typer.echo(path)
+
+
+@app.command()
+def export(runs: Runs, work: Work) -> None:
+    """Write each trained network as ONNX (FP32 for quantisation, FP16-stored for the box) and OpenVINO IR."""
+    from scanside_export.convert.export_networks import export_networks
+
+    for path in export_networks(_trained_anew(runs), work):
+        typer.echo(path)
+
+
+@app.command()
+def quantize(
+    runs: Runs,
+    work: Work,
+    cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote; calibration draws real sections.")],
+    sections: Annotated[int, typer.Option(help="Calibration sections.")] = 300,
+    preset: Annotated[str, typer.Option(help="NNCF preset: mixed or performance.")] = "mixed",
+) -> None:
+    """Write each network as INT8 QDQ ONNX and IR, calibrated on real sections."""
+    from scanside_export.convert.export_networks import quantize_networks
+    from scanside_export.data.prepare import load
+
+    for path in quantize_networks(_trained_anew(runs), work, load(cases), sections, preset):
+        typer.echo(path)
+
+
+@app.command()
+def check(
+    runs: Runs,
+    work: Work,
+    data: Data,
+    bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle that `bundle` wrote.")],
+) -> None:
+    """Hold every deployed form against torch, in Dice and POI, on real volumes; exit code 1 when a gate fails."""
+    from scanside_export.convert.parity import compare, deployed_forms, ir_forms, torch_networks
+    from scanside_export.data.volumes import parity_volumes
+    from scanside_runtime.model.bundle import open_bundle
+
+    trained = _trained(runs)
+    forms = {**deployed_forms(open_bundle(bundle)), **ir_forms(work, trained)}
+    results = compare(parity_volumes(data), torch_networks(trained), forms)
+    typer.echo(json.dumps([result.document() for result in results], indent=2))
+    raise typer.Exit(int(not all(result.holds for result in results)))
+
+
+@app.command()
+def bundle(
+    runs: Runs,
+    work: Work,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the bundle goes.")],
+    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "scanside-chest",
+    version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="What the checks printed as JSON: volumes.json, slices.json, held_out.json, cross_validation.json, "
+            "parity.json, limits_of_agreement.json, and the picture failures.png; what is missing is not measured.",
+        ),
+    ] = None,
+    notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, for the card.")] = None,
+) -> None:
+    """Put both networks, a golden sample, model card and manifest into one folder."""
+    from scanside_export.bundling.model_card import Release, find_failures, read_figures
+    from scanside_export.bundling.write_bundle import build_bundle
+    from scanside_export.networks.checkpoint import never_drawn
+
+    networks = _trained(runs)
+    release = Release(
+        name,
+        version,
+        "0.1.0",
+        {} if figures is None else read_figures(figures),
+        "" if notes is None else notes.read_text(encoding="utf-8"),
+        left_out=never_drawn(networks.values()),
+        sources=tuple(sorted(frozenset().union(*(trained.sources for trained in networks.values())))),
+        failures=None if figures is None else find_failures(figures),
+    )
+    built = build_bundle(work, out, release, {network: trained.contract for network, trained in networks.items()})
+    typer.echo(f"{built.name} {built.version} {built.sha256}")
+
+
+def _known(network: str) -> str:
+    if network not in NETWORKS:
+        raise typer.BadParameter(f"{network!r}: choose one of {', '.join(NETWORKS)}")
+    return network
+
+
+def _trained(runs: Path) -> dict[str, Trained]:
+    from scanside_export.networks.checkpoint import chosen_checkpoint, read_checkpoint
+
+    missing = [name for name in NETWORKS if not (runs / name / "checkpoint.pt").exists()]
+    if missing:
+        typer.echo(f"scanside-export: no checkpoint for {', '.join(missing)} in {runs}: run `train` first", err=True)
+        sys.exit(2)
+    return {name: read_checkpoint(chosen_checkpoint(runs / name)) for name in NETWORKS}
+
+
+def _trained_anew(runs: Path) -> dict[str, Trained]:
+    """Those that are not kept as they are: these have their files already."""
+    return {name: one for name, one in _trained(runs).items() if not one.kept}

@@ -1,0 +1,1 @@
+"""From folders of labelled CT to training samples."""

@@ -1,0 +1,178 @@
+"""Training samples, drawn at random and built through `runtime.stacks`: preprocessing exists once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from scanside_export.data.augment import Augment, moved, rescanned
+from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
+from scanside_export.data.lesions import insert, large_consolidation, random_lesions
+from scanside_export.data.recipe import Recipe
+from scanside_runtime.model.stacks import (
+    PlaneMap,
+    Sections,
+    body_box,
+    mask_box,
+    neighbours,
+    plan_sections,
+    plane_map,
+    section_hu,
+    windowed,
+)
+from scanside_runtime.volume import HU_MIN
+
+Floats = npt.NDArray[np.float32]
+
+NEIGHBOUR_DROPPED = 0.08
+"""How often a stack has only its middle section, as at the ends of a series."""
+
+FEWEST_SEEDS = 20
+"""Stacks with less lung than this, counted on every second slice, fourth row and column, get no fresh lesion."""
+
+OWN_NEIGHBOUR_MM = 2.9
+"""Series with thinner slices than this are averaged to a drawn thickness."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What the network sees and what it should say.
+
+    stack: (depth, h, w) float32 in 0..1. target: (classes, h, w) float32. known: (h, w) float32, 0 where no one knows.
+    """
+
+    stack: Floats
+    target: Floats
+    known: Floats
+
+
+class Sampler:
+    """Draws samples by a recipe; the same seed draws the same samples."""
+
+    def __init__(self, cases: Sequence[Case], recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.contract = recipe.contract("")
+        self.augment = Augment(**recipe.augment)
+        useful = [case for case in cases if recipe.shares.get(case.source, 0.0) > 0 and _is_useful(case, recipe)]
+        self.by_source = {source: [case for case in useful if case.source == source] for source in recipe.shares}
+        shares = np.array([recipe.shares[source] if self.by_source[source] else 0.0 for source in recipe.shares])
+        self.sources, self.chances = list(recipe.shares), shares / shares.sum()
+        self.boxes = {id(case): _box(case, recipe.network) for case in useful}
+        self.wanted = {id(case): _wanted_slices(case, recipe.network) for case in useful}
+        self.plan = lru_cache(maxsize=4096)(self._plan)
+
+    def draw(self, number: int) -> Sample:
+        """Sample `number` of the recipe's endless row."""
+        rng = np.random.default_rng((self.recipe.seed, number))
+        cases = self.by_source[self.sources[rng.choice(len(self.sources), p=self.chances)]]
+        case = cases[rng.integers(len(cases))]
+        thickness_mm = float(rng.choice(self.recipe.section_mm))
+        phase = int(rng.integers(min(len(case.hu), max(1, round(thickness_mm / case.spacing_mm[0])))))
+        sections, stacks = self.plan(len(case.hu) - phase, case.spacing_mm[0], thickness_mm)
+        section = self._section(case, sections, phase, rng)
+        stack = stacks[section]
+        if rng.random() < NEIGHBOUR_DROPPED:
+            stack = np.full_like(stack, section)
+        return self._build(case, phase, sections, stack, rng)
+
+    def _plan(self, slices: int, increment_mm: float, thickness_mm: float) -> tuple[Sections, npt.NDArray[np.intp]]:
+        contract = replace(self.contract, section_mm=thickness_mm, thin_below_mm=OWN_NEIGHBOUR_MM)
+        sections = plan_sections(slices, increment_mm, None, contract)
+        return sections, neighbours(sections.centres_mm, contract.stack_step_mm, contract.stack_depth)
+
+    def _section(self, case: Case, sections: Sections, phase: int, rng: np.random.Generator) -> int:
+        """Lungs where they are known; infection in seven of ten where there is some, the others anywhere."""
+        wanted = self.wanted[id(case)]
+        wanted = wanted[wanted >= phase] - phase
+        if len(wanted) and (self.recipe.network == "lungs" or rng.random() < 0.7):
+            return int(sections.owner[wanted[rng.integers(len(wanted))]])
+        return int(rng.integers(len(sections)))
+
+    def _build(
+        self, case: Case, phase: int, sections: Sections, stack: npt.NDArray[np.intp], rng: np.random.Generator
+    ) -> Sample:
+        contract = self.contract
+        place = plane_map(case.hu.shape[1:], case.spacing_mm[1:], self.boxes[id(case)], contract)
+        place, flipped = moved(place, contract.pixel_mm, self.augment, rng)
+        weights = sections.weights[stack]
+        fresh = np.zeros(contract.matrix, dtype=np.float32)
+        if case.source == "real" and rng.random() < self.recipe.fresh_lesions:
+            hu, fresh = self._with_fresh_lesions(case, phase, weights, place, rng)
+        else:
+            hu = np.stack([place.forward(section_hu(case.hu[phase:], one), HU_MIN) for one in weights])
+        hu = rescanned(hu, self.augment, rng)
+        middle = weights[len(weights) // 2]
+        if self.recipe.network == "lungs":
+            target, known = _lung_target(case.lungs[phase:], middle, place, flipped)
+        else:
+            reader = case.infection[rng.integers(len(case.infection))]
+            target = np.maximum(_share(reader[phase:], middle, place), fresh)[None]
+            known = np.ones(contract.matrix, dtype=np.float32)
+        return Sample(windowed(hu, contract.window_hu), target, known)
+
+    def _with_fresh_lesions(
+        self, case: Case, phase: int, weights: Floats, place: PlaneMap, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """A stack with lesions inserted before its slices are averaged, and how much of each middle pixel is infected.
+
+        weights: (depth, z), each section's. Returns hu (depth, rows, columns) float32, and (rows, columns) in 0..1.
+        """
+        slab = np.flatnonzero(weights.any(axis=0))
+        planes = [place.forward(np.asarray(case.hu[phase + n], np.float32), HU_MIN) for n in slab]
+        hu, shares = np.rint(np.stack(planes)).astype(np.int16), weights[:, slab]
+        lungs = np.stack([_lungs_on(case.lungs[phase + n], place) for n in slab])
+        infection = np.zeros(hu.shape, dtype=np.bool_)
+        if lungs[::2, ::4, ::4].sum() >= FEWEST_SEEDS:
+            spacing_mm = (case.spacing_mm[0], self.contract.pixel_mm, self.contract.pixel_mm)
+            lesions = random_lesions(lungs, spacing_mm, rng, 0.5 * float(rng.random()), hu)
+            if rng.random() < self.recipe.large_consolidations:
+                lesions.append(large_consolidation(lungs, rng))
+            hu, infection = insert(hu, lungs, spacing_mm, lesions, rng)
+        sections, infected = (np.tensordot(shares, array.astype(np.float32), axes=1) for array in (hu, infection))
+        return sections, infected[len(infected) // 2]
+
+
+def _is_useful(case: Case, recipe: Recipe) -> bool:
+    if recipe.network == "lungs":
+        return bool((np.asarray(case.lungs[::4]) != UNKNOWN).any())
+    return len(case.infection) > 0
+
+
+def _box(case: Case, network: str) -> tuple[float, float, float, float]:
+    if network == "lungs":
+        return body_box(case.hu)
+    known = known_lungs(np.asarray(case.lungs))
+    rows, columns = case.hu.shape[1:]
+    return mask_box(known) or (0.0, 0.0, rows - 1.0, columns - 1.0)
+
+
+def _wanted_slices(case: Case, network: str) -> npt.NDArray[np.intp]:
+    if network == "lungs":
+        return np.flatnonzero((np.asarray(case.lungs) != UNKNOWN).any(axis=(1, 2)))
+    return np.flatnonzero(np.any([mask.any(axis=(1, 2)) for mask in case.infection], axis=0))
+
+
+def _share(mask: npt.NDArray[np.bool_], weights: Floats, place: PlaneMap) -> Floats:
+    """How much of each pixel of a section the mask fills, 0..1."""
+    return place.forward(section_hu(mask, weights), 0.0)
+
+
+def _lungs_on(lungs: npt.NDArray[np.uint8], place: PlaneMap) -> npt.NDArray[np.bool_]:
+    """Where more than half of a pixel of the network's plane is known lung; lungs: one slice (rows, columns)."""
+    return place.forward(known_lungs(lungs).astype(np.float32), 0.0) > 0.5
+
+
+def _lung_target(
+    lungs: npt.NDArray[np.uint8], weights: Floats, place: PlaneMap, flipped: bool
+) -> tuple[Floats, Floats]:
+    used = np.flatnonzero(weights)
+    lungs, weights = np.asarray(lungs[used]), weights[used]
+    right, left = (_share(lungs == side, weights, place) for side in (RIGHT, LEFT))
+    if flipped:
+        right, left = left, right
+    known = 1.0 - _share(lungs == UNKNOWN, weights, place)
+    return np.stack([1.0 - right - left, right, left]), (known > 0.999).astype(np.float32)

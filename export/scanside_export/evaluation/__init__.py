@@ -1,0 +1,1 @@
+"""How good the networks are, and the tables that say it."""

@@ -1,0 +1,1 @@
+"""Both networks, their checkpoints, and their ONNX files."""

@@ -1,0 +1,107 @@
+"""What a training leaves: averaged weights, recipe, data digest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from scanside_export.data.folds import SCORED_SOURCES
+from scanside_export.data.recipe import Recipe
+from scanside_export.networks.unet import build
+from scanside_runtime.model.contract import ModelContract
+
+KEPT = "kept"
+"""Key of a checkpoint that no training wrote: a bundle's network as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One training by one recipe: what it drew from and whom it left out."""
+
+    shares: Mapping[str, float]
+    left_out: tuple[str, ...]
+    samples: int
+
+    def saw(self, case: str, source: str) -> bool:
+        """Whether it could have drawn a case of that name from that source."""
+        return self.shares.get(source, 0.0) > 0.0 and case not in self.left_out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A trained network and what it expects of the world. stages: all trainings behind its weights, in their order.
+
+    kept: it is a bundle's network as it was (`scanside_export.bundling.keep_network`), whose files are there already.
+    """
+
+    model: nn.Module
+    recipe: Recipe
+    contract: ModelContract
+    stages: tuple[Stage, ...]
+    kept: bool = False
+
+    @property
+    def samples_seen(self) -> int:
+        """Of all stages."""
+        return sum(stage.samples for stage in self.stages)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Cases that the last stage did not draw though its recipe could."""
+        return self.stages[-1].left_out
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Every source that any stage drew from."""
+        return frozenset(name for stage in self.stages for name, share in stage.shares.items() if share > 0.0)
+
+    def saw(self, case: str, source: str) -> bool:
+        """Whether any stage could have drawn a case of that name from that source."""
+        return any(stage.saw(case, source) for stage in self.stages)
+
+
+def never_drawn(networks: Collection[Trained]) -> tuple[str, ...]:
+    """Cases with experts' labels that all networks left out, in every stage that could have drawn them."""
+    named = set.intersection(*(set(trained.left_out) for trained in networks))
+    seen = {name for name in named for trained in networks for source in SCORED_SOURCES if trained.saw(name, source)}
+    return tuple(sorted(named - seen))
+
+
+def chosen_checkpoint(folder: Path) -> Path:
+    """What a training has to offer: the best by validation where there is one, else the last."""
+    best = folder / "best.pt"
+    return best if best.exists() else folder / "checkpoint.pt"
+
+
+def write_threshold(path: Path, threshold: float) -> None:
+    """Put a threshold, chosen after the training, into a checkpoint's recipe."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    state["recipe"]["threshold"] = threshold
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def read_checkpoint(path: Path) -> Trained:
+    """The averaged weights of a checkpoint, ready to answer; tensors and plain values only are read.
+
+    The contract's licence is that of every stage: what an earlier one was bound to, these weights are too.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    recipe = Recipe(**state["recipe"])
+    licences = dict.fromkeys((recipe.licence, *(stage["recipe"]["licence"] for stage in state.get("earlier", ()))))
+    contract = replace(recipe, licence="; ".join(licences)).contract(state["training_digest"])
+    model = build(recipe.network, contract.stack_depth, len(contract.classes))
+    model.load_state_dict(state["average"])
+    return Trained(model.eval(), recipe, contract, tuple(_stages(state)), bool(state.get(KEPT, False)))
+
+
+def _stages(state: Mapping[str, Any]) -> Iterator[Stage]:
+    """The stages before, and this one; checkpoints of 0.1.0 say neither what came before nor who was left out."""
+    for one in (*state.get("earlier", ()), state):
+        recipe = Recipe(**one["recipe"])
+        yield Stage(recipe.shares, tuple(one.get("left_out", ())), one["step"] * recipe.batch)

@@ -1,0 +1,259 @@
+"""One series as a candidate for measuring: every check that a series must pass by itself, headers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scanside_runtime.dicom import ranking
+from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
+from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
+from scanside_runtime.dicom.pixels import DECODABLE, LOSSY, check_greyscale
+from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
+from scanside_runtime.errors import (
+    GeometryDuplicatePositions,
+    GeometryMissingSlices,
+    GeometryMixedFrame,
+    GeometryMixedMatrix,
+    GeometryMixedOrientation,
+    GeometryMixedPixelSpacing,
+    GeometryMixedReconstruction,
+    GeometryNotAxial,
+    GeometryTilt,
+    GeometryUnevenSpacing,
+    InputDuplicateUid,
+    InputNoRescale,
+    InputNotHu,
+    InputTooLarge,
+    InputTransferSyntax,
+    InputTruncated,
+    InputUnreadable,
+    PatientMixed,
+    Refused,
+    SeriesEnhancedCt,
+    SeriesLocalizerOnly,
+    SeriesSingleSlice,
+    SeriesTooFewSlices,
+)
+from scanside_runtime.findings import Finding
+from scanside_runtime.settings import ReadingSettings
+
+MIN_SLICES = 10
+MIN_COVERAGE_MM = 100.0
+BEYOND_THE_END = 0.75  # of the distance of sections: centres of thin ones lie further out than those of thick ones
+_HU_TYPES = (None, "HU", "US", "NORMALIZED")
+# What a series looks like that holds more than one stack.
+_MIXTURES = (
+    GeometryDuplicatePositions,
+    GeometryMissingSlices,
+    GeometryMixedFrame,
+    GeometryMixedMatrix,
+    GeometryMixedOrientation,
+    GeometryMixedPixelSpacing,
+    GeometryMixedReconstruction,
+    GeometryNotAxial,
+    GeometryTilt,
+    GeometryUnevenSpacing,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PassedSeries:
+    """A series, or a part of one, that was not measured, and why."""
+
+    uid: str
+    description: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A series that could be measured, or the part of one; passed_over: its other parts."""
+
+    slices: tuple[SliceHeader, ...]
+    grid: Grid
+    notes: tuple[Finding, ...]
+    passed_over: tuple[PassedSeries, ...] = ()
+
+
+def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
+    """The sections of a series on their grid; of a series with several acquisitions or reconstructions, the best part.
+
+    named: a person named the series, so that what its texts and ImageType say does not keep it out.
+    Raises the first reason against it.
+    """
+    sections = _without_localizers(group)
+    try:
+        whole = _one_grid(sections, limits, named=named)
+    except _MIXTURES as refusal:
+        part = _best_part(sections, limits, named=named)
+        if part is None:
+            raise refusal
+        return part
+    part = _best_part(sections, limits, named=named) if interleaved(whole.slices) else None
+    return part or whole
+
+
+def _one_grid(sections: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
+    _check_objects(sections, limits)
+    if not named:
+        ranking.check_chest(sections[0])
+        ranking.check_original(sections[0])
+    ranking.check_sections(sections[0])
+    _check_one_patient(sections)
+    check_axial(sections)
+    sections, notes = _sorted_without_copies(sections)
+    _check_enough(sections)
+    grid = check_grid(sections)
+    _check_one_reconstruction(sections)
+    _check_uids(sections)
+    return Candidate(tuple(sections), grid, (*notes, *grid.notes, *_lossy_notes(sections)))
+
+
+def _best_part(sections: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate | None:
+    """The best part that is one grid by itself and reaches as far as the others; None if there is none.
+
+    A part that leaves others outside its reach is not taken: it may be half of a scan.
+    """
+    for parts in ways_apart(sections):
+        sound: list[tuple[Candidate, list[SliceHeader]]] = []
+        for part in parts:
+            with suppress(Refused):
+                sound.append((_one_grid(part, limits, named=named), part))
+        if sound:
+            best, own = min(sound, key=lambda one: ranking.rank(one[0].slices))
+            others = [part for part in parts if part is not own]
+            if all(_within_reach(best, part) for part in others):
+                return _split(best, others)
+    return None
+
+
+def _within_reach(best: Candidate, part: Sequence[SliceHeader]) -> bool:
+    """No section of the part lies beyond the ends of the best one. Sections that are not axial lie nowhere on it."""
+    try:
+        check_axial(part)
+        along = projected_mm([best.slices[0], best.slices[-1], *part])
+    except Refused as refusal:
+        return isinstance(refusal, GeometryNotAxial)
+    reach_mm = BEYOND_THE_END * best.grid.spacing_mm[0]
+    return bool(along[2:].min() > along[0] - reach_mm and along[2:].max() < along[1] + reach_mm)
+
+
+def _split(best: Candidate, others: Sequence[Sequence[SliceHeader]]) -> Candidate:
+    taken = ranking.called(best.slices)
+    message = f"The series holds {len(others) + 1} acquisitions or reconstructions; measured is {taken}."
+    passed = tuple(
+        PassedSeries(part[0].series_uid, part[0].series_description, f"another part of it: {ranking.called(part)}")
+        for part in others
+    )
+    return replace(best, notes=(Finding("SERIES_SPLIT", "caution", message), *best.notes), passed_over=passed)
+
+
+def _without_localizers(group: Sequence[SliceHeader]) -> list[SliceHeader]:
+    sections = [header for header in group if not is_localizer(header)]
+    if not sections:
+        raise SeriesLocalizerOnly()
+    return sections
+
+
+def is_localizer(header: SliceHeader) -> bool:
+    """A scout, by its ImageType (DICOM PS3.3 C.8.2.1.1.1)."""
+    return "LOCALIZER" in header.image_type
+
+
+def _check_objects(sections: Sequence[SliceHeader], limits: ReadingSettings) -> None:
+    """Each is one frame of grey values that can be decoded and rescaled to HU, and none is too large."""
+    for header in sections:
+        if header.sop_class_uid in ENHANCED_CT or header.frames > 1:
+            raise SeriesEnhancedCt()
+        _check_header_whole(header)
+        if max(header.rows, header.columns) > limits.max_matrix:
+            size = f"{header.rows} x {header.columns}"
+            raise InputTooLarge(what=f"a section has {size} pixels, at most {limits.max_matrix} each way are read")
+        check_greyscale(header.photometric_interpretation, header.samples_per_pixel)
+        if header.transfer_syntax not in DECODABLE:
+            raise InputTransferSyntax(transfer_syntax=header.transfer_syntax)
+        if header.rescale is None:
+            raise InputNoRescale(name=header.file.name)
+        if header.rescale_type not in _HU_TYPES:
+            raise InputNotHu(rescale_type=header.rescale_type)
+    if sum(h.rows * h.columns for h in sections) > limits.max_voxels_m * 10**6:
+        raise InputTooLarge(what=f"the series has more than {limits.max_voxels_m} million voxels")
+
+
+def _check_header_whole(header: SliceHeader) -> None:
+    """A header that lacks its last elements and its pixels is a file that breaks off."""
+    breaks_off = header.rows < 1 or header.columns < 1 or header.rescale is None
+    if breaks_off and header.damage:
+        raise InputTruncated(name=header.file.name, why=header.damage)
+    if header.rows < 1 or header.columns < 1:
+        raise InputUnreadable(name=header.file.name, why="its header states no rows and columns")
+
+
+def _check_one_patient(sections: Sequence[SliceHeader]) -> None:
+    """One PatientID, and of names and sexes that are stated, one each. Raises PatientMixed."""
+    patients = {h.patient.patient_id or "(none)" for h in sections}
+    names = {h.patient.patient_name for h in sections if h.patient.patient_name}
+    sexes = {h.patient.sex for h in sections if h.patient.sex}
+    for stated in (patients, names, sexes):
+        if len(stated) > 1:
+            raise PatientMixed(patients=", ".join(sorted(stated)))
+
+
+def _sorted_without_copies(sections: Sequence[SliceHeader]) -> tuple[list[SliceHeader], tuple[Finding, ...]]:
+    """From feet to head; of sections at one place that are the same picture, one is kept.
+
+    Raises GeometryDuplicatePositions where sections at one place differ.
+    """
+    along = projected_mm(sections)
+    order = sorted(range(len(sections)), key=lambda index: (along[index], sections[index].sop_instance_uid))
+    places = np.split(order, np.flatnonzero(np.diff(along[order]) >= SAME_POSITION_MM) + 1)
+    if len(places) == 1:
+        raise SeriesSingleSlice()
+    for place in places:
+        if len({_picture(sections[index]) for index in place}) > 1:
+            raise GeometryDuplicatePositions(
+                count=sum(len(place) > 1 for place in places), position_mm=float(along[place[0]])
+            )
+    copies = len(sections) - len(places)
+    notes = (Finding("GEOMETRY_COPIES", "note", f"{copies} exact copies of sections were left out."),) if copies else ()
+    return [min((sections[index] for index in place), key=lambda h: h.file) for place in places], notes
+
+
+def _picture(header: SliceHeader) -> tuple[object, ...]:
+    """What the picture of a section is made of, whatever else the file says."""
+    place = (header.image_position_patient, header.image_orientation_patient, header.pixel_spacing_mm)
+    return (header.pixels_sha256, place, header.rows, header.columns, header.rescale, header.transfer_syntax)
+
+
+def _check_one_reconstruction(sections: Sequence[SliceHeader]) -> None:
+    differs = mixed_reconstruction(sections)
+    if differs:
+        raise GeometryMixedReconstruction(differs=differs)
+
+
+def _check_uids(sections: Sequence[SliceHeader]) -> None:
+    """Each section has a SOPInstanceUID of its own."""
+    seen = {""}
+    for header in sections:
+        if header.sop_instance_uid in seen:
+            raise InputDuplicateUid(name=header.file.name)
+        seen.add(header.sop_instance_uid)
+
+
+def _lossy_notes(sections: Sequence[SliceHeader]) -> tuple[Finding, ...]:
+    if not any(h.transfer_syntax in LOSSY for h in sections):
+        return ()
+    return (Finding("INPUT_LOSSY", "caution", "The pixels were compressed with loss: HU are near, not exact."),)
+
+
+def _check_enough(sections: Sequence[SliceHeader]) -> None:
+    along = projected_mm(sections)
+    coverage_mm = float(along[-1] - along[0]) * len(sections) / (len(sections) - 1)
+    if len(sections) < MIN_SLICES or coverage_mm < MIN_COVERAGE_MM:
+        raise SeriesTooFewSlices(
+            slices=len(sections), coverage_mm=coverage_mm, min_slices=MIN_SLICES, min_coverage_mm=MIN_COVERAGE_MM
+        )

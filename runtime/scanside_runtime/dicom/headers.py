@@ -1,0 +1,396 @@
+"""The header of one DICOM file, read leniently: what is needed is typed, what is invalid is None.
+
+Nothing here raises on a header value. Values that Scanside can do without (dates, sex, names) become None with a note;
+values that it can't do without become None and are refused by name where they are needed (`geometry`, `pixels`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.config import disable_value_validation
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import data_element_generator, read_preamble
+from pydicom.tag import Tag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from scanside_runtime.dicom.files import HEAD_BYTES, MIB, SourceFile
+from scanside_runtime.errors import InputTooLarge
+from scanside_runtime.findings import Finding
+
+# What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
+BAD_DICOM = (
+    InvalidDicomError,
+    BytesLengthException,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
+
+_KEYWORDS = """
+    SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality ImageType
+    StudyDate StudyTime SeriesDate SeriesTime AcquisitionDate AcquisitionTime AcquisitionDateTime TimezoneOffsetFromUTC
+    PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex PatientAge
+    StudyDescription SeriesDescription ProtocolName BodyPartExamined
+    Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent
+    ImagePositionPatient ImageOrientationPatient PixelSpacing Rows Columns NumberOfFrames
+    SamplesPerPixel PhotometricInterpretation BitsAllocated RescaleSlope RescaleIntercept RescaleType
+    AcquisitionNumber
+""".split()  # noqa: SIM905 - so many read better as words
+_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+FIRST_YEAR, LAST_YEAR = 1850, 2200
+"""Dates outside are placeholders (00010101, 99991231), and no clock can count with them."""
+MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR; where it leads to is never followed
+DEFLATED = DeflatedExplicitVRLittleEndian.encode()
+MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
+
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
+_TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
+_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
+_AGE = re.compile(r"(\d{1,3})([DWMY])")
+_AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
+
+
+@dataclass(frozen=True, slots=True)
+class PatientHeader:
+    """Who was scanned and when, as one file says it; None where it is not said or is invalid."""
+
+    patient_id: str | None
+    issuer: str | None
+    patient_name: str | None
+    study_date: str | None  # ISO 8601
+    acquired_at: str | None  # ISO 8601, as precise as the header is
+    birth_date: str | None  # ISO 8601
+    age_years: float | None
+    sex: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHeader:
+    """What the file of one CT section says about itself, without its pixels.
+
+    image_position_patient: mm, LPS, centre of the first pixel (DICOM PS3.3 C.7.6.2.1.1).
+    image_orientation_patient: direction cosines along a row, then along a column.
+    pixel_spacing_mm: (between rows, between columns).
+    rescale: (slope, intercept).
+    sha256: of the file at first sight; what is decoded later must be the same bytes.
+    pixels_sha256: of the pixel data as stored, None where there is none or it was not looked at.
+    damage: why the pixel data is not complete, None where it is.
+    """
+
+    file: SourceFile
+    sha256: str
+    pixels_sha256: str | None
+    damage: str | None
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str | None
+    transfer_syntax: str
+    modality: str | None
+    image_type: tuple[str, ...]
+    rows: int
+    columns: int
+    frames: int
+    samples_per_pixel: int
+    photometric_interpretation: str | None
+    image_position_patient: tuple[float, ...] | None
+    image_orientation_patient: tuple[float, ...] | None
+    pixel_spacing_mm: tuple[float, ...] | None
+    rescale: tuple[float, ...] | None
+    rescale_type: str | None
+    acquisition_number: int
+    slice_thickness_mm: float | None
+    study_description: str | None
+    series_description: str | None
+    protocol_name: str | None
+    body_part_examined: str | None
+    manufacturer: str | None
+    model: str | None
+    kernel: str | None
+    contrast_bolus_agent: str | None
+    patient: PatientHeader
+    notes: tuple[Finding, ...]
+
+
+@contextmanager
+def lenient() -> Iterator[None]:
+    """Inside, pydicom neither warns nor raises about header values that break their VR's rules."""
+    with warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def is_dicom(stream: BinaryIO) -> bool:
+    """Does it look like DICOM: `DICM` behind a preamble, or a data set that begins in group 2 or 8 without one."""
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
+    return head[128:] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+
+
+def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int = 64) -> Dataset:
+    """The data set, its transfer syntax filled in where the file does not state it.
+
+    Without pixels the stream is left at the pixel data, unless the data set is deflated.
+    Raises any of BAD_DICOM, and InputTooLarge where a deflated data set has more than `max_inflated_mb`.
+    """
+    _check_inflated(stream, max_inflated_mb * MIB)
+    if pixels:
+        ds = pydicom.dcmread(stream, force=True)
+    else:
+        ds = pydicom.dcmread(stream, force=True, stop_before_pixels=True, specific_tags=list(_TAGS))
+    if not ds.file_meta.get("TransferSyntaxUID"):
+        ds.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(ds)
+    return ds
+
+
+def _check_inflated(stream: BinaryIO, limit_bytes: int) -> None:
+    """A deflated data set (PS3.5 A.5) is inflated piece by piece and counted before pydicom inflates it as a whole."""
+    read_preamble(stream, force=True)
+    meta = list(data_element_generator(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2))
+    if any(DEFLATED in (element.value or b"") for element in meta if isinstance(element, RawDataElement)):
+        inflater, deflated, inflated_bytes = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 0
+        while deflated and not inflater.eof:
+            inflated_bytes += len(inflater.decompress(deflated, MIB))
+            deflated = inflater.unconsumed_tail
+            if inflated_bytes > limit_bytes:
+                raise InputTooLarge(what=f"a deflated file unpacks to more than {limit_bytes // MIB} MB")
+    stream.seek(0)
+
+
+def _guessed_transfer_syntax(ds: Dataset) -> UID:
+    implicit, little_endian = ds.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What is known of a file besides its header; the fields are those of `SliceHeader`, sha256 empty if not taken."""
+
+    sha256: str = ""
+    pixels_sha256: str | None = None
+    damage: str | None = None
+
+
+def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) -> SliceHeader:
+    """The typed header; call it inside `lenient()`."""
+    state = state or FileState()
+    patient, notes = _patient_header(ds)
+    return SliceHeader(
+        file=file,
+        sha256=state.sha256,
+        pixels_sha256=state.pixels_sha256,
+        damage=state.damage,
+        sop_class_uid=text(ds, "SOPClassUID") or "",
+        sop_instance_uid=text(ds, "SOPInstanceUID") or "",
+        study_uid=text(ds, "StudyInstanceUID") or "",
+        series_uid=text(ds, "SeriesInstanceUID") or "",
+        frame_of_reference_uid=text(ds, "FrameOfReferenceUID"),
+        transfer_syntax=str(ds.file_meta.TransferSyntaxUID),
+        modality=text(ds, "Modality"),
+        image_type=tuple(part.strip().upper() for part in (text(ds, "ImageType") or "").split("\\")),
+        rows=whole(ds, "Rows"),
+        columns=whole(ds, "Columns"),
+        frames=whole(ds, "NumberOfFrames", missing=1),
+        samples_per_pixel=whole(ds, "SamplesPerPixel", missing=1),
+        photometric_interpretation=text(ds, "PhotometricInterpretation"),
+        image_position_patient=_numbers(ds, "ImagePositionPatient", 3),
+        image_orientation_patient=_numbers(ds, "ImageOrientationPatient", 6),
+        pixel_spacing_mm=_numbers(ds, "PixelSpacing", 2),
+        rescale=rescale(ds),
+        rescale_type=text(ds, "RescaleType"),
+        acquisition_number=whole(ds, "AcquisitionNumber"),
+        slice_thickness_mm=_positive(_numbers(ds, "SliceThickness", 1)),
+        study_description=text(ds, "StudyDescription"),
+        series_description=text(ds, "SeriesDescription"),
+        protocol_name=text(ds, "ProtocolName"),
+        body_part_examined=text(ds, "BodyPartExamined"),
+        manufacturer=text(ds, "Manufacturer"),
+        model=text(ds, "ManufacturerModelName"),
+        kernel=text(ds, "ConvolutionKernel"),
+        contrast_bolus_agent=text(ds, "ContrastBolusAgent"),
+        patient=patient,
+        notes=tuple(notes),
+    )
+
+
+def text(ds: Dataset, keyword: str) -> str | None:
+    r"""A value as one printable line, several values joined by `\`; None when missing, empty or undecodable."""
+    value = _value(ds, keyword)
+    if value is None:
+        return None
+    if not isinstance(value, str) and hasattr(value, "__iter__") and keyword != "PatientName":
+        value = "\\".join(str(part) for part in value)
+    line = "".join(letter if letter.isprintable() else " " for letter in str(value)[:MAX_TEXT])
+    return line.strip() or None
+
+
+def rescale(ds: Dataset) -> tuple[float, float] | None:
+    """(slope, intercept), or None when either is missing or no number, or the slope is zero."""
+    slope, intercept = _numbers(ds, "RescaleSlope", 1), _numbers(ds, "RescaleIntercept", 1)
+    if slope is None or intercept is None or slope[0] == 0:
+        return None
+    return slope[0], intercept[0]
+
+
+def _value(ds: Dataset, keyword: str) -> Any:
+    try:
+        return ds.get(keyword)
+    except BAD_DICOM:
+        return None
+
+
+def _numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Exactly `count` finite numbers, or None."""
+    value = _value(ds, keyword)
+    if value is None:
+        return None
+    parts = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+
+
+def whole(ds: Dataset, keyword: str, missing: int = 0) -> int:
+    """A whole number, or `missing` where there is none."""
+    numbers = _numbers(ds, keyword, 1)
+    return missing if numbers is None else int(numbers[0])
+
+
+def _positive(numbers: tuple[float, ...] | None) -> float | None:
+    return numbers[0] if numbers is not None and numbers[0] > 0 else None
+
+
+def _patient_header(ds: Dataset) -> tuple[PatientHeader, list[Finding]]:
+    notes: list[Finding] = []
+    study_date = _noted_date(ds, "StudyDate", notes)
+    birth_date = _noted_date(ds, "PatientBirthDate", notes)
+    patient = PatientHeader(
+        patient_id=text(ds, "PatientID"),
+        issuer=text(ds, "IssuerOfPatientID"),
+        patient_name=_noted_name(ds, notes),
+        study_date=study_date.isoformat() if study_date else None,
+        acquired_at=acquired_at(ds),
+        birth_date=birth_date.isoformat() if birth_date else None,
+        age_years=_age_years(ds, birth_date, study_date, notes),
+        sex=_sex(ds, notes),
+    )
+    return patient, notes
+
+
+def _noted(keyword: str, value: str, what: str) -> Finding:
+    return Finding("INPUT_HEADER_VALUE", "note", f'{keyword} "{value[:64]}" is not {what}; taken as not stated.')
+
+
+def _noted_date(ds: Dataset, keyword: str, notes: list[Finding]) -> date | None:
+    stated = text(ds, keyword)
+    found = parsed_date(stated)
+    if stated and found is None:
+        notes.append(_noted(keyword, stated, "a date"))
+    return found
+
+
+def _noted_name(ds: Dataset, notes: list[Finding]) -> str | None:
+    name = text(ds, "PatientName")
+    if name is None and "PatientName" in ds and _value(ds, "PatientName") is None:
+        notes.append(_noted("PatientName", "", "readable"))
+    return name
+
+
+def _sex(ds: Dataset, notes: list[Finding]) -> str | None:
+    stated = text(ds, "PatientSex")
+    if stated is None or stated.upper() in ("M", "F", "O"):
+        return stated and stated.upper()
+    notes.append(_noted("PatientSex", stated, "M, F or O"))
+    return None
+
+
+def _age_years(ds: Dataset, birth: date | None, study: date | None, notes: list[Finding]) -> float | None:
+    """From PatientAge ("045Y", "018M", "012W", "090D"), else from the dates of birth and study."""
+    stated = text(ds, "PatientAge")
+    match = _AGE.fullmatch(stated.upper()) if stated else None
+    if match:
+        return round(int(match[1]) / _AGE_UNITS_PER_YEAR[match[2]], 2)
+    if stated:
+        notes.append(_noted("PatientAge", stated, "an age"))
+    if birth and study and birth <= study:
+        years = study.year - birth.year - ((study.month, study.day) < (birth.month, birth.day))
+        return float(years) if years >= 2 else round((study - birth).days / 365.25, 2)
+    return None
+
+
+def acquired_at(ds: Dataset) -> str | None:
+    """When the section was acquired, ISO 8601: the acquisition's own moment, else the series', else the study's."""
+    stated = text(ds, "AcquisitionDateTime") or ""
+    zone = _OFFSET.search(stated) or _OFFSET.fullmatch(text(ds, "TimezoneOffsetFromUTC") or "")
+    moments = [(stated[:8], re.split(r"[+-]", stated[8:])[0])]
+    for level in ("Acquisition", "Series", "Study"):
+        moments.append((text(ds, f"{level}Date") or "", text(ds, f"{level}Time") or ""))
+    found = [moment for day, time in moments if (moment := _moment(day, time, zone)) is not None]
+    return next((moment for moment in found if "T" in moment), found[0] if found else None)
+
+
+def _moment(day: str, time: str, zone: re.Match[str] | None) -> str | None:
+    """ISO 8601 of a DICOM date and time; the date alone where the time is missing or invalid."""
+    on = parsed_date(day)
+    if on is None:
+        return None
+    match = _TIME.fullmatch(time)
+    if match is None:
+        return on.isoformat()
+    hour, minute, second = (int(part or 0) for part in match.groups()[:3])
+    try:
+        at = datetime(on.year, on.month, on.day, hour, minute, second, int((match[4] or "").ljust(6, "0")))
+        return (at.replace(tzinfo=_zone(zone)) if zone else at).isoformat()
+    except ValueError:
+        return on.isoformat()
+
+
+def _zone(match: re.Match[str]) -> timezone:
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-offset if match[1] == "-" else offset)
+
+
+def parsed_date(stated: str | None) -> date | None:
+    """A DICOM date (the dotted form of old files too), or None when it is none."""
+    match = _DATE.fullmatch(stated or "")
+    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
+        return None
+    try:
+        return date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        return None

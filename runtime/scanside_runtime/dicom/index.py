@@ -1,0 +1,139 @@
+"""What lies at a path: every file is read once, hashed, and its header typed; no pixel is decoded yet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import data_element_generator
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from scanside_runtime.dicom.completeness import pixel_damage
+from scanside_runtime.dicom.files import Reader, SourceFile, list_files
+from scanside_runtime.dicom.headers import (
+    BAD_DICOM,
+    CT_IMAGE,
+    MEDIA_DIRECTORY,
+    FileState,
+    SliceHeader,
+    is_dicom,
+    lenient,
+    read_dataset,
+    slice_header,
+    text,
+)
+from scanside_runtime.errors import InputEmpty, InputUnreadable
+from scanside_runtime.settings import ReadingSettings
+
+PIXEL_DATA = 0x7FE00010
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A file that is not used, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that lies at a path.
+
+    headers: every DICOM object, in the order of the files' names.
+    unreadable: files that are or claim to be DICOM and can't be read; a choice refuses because of them.
+    not_dicom: how many files are something else; passed over.
+    """
+
+    headers: tuple[SliceHeader, ...]
+    unreadable: tuple[PassedOver, ...]
+    not_dicom: int
+
+
+def find_series(path: Path, limits: ReadingSettings | None = None, at: Callable[[str], None] | None = None) -> Found:
+    """The headers of all DICOM objects at a path: a folder at any depth, one file, or a zip.
+
+    In this process; for files that nobody vouches for: `reading.StudyReader`. `at` is called with the name of each
+    file before it is read. Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM
+    at all.
+    """
+    limits = limits or ReadingSettings()
+    listing = list_files(path, limits)
+    headers: list[SliceHeader] = []
+    unreadable: list[PassedOver] = []
+    not_dicom = listing.not_opened
+    with Reader(limits) as reader, lenient():
+        for file in listing.files:
+            if at is not None:
+                at(file.name)
+            try:
+                header = _read_header(reader, file, limits)
+            except InputUnreadable as error:
+                unreadable.append(PassedOver(file.name, str(error.values["why"])))
+                continue
+            if header is None:
+                not_dicom += 1
+            else:
+                headers.append(header)
+    if not headers and not unreadable:
+        raise InputEmpty(files=len(listing.files))
+    return Found(tuple(headers), tuple(unreadable), not_dicom)
+
+
+def _read_header(reader: Reader, file: SourceFile, limits: ReadingSettings) -> SliceHeader | None:
+    """The header, or None for what is no DICOM object. Raises InputUnreadable for what should be one."""
+    if file.name.upper().endswith("DICOMDIR"):
+        return None
+    try:
+        if is_dicom(BytesIO(reader.head(file))):
+            return _parsed(reader.read(file), file, limits)
+    except OSError as error:
+        raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
+    except BAD_DICOM as error:
+        raise InputUnreadable(name=file.name, why="its header is damaged") from error
+    if file.name.lower().endswith(_DICOM_SUFFIXES):
+        raise InputUnreadable(name=file.name, why="it is named like DICOM but is not")
+    return None
+
+
+def _parsed(data: bytes, file: SourceFile, limits: ReadingSettings) -> SliceHeader | None:
+    """The header of a file that looks like DICOM; None for a DICOMDIR and for what only looks like it."""
+    stream = BytesIO(data)
+    ds = read_dataset(stream, pixels=False, max_inflated_mb=limits.max_inflated_mb)
+    if ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY:
+        return None
+    state = FileState(hashlib.sha256(data).hexdigest())
+    if text(ds, "SOPClassUID") == CT_IMAGE:
+        state = _with_pixels(state, ds, stream, limits)
+    header = slice_header(ds, file, state)
+    if header.sop_class_uid and header.series_uid and header.study_uid:
+        return header
+    if data[128:132] == b"DICM":
+        raise InputUnreadable(name=file.name, why="its header is cut off or carries no UIDs")
+    return None
+
+
+def _with_pixels(state: FileState, ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> FileState:
+    """Sum and completeness of the pixel data that follows the header; a header alone never shows a file cut off."""
+    try:
+        value = _pixel_value(ds, stream, limits)
+    except BAD_DICOM:
+        return replace(state, damage="its picture has no end")
+    pixels_sha256 = hashlib.sha256(value).hexdigest() if value else None
+    return replace(state, pixels_sha256=pixels_sha256, damage=pixel_damage(ds, value))
+
+
+def _pixel_value(ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> bytes | None:
+    """Pixel Data as stored, fragments and all; None where the file ends before it."""
+    if ds.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+        stream.seek(0)
+        inflated = read_dataset(stream, pixels=True, max_inflated_mb=limits.max_inflated_mb)
+        return bytes(inflated.get("PixelData") or b"")
+    element = next(data_element_generator(stream, *ds.original_encoding), None)
+    return element.value if isinstance(element, RawDataElement) and element.tag == PIXEL_DATA else None

@@ -1,0 +1,290 @@
+"""From files to one axial chest series whose grid is sound: headers only, no pixels yet.
+
+found = find_series(path)            every DICOM header, and what was passed over
+series = choose_series(found)        one series, with the reason for it
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pydicom.uid import UID
+
+from scanside_runtime.dicom import ranking
+from scanside_runtime.dicom.candidates import Candidate, PassedSeries, candidate, is_localizer
+from scanside_runtime.dicom.geometry import Grid
+from scanside_runtime.dicom.headers import CT_IMAGE, ENHANCED_CT, SliceHeader
+from scanside_runtime.dicom.index import Found, PassedOver, find_series
+from scanside_runtime.errors import (
+    GeometryNotAxial,
+    InputUnreadable,
+    Refused,
+    SeriesLocalizerOnly,
+    SeriesNoCt,
+    SeriesNotFound,
+    SeriesSecondaryCapture,
+    SeriesSeveralStudies,
+    SeriesStudyNotFound,
+)
+from scanside_runtime.findings import Finding
+from scanside_runtime.settings import ReadingSettings
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+__all__ = ["Found", "PassedOver", "Series", "Study", "choose_series", "find_series", "studies"]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Who was scanned and when. None where the header does not say it, or says nonsense (then a note says so)."""
+
+    patient_id: str | None
+    issuer: str | None
+    patient_name: str | None
+    study_uid: str
+    study_date: str | None
+    acquired_at: str | None
+    birth_date: str | None
+    age_years: float | None
+    sex: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """One CT series whose sections make one volume.
+
+    slices: sorted from feet to head. spacing_mm: (z, y, x) of the volume, z from positions along the normal.
+    """
+
+    uid: str
+    study: Study
+    description: str | None
+    slices: tuple[SliceHeader, ...]
+    grid: Grid
+    slice_thickness_mm: float | None
+    kernel: str | None
+    contrast_bolus_agent: str | None
+    manufacturer: str | None
+    model: str | None
+    transfer_syntax: str
+    frame_of_reference_uid: str | None
+    chosen_because: str
+    passed_over: tuple[PassedSeries, ...]
+    notes: tuple[Finding, ...]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """(z, y, x) of the volume."""
+        return self.grid.spacing_mm
+
+
+def studies(found: Found) -> list[tuple[str, str]]:
+    """(StudyInstanceUID, description) of every study that holds CT, sorted by UID."""
+    described = {h.study_uid: _study_text(h) for h in reversed(found.headers) if _is_ct(h)}
+    return sorted(described.items())
+
+
+def choose_series(
+    found: Found,
+    *,
+    study_uid: str | None = None,
+    series_uid: str | None = None,
+    limits: ReadingSettings | None = None,
+) -> Series:
+    """One axial chest CT series whose sections make one volume, and why it was chosen.
+
+    - every file that should be DICOM could be read (a lost section may have been in it);
+    - one study holds CT, or `study_uid` names it;
+    - the series is CT Image Storage, no localizer, no projection, single-frame, MONOCHROME2, in HU, decodable;
+    - no text says another part of the body or a reformat, unless `series_uid` names the series (see `ranking`);
+    - at least 10 sections over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`), or a
+      part of the series that is (see `candidates.candidate`);
+    - of several, the first by `ranking.rank`, or the one that `series_uid` names.
+
+    Raises a subclass of Refused; where no series will do, the refusal of the one that came closest.
+    """
+    _check_all_read(found)
+    headers = _of_one_study(found, study_uid)
+    groups = _by_series(headers)
+    if series_uid is not None:
+        if series_uid not in groups:
+            raise SeriesNotFound(series_uid=series_uid)
+        groups = {series_uid: groups[series_uid]}
+    candidates, refusals = _judged(groups, limits or ReadingSettings(), named=series_uid is not None)
+    if not candidates:
+        raise _closest(refusals, groups)
+    because = "It was named by its UID." if series_uid else _because(candidates, refusals, groups)
+    passed_over = (*_passed_over(candidates, refusals, groups), *_other_objects(headers))
+    return _series(candidates[0], because, passed_over, _damaged_notes(candidates, refusals))
+
+
+def study_in(found: Found, study_uid: str | None = None) -> Study | None:
+    """Whose CT lies there, so that a refusal can say it; None for several studies, or headers that contradict another.
+
+    `study_uid` names one of several.
+    """
+    known = [uid for uid, _ in studies(found)] if study_uid is None else [study_uid]
+    headers = [header for header in found.headers if len(known) == 1 and header.study_uid == known[0]]
+    of_one = all(
+        len({getattr(header.patient, name) for header in headers} - {None}) <= 1
+        for name in ("patient_id", "issuer", "patient_name", "birth_date", "sex")
+    )
+    return _study(headers) if headers and of_one else None
+
+
+def _judged(
+    groups: dict[str, list[SliceHeader]], limits: ReadingSettings, *, named: bool
+) -> tuple[list[Candidate], dict[str, Refused]]:
+    """The series that could be measured, best first, and why the others can't."""
+    candidates: list[Candidate] = []
+    refusals: dict[str, Refused] = {}
+    for uid, group in groups.items():
+        try:
+            candidates.append(candidate(group, limits, named=named))
+        except Refused as refusal:
+            refusals[uid] = refusal
+    return sorted(candidates, key=lambda one: ranking.rank(one.slices)), refusals
+
+
+def _check_all_read(found: Found) -> None:
+    if found.unreadable:
+        first = found.unreadable[0]
+        more = len(found.unreadable) - 1
+        raise InputUnreadable(name=first.name, why=first.why + (f"; and {more} more" if more else ""))
+
+
+def _of_one_study(found: Found, study_uid: str | None) -> list[SliceHeader]:
+    """The headers of the study that is meant."""
+    known = studies(found)
+    if study_uid is not None:
+        if study_uid not in dict(known):
+            raise SeriesStudyNotFound(study_uid=study_uid)
+        return [h for h in found.headers if h.study_uid == study_uid]
+    if len(known) > 1:
+        listed = "; ".join(f"{uid} ({text})" for uid, text in known)
+        raise SeriesSeveralStudies(count=len(known), studies=listed)
+    if not known:
+        captured = any(h.sop_class_uid == SECONDARY_CAPTURE and h.modality == "CT" for h in found.headers)
+        raise SeriesSecondaryCapture() if captured else SeriesNoCt()
+    return [h for h in found.headers if h.study_uid == known[0][0]]
+
+
+def _is_ct(header: SliceHeader) -> bool:
+    return header.sop_class_uid == CT_IMAGE or header.sop_class_uid in ENHANCED_CT
+
+
+def _study_text(header: SliceHeader) -> str:
+    return ", ".join(part for part in (header.study_description, header.patient.study_date) if part) or "no description"
+
+
+def _by_series(headers: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
+    """The CT objects of each series, series in the order of their UIDs."""
+    groups: dict[str, list[SliceHeader]] = {}
+    for header in headers:
+        if _is_ct(header):
+            groups.setdefault(header.series_uid, []).append(header)
+    return dict(sorted(groups.items()))
+
+
+def _closest(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]) -> Refused:
+    """Of the series that will not do, the refusal of the one with the most sections that are no localizers."""
+
+    def sections(uid: str) -> tuple[bool, int]:
+        return not isinstance(refusals[uid], SeriesLocalizerOnly), len(groups[uid])
+
+    return refusals[max(refusals, key=sections)]
+
+
+def _because(
+    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
+) -> str:
+    others = [ranking.called(one.slices) for one in candidates[1:]]
+    refused = [f"{ranking.called(groups[uid])}: {why.code}" for uid, why in refusals.items()]
+    start = "The best of the axial chest series" if others else "The only axial chest series that can be measured"
+    passed = f" Passed over: {'; '.join(others + refused)}." if others or refused else ""
+    ranked = " Order: complete, original, chest, soft kernel, near 5 mm, more sections." if others else ""
+    return f"{start}: {ranking.called(candidates[0].slices)}.{ranked}{passed}"
+
+
+def _passed_over(
+    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
+) -> Iterator[PassedSeries]:
+    """The CT series that were not taken, with the parts of the one that was."""
+    chosen = candidates[0]
+    yield from chosen.passed_over
+    localizers = sum(is_localizer(header) for header in groups[chosen.slices[0].series_uid])
+    if localizers:
+        first = chosen.slices[0]
+        yield PassedSeries(first.series_uid, first.series_description, f"{localizers} localizer(s) in the series")
+    for other in candidates[1:]:
+        first, why = other.slices[0], ranking.why_behind(chosen.slices, other.slices)
+        yield PassedSeries(first.series_uid, first.series_description, f"it would do as well, but {why}")
+    for uid, refusal in refusals.items():
+        yield PassedSeries(uid, groups[uid][0].series_description, f"{refusal.code}: {refusal.message}")
+
+
+def _other_objects(headers: Iterable[SliceHeader]) -> Iterator[PassedSeries]:
+    """The series of the study that hold no CT sections: secondary captures, dose pages, our own results."""
+    others = {header.series_uid: header for header in headers if not _is_ct(header)}
+    for uid, header in sorted(others.items()):
+        yield PassedSeries(uid, header.series_description, f"no CT sections: {UID(header.sop_class_uid).name}")
+
+
+def _damaged_notes(candidates: Sequence[Candidate], refusals: dict[str, Refused]) -> tuple[Finding, ...]:
+    """A chest series that was passed over because it is damaged may be the one that was meant."""
+    damaged = {uid: why.message for uid, why in refusals.items() if _is_damage(why)}
+    for one in candidates[1:]:
+        broken = next((header for header in one.slices if header.damage), None)
+        if broken is not None:
+            damaged[broken.series_uid] = f"the pixels of {broken.file.name} are cut off: {broken.damage}."
+    return tuple(
+        Finding("SERIES_PASSED_OVER", "caution", f"Series {uid} was passed over: {why}") for uid, why in damaged.items()
+    )
+
+
+def _is_damage(why: Refused) -> bool:
+    return not (isinstance(why, GeometryNotAxial) or why.code.startswith("SERIES_"))
+
+
+def _series(
+    chosen: Candidate, because: str, passed_over: tuple[PassedSeries, ...], notes: tuple[Finding, ...]
+) -> Series:
+    slices = chosen.slices
+    first = slices[0]
+    header_notes = dict.fromkeys(note for header in slices for note in header.notes)
+    syntaxes = Counter(header.transfer_syntax for header in slices)
+    return Series(
+        uid=first.series_uid,
+        study=_study(slices),
+        description=first.series_description,
+        slices=slices,
+        grid=chosen.grid,
+        slice_thickness_mm=first.slice_thickness_mm,
+        kernel=first.kernel,
+        contrast_bolus_agent=first.contrast_bolus_agent,
+        manufacturer=first.manufacturer,
+        model=first.model,
+        transfer_syntax="\\".join(sorted(syntaxes)),
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        chosen_because=because,
+        passed_over=passed_over,
+        notes=(*header_notes, *chosen.notes, *notes),
+    )
+
+
+def _study(slices: Sequence[SliceHeader]) -> Study:
+    """From the first section; the acquisition begins with its earliest section."""
+    patient = slices[0].patient
+    return Study(
+        patient_id=patient.patient_id,
+        issuer=patient.issuer,
+        patient_name=patient.patient_name,
+        study_uid=slices[0].study_uid,
+        study_date=patient.study_date,
+        acquired_at=min((h.patient.acquired_at for h in slices if h.patient.acquired_at), default=None),
+        birth_date=patient.birth_date,
+        age_years=patient.age_years,
+        sex=patient.sex,
+    )

@@ -1,0 +1,1 @@
+"""A patient's earlier scans, and what changed since."""

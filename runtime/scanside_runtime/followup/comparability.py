@@ -1,0 +1,92 @@
+"""May two scans be compared? Only like with like: else a change of the scan would pass for a change of the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scanside_runtime.dicom.ranking import Sharpness, sharpness
+from scanside_runtime.followup.scan import Scan
+
+THIN_BELOW_MM = 3.0
+"""Thinner sections are averaged to thick ones before the networks see them (`ModelContract.thin_below_mm`)."""
+THICKNESS_RATIO = 1.25
+"""Thick sections are of one class when the thicker is at most this much of the thinner: 5 and 6 mm, not 5 and 7 mm."""
+
+_NO_CONTRAST = {"", "NO", "NONE", "N", "0", "WITHOUT", "UNENHANCED", "NATIVE", "PLAIN"}
+
+
+def obstacles(before: Scan, after: Scan) -> tuple[str, ...]:
+    """Why two scans must not be compared, in words; empty where they may be.
+
+    - POI was measured in both, by the same networks;
+    - birth date and sex do not differ where both state them;
+    - one class of section thickness: both below 3 mm, or both from 3 mm on and within a factor of 1.25;
+    - one class of kernel: both soft, both sharp, or both of a kind that is not known with name and scanner the same;
+    - contrast medium in both or in neither;
+    - the same part of the lungs: cut at the same end or at none, gaps between sections in both or in neither.
+    """
+    checks: tuple[Callable[[Scan, Scan], str | None], ...] = (
+        _unmeasured,
+        _other_person,
+        _other_networks,
+        _other_thickness,
+        _other_kernel,
+        _other_contrast,
+        _other_coverage,
+    )
+    return tuple(why for check in checks if (why := check(before, after)))
+
+
+def _unmeasured(before: Scan, after: Scan) -> str | None:
+    if after.measured and before.measured:
+        return None
+    return f"POI was not measured in the {'earlier' if after.measured else 'later'} scan"
+
+
+def _other_person(before: Scan, after: Scan) -> str | None:
+    conflict = before.person.conflicts(after.person)
+    return conflict and f"the patient is stated differently ({conflict})"
+
+
+def _other_networks(before: Scan, after: Scan) -> str | None:
+    if before.bundle == after.bundle or before.bundle is None or after.bundle is None:
+        return None
+    return f"other networks measured them ({before.bundle} and {after.bundle}): analyse the earlier study again"
+
+
+def _other_thickness(before: Scan, after: Scan) -> str | None:
+    a, b = before.slice_thickness_mm, after.slice_thickness_mm
+    if a is None or b is None or min(a, b) <= 0.0:
+        return "a section thickness is not stated"
+    thin = (a < THIN_BELOW_MM, b < THIN_BELOW_MM)
+    if all(thin) or (not any(thin) and max(a, b) / min(a, b) <= THICKNESS_RATIO):
+        return None
+    return f"the sections are {a:g} mm and {b:g} mm thick"
+
+
+def _other_kernel(before: Scan, after: Scan) -> str | None:
+    classes = sharpness(before.kernel), sharpness(after.kernel)
+    known = Sharpness.UNSTATED not in classes
+    alike = (before.kernel, before.scanner) == (after.kernel, after.scanner)
+    if alike or (known and classes[0] == classes[1]):
+        return None
+    names = [kernel or "not stated" for kernel in (before.kernel, after.kernel)]
+    return f"the kernels are {names[0]} and {names[1]}"
+
+
+def _other_contrast(before: Scan, after: Scan) -> str | None:
+    given = _has_contrast(before), _has_contrast(after)
+    return None if given[0] == given[1] else "contrast medium was given for one of them only"
+
+
+def _has_contrast(scan: Scan) -> bool:
+    stated = (scan.contrast_bolus_agent or "").strip().upper() not in _NO_CONTRAST
+    return stated or any("CONTRAST" in code for code in scan.flags)
+
+
+def _other_coverage(before: Scan, after: Scan) -> str | None:
+    cuts = [{code for code in scan.flags if code.startswith("COVERAGE_")} for scan in (before, after)]
+    if cuts[0] != cuts[1]:
+        return "the lungs are cut off differently"
+    gaps = ["GEOMETRY_GAPS" in scan.flags for scan in (before, after)]
+    return None if gaps[0] == gaps[1] else "one of them has gaps between its sections"

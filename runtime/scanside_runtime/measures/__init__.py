@@ -1,0 +1,1 @@
+"""What masks come to: biomarkers, and the severity flag."""

@@ -1,0 +1,158 @@
+"""Is this patient severe, to be watched, or neither?
+
+A fitted model decides where the site or the bundle brings one; until then the published extent grade does, and says
+so. A guideline's rule on progress between two scans can make a patient severe whatever the first two say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from scanside_runtime.followup.progression import Change
+from scanside_runtime.measures.biomarkers import Biomarkers
+from scanside_runtime.measures.severity_model import SeverityModel
+from scanside_runtime.settings import SeveritySettings
+
+Flag = Literal["none", "watch", "severe", "not_assessed"]
+Basis = Literal["extent", "model", "progress"]
+
+EXTENT_SOURCE = "Extent grades of Morozov et al. 2020, arXiv:2005.06465: a rule by extent, not the paper's fitted model"
+PROGRESS_SOURCE = (
+    "Diagnosis and Treatment Protocol for COVID-19 (trial version 7), National Health Commission of China, March 2020: "
+    "severe where lesions progress by more than 50 % within 24 to 48 hours; here by infection volume"
+)
+PROGRESS_PERCENT = 50.0
+PROGRESS_WITHIN_DAYS = 2.0
+PROGRESS_LEAST_ML = 10.0
+"""A rise of less is none, whatever its percentage: 1 ml that becomes 2 ml has doubled."""
+DEFAULT_RULE = SeveritySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Where the flag comes from; None where a rule was fitted on nobody. sha256: digest (hex) of a fitted model."""
+
+    name: str
+    source: str
+    fitted_on: str | None = None
+    sensitivity: float | None = None
+    specificity: float | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Severity:
+    """The flag and what it rests on; probability and cut-off only where a model gives them; why: in one sentence."""
+
+    flag: Flag
+    basis: Basis
+    probability: float | None
+    cut_off: float | None
+    model: Grounds
+    why: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """The block `severity` of the result document."""
+        return asdict(self)
+
+
+def assess(
+    biomarkers: Biomarkers | None,
+    rule: SeveritySettings = DEFAULT_RULE,
+    model: SeverityModel | None = None,
+    recent: Sequence[Change] = (),
+) -> Severity:
+    """The flag: by the rule on progress, by the fitted model, or by extent grade.
+
+    - "not_assessed" where nothing was measured or a guard withheld it: never "none".
+    - `recent`, the comparable changes since earlier scans, makes a patient severe by `fast_progress`.
+    - A model says severe from its cut-off on; below it, the extent grade may still say watch.
+    - A model whose features were not all measured (iHU, where nothing is infected) leaves it to the extent grade.
+
+    recent: changes that end at this scan, against earlier ones.
+    """
+    extent = assess_extent(biomarkers, rule)
+    if biomarkers is None or extent.flag == "not_assessed":
+        return extent
+    fitted = extent if model is None else _by_model(model, biomarkers, extent)
+    fast = None if fitted.flag == "severe" else next(filter(fast_progress, recent), None)
+    return fitted if fast is None else _by_progress(fast)
+
+
+def assess_extent(biomarkers: Biomarkers | None, rule: SeveritySettings = DEFAULT_RULE) -> Severity:
+    """The flag by extent grade: "not_assessed" where nothing was measured, the grade withheld, or there is no lung."""
+    return Severity(
+        flag=_flag(None if biomarkers is None else biomarkers.ct_extent_grade, rule),
+        basis="extent",
+        probability=None,
+        cut_off=None,
+        model=Grounds(
+            name=f"CT extent grade: severe from {rule.severe_from}, watch from {rule.watch_from}",
+            source=EXTENT_SOURCE,
+        ),
+    )
+
+
+def fast_progress(change: Change) -> bool:
+    """The rule on progress of the guideline (`PROGRESS_SOURCE`), made safe against noise.
+
+    - both scans are comparable and at most 48 hours apart, by the time of day of both;
+    - the infection volume rose by more than 50 %, and by more than 10 ml;
+    - POI rose by more than the measurement error.
+    """
+    before_ml, rise_ml = change.previous.whole.infection_volume_ml, change.whole.infection_volume_change_ml
+    if before_ml is None or rise_ml is None or not change.timed:
+        return False
+    soon = 0.0 < change.interval_days <= PROGRESS_WITHIN_DAYS
+    large = rise_ml > PROGRESS_LEAST_ML and rise_ml > PROGRESS_PERCENT / 100.0 * before_ml
+    return soon and large and change.trend == "rising"
+
+
+def _by_progress(change: Change) -> Severity:
+    before_ml = change.previous.whole.infection_volume_ml or 0.0
+    after_ml = before_ml + (change.whole.infection_volume_change_ml or 0.0)
+    return Severity(
+        flag="severe",
+        basis="progress",
+        probability=None,
+        cut_off=None,
+        model=Grounds(name="Progress of more than 50 % within 48 hours", source=PROGRESS_SOURCE),
+        why=f"Infection grew from {before_ml:.0f} to {after_ml:.0f} ml in {24.0 * change.interval_days:.0f} hours.",
+    )
+
+
+def _by_model(model: SeverityModel, biomarkers: Biomarkers, extent: Severity) -> Severity:
+    measured = {name: getattr(biomarkers.whole, name) for name in model.features}
+    missing = [name for name, value in measured.items() if value is None]
+    if missing:
+        why = f"The model {model.name} was not used: {', '.join(missing)} was not measured."
+        return replace(extent, why=why)
+    probability = model.probability(measured)
+    flag: Flag = "severe" if probability >= model.cut_off else "watch" if extent.flag != "none" else "none"
+    note = "Below the model's cut-off, but the extent grade asks to watch." if flag == "watch" else None
+    return Severity(flag, "model", probability, model.cut_off, _grounds(model), note)
+
+
+def _grounds(model: SeverityModel) -> Grounds:
+    canonical = json.dumps(model.to_document(), sort_keys=True, separators=(",", ":"))
+    return Grounds(
+        name=model.name,
+        source=model.source,
+        fitted_on=model.fitted_on.in_words(),
+        sensitivity=model.sensitivity,
+        specificity=model.specificity,
+        sha256=hashlib.sha256(canonical.encode()).hexdigest(),
+    )
+
+
+def _flag(grade: str | None, rule: SeveritySettings) -> Flag:
+    """Grades are compared as text: "CT-0" < ... < "CT-4"."""
+    if grade is None:
+        return "not_assessed"
+    if grade >= rule.severe_from:
+        return "severe"
+    return "watch" if grade >= rule.watch_from else "none"

@@ -1,0 +1,1 @@
+"""The model bundle, its engine, and both networks over a volume."""

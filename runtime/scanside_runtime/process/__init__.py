@@ -1,0 +1,1 @@
+"""A child process that is asked by lines of JSON."""

@@ -1,0 +1,1 @@
+"""Reasons not to believe what was measured, a guard for each."""

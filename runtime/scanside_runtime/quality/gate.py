@@ -1,0 +1,55 @@
+"""The gate after the masks: reasons not to believe, each by a guard of its own.
+
+A guard looks for one thing and gives findings; a `withhold` among them takes POI and all that rests on infection back.
+Their order is the order of gravity: the first that withholds is the reason that people read.
+"""
+
+from __future__ import annotations
+
+from scanside_runtime.findings import KINDS, Finding
+from scanside_runtime.quality.anatomy import check_lung_volume, check_sides, require_chest, require_lungs
+from scanside_runtime.quality.coverage import check_coverage, check_field_of_view
+from scanside_runtime.quality.hu_calibration import check_calibration
+from scanside_runtime.quality.image_quality import (
+    check_contrast,
+    check_kernel,
+    check_metal,
+    check_noise,
+    check_thickness,
+)
+from scanside_runtime.quality.motion import check_motion
+from scanside_runtime.quality.overview import make_overview
+from scanside_runtime.quality.patient import check_one_body
+from scanside_runtime.quality.uncertainty import check_uncertainty
+from scanside_runtime.settings import Settings
+from scanside_runtime.volume import Masks, Volume
+
+
+def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) -> tuple[Finding, ...]:
+    """Everything that speaks against the numbers of a chest, the gravest first.
+
+    Raises SeriesNoLungs or SeriesNotLungs where what was segmented is no chest.
+    """
+    require_lungs(masks, settings.coverage)
+    require_chest(volume, masks, settings.anatomy)
+    overview = make_overview(volume, masks)
+    return (
+        *check_one_body(volume, masks),
+        *check_calibration(volume, masks, settings.quality),
+        *check_coverage(masks, settings.coverage),
+        *check_field_of_view(volume, masks, settings.coverage),
+        *check_lung_volume(volume, masks, settings.anatomy),
+        *check_sides(masks, settings.anatomy),
+        *check_motion(overview, masks, settings.motion),
+        *check_thickness(volume, settings.quality),
+        *check_contrast(overview, settings.quality),
+        *check_noise(volume, masks, settings.quality),
+        *check_kernel(kernel),
+        *check_metal(volume, masks, settings.quality),
+        *check_uncertainty(masks, settings.quality),
+    )
+
+
+def explain_withheld(code: str) -> str:
+    """What to do next about a finding that withholds the measurement."""
+    return KINDS[code].advice

@@ -1,0 +1,169 @@
+"""The small parts of the box: clock, disk, database versions, order, hints."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanside_appliance.clock import Clock, ClockWatch
+from scanside_appliance.files.layout import Places, patient_key, study_key
+from scanside_appliance.inbox.watcher import file_system, is_network
+from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
+from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
+from scanside_appliance.jobs.store import CLEANED, Job, NewFile, State, Store
+from scanside_runtime.errors import BoxDatabase
+from scanside_runtime.settings import DiskSettings
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    found = Places(tmp_path / "box")
+    found.make()
+    return found
+
+
+def job(places: Places, number: int = 1, **columns: object) -> Job:
+    with Store(places.database) as store:
+        return store.add_job(State.queued, "", study=f"s{number}", patient="p", **columns)
+
+
+def test_a_wall_clock_that_runs_with_the_monotonic_one_is_no_trouble() -> None:
+    times = [NOW, 0.0]
+    watch = ClockWatch(Clock(monotonic=lambda: times[1], wall=lambda: times[0]))
+    times[:] = [NOW + 3600.0, 3590.0]
+    assert watch.look() is None
+
+
+@pytest.mark.parametrize("jump_s", [10 * 365 * 86400.0, -40 * 86400.0])
+def test_a_jump_of_the_wall_clock_is_said_until_the_daemon_ends(jump_s: float) -> None:
+    times = [NOW, 0.0]
+    watch = ClockWatch(Clock(monotonic=lambda: times[1], wall=lambda: times[0]))
+    times[0] += jump_s
+    assert "jumped" in str(watch.look())
+    assert "jumped" in str(watch.look())
+
+
+def test_a_clock_that_stands_in_1970_is_said() -> None:
+    assert "1970-01-01" in str(ClockWatch(Clock(wall=lambda: 5.0)).look())
+
+
+def test_the_reserve_is_kept_given_and_taken_again(places: Places) -> None:
+    settings = DiskSettings(reserve_mb=1)
+    keep_reserve(places, settings)
+    assert places.reserve.stat().st_size == 2**20
+    give_reserve(places)
+    assert not places.reserve.exists()
+    keep_reserve(places, settings)
+    keep_reserve(places, replace(settings, reserve_mb=0))
+    assert places.reserve.stat().st_size == 0
+
+
+def test_a_cleaning_that_was_cut_short_is_finished_at_the_start(places: Places) -> None:
+    folder = places.root / "archive" / "p" / "s1"
+    folder.mkdir(parents=True)
+    for name in ("1.dcm", "2.dcm"):
+        (folder / name).write_bytes(b"x")
+    with Store(places.database) as store:
+        one = store.add_job(State.done, "", study="s1", patient="p")
+        store.add_files(one, [NewFile(b"", "1", "0", 1, True, "1.dcm"), NewFile(b"", "2", "1", 1, True, "2.dcm")])
+        store.moved(one.id, "archive/p/s1")
+        store.put([store.files(one.id)[0].id], CLEANED)
+        finish_cleaning(places, store)
+    assert [path.name for path in folder.iterdir()] == ["2.dcm"]
+
+
+def test_a_database_of_a_newer_version_is_left_alone(places: Places) -> None:
+    job(places)
+    with sqlite3.connect(places.database) as sql:
+        sql.execute("PRAGMA user_version = 99")
+    sql.close()
+    with pytest.raises(BoxDatabase, match="newer"):
+        Store(places.database)
+
+
+def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(places: Places) -> None:
+    before = job(places, verdict="held")
+    with sqlite3.connect(places.database) as sql:
+        sql.executescript("DROP INDEX files_in_inbox; ALTER TABLE jobs DROP COLUMN alone; PRAGMA user_version = 1;")
+    sql.close()
+    with Store(places.database) as store:
+        assert store.jobs(State) == [before]
+        assert store._sql.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_transaction_that_fails_leaves_nothing(places: Places) -> None:
+    with Store(places.database) as store:
+        with pytest.raises(ZeroDivisionError), store.transaction():
+            store.add_job(State.queued, "")
+            raise ZeroDivisionError
+        assert store.jobs(State) == []
+
+
+def test_every_commit_is_synced_and_journalled_ahead(places: Places) -> None:
+    with Store(places.database) as store:
+        assert store._sql.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert store._sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_severe_then_rising_then_watched_then_the_oldest(places: Places) -> None:
+    found = {
+        name: rank([job(places, severity=severity, trend=trend)])
+        for name, severity, trend in (
+            ("severe and rising", "severe", "rising"),
+            ("severe", "severe", "stable"),
+            ("watched and rising", "watch", "rising"),
+            ("rising", "none", "rising"),
+            ("watched", "watch", None),
+            ("well", "none", None),
+        )
+    }
+    assert list(found) == sorted(found, key=found.__getitem__, reverse=True)
+    assert len(set(found.values())) == 6
+    assert rank([]) == 0
+
+
+def test_the_last_result_that_says_something_counts(places: Places) -> None:
+    severe, refused = job(places, severity="severe"), job(places, severity="not_assessed")
+    assert rank([severe, refused]) == rank([severe])
+
+
+def test_who_was_passed_over_too_often_is_next(places: Places) -> None:
+    old, grave = job(places, passed_over=PATIENCE), job(places)
+    assert next_job([old, grave], lambda one: int(one.id == grave.id)) == old
+    assert next_job([replace(old, passed_over=0), grave], lambda one: int(one.id == grave.id)) == grave
+    assert next_job([], lambda _: 0) is None
+
+
+def test_a_wait_does_not_outlive_its_boot(places: Places) -> None:
+    waiting = job(places, not_before=100.0, boot="this")
+    assert not is_due(waiting, 99.0, "this")
+    assert is_due(waiting, 100.0, "this")
+    assert is_due(waiting, 0.0, "the next one")
+
+
+@pytest.mark.parametrize(("kind", "network"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False)])
+def test_a_network_share_is_told_by_its_file_system(tmp_path: Path, kind: str, network: bool) -> None:
+    table = tmp_path / "mountinfo"
+    root = "22 1 8:1 / / rw - ext4 /dev/sda1 rw"
+    table.write_text(f"{root}\n30 22 0:40 / {tmp_path!s} rw,relatime shared:1 - {kind} server:/x rw\n")
+    assert is_network(file_system(tmp_path, table)) == network
+    assert not is_network(file_system(Path("/usr"), table))
+
+
+@given(st.text(), st.text())
+def test_keys_are_plain_whatever_a_header_says(one: str, other: str) -> None:
+    keys = (study_key(one), patient_key(one, other, one))
+    assert all(len(key) == 16 and set(key) <= set("0123456789abcdef") for key in keys)
+
+
+def test_patients_without_an_id_share_no_folder_and_issuers_part_patients() -> None:
+    assert patient_key(None, None, "1.2.1") != patient_key("", None, "1.2.2")
+    assert patient_key("7", "A", "1") != patient_key("7", "B", "1")
+    assert patient_key("7", "A", "1") == patient_key("7", "A", "2")

@@ -1,0 +1,298 @@
+"""When a study in the inbox counts as complete: by evidence, on a clock that nobody can turn."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanside_appliance.files.layout import study_key
+from scanside_appliance.inbox.empty_folders import EmptyFolders
+from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.inbox.readiness import STRAYS_AT_ONCE, Arrival, Inbox
+from scanside_appliance.inbox.scan import Signature, scan
+from scanside_runtime.settings import InboxSettings
+
+QUIET_S, PATIENCE_S = 60.0, 900.0
+A = study_key("1.2.1")
+
+
+def section(number: int, **changes: Any) -> Facts:
+    stated: dict[str, Any] = {
+        "sha256": f"{number:064x}",
+        "size": 100,
+        "mtime_ns": 1,
+        "whole": True,
+        "study_uid": "1.2.1",
+        "sop_uid": f"1.2.1.{number}",
+        "stack": "s",
+        "along_mm": 5.0 * number,
+    }
+    return Facts("image", **{**stated, **changes})
+
+
+class Desk:
+    """An inbox and what lies in it; `at` is the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.inbox = Inbox(InboxSettings(quiet_s=QUIET_S, patience_s=PATIENCE_S))
+        self.files: dict[str, tuple[Signature, Facts | None]] = {}
+
+    def put(self, name: str, facts: Facts | None, size: int = 100) -> None:
+        self.files[name] = (Signature(size, 1, 7), facts)
+
+    def look(self, at: float) -> list[Arrival]:
+        """A scan, everything readable read, and what is ready then."""
+        self.inbox.look([(name, signature) for name, (signature, _) in self.files.items()], at)
+        for name in self.inbox.unread(at):
+            facts = self.files[name][1]
+            if facts is not None:
+                self.inbox.learn(name, facts, at)
+        return list(self.inbox.sort_out(at)[0])
+
+    def facts(self, name: str) -> list[Facts]:
+        """What is known of a file: nothing, or its facts."""
+        return [facts for found, facts in self.inbox._table.facts("kind <> ''", {}) if found == name]
+
+    def why(self, at: float) -> list[str]:
+        return [one.why for one in self.inbox.sort_out(at)[1]]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    found = Desk()
+    for number in (1, 2, 3):
+        found.put(f"a/{number}", section(number))
+    return found
+
+
+def test_a_study_is_ready_after_the_quiet_time_and_not_before(desk: Desk) -> None:
+    assert desk.look(0.0) == []
+    assert desk.look(59.0) == []
+    assert desk.why(59.0) == ["still arriving"]
+    (study,) = desk.look(60.0)
+    assert (study.study, len(study.files), study.incomplete) == (A, 3, None)
+
+
+def test_a_section_that_comes_late_starts_the_quiet_time_again(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.look(50.0)
+    desk.put("a/4", section(4))
+    assert desk.look(59.0) == []
+    assert desk.look(118.0) == []
+    (study,) = desk.look(120.0)
+    assert len(study.files) == 4
+
+
+def test_a_file_that_grows_is_not_read_and_keeps_its_study_waiting(desk: Desk) -> None:
+    desk.look(0.0)
+    for second in range(1, 200, 10):
+        desk.put("a/4", None, size=second)
+        assert desk.look(float(second)) == []
+        assert "a/4" not in list(desk.inbox.unread(float(second)))
+
+
+def test_a_known_section_that_changes_is_read_again(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.look(10.0)
+    desk.put("a/3", section(3, size=200), size=200)
+    desk.look(30.0)
+    assert desk.facts("a/3") == []
+    assert desk.look(60.0) == []
+    (study,) = desk.look(90.0)
+    assert study.files["a/3"].size == 200
+
+
+def test_facts_of_a_file_that_changed_while_it_was_read_are_not_believed(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.inbox.learn("a/1", section(1, size=99), 5.0)
+    assert desk.facts("a/1") == []
+
+
+def test_a_hole_is_waited_for_and_then_said(desk: Desk) -> None:
+    desk.put("a/6", section(6))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert desk.look(100.0) == []
+    assert desk.why(100.0) == ["1 hole(s) between the sections; waiting for the rest"]
+    (study,) = desk.look(PATIENCE_S)
+    assert study.incomplete == "1 hole(s) between the sections"
+
+
+def test_a_hole_that_is_filled_is_none(desk: Desk) -> None:
+    desk.put("a/5", section(5))
+    desk.look(0.0)
+    desk.look(100.0)
+    desk.put("a/4", section(4))
+    desk.look(101.0)
+    desk.look(110.0)
+    (study,) = desk.look(161.0)
+    assert (len(study.files), study.incomplete) == (5, None)
+
+
+def test_sections_that_lie_twice_at_a_place_are_no_hole(desk: Desk) -> None:
+    for number in (1, 2, 3):
+        desk.put(f"a/{number}b", section(number, sop_uid=f"1.2.1.9{number}"))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert [one.incomplete for one in desk.look(60.0)] == [None]
+
+
+def test_a_file_that_breaks_off_is_waited_for(desk: Desk) -> None:
+    desk.put("a/4", section(4, whole=False))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert desk.look(100.0) == []
+    (study,) = desk.look(PATIENCE_S)
+    assert study.incomplete == "1 file(s) break off"
+
+
+def test_a_neighbour_that_can_not_be_read_holds_the_study_up_but_not_for_ever(desk: Desk) -> None:
+    desk.put("a/unknown", Facts("broken", sha256="0", size=100, mtime_ns=1))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert desk.look(60.0) == []
+    assert desk.why(60.0) == ["a file beside it can't be read yet"]
+    (study,) = (one for one in desk.look(PATIENCE_S) if one.study)
+    assert study.incomplete == "a file beside it can't be read"
+
+
+def test_a_neighbour_that_could_be_read_is_waited_for_whatever_the_patience(desk: Desk) -> None:
+    desk.inbox.settings = InboxSettings(quiet_s=QUIET_S, patience_s=QUIET_S)
+    desk.look(0.0)
+    desk.look(10.0)
+    desk.put("a/4", None)
+    desk.look(11.0)
+    desk.inbox.learn("a/1", section(1), 80.0)
+    assert [one.study for one in desk.look(71.5)] == []
+    desk.put("a/4", section(4))
+    (study,) = desk.look(72.0)
+    assert len(study.files) == 4
+
+
+def test_a_copy_in_progress_is_not_read_and_holds_its_study_up(desk: Desk) -> None:
+    desk.put("a/4.dcm.part", section(4))
+    for second in (0.0, 10.0, 60.0):
+        assert desk.look(second) == []
+    assert list(desk.inbox.unread(60.0)) == []
+
+
+def test_another_study_dripping_into_the_same_folder_does_not_hold_a_study_up(desk: Desk) -> None:
+    ready: list[Arrival] = []
+    for second in range(90):
+        desk.put(f"a/b{second}", section(second, study_uid="1.2.2", sop_uid=f"1.2.2.{second}"))
+        ready += desk.look(float(second))
+    assert A in [one.study for one in ready]
+    assert study_key("1.2.2") not in [one.study for one in ready]
+
+
+def test_what_is_no_image_is_put_aside_after_the_quiet_time_and_what_breaks_off_after_the_patience(desk: Desk) -> None:
+    desk.put("note.txt", Facts("other", sha256="0", size=100, mtime_ns=1))
+    desk.put("half", Facts("broken", sha256="0", size=100, mtime_ns=1))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert [sorted(one.files) for one in desk.look(60.0) if not one.study] == [["note.txt"]]
+    assert [sorted(one.files) for one in desk.look(PATIENCE_S) if not one.study] == [["half", "note.txt"]]
+
+
+def test_what_is_out_of_reach_stays_and_is_tried_again(desk: Desk) -> None:
+    desk.put("far", Facts("out_of_reach", why="Permission denied"))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert "far" not in desk.inbox.unread(20.0)
+    assert "far" in desk.inbox.unread(80.0)
+    assert not any("far" in one.files for one in desk.look(PATIENCE_S * 2))
+
+
+@pytest.mark.parametrize("unsure", ["a/2", "a/"])
+def test_what_can_not_be_looked_at_is_neither_gone_nor_quiet(desk: Desk, unsure: str) -> None:
+    desk.look(0.0)
+    desk.look(10.0)
+    seen = [(name, signature) for name, (signature, _) in desk.files.items() if not name.startswith(unsure)]
+    desk.inbox.look([*seen, (unsure, None)], 60.0)
+    assert list(desk.inbox.sort_out(60.0)[0]) == []
+    desk.look(61.0)
+    desk.look(70.0)
+    assert desk.look(119.0) == []
+    (study,) = desk.look(121.0)
+    assert len(study.files) == 3
+
+
+def test_what_vanishes_is_forgotten(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.files.clear()
+    assert desk.look(60.0) == []
+    assert len(desk.inbox) == 0
+
+
+def test_a_table_that_is_lost_is_said_and_all_is_seen_anew(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.look(10.0)
+    desk.inbox._table._sql.execute("DROP TABLE files")
+    with pytest.raises(OSError, match="looked at anew"):
+        desk.look(50.0)
+    desk.look(51.0)
+    assert desk.look(60.0) == []
+    (study,) = desk.look(120.0)
+    assert len(study.files) == 3
+
+
+def test_names_that_are_no_text_are_kept_as_the_file_system_spells_them(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff.dcm")).write_bytes(b"x")
+    inbox = Inbox(InboxSettings(quiet_s=QUIET_S))
+    inbox.look(scan(tmp_path), 0.0)
+    (name,) = inbox.unread(50.0)
+    assert (tmp_path / name).read_bytes() == b"x"
+
+
+def test_files_of_no_study_come_some_hundred_at_a_time(desk: Desk) -> None:
+    for number in range(STRAYS_AT_ONCE + 1):
+        desk.put(f"note{number}", Facts("other", sha256="0", size=100, mtime_ns=1))
+    desk.look(0.0)
+    desk.look(10.0)
+    assert [len(one.files) for one in desk.look(60.0) if not one.study] == [STRAYS_AT_ONCE, 1]
+
+
+def test_folders_that_stay_empty_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    for name in ("left/empty", "fresh", "used"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "used" / "1").write_bytes(b"x")
+    tidy = EmptyFolders(tmp_path)
+    tidy.look()
+    assert (tmp_path / "left" / "empty").is_dir()
+    os.utime(tmp_path / "fresh", ns=(1, 1))
+    tidy.look()
+    assert sorted(os.listdir(tmp_path)) == ["fresh", "left", "used"]
+    assert os.listdir(tmp_path / "left") == []
+    tidy.look()
+    tidy.look()
+    assert os.listdir(tmp_path) == ["used"]
+
+
+def test_a_scan_sees_files_at_any_depth_and_no_links(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "1").write_bytes(b"x")
+    (tmp_path / "2").write_bytes(b"xy")
+    (tmp_path / "link").symlink_to(tmp_path / "2")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"a/b/1": 1, "2": 2}
+
+
+def test_a_scan_tells_a_folder_and_a_file_that_can_not_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> Any:
+        if folder.name == "bad":
+            raise OSError(5, "Input/output error")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"good/1": 1, "bad/": None}

@@ -1,0 +1,151 @@
+"""What the child that reads headers says of a file, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
+from scanside_appliance.inbox.facts import Prober
+from scanside_appliance.inbox.probe_process import facts_of
+from scanside_runtime.dicom.index import find_series
+
+
+def one_file(folder: Path, **changes: object) -> Path:
+    return min(write(folder, [make_slice(3, **changes)]).iterdir())
+
+
+def test_a_section_is_told_with_its_study_its_place_and_its_hash(tmp_path: Path) -> None:
+    found = facts_of(one_file(tmp_path))
+    assert (found["kind"], found["whole"], found["along_mm"]) == ("image", True, 30.0)
+    assert found["study_uid"].endswith(".1")
+    assert found["patient_id"] == "P1"
+
+
+def test_names_and_birth_dates_stay_in_the_child(tmp_path: Path) -> None:
+    found = str(facts_of(one_file(tmp_path, PatientName="CANARY^BIRD", PatientBirthDate="19700615")))
+    assert "CANARY" not in found
+    assert "1970" not in found
+
+
+@pytest.mark.parametrize("syntax", sorted(LOSSLESS))
+def test_a_whole_file_is_whole_in_every_transfer_syntax_and_a_shortened_one_is_not(tmp_path: Path, syntax: str) -> None:
+    write(tmp_path / "plain", [make_slice(3)])
+    file = min(transcode(tmp_path / "plain", tmp_path / "coded", LOSSLESS[syntax]).iterdir())
+    assert facts_of(file)["whole"]
+    data = file.read_bytes()
+    for cut in (20, len(data) // 3):
+        file.write_bytes(data[:-cut])
+        found = facts_of(file)
+        assert found["kind"] == "broken" or not found["whole"], cut
+
+
+@pytest.mark.parametrize("syntax", ["explicit", "RLE", "JPEG-LS", "JPEG 2000"])
+def test_inbox_and_analysis_judge_alike_whether_the_picture_is_there(tmp_path: Path, syntax: str) -> None:
+    write(tmp_path / "plain", [make_slice(3)])
+    file = min(transcode(tmp_path / "plain", tmp_path / "coded", LOSSLESS[syntax]).iterdir())
+    ds = pydicom.dcmread(file)
+    pixels = ds.PixelData
+    for value in (pixels, pixels + b"\0\0", pixels[:-2], pixels[:20]):
+        ds.PixelData = value
+        ds.save_as(file, enforce_file_format=True)
+        analysis_finds = find_series(file).headers[0].damage is None
+        assert facts_of(file)["whole"] == analysis_finds, (len(value), len(pixels))
+    assert not analysis_finds
+
+
+def test_of_pictures_with_frames_and_colours_all_must_be_there(tmp_path: Path) -> None:
+    frames = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "NumberOfFrames": 2, "SamplesPerPixel": 3, "BitsAllocated": 8}
+    size = 10 * 11 * 2 * 3
+    for length, whole in ((size, True), (size - 2, False)):
+        assert facts_of(one_file(tmp_path, PixelData=bytes(length), **frames))["whole"] == whole
+
+
+def test_a_file_that_ends_in_its_header_is_broken_or_cut_off(tmp_path: Path) -> None:
+    file = one_file(tmp_path)
+    data = file.read_bytes()
+    for length in (0, 140, 200, 400, 600):
+        file.write_bytes(data[:length])
+        found = facts_of(file)
+        assert found["kind"] == "broken" or (found["kind"] == "image" and not found["whole"]), length
+
+
+def test_other_files_are_told_as_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no image")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", write(tmp_path / "s", make_series(2)))
+    assert facts_of(tmp_path / "text")["kind"] == "other"
+    assert facts_of(tmp_path / "packed.zip")["kind"] == "zip"
+
+
+def test_sections_of_one_orientation_are_one_stack_and_a_localizer_is_none(tmp_path: Path) -> None:
+    axial = [facts_of(file)["stack"] for file in sorted(write(tmp_path / "a", make_series(2)).iterdir())]
+    localizer = facts_of(one_file(tmp_path / "l", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    assert axial[0] == axial[1] != ""
+    assert (localizer["stack"], localizer["along_mm"]) == ("", None)
+
+
+def test_the_child_answers_goes_on_after_a_file_it_can_not_reach_and_is_let_go(tmp_path: Path) -> None:
+    now = [0.0]
+    prober = Prober(lambda: now[0])
+    try:
+        assert prober.probe(tmp_path / "missing").kind == "out_of_reach"
+        assert prober.probe(one_file(tmp_path)).kind == "image"
+        now[0] = 100.0
+        prober.rest(60.0)
+        assert prober.probe(one_file(tmp_path)).whole
+    finally:
+        prober.close()
+
+
+def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Path) -> None:
+    script = "import os,sys; os.read(0, 9); os.abort()"
+    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", script])
+    for number in (1, 2):
+        file = one_file(tmp_path / str(number))
+        found = prober.probe(file)
+        assert (found.kind, found.study_uid) == ("broken", "")
+        assert (found.sha256, found.size) == (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
+
+
+def test_a_file_that_is_too_large_to_be_read_is_summed_as_a_whole(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("scanside_appliance.inbox.probe_process.LARGEST_FILE_BYTES", 400)
+    file = one_file(tmp_path)
+    found = facts_of(file)
+    assert (found["kind"], found["sha256"]) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+class FailsOnce:
+    """A pipe whose first read fails; what was in it is still there for the next."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe, self._failed = pipe, False
+
+    def read(self, size: int) -> bytes | None:
+        if not self._failed:
+            self._failed = True
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._pipe.read(size)  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipe, name)
+
+
+def test_an_answer_that_could_not_be_read_is_never_taken_for_that_of_the_next_file(tmp_path: Path) -> None:
+    files = [one_file(tmp_path / name, PatientID=name) for name in ("a", "b", "c")]
+    prober = Prober(lambda: 0.0)
+    try:
+        assert prober.probe(files[0]).patient_id == "a"
+        child = prober._child
+        assert child is not None
+        child._stdout = FailsOnce(child._stdout)  # type: ignore[assignment]
+        assert [prober.probe(file).patient_id for file in files[1:]] == ["b", "c"]
+    finally:
+        prober.close()

@@ -1,0 +1,91 @@
+"""The units: systemd accepts them, and they say what the program needs."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scanside_appliance.files.layout import Places
+from scanside_appliance.service.service import STOP_S
+from scanside_runtime.settings import JobSettings, load_settings
+
+UNITS = Path(__file__).parents[2] / "systemd"
+SERVICE = UNITS / "scanside-watch.service"
+
+
+@pytest.fixture
+def service() -> configparser.SectionProxy:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys as they are written
+    parser.read(SERVICE)
+    return parser["Service"]
+
+
+def test_systemd_finds_nothing_wrong_with_the_service(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    program = tmp_path / "scanside"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / SERVICE.name
+    unit.write_text(SERVICE.read_text().replace("/opt/scanside/bin/scanside", str(program)))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=60
+    )
+    complaints = [line for line in done.stderr.splitlines() if SERVICE.name in line]
+    assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "file"),
+    [("systemd-tmpfiles", "scanside.tmpfiles.conf"), ("systemd-sysusers", "scanside.sysusers.conf")],
+)
+def test_systemd_makes_users_and_folders_of_the_rules(tmp_path: Path, program: str, file: str) -> None:
+    if shutil.which(program) is None or os.geteuid() != 0:
+        pytest.skip(f"{program} is not here, or this is not root")
+    (tmp_path / "etc").mkdir()
+    for name in ("passwd", "group"):
+        shutil.copy(f"/etc/{name}", tmp_path / "etc" / name)
+    if program == "systemd-tmpfiles":
+        make_users(tmp_path)
+    done = subprocess.run(made_by(program, tmp_path, file), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if program == "systemd-tmpfiles":
+        made = {path.name for path in (tmp_path / "var/lib/scanside").iterdir()}
+        assert {"inbox", "work", "archive", "quarantine", "results"} <= made
+        assert (tmp_path / "var/lib/scanside/inbox").stat().st_mode & 0o7777 == 0o2770
+    else:
+        assert "scanside:" in (tmp_path / "etc" / "passwd").read_text()
+
+
+def made_by(program: str, root: Path, file: str) -> list[str]:
+    create = ["--create"] if program == "systemd-tmpfiles" else []
+    return [program, *create, f"--root={root}", str(UNITS / file)]
+
+
+def make_users(root: Path) -> None:
+    if shutil.which("systemd-sysusers") is None:
+        pytest.skip("systemd-sysusers is not here")
+    subprocess.run(made_by("systemd-sysusers", root, "scanside.sysusers.conf"), check=True, capture_output=True)
+
+
+def test_the_service_leaves_the_worker_its_memory_and_the_daemon_its_time(service: configparser.SectionProxy) -> None:
+    assert service["MemoryMax"] == "5G"
+    assert service["OOMPolicy"] == "continue"
+    assert JobSettings().memory_limit_mb <= 4096 - 512
+    assert int(service["TimeoutStopSec"].removesuffix("s")) > STOP_S
+
+
+def test_the_service_writes_below_its_own_folder_alone_and_has_no_network(service: configparser.SectionProxy) -> None:
+    assert Path(service["ReadWritePaths"]) == Places(Path("/var/lib/scanside")).root
+    assert (service["PrivateNetwork"], service["RestrictAddressFamilies"]) == ("yes", "AF_UNIX")
+    assert (service["Type"], service["User"], service["UMask"]) == ("notify", "scanside", "0027")
+
+
+def test_the_example_settings_are_valid() -> None:
+    assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0

@@ -1,0 +1,156 @@
+"""What a person must decide: sections with two contents, two people under one ID, a study whose files are gone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from kit.watch_box import Box, study
+from scanside_appliance.files.layout import study_key
+from scanside_appliance.jobs.worker import _flags, _order
+from scanside_runtime.errors import ScansideError
+from scanside_runtime.settings import Settings
+from sweeps.box import Section, contents
+
+
+def test_the_same_uid_with_other_content_is_held_and_released_by_a_person(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    box.put(Section(1, 2, "other"))
+    box.run()
+    assert len(box.of(1)) == 1
+    key = study_key("1.2.1")
+    (held,) = json.loads(box.scanside("queue", "--json").output)
+    assert (held["study"], held["state"], held["code"]) == (key, "held", "INPUT_CONFLICT")
+    assert box.scanside("release", key).exit_code == 0
+    box.run()
+    new = hashlib.sha256(Section(1, 2, "other").content()).hexdigest()
+    old = hashlib.sha256(Section(1, 2).content()).hexdigest()
+    assert new in box.of(1)[1]["inputs"]
+    assert old not in box.of(1)[1]["inputs"]
+    assert [old[:40] in place for place in box.places("quarantine/INPUT_SUPERSEDED")] == [True]
+    assert box.is_sound()
+
+
+def test_what_was_released_leaves_no_reason_behind_in_quarantine(box: Box) -> None:
+    box.put(*study(1), Section(1, 2, "other"))
+    box.run()
+    assert box.scanside("release", study_key("1.2.1")).exit_code == 0
+    box.run()
+    assert list(box.root.glob("quarantine/INPUT_CONFLICT/*")) == []
+    assert len(list(box.root.glob("quarantine/INPUT_SUPERSEDED/*/reason.txt"))) == 1
+
+
+def hold_for_another_person(box: Box) -> str:
+    """Two studies under one patient ID, of which the second is another person's; its key."""
+    box.put(*study(1, patient="one"))
+    box.run()
+    box.put(*study(2, patient="one", text="CONFLICT"))
+    box.run()
+    return study_key("1.2.2")
+
+
+def test_a_study_under_another_persons_id_is_held_and_stands_in_the_queue(box: Box) -> None:
+    key = hold_for_another_person(box)
+    (held,) = json.loads(box.scanside("queue", "--json").output)
+    assert (held["study"], held["verdict"], held["code"]) == (key, "held", "PATIENT_CONFLICT")
+    assert "held PATIENT_CONFLICT" in box.scanside("queue").output
+    assert "1 held" in json.loads((box.root / "status.json").read_text())["headline"]
+    assert "scanside_studies_held 1" in (box.root / "metrics.prom").read_text()
+
+
+def test_a_patient_conflict_that_is_released_becomes_a_revision_that_stands_by_itself(box: Box) -> None:
+    key = hold_for_another_person(box)
+    assert box.scanside("release", key).exit_code == 0
+    box.run()
+    held, released = box.of(2)
+    assert (held["verdict"], released["verdict"], released["alone"]) == ("held", "analysed", True)
+    assert (released["earlier"], released["supersedes"]) == ([], "1")
+    assert box.scanside("queue").output == "nothing waits\n"
+    assert isinstance(box.scanside("release", key).exception, ScansideError)
+    assert box.is_sound()
+
+
+def test_what_a_person_released_stays_by_itself_when_a_late_section_comes(box: Box) -> None:
+    box.scanside("release", hold_for_another_person(box))
+    box.run()
+    box.put(Section(2, 4))
+    box.run()
+    assert [(one["alone"], len(one["inputs"])) for one in box.of(2)] == [(False, 3), (True, 3), (True, 4)]
+
+
+def test_the_files_of_a_study_that_waits_for_a_person_are_not_cleaned_away(box: Box) -> None:
+    hold_for_another_person(box)
+    clean_archive(box)
+    assert len(box.places("archive")) == 3
+
+
+def clean_archive(box: Box) -> None:
+    with pytest.raises(ScansideError):
+        box.put(*study(99))
+        box.run(stop_percent=0.001, clean_to_percent=0.0, clean_archive="true")
+    box.settings |= {"stop_percent": 99.9, "clean_to_percent": 99.0}
+    box.sums = set(contents(box.root))
+
+
+def test_a_late_section_whose_study_was_cleaned_away_is_held_and_the_good_result_stays(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    clean_archive(box)
+    box.put(Section(1, 4))
+    box.run()
+    key = study_key("1.2.1")
+    assert len(box.of(1)) == 1
+    (held,) = json.loads(box.scanside("queue", "--json").output)
+    assert (held["study"], held["state"], held["code"]) == (key, "held", "INPUT_BASE_GONE")
+    refused = box.scanside("release", key).exception
+    assert isinstance(refused, ScansideError)
+    assert (refused.code, refused.exit_code) == ("INPUT_BASE_GONE", 6)
+    assert box.is_sound()
+
+
+def test_a_late_section_of_a_study_that_was_cleaned_away_is_measured_when_all_of_it_is_sent_again(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    clean_archive(box)
+    for late in (4, 5):
+        box.put(Section(1, late))
+        box.run()
+    box.put(*study(1, sections=2))
+    box.run()
+    assert len(box.of(1)) == 1  # the third section is missing still
+    box.put(*study(1, sections=6), folder="again")
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3, 6]
+    assert box.scanside("queue").output == "nothing waits\n"
+    assert list(box.root.glob("quarantine/INPUT_BASE_GONE/*")) == []
+    assert box.is_sound()
+
+
+def test_another_content_of_a_section_is_not_released_while_the_rest_of_its_study_is_gone(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    clean_archive(box)
+    box.put(Section(1, 2, "other"))
+    box.run()
+    key = study_key("1.2.1")
+    assert getattr(box.scanside("release", key).exception, "code", None) == "INPUT_BASE_GONE"
+    box.put(Section(1, 1), Section(1, 3), folder="again")
+    box.run()
+    assert box.scanside("release", key).exit_code == 0
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3, 3]
+    assert box.is_sound()
+
+
+def test_the_page_of_a_released_study_says_that_it_stands_by_itself(tmp_path: Path) -> None:
+    question = {
+        "root": tmp_path, "files": tmp_path, "output": tmp_path, "revision": 2, "supersedes": "1", "incomplete": None,
+        "clock_trouble": None, "today": "2026-01-01", "earlier": [], "settings": asdict(Settings()), "bundle": None,
+    }  # fmt: skip
+    said = {alone: [one.code for one in _flags(_order({**question, "alone": alone}), None)] for alone in (False, True)}
+    assert said == {False: [], True: ["PATIENT_RELEASED"]}

@@ -1,0 +1,74 @@
+"""The watched folder with nothing replaced: real headers, real (tiny) networks, the program as the shell starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from kit.selftest_samples import write_bundle_with_sample
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import patient_key, study_key
+from scanside_runtime.analysis import analyze
+from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
+from scanside_runtime.phantom.make import demo_spec, make_phantom
+from scanside_runtime.settings import load_settings, settings_digest
+from sweeps.box import REPOSITORY, lost, unsound_results
+
+STUDY = "1.2.826.0.1.3680043.10.77"
+CANARY = SeriesTags(patient_id="CANARY7", patient_name="CANARY^BIRD", study_uid=STUDY, study_date="20991231")
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small phantom as a scanner would send it, its last section aside."""
+    folder = tmp_path_factory.mktemp("sent")
+    phantom = make_phantom(replace(demo_spec(), matrix=96, section_mm=10.0, increment_mm=10.0, stomach_gas=False))
+    write_series(
+        phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, section_mm=10.0, tags=CANARY
+    )
+    return folder
+
+
+def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
+    root, settings = tmp_path / "box", tmp_path / "box.toml"
+    # How full this machine's disk is must not decide.
+    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    (root / "inbox").mkdir(parents=True)
+    for file in sent.rglob("*.dcm"):
+        os.link(file, root / "inbox" / f"CANARY_{file.name}")
+    expected = analyze(sent, bundle=bundle).document()
+    program = "from scanside_appliance.cli.main import main; main()"
+    arguments = ["--root", str(root), "--settings", str(settings), "watch", "--once", "--bundle", str(bundle)]
+    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance"))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = root / "results" / patient_key("CANARY7", None, STUDY) / study_key(STUDY) / "1"
+    document = json.loads((folder / "result.json").read_text())
+    assert sorted(document["artefacts"]) == sorted(path.name for path in folder.iterdir())
+    assert document["biomarkers"] == expected["biomarkers"]
+    assert (document["provenance"]["revision"], document["provenance"]["supersedes"]) == (1, None)
+    assert document["provenance"]["input_sha256"] == expected["provenance"]["input_sha256"]
+    assert "INPUT_DATE_FUTURE" in [flag["code"] for flag in document["flags"]]
+    assert pydicom.dcmread(folder / "seg.dcm").StudyInstanceUID == STUDY
+    assert document["provenance"]["settings_sha256"] == settings_digest(load_settings(settings))
+    assert (lost(root, []), unsound_results(root)) == ([], [])
+    assert "CANARY" not in done.stderr + done.stdout + (root / "status.json").read_text()
+    assert not [path for path in root.rglob("*") if "CANARY" in path.name]
+
+
+def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:
+    assert Clock(wall=lambda: 1e18).now_text() == "unknown"

@@ -1,0 +1,179 @@
+"""The watched folder after what should not happen: lost books, files that change, full disks, wrong clocks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.watch_box import Box, study
+from scanside_appliance.clock import Clock
+from scanside_appliance.files import durable_files as moves
+from scanside_appliance.files.layout import Places
+from scanside_appliance.jobs.file_mover import Conveyor
+from scanside_appliance.jobs.store import MOVING, State, Store
+from scanside_runtime.errors import (
+    BoxDatabase,
+    ScansideError,
+)
+from sweeps.box import Section, put
+
+
+def test_a_damaged_database_is_said_and_nothing_is_touched(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    database = box.root / "scanside.db"
+    database.write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
+    box.put(*study(2))
+    with pytest.raises(BoxDatabase):
+        box.run()
+    assert len(box.places("inbox")) == 3
+
+
+def test_without_its_database_the_box_starts_anew_and_overwrites_no_result(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    for path in box.root.glob("scanside.db*"):
+        path.unlink()
+    (box.root / "work" / "7").mkdir()
+    box.sums |= put(box.root / "work" / "7", study(2), folder=".")
+    box.put(*study(1), Section(1, 4))
+    box.run()
+    first, second = box.of(1)
+    assert (len(first["inputs"]), len(second["inputs"])) == (3, 4)
+    assert len(box.of(2)) == 1
+
+
+def test_a_file_in_work_that_no_job_knows_goes_back_to_the_inbox_though_its_folder_is_known(box: Box) -> None:
+    box.put(*study(1, text="BOX"))
+    with pytest.raises(ScansideError):
+        box.run()
+    (folder,) = (box.root / "work").iterdir()
+    box.sums |= put(folder, study(2), folder=".")
+    (folder / ".cut-short.dcm.part").write_bytes(b"the copy of a file that lies in the inbox")
+    with pytest.raises(ScansideError):
+        box.run()
+    assert len(list(folder.iterdir())) == 3
+    assert box.is_sound()
+
+
+def test_what_a_person_left_in_the_boxs_folders_keeps_it_from_nothing(box: Box) -> None:
+    box.run()
+    left = [box.root / place / "note.txt" for place in ("work", "quarantine", "quarantine/BOX_DEFECT", "work/7/sub")]
+    for note in left:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text("seen, call me")
+    box.put(*study(1))
+    box.run()
+    assert len(box.of(1)) == 1
+    assert all(note.exists() for note in left)
+
+
+@pytest.mark.parametrize("moved", [1, 2, 3, 4, 5])
+def test_moves_that_were_cut_short_go_on_where_they_were(
+    box: Box, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    box.put(*study(1))
+    calls = iter(range(moved))
+
+    def cut(*arguments: Any) -> bool:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return moves.move_file(*arguments)
+
+    monkeypatch.setattr("scanside_appliance.jobs.file_mover.move_file", cut)
+    with pytest.raises(KeyboardInterrupt):
+        box.run()
+    monkeypatch.undo()
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3]
+    assert len(box.places("archive")) == 3
+    assert "files_missing" not in json.loads(box.scanside("status", "--json").output)["counters"]
+    assert box.is_sound()
+
+
+def test_files_that_change_after_they_were_taken_go_back_to_the_inbox(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    places = Places(box.root)
+    with Store(places.database) as store:
+        conveyor = Conveyor(places, store, Clock())
+        (job,) = store.jobs([State.done])
+        store.files(job.id)[0].path(box.root).write_bytes(Section(1, 1, "more").content())
+        folder = places.unfinished / "x"
+        folder.mkdir()
+        assert conveyor.hand_over_result(job, folder).state == State.returning
+        while moving := store.jobs(MOVING):
+            conveyor.advance(moving[0])
+        assert store.jobs(State) == []
+    assert len(box.places("inbox/returned-1")) == 3
+    box.run()
+    assert len(box.of(1)) == 2
+
+
+def test_old_studies_that_are_reported_make_room_on_a_full_disk_and_their_results_stay(box: Box) -> None:
+    box.put(*study(1))
+    box.put(*study(2, text="CRASH"))
+    box.run()
+    with pytest.raises(ScansideError) as stuck:
+        box.put(*study(3))
+        box.run(stop_percent=0.001, clean_to_percent=0.0, clean_archive="true")
+    assert stuck.value.code == "BOX_STUCK"
+    assert box.places("archive") == []
+    assert len(box.places("quarantine")) == 3
+    assert len(box.places("inbox")) == 3
+    assert len(box.of(1)) == 1
+    box.run(stop_percent=99.9, clean_to_percent=99.0)
+    box.put(*study(1), folder="sent-again")
+    box.run()
+    assert (len(box.of(1)), len(box.of(3))) == (1, 1)
+    assert len(box.places("archive")) == 6
+
+
+def test_a_full_disk_stops_the_taking_and_is_said(box: Box) -> None:
+    box.put(*study(1))
+    with pytest.raises(ScansideError) as stuck:
+        box.run(stop_percent=0.001, clean_to_percent=0.0)
+    assert "full" in stuck.value.message
+    assert "full" in json.loads(box.scanside("status", "--json").output)["trouble"]
+    assert len(box.places("inbox")) == 3
+    box.run(stop_percent=99.9, clean_to_percent=99.0)
+    assert len(box.of(1)) == 1
+
+
+def test_a_wall_clock_that_stands_in_1970_or_jumps_changes_no_result_and_is_said(box: Box) -> None:
+    box.put(*study(1))
+    wall = iter([0.0, 4e9] + [1.0, 9e9] * 100_000)
+    box.clock = Clock(wall=lambda: next(wall))
+    box.run()
+    (result,) = box.of(1)
+    assert result["inputs"] == sorted(box.sums)
+    assert json.loads((box.root / "status.json").read_text())["clock"]
+
+
+def test_a_study_that_can_not_be_moved_or_compared_does_not_keep_the_next_from_its_result(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    bad = {hashlib.sha256(one.content()).hexdigest() for one in study(1)}
+    is_there = moves.is_there
+
+    def refuse(path: Path, sha256: str) -> bool:
+        if sha256 in bad:
+            raise OSError(5, "Input/output error", str(path))
+        return is_there(path, sha256)
+
+    for module in ("intake", "moves", "conveyor"):
+        monkeypatch.setattr(f"scanside_appliance.{module}.is_there", refuse)
+    box.put(*study(1), folder="again")
+    box.put(*study(2))
+    with pytest.raises(ScansideError, match="Input/output error"):
+        box.run()
+    assert len(box.of(2)) == 1
+    monkeypatch.undo()
+    box.run()
+    assert box.is_sound()

@@ -1,0 +1,351 @@
+"""The daemon as a service: its status, the words that systemd hears, signals, starts that fail."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.watch_box import PYTHON, Box, study, wait_for
+from scanside_appliance.files.layout import study_key
+from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.service.service import watch
+from scanside_appliance.service.systemd import alive
+from scanside_runtime.errors import (
+    BoxDatabase,
+    BoxRunning,
+    BoxSelfTest,
+    ModelSelfTestFailed,
+    SettingsUnusable,
+)
+from scanside_runtime.settings import Settings, load_settings
+from sweeps.box import Section, environment, said, start, write_settings
+
+
+def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) -> None:
+    box.put(*study(1))
+    box.put(Section(2, 1, "CRASH"))
+    box.run()
+    facts = json.loads(box.scanside("status", "--json").output)
+    assert (facts["schema"], facts["running"]) == ("scanside.status/1", False)
+    assert (facts["jobs"]["done"], facts["jobs"]["quarantined"]) == (1, 1)
+    assert "1 done, 1 quarantined" in box.scanside("status").output
+    assert 'scanside_jobs{state="done"} 1' in (box.root / "metrics.prom").read_text()
+
+
+LIVE = """
+import pathlib, signal, sys, time
+from scanside_appliance.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background is started with it ignored
+drawn, pause = pathlib.Path(sys.argv.pop(1)), time.sleep
+time.sleep = lambda seconds: (drawn.touch(), pause(seconds))
+main()
+"""
+
+
+def test_the_live_screen_shows_the_queue_until_it_is_ended(box: Box, tmp_path: Path) -> None:
+    box.put(*study(1, text="CRASH"))
+    box.run()
+    command = [sys.executable, "-c", LIVE, str(tmp_path / "drawn"), "--root", str(box.root), "queue", "--live"]
+    screen = subprocess.Popen(command, env=environment(COLUMNS="160"), stdout=subprocess.PIPE, text=True)
+    wait_for((tmp_path / "drawn").exists)
+    screen.send_signal(signal.SIGINT)
+    shown = screen.communicate(timeout=60.0)[0]
+    assert screen.returncode == 0
+    assert study_key("1.2.1") in shown
+
+
+def test_status_and_queue_of_a_box_that_was_never_started_are_no_error(box: Box) -> None:
+    assert "not running" in box.scanside("status").output
+    assert box.scanside("queue").output == "nothing waits\n"
+
+
+def test_a_second_daemon_is_refused(box: Box) -> None:
+    box.root.mkdir()
+    write_settings(box.root)
+    daemon = start(box.root)
+    try:
+        wait_for(lambda: (box.root / "status.json").exists())
+        with pytest.raises(BoxRunning):
+            box.run()
+        assert json.loads(box.scanside("status", "--json").output)["running"]
+    finally:
+        daemon.terminate()
+        daemon.wait()
+    box.run()
+
+
+def test_the_daemon_sees_what_comes_while_it_runs_and_ends_on_sigterm(box: Box) -> None:
+    box.root.mkdir()
+    write_settings(box.root)
+    daemon = start(box.root)
+    box.inbox.mkdir(exist_ok=True)
+    try:
+        box.put(*study(1))
+        wait_for(lambda: len(box.of(1)) == 1)
+        box.put(Section(1, 4))
+        wait_for(lambda: len(box.of(1)) == 2)
+    finally:
+        daemon.terminate()
+        daemon.wait()
+    assert (daemon.returncode, said(box.root).splitlines()[-1][20:]) == (0, "ended")
+    assert box.is_sound()
+
+
+def test_sections_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
+    box.root.mkdir()
+    write_settings(box.root, time_limit_s=2.0)
+    box.put(*study(1, text="HANG"))
+    daemon = start(box.root)
+    try:
+        wait_for(lambda: "analysing" in json.loads(box.scanside("status", "--json").output)["headline"])
+        box.put(*study(2))
+        wait_for(lambda: any(one["state"] == "queued" for one in json.loads(box.scanside("queue", "--json").output)))
+        box.put(Section(2, 4))
+        wait_for(lambda: box.of(2))
+    finally:
+        daemon.terminate()
+        daemon.wait()
+    assert [len(one["inputs"]) for one in box.of(2)] == [4]
+    assert box.is_sound()
+
+
+def test_sigterm_hands_back_what_can_not_be_finished_in_time(box: Box) -> None:
+    box.root.mkdir()
+    write_settings(box.root, time_limit_s=60.0)
+    box.put(*study(1, text="HANG"))
+    daemon = start(box.root)
+    try:
+        wait_for(lambda: "analysing" in json.loads(box.scanside("status", "--json").output)["headline"])
+    finally:
+        daemon.terminate()
+        time.sleep(0.2)
+        daemon.terminate()  # the second one does not wait
+        daemon.wait()
+    (job,) = json.loads(box.scanside("queue", "--json").output)
+    assert (daemon.returncode, job["state"], job["attempts"]) == (0, "queued", 0)
+    assert box.is_sound()
+
+
+def test_sighup_reads_the_settings_again_and_bad_ones_change_nothing(box: Box) -> None:
+    box.root.mkdir()
+    path = write_settings(box.root, quiet_s=600, patience_s=600)
+    box.put(*study(1))
+    daemon = start(box.root)
+    try:
+        wait_for(lambda: json.loads(box.scanside("status", "--json").output).get("waiting"))
+        path.write_text("[inbox]\nquite_s = 1")
+        daemon.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert daemon.poll() is None
+        write_settings(box.root)
+        daemon.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(box.of(1)) == 1)
+    finally:
+        daemon.terminate()
+        daemon.wait()
+    assert "BOX_SETTINGS" in said(box.root)
+    assert "settings read again" in said(box.root)
+
+
+class Systemd:
+    """The other end of NOTIFY_SOCKET: what was said, in the order in which it was said. It reads all the time."""
+
+    def __init__(self, address: Path) -> None:
+        self._address = str(address)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self._address)
+        self._heard: list[str] = []
+        self._ear = threading.Thread(target=self._listen)
+        self._ear.start()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(4096).decode():
+            self._heard.append(message + "\n")
+
+    def _say(self, message: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(message, self._address)
+
+    @property
+    def words(self) -> str:
+        """Everything that was said before this was asked."""
+        mark = f"asked {len(self._heard)} {time.monotonic_ns()}\n"
+        self._say(mark.strip().encode())
+        wait_for(lambda: mark in self._heard)
+        return "".join(one for one in self._heard if not one.startswith("asked "))
+
+    def close(self) -> None:
+        self._say(b"")
+        self._ear.join()
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    address = box.root.parent / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    with closing(Systemd(address)) as listening:
+        yield listening
+
+
+def test_systemd_hears_ready_status_and_watchdog(box: Box, systemd: Systemd) -> None:
+    box.put(*study(1))
+    box.run()
+    words = systemd.words
+    assert words.index("READY=1") < words.index("WATCHDOG=1") < words.index("STOPPING=1")
+    assert f"STATUS=analysing {study_key('1.2.1')}, 0 queued" in words
+    assert "STATUS=idle, 0 queued" in words
+
+
+def test_a_listener_that_does_not_read_does_not_stop_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "deaf"))
+    monkeypatch.setattr("scanside_appliance.service.systemd.LONGEST_WAIT_S", 0.01)
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        for _ in range(1000):
+            alive()
+
+
+def test_a_turn_that_does_not_come_to_its_end_leaves_the_watchdog_alone(
+    box: Box, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def hang(_: Path) -> Any:
+        heard.append(systemd.words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scanside_appliance.service.daemon.scan", hang)
+    with pytest.raises(KeyboardInterrupt):
+        box.run()
+    assert "READY=1" in heard[0]
+    assert "WATCHDOG" not in heard[0]
+
+
+def test_each_file_read_and_each_move_done_is_progress_however_long_a_turn_takes(box: Box) -> None:
+    pings: list[str] = []
+    for number in range(3):
+        box.put(*study(number))
+    path = write_settings(box.root)
+    watch(replace(box.plan(lambda: load_settings(path)), progressed=lambda: pings.append("")))
+    assert len(pings) >= 9 + 6  # nine files; each study to work, and to the archive
+
+
+def test_systemd_hears_of_a_reload_and_of_the_end(box: Box, systemd: Systemd) -> None:
+    box.root.mkdir()
+    write_settings(box.root)
+    daemon = start(box.root)
+    try:
+        wait_for(lambda: "WATCHDOG=1" in systemd.words)
+        daemon.send_signal(signal.SIGHUP)
+        wait_for(lambda: systemd.words.count("READY=1") == 2)
+    finally:
+        daemon.terminate()
+        daemon.wait()
+    _, reloading, _ = re.split(r"READY=1\n", systemd.words)[0:3]
+    assert re.search(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+    assert "STOPPING" not in reloading
+    assert "STOPPING=1" in systemd.words
+
+
+def test_ready_is_not_said_where_the_selftest_comes_to_no_answer_and_another_start_is_allowed(
+    box: Box, systemd: Systemd
+) -> None:
+    plan = box.plan(Settings)
+    with pytest.raises(BoxSelfTest, match="with exit code 7") as failed:
+        watch(replace(plan, worker=(*PYTHON, "-c", "raise SystemExit(7)")))
+    assert failed.value.exit_code == 5
+    assert "READY" not in systemd.words
+
+
+def test_networks_that_fail_the_selftest_end_with_4(box: Box) -> None:
+    answer = """import sys; input(); print('{"exit_code": 4, "reason": "too far off"}', flush=True); sys.stdin.read()"""
+    with pytest.raises(ModelSelfTestFailed, match="too far off") as failed:
+        watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", answer)))
+    assert failed.value.exit_code == 4
+
+
+def test_the_status_is_no_good_after_a_start_that_failed_until_one_succeeds(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    assert box.scanside("status").exit_code == 0
+    with pytest.raises(BoxSelfTest):
+        watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", "raise SystemExit(7)")))
+    failed = box.scanside("status", "--json")
+    assert failed.exit_code == 5
+    assert "BOX_SELFTEST" in json.loads(failed.output)["trouble"]
+    assert json.loads(failed.output)["jobs"]["done"] == 1
+    assert "scanside_trouble 1" in (box.root / "metrics.prom").read_text()
+    box.run()
+    assert box.scanside("status").exit_code == 0
+
+
+def test_a_start_with_bad_settings_or_a_damaged_database_stands_in_the_status(box: Box) -> None:
+    box.run()
+
+    def unusable() -> Settings:
+        raise SettingsUnusable(key="quite_s", why="it is not known")
+
+    with pytest.raises(SettingsUnusable):
+        watch(box.plan(unusable))
+    assert "BOX_SETTINGS" in json.loads(box.scanside("status", "--json").output)["trouble"]
+    (box.root / "scanside.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
+    with pytest.raises(BoxDatabase):
+        box.run()
+    assert "BOX_DATABASE" in json.loads(box.scanside("status", "--json").output)["trouble"]
+
+
+def test_a_defect_of_the_daemon_stands_in_the_status_by_type_and_place_alone(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> Any:
+        raise KeyError("CANARY")
+
+    monkeypatch.setattr("scanside_appliance.service.daemon.scan", broken)
+    with pytest.raises(KeyError):
+        box.run()
+    shown = box.scanside("status")
+    assert shown.exit_code == 5
+    assert "BOX_DEFECT: KeyError at test_watch_service.py:" in shown.output
+    assert "CANARY" not in shown.output
+
+
+def test_a_second_daemon_that_is_refused_leaves_the_status_of_the_first(box: Box) -> None:
+    box.run()
+    before = (box.root / "status.json").read_text()
+    with locked(box.root / "scanside.lock"), pytest.raises(BoxRunning):
+        box.run()
+    assert (box.root / "status.json").read_text() == before
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def test_studies_that_wait_while_nobody_works_are_a_trouble(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    with Store(box.root / "scanside.db") as store:
+        store.add_job(State.queued, "", study="s")
+    shown = box.scanside("status")
+    assert shown.exit_code == 5
+    assert "it does not run, and 1 job(s) are not finished" in shown.output

@@ -1,0 +1,130 @@
+"""Cross-validation in small: every fold trained, deployed and scored, finished ones read again, leaks refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from kit.export_samples import (
+    DIGEST,
+    Exported,
+    command,
+    infection_by_hand,
+    lungs_by_hand,
+    phantom_case,
+    tiny_recipe,
+    write_checkpoint,
+)
+from scanside_export.bundling import cross_validate as folds
+from scanside_export.bundling.cross_validate import Plan, cross_validate
+from scanside_export.data.prepare import Material, _store, load, prepare, read_digest
+from scanside_export.data.recipe import Recipe
+from scanside_export.networks.checkpoint import Trained
+from scanside_export.networks.to_onnx import with_contract
+from scanside_runtime.errors import LabelsUnusable, TrainingUnusable
+
+NAMES = ("coronacases_008", "coronacases_002")  # folds 0 and 4
+
+
+def prepared(folder: Path) -> Path:
+    for seed, name in zip((8, 9), NAMES, strict=True):
+        _store(replace(phantom_case(seed, section_mm=20.0), name=name, source="infection-3d"), folder)
+    _store(phantom_case(10, section_mm=20.0, source="real"), folder)
+    (folder / "digest.json").write_text(json.dumps({"sha256": DIGEST}), encoding="utf-8")
+    return folder
+
+
+def recipes(**changes: object) -> dict[str, Recipe]:
+    shares = {"infection-3d": 0.5, "real": 0.5}
+    return {
+        name: tiny_recipe(name, shares=shares, samples=2, **changes)
+        for name in ("infection", "lungs")
+    }
+
+
+@pytest.mark.usefixtures("one_torch_thread")
+def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported
+) -> None:
+    """Exporting takes most of a minute and has tests of its own: files that it made are put in its place."""
+
+    def stand_in(trained: Mapping[str, Trained], work: Path) -> list[Path]:
+        shutil.copytree(exported.work, work)
+        files = [(work / f"{name}.{form}.onnx", one) for name, one in trained.items() for form in ("int8", "fp16")]
+        for path, one in files:
+            onnx.save(with_contract(onnx.load(path), one.contract), path)
+        return [path for path, _ in files]
+
+    monkeypatch.setattr(folds, "export_networks", stand_in)
+    monkeypatch.setattr(folds, "quantize_networks", lambda *_: [])
+    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", recipes(), sections=2)
+    half_built = tmp_path / "work" / "fold_0" / "bundle.part"
+    half_built.mkdir(parents=True)
+    (half_built / "manifest.json").write_text("cut o")
+    first = cross_validate(plan, [0])
+    assert not half_built.exists()
+    assert [row["name"] for row in first["volumes"]] == ["coronacases_008"]
+    assert 0.0 <= first["dice_mean"] <= 1.0
+    away = folds.read_checkpoint(tmp_path / "work" / "fold_0" / "runs" / "infection" / "checkpoint.pt")
+    assert away.left_out == ("coronacases_008",)
+    assert away.contract.training_digest == read_digest(plan.cases, ["coronacases_008"]) != DIGEST
+    monkeypatch.setattr(folds, "run_fold", lambda plan, fold: pytest.fail("a finished fold was run again"))
+    assert cross_validate(plan, [0]) == first
+
+
+def test_a_pre_training_that_saw_a_patient_of_the_fold_is_refused(tmp_path: Path) -> None:
+    chosen = recipes()
+    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
+    write_checkpoint(tmp_path / "before" / "infection", infection_by_hand(), chosen["infection"])
+    write_checkpoint(tmp_path / "before" / "lungs", lungs_by_hand(), chosen["lungs"])
+    with pytest.raises(TrainingUnusable, match="may have seen coronacases_008"):
+        cross_validate(plan, [0])
+
+
+def test_a_pre_training_on_other_sources_is_taken(tmp_path: Path) -> None:
+    chosen = recipes()
+    blind = replace(chosen["infection"], shares={"real": 1.0})
+    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
+    write_checkpoint(tmp_path / "before" / "infection", infection_by_hand(), blind)
+    cases = load(plan.cases)
+    found = folds._pre_training(plan, "infection", cases, frozenset({"coronacases_008"}))
+    assert found == tmp_path / "before" / "infection" / "checkpoint.pt"
+
+
+def test_the_command_refuses_a_fold_that_there_is_not(tmp_path: Path) -> None:
+    command("cross-validate", "--cases", str(tmp_path), "--work", str(tmp_path), "--fold", "5", exit_code=2)
+
+
+def test_two_cases_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanside_export.data.prepare.read_form", lambda form, folder: [phantom_case()])
+    twice = Material(None, [("pairs", tmp_path), ("pairs", tmp_path)], phantoms=0)
+    with pytest.raises(LabelsUnusable, match="two cases are called phantom/phantom_9"):
+        prepare(twice, tmp_path / "cases")
+
+
+def test_cases_prepared_by_several_processes_are_the_same_ones(tmp_path: Path) -> None:
+    material = Material(None, phantoms=6)
+    assert prepare(material, tmp_path / "two", jobs=2) == prepare(material, tmp_path / "one")
+    assert len(load(tmp_path / "two")) == 6
+
+
+def test_what_one_of_several_processes_refuses_is_refused_with_its_own_sentence(tmp_path: Path) -> None:
+    nothing = Material(tmp_path, phantoms=0)
+    with pytest.raises(LabelsUnusable, match=r"there is no slices\.csv"):
+        prepare(nothing, tmp_path / "cases", jobs=2)
+
+
+def test_a_hospitals_labels_become_training_cases_with_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanside_export.data.prepare.read_form", lambda form, folder: [phantom_case()])
+    made = command("prepare", "--cases", str(tmp_path / "c"), "--from", f"pairs={tmp_path}", "--phantoms", "0").strip()
+    assert made == read_digest(tmp_path / "c")
+    assert [case.name for case in load(tmp_path / "c")] == ["phantom_9"]
+    command("prepare", "--cases", str(tmp_path / "d"), exit_code=2)

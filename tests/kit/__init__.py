@@ -1,0 +1,1 @@
+"""What tests share: data made by construction."""

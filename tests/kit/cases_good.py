@@ -1,0 +1,182 @@
+"""Made cases: studies that lie oddly and are measured all the same, with what must be noticed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import JPEGLSLossless
+
+from kit.analysis_samples import SPACING_MM
+from kit.case_kit import case, chest, cut, directory, edit, merged, overwrite, put, scan, second_series, tilted
+
+# Good studies, however they lie
+
+
+@case(None)
+def an_untouched_chest(folder: Path) -> None:
+    scan(folder)
+
+
+@case(None)
+def names_and_instance_numbers_shuffled(folder: Path) -> None:
+    scan(folder, file_names="shuffled", scramble_instance_numbers=True)
+
+
+@case(None)
+def files_beside_a_pipe_a_link_and_a_device_name(folder: Path) -> None:
+    scan(folder)
+    os.mkfifo(folder / "pipe.dcm")
+    (folder / "zero.dcm").symlink_to("/dev/zero")
+    (folder / "loop").symlink_to(folder)
+
+
+@case(None)
+def a_dicomdir_that_leads_elsewhere(folder: Path) -> None:
+    scan(folder)
+    directory(folder / "DICOMDIR")
+    directory(folder / "index.dcm")
+
+
+@case(None)
+def a_zip_whose_names_climb_out_of_it(folder: Path) -> Path:
+    paths = scan(folder / "files")
+    archive = folder / "study.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for number, path in enumerate(paths):
+            packed.write(path, f"../../../tmp/../{number}.dcm")
+    return archive
+
+
+@case(None)
+def file_names_that_are_no_text(folder: Path) -> None:
+    for number, path in enumerate(scan(folder)):
+        os.rename(path, os.fsencode(folder) + b"/\xff\xfe\n<b>" + str(number).encode())
+
+
+@case(None, "INPUT_HEADER_VALUE")
+def a_patient_who_is_markup_control_codes_and_another_alphabet(folder: Path) -> None:
+    paths = scan(folder)
+    put(paths, PatientName="<script>alert(1)</script>^\x1b[31mRed\n", PatientID="../../etc/passwd\x00")
+    put(paths, PatientSex="?", StudyDescription="{0.__class__} %s $(reboot)")
+
+
+@case(None)
+def a_character_set_that_does_not_exist_and_bytes_that_fit_none(folder: Path) -> None:
+    for path in scan(folder):
+        overwrite(path, b"ISO_IR 192", b"ISO_IR 999")
+        overwrite(path, b"SCANSIDE^PHANTOM", b"\xff\xfe\x1b$B\x80" + b"\xc3" * 10)
+
+
+@case(None)
+def uids_that_are_paths_and_far_too_long(folder: Path) -> None:
+    paths = scan(folder)
+    put(paths, StudyInstanceUID="../../../tmp/x", SeriesInstanceUID="1." + "2" * 300, FrameOfReferenceUID="/etc")
+
+    def rename(ds: Dataset, number: int) -> None:
+        ds.SOPInstanceUID = f"<img src=x>{number}"
+
+    edit(paths, rename)
+
+
+for padding in (-2000, -3024, 4095, 63536):
+
+    def padded(folder: Path, value: int = padding) -> None:
+        signed = value < 0
+        wide = np.pad(chest(), ((0, 0), (16, 16), (16, 16)), constant_values=40)  # so that padding cuts no lung
+        scan(folder, wide, rescale=(1.0, 0.0 if signed else -1024.0), pixel_padding_value=value)
+
+    padded.__name__ = f"padding_of_{padding}_around_the_field_of_view"
+    case(None)(padded)
+
+
+@case(None, "INPUT_RESCALE_VARIES")
+def slopes_that_change_with_the_pixels(folder: Path) -> None:
+    def halve(ds: Dataset, number: int) -> None:
+        if number % 3 == 0:
+            ds.PixelData = (np.frombuffer(ds.PixelData, np.uint16) * 2).astype(np.uint16).tobytes()
+            ds.RescaleSlope, ds.BitsStored, ds.HighBit = "0.5", 16, 15
+
+    edit(scan(folder), halve)
+
+
+@case(None, "GEOMETRY_COPIES")
+def every_file_twice(folder: Path) -> None:
+    scan(folder / "a")
+    shutil.copytree(folder / "a", folder / "b")
+
+
+@case(None, "GEOMETRY_GAPS")
+def thin_sections_with_gaps(folder: Path) -> None:
+    scan(folder, section_mm=2.0)
+
+
+@case(None, "GEOMETRY_OVERLAP")
+def thick_sections_that_overlap(folder: Path) -> None:
+    scan(folder, spacing_mm=(8.0, 4.0, 5.0), section_mm=10.0)
+
+
+@case(None, "GEOMETRY_TILT_CORRECTED")
+def a_gantry_tilted_by_6_degrees(folder: Path) -> None:
+    tilted(scan(folder), 6.0)
+
+
+@case(None, "SERIES_SPLIT")
+def thick_and_thin_sections_in_one_series(folder: Path) -> None:
+    thick = scan(folder / "thick")
+    thin = scan(
+        folder / "thin", np.repeat(chest(), 4, axis=0), (SPACING_MM[0] / 4, *SPACING_MM[1:]), origin_mm=(0, 0, -3.5625)
+    )
+    put(thin, StudyInstanceUID=pydicom.dcmread(thick[0]).StudyInstanceUID)
+    merged(thin, thick[0])
+
+
+@case(None, "SERIES_SPLIT")
+def two_phases_in_one_series(folder: Path) -> None:
+    first = scan(folder / "native")
+    later = scan(folder / "late", chest() + np.int16(3))
+    put(first, AcquisitionNumber=1)
+    put(later, AcquisitionNumber=2, StudyInstanceUID=pydicom.dcmread(first[0]).StudyInstanceUID)
+    merged(later, first[0])
+
+
+@case(None, "SERIES_SPLIT")
+def a_coronal_picture_among_the_sections(folder: Path) -> None:
+    paths = scan(folder)
+    extra = folder / "coronal.dcm"
+    shutil.copy(paths[5], extra)
+    put(
+        [extra],
+        ImageOrientationPatient=[1, 0, 0, 0, 0, -1],
+        SOPInstanceUID="1.2.3.4",
+        ImageType=["DERIVED", "SECONDARY", "MPR"],
+    )
+
+
+@case(None, "SERIES_PASSED_OVER")
+def a_broken_soft_series_beside_a_whole_sharp_one(folder: Path) -> None:
+    scan(folder / "soft")[6].unlink()
+    second_series(folder / "sharp", convolution_kernel="LUNG")
+
+
+@case(None, "SERIES_PASSED_OVER")
+def a_soft_series_cut_off_beside_a_whole_sharp_one(folder: Path) -> None:
+    cut(scan(folder / "soft")[6], 0.7)
+    second_series(folder / "sharp", convolution_kernel="LUNG")
+
+
+@case(None, series_uid="1.2.3")
+def a_reformatted_series_that_a_person_named(folder: Path) -> None:
+    put(scan(folder), ImageType=["DERIVED", "SECONDARY", "MPR"], SeriesInstanceUID="1.2.3")
+
+
+@case(None, "INPUT_LOSSY")
+def pixels_compressed_with_loss(folder: Path) -> None:
+    """JPEG-LS without loss that calls itself near-lossless: the decoder does not mind, the reader must warn."""
+    for path in scan(folder, transfer_syntax=JPEGLSLossless):
+        overwrite(path, b"1.2.840.10008.1.2.4.80", b"1.2.840.10008.1.2.4.81")

@@ -1,0 +1,120 @@
+"""Small cases, recipes and networks for the exporter's tests, and one run through all its commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from scanside_export.cli.main import RECIPES, app
+from scanside_export.data.cases import LEFT, RIGHT, Case
+from scanside_export.data.prepare import _store
+from scanside_export.data.recipe import Recipe, read_recipe
+from scanside_export.networks.unet import ResNet34UNet, UNet
+from scanside_export.training.train import Training
+from scanside_runtime.phantom.make import Phantom, make_phantom, random_spec
+
+DIGEST = "d1" * 32
+STEEP = 40.0
+"""Logits from one end of the window to the other, in the networks made by hand."""
+
+
+@lru_cache
+def phantom(seed: int = 9, section_mm: float = 10.0, matrix: int = 64) -> Phantom:
+    return make_phantom(random_spec(seed, section_mm=section_mm, matrix=matrix))
+
+
+def phantom_case(seed: int = 9, section_mm: float = 10.0, source: str = "phantom") -> Case:
+    drawn = phantom(seed, section_mm)
+    lungs = (drawn.right_lung * RIGHT + drawn.left_lung * LEFT).astype(np.uint8)
+    return Case(f"phantom_{seed}", source, drawn.hu, drawn.spacing_mm, lungs, (drawn.infection,))
+
+
+def tiny_recipe(network: str, **changes: Any) -> Recipe:
+    """The shipped recipe on coarse pixels, from phantoms alone and without augmentation."""
+    shipped = read_recipe(RECIPES / f"{network}.toml")
+    tiny = replace(shipped, matrix=(64, 64), pixel_mm=6.0, shares={"phantom": 1.0}, batch=2, augment={})
+    return replace(tiny, **changes)
+
+
+def _pass_on(layer: nn.Module, source: int) -> None:
+    """The layer's first channel repeats one of its inputs."""
+    weight = layer.get_parameter("0.weight")  # (outputs, inputs, k, k)
+    weight[0] = 0.0
+    weight[0, source, weight.shape[2] // 2, weight.shape[3] // 2] = 1.0
+
+
+@torch.no_grad()
+def lungs_by_hand() -> nn.Module:
+    """Random weights, but what decides is the density: below -350 HU is lung, all of it right."""
+    torch.manual_seed(1)
+    model = UNet()
+    _pass_on(model.down[0].get_submodule("0"), 0)
+    _pass_on(model.down[0].get_submodule("1"), 0)
+    _pass_on(model.up[-1].get_submodule("convs.0"), 32)
+    _pass_on(model.up[-1].get_submodule("convs.1"), 0)
+    model.head.weight.mul_(0.5)
+    model.head.weight[:, 0] = torch.tensor([STEEP, 0.0, 0.0])[:, None, None]
+    model.head.get_parameter("bias").copy_(torch.tensor([-0.5 * STEEP, 0.0, -STEEP]))
+    return model.eval()
+
+
+@torch.no_grad()
+def infection_by_hand() -> nn.Module:
+    """Random weights, but what decides is the density of the middle section: above -700 HU is infection."""
+    torch.manual_seed(2)
+    model = ResNet34UNet()
+    _pass_on(model.encoder.stem, 1)
+    _pass_on(model.up2.convs.get_submodule("0"), 64)
+    _pass_on(model.up2.convs.get_submodule("1"), 0)
+    _pass_on(model.up1.convs.get_submodule("0"), 0)
+    _pass_on(model.up1.convs.get_submodule("1"), 0)
+    model.head.weight.mul_(0.5)
+    model.head.weight[:, 0] = STEEP
+    model.head.get_parameter("bias").fill_(-0.25 * STEEP)
+    return model.eval()
+
+
+def write_checkpoint(folder: Path, model: nn.Module, recipe: Recipe) -> None:
+    folder.mkdir(parents=True)
+    optimizer = torch.optim.SGD(model.parameters())
+    Training(model, model, optimizer, step=3).save(folder / "checkpoint.pt", recipe, DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Folders of one run through `export`, `quantize` and `bundle`."""
+
+    runs: Path
+    work: Path
+    cases: Path
+    bundle: Path
+
+
+def run_export(folder: Path) -> Exported:
+    torch.set_num_threads(1)
+    made = Exported(folder / "runs", folder / "work", folder / "cases", folder / "bundle")
+    for network, model in (("lungs", lungs_by_hand()), ("infection", infection_by_hand())):
+        write_checkpoint(made.runs / network, model, tiny_recipe(network, shares={"real": 1.0}))
+    for seed in (8, 9):
+        _store(phantom_case(seed, source="real"), made.cases)
+    runs_and_work = ["--runs", str(made.runs), "--work", str(made.work)]
+    command("export", *runs_and_work)
+    command("quantize", *runs_and_work, "--cases", str(made.cases), "--sections", "6")
+    command("bundle", *runs_and_work, "--out", str(made.bundle), "--name", "tiny", "--version", "9.8.7")
+    return made
+
+
+def command(*arguments: str, exit_code: int = 0) -> str:
+    """What a command prints on stdout; fails the test at another exit code."""
+    done = CliRunner().invoke(app, arguments)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == exit_code, done.output
+    return done.stdout

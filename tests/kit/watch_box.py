@@ -1,0 +1,83 @@
+"""A box with cheap children in place of headers and networks, for the tests of the watched folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from scanside_appliance.cli import main as cli
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import study_key
+from scanside_appliance.service.daemon import Plan
+from scanside_appliance.service.service import watch
+from scanside_runtime.settings import Settings, load_settings
+from sweeps.box import HERE, Section, contents, lost, put, unsound_results, write_settings
+
+PYTHON = (sys.executable, "-S")
+
+
+class Box:
+    """A box with cheap children. `run` is `watch --once`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.inbox = root, root / "inbox"
+        self.sums: set[str] = set()
+        self.settings: dict[str, Any] = {}
+        self.clock = Clock()
+
+    def put(self, *sections: Section, folder: str = "") -> None:
+        self.sums |= put(self.inbox, sections, folder)
+
+    def run(self, **changes: Any) -> None:
+        self.settings |= changes
+        path = write_settings(self.root, **self.settings)
+        watch(self.plan(lambda: load_settings(path)))
+
+    def plan(self, read_settings: Callable[[], Settings]) -> Plan:
+        return Plan(
+            self.root,
+            read_settings,
+            once=True,
+            clock=self.clock,
+            worker=(*PYTHON, str(HERE / "fake_worker.py")),
+            probe=(*PYTHON, str(HERE / "fake_probe.py")),
+            hint=False,
+        )
+
+    def results(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """By study key and revision."""
+        return {
+            (path.parent.parent.name, path.parent.name): json.loads(path.read_text())
+            for path in self.root.glob("results/[!.]*/*/*/result.json")
+        }
+
+    def of(self, study: int) -> list[dict[str, Any]]:
+        """The revisions of a study."""
+        key = study_key(f"1.2.{study}")
+        return [document for (one, _), document in sorted(self.results().items()) if one == key]
+
+    def places(self, area: str) -> list[str]:
+        return sorted(place for found in contents(self.root).values() for place in found if place.startswith(area))
+
+    def is_sound(self) -> bool:
+        return not lost(self.root, self.sums) and not unsound_results(self.root)
+
+    def scanside(self, *arguments: str) -> Any:
+        return CliRunner().invoke(cli.app, ["--root", str(self.root), *arguments])
+
+
+def study(number: int, sections: int = 3, **changes: Any) -> list[Section]:
+    return [Section(number, n, **changes) for n in range(1, sections + 1)]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)

@@ -1,0 +1,157 @@
+"""Components against a brute-force search, morphology against its definition."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from scanside_runtime.model.components import (
+    close_in_plane,
+    drop_small,
+    fill_holes_in_plane,
+    label,
+    largest,
+    open_in_plane,
+)
+
+Bools = npt.NDArray[np.bool_]
+
+shapes = st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 8))
+masks = shapes.flatmap(lambda shape: arrays(np.bool_, shape))
+
+IN_PLANE = [(0, dy, dx) for dy, dx in itertools.product((-1, 0, 1), repeat=2) if (dy, dx) != (0, 0)]
+NEIGHBOURS = [*IN_PLANE, (-1, 0, 0), (1, 0, 0)]
+
+
+def flood(mask: Bools) -> list[set[tuple[int, ...]]]:
+    """Components by walking from voxel to voxel."""
+    left = {tuple(int(i) for i in voxel) for voxel in np.argwhere(mask)}
+    found = []
+    while left:
+        queue = deque([left.pop()])
+        component = set(queue)
+        while queue:
+            z, y, x = queue.popleft()
+            near = {(z + dz, y + dy, x + dx) for dz, dy, dx in NEIGHBOURS} & left
+            left -= near
+            component |= near
+            queue.extend(near)
+        found.append(component)
+    return found
+
+
+@given(masks)
+def test_labels_are_the_components_of_a_walk_from_voxel_to_voxel(mask: Bools) -> None:
+    labels, sizes = label(mask)
+    named = [{tuple(int(i) for i in v) for v in np.argwhere(labels == name)} for name in range(1, len(sizes))]
+    expected = flood(mask)
+    assert len(named) == len(expected)
+    assert all(component in expected for component in named)
+
+
+@given(masks)
+def test_sizes_count_the_voxels_of_each_label_and_of_the_background(mask: Bools) -> None:
+    labels, sizes = label(mask)
+    assert (labels.dtype, sizes.dtype) == (np.dtype(np.int32), np.dtype(np.int64))
+    assert sizes.tolist() == np.bincount(labels.ravel(), minlength=len(sizes)).tolist()
+
+
+@given(masks, st.integers(1, 12))
+def test_drop_small_keeps_exactly_the_components_that_are_large_enough(mask: Bools, min_voxels: int) -> None:
+    expected = np.zeros_like(mask)
+    for component in flood(mask):
+        if len(component) >= min_voxels:
+            expected[tuple(np.transpose(list(component)))] = True
+    assert np.array_equal(drop_small(mask, min_voxels), expected)
+
+
+@given(masks, st.integers(0, 3))
+def test_largest_keeps_whole_components_and_none_that_is_smaller_than_one_left_out(mask: Bools, n: int) -> None:
+    kept = largest(mask, n)
+    components = flood(mask)
+    inside = [c for c in components if kept[next(iter(c))]]
+    outside = [c for c in components if not kept[next(iter(c))]]
+    assert len(inside) == min(n, len(components))
+    assert kept.sum() == sum(map(len, inside))
+    assert min(map(len, inside), default=0) >= max(map(len, outside), default=0) or not inside
+
+
+@given(masks)
+def test_filled_holes_are_the_background_that_can_not_walk_out_of_its_plane(mask: Bools) -> None:
+    filled = fill_holes_in_plane(mask)
+    for plane, result in zip(mask, filled, strict=True):
+        outside = np.pad(~plane, 1, constant_values=True)
+        reached = np.zeros_like(outside)
+        reached[0, 0] = True
+        for _ in range(outside.size):  # grow by the four edges until nothing moves
+            grown = reached.copy()
+            grown[1:] |= reached[:-1]
+            grown[:-1] |= reached[1:]
+            grown[:, 1:] |= reached[:, :-1]
+            grown[:, :-1] |= reached[:, 1:]
+            reached = grown & outside
+        assert np.array_equal(result, ~reached[1:-1, 1:-1])
+
+
+@given(masks, st.integers(0, 3))
+def test_closing_never_loses_a_voxel_and_closing_twice_changes_nothing_more(mask: Bools, radius_px: int) -> None:
+    closed = close_in_plane(mask, radius_px)
+    assert closed[mask].all()
+    assert np.array_equal(close_in_plane(closed, radius_px), closed)
+
+
+def test_closing_bridges_a_gap_narrower_than_the_disc_and_leaves_a_wider_one() -> None:
+    mask = np.zeros((1, 41, 61), dtype=np.bool_)
+    mask[0, 5:36, 5:20] = mask[0, 5:36, 23:35] = mask[0, 5:36, 50:58] = True
+    closed = close_in_plane(mask, 2)
+    assert closed[0, 20, 20:23].all()
+    assert not closed[0, :, 36:49].any()
+
+
+def test_closing_does_not_grow_towards_the_border_of_the_plane() -> None:
+    mask = np.zeros((1, 10, 11), dtype=np.bool_)
+    mask[0, 4:7, 1:4] = True
+    assert np.array_equal(close_in_plane(mask, 3), mask)
+
+
+def test_two_lungs_that_touch_in_no_plane_but_lie_on_each_other_are_one() -> None:
+    mask = np.zeros((2, 10, 11), dtype=np.bool_)
+    mask[0, 2:4, 2:5] = mask[1, 3:6, 4:8] = True
+    assert label(mask)[1].tolist() == [202, 18]
+
+
+def test_a_corner_between_sections_is_no_contact() -> None:
+    mask = np.zeros((2, 10, 11), dtype=np.bool_)
+    mask[0, 2, 2] = mask[1, 3, 3] = True
+    assert label(mask)[1].tolist() == [218, 1, 1]
+
+
+def test_results_do_not_depend_on_the_memory_layout() -> None:
+    rng = np.random.default_rng(3)
+    mask = rng.random((9, 10, 11)) > 0.6
+    turned = np.asfortranarray(mask)
+    assert np.array_equal(label(mask)[0], label(turned)[0])
+    assert np.array_equal(fill_holes_in_plane(mask), fill_holes_in_plane(turned))
+    assert np.array_equal(close_in_plane(mask, 1), close_in_plane(turned, 1))
+
+
+def test_an_empty_mask_has_no_component() -> None:
+    labels, sizes = label(np.zeros((2, 10, 11), dtype=np.bool_))
+    assert not labels.any()
+    assert sizes.tolist() == [220]
+
+
+def test_opening_keeps_what_a_disc_fits_into_and_drops_what_is_thinner() -> None:
+    mask = np.zeros((2, 30, 31), np.bool_)
+    mask[0, 5:16, 5:16] = True
+    mask[1, 5:8, 5:25] = True
+    opened = open_in_plane(mask, 3)
+    assert opened[0, 10, 10]
+    assert not (opened & ~mask).any()
+    assert not opened[1].any()

@@ -1,0 +1,304 @@
+"""Reasons not to believe: every finding has a case that makes it happen, beside a sound chest that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kit.analysis_samples import SPACING_MM, chest_hu, chest_masks
+from scanside_runtime.errors import SeriesNotLungs
+from scanside_runtime.findings import KINDS, Finding
+from scanside_runtime.quality.anatomy import require_chest
+from scanside_runtime.quality.gate import judge
+from scanside_runtime.quality.hu_calibration import soft_tissue_hu, tracheal_air_hu
+from scanside_runtime.quality.patient import check_age
+from scanside_runtime.settings import AnatomySettings, CoverageSettings, PatientSettings, QualitySettings, Settings
+from scanside_runtime.volume import Bools, Hu, Masks, Volume
+
+Chest = tuple[Volume, Masks]
+DEFAULT = Settings()
+
+
+def volume_of(
+    hu: Hu, spacing_mm: tuple[float, float, float] = SPACING_MM, thickness_mm: float | None = None
+) -> Volume:
+    dz, dy, dx = spacing_mm
+    return Volume(np.clip(hu, -1024, 3071).astype(np.int16), np.diag([dx, dy, dz, 1.0]), spacing_mm, thickness_mm)
+
+
+def chest(hu: Hu | None = None, **options: float | tuple[float, float, float]) -> Chest:
+    """The sample chest with its own masks, whatever its pixels."""
+    volume = volume_of(chest_hu() if hu is None else hu, **options)  # type: ignore[arg-type]
+    return volume, chest_masks(volume)
+
+
+def redrawn(change: Callable[[Bools, Bools], None]) -> Chest:
+    """The sample chest with other lungs: `change` works on right and left, (z, y, x) bool, in place."""
+    volume, masks = chest()
+    right, left = masks.right_lung.array.copy(), masks.left_lung.array.copy()
+    change(right, left)
+    infection = masks.infection.array & (right | left)
+    return volume, Masks(*(volume.with_mask(array) for array in (right, left, infection)))
+
+
+def found(case: Chest, kernel: str | None = "STANDARD", settings: Settings = DEFAULT) -> dict[str, str]:
+    return {finding.code: finding.level for finding in judge(*case, kernel, settings)}
+
+
+def test_a_sound_chest_has_no_finding() -> None:
+    assert found(chest()) == {}
+
+
+# Cases, by code and level
+
+
+def shifted(by_hu: int) -> Chest:
+    return chest(chest_hu() + np.int16(by_hu))
+
+
+def without_trachea() -> Chest:
+    hu = chest_hu()
+    hu[hu == -1000] = 40
+    return chest(hu)
+
+
+def with_clipped_trachea() -> Chest:
+    hu = chest_hu()
+    hu[hu == -1000] = -1024
+    return chest(hu)
+
+
+def with_blood_of(blood_hu: int) -> Chest:
+    hu = chest_hu()
+    between = hu[2:12, 8:24, 19:26]
+    between[between > 0] = blood_hu
+    return chest(hu)
+
+
+def with_noise_of(sigma_hu: float) -> Chest:
+    return chest(chest_hu() + np.random.default_rng(1).normal(0.0, sigma_hu, chest_hu().shape))
+
+
+def with_metal_of(metal_hu: int) -> Chest:
+    hu = chest_hu()
+    hu[5:7, 35, 22] = metal_hu
+    return chest(hu)
+
+
+def two_bodies() -> Chest:
+    """The upper half of the slices is of somebody smaller who lies elsewhere."""
+    hu = chest_hu()
+    upper = np.full_like(hu[7:], -1000)
+    upper[:, 12:28, 2:30] = hu[7:, 12:28, 2:30]
+    hu[7:] = upper
+    return chest(hu)
+
+
+def at_the_edge(sections: slice) -> Chest:
+    """The field of view ends at the right lung, in some sections."""
+
+    def reach(right: Bools, left: Bools) -> None:
+        right[sections, 8:32, 0:4] = True
+
+    return redrawn(reach)
+
+
+def behind_padding() -> Chest:
+    hu = chest_hu()
+    hu[:, :, :6] = -1024
+    return chest(hu)
+
+
+def sparse_lungs() -> Chest:
+    def thin_out(right: Bools, left: Bools) -> None:
+        for lung in (right, left):
+            lung[:, 9:31] &= (np.arange(9, 31) % 4 == 1)[:, None]
+
+    return redrawn(thin_out)
+
+
+def left_lung_in(sections: int) -> Chest:
+    def shrink(right: Bools, left: Bools) -> None:
+        left[2 + sections :] = False
+
+    return redrawn(shrink)
+
+
+def with_bounds(low_ml: float, high_ml: float) -> Chest:
+    volume, masks = chest()
+    return volume, replace(masks, infection_bounds_ml=(low_ml, high_ml))
+
+
+def cut_below(area_from: int) -> Chest:
+    """Lung in the lowest section: columns up to here in both lungs."""
+
+    def lower(right: Bools, left: Bools) -> None:
+        right[:2] = right[2]
+        left[:2] = left[2]
+        right[0, :, area_from:] = False
+        left[0, :, 26:] = False
+
+    return redrawn(lower)
+
+
+def upside_down(case: Chest) -> Chest:
+    volume, masks = case
+    arrays = (masks.right_lung.array, masks.left_lung.array, masks.infection.array)
+    hu = np.where(volume.hu[::-1] == -1000, 40, volume.hu[::-1]).astype(np.int16)
+    hu[7:, 12:16, 21:24] = -1000  # the trachea stays above
+    turned = volume_of(hu)
+    return turned, Masks(*(turned.with_mask(array[::-1]) for array in arrays))
+
+
+CASES: list[tuple[str, str, Callable[[], Chest]]] = [
+    ("PATIENT_TWO_BODIES", "withhold", two_bodies),
+    ("QUALITY_HU_CALIBRATION", "withhold", lambda: shifted(120)),
+    ("QUALITY_HU_CALIBRATION", "withhold", lambda: shifted(-90)),
+    ("QUALITY_HU_UNPROVEN", "note", without_trachea),
+    ("QUALITY_HU_UNPROVEN", "note", with_clipped_trachea),
+    ("COVERAGE_BASE_CUT", "caution", lambda: cut_below(6)),
+    ("COVERAGE_BASE_CUT", "withhold", lambda: cut_below(19)),
+    ("COVERAGE_APEX_CUT", "caution", lambda: upside_down(cut_below(6))),
+    ("COVERAGE_APEX_CUT", "withhold", lambda: upside_down(cut_below(19))),
+    ("COVERAGE_FIELD_OF_VIEW", "withhold", lambda: at_the_edge(slice(2, 12))),
+    ("COVERAGE_FIELD_OF_VIEW", "withhold", behind_padding),
+    ("COVERAGE_FIELD_OF_VIEW", "caution", lambda: redrawn(lambda right, _: right[5, 20, 0:4].fill(True))),
+    ("QUALITY_LUNG_VOLUME", "withhold", lambda: chest(spacing_mm=(10.0, 12.0, 14.5))),
+    ("QUALITY_LUNG_VOLUME", "caution", sparse_lungs),
+    ("QUALITY_UNEVEN_LUNGS", "caution", lambda: left_lung_in(4)),
+    ("QUALITY_UNEVEN_LUNGS", "withhold", lambda: left_lung_in(1)),
+    ("QUALITY_THICKNESS", "caution", lambda: chest(spacing_mm=(9.5, 4.0, 5.0), thickness_mm=9.9)),
+    ("QUALITY_THICKNESS", "withhold", lambda: chest(thickness_mm=12.0)),
+    ("QUALITY_CONTRAST", "caution", lambda: with_blood_of(220)),
+    ("QUALITY_NOISE", "caution", lambda: with_noise_of(70.0)),
+    ("QUALITY_METAL", "caution", lambda: with_metal_of(3000)),
+    ("QUALITY_UNCERTAIN", "caution", lambda: with_bounds(20.0, 120.0)),
+]
+
+
+@pytest.mark.parametrize(("code", "level", "case"), CASES, ids=[f"{code} {level}" for code, level, _ in CASES])
+def test_a_chest_with_this_fault_is_found_out(code: str, level: str, case: Callable[[], Chest]) -> None:
+    nine_to_ten = replace(DEFAULT, quality=QualitySettings(validated_to_mm=9.6))
+    assert found(case(), settings=nine_to_ten)[code] == level
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda: shifted(30),
+        lambda: shifted(-15),
+        lambda: with_blood_of(60),
+        lambda: with_noise_of(25.0),
+        lambda: with_metal_of(2400),
+        lambda: with_bounds(20.0, 60.0),
+        lambda: left_lung_in(6),
+        lambda: chest(thickness_mm=10.0),
+        lambda: chest(spacing_mm=(9.5, 5.0, 6.0)),
+    ],
+)
+def test_what_is_within_the_limits_is_no_finding(case: Callable[[], Chest]) -> None:
+    assert found(case()) == {}
+
+
+@pytest.mark.parametrize(("kernel", "sharp"), [("B70f", True), ("LUNG", True), ("B30f", False), (None, False)])
+def test_a_kernel_is_doubted_when_its_name_says_sharp(kernel: str | None, sharp: bool) -> None:
+    assert found(chest(), kernel=kernel) == ({"QUALITY_KERNEL": "caution"} if sharp else {})
+
+
+@pytest.mark.parametrize(
+    ("age_years", "expected"),
+    [
+        (0.02, {"PATIENT_UNDER_AGE": "withhold"}),
+        (17.99, {"PATIENT_UNDER_AGE": "withhold"}),
+        (18.0, {}),
+        (90.0, {}),
+        (None, {"PATIENT_AGE_UNKNOWN": "caution"}),
+        (999.0, {"PATIENT_AGE_UNKNOWN": "caution"}),
+    ],
+)
+def test_children_are_not_measured_and_unknown_is_not_adult(age_years: float | None, expected: dict[str, str]) -> None:
+    assert {one.code: one.level for one in check_age(age_years, PatientSettings())} == expected
+
+
+def test_every_finding_of_the_gate_has_a_case() -> None:
+    families = ("COVERAGE_", "QUALITY_", "PATIENT_")
+    elsewhere = {"QUALITY_KERNEL", "QUALITY_MOTION", "PATIENT_UNDER_AGE", "PATIENT_AGE_UNKNOWN", "PATIENT_RELEASED"}
+    wanted = {
+        (code, level)
+        for code, kind in KINDS.items()
+        for level in kind.levels
+        if code.startswith(families) and code not in elsewhere
+    }
+    assert {(code, level) for code, level, _ in CASES} == wanted
+
+
+def test_the_limits_are_settings() -> None:
+    lenient = replace(
+        DEFAULT,
+        coverage=CoverageSettings(withhold_share=1.0, edge_share=1.0),
+        anatomy=AnatomySettings(lone_share=0.0, uneven_share=0.0, largest_ml=50000.0, least_fill=0.0),
+        quality=QualitySettings(air_highest_hu=0.0, soft_highest_hu=300.0, soft_lowest_hu=-300.0, blood_hu=500.0),
+    )
+    for case in (lambda: shifted(120), lambda: cut_below(19), lambda: left_lung_in(1), sparse_lungs):
+        assert "withhold" not in found(case(), settings=lenient).values()
+    assert found(with_blood_of(220), settings=lenient) == {}
+
+
+# A chest at all
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda: chest(np.where(chest_hu() == -850, -1000, chest_hu()).astype(np.int16)),
+        lambda: chest(np.where(chest_hu() == -850, -100, chest_hu()).astype(np.int16)),
+        lambda: chest(spacing_mm=(5.0, 8.0, 7.0)),
+        lambda: chest(spacing_mm=(24.0, 6.0, 2.0)),
+    ],
+    ids=["gas", "solid", "flat", "narrow"],
+)
+def test_what_has_no_lungs_shape_and_air_is_no_chest(case: Callable[[], Chest]) -> None:
+    with pytest.raises(SeriesNotLungs) as caught:
+        judge(*case(), None, DEFAULT)
+    assert caught.value.code == "SERIES_NOT_CHEST"
+
+
+def test_lungs_on_the_wrong_sides_are_no_chest() -> None:
+    volume, masks = chest()
+    swapped = Masks(masks.left_lung, masks.right_lung, masks.infection)
+    with pytest.raises(SeriesNotLungs, match="left of the left"):
+        require_chest(volume, swapped, AnatomySettings())
+
+
+# What is measured
+
+
+def test_the_trachea_and_soft_tissue_are_measured_where_they_are() -> None:
+    case = chest()
+    assert tracheal_air_hu(*case) == -1000.0
+    assert soft_tissue_hu(*case) == pytest.approx(45.0, abs=6.0)
+
+
+def test_fat_is_not_taken_for_soft_tissue() -> None:
+    hu = chest_hu()
+    hu[:, 33:, :] = -100  # more fat than muscle on the patient's back
+    hu[:, :, :3] = -100
+    assert soft_tissue_hu(*chest(hu)) == pytest.approx(45.0, abs=6.0)
+
+
+def test_contrast_medium_does_not_shift_the_calibration() -> None:
+    assert set(found(with_blood_of(350))) == {"QUALITY_CONTRAST"}
+
+
+def test_the_slices_are_numbered_as_on_the_page_from_the_head() -> None:
+    (finding,) = (one for one in judge(*two_bodies(), None, DEFAULT) if one.code == "PATIENT_TWO_BODIES")
+    assert "slices 7 and 8" in finding.message  # the 7 upper ones of 14
+
+
+def test_findings_come_in_the_order_of_gravity() -> None:
+    worst: list[Finding] = list(judge(*shifted(120), "LUNG", DEFAULT))
+    assert worst[0].level == "withhold"
+    assert worst[-1].code == "QUALITY_KERNEL"

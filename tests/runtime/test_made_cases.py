@@ -1,0 +1,51 @@
+"""Every made case comes to the verdict and the code of its table: no traceback, no hang, nothing wrongly measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kit import case_kit
+from kit.bundle_samples import write_bundle
+from kit.case_kit import Case, judge
+from scanside_runtime import errors
+from scanside_runtime.findings import KINDS
+from sweeps.made_cases import TABLES
+
+MEANT = ("INPUT_", "SERIES_", "GEOMETRY_")
+# Families that nothing carries, and what needs more than files: a decoder that crashes (test_reading.py).
+ELSEWHERE = {"INPUT_REFUSED", "INPUT_HELD", "INPUT_CRASH"}
+OF_THE_WATCHED_FOLDER = {
+    *("INPUT_NOT_DICOM", "INPUT_ARCHIVE", "INPUT_BROKEN", "INPUT_SUPERSEDED", "INPUT_CONFLICT", "INPUT_INCOMPLETE"),
+    *("INPUT_DATE_FUTURE", "INPUT_BASE_GONE"),
+}
+OF_TABLES_AND_LABELS = {
+    *("INPUT_TABLE", "INPUT_TOO_FEW_EVENTS", "INPUT_MASKS", "INPUT_LABELS", "INPUT_TRAINING"),
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("bundle")).folder
+
+
+@pytest.mark.parametrize("one", case_kit.CASES, ids=lambda one: one.name)
+def test_a_made_case_comes_to_its_verdict(one: Case, tmp_path: Path, bundle: Path) -> None:
+    outcome = judge(one, tmp_path, bundle)
+    assert (outcome.verdict, outcome.code) == (one.verdict, one.code)
+    assert set(one.flags) <= set(outcome.flags)
+
+
+def test_every_code_of_the_door_has_a_case() -> None:
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    raised = {kind.code for kind in classes if issubclass(kind, errors.ScansideError)}
+    known = {code for code in raised | set(KINDS) if code.startswith(MEANT)}
+    made = {one.code for one in case_kit.CASES} | {flag for one in case_kit.CASES for flag in one.flags}
+    assert len(TABLES) == 3
+    assert known - made - ELSEWHERE - OF_THE_WATCHED_FOLDER - OF_TABLES_AND_LABELS == set()
+
+
+def test_names_of_cases_are_told_apart() -> None:
+    names = [one.name for one in case_kit.CASES]
+    assert len(set(names)) == len(names) >= 60

@@ -1,0 +1,82 @@
+"""Guards after the masks: no lungs is no chest, and lungs that are cut off are said to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scanside_runtime.errors import SeriesNoLungs
+from scanside_runtime.quality.anatomy import require_lungs
+from scanside_runtime.quality.coverage import check_coverage
+from scanside_runtime.quality.gate import explain_withheld
+from scanside_runtime.settings import CoverageSettings
+from scanside_runtime.volume import Masks, Volume
+
+DEFAULT = CoverageSettings()
+
+
+def lungs_with_areas(*areas: int) -> tuple[Volume, Masks]:
+    """A volume of 1 ml voxels; in each section the left lung has that many of them, the right one none."""
+    hu = np.zeros((len(areas), 1, max(areas) + 1), np.int16)
+    volume = Volume(hu, np.eye(4), (10.0, 10.0, 10.0))
+    left = np.zeros(hu.shape, bool)
+    for z, area in enumerate(areas):
+        left[z, 0, :area] = True
+    nothing = np.zeros(hu.shape, bool)
+    return volume, Masks(volume.with_mask(nothing), volume.with_mask(left), volume.with_mask(nothing))
+
+
+def levels(*areas: int, settings: CoverageSettings = DEFAULT) -> dict[str, str]:
+    return {finding.code: finding.level for finding in check_coverage(lungs_with_areas(*areas)[1], settings)}
+
+
+def test_lungs_that_end_within_the_series_are_whole() -> None:
+    assert levels(0, 50, 100, 40, 0) == {}
+
+
+@pytest.mark.parametrize(("area", "level"), [(1, "caution"), (10, "caution"), (11, "withhold"), (100, "withhold")])
+def test_lungs_in_the_first_section_are_cut_at_the_base(area: int, level: str) -> None:
+    assert levels(area, 100, 0) == {"COVERAGE_BASE_CUT": level}
+
+
+@pytest.mark.parametrize(("area", "level"), [(1, "caution"), (10, "caution"), (11, "withhold"), (100, "withhold")])
+def test_lungs_in_the_last_section_are_cut_at_the_apex(area: int, level: str) -> None:
+    assert levels(0, 100, area) == {"COVERAGE_APEX_CUT": level}
+
+
+def test_both_ends_can_be_cut_each_with_its_own_level() -> None:
+    assert levels(60, 100, 3) == {"COVERAGE_BASE_CUT": "withhold", "COVERAGE_APEX_CUT": "caution"}
+
+
+def test_the_share_is_a_setting() -> None:
+    assert levels(40, 100, 0, settings=CoverageSettings(withhold_share=0.5)) == {"COVERAGE_BASE_CUT": "caution"}
+    assert levels(1, 100, 0, settings=CoverageSettings(withhold_share=0.0)) == {"COVERAGE_BASE_CUT": "withhold"}
+
+
+def test_a_message_says_which_section_and_how_much() -> None:
+    (finding,) = check_coverage(lungs_with_areas(25, 100, 0)[1], DEFAULT)
+    assert "lowest section" in finding.message
+    assert "25 %" in finding.message
+    (sliver,) = check_coverage(lungs_with_areas(1, 300, 0)[1], DEFAULT)
+    assert "less than 1 %" in sliver.message
+
+
+@pytest.mark.parametrize("code", ["COVERAGE_BASE_CUT", "COVERAGE_APEX_CUT"])
+def test_what_is_withheld_comes_with_advice(code: str) -> None:
+    assert "Scan again" in explain_withheld(code)
+
+
+def test_too_little_lung_is_no_chest() -> None:
+    with pytest.raises(SeriesNoLungs) as caught:
+        require_lungs(lungs_with_areas(0, 300, 99)[1], DEFAULT)
+    assert (caught.value.code, caught.value.exit_code) == ("SERIES_NOT_CHEST", 3)
+    assert "399 ml" in caught.value.message
+
+
+def test_no_lung_at_all_is_no_chest() -> None:
+    with pytest.raises(SeriesNoLungs):
+        require_lungs(lungs_with_areas(0, 0, 0)[1], DEFAULT)
+
+
+def test_enough_lung_passes() -> None:
+    require_lungs(lungs_with_areas(0, 300, 100)[1], DEFAULT)

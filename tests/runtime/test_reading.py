@@ -1,0 +1,240 @@
+"""The reader's own process: the same answers as in this one, and no file that can take this one down with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.uid import JPEGLosslessSV1
+
+from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
+from scanside_runtime import errors
+from scanside_runtime.dicom import reader as reading
+from scanside_runtime.dicom.codestream import Codestream, codestream_header
+from scanside_runtime.dicom.decode import read_volume
+from scanside_runtime.dicom.geometry import Layout
+from scanside_runtime.dicom.headers import SliceHeader
+from scanside_runtime.dicom.index import find_series
+from scanside_runtime.dicom.messages import encode, error_message, raised, typed
+from scanside_runtime.dicom.reader import StudyReader
+from scanside_runtime.dicom.series import choose_series
+from scanside_runtime.findings import Finding
+from scanside_runtime.settings import ReadingSettings
+from sweeps.fuzz_reader import fuzz
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that have not ended."""
+    alive = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # it ended meanwhile
+            continue
+        if int(parent) == os.getpid() and state != "Z":
+            alive.add(int(stat.parent.name))
+    return alive
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "study", make_series())
+
+
+def test_the_reader_gives_what_reading_in_this_process_gives(folder: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "study"), "zip", folder))
+    for path in (folder, archive):
+        with StudyReader() as reader:
+            found = reader.find(path)
+            assert found == find_series(path)
+            volume = reader.read_volume(choose_series(found))
+        here = read_volume(choose_series(find_series(path)))
+        np.testing.assert_array_equal(volume.hu, here.hu)
+        np.testing.assert_array_equal(volume.affine, here.affine)
+        assert volume.input_sha256 == here.input_sha256
+        assert not volume.hu.flags.writeable
+
+
+def test_a_path_is_meant_from_where_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    with StudyReader() as reader:
+        assert len(reader.find(Path("study")).headers) == 12
+
+
+def test_modules_that_lie_with_the_study_are_never_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("numpy", "pydicom", "json", "scanside_runtime"):
+        (folder / f"{name}.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(folder)
+    with StudyReader() as reader:
+        assert len(reader.find(folder).headers) == 12
+
+
+def test_an_error_of_the_reader_is_the_same_error_here(folder: Path) -> None:
+    (folder / "000.dcm").write_bytes((folder / "000.dcm").read_bytes()[:-3])
+    with StudyReader() as reader:
+        found = reader.find(folder)
+        with pytest.raises(errors.InputTruncated, match=r"000\.dcm.*217 of 220 bytes"):
+            reader.read_volume(choose_series(found))
+    with StudyReader() as reader, pytest.raises(errors.InputNotFound):
+        reader.find(folder / "nowhere")
+
+
+def at_section(number: int, what: Callable[[], None]) -> Callable[[int, int], None]:
+    return lambda done, total: what() if done == number else None
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Enough of it that the reader is still at work when its first section is reported."""
+    frame = np.random.default_rng(0).integers(0, 2000, (256, 256), dtype=np.int16)
+    return write(tmp_path / "many", make_series(200, pixels=frame))
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
+def test_a_decoder_that_crashes_is_a_refusal_of_the_study(many: Path, number: int) -> None:
+    def crash() -> None:
+        for child in children():
+            os.kill(child, number)
+
+    with StudyReader() as reader:
+        series = choose_series(reader.find(many))
+        with pytest.raises(errors.InputCrash, match=r"\.dcm") as caught:
+            reader.read_volume(series, at_section(3, crash))
+    assert (caught.value.code, caught.value.exit_code) == ("INPUT_CRASH", 3)
+
+
+def test_a_reader_that_the_box_takes_away_is_no_fault_of_the_study(many: Path) -> None:
+    def kill() -> None:
+        for child in children():
+            os.kill(child, signal.SIGKILL)
+
+    with StudyReader() as reader:
+        series = choose_series(reader.find(many))
+        with pytest.raises(errors.BoxReader, match="from outside") as caught:
+            reader.read_volume(series, at_section(3, kill))
+    assert caught.value.exit_code == 5
+
+
+def test_a_reader_that_hangs_is_a_refusal_and_leaves_nothing_behind(many: Path) -> None:
+    def stop() -> None:
+        for child in children():
+            os.kill(child, signal.SIGSTOP)
+
+    began = time.monotonic()
+    with StudyReader(ReadingSettings(file_seconds=3.0)) as reader:
+        series = choose_series(reader.find(many))
+        with pytest.raises(errors.InputTimeout, match=r"\.dcm after 3 s"):
+            reader.read_volume(series, at_section(3, stop))
+    assert time.monotonic() - began < 60
+    assert children() == set()
+
+
+def test_a_reader_that_was_not_asked_anything_ends_with_its_block() -> None:
+    with StudyReader():
+        assert len(children()) == 1
+    assert children() == set()
+
+
+def test_a_defect_of_the_reader_is_not_blamed_on_the_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scanside_runtime").mkdir()
+    (tmp_path / "scanside_runtime" / "__init__.py").touch()
+    (tmp_path / "scanside_runtime" / "reader.py").write_text("1 / 0")
+    monkeypatch.setattr(reading, "_SOURCES", tmp_path)
+    with StudyReader() as reader, pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        reader.find(folder)
+
+
+def test_a_reader_that_can_not_be_started_is_a_matter_of_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(errors.BoxReader) as caught, StudyReader():
+        pass
+    assert caught.value.exit_code == 5
+
+
+def test_one_bit_that_flips_after_the_first_look_is_noticed(folder: Path, tmp_path: Path) -> None:
+    """JPEG lossless decodes to wrong pixels without a word; the sum does not."""
+    coded = transcode(folder, tmp_path / "coded", JPEGLosslessSV1)
+    with StudyReader() as reader:
+        series = choose_series(reader.find(coded))
+        data = bytearray((coded / "005.dcm").read_bytes())
+        data[data.rindex(b"\xff\xd9") - 20] ^= 0x10
+        (coded / "005.dcm").write_bytes(data)
+        with pytest.raises(errors.InputUnreadable, match=r"005\.dcm.*changed"):
+            reader.read_volume(series)
+
+
+def test_limits_are_those_of_the_settings(folder: Path) -> None:
+    with StudyReader(ReadingSettings(max_files=5)) as reader, pytest.raises(errors.InputTooLarge, match="more than 5"):
+        reader.find(folder)
+    found = find_series(folder)
+    with pytest.raises(errors.InputTooLarge, match="at most 8"):
+        choose_series(found, limits=ReadingSettings(max_matrix=8))
+
+
+# What passes between the two processes
+
+
+def test_a_header_arrives_as_it_was_sent(folder: Path) -> None:
+    for header in find_series(folder).headers:
+        assert typed(SliceHeader, json.loads(encode({"header": header}))["header"]) == header
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Finding, {"code": "X", "level": "fatal", "message": "no such level"}),
+        (Finding, {"code": 1, "level": "note", "message": "a number"}),
+        (Finding, ["code", "note", "message"]),
+        (Layout, {"transposed": True}),
+        (SliceHeader, {"file": {"path": 3, "member": ""}}),
+    ],
+)
+def test_what_has_not_its_type_is_refused(kind: type[object], value: object) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        typed(kind, value)
+
+
+def test_errors_arrive_with_their_values_and_only_errors_do() -> None:
+    error = raised(json.loads(encode(error_message(errors.InputUnreadable(name="a", why="b")))))
+    assert isinstance(error, errors.InputUnreadable)
+    assert error.message == "a can't be read: b."
+    for name in ("inspect", "ClassVar", "Nothing"):
+        with pytest.raises(ValueError, match="no error"):
+            raised({"error": name, "values": {}})
+
+
+# Compressed pictures
+
+
+@pytest.mark.parametrize("coding", ["JPEG lossless", "JPEG-LS", "JPEG 2000"])
+def test_a_compressed_picture_says_how_large_and_how_precise_it_is(folder: Path, tmp_path: Path, coding: str) -> None:
+    coded = transcode(folder, tmp_path / "coded", LOSSLESS[coding])
+    data = (coded / "000.dcm").read_bytes()
+    frame = data[data.rindex(b"\xff\x4f\xff\x51" if coding == "JPEG 2000" else b"\xff\xd8\xff") :]
+    assert codestream_header(frame) == Codestream(ROWS, COLUMNS, 1, 16)
+    assert codestream_header(frame[:8]) is None
+
+
+@given(st.binary(max_size=64), st.sampled_from([b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xff\xc3"]))
+def test_any_bytes_have_a_header_or_none(data: bytes, start: bytes) -> None:
+    assert isinstance(codestream_header(start + data), Codestream | None)
+
+
+# Fuzzing, in short; `python -m tests.sweeps.fuzz_reader` goes on for 20 minutes
+
+
+def test_damaged_files_come_to_nothing_but_our_own_errors(tmp_path: Path) -> None:
+    codes, findings = fuzz(6.0, seed=2, keep=tmp_path)
+    assert findings == []
+    assert sum(codes.values()) > 5

@@ -1,0 +1,149 @@
+"""The straight line on real chests, through the default bundle: believable volumes, quiet healthy lungs, no shifts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from kit.real_series import CHESTS, CUT_AT_THE_BASE, Chest, dicom_folder, write_averaged
+from scanside_export.data.cases import hu_volume
+from scanside_export.data.lesions import insert, random_lesions
+from scanside_export.data.lung_reference import reference_lungs
+from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.dicom.series import choose_series, find_series
+
+REFERENCE_ML = json.loads((Path(__file__).parents[1] / "golden" / "lung_reference_ml.json").read_text())
+
+
+# What the READMEs of the data say of the pictures: contrast medium stated or seen, and stated to be absent; metal.
+CONTRAST = ("nsclc-r01-001", "lidc-idri-0001", "lidc-idri-0003", "cptac-lscc")
+NO_CONTRAST = ("lidc-idri-0002", "ricord-1a", "tcga-thca")
+METAL = ("4dlung-113",)
+AGE_NOT_STATED = ("4dlung-113",)
+
+
+def _check_against_the_readme(name: str, analysis: Analysis) -> None:
+    codes = {flag.code for flag in analysis.flags}
+    if name.startswith((*CONTRAST, *NO_CONTRAST)):
+        assert ("QUALITY_CONTRAST" in codes) == name.startswith(CONTRAST)
+    assert not name.startswith(METAL) or "QUALITY_METAL" in codes
+    assert ("PATIENT_AGE_UNKNOWN" in codes) == name.startswith(AGE_NOT_STATED)
+    assert not codes & {"QUALITY_HU_CALIBRATION", "QUALITY_HU_UNPROVEN", "QUALITY_UNEVEN_LUNGS", "QUALITY_LUNG_VOLUME"}
+
+
+def _analyse(folder: Path) -> Analysis:
+    analysis = analyze(folder)
+    assert analysis.exit_code == 0, analysis.reason
+    return analysis
+
+
+@pytest.mark.parametrize("chest", CHESTS, ids=lambda chest: Path(chest.file).stem)
+def test_a_complete_chest_is_analysed_and_its_near_healthy_lungs_are_whole_and_quiet(
+    chest: Chest, shared_data: Path, tmp_path: Path
+) -> None:
+    analysis = _analyse(dicom_folder(shared_data / "ct" / chest.file, tmp_path / "series", chest.thickness_mm))
+    _check_against_the_readme(Path(chest.file).name, analysis)
+    assert analysis.masks is not None
+    assert analysis.biomarkers is not None
+    for side, part in chest.healthy.items():
+        measured_ml = getattr(analysis.biomarkers, side).lung_volume_ml
+        assert measured_ml == pytest.approx(REFERENCE_ML[chest.file][side], rel=0.08), side
+        lung = getattr(analysis.masks, f"{side}_lung").array[part]
+        infected = analysis.masks.infection.array[part] & lung
+        assert 100.0 * infected.sum() / lung.sum() < 5.0, side
+
+
+@pytest.mark.parametrize("file", CUT_AT_THE_BASE)
+def test_lungs_whose_bases_are_cut_off_are_flagged_and_no_poi_is_given(
+    file: str, shared_data: Path, tmp_path: Path
+) -> None:
+    analysis = analyze(dicom_folder(shared_data / "ct" / file, tmp_path / "series"))
+    document = analysis.document()
+    assert "COVERAGE_BASE_CUT" in {flag["code"] for flag in document["flags"]}
+    assert analysis.exit_code == 3
+    assert document["reason"]["code"] == "COVERAGE_BASE_CUT"
+    assert document["biomarkers"]["poi_percent"] is None
+    assert document["biomarkers"]["lung_volume_ml"] > 1000.0
+    assert document["severity"]["flag"] == "not_assessed"
+
+
+@pytest.mark.parametrize(
+    "file", ["philips-ingenuity_head-study_subset.tar.xz", "helical-chest-slice_16-transfer-syntaxes.zip"]
+)
+def test_a_head_and_a_single_slice_are_refused(file: str, shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "ct" / file
+    analysis = analyze(dicom_folder(path, tmp_path / "series") if path.suffix == ".xz" else path)
+    assert analysis.exit_code == 3
+    assert analysis.document()["biomarkers"] is None
+
+
+@pytest.mark.parametrize("part", [slice(0, 30), slice(30, 61), slice(15, 45)], ids=["lower", "upper", "middle"])
+def test_a_part_of_a_chest_gives_no_poi(part: slice, shared_data: Path, tmp_path: Path) -> None:
+    hu, spacing_mm = hu_volume(shared_data / "ct" / "pyradiomics-lung2_5mm.npz")
+    write_averaged(hu[part], spacing_mm, 1, tmp_path)
+    _withheld(analyze(tmp_path), {"COVERAGE_BASE_CUT", "COVERAGE_APEX_CUT", "SERIES_NOT_CHEST"})
+
+
+def test_an_abdomen_gives_no_poi_though_its_header_says_chest(shared_data: Path, tmp_path: Path) -> None:
+    """The lowest 105 mm of a series whose lungs begin at 90 mm."""
+    folder = dicom_folder(shared_data / "ct" / "4dlung-113_gated40_3mm.tar.xz", tmp_path / "whole")
+    abdomen = tmp_path / "abdomen"
+    abdomen.mkdir()
+    for header in choose_series(find_series(folder)).slices[:35]:
+        shutil.copy(next(folder.rglob(header.file.name)), abdomen)
+    _withheld(analyze(abdomen), {"COVERAGE_APEX_CUT", "SERIES_NOT_CHEST"})
+
+
+def test_a_head_gives_no_poi_though_its_header_says_nothing(shared_data: Path, tmp_path: Path) -> None:
+    folder = dicom_folder(shared_data / "ct" / "philips-ingenuity_head-study_subset.tar.xz", tmp_path / "study")
+    head = tmp_path / "head"
+    head.mkdir()
+    for number, path in enumerate(sorted(path for path in (folder / "S2010").rglob("*") if path.is_file())):
+        ds = pydicom.dcmread(path)
+        for keyword in ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription"):
+            if keyword in ds:
+                delattr(ds, keyword)
+        ds.save_as(head / f"{number:03d}.dcm")
+    _withheld(analyze(head), {"SERIES_NOT_CHEST"})
+
+
+def _withheld(analysis: Analysis, reasons: set[str]) -> None:
+    document = analysis.document()
+    assert (analysis.exit_code, document["verdict"]) == (3, "refused")
+    assert document["reason"]["code"] in reasons
+    assert (document["biomarkers"] or {}).get("poi_percent") is None
+    assert document["severity"]["flag"] == "not_assessed"
+
+
+def _agree(analyses: list[Analysis]) -> None:
+    found = [analysis.biomarkers.whole for analysis in analyses if analysis.biomarkers is not None]
+    volumes_ml = [whole.lung_volume_ml for whole in found]
+    poi_percent = [whole.poi_percent for whole in found if whole.poi_percent is not None]
+    assert max(volumes_ml) / min(volumes_ml) < 1.03, volumes_ml
+    assert max(poi_percent) - min(poi_percent) < 1.5, poi_percent
+
+
+def test_inserted_lesions_measure_the_same_at_2_4_6_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
+    hu, spacing_mm = hu_volume(shared_data / "ct" / "nsclc-r01-001_thorax_2mm.npz")
+    lungs = reference_lungs(hu, spacing_mm) > 0
+    rng = np.random.default_rng(20200417)
+    sick, _ = insert(hu, lungs, spacing_mm, random_lesions(lungs, spacing_mm, rng, burden=0.8), rng)
+    analyses = []
+    for by in (1, 2, 3, 5):
+        write_averaged(sick, spacing_mm, by, tmp_path / str(by))
+        analyses.append(_analyse(tmp_path / str(by)))
+    _agree(analyses)
+
+
+def test_a_covid_patient_measures_the_same_at_2_5_5_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
+    hu, spacing_mm = hu_volume(shared_data / "ct" / "extra" / "ricord-1a-000082_covid_2.5mm.npz")
+    analyses = []
+    for by in (1, 2, 4):
+        write_averaged(hu, spacing_mm, by, tmp_path / str(by))
+        analyses.append(_analyse(tmp_path / str(by)))
+    _agree(analyses)

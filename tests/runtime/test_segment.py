@@ -1,0 +1,311 @@
+"""Lungs and infection on the native grid: whole lungs, no crumbs, infection in lungs only, each slice its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from scanside_runtime.model.contract import ModelContract
+from scanside_runtime.model.segment import (
+    CLOSING_MM,
+    LEFT,
+    RIGHT,
+    Network,
+    Networks,
+    airless_pieces,
+    close_over,
+    segment,
+    segment_infection,
+    segment_lungs,
+    tidy_lungs,
+    whole_consolidations,
+)
+from scanside_runtime.volume import Bools, Hu, Volume
+
+Floats = npt.NDArray[np.float32]
+SIDE = 96
+WINDOW = (-1000.0, 1000.0)
+LUNG, INFECTED, TISSUE = -800, -500, 40
+CONTRACT = ModelContract("lungs", ("none", "right", "left"), WINDOW, 1.0, (SIDE, SIDE))
+RIGHT_BOX = np.s_[:, 20:76, 8:40]
+LEFT_BOX = np.s_[:, 20:76, 56:88]
+
+
+@dataclass
+class FakeEngine:
+    """An engine that answers by a rule; it counts how often it was asked."""
+
+    rule: Callable[[Floats], Floats]
+    computed_in: str = "fp32"
+    version: str = "0"
+    asked: int = 0
+
+    def infer(self, batch: Floats) -> Floats:
+        self.asked += len(batch)
+        return self.rule(batch)
+
+
+def hu_of(batch: Floats) -> Floats:
+    """The middle sections in HU again, (n, rows, columns)."""
+    middle = batch[:, batch.shape[1] // 2]
+    return np.asarray(WINDOW[0] + middle * (WINDOW[1] - WINDOW[0]), dtype=np.float32)
+
+
+def lungs_by_density(batch: Floats) -> Floats:
+    """Lung is what is lighter than -300 HU, right in the left half of the picture."""
+    sure = np.where(hu_of(batch) < -300, 10.0, -10.0)
+    right_half = np.arange(SIDE) < SIDE // 2
+    right, left = np.where(right_half, sure, -10.0), np.where(right_half, -10.0, sure)
+    return np.stack([np.zeros_like(sure), right, left], axis=1).astype(np.float32)
+
+
+def infection_by_density(batch: Floats) -> Floats:
+    hu = hu_of(batch)
+    return np.where((hu > -600) & (hu < -300), 10.0, -10.0).astype(np.float32)[:, None]
+
+
+def always(logit: float) -> Callable[[Floats], Floats]:
+    return lambda batch: np.full((len(batch), 1, SIDE, SIDE), logit, np.float32)
+
+
+def networks(
+    lungs: Callable[[Floats], Floats] = lungs_by_density, infection: Callable[[Floats], Floats] = infection_by_density
+) -> Networks:
+    infection_contract = replace(CONTRACT, network="infection", classes=("infection",), stack_depth=3)
+    return Networks(Network(FakeEngine(lungs), CONTRACT), Network(FakeEngine(infection), infection_contract))
+
+
+def chest(slices: int = 6) -> Hu:
+    """(slices, 96, 96): tissue with two lungs, symmetric about the middle of the picture."""
+    hu = np.full((slices, SIDE, SIDE), TISSUE, np.int16)
+    hu[RIGHT_BOX] = LUNG
+    hu[LEFT_BOX] = LUNG
+    return hu
+
+
+def volume_of(hu: Hu, increment_mm: float = 5.0) -> Volume:
+    return Volume(hu.copy(), np.eye(4), (increment_mm, 1.0, 1.0))
+
+
+def boxed(box: tuple[slice, ...], slices: int = 6) -> Bools:
+    mask = np.zeros((slices, SIDE, SIDE), bool)
+    mask[box] = True
+    return mask
+
+
+def sides_of(right: Bools, left: Bools) -> npt.NDArray[np.uint8]:
+    return np.where(right, RIGHT, np.where(left, LEFT, 0)).astype(np.uint8)
+
+
+# From networks to masks
+
+
+def test_lungs_and_infection_are_found_where_they_are() -> None:
+    hu = chest()
+    hu[2:4, 30:40, 12:20] = INFECTED
+    masks = segment(volume_of(hu), networks())
+    np.testing.assert_array_equal(masks.right_lung.array, boxed(RIGHT_BOX))
+    np.testing.assert_array_equal(masks.left_lung.array, boxed(LEFT_BOX))
+    np.testing.assert_array_equal(masks.infection.array, hu == INFECTED)
+
+
+def test_infection_counts_only_within_the_lungs() -> None:
+    masks = segment(volume_of(chest()), networks(infection=always(10.0)))
+    np.testing.assert_array_equal(masks.infection.array, masks.lungs)
+    np.testing.assert_array_equal(masks.lungs, boxed(RIGHT_BOX) | boxed(LEFT_BOX))
+
+
+def test_a_mirrored_patient_has_mirrored_masks() -> None:
+    hu = chest()
+    hu[2:4, 30:40, 12:20] = INFECTED
+    one, other = (segment(volume_of(array), networks()) for array in (hu, hu[:, :, ::-1]))
+    np.testing.assert_array_equal(one.right_lung.array, other.left_lung.array[:, :, ::-1])
+    np.testing.assert_array_equal(one.infection.array, other.infection.array[:, :, ::-1])
+
+
+def test_without_lungs_the_masks_are_empty_and_infection_is_not_asked_for() -> None:
+    asked = networks()
+    masks = segment(volume_of(np.full((5, SIDE, SIDE), TISSUE, np.int16)), asked)
+    assert not masks.lungs.any()
+    assert not masks.infection.array.any()
+    assert isinstance(asked.infection.engine, FakeEngine)
+    assert asked.infection.engine.asked == 0
+
+
+@pytest.mark.parametrize(("slices_of_lung", "answered"), [(8, 10), (6, 5), (5, 5), (20, 20)])
+def test_each_slice_of_a_thin_series_takes_the_mask_of_its_slab(slices_of_lung: int, answered: int) -> None:
+    """Slabs of 5 mm from slices of 1 mm: a slab with three of five slices of lung is lung, one with one is not."""
+    hu = chest(20)
+    hu[slices_of_lung:] = TISSUE
+    sides = segment_lungs(volume_of(hu, increment_mm=1.0), networks().lungs)
+    np.testing.assert_array_equal((sides > 0).any(axis=(1, 2)), np.arange(20) < answered)
+    for z in range(1, answered):
+        np.testing.assert_array_equal(sides[z], sides[0])
+
+
+@pytest.mark.parametrize(("logit", "found"), [(2.19, False), (2.20, True)])
+def test_the_contracts_threshold_is_a_probability(logit: float, found: bool) -> None:
+    """0.9 is a logit of 2.197."""
+    network = networks(infection=always(logit)).infection
+    strict = Network(network.engine, replace(network.contract, threshold=0.9))
+    lungs = boxed(RIGHT_BOX) | boxed(LEFT_BOX)
+    assert segment_infection(volume_of(chest()), lungs, strict).suspected[lungs].all() == found
+
+
+def test_infection_is_looked_for_in_the_middle_section_of_its_stack() -> None:
+    hu = chest()
+    hu[3, 30:40, 12:20] = INFECTED
+    masks = segment(volume_of(hu), networks())
+    np.testing.assert_array_equal(np.flatnonzero(masks.infection.array.any(axis=(1, 2))), [3])
+
+
+def test_progress_counts_sections_of_both_stages_to_the_end() -> None:
+    seen: list[tuple[str, int, int]] = []
+    segment(volume_of(chest()), networks(), lambda *step: seen.append(step))
+    assert seen == [("lungs", 4, 6), ("lungs", 6, 6), ("infection", 4, 6), ("infection", 6, 6)]
+
+
+@pytest.mark.parametrize(("pixels", "kept"), [(5, False), (6, True)])
+def test_islands_of_infection_below_0_03_ml_are_noise(pixels: int, kept: bool) -> None:
+    hu = chest()
+    hu[2, 30, 12 : 12 + pixels] = INFECTED  # 0.005 ml each
+    assert segment(volume_of(hu), networks()).infection.array.any() == kept
+
+
+# Tidy lungs: a voxel has 0.005 ml, 8 ml are 1600 voxels
+
+
+def test_crumbs_apart_from_the_lungs_go_and_larger_parts_stay() -> None:
+    crumb, part = boxed(np.s_[0:2, 2:12, 44:50]), boxed(np.s_[:, 2:16, 60:80])
+    assert crumb.sum() < 1600 < part.sum()
+    tidy = tidy_lungs(sides_of(boxed(RIGHT_BOX) | crumb, boxed(LEFT_BOX) | part), volume_of(chest()))
+    np.testing.assert_array_equal(tidy, sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX) | part))
+
+
+@pytest.mark.parametrize(("wrong", "inside"), [(RIGHT, LEFT_BOX), (LEFT, RIGHT_BOX)])
+def test_a_piece_that_hangs_on_the_other_lung_is_handed_over(wrong: int, inside: tuple[slice, ...]) -> None:
+    sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
+    expected = sides.copy()
+    sides[2:4, 20:50, inside[2]] = wrong  # half of two sections, far from its own side
+    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), expected)
+
+
+def test_a_lung_in_two_large_parts_keeps_both() -> None:
+    upper, lower = boxed(np.s_[4:, 20:76, 8:40]), boxed(np.s_[:3, 20:76, 8:40])
+    tidy = tidy_lungs(sides_of(upper | lower, boxed(LEFT_BOX)), volume_of(chest()))
+    np.testing.assert_array_equal(tidy == RIGHT, upper | lower)
+
+
+def test_a_large_part_of_a_lung_stays_its_own_where_it_touches_the_other_lung() -> None:
+    upper, lower = boxed(np.s_[4:, 20:76, 8:40]), boxed(np.s_[:3, 20:76, 8:40])
+    bridge = boxed(np.s_[1:2, 20:24, 40:LEFT_BOX[2].start])
+    sides = sides_of(upper | lower | bridge, boxed(LEFT_BOX))
+    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), sides)
+
+
+def test_holes_in_a_lung_are_filled_with_that_lung() -> None:
+    sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
+    expected = sides.copy()
+    sides[3, 40:50, 20:30] = 0
+    sides[1:5, 60:64, 70:72] = 0
+    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), expected)
+
+
+def test_what_is_open_to_the_outside_is_no_hole() -> None:
+    sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
+    sides[:, 40:50, 8:30] = 0
+    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), sides)
+
+
+# Closed over infection
+
+
+def with_bay(rows: slice) -> npt.NDArray[np.uint8]:
+    """Both lungs, the right one open to the chest wall for 16 mm of depth."""
+    sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
+    sides[2:4, rows, 8:24] = 0
+    return sides
+
+
+def test_infection_in_a_bay_is_lung_but_not_beyond_the_lungs_outline() -> None:
+    sides = with_bay(slice(40, 60))  # 20 mm wide
+    suspected = boxed(np.s_[2:4, 40:60, 0:24])
+    closed = close_over(sides, suspected, volume_of(chest()))
+    assert (closed[2:4, 40:60, 14:24] == RIGHT).all()
+    assert not closed[:, :, :8].any()
+    changed = closed != sides
+    assert not (changed & ~suspected).any()
+
+
+def test_a_bay_without_infection_stays_open() -> None:
+    sides = with_bay(slice(40, 60))
+    np.testing.assert_array_equal(close_over(sides, boxed(np.s_[0:0, :, :]), volume_of(chest())), sides)
+
+
+def test_a_bay_wider_than_the_closing_stays_open_in_its_middle() -> None:
+    sides = with_bay(slice(25, 71))  # 46 mm wide, twice CLOSING_MM are 40
+    assert 2 * CLOSING_MM < 46
+    closed = close_over(sides, boxed(np.s_[2:4, 25:71, 8:24]), volume_of(chest()))
+    assert not closed[2:4, 40:56, 8:18].any()
+
+
+def test_what_lies_behind_infection_in_a_bay_is_lung_once_it_is_enclosed() -> None:
+    sides = with_bay(slice(40, 60))
+    suspected = boxed(np.s_[2:4, 40:60, 14:20])  # a lid; the pocket behind it is not suspected
+    closed = close_over(sides, suspected, volume_of(chest()))
+    assert (closed[2:4, 40:60, 20:24] == RIGHT).all()
+
+
+def test_infection_between_the_lungs_never_changes_a_voxels_side() -> None:
+    sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
+    closed = close_over(sides, np.ones(sides.shape, bool), volume_of(chest()))
+    np.testing.assert_array_equal(closed[sides > 0], sides[sides > 0])
+    assert not closed[:, :, 42:54].any()
+
+
+def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() -> None:
+    hu = chest()
+    dense = np.s_[2:5, 30:60, 12:36]
+    hu[dense] = 40
+    lungs, seen = boxed(RIGHT_BOX), np.zeros(hu.shape, np.bool_)
+    seen[2:5, 30:40, 12:36] = True
+    whole = whole_consolidations(volume_of(hu), lungs, seen)
+    assert whole[3, 45, 24]
+    assert not (whole & ~boxed(dense)).any()
+    seen[2:4] = False
+    assert not whole_consolidations(volume_of(hu), lungs, seen).any()
+
+
+def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_in_its_section() -> None:
+    hu = chest()
+    apart, hanging = np.s_[1:4, 80:90, 20:40], np.s_[1:4, 60:80, 20:40]
+    hu[apart] = hu[hanging] = TISSUE
+    hu[2, 80:82, 20:40] = LUNG  # a ninth of the piece in one section
+    lungs = boxed(RIGHT_BOX) | boxed(np.s_[1:4, 81:90, 20:40]) | boxed(hanging)
+    lungs[:, 80] = False
+    seen = np.zeros(hu.shape, np.bool_)
+    np.testing.assert_array_equal(
+        airless_pieces(volume_of(hu), lungs, seen), boxed(np.s_[1, 81:90, 20:40]) | boxed(np.s_[3, 81:90, 20:40])
+    )
+    seen[1, 81:84, 20:40] = True  # a third
+    np.testing.assert_array_equal(airless_pieces(volume_of(hu), lungs, seen), boxed(np.s_[3, 81:90, 20:40]))
+
+
+def test_dropped_tissue_is_neither_lung_nor_infection_where_a_bay_would_take_it_back() -> None:
+    hu = chest()
+    hu[:, 40:60, 8:24] = TISSUE
+    piece, suspected = np.s_[:, 41:59, 8:23], np.s_[:, 41:44, 8:23]  # a sixth of the piece
+    hu[piece], hu[suspected] = 100, 120
+    found = segment(
+        volume_of(hu),
+        networks(
+            lungs=lambda batch: lungs_by_density(np.where(hu_of(batch)[:, None] > 90, 0.0, batch)),
+            infection=lambda batch: np.where(hu_of(batch) > 110, 10.0, -10.0).astype(np.float32)[:, None],
+        ),
+    )
+    np.testing.assert_array_equal(found.lungs, hu == LUNG)
+    assert not found.infection.array.any()

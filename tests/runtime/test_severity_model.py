@@ -1,0 +1,150 @@
+"""A severity model is data: read strictly, since a misspelt key would change a flag in silence."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.bundle_samples import write_bundle
+from scanside_runtime.errors import ModelBundleDamaged, SeverityModelUnusable
+from scanside_runtime.followup.measurement_error import LIMITS, measurement_error
+from scanside_runtime.measures.severity_model import SEVERITY_MODEL_SCHEMA, SeverityModel, read_severity_model
+from scanside_runtime.settings import ProgressionSettings
+
+DOCUMENT: dict[str, Any] = {
+    "schema": SEVERITY_MODEL_SCHEMA,
+    "name": "POI and iHU",
+    "features": ["poi_percent", "ihu_hu"],
+    "coefficients": [2.0, 0.5],
+    "intercept": -3,
+    "cut_off": 0.3,
+    "fitted_on": {"cohort": "inpatients", "n": 531, "events": 79, "date": "2026-11-22"},
+    "sensitivity": 0.92,
+    "specificity": 0.9,
+    "source": "by construction",
+    "standardisation": {"mean": [10.0, -500.0], "sd": [5.0, 100.0]},
+}
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    model = SeverityModel.from_document(DOCUMENT)
+    (tmp_path / "m.json").write_text(json.dumps(model.to_document()))
+    assert read_severity_model(tmp_path / "m.json") == model
+    assert model.fitted_on.patients is None
+
+
+def test_the_probability_is_that_of_the_logistic_model() -> None:
+    model = SeverityModel.from_document(DOCUMENT)
+    log_odds = -3.0 + 2.0 * (20.0 - 10.0) / 5.0 + 0.5 * (-400.0 + 500.0) / 100.0
+    expected = 1.0 / (1.0 + math.exp(-log_odds))
+    assert model.probability({"poi_percent": 20.0, "ihu_hu": -400.0}) == pytest.approx(expected)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_a_probability_lies_between_0_and_1_for_any_numbers(poi: float, ihu: float) -> None:
+    assert 0.0 <= SeverityModel.from_document(DOCUMENT).probability({"poi_percent": poi, "ihu_hu": ihu}) <= 1.0
+
+
+BROKEN: dict[str, Any] = {
+    "schema": {"schema": "scanside.severity-model/2"},
+    "standardization": {"standardization": None},
+    "name": {"name": ""},
+    "features": {"features": ["poi_percent", "age_years"]},
+    "features ": {"features": []},
+    "coefficients": {"coefficients": [1.0]},
+    "coefficients ": {"coefficients": [1.0, math.nan]},
+    "coefficients  ": {"coefficients": [1.0, True]},
+    "coefficients   ": {"coefficients": 1.0},
+    "intercept": {"intercept": "0"},
+    "cut_off": {"cut_off": 14.3},
+    "sensitivity": {"sensitivity": 92.4},
+    "standardisation": {"standardisation": {"mean": [1.0], "sd": [1.0]}},
+    "standardisation.sd": {"standardisation": {"mean": [1.0, 1.0], "sd": [1.0, 0.0]}},
+    "standardisation.sd ": {"standardisation": {"mean": [1.0, 1.0]}},
+    "fitted_on.events": {"fitted_on": {"cohort": "c", "n": 5, "events": 5, "date": "2026-11-22"}},
+    "fitted_on.date": {"fitted_on": {"cohort": "c", "n": 5, "events": 2, "date": "yesterday"}},
+    "fitted_on.date ": {"fitted_on": {"cohort": "c", "n": 5, "events": 2}},
+    "fitted_on.patients": {"fitted_on": {"cohort": "c", "n": 5, "events": 2, "date": "2026-11-22", "patients": 9}},
+    "fitted_on": {"fitted_on": None},
+}
+
+
+@pytest.mark.parametrize("field", BROKEN)
+def test_a_broken_model_is_refused_by_the_name_of_the_field(tmp_path: Path, field: str) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({**DOCUMENT, **BROKEN[field]}))
+    with pytest.raises(SeverityModelUnusable) as caught:
+        read_severity_model(tmp_path / "m.json")
+    assert f"used: {field.strip()}: " in caught.value.message
+    assert (caught.value.code, caught.value.exit_code) == ("BOX_SEVERITY_MODEL", 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"intercept": 1e999}'])
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m.json").write_bytes(content)
+    with pytest.raises(SeverityModelUnusable):
+        read_severity_model(tmp_path / "m.json")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SeverityModelUnusable, match="No such file"):
+        read_severity_model(tmp_path / "absent.json")
+
+
+# What a bundle's manifest carries
+
+
+def test_a_bundle_carries_a_model_or_none(tmp_path: Path) -> None:
+    assert write_bundle(tmp_path / "a").severity_model() is None
+    model = write_bundle(tmp_path / "b", severity_model=DOCUMENT).severity_model()
+    assert model == SeverityModel.from_document(DOCUMENT)
+
+
+def test_a_bundle_with_a_broken_model_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(ModelBundleDamaged, match="cut_off"):
+        write_bundle(tmp_path, severity_model={**DOCUMENT, "cut_off": 2.0}).severity_model()
+
+
+EITHER = {"poi_points": {"lower": -1.0, "upper": 1.0}, "ihu_hu": {"lower": -9.0, "upper": 9.0}}
+
+
+def test_the_measurement_error_is_the_settings_until_a_bundle_carries_limits(tmp_path: Path) -> None:
+    error = measurement_error(write_bundle(tmp_path), ProgressionSettings(1.5, 20.0, "our own rescans"))
+    assert (error.poi_points, error.ihu_hu, error.source) == (1.5, 20.0, "our own rescans")
+
+
+def test_a_bundles_limits_of_one_measurement_become_those_of_a_difference(tmp_path: Path) -> None:
+    limits = {
+        "poi_points": {"bias": -0.5, "lower": -2.5, "upper": 1.5},
+        "ihu_hu": {"bias": 0.0, "lower": -20.0, "upper": 20.0},
+    }
+    bundle = write_bundle(tmp_path, validation={LIMITS: limits})
+    error = measurement_error(bundle, ProgressionSettings())
+    assert error.poi_points == pytest.approx(2.0 * math.sqrt(2.0))
+    assert error.ihu_hu == pytest.approx(20.0 * math.sqrt(2.0))
+    assert error.source == "validation of tiny 1"
+
+
+def test_a_bundles_limits_of_a_change_are_taken_as_they_are_by_the_wider_side(tmp_path: Path) -> None:
+    limits = {
+        "of": "change",
+        "poi_points": {"bias": -0.1, "lower": -1.9, "upper": 1.7},
+        "ihu_hu": {"bias": 4.0, "lower": -59.0, "upper": 67.0},
+        "source": "24 phantom patients",
+    }
+    error = measurement_error(write_bundle(tmp_path, validation={LIMITS: limits}), ProgressionSettings())
+    assert (error.poi_points, error.ihu_hu, error.source) == (1.9, 67.0, "24 phantom patients")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"poi_points": 3}, {"poi_points": {"lower": 2.0, "upper": 1.0}}, [1], {"of": "a guess", **EITHER}],
+)
+def test_limits_that_are_none_make_the_bundle_damaged(tmp_path: Path, limits: Any) -> None:
+    with pytest.raises(ModelBundleDamaged, match="limits_of_agreement"):
+        measurement_error(write_bundle(tmp_path, validation={LIMITS: limits}), ProgressionSettings())
