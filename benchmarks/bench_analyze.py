@@ -1,4 +1,4 @@
-"""How long a study takes: 59 sections of 512 x 512, the demo's phantom. Run by `make bench`; nothing is asserted."""
+"""How long a study takes: 59 slices of 512 x 512, the demo's phantom. Run by `make bench`; nothing is asserted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ def phantom() -> Phantom:
 @pytest.fixture(scope="session")
 def folder(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("series")
-    write_series(phantom.hu, phantom.spacing_mm, path, origin_mm=phantom.origin_mm, section_mm=phantom.spec.section_mm)
+    write_series(
+        phantom.hu,
+        phantom.spacing_mm,
+        path,
+        origin_mm=phantom.origin_mm,
+        slice_thickness_mm=phantom.spec.slice_thickness_mm,
+    )
     return path
 
 
@@ -126,7 +132,7 @@ def test_segmentation_object_59x512x512x3(benchmark: BenchmarkFixture, series: S
 
 
 @needs_bundle
-def test_page_12_sections(benchmark: BenchmarkFixture, analysis: Analysis, volume: Volume, masks: Masks) -> None:
+def test_page_12_slices(benchmark: BenchmarkFixture, analysis: Analysis, volume: Volume, masks: Masks) -> None:
     benchmark(render_page, analysis.document(), draw_pictures(volume, masks))
 
 

@@ -1,4 +1,4 @@
-"""Many studies: eight of 59 sections of 512 x 512, on one process and on two. Nothing is asserted.
+"""Many studies: eight of 59 slices of 512 x 512, on one process and on two. Nothing is asserted.
 
 The ratio of both means is the speed-up, on a box where two cores are free; `extra_info` says what a study costs in
 processor time, and the largest memory that a worker has taken.
@@ -15,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.run import run_cohort
-from scanside_appliance.cohort.studies import Study, find_studies
+from scanside_appliance.cohort.studies import CohortStudy, find_studies
 from scanside_appliance.cohort.work import Options
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE
 from scanside_runtime.phantom.dicom_writer import write_series
@@ -32,13 +32,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     for number in range(STUDIES):
         phantom = make_phantom(replace(demo_spec(), seed=number))
-        place, section_mm = folder / str(number), phantom.spec.section_mm
-        write_series(phantom.hu, phantom.spacing_mm, place, origin_mm=phantom.origin_mm, section_mm=section_mm)
+        place, slice_thickness_mm = folder / str(number), phantom.spec.slice_thickness_mm
+        write_series(
+            phantom.hu, phantom.spacing_mm, place, origin_mm=phantom.origin_mm, slice_thickness_mm=slice_thickness_mm
+        )
     return folder
 
 
 @pytest.fixture(scope="module")
-def studies(archive: Path) -> list[Study]:
+def studies(archive: Path) -> list[CohortStudy]:
     return find_studies([archive])
 
 
@@ -49,7 +51,9 @@ def test_find_8_studies_of_59_files(benchmark: BenchmarkFixture, archive: Path) 
 @needs_bundle
 @pytest.mark.benchmark(group="8 studies of 59x512x512, one thread each: the ratio is the speed-up of two processes")
 @pytest.mark.parametrize("processes", [1, 2])
-def test_cohort_8x59x512x512(benchmark: BenchmarkFixture, studies: list[Study], tmp_path: Path, processes: int) -> None:
+def test_cohort_8x59x512x512(
+    benchmark: BenchmarkFixture, studies: list[CohortStudy], tmp_path: Path, processes: int
+) -> None:
     options = Options(Settings(inference=InferenceSettings(threads=1)))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     benchmark.pedantic(run_cohort, args=(studies, tmp_path / "t.csv", Processes(processes), options), rounds=1)

@@ -33,7 +33,7 @@ def phantom() -> Phantom:
 
 def write(phantom: Phantom, folder: Path, study: int = 0) -> Path:
     tags = SeriesTags(study_uid=f"1.2.826.0.1.3680043.10.{study}")
-    write_series(phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, section_mm=5.0, tags=tags)
+    write_series(phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, slice_thickness_mm=5.0, tags=tags)
     return folder
 
 

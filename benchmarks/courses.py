@@ -60,8 +60,8 @@ def is_sick(seed: int) -> bool:
 
 
 def course_specs(seed: int) -> list[PhantomSpec]:
-    """Six states of one patient in sections of 10 mm, each scan with positions of its own."""
-    spec = random_spec(seed, section_mm=10.0, matrix=192)
+    """Six states of one patient in slabs of 10 mm, each scan with positions of its own."""
+    spec = random_spec(seed, slice_thickness_mm=10.0, matrix=192)
     rng = np.random.default_rng(seed)
     return [replace(state(spec, *step), first_centre_mm=-40.0 + float(rng.uniform(0.0, 10.0))) for step in steps()]
 
@@ -87,7 +87,7 @@ def scanned(spec: PhantomSpec, number: int, bundle: Bundle) -> tuple[Scan, Measu
     phantom = make_phantom(spec)
     with tempfile.TemporaryDirectory() as folder:
         tags = SeriesTags(study_date=f"202004{number + 1:02d}", study_uid=f"1.2.{number + 1}")
-        write_series(phantom.hu, phantom.spacing_mm, Path(folder), section_mm=spec.section_mm, tags=tags)
+        write_series(phantom.hu, phantom.spacing_mm, Path(folder), slice_thickness_mm=spec.slice_thickness_mm, tags=tags)
         scan = Scan.from_document(analyze(Path(folder), bundle=bundle.folder).document())
     truth = phantom.truth
     return scan, Measures(truth.poi_percent, truth.ihu_hu, truth.infection_volume_ml, truth.lung_volume_ml)

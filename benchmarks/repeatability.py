@@ -3,8 +3,8 @@
     python benchmarks/repeatability.py [--patients 14] [--data ../shared/data] [--bundle DIR]
 
 Each patient is scanned twice and goes through the whole analysis, from DICOM to document. Phantoms: the second scan has
-other section positions, pixels, noise. Real series (where the data are laid out): neighbouring sections are averaged in
-pairs, in the second scan one section later, with noise of its own. Nothing is asserted; the last line is JSON. The
+other slice positions, pixels, noise. Real series (where the data are laid out): neighbouring slices are averaged in
+pairs, in the second scan one slice later, with noise of its own. Nothing is asserted; the last line is JSON. The
 limits must lie within those of `courses.py`, which `[progression]` rests on.
 """
 
@@ -44,7 +44,7 @@ def phantom_pairs(patients: int) -> Iterator[tuple[str, Pair]]:
 
 
 def rescanned(spec: PhantomSpec) -> PhantomSpec:
-    """The same patient: two sections and a half lower, pixels a little larger, so that no voxel is the same."""
+    """The same patient: two slices and a half lower, pixels a little larger, so that no voxel is the same."""
     start = spec.first_centre_mm - 2.5 * spec.increment_mm
     return replace(spec, first_centre_mm=start, field_of_view_mm=1.03 * spec.field_of_view_mm)
 
@@ -64,7 +64,7 @@ def real_pairs(data: Path) -> Iterator[tuple[str, Pair]]:
 
 
 def thick_pair(hu: np.ndarray, spacing_mm: Spacing) -> Pair:
-    """Sections averaged by two, from the first and from the second one on."""
+    """Slices averaged by two, from the first and from the second one on."""
     rng = np.random.default_rng(20200417)
     thick = (2.0 * spacing_mm[0], spacing_mm[1], spacing_mm[2])
     scans = []

@@ -21,7 +21,7 @@ SOURCE = "<!-- Made by `make docs`; changes by hand are lost. -->"
 FAMILIES = {
     "INPUT": "what was handed over can't be read or used",
     "SERIES": "there is no series here that can be measured, or no single one",
-    "GEOMETRY": "the sections are not one regular axial stack",
+    "GEOMETRY": "the slices are not one regular axial stack",
     "COVERAGE": "part of the lungs is not in the series",
     "QUALITY": "the pictures are not good enough",
     "PATIENT": "it is not clear whose pictures these are, or the patient is not one that Scanside is made for",

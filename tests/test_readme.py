@@ -168,8 +168,10 @@ Shell = Callable[[str], str]
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the examples are typed: a phantom's series as folder, zip, one slice, and a later one; tiny networks."""
     folder = tmp_path_factory.mktemp("desk")
-    phantom = make_phantom(replace(demo_spec(), matrix=96, section_mm=10.0, increment_mm=10.0, stomach_gas=False))
-    write_series(phantom.hu, phantom.spacing_mm, folder / "scan", origin_mm=phantom.origin_mm, section_mm=10.0)
+    phantom = make_phantom(
+        replace(demo_spec(), matrix=96, slice_thickness_mm=10.0, increment_mm=10.0, stomach_gas=False)
+    )
+    write_series(phantom.hu, phantom.spacing_mm, folder / "scan", origin_mm=phantom.origin_mm, slice_thickness_mm=10.0)
     shutil.make_archive(str(folder / "scan"), "zip", folder / "scan")
     worse = make_phantom(replace(phantom.spec, lesions=tuple(grown(lesion) for lesion in phantom.spec.lesions)))
     later = SeriesTags(study_date="20200409")

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 
-def told(error: BaseException) -> str:
+def raised_at(error: BaseException) -> str:
     """For example "KeyError at volume.py:120"."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

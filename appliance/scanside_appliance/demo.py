@@ -73,7 +73,7 @@ def _analysed(
         phantom.spacing_mm,
         scratch,
         origin_mm=phantom.origin_mm,
-        section_mm=phantom.spec.section_mm,
+        slice_thickness_mm=phantom.spec.slice_thickness_mm,
     )
     return analyze(scratch, settings=settings, progress=progress)
 

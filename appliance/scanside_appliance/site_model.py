@@ -21,7 +21,7 @@ SITE_MODELS_SCHEMA = "scanside.site-models/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ModelChange:
     """One change of the model in force.
 
     at: ISO 8601, UTC, by the box's clock. data: what the model was fitted on, or why it was changed. model: what is in
@@ -56,7 +56,7 @@ def model_in_force(root: Path) -> SeverityModel | None:
     return changes[-1].model if changes else None
 
 
-def read_changes(root: Path) -> tuple[Change, ...]:
+def read_changes(root: Path) -> tuple[ModelChange, ...]:
     """Every change, oldest first. Raises SeverityModelUnusable."""
     path = site_model_file(root)
     try:
@@ -72,15 +72,15 @@ def read_changes(root: Path) -> tuple[Change, ...]:
         raise SeverityModelUnusable(name=path, why=problem) from problem
 
 
-def install_site_model(root: Path, model: SeverityModel, *, data: str) -> Change:
+def install_site_model(root: Path, model: SeverityModel, *, data: str) -> ModelChange:
     """Put a model in force. data: what it was fitted on. Raises SeverityModelUnusable, BoxOutput."""
     changes = read_changes(root)
-    change = Change(_now(), "install", changes[-1].after if changes else None, model, data)
+    change = ModelChange(_now(), "install", changes[-1].after if changes else None, model, data)
     _write(root, (*changes, change))
     return change
 
 
-def rollback_site_model(root: Path) -> Change:
+def rollback_site_model(root: Path) -> ModelChange:
     """Put back what was in force before the last install; once more goes one further back.
 
     Raises NoEarlierSeverityModel where nothing is installed, SeverityModelUnusable, BoxOutput.
@@ -91,14 +91,14 @@ def rollback_site_model(root: Path) -> Change:
         raise NoEarlierSeverityModel()
     undone, earlier = installed[-1], installed[:-1]
     model = earlier[-1].model if earlier else None
-    change = Change(_now(), "rollback", undone.after, model, f"takes back the change of {undone.at}")
+    change = ModelChange(_now(), "rollback", undone.after, model, f"takes back the change of {undone.at}")
     _write(root, (*changes, change))
     return change
 
 
-def _stack(changes: Sequence[Change]) -> list[Change]:
+def _stack(changes: Sequence[ModelChange]) -> list[ModelChange]:
     """The installs that were not taken back."""
-    stack: list[Change] = []
+    stack: list[ModelChange] = []
     for change in changes:
         if change.action == "install":
             stack.append(change)
@@ -107,7 +107,7 @@ def _stack(changes: Sequence[Change]) -> list[Change]:
     return stack
 
 
-def _write(root: Path, changes: Sequence[Change]) -> None:
+def _write(root: Path, changes: Sequence[ModelChange]) -> None:
     path = site_model_file(root)
     document = {"schema": SITE_MODELS_SCHEMA, "changes": [change.to_document() for change in changes]}
     try:
@@ -120,11 +120,11 @@ def _write(root: Path, changes: Sequence[Change]) -> None:
         raise BoxOutput(folder=path.parent, why=error.strerror or error) from error
 
 
-def _change(document: dict[str, Any]) -> Change:
+def _change(document: dict[str, Any]) -> ModelChange:
     if document["action"] not in ("install", "rollback"):
         raise ValueError(f"action {document['action']!r}")
     model = document["model"]
-    return Change(
+    return ModelChange(
         at=str(document["at"]),
         action=document["action"],
         before=document["before"],

@@ -134,25 +134,25 @@ class InputNotGreyscale(Refused):
     """The pixels are {photometric} with {samples} sample(s) each; HU are one sample of MONOCHROME2."""
 
     code = "INPUT_NOT_GREYSCALE"
-    advice = "Export the original CT sections, not a rendering of them."
+    advice = "Export the original CT slices, not a rendering of them."
 
 
 class InputNoRescale(Refused):
     """Rescale Slope and Rescale Intercept are missing or are no numbers in {name}; without them there are no HU."""
 
     code = "INPUT_NO_RESCALE"
-    advice = "Export the original CT sections from the scanner."
+    advice = "Export the original CT slices from the scanner."
 
 
 class InputRescaleJumps(Refused):
-    """The way to HU changes after section {section} of {sections}, and the picture changes with it by {jump_hu:.0f} HU."""
+    """The way to HU changes after slice {slice} of {slices}, and the picture changes with it by {jump_hu:.0f} HU."""
 
     code = "INPUT_RESCALE_CONTRADICTS"
-    advice = "Export the original CT sections from the scanner; do not measure these."
+    advice = "Export the original CT slices from the scanner; do not measure these."
 
 
 class InputDuplicateUid(Refused):
-    """Different sections carry the same SOP Instance UID or none ({name}), so that nothing can refer to them."""
+    """Different slices carry the same SOP Instance UID or none ({name}), so that nothing can refer to them."""
 
     code = "INPUT_DUPLICATE_UID"
     advice = "Export the study again from the scanner; a tool on the way has damaged its identifiers."
@@ -211,35 +211,35 @@ class SeriesEnhancedCt(Refused):
     """The CT is stored as a multi-frame object (Enhanced CT), which Scanside does not read."""
 
     code = "SERIES_ENHANCED_CT"
-    advice = "Export the series as classic CT images, one file a section."
+    advice = "Export the series as classic CT images, one file a slice."
 
 
 class SeriesSecondaryCapture(Refused):
-    """The CT pictures here are secondary captures or dose pages, not sections."""
+    """The CT pictures here are secondary captures or dose pages, not slices."""
 
     code = "SERIES_SECONDARY_CAPTURE"
-    advice = "Export the original CT sections."
+    advice = "Export the original CT slices."
 
 
 class SeriesLocalizerOnly(Refused):
-    """There are only localizers (scouts) here, no sections."""
+    """There are only localizers (scouts) here, no slices."""
 
     code = "SERIES_LOCALIZER_ONLY"
     advice = "Export the axial chest series."
 
 
 class SeriesProjection(Refused):
-    """The series is a projection of many sections ({kind}), not sections."""
+    """The series is a projection ({kind}) of many slices, none of them itself."""
 
     code = "SERIES_PROJECTION"
-    advice = "Export the axial sections that the projection was made from."
+    advice = "Export the axial slices that the projection was made from."
 
 
 class SeriesReformatted(Refused):
-    """The series was calculated from other sections ({kind}), not scanned."""
+    """The series was calculated from other slices ({kind}), not scanned."""
 
     code = "SERIES_REFORMATTED"
-    advice = "Export the original axial sections; where there are none, name this series by its UID."
+    advice = "Export the original axial slices; where there are none, name this series by its UID."
 
 
 class SeriesNotChest(Refused):
@@ -250,14 +250,14 @@ class SeriesNotChest(Refused):
 
 
 class SeriesTooFewSlices(Refused):
-    """The series has {slices} section(s) over {coverage_mm:.0f} mm; a chest needs {min_slices} over {min_coverage_mm:.0f} mm."""
+    """The series has {slices} slice(s) over {coverage_mm:.0f} mm; a chest needs {min_slices} over {min_coverage_mm:.0f} mm."""
 
     code = "SERIES_TOO_FEW_SLICES"
     advice = "Export the whole series."
 
 
 class SeriesSingleSlice(Refused):
-    """There is one section only; volumes can't be measured on it."""
+    """There is one slice only; volumes can't be measured on it."""
 
     code = "SERIES_SINGLE_SLICE"
     advice = "Hand over the whole series: its folder or a zip, not one file."
@@ -331,70 +331,70 @@ class GeometryNoPixelSpacing(Refused):
 
 
 class GeometryNotAxial(Refused):
-    """The sections are not axial: {angle_deg:.0f} degrees off, at most {limit_deg:.0f} are accepted."""
+    """The slices are not axial: {angle_deg:.0f} degrees off, at most {limit_deg:.0f} are accepted."""
 
     code = "GEOMETRY_NOT_AXIAL"
     advice = "Export the axial series."
 
 
 class GeometryMixedMatrix(Refused):
-    """The sections differ in rows and columns: {sizes}."""
+    """The slices differ in rows and columns: {sizes}."""
 
     code = "GEOMETRY_MIXED_MATRIX"
     advice = "Export one reconstruction as one series."
 
 
 class GeometryMixedPixelSpacing(Refused):
-    """The sections differ in Pixel Spacing: {spacings}."""
+    """The slices differ in Pixel Spacing: {spacings}."""
 
     code = "GEOMETRY_MIXED_PIXEL_SPACING"
     advice = "Export one reconstruction as one series."
 
 
 class GeometryMixedReconstruction(Refused):
-    """The sections are not of one reconstruction: {differs}."""
+    """The slices are not of one reconstruction: {differs}."""
 
     code = "GEOMETRY_MIXED_RECONSTRUCTION"
     advice = "Export one reconstruction as one series."
 
 
 class GeometryMixedOrientation(Refused):
-    """The sections differ in Image Orientation (Patient) by up to {difference:.4f}."""
+    """The slices differ in Image Orientation (Patient) by up to {difference:.4f}."""
 
     code = "GEOMETRY_MIXED_ORIENTATION"
     advice = "Export one reconstruction as one series."
 
 
 class GeometryMixedFrame(Refused):
-    """The sections lie in {count} different frames of reference, so their positions can't be compared."""
+    """The slices lie in {count} different frames of reference, so their positions can't be compared."""
 
     code = "GEOMETRY_MIXED_FRAME_OF_REFERENCE"
     advice = "Export one reconstruction as one series."
 
 
 class GeometryDuplicatePositions(Refused):
-    """{count} place(s) hold more than one section, the first at {position_mm:.1f} mm, and they differ."""
+    """{count} place(s) hold more than one slice, the first at {position_mm:.1f} mm, and they differ."""
 
     code = "GEOMETRY_DUPLICATE_POSITIONS"
     advice = "Export one phase and one reconstruction as one series."
 
 
 class GeometryMissingSlices(Refused):
-    """{count} section(s) are missing, after {where}; the others lie {spacing_mm:.2f} mm apart."""
+    """{count} slice(s) are missing, after {where}; the others lie {spacing_mm:.2f} mm apart."""
 
     code = "GEOMETRY_MISSING_SLICES"
     advice = "Send the series again: the transfer is incomplete."
 
 
 class GeometryUnevenSpacing(Refused):
-    """The sections lie unevenly: from {smallest_mm:.2f} to {largest_mm:.2f} mm apart."""
+    """The slices lie unevenly: from {smallest_mm:.2f} to {largest_mm:.2f} mm apart."""
 
     code = "GEOMETRY_UNEVEN_SPACING"
     advice = "Reconstruct the series with one spacing."
 
 
 class GeometryTilt(Refused):
-    """The sections shift sideways by {drift_mm:.1f} mm along the stack (tilted by {tilt_deg:.1f} degrees)."""
+    """The slices shift sideways by {drift_mm:.1f} mm along the stack (tilted by {tilt_deg:.1f} degrees)."""
 
     code = "GEOMETRY_TILT"
     advice = "Reconstruct the series without gantry tilt."
@@ -442,24 +442,24 @@ class InputBroken(Refused):
 
 
 class InputSuperseded(Refused):
-    """Another content of the same section was accepted in place of this one."""
+    """Another content of the same slice was accepted in place of this one."""
 
     code = "INPUT_SUPERSEDED"
     advice = "Nothing; it is kept for the record."
 
 
 class InputConflict(Held):
-    """{count} section(s) carry a UID that is known with another content."""
+    """{count} slice(s) carry a UID that is known with another content."""
 
     code = "INPUT_CONFLICT"
     advice = "Find out which content is right. To accept what came last: scanside release STUDY."
 
 
 class InputBaseGone(Held):
-    """To measure this study, {count} section(s) are needed that were removed from the archive to make room."""
+    """To measure this study, {count} slice(s) are needed that were removed from the archive to make room."""
 
     code = "INPUT_BASE_GONE"
-    advice = "Send the whole study again: it is measured as soon as every section is there. The last result stays."
+    advice = "Send the whole study again: it is measured as soon as every slice is there. The last result stays."
 
 
 class BoxSelfTest(BoxFailed):

@@ -34,7 +34,7 @@ class FindingKind:
     measured: str = ""
 
 
-_WHOLE_LUNGS = "Scan again from above the apices to below the bases, or export all sections."
+_WHOLE_LUNGS = "Scan again from above the apices to below the bases, or export all slices."
 
 KINDS = {
     "INPUT_HEADER_VALUE": FindingKind(
@@ -49,8 +49,8 @@ KINDS = {
     ),
     "INPUT_RESCALE_VARIES": FindingKind(
         ("note",),
-        "Rescale Slope or Intercept differ between the sections; each was taken to HU by its own.",
-        "Nothing: the HU of neighbouring sections agree.",
+        "Rescale Slope or Intercept differ between the slices; each was taken to HU by its own.",
+        "Nothing: the HU of neighbouring slices agree.",
     ),
     "SERIES_SPLIT": FindingKind(
         ("caution",),
@@ -64,23 +64,23 @@ KINDS = {
     ),
     "GEOMETRY_COPIES": FindingKind(
         ("note",),
-        "Exact copies of sections were left out.",
-        "Nothing: each section was counted once.",
+        "Exact copies of slices were left out.",
+        "Nothing: each slice was counted once.",
     ),
     "GEOMETRY_GAPS": FindingKind(
         ("caution",),
-        "The sections are thinner than their distance: what lies between them was not imaged.",
+        "The slices are thinner than their distance: what lies between them was not imaged.",
         "Use a contiguous reconstruction where there is one; compare volumes with reserve.",
     ),
     "GEOMETRY_OVERLAP": FindingKind(
         ("note",),
-        "The sections are thicker than their distance and overlap; volumes count each place once.",
+        "The slices are thicker than their distance and overlap; volumes count each place once.",
         "Nothing for the volumes; compare iHU with like scans only.",
     ),
     "GEOMETRY_TILT_CORRECTED": FindingKind(
         ("caution",),
         "The gantry was tilted; places and volumes follow the tilt, no voxel was changed.",
-        "Look at the pictures: the sections are oblique. Where there is a choice, scan without tilt.",
+        "Look at the pictures: the slices are oblique. Where there is a choice, scan without tilt.",
     ),
     "INPUT_INCOMPLETE": FindingKind(
         ("caution",),
@@ -99,15 +99,15 @@ KINDS = {
     ),
     "COVERAGE_BASE_CUT": FindingKind(
         ("caution", "withhold"),
-        "The lowest section still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",
+        "The lowest slice still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the lowest section as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the lowest slice as a share of their largest; withheld above coverage.withhold_share.",
     ),
     "COVERAGE_APEX_CUT": FindingKind(
         ("caution", "withhold"),
-        "The highest section still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
+        "The highest slice still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the highest section as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the highest slice as a share of their largest; withheld above coverage.withhold_share.",
     ),
     "COVERAGE_FIELD_OF_VIEW": FindingKind(
         ("caution", "withhold"),
@@ -128,7 +128,7 @@ KINDS = {
         ("note",),
         "Tracheal air could not be used to check the HU; soft tissue alone was checked.",
         "Nothing now; if it stands beside every study of a scanner, have its calibration checked.",
-        "Less than three sections show a trachea above the middle of the lungs, or its median is at -1024 HU, the end "
+        "Less than three slices show a trachea above the middle of the lungs, or its median is at -1024 HU, the end "
         "of the scale.",
     ),
     "QUALITY_LUNG_VOLUME": FindingKind(
@@ -156,7 +156,7 @@ KINDS = {
     ),
     "QUALITY_THICKNESS": FindingKind(
         ("caution", "withhold"),
-        "The sections are thinner or thicker than those on which the networks were validated.",
+        "The slices are thinner or thicker than those on which the networks were validated.",
         "Send a reconstruction of 5 mm where there is one.",
         "Slice thickness or distance, whichever is larger: caution outside quality.validated_from_mm to "
         "quality.validated_to_mm, withheld outside 0.5 to 10 mm.",
@@ -170,7 +170,7 @@ KINDS = {
     "QUALITY_NOISE": FindingKind(
         ("caution",),
         "The pictures are noisy: faint ground glass drowns in it.",
-        "Send a reconstruction with a soft kernel or thicker sections.",
+        "Send a reconstruction with a soft kernel or thicker slices.",
         "The most frequent standard deviation within 7 mm in soft tissue, above quality.noise_hu "
         "(Christianson et al. 2015).",
     ),
@@ -184,7 +184,7 @@ KINDS = {
         ("caution",),
         "There is metal at the height of the lungs; its streaks can look like infection or hide it.",
         "Take off what can be taken off (bracelets, necklace, cables) before a scan; look at the slices with streaks.",
-        "Volume above quality.metal_hu in the sections with lung, from quality.metal_ml on.",
+        "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on.",
     ),
     "QUALITY_UNCERTAIN": FindingKind(
         ("caution",),
@@ -212,9 +212,9 @@ KINDS = {
     ),
     "PATIENT_TWO_BODIES": FindingKind(
         ("withhold",),
-        "From one section to the next the body becomes another one: two patients in one series, or misplaced sections.",
+        "From one slice to the next the body becomes another one: two patients in one series, or misplaced slices.",
         "Find out whose pictures these are; export the series again from the scanner.",
-        "The tissue of neighbouring sections overlaps by less than 80 %, and far less than usual in this series.",
+        "The tissue of neighbouring slices overlaps by less than 80 %, and far less than usual in this series.",
     ),
     "BOX_EARLIER_RESULT": FindingKind(
         ("caution",),

@@ -63,10 +63,10 @@ class InferenceSettings:
 
 @dataclass(frozen=True, slots=True)
 class CoverageSettings:
-    """`[coverage]`: how much lung a chest has, and how much of it may reach an end section or the edge.
+    """`[coverage]`: how much lung a chest has, and how much of it may reach an end slice or the edge.
 
-    withhold_share: the lung's area in the first or last section as a share of its largest, above which no POI is given.
-    Measured by cutting eleven whole scans at every section of 5 mm: up to 0.1 at most 0.5 % of the lungs' volume is
+    withhold_share: the lung's area in the first or last slice as a share of its largest, above which no POI is given.
+    Measured by cutting eleven whole scans at every slice of 5 mm: up to 0.1 at most 0.5 % of the lungs' volume is
     lost, from 0.1 to 0.15 at most 1.1 %, to 0.2 1.8 %, to 0.3 2.9 %, to 0.5 8.3 %.
     edge_share: the share of the lungs' outline on the edge of the field of view, above which no POI is given. Measured
     by narrowing the same scans from each side: up to 0.02 at most 0.8 % is lost, to 0.03 1.5 %, to 0.05 7.1 %.
@@ -123,7 +123,7 @@ class QualitySettings:
     without, 141 to 395 with it.
     noise_hu: the usual scatter within 7 mm of soft tissue (Christianson et al., AJR 2015;205:W93).
     metal_hu, metal_ml: denser than cortical bone, and so much of it at the height of the lungs.
-    validated_from_mm, validated_to_mm: section thickness that validation covered.
+    validated_from_mm, validated_to_mm: slice thickness that validation covered.
     uncertain_points: POI between a network three times surer and three times less sure, in percentage points.
     """
 
@@ -152,7 +152,7 @@ class QualitySettings:
 class MotionSettings:
     """`[motion]`: which slices count as moved, and how many of them are too many.
 
-    moved_from: the detector's probability from which a slice counts as moved; with it 3.2 % of the untouched sections
+    moved_from: the detector's probability from which a slice counts as moved; with it 3.2 % of the untouched slices
     of eight series count as moved, each judged by a model fitted to the other seven.
     caution_share: of all lung slices. Measured: of 13 COVID-19 series and 5 drawn sick chests without simulated motion
     all have 0.17 and less but one (0.21). withhold_share: of the slices with infection.
@@ -202,13 +202,13 @@ class ProgressionSettings:
 class ReadingSettings:
     """`[reading]`: what the reader of foreign files may cost; beyond it a study is refused, never read in part.
 
-    max_files: in a folder or zip. A whole study of thin sections in several reconstructions has some 5 000.
+    max_files: in a folder or zip. A whole study of thin slices in several reconstructions has some 5 000.
     max_file_mb: one file. An Enhanced CT of 1 000 frames of 512 x 512 has 500 MB.
     max_archive_mb: a zip, unpacked.
     max_inflated_mb: one file of the deflated transfer syntax (DICOM PS3.5 A.5), unpacked; deflate grows up to
-        1 030 times (RFC 1951), and one section of 4 096 x 4 096 has 32 MB.
+        1 030 times (RFC 1951), and one slice of 4 096 x 4 096 has 32 MB.
     max_matrix: rows or columns. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion Precision).
-    max_voxels_m: of the chosen series, in millions of voxels; 900 sections of 512 x 512 have 236 million. An
+    max_voxels_m: of the chosen series, in millions of voxels; 900 slices of 512 x 512 have 236 million. An
         analysis takes some 10 bytes a voxel beside 0.4 GB, and `jobs.memory_limit_mb` must hold it.
     memory_mb: address space (RLIMIT_AS, getrlimit(2)) of the reader beside the pixels that it hands over. It needs
         some 160 MB for itself.
@@ -298,7 +298,7 @@ class DiskSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set, by section of the file."""
+    """Everything that can be set, by slice of the file."""
 
     measures: MeasureSettings = field(default_factory=MeasureSettings)
     severity: SeveritySettings = field(default_factory=SeveritySettings)
@@ -332,7 +332,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def settings_of(table: Mapping[str, Any]) -> Settings:
-    """The settings in a table of sections, as `dataclasses.asdict` gives it. Raises SettingsUnusable."""
+    """The settings in a table of slices, as `dataclasses.asdict` gives it. Raises SettingsUnusable."""
     return _read(Settings, table, "")
 
 
@@ -343,7 +343,7 @@ def settings_digest(settings: Settings) -> str:
 
 
 def _read(group: type[Group], table: Mapping[str, Any], prefix: str) -> Group:
-    """One section of the file as its dataclass, sub-sections included."""
+    """One table of the file as its dataclass, the tables in it included."""
     types = get_type_hints(group)
     for name in table:
         _check(name in types, f"{prefix}{name}", f"there is no such setting; known here: {', '.join(types)}")
@@ -354,7 +354,7 @@ def _read(group: type[Group], table: Mapping[str, Any], prefix: str) -> Group:
 def _value(kind: type[Any], value: object, key: str) -> Any:
     """A value of the file as the type that the setting has."""
     if is_dataclass(kind):
-        _check(isinstance(value, dict), key, f"it is a section: write [{key}]")
+        _check(isinstance(value, dict), key, f"it is a slice: write [{key}]")
         return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
     if kind is float and type(value) is int:
         return float(value)

@@ -42,7 +42,7 @@ class Volume:
     hu: (z, y, x) int16 HU in [-1024, 3071], read-only.
     affine: (4, 4) float64, voxel (x, y, z, 1) to LPS mm.
     spacing_mm: (z, y, x); z from positions projected on the normal, never from SliceThickness.
-    slice_thickness_mm: what the scanner says about the section, or None.
+    slice_thickness_mm: what the scanner says about the slice, or None.
     input_sha256: SHA-256 of the sorted SHA-256 sums of the files it came from, or None for an array.
     """
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanside_appliance.clock import Clock, ClockWatch
-from scanside_appliance.files.layout import Places, patient_key, study_key
+from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.inbox.watcher import file_system, is_network
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
@@ -23,14 +23,14 @@ NOW = 1_800_000_000.0
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    found = Places(tmp_path / "box")
+def layout(tmp_path: Path) -> BoxLayout:
+    found = BoxLayout(tmp_path / "box")
     found.make()
     return found
 
 
-def job(places: Places, number: int = 1, **columns: object) -> Job:
-    with Store(places.database) as store:
+def job(layout: BoxLayout, number: int = 1, **columns: object) -> Job:
+    with Store(layout.database) as store:
         return store.add_job(State.queued, "", study=f"s{number}", patient="p", **columns)
 
 
@@ -54,67 +54,67 @@ def test_a_clock_that_stands_in_1970_is_said() -> None:
     assert "1970-01-01" in str(ClockWatch(Clock(wall=lambda: 5.0)).look())
 
 
-def test_the_reserve_is_kept_given_and_taken_again(places: Places) -> None:
+def test_the_reserve_is_kept_given_and_taken_again(layout: BoxLayout) -> None:
     settings = DiskSettings(reserve_mb=1)
-    keep_reserve(places, settings)
-    assert places.reserve.stat().st_size == 2**20
-    give_reserve(places)
-    assert not places.reserve.exists()
-    keep_reserve(places, settings)
-    keep_reserve(places, replace(settings, reserve_mb=0))
-    assert places.reserve.stat().st_size == 0
+    keep_reserve(layout, settings)
+    assert layout.reserve.stat().st_size == 2**20
+    give_reserve(layout)
+    assert not layout.reserve.exists()
+    keep_reserve(layout, settings)
+    keep_reserve(layout, replace(settings, reserve_mb=0))
+    assert layout.reserve.stat().st_size == 0
 
 
-def test_a_cleaning_that_was_cut_short_is_finished_at_the_start(places: Places) -> None:
-    folder = places.root / "archive" / "p" / "s1"
+def test_a_cleaning_that_was_cut_short_is_finished_at_the_start(layout: BoxLayout) -> None:
+    folder = layout.root / "archive" / "p" / "s1"
     folder.mkdir(parents=True)
     for name in ("1.dcm", "2.dcm"):
         (folder / name).write_bytes(b"x")
-    with Store(places.database) as store:
+    with Store(layout.database) as store:
         one = store.add_job(State.done, "", study="s1", patient="p")
         store.add_files(one, [NewFile(b"", "1", "0", 1, True, "1.dcm"), NewFile(b"", "2", "1", 1, True, "2.dcm")])
         store.moved(one.id, "archive/p/s1")
         store.put([store.files(one.id)[0].id], CLEANED)
-        finish_cleaning(places, store)
+        finish_cleaning(layout, store)
     assert [path.name for path in folder.iterdir()] == ["2.dcm"]
 
 
-def test_a_database_of_a_newer_version_is_left_alone(places: Places) -> None:
-    job(places)
-    with sqlite3.connect(places.database) as sql:
+def test_a_database_of_a_newer_version_is_left_alone(layout: BoxLayout) -> None:
+    job(layout)
+    with sqlite3.connect(layout.database) as sql:
         sql.execute("PRAGMA user_version = 99")
     sql.close()
     with pytest.raises(BoxDatabase, match="newer"):
-        Store(places.database)
+        Store(layout.database)
 
 
-def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(places: Places) -> None:
-    before = job(places, verdict="held")
-    with sqlite3.connect(places.database) as sql:
+def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layout: BoxLayout) -> None:
+    before = job(layout, verdict="held")
+    with sqlite3.connect(layout.database) as sql:
         sql.executescript("DROP INDEX files_in_inbox; ALTER TABLE jobs DROP COLUMN alone; PRAGMA user_version = 1;")
     sql.close()
-    with Store(places.database) as store:
+    with Store(layout.database) as store:
         assert store.jobs(State) == [before]
         assert store._sql.execute("PRAGMA user_version").fetchone() == (2,)
 
 
-def test_a_transaction_that_fails_leaves_nothing(places: Places) -> None:
-    with Store(places.database) as store:
+def test_a_transaction_that_fails_leaves_nothing(layout: BoxLayout) -> None:
+    with Store(layout.database) as store:
         with pytest.raises(ZeroDivisionError), store.transaction():
             store.add_job(State.queued, "")
             raise ZeroDivisionError
         assert store.jobs(State) == []
 
 
-def test_every_commit_is_synced_and_journalled_ahead(places: Places) -> None:
-    with Store(places.database) as store:
+def test_every_commit_is_synced_and_journalled_ahead(layout: BoxLayout) -> None:
+    with Store(layout.database) as store:
         assert store._sql.execute("PRAGMA synchronous").fetchone() == (2,)
         assert store._sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_severe_then_rising_then_watched_then_the_oldest(places: Places) -> None:
+def test_severe_then_rising_then_watched_then_the_oldest(layout: BoxLayout) -> None:
     found = {
-        name: rank([job(places, severity=severity, trend=trend)])
+        name: rank([job(layout, severity=severity, trend=trend)])
         for name, severity, trend in (
             ("severe and rising", "severe", "rising"),
             ("severe", "severe", "stable"),
@@ -129,20 +129,20 @@ def test_severe_then_rising_then_watched_then_the_oldest(places: Places) -> None
     assert rank([]) == 0
 
 
-def test_the_last_result_that_says_something_counts(places: Places) -> None:
-    severe, refused = job(places, severity="severe"), job(places, severity="not_assessed")
+def test_the_last_result_that_says_something_counts(layout: BoxLayout) -> None:
+    severe, refused = job(layout, severity="severe"), job(layout, severity="not_assessed")
     assert rank([severe, refused]) == rank([severe])
 
 
-def test_who_was_passed_over_too_often_is_next(places: Places) -> None:
-    old, grave = job(places, passed_over=PATIENCE), job(places)
+def test_who_was_passed_over_too_often_is_next(layout: BoxLayout) -> None:
+    old, grave = job(layout, passed_over=PATIENCE), job(layout)
     assert next_job([old, grave], lambda one: int(one.id == grave.id)) == old
     assert next_job([replace(old, passed_over=0), grave], lambda one: int(one.id == grave.id)) == grave
     assert next_job([], lambda _: 0) is None
 
 
-def test_a_wait_does_not_outlive_its_boot(places: Places) -> None:
-    waiting = job(places, not_before=100.0, boot="this")
+def test_a_wait_does_not_outlive_its_boot(layout: BoxLayout) -> None:
+    waiting = job(layout, not_before=100.0, boot="this")
     assert not is_due(waiting, 99.0, "this")
     assert is_due(waiting, 100.0, "this")
     assert is_due(waiting, 0.0, "the next one")

@@ -184,8 +184,8 @@ def test_nifti_masks_are_paired_by_name_and_summed_up(run: Run, tmp_path: Path) 
 def test_pictures_of_a_sub_folder_are_one_case_and_others_stand_alone(run: Run, tmp_path: Path) -> None:
     for side, seed in (("a", 0), ("b", 1)):
         (tmp_path / side / "case").mkdir(parents=True)
-        for number, section in enumerate(masks(seed)):
-            cv2.imwrite(str(tmp_path / side / "case" / f"{number:03d}.png"), section.astype(np.uint8) * 255)
+        for number, one_slice in enumerate(masks(seed)):
+            cv2.imwrite(str(tmp_path / side / "case" / f"{number:03d}.png"), one_slice.astype(np.uint8) * 255)
         cv2.imwrite(str(tmp_path / side / "single.png"), masks(7)[0].astype(np.uint8))
     facts = compared(run, tmp_path)
     assert [case["name"] for case in facts["cases"]] == ["case", "single"]

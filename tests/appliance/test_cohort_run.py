@@ -255,8 +255,10 @@ def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path) -> None:
 
 def test_the_command_measures_real_studies_lists_failures_and_goes_on(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle").folder
-    phantom = make_phantom(replace(demo_spec(), matrix=96, section_mm=10.0, increment_mm=10.0))
-    write_series(phantom.hu, phantom.spacing_mm, tmp_path / "in" / "a", origin_mm=phantom.origin_mm, section_mm=10.0)
+    phantom = make_phantom(replace(demo_spec(), matrix=96, slice_thickness_mm=10.0, increment_mm=10.0))
+    write_series(
+        phantom.hu, phantom.spacing_mm, tmp_path / "in" / "a", origin_mm=phantom.origin_mm, slice_thickness_mm=10.0
+    )
     write(tmp_path / "in" / "b", [make_slice(Modality="MR", StudyInstanceUID="1.2.3")])
     command = ("cohort", "run", tmp_path / "in", "--out", tmp_path / "t.csv", "--bundle", bundle, "--processes", 1)
     first = scanside(*command, "--json", root=tmp_path / "root")

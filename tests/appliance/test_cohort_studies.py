@@ -20,11 +20,11 @@ A, B, C = f"{ROOT}.1", f"{ROOT}.2", f"{ROOT}.3"
 
 
 def series(study: str, slices: int = 2) -> list:
-    """A short series of a study; sections of two studies never share a UID."""
-    sections = make_series(slices, StudyInstanceUID=study)
-    for number, ds in enumerate(sections):
+    """A short series of a study; slices of two studies never share a UID."""
+    slices = make_series(slices, StudyInstanceUID=study)
+    for number, ds in enumerate(slices):
         ds.SOPInstanceUID = f"{study}.7.{number}"
-    return sections
+    return slices
 
 
 def names_seen(study) -> set[str]:
@@ -50,9 +50,9 @@ def test_studies_mixed_in_one_folder_are_taken_apart(tmp_path: Path) -> None:
 
 
 def test_a_study_over_two_folders_is_one_study(tmp_path: Path) -> None:
-    sections = series(A, 4)
-    write(tmp_path / "x", sections[:2], "x{}.dcm")
-    write(tmp_path / "y", sections[2:], "y{}.dcm")
+    slices = series(A, 4)
+    write(tmp_path / "x", slices[:2], "x{}.dcm")
+    write(tmp_path / "y", slices[2:], "y{}.dcm")
     (study,) = find_studies([tmp_path])
     assert names_seen(study) == {"x0.dcm", "x1.dcm", "y0.dcm", "y1.dcm"}
 
@@ -148,11 +148,11 @@ def deadly_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_ends_the_reader_costs_a_row_with_a_code_and_no_other_study(
     tmp_path: Path, deadly_decoder: None
 ) -> None:
-    sections = series(B, 4)
-    for ds in sections[1::2]:
+    slices = series(B, 4)
+    for ds in slices[1::2]:
         ds.PatientName = "Deadly"
     write(tmp_path / "in" / "a", series(A))
-    write(tmp_path / "in" / "b", sections)
+    write(tmp_path / "in" / "b", slices)
     write(tmp_path / "in" / "c", series(C))
     before, killed, after = find_studies([tmp_path / "in"])
     assert (before.uid, killed.uid, after.uid) == (A, B, C)
@@ -160,10 +160,10 @@ def test_a_file_that_ends_the_reader_costs_a_row_with_a_code_and_no_other_study(
 
 
 def test_a_study_of_nothing_but_files_that_end_the_reader_has_its_row(tmp_path: Path, deadly_decoder: None) -> None:
-    sections = series(B)
-    for ds in sections:
+    slices = series(B)
+    for ds in slices:
         ds.PatientName = "Deadly"
-    write(tmp_path / "in", sections)
+    write(tmp_path / "in", slices)
     (killed,) = find_studies([tmp_path / "in"])
     row = measure_study(killed, OPTIONS)
     assert (killed.uid, row["verdict"], row["reason_code"]) == (None, "refused", "INPUT_CRASH")

@@ -56,7 +56,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     root = tmp_path_factory.mktemp("box")
     (root / "results").mkdir()
     documents, pages, truths = [], [], []
-    for number, (day, spec) in enumerate([*COURSE.items(), (ODD_DAY, sick_spec(0.9, section_mm=7.5))], start=1):
+    for number, (day, spec) in enumerate([*COURSE.items(), (ODD_DAY, sick_spec(0.9, slice_thickness_mm=7.5))], start=1):
         truths.append(write_scan(root / "series" / day, spec, day, number).truth)
         document, page = analysed(root, root / "series" / day, number)
         documents.append(document)

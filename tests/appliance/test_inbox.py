@@ -19,7 +19,7 @@ QUIET_S, PATIENCE_S = 60.0, 900.0
 A = study_key("1.2.1")
 
 
-def section(number: int, **changes: Any) -> Facts:
+def one_slice(number: int, **changes: Any) -> Facts:
     stated: dict[str, Any] = {
         "sha256": f"{number:064x}",
         "size": 100,
@@ -64,7 +64,7 @@ class Desk:
 def desk() -> Desk:
     found = Desk()
     for number in (1, 2, 3):
-        found.put(f"a/{number}", section(number))
+        found.put(f"a/{number}", one_slice(number))
     return found
 
 
@@ -76,10 +76,10 @@ def test_a_study_is_ready_after_the_quiet_time_and_not_before(desk: Desk) -> Non
     assert (study.study, len(study.files), study.incomplete) == (A, 3, None)
 
 
-def test_a_section_that_comes_late_starts_the_quiet_time_again(desk: Desk) -> None:
+def test_a_slice_that_comes_late_starts_the_quiet_time_again(desk: Desk) -> None:
     desk.look(0.0)
     desk.look(50.0)
-    desk.put("a/4", section(4))
+    desk.put("a/4", one_slice(4))
     assert desk.look(59.0) == []
     assert desk.look(118.0) == []
     (study,) = desk.look(120.0)
@@ -94,10 +94,10 @@ def test_a_file_that_grows_is_not_read_and_keeps_its_study_waiting(desk: Desk) -
         assert "a/4" not in list(desk.inbox.unread(float(second)))
 
 
-def test_a_known_section_that_changes_is_read_again(desk: Desk) -> None:
+def test_a_known_slice_that_changes_is_read_again(desk: Desk) -> None:
     desk.look(0.0)
     desk.look(10.0)
-    desk.put("a/3", section(3, size=200), size=200)
+    desk.put("a/3", one_slice(3, size=200), size=200)
     desk.look(30.0)
     assert desk.facts("a/3") == []
     assert desk.look(60.0) == []
@@ -107,41 +107,41 @@ def test_a_known_section_that_changes_is_read_again(desk: Desk) -> None:
 
 def test_facts_of_a_file_that_changed_while_it_was_read_are_not_believed(desk: Desk) -> None:
     desk.look(0.0)
-    desk.inbox.learn("a/1", section(1, size=99), 5.0)
+    desk.inbox.learn("a/1", one_slice(1, size=99), 5.0)
     assert desk.facts("a/1") == []
 
 
 def test_a_hole_is_waited_for_and_then_said(desk: Desk) -> None:
-    desk.put("a/6", section(6))
+    desk.put("a/6", one_slice(6))
     desk.look(0.0)
     desk.look(10.0)
     assert desk.look(100.0) == []
-    assert desk.why(100.0) == ["1 hole(s) between the sections; waiting for the rest"]
+    assert desk.why(100.0) == ["1 hole(s) between the slices; waiting for the rest"]
     (study,) = desk.look(PATIENCE_S)
-    assert study.incomplete == "1 hole(s) between the sections"
+    assert study.incomplete == "1 hole(s) between the slices"
 
 
 def test_a_hole_that_is_filled_is_none(desk: Desk) -> None:
-    desk.put("a/5", section(5))
+    desk.put("a/5", one_slice(5))
     desk.look(0.0)
     desk.look(100.0)
-    desk.put("a/4", section(4))
+    desk.put("a/4", one_slice(4))
     desk.look(101.0)
     desk.look(110.0)
     (study,) = desk.look(161.0)
     assert (len(study.files), study.incomplete) == (5, None)
 
 
-def test_sections_that_lie_twice_at_a_place_are_no_hole(desk: Desk) -> None:
+def test_slices_that_lie_twice_at_a_place_are_no_hole(desk: Desk) -> None:
     for number in (1, 2, 3):
-        desk.put(f"a/{number}b", section(number, sop_uid=f"1.2.1.9{number}"))
+        desk.put(f"a/{number}b", one_slice(number, sop_uid=f"1.2.1.9{number}"))
     desk.look(0.0)
     desk.look(10.0)
     assert [one.incomplete for one in desk.look(60.0)] == [None]
 
 
 def test_a_file_that_breaks_off_is_waited_for(desk: Desk) -> None:
-    desk.put("a/4", section(4, whole=False))
+    desk.put("a/4", one_slice(4, whole=False))
     desk.look(0.0)
     desk.look(10.0)
     assert desk.look(100.0) == []
@@ -165,15 +165,15 @@ def test_a_neighbour_that_could_be_read_is_waited_for_whatever_the_patience(desk
     desk.look(10.0)
     desk.put("a/4", None)
     desk.look(11.0)
-    desk.inbox.learn("a/1", section(1), 80.0)
+    desk.inbox.learn("a/1", one_slice(1), 80.0)
     assert [one.study for one in desk.look(71.5)] == []
-    desk.put("a/4", section(4))
+    desk.put("a/4", one_slice(4))
     (study,) = desk.look(72.0)
     assert len(study.files) == 4
 
 
 def test_a_copy_in_progress_is_not_read_and_holds_its_study_up(desk: Desk) -> None:
-    desk.put("a/4.dcm.part", section(4))
+    desk.put("a/4.dcm.part", one_slice(4))
     for second in (0.0, 10.0, 60.0):
         assert desk.look(second) == []
     assert list(desk.inbox.unread(60.0)) == []
@@ -182,7 +182,7 @@ def test_a_copy_in_progress_is_not_read_and_holds_its_study_up(desk: Desk) -> No
 def test_another_study_dripping_into_the_same_folder_does_not_hold_a_study_up(desk: Desk) -> None:
     ready: list[Arrival] = []
     for second in range(90):
-        desk.put(f"a/b{second}", section(second, study_uid="1.2.2", sop_uid=f"1.2.2.{second}"))
+        desk.put(f"a/b{second}", one_slice(second, study_uid="1.2.2", sop_uid=f"1.2.2.{second}"))
         ready += desk.look(float(second))
     assert A in [one.study for one in ready]
     assert study_key("1.2.2") not in [one.study for one in ready]

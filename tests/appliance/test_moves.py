@@ -12,7 +12,7 @@ import pytest
 
 from scanside_appliance.files.durable_files import is_folder, lies_at, move_file, sync_folders
 
-DATA = b"a section"
+DATA = b"a slice"
 SUM = hashlib.sha256(DATA).hexdigest()
 
 

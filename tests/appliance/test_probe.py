@@ -23,7 +23,7 @@ def one_file(folder: Path, **changes: object) -> Path:
     return min(write(folder, [make_slice(3, **changes)]).iterdir())
 
 
-def test_a_section_is_told_with_its_study_its_place_and_its_hash(tmp_path: Path) -> None:
+def test_a_slice_is_told_with_its_study_its_place_and_its_hash(tmp_path: Path) -> None:
     found = facts_of(one_file(tmp_path))
     assert (found["kind"], found["whole"], found["along_mm"]) == ("image", True, 30.0)
     assert found["study_uid"].endswith(".1")
@@ -85,7 +85,7 @@ def test_other_files_are_told_as_what_they_are(tmp_path: Path) -> None:
     assert facts_of(tmp_path / "packed.zip")["kind"] == "zip"
 
 
-def test_sections_of_one_orientation_are_one_stack_and_a_localizer_is_none(tmp_path: Path) -> None:
+def test_slices_of_one_orientation_are_one_stack_and_a_localizer_is_none(tmp_path: Path) -> None:
     axial = [facts_of(file)["stack"] for file in sorted(write(tmp_path / "a", make_series(2)).iterdir())]
     localizer = facts_of(one_file(tmp_path / "l", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
     assert axial[0] == axial[1] != ""

@@ -48,7 +48,7 @@ def test_every_zone_is_on_the_page(tmp_path: Path) -> None:
 
 def test_the_page_says_what_it_can_not_tell(tmp_path: Path) -> None:
     shown = text_of(render_page(analysed(tmp_path).document()))
-    for limit in ("Research use only", "Not a medical device", "No cause", "No lobes", "depends on section thickness"):
+    for limit in ("Research use only", "Not a medical device", "No cause", "No lobes", "depends on slice thickness"):
         assert limit in shown
 
 
@@ -111,31 +111,31 @@ def test_numbers_are_printed_for_people(value: float | None, digits: int, expect
 
 def test_the_patients_right_is_on_the_left_of_each_picture(tmp_path: Path) -> None:
     _, volume = chest_series(tmp_path)
-    section = next(s for s in draw_pictures(volume, chest_masks(volume)).sections if s.number == SHAPE[0] - 4)
-    infection = orange(section.picture)
-    assert infection[:, 1].min() > section.picture.shape[1] / 2  # it is in the left lung
-    assert infection[:, 0].min() > section.picture.shape[0] / 2  # and at the back
+    one_slice = next(s for s in draw_pictures(volume, chest_masks(volume)).slices if s.number == SHAPE[0] - 4)
+    infection = orange(one_slice.picture)
+    assert infection[:, 1].min() > one_slice.picture.shape[1] / 2  # it is in the left lung
+    assert infection[:, 0].min() > one_slice.picture.shape[0] / 2  # and at the back
 
 
-def test_sections_run_from_the_head_down_and_are_labelled_with_their_position(tmp_path: Path) -> None:
+def test_slices_run_from_the_head_down_and_are_labelled_with_their_position(tmp_path: Path) -> None:
     _, volume = chest_series(tmp_path)
-    sections = draw_pictures(volume, chest_masks(volume)).sections
-    positions = [section.position_mm for section in sections]
+    slices = draw_pictures(volume, chest_masks(volume)).slices
+    positions = [one_slice.position_mm for one_slice in slices]
     assert positions == sorted(positions, reverse=True)
-    assert [s.position_mm for s in sections] == pytest.approx([-63.25 + 9.5 * (SHAPE[0] - s.number) for s in sections])
-    assert len(sections) == min(TILES, 10)
+    assert [s.position_mm for s in slices] == pytest.approx([-63.25 + 9.5 * (SHAPE[0] - s.number) for s in slices])
+    assert len(slices) == min(TILES, 10)
 
 
 def test_without_lungs_the_whole_volume_is_shown(tmp_path: Path) -> None:
     _, volume = chest_series(tmp_path)
     nothing = volume.with_mask(np.zeros(SHAPE, np.bool_))
     pictures = draw_pictures(volume, type(chest_masks(volume))(nothing, nothing, nothing))
-    assert len(pictures.sections) == TILES
-    assert montage(pictures.sections).shape[0] == TILES // COLUMNS * pictures.sections[0].picture.shape[0]
+    assert len(pictures.slices) == TILES
+    assert montage(pictures.slices).shape[0] == TILES // COLUMNS * pictures.slices[0].picture.shape[0]
 
 
 def test_a_withheld_infection_is_not_drawn(tmp_path: Path) -> None:
     _, volume = chest_series(tmp_path)
     pictures = draw_pictures(volume, chest_masks(volume), with_infection=False)
-    assert not any(orange(section.picture).size for section in pictures.sections)
-    assert any(orange(section.picture).size for section in draw_pictures(volume, chest_masks(volume)).sections)
+    assert not any(orange(one_slice.picture).size for one_slice in pictures.slices)
+    assert any(orange(one_slice.picture).size for one_slice in draw_pictures(volume, chest_masks(volume)).slices)

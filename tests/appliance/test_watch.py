@@ -18,7 +18,7 @@ from scanside_appliance.jobs.store import State, Store
 from scanside_runtime.errors import (
     ScansideError,
 )
-from sweeps.box import Section
+from sweeps.box import Slice
 
 
 def test_a_study_goes_from_the_inbox_to_a_result_and_the_archive(box: Box) -> None:
@@ -36,8 +36,8 @@ def test_an_empty_inbox_is_no_trouble_and_makes_the_folders(box: Box) -> None:
 
 
 def test_studies_mixed_in_one_folder_become_results_of_their_own(box: Box) -> None:
-    for section in (*study(1), *study(2)):
-        box.put(replace(section), folder=f"flat/{section.study}")
+    for one_slice in (*study(1), *study(2)):
+        box.put(replace(one_slice), folder=f"flat/{one_slice.study}")
     box.run()
     assert len(box.results()) == 2
     assert box.is_sound()
@@ -55,10 +55,10 @@ def test_the_same_study_again_changes_nothing(box: Box) -> None:
     assert box.is_sound()
 
 
-def test_a_late_section_makes_a_revision_that_supersedes_and_the_old_result_stays(box: Box) -> None:
+def test_a_late_slice_makes_a_revision_that_supersedes_and_the_old_result_stays(box: Box) -> None:
     box.put(*study(1))
     box.run()
-    box.put(Section(1, 4))
+    box.put(Slice(1, 4))
     box.run()
     first, second = box.of(1)
     assert (first["revision"], second["revision"], second["supersedes"]) == (1, 2, "1")
@@ -66,19 +66,19 @@ def test_a_late_section_makes_a_revision_that_supersedes_and_the_old_result_stay
     assert box.is_sound()
 
 
-def test_two_contents_of_one_section_in_one_delivery_hold_the_whole_study(box: Box) -> None:
-    box.put(*study(1), Section(1, 2, "other"))
+def test_two_contents_of_one_slice_in_one_delivery_hold_the_whole_study(box: Box) -> None:
+    box.put(*study(1), Slice(1, 2, "other"))
     box.run()
     assert box.results() == {}
     assert len(box.places("quarantine/INPUT_CONFLICT")) == 4
     assert box.is_sound()
 
 
-def test_a_section_that_was_cut_off_is_replaced_by_the_whole_one(box: Box) -> None:
-    box.put(Section(1, 1), Section(1, 2, whole=False), Section(1, 3))
+def test_a_slice_that_was_cut_off_is_replaced_by_the_whole_one(box: Box) -> None:
+    box.put(Slice(1, 1), Slice(1, 2, whole=False), Slice(1, 3))
     box.run()
     assert box.of(1)[0]["incomplete"] == "1 file(s) break off"
-    box.put(Section(1, 2), folder="again")
+    box.put(Slice(1, 2), folder="again")
     box.run()
     assert box.of(1)[1]["incomplete"] is None
     assert len(box.of(1)[1]["inputs"]) == 3
@@ -86,10 +86,10 @@ def test_a_section_that_was_cut_off_is_replaced_by_the_whole_one(box: Box) -> No
     assert box.is_sound()
 
 
-def test_a_cut_off_copy_of_a_whole_section_is_put_aside(box: Box) -> None:
+def test_a_cut_off_copy_of_a_whole_slice_is_put_aside(box: Box) -> None:
     box.put(*study(1))
     box.run()
-    box.put(Section(1, 2, whole=False))
+    box.put(Slice(1, 2, whole=False))
     box.run()
     assert len(box.of(1)) == 1
     assert len(box.places("quarantine/INPUT_BROKEN")) == 1
@@ -97,9 +97,9 @@ def test_a_cut_off_copy_of_a_whole_section_is_put_aside(box: Box) -> None:
 
 
 def test_a_study_with_a_hole_goes_on_as_incomplete(box: Box) -> None:
-    box.put(*(Section(1, n) for n in (1, 2, 3, 7)))
+    box.put(*(Slice(1, n) for n in (1, 2, 3, 7)))
     box.run()
-    assert box.of(1)[0]["incomplete"] == "1 hole(s) between the sections"
+    assert box.of(1)[0]["incomplete"] == "1 hole(s) between the slices"
 
 
 def test_what_is_no_image_is_put_aside_with_a_reason_in_plain_words(box: Box) -> None:
@@ -156,10 +156,10 @@ def test_retry_and_release_of_what_there_is_not_say_so(box: Box, command: str) -
     assert (done.exception.code, done.exception.exit_code) == ("BOX_NO_SUCH_STUDY", 5)
 
 
-def test_new_sections_of_a_study_that_was_put_aside_bring_all_of_it_back(box: Box) -> None:
+def test_new_slices_of_a_study_that_was_put_aside_bring_all_of_it_back(box: Box) -> None:
     box.put(*study(1, text="HANG"))
     box.run(time_limit_s=0.3)
-    box.put(Section(1, 4, "HANG"))
+    box.put(Slice(1, 4, "HANG"))
     box.run()
     assert len(box.places("quarantine/BOX_ANALYSIS_DIED")) == 4
     assert box.is_sound()
@@ -173,13 +173,13 @@ def test_a_refusal_is_a_result(box: Box) -> None:
 
 
 def test_severe_and_rising_patients_come_first_and_earlier_results_are_handed_over(box: Box) -> None:
-    box.put(Section(1, 1, "SEVERE", patient="grave"))
-    box.put(Section(2, 1, patient="well"))
-    box.put(Section(3, 1, "RISING", patient="rising"))
+    box.put(Slice(1, 1, "SEVERE", patient="grave"))
+    box.put(Slice(2, 1, patient="well"))
+    box.put(Slice(3, 1, "RISING", patient="rising"))
     box.run()
-    box.put(Section(5, 1, patient="well"))
-    box.put(Section(6, 1, patient="rising"))
-    box.put(Section(7, 1, patient="grave"))
+    box.put(Slice(5, 1, patient="well"))
+    box.put(Slice(6, 1, patient="rising"))
+    box.put(Slice(7, 1, patient="grave"))
     box.run()
     with sqlite3.connect(box.root / "scanside.db") as sql:
         done = sql.execute(

@@ -1,4 +1,4 @@
-"""What a person must decide: sections with two contents, two people under one ID, a study whose files are gone."""
+"""What a person must decide: slices with two contents, two people under one ID, a study whose files are gone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.worker import _flags, _order
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings import Settings
-from sweeps.box import Section, contents
+from sweeps.box import Slice, contents
 
 
 def test_the_same_uid_with_other_content_is_held_and_released_by_a_person(box: Box) -> None:
     box.put(*study(1))
     box.run()
-    box.put(Section(1, 2, "other"))
+    box.put(Slice(1, 2, "other"))
     box.run()
     assert len(box.of(1)) == 1
     key = study_key("1.2.1")
@@ -28,8 +28,8 @@ def test_the_same_uid_with_other_content_is_held_and_released_by_a_person(box: B
     assert (held["study"], held["state"], held["code"]) == (key, "held", "INPUT_CONFLICT")
     assert box.scanside("release", key).exit_code == 0
     box.run()
-    new = hashlib.sha256(Section(1, 2, "other").content()).hexdigest()
-    old = hashlib.sha256(Section(1, 2).content()).hexdigest()
+    new = hashlib.sha256(Slice(1, 2, "other").content()).hexdigest()
+    old = hashlib.sha256(Slice(1, 2).content()).hexdigest()
     assert new in box.of(1)[1]["inputs"]
     assert old not in box.of(1)[1]["inputs"]
     assert [old[:40] in place for place in box.places("quarantine/INPUT_SUPERSEDED")] == [True]
@@ -37,7 +37,7 @@ def test_the_same_uid_with_other_content_is_held_and_released_by_a_person(box: B
 
 
 def test_what_was_released_leaves_no_reason_behind_in_quarantine(box: Box) -> None:
-    box.put(*study(1), Section(1, 2, "other"))
+    box.put(*study(1), Slice(1, 2, "other"))
     box.run()
     assert box.scanside("release", study_key("1.2.1")).exit_code == 0
     box.run()
@@ -75,10 +75,10 @@ def test_a_patient_conflict_that_is_released_becomes_a_revision_that_stands_by_i
     assert box.is_sound()
 
 
-def test_what_a_person_released_stays_by_itself_when_a_late_section_comes(box: Box) -> None:
+def test_what_a_person_released_stays_by_itself_when_a_late_slice_comes(box: Box) -> None:
     box.scanside("release", hold_for_another_person(box))
     box.run()
-    box.put(Section(2, 4))
+    box.put(Slice(2, 4))
     box.run()
     assert [(one["alone"], len(one["inputs"])) for one in box.of(2)] == [(False, 3), (True, 3), (True, 4)]
 
@@ -97,11 +97,11 @@ def clean_archive(box: Box) -> None:
     box.sums = set(contents(box.root))
 
 
-def test_a_late_section_whose_study_was_cleaned_away_is_held_and_the_good_result_stays(box: Box) -> None:
+def test_a_late_slice_whose_study_was_cleaned_away_is_held_and_the_good_result_stays(box: Box) -> None:
     box.put(*study(1))
     box.run()
     clean_archive(box)
-    box.put(Section(1, 4))
+    box.put(Slice(1, 4))
     box.run()
     key = study_key("1.2.1")
     assert len(box.of(1)) == 1
@@ -113,17 +113,17 @@ def test_a_late_section_whose_study_was_cleaned_away_is_held_and_the_good_result
     assert box.is_sound()
 
 
-def test_a_late_section_of_a_study_that_was_cleaned_away_is_measured_when_all_of_it_is_sent_again(box: Box) -> None:
+def test_a_late_slice_of_a_study_that_was_cleaned_away_is_measured_when_all_of_it_is_sent_again(box: Box) -> None:
     box.put(*study(1))
     box.run()
     clean_archive(box)
     for late in (4, 5):
-        box.put(Section(1, late))
+        box.put(Slice(1, late))
         box.run()
-    box.put(*study(1, sections=2))
+    box.put(*study(1, slices=2))
     box.run()
-    assert len(box.of(1)) == 1  # the third section is missing still
-    box.put(*study(1, sections=6), folder="again")
+    assert len(box.of(1)) == 1  # the third slice is missing still
+    box.put(*study(1, slices=6), folder="again")
     box.run()
     assert [len(one["inputs"]) for one in box.of(1)] == [3, 6]
     assert box.scanside("queue").output == "nothing waits\n"
@@ -131,15 +131,15 @@ def test_a_late_section_of_a_study_that_was_cleaned_away_is_measured_when_all_of
     assert box.is_sound()
 
 
-def test_another_content_of_a_section_is_not_released_while_the_rest_of_its_study_is_gone(box: Box) -> None:
+def test_another_content_of_a_slice_is_not_released_while_the_rest_of_its_study_is_gone(box: Box) -> None:
     box.put(*study(1))
     box.run()
     clean_archive(box)
-    box.put(Section(1, 2, "other"))
+    box.put(Slice(1, 2, "other"))
     box.run()
     key = study_key("1.2.1")
     assert getattr(box.scanside("release", key).exception, "code", None) == "INPUT_BASE_GONE"
-    box.put(Section(1, 1), Section(1, 3), folder="again")
+    box.put(Slice(1, 1), Slice(1, 3), folder="again")
     box.run()
     assert box.scanside("release", key).exit_code == 0
     box.run()

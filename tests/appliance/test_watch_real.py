@@ -27,11 +27,13 @@ CANARY = SeriesTags(patient_id="CANARY7", patient_name="CANARY^BIRD", study_uid=
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small phantom as a scanner would send it, its last section aside."""
+    """A small phantom as a scanner would send it, its last slice aside."""
     folder = tmp_path_factory.mktemp("sent")
-    phantom = make_phantom(replace(demo_spec(), matrix=96, section_mm=10.0, increment_mm=10.0, stomach_gas=False))
+    phantom = make_phantom(
+        replace(demo_spec(), matrix=96, slice_thickness_mm=10.0, increment_mm=10.0, stomach_gas=False)
+    )
     write_series(
-        phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, section_mm=10.0, tags=CANARY
+        phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, slice_thickness_mm=10.0, tags=CANARY
     )
     return folder
 

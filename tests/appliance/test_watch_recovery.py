@@ -12,14 +12,14 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files import durable_files as moves
-from scanside_appliance.files.layout import Places
-from scanside_appliance.jobs.file_mover import Conveyor
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.store import MOVING, State, Store
 from scanside_runtime.errors import (
     BoxDatabase,
     ScansideError,
 )
-from sweeps.box import Section, put
+from sweeps.box import Slice, put
 
 
 def test_a_damaged_database_is_said_and_nothing_is_touched(box: Box) -> None:
@@ -40,7 +40,7 @@ def test_without_its_database_the_box_starts_anew_and_overwrites_no_result(box: 
         path.unlink()
     (box.root / "work" / "7").mkdir()
     box.sums |= put(box.root / "work" / "7", study(2), folder=".")
-    box.put(*study(1), Section(1, 4))
+    box.put(*study(1), Slice(1, 4))
     box.run()
     first, second = box.of(1)
     assert (len(first["inputs"]), len(second["inputs"])) == (3, 4)
@@ -98,16 +98,16 @@ def test_moves_that_were_cut_short_go_on_where_they_were(
 def test_files_that_change_after_they_were_taken_go_back_to_the_inbox(box: Box) -> None:
     box.put(*study(1))
     box.run()
-    places = Places(box.root)
-    with Store(places.database) as store:
-        conveyor = Conveyor(places, store, Clock())
+    layout = BoxLayout(box.root)
+    with Store(layout.database) as store:
+        file_mover = FileMover(layout, store, Clock())
         (job,) = store.jobs([State.done])
-        store.files(job.id)[0].path(box.root).write_bytes(Section(1, 1, "more").content())
-        folder = places.unfinished / "x"
+        store.files(job.id)[0].path(box.root).write_bytes(Slice(1, 1, "more").content())
+        folder = layout.unfinished / "x"
         folder.mkdir()
-        assert conveyor.hand_over_result(job, folder).state == State.returning
+        assert file_mover.hand_over_result(job, folder).state == State.returning
         while moving := store.jobs(MOVING):
-            conveyor.advance(moving[0])
+            file_mover.advance(moving[0])
         assert store.jobs(State) == []
     assert len(box.places("inbox/returned-1")) == 3
     box.run()

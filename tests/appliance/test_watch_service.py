@@ -32,12 +32,12 @@ from scanside_runtime.errors import (
     SettingsUnusable,
 )
 from scanside_runtime.settings import Settings, load_settings
-from sweeps.box import Section, environment, said, start, write_settings
+from sweeps.box import Slice, environment, said, start, write_settings
 
 
 def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) -> None:
     box.put(*study(1))
-    box.put(Section(2, 1, "CRASH"))
+    box.put(Slice(2, 1, "CRASH"))
     box.run()
     facts = json.loads(box.scanside("status", "--json").output)
     assert (facts["schema"], facts["running"]) == ("scanside.status/1", False)
@@ -96,7 +96,7 @@ def test_the_daemon_sees_what_comes_while_it_runs_and_ends_on_sigterm(box: Box) 
     try:
         box.put(*study(1))
         wait_for(lambda: len(box.of(1)) == 1)
-        box.put(Section(1, 4))
+        box.put(Slice(1, 4))
         wait_for(lambda: len(box.of(1)) == 2)
     finally:
         daemon.terminate()
@@ -105,7 +105,7 @@ def test_the_daemon_sees_what_comes_while_it_runs_and_ends_on_sigterm(box: Box) 
     assert box.is_sound()
 
 
-def test_sections_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
+def test_slices_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
     box.root.mkdir()
     write_settings(box.root, time_limit_s=2.0)
     box.put(*study(1, text="HANG"))
@@ -114,7 +114,7 @@ def test_sections_that_come_while_their_study_is_queued_join_it(box: Box) -> Non
         wait_for(lambda: "analysing" in json.loads(box.scanside("status", "--json").output)["headline"])
         box.put(*study(2))
         wait_for(lambda: any(one["state"] == "queued" for one in json.loads(box.scanside("queue", "--json").output)))
-        box.put(Section(2, 4))
+        box.put(Slice(2, 4))
         wait_for(lambda: box.of(2))
     finally:
         daemon.terminate()

@@ -39,7 +39,7 @@ def lungs() -> np.ndarray:
 
 
 def infection() -> np.ndarray:
-    """In the patient's right lung, at the back, in the two lowest sections."""
+    """In the patient's right lung, at the back, in the two lowest slices."""
     mask = np.zeros(SHAPE, bool)
     mask[:2, 130:155, 20:50] = True
     return mask

@@ -22,7 +22,7 @@ from kit.export_samples import (
     write_checkpoint,
 )
 from scanside_export.bundling import cross_validate as folds
-from scanside_export.bundling.cross_validate import Plan, cross_validate
+from scanside_export.bundling.cross_validate import CrossValidation, cross_validate
 from scanside_export.data.prepare import Material, _store, load, prepare, read_digest
 from scanside_export.data.recipe import Recipe
 from scanside_export.networks.checkpoint import Trained
@@ -34,8 +34,8 @@ NAMES = ("coronacases_008", "coronacases_002")  # folds 0 and 4
 
 def prepared(folder: Path) -> Path:
     for seed, name in zip((8, 9), NAMES, strict=True):
-        _store(replace(phantom_case(seed, section_mm=20.0), name=name, source="infection-3d"), folder)
-    _store(phantom_case(10, section_mm=20.0, source="real"), folder)
+        _store(replace(phantom_case(seed, slab_mm=20.0), name=name, source="infection-3d"), folder)
+    _store(phantom_case(10, slab_mm=20.0, source="real"), folder)
     (folder / "digest.json").write_text(json.dumps({"sha256": DIGEST}), encoding="utf-8")
     return folder
 
@@ -63,7 +63,7 @@ def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
 
     monkeypatch.setattr(folds, "export_networks", stand_in)
     monkeypatch.setattr(folds, "quantize_networks", lambda *_: [])
-    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", recipes(), sections=2)
+    plan = CrossValidation(prepared(tmp_path / "cases"), tmp_path / "work", recipes(), slabs=2)
     half_built = tmp_path / "work" / "fold_0" / "bundle.part"
     half_built.mkdir(parents=True)
     (half_built / "manifest.json").write_text("cut o")
@@ -80,7 +80,7 @@ def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
 
 def test_a_pre_training_that_saw_a_patient_of_the_fold_is_refused(tmp_path: Path) -> None:
     chosen = recipes()
-    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
+    plan = CrossValidation(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
     write_checkpoint(tmp_path / "before" / "infection", infection_by_hand(), chosen["infection"])
     write_checkpoint(tmp_path / "before" / "lungs", lungs_by_hand(), chosen["lungs"])
     with pytest.raises(TrainingUnusable, match="may have seen coronacases_008"):
@@ -90,7 +90,7 @@ def test_a_pre_training_that_saw_a_patient_of_the_fold_is_refused(tmp_path: Path
 def test_a_pre_training_on_other_sources_is_taken(tmp_path: Path) -> None:
     chosen = recipes()
     blind = replace(chosen["infection"], shares={"real": 1.0})
-    plan = Plan(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
+    plan = CrossValidation(prepared(tmp_path / "cases"), tmp_path / "work", chosen, start_from=tmp_path / "before")
     write_checkpoint(tmp_path / "before" / "infection", infection_by_hand(), blind)
     cases = load(plan.cases)
     found = folds._pre_training(plan, "infection", cases, frozenset({"coronacases_008"}))

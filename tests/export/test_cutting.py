@@ -15,7 +15,7 @@ def lungs() -> np.ndarray:
     return np.any([((z - 12) / 9) ** 2 + ((y - 20) / 15) ** 2 + ((x - at) / 14) ** 2 <= 1 for at in (20, 60)], axis=0)
 
 
-def test_the_more_lung_an_end_section_shows_the_more_is_lost(lungs: np.ndarray) -> None:
+def test_the_more_lung_an_end_slice_shows_the_more_is_lost(lungs: np.ndarray) -> None:
     for end in ENDS:
         cuts = sorted((cut.share, cut.lost_percent) for cut in cut_at_the_ends(lungs) if cut.where == end)
         lost = [percent for _, percent in cuts]
@@ -23,7 +23,7 @@ def test_the_more_lung_an_end_section_shows_the_more_is_lost(lungs: np.ndarray) 
         assert lost[0] == 0.0
 
 
-def test_a_cut_through_the_widest_section_loses_nearly_half(lungs: np.ndarray) -> None:
+def test_a_cut_through_the_widest_slice_loses_nearly_half(lungs: np.ndarray) -> None:
     widest = [cut.lost_percent for cut in cut_at_the_ends(lungs) if cut.share == 1.0]
     assert all(40.0 < percent < 50.0 for percent in widest)
 

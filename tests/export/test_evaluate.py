@@ -117,7 +117,7 @@ def test_pictures_and_masks_that_do_not_fit_are_refused_with_a_sentence(tmp_path
 
 
 def test_volumes_are_scored_with_volume_and_poi_error(tmp_path: Path) -> None:
-    drawn = make_phantom(random_spec(9, section_mm=10.0, matrix=64))
+    drawn = make_phantom(random_spec(9, slice_thickness_mm=10.0, matrix=64))
     dz, dy, dx = drawn.spacing_mm
     for kind, array in (("images", drawn.hu), ("masks", drawn.infection), ("lungs", drawn.lungs)):
         (tmp_path / kind).mkdir()
@@ -148,7 +148,7 @@ def drawn_on_slices(slices: int = 12, seed: int = 0) -> Case:
 
 
 @given(thick_mm=st.sampled_from([None, 5.0, 7.5, 10.0, 15.0, 30.0]), seed=st.integers(0, 99))
-def test_what_experts_drew_has_one_volume_and_one_poi_in_sections_of_any_thickness(
+def test_what_experts_drew_has_one_volume_and_one_poi_in_slabs_of_any_thickness(
     thick_mm: float | None, seed: int
 ) -> None:
     drawn = drawn_on_slices(seed=seed)
@@ -162,13 +162,13 @@ def test_what_experts_drew_has_one_volume_and_one_poi_in_sections_of_any_thickne
     assert found.lungs_dice == 1.0
 
 
-def test_a_section_is_held_against_each_of_its_slices() -> None:
-    """Drawn in every other slice, found in the section of two: half of what was found is right."""
+def test_a_slab_is_held_against_each_of_its_slices() -> None:
+    """Drawn in every other slice, found in the slab of two: half of what was found is right."""
     drawn = drawn_on_slices()
     infection = np.zeros_like(drawn.infection[0])
     infection[::2, 4:8] = True
     one = labelled_case(replace(drawn, infection=(infection,)), 5.0)
-    found = one.in_sections(infection)
+    found = one.in_slabs(infection)
     nothing = np.zeros_like(found)
     reached = score(one, Masks(*(one.volume.with_mask(mask) for mask in (~nothing, nothing, found)), (0.0, 0.0)))
     assert (reached.sensitivity, reached.precision, reached.volume_error_percent) == ((1.0,), (0.5,), (100.0,))
@@ -181,7 +181,7 @@ def test_lung_is_not_scored_where_nobody_drew_but_for_what_is_surely_none() -> N
     lungs[:4, :, :8] = ELSEWHERE
     one = labelled_case(replace(drawn, lungs=lungs), 5.0)
     found = np.zeros(one.volume.hu.shape, np.bool_)
-    found[1:, :, 4:] = True  # (5, 16, 12) voxels of 5 mm³, one section of them where nobody drew
+    found[1:, :, 4:] = True  # (5, 16, 12) voxels of 5 mm³, one slab of them where nobody drew
     nothing = np.zeros_like(found)
     reached = score(one, Masks(*(one.volume.with_mask(mask) for mask in (found, nothing, nothing)), (0.0, 0.0)))
     assert reached.lungs_dice == pytest.approx(2 * 0.75 / 1.75)
@@ -205,7 +205,7 @@ def test_limits_of_agreement_and_pooled_dice_are_those_of_the_books() -> None:
     assert (found["poi"]["n"], found["poi"]["bias_points"], found["poi"]["absolute_error_points"]) == (2, 0.0, 1.0)
     assert found["poi"]["upper_points"] == pytest.approx(1.96 * np.sqrt(2.0))
     assert found["dice_pooled"] == pytest.approx(0.75)
-    assert found["by_section_mm"]["below 6"]["n"] == 3
+    assert found["by_slab_mm"]["below 6"]["n"] == 3
 
 
 def test_two_series_of_one_patient_count_as_one_when_patients_are_drawn_again() -> None:

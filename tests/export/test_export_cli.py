@@ -98,7 +98,7 @@ def test_the_model_card_states_licence_limits_contract_and_validation() -> None:
     card = model_card(release, contracts)
     assert card.startswith("# chest 1.2\n")
     assert contracts["infection"].licence in card
-    assert "matrix 64 x 64, stack of 3 sections 5 mm apart" in card
+    assert "matrix 64 x 64, stack of 3 slices 5 mm apart" in card
     assert DIGEST[:16] in card
     assert "| Dice, mean | 0.600 (95 % interval 0.500 to 0.700) |" in card
     assert "| openvino | int8 | 0.9991 |" in card

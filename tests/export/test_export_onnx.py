@@ -40,10 +40,10 @@ def trained(exported: Exported, network: str) -> Trained:
     return read_checkpoint(exported.runs / network / "checkpoint.pt")
 
 
-def batch(network: str, sections: int = 3) -> np.ndarray:
+def batch(network: str, slabs: int = 3) -> np.ndarray:
     """Smooth pictures between 0 and 1, (n, depth, 64, 64) float32."""
     depth = {"lungs": 1, "infection": 3}[network]
-    coarse = torch.rand(sections, depth, 8, 8, generator=torch.Generator().manual_seed(4))
+    coarse = torch.rand(slabs, depth, 8, 8, generator=torch.Generator().manual_seed(4))
     return torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bilinear").numpy()
 
 
@@ -74,16 +74,16 @@ def test_weights_stored_as_fp16_move_logits_by_no_more_than_their_rounding(
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
-@pytest.mark.parametrize("sections", [1, 5])
-def test_any_number_of_sections_is_answered_each_for_itself(
-    exported: Exported, network: str, form: str, sections: int
+@pytest.mark.parametrize("slabs", [1, 5])
+def test_any_number_of_slabs_is_answered_each_for_itself(
+    exported: Exported, network: str, form: str, slabs: int
 ) -> None:
     stacks = batch(network, 5)
     for name in ENGINES:
         loaded = engine(exported, network, name, form)
-        together = loaded.infer(stacks[:sections])
-        assert together.shape == (sections, {"lungs": 3, "infection": 1}[network], 64, 64)
-        np.testing.assert_allclose(together[-1:], loaded.infer(stacks[sections - 1 : sections]), atol=2e-3)
+        together = loaded.infer(stacks[:slabs])
+        assert together.shape == (slabs, {"lungs": 3, "infection": 1}[network], 64, 64)
+        np.testing.assert_allclose(together[-1:], loaded.infer(stacks[slabs - 1 : slabs]), atol=2e-3)
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])

@@ -17,7 +17,7 @@ def series(name: str, dice: float) -> dict[str, Any]:
         "name": name,
         "patient": name,
         "source": "infection-3d",
-        "section_mm": 5.0,
+        "slab_mm": 5.0,
         "found_ml": 10.0,
         "reference_ml": [10.0],
         "volume_error_percent": [0.0],

@@ -59,25 +59,25 @@ def test_what_is_not_known_counts_nowhere(clean: Case, tmp_path: Path) -> None:
     lungs = clean.lungs.copy()
     lungs[:, :, lungs.shape[2] // 2 :] = UNKNOWN
     half = score_held_out(replace(with_lesions(clean, 0, 1), lungs=lungs), None, networks)[0]
-    assert both.section_mm == half.section_mm == 10.0
+    assert both.slab_mm == half.slab_mm == 10.0
     assert both.lungs_dice > 0.8
     assert half.true_poi_percent != both.true_poi_percent
-    assert score_held_out(clean, 20.0, networks)[0].section_mm == 20.0
+    assert score_held_out(clean, 20.0, networks)[0].slab_mm == 20.0
 
 
-def test_what_was_drawn_is_the_truth_in_sections_of_any_thickness(clean: Case, tmp_path: Path) -> None:
+def test_what_was_drawn_is_the_truth_in_slabs_of_any_thickness(clean: Case, tmp_path: Path) -> None:
     write_bundle(tmp_path)
     networks = load_networks(open_bundle(tmp_path), choose_engine("auto", "auto", 1))
     slices = len(clean.hu) // 2 * 2
     whole = replace(clean, hu=clean.hu[:slices], lungs=clean.lungs[:slices], infection=(clean.infection[0][:slices],))
     sick = with_lesions(whole, 1, 2)
-    thin, thick = (score_held_out(sick, section_mm, networks)[0] for section_mm in (10.0, 20.0))
+    thin, thick = (score_held_out(sick, slab_mm, networks)[0] for slab_mm in (10.0, 20.0))
     assert thin.true_poi_percent == thick.true_poi_percent > 0.0
-    assert thin.section_mm < thick.section_mm
+    assert thin.slab_mm < thick.slab_mm
 
 
-def row(section_mm: float, dice: float, poi: float, true: float, volume: float) -> HeldOutScore:
-    return HeldOutScore("someone", section_mm, dice, poi, true, 0.97, volume)
+def row(slab_mm: float, dice: float, poi: float, true: float, volume: float) -> HeldOutScore:
+    return HeldOutScore("someone", slab_mm, dice, poi, true, 0.97, volume)
 
 
 def test_the_document_holds_means_worst_ones_and_signed_errors() -> None:
@@ -85,7 +85,7 @@ def test_the_document_holds_means_worst_ones_and_signed_errors() -> None:
     scores = HeldOutScores((row(2.5, 1.0, 0.4, 0.0, 0.0),), lesions, (row(5.0, 1, 1, 1, -4.0), row(10.0, 1, 1, 1, 3.0)))
     found = held_out_document(scores)
     thick = found["lesions"][0]
-    assert (thick["section_mm"], thick["n"], thick["dice_min"]) == (5, 2, 0.8)
+    assert (thick["slab_mm"], thick["n"], thick["dice_min"]) == (5, 2, 0.8)
     assert thick["dice_mean"] == pytest.approx(0.85)
     assert (thick["poi_bias_points"], thick["poi_absolute_error_points"]) == (0.5, 1.5)
     assert found["near_healthy"]["poi_percent_max"] == 0.4

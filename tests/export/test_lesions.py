@@ -26,7 +26,7 @@ from scanside_runtime.phantom.make import Phantom, PhantomSpec, make_phantom
 
 @lru_cache
 def healthy() -> Phantom:
-    return make_phantom(PhantomSpec(seed=21, matrix=96, section_mm=8.0, increment_mm=8.0))
+    return make_phantom(PhantomSpec(seed=21, matrix=96, slice_thickness_mm=8.0, increment_mm=8.0))
 
 
 def sick(seed: int, burden: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +117,7 @@ def test_crazy_paving_is_ground_glass_with_a_mesh_of_denser_sheets() -> None:
     assert np.median(mesh) < 40
 
 
-def test_sections_without_a_vessel_hold_no_disease_along_vessels() -> None:
+def test_slices_without_a_vessel_hold_no_disease_along_vessels() -> None:
     lungs = np.ones((4, 24, 24), np.bool_)
     hu = np.full(lungs.shape, -850, np.int16)
     hu[2:, 12, 12] = 0

@@ -19,7 +19,7 @@ KNOWN = torch.ones(2, 32, 32)
 
 
 def lungs() -> Tensor:
-    """Background, right and left lung of two sections, (2, 3, 32, 32)."""
+    """Background, right and left lung of two slices, (2, 3, 32, 32)."""
     target = torch.zeros(2, 3, 32, 32)
     target[:, 1, 8:24, 2:14] = 1.0
     target[:, 2, 8:24, 18:30] = 1.0
@@ -42,7 +42,7 @@ def test_a_perfect_answer_costs_next_to_nothing() -> None:
     assert float(infection_loss(certain(infection()), infection(), KNOWN)) < 1e-3
 
 
-def test_sections_without_disease_answered_with_none_cost_next_to_nothing() -> None:
+def test_slices_without_disease_answered_with_none_cost_next_to_nothing() -> None:
     nothing = torch.zeros(2, 1, 32, 32)
     assert float(infection_loss(certain(nothing), nothing, KNOWN)) < 1e-3
 

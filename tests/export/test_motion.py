@@ -146,7 +146,7 @@ def test_without_infection_motion_is_never_more_than_a_caution(breathing: tuple[
     assert [one.level for one in check_motion(make_overview(volume, masks), healthy, strict)] == ["caution"]
 
 
-def test_a_section_with_hardly_any_lung_is_not_judged(phantom: Phantom) -> None:
+def test_a_slab_with_hardly_any_lung_is_not_judged(phantom: Phantom) -> None:
     volume, masks = chest(phantom)
     probabilities = motion_probabilities(make_overview(volume, masks))
     assert np.isnan(probabilities[0])
@@ -164,7 +164,7 @@ def test_the_area_under_the_curve_is_the_chance_to_rank_right() -> None:
 
 
 def drawn(series: str, seed: int) -> Seen:
-    """Sections whose first figure tells them apart, and two that tell nothing."""
+    """Slabs whose first figure tells them apart, and two that tell nothing."""
     rng = np.random.default_rng(seed)
     marks = (np.arange(60) % 2).astype(np.int8)
     features = rng.normal(size=(60, 3))
@@ -172,18 +172,18 @@ def drawn(series: str, seed: int) -> Seen:
     return Seen(series, "respiratory", features, marks, np.linspace(0.0, 1.0, 60))
 
 
-def test_the_fit_finds_what_tells_sections_apart() -> None:
+def test_the_fit_finds_what_tells_slabs_apart() -> None:
     cases = [drawn("a", 1), drawn("b", 2), drawn("c", 3)]
     weights, _ = fit(cases)
     assert np.argmax(np.abs(weights)) == 0
     assert weights[0] > 0
     found = figures(cases, left_out_scores(cases), moved_from=0.5)
     assert found["all_auc"] > 0.95
-    assert found["untouched_sections"] == 90
+    assert found["untouched_slabs"] == 90
 
 
 def test_on_a_real_series_that_the_detector_never_saw_motion_stands_out(shared_data: Path) -> None:
-    """The short form of `scanside-export motion measure`: some sections of one series, lungs by a threshold."""
+    """The short form of `scanside-export motion measure`: some slabs of one series, lungs by a threshold."""
     hu, spacing_mm = hu_volume(shared_data / "ct" / "pyradiomics-lung2_5mm.npz")
     lungs = drop_small((hu < -400) & inside_the_body(hu), 20000)
     after, rng = hu.copy(), np.random.default_rng(5)
@@ -195,11 +195,11 @@ def test_on_a_real_series_that_the_detector_never_saw_motion_stands_out(shared_d
     nothing = volume.with_mask(np.zeros(hu.shape, dtype=np.bool_))
     cases = [seen("lung2", "respiratory", volume, Masks(volume.with_mask(lungs), nothing, nothing), marks)]
     found = figures(cases, shipped_scores(cases), DEFAULT.moved_from)
-    assert found["respiratory_moved_sections"] == 6
+    assert found["respiratory_moved_slabs"] == 6
     assert found["respiratory_auc"] >= 0.9
     assert found["false_alarm_percent"] <= 5.0
 
 
 def inside_the_body(hu: Hu) -> np.ndarray:
-    """What the tissue of each section encloses, (z, y, x) bool."""
+    """What the tissue of each slab encloses, (z, y, x) bool."""
     return fill_holes_in_plane(close_in_plane(hu > -300, 3))

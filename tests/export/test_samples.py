@@ -26,19 +26,19 @@ def arrays(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def planes_of(case: Case, network: str, first_slice: int = 0) -> np.ndarray:
     """What the runtime makes of a case, from a slice on: (s, rows, columns)."""
-    contract = replace(tiny_recipe(network).contract(""), section_mm=5.0)
+    contract = replace(tiny_recipe(network).contract(""), slab_mm=5.0)
     box = body_box(case.hu) if network == "lungs" else mask_box((case.lungs == RIGHT) | (case.lungs == LEFT))
     assert box is not None
     return make_stacks(volume_of(case.hu[first_slice:], case.spacing_mm), box, contract).planes
 
 
 def is_in(plane: np.ndarray, planes: np.ndarray) -> bool:
-    """Whether a plane shows one of the sections, flipped or not."""
+    """Whether a plane shows one of the slabs, flipped or not."""
     return any(np.abs(planes - view).max(axis=(1, 2)).min() < 1e-3 for view in (plane, plane[:, ::-1]))
 
 
 def found_in(plane: np.ndarray, planes: np.ndarray) -> tuple[int, bool]:
-    """The section that a plane shows, and whether it is flipped; fails where it shows none of them."""
+    """The slab that a plane shows, and whether it is flipped; fails where it shows none of them."""
     assert is_in(plane, planes)
     apart = np.abs(planes - plane).max(axis=(1, 2)), np.abs(planes - plane[:, ::-1]).max(axis=(1, 2))
     flipped = bool(apart[1].min() < apart[0].min())
@@ -77,19 +77,19 @@ def test_a_sample_without_augmentation_is_what_the_runtime_would_show_the_networ
         stack = sampler.draw(number).stack
         found.append(found_in(stack[len(stack) // 2], planes))
     assert {flipped for _, flipped in found} == {False, True}
-    assert len({section for section, _ in found}) > 3
+    assert len({slab for slab, _ in found}) > 3
 
 
 def test_a_thin_series_is_averaged_as_the_runtime_averages_it() -> None:
-    thin = phantom_case(section_mm=2.0)
-    sampler = Sampler([thin], tiny_recipe("lungs", section_mm=(5.0,)))
+    thin = phantom_case(slab_mm=2.0)
+    sampler = Sampler([thin], tiny_recipe("lungs", slab_mm=(5.0,)))
     views = [planes_of(thin, "lungs", first_slice) for first_slice in range(2)]
     for number in range(4):
         plane = sampler.draw(number).stack[0]
         assert any(is_in(plane, planes) for planes in views)
 
 
-def test_neighbours_are_the_sections_beside_or_repeat_the_middle_one() -> None:
+def test_neighbours_are_the_slabs_beside_or_repeat_the_middle_one() -> None:
     sampler, planes = Sampler([CASE], tiny_recipe("infection")), planes_of(CASE, "infection")
     steps = set()
     for number in range(30):
@@ -147,7 +147,7 @@ def test_sources_are_drawn_by_their_shares_and_absent_ones_leave_theirs_to_the_o
     assert Sampler([CASE, replace(CASE, source="real")], recipe).chances.tolist() == [0.5, 0.5, 0.0]
 
 
-def test_calibration_shows_real_sections_as_they_are() -> None:
+def test_calibration_shows_real_slabs_as_they_are() -> None:
     real = replace(CASE, source="real", hu=CASE.hu)
     recipe = tiny_recipe("lungs", shares={"real": 0.5, "phantom": 0.5}, augment={"noise_hu": 60.0, "kernel": 1.0})
     stacks, planes = calibration_stacks([real, phantom_case(8)], recipe, 6), planes_of(CASE, "lungs")
@@ -176,10 +176,10 @@ def test_a_fresh_lesion_is_seen_and_labelled_and_never_the_same_twice() -> None:
 def test_a_fresh_lesion_is_drawn_before_its_slices_are_averaged() -> None:
     healthy = replace(CASE, source="real", spacing_mm=(2.5, *CASE.spacing_mm[1:]))
     empty = replace(healthy, infection=(np.zeros(CASE.hu.shape, dtype=np.bool_),))
-    recipe = tiny_recipe("infection", shares={"real": 1.0}, section_mm=(10.0,), fresh_lesions=1.0)
+    recipe = tiny_recipe("infection", shares={"real": 1.0}, slab_mm=(10.0,), fresh_lesions=1.0)
     sampler = Sampler([empty], recipe)
     shares = np.unique(np.concatenate([sampler.draw(number).target.ravel() for number in range(8)]).round(4))
-    # Four slices to a section: a pixel may be infected in any number of them.
+    # Four slices to a slab: a pixel may be infected in any number of them.
     assert set(np.linspace(0.0, 1.0, 5)) <= set(shares)
 
 

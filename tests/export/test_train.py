@@ -219,7 +219,7 @@ def test_what_is_left_out_is_never_drawn_and_is_written_down(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5])
-def test_the_recipe_says_how_many_sections_the_infection_network_sees(tmp_path: Path, depth: int) -> None:
+def test_the_recipe_says_how_many_slices_the_infection_network_sees(tmp_path: Path, depth: int) -> None:
     chosen = recipe("infection", 1, stack_depth=depth)
     assert Sampler(CASES, chosen).draw(0).stack.shape[0] == depth
     trained = read_checkpoint(train(chosen, tmp_path))

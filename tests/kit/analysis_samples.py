@@ -19,7 +19,7 @@ SHAPE = (14, 40, 44)  # deliberately odd: rows are not columns
 SPACING_MM = (9.5, 4.0, 5.0)
 REASON = {
     "code": "GEOMETRY_MISSING_SLICES",
-    "message": "2 sections are missing.",
+    "message": "2 slices are missing.",
     "advice": "Send the series again.",
 }
 

@@ -1,6 +1,6 @@
 """A tiny bundle of real networks, made by hand: lungs by density and side, infection by density. No training needed.
 
-Each is what lies between two densities in the middle section, opened by 3 × 3 pixels so that a thin rim, as between
+Each is what lies between two densities in the middle slice, opened by 3 × 3 pixels so that a thin rim, as between
 skin and air, is none. Lungs are right or left by the column.
 """
 
@@ -52,7 +52,7 @@ def lungs_network(form: str = "fp16", contract: ModelContract | None = LUNGS) ->
 
 
 def infection_network(form: str = "fp16", contract: ModelContract | None = INFECTION) -> bytes:
-    """(n, 3, 96, 96) in 0..1 → logits (n, 1, 96, 96), from the middle section."""
+    """(n, 3, 96, 96) in 0..1 → logits (n, 1, 96, 96), from the middle slice."""
     nodes = [*_opened_between(), helper.make_node("Identity", ["opened"], ["logits"])]
     return _file(nodes, _limits(INFECTED_HU), (3, 1), form, contract)
 
@@ -63,8 +63,8 @@ def _opened_between() -> list[onnx.NodeProto]:
     """
     around: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     return [
-        helper.make_node("Sub", ["section", "low"], ["above"]),
-        helper.make_node("Sub", ["high", "section"], ["below"]),
+        helper.make_node("Sub", ["slice", "low"], ["above"]),
+        helper.make_node("Sub", ["high", "slice"], ["below"]),
         helper.make_node("Min", ["above", "below"], ["inner"]),
         helper.make_node("Mul", ["inner", "gain"], ["between"]),
         helper.make_node("Neg", ["between"], ["negative"]),
@@ -80,19 +80,19 @@ def _limits(hu: tuple[float, float]) -> dict[str, Any]:
 
 
 def _middle(form: str, depth: int) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
-    """The middle section by a 1 × 1 convolution: weights stored as FP16, or pixels through INT8 and back."""
+    """The middle slice by a 1 × 1 convolution: weights stored as FP16, or pixels through INT8 and back."""
     weights = np.zeros((1, depth, 1, 1), dtype=np.float32)
     weights[0, depth // 2] = 1.0
     if form == "fp16":
         nodes = [
             helper.make_node("Cast", ["stored"], ["weights"], to=TensorProto.FLOAT),
-            helper.make_node("Conv", ["stack", "weights"], ["section"]),
+            helper.make_node("Conv", ["stack", "weights"], ["slice"]),
         ]
         return nodes, {"stored": weights.astype(np.float16)}
     nodes = [
         helper.make_node("QuantizeLinear", ["stack", "step", "zero"], ["small"]),
         helper.make_node("DequantizeLinear", ["small", "step", "zero"], ["stepped"]),
-        helper.make_node("Conv", ["stepped", "weights"], ["section"]),
+        helper.make_node("Conv", ["stepped", "weights"], ["slice"]),
     ]
     return nodes, {"weights": weights, "step": np.float32(1 / 255), "zero": np.uint8(0)}
 

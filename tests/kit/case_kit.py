@@ -106,7 +106,7 @@ def scan(
 
 
 def edit(paths: Sequence[Path], change: Callable[[Dataset, int], None]) -> None:
-    """Changes each file in its place; the function gets the data set and the section's number."""
+    """Changes each file in its place; the function gets the data set and the slice's number."""
     with lenient():
         for number, path in enumerate(paths):
             ds = pydicom.dcmread(path)
@@ -130,7 +130,7 @@ def put(paths: Sequence[Path], only: int | None = None, **values: Any) -> None:
 
 
 def move(paths: Sequence[Path], place: Callable[[int, list[float]], list[float]]) -> None:
-    """Gives each section another Image Position (Patient), mm."""
+    """Gives each slice another Image Position (Patient), mm."""
 
     def change(ds: Dataset, number: int) -> None:
         ds.ImagePositionPatient = [
@@ -160,7 +160,7 @@ def second_series(folder: Path, **tags: Any) -> list[Path]:
 
 
 def merged(paths: Sequence[Path], into: Path) -> None:
-    """Puts sections under the SeriesInstanceUID of another series, with SOP Instance UIDs of their own."""
+    """Puts slices under the SeriesInstanceUID of another series, with SOP Instance UIDs of their own."""
     series_uid = pydicom.dcmread(into, stop_before_pixels=True).SeriesInstanceUID
     put(paths, SeriesInstanceUID=series_uid)
 

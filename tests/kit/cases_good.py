@@ -112,13 +112,13 @@ def every_file_twice(folder: Path) -> None:
 
 
 @case(None, "GEOMETRY_GAPS")
-def thin_sections_with_gaps(folder: Path) -> None:
-    scan(folder, section_mm=2.0)
+def thin_slices_with_gaps(folder: Path) -> None:
+    scan(folder, slice_thickness_mm=2.0)
 
 
 @case(None, "GEOMETRY_OVERLAP")
-def thick_sections_that_overlap(folder: Path) -> None:
-    scan(folder, spacing_mm=(8.0, 4.0, 5.0), section_mm=10.0)
+def thick_slices_that_overlap(folder: Path) -> None:
+    scan(folder, spacing_mm=(8.0, 4.0, 5.0), slice_thickness_mm=10.0)
 
 
 @case(None, "GEOMETRY_TILT_CORRECTED")
@@ -127,7 +127,7 @@ def a_gantry_tilted_by_6_degrees(folder: Path) -> None:
 
 
 @case(None, "SERIES_SPLIT")
-def thick_and_thin_sections_in_one_series(folder: Path) -> None:
+def thick_and_thin_slices_in_one_series(folder: Path) -> None:
     thick = scan(folder / "thick")
     thin = scan(
         folder / "thin", np.repeat(chest(), 4, axis=0), (SPACING_MM[0] / 4, *SPACING_MM[1:]), origin_mm=(0, 0, -3.5625)
@@ -146,7 +146,7 @@ def two_phases_in_one_series(folder: Path) -> None:
 
 
 @case(None, "SERIES_SPLIT")
-def a_coronal_picture_among_the_sections(folder: Path) -> None:
+def a_coronal_picture_among_the_slices(folder: Path) -> None:
     paths = scan(folder)
     extra = folder / "coronal.dcm"
     shutil.copy(paths[5], extra)

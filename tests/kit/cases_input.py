@@ -201,7 +201,7 @@ def a_file_cut_inside_its_header(folder: Path) -> None:
 
 
 @case("INPUT_TRUNCATED")
-def a_section_without_pixels(folder: Path) -> None:
+def a_slice_without_pixels(folder: Path) -> None:
     put(scan(folder), only=3, PixelData=None)
 
 
@@ -248,7 +248,7 @@ for lacking in ("RescaleSlope", "RescaleIntercept"):
     def lacks(folder: Path, keyword: str = lacking) -> None:
         put(scan(folder), only=5, **{keyword: None})
 
-    lacks.__name__ = f"{lacking}_is_missing_in_one_section"
+    lacks.__name__ = f"{lacking}_is_missing_in_one_slice"
     case("INPUT_NO_RESCALE")(lacks)
 
 
@@ -273,12 +273,12 @@ def a_slope_that_doubles_half_way(folder: Path) -> None:
 
 
 @case("INPUT_DUPLICATE_UID")
-def two_sections_of_one_uid(folder: Path) -> None:
+def two_slices_of_one_uid(folder: Path) -> None:
     put(scan(folder)[4:6], SOPInstanceUID="1.2.3")
 
 
 @case("INPUT_DUPLICATE_UID")
-def a_section_without_uid(folder: Path) -> None:
+def a_slice_without_uid(folder: Path) -> None:
     put(scan(folder), only=4, SOPInstanceUID=None)
 
 

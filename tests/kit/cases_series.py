@@ -1,4 +1,4 @@
-"""Made cases: no series that can be measured, and sections that are not one regular axial stack."""
+"""Made cases: no series that can be measured, and slices that are not one regular axial stack."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def a_body_without_lungs(folder: Path) -> None:
 
 
 @case("SERIES_SINGLE_SLICE")
-def one_section(folder: Path) -> Path:
+def one_slice(folder: Path) -> Path:
     return scan(folder)[5]
 
 
 @case("SERIES_TOO_FEW_SLICES")
-def nine_sections(folder: Path) -> None:
+def nine_slices(folder: Path) -> None:
     for path in scan(folder)[9:]:
         path.unlink()
 
@@ -93,12 +93,12 @@ def two_patients_in_one_series(folder: Path) -> None:
 
 
 @case("GEOMETRY_MISSING_SLICES")
-def a_section_is_missing(folder: Path) -> None:
+def a_slice_is_missing(folder: Path) -> None:
     scan(folder)[6].unlink()
 
 
 @case("GEOMETRY_MISSING_SLICES")
-def every_other_section_is_missing_in_one_half(folder: Path) -> None:
+def every_other_slice_is_missing_in_one_half(folder: Path) -> None:
     for path in scan(folder, np.repeat(chest(), 2, axis=0))[1:12:2]:
         path.unlink()
 
@@ -115,7 +115,7 @@ def two_pictures_at_one_place(folder: Path) -> None:
 
 
 @case("GEOMETRY_MIXED_MATRIX")
-def one_section_of_another_matrix(folder: Path) -> None:
+def one_slice_of_another_matrix(folder: Path) -> None:
     paths, other = scan(folder), scan(folder.parent / "other", chest()[:, ::2, ::2])
     uids = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID", "ImagePositionPatient")
     first = pydicom.dcmread(paths[0])
@@ -124,27 +124,27 @@ def one_section_of_another_matrix(folder: Path) -> None:
 
 
 @case("GEOMETRY_MIXED_PIXEL_SPACING")
-def one_section_of_another_pixel_size(folder: Path) -> None:
+def one_slice_of_another_pixel_size(folder: Path) -> None:
     put(scan(folder), only=3, PixelSpacing=[4.1, 5.0])
 
 
 @case("GEOMETRY_MIXED_ORIENTATION")
-def one_section_upside_down(folder: Path) -> None:
+def one_slice_upside_down(folder: Path) -> None:
     put(scan(folder), only=3, ImageOrientationPatient=[1, 0, 0, 0, -1, 0])
 
 
 @case("GEOMETRY_MIXED_FRAME_OF_REFERENCE")
-def one_section_from_another_frame_of_reference(folder: Path) -> None:
+def one_slice_from_another_frame_of_reference(folder: Path) -> None:
     put(scan(folder), only=3, FrameOfReferenceUID="1.2.3")
 
 
 @case("GEOMETRY_MIXED_RECONSTRUCTION")
-def one_section_of_another_thickness(folder: Path) -> None:
+def one_slice_of_another_thickness(folder: Path) -> None:
     put(scan(folder), only=3, SliceThickness="2")
 
 
 @case("GEOMETRY_NOT_AXIAL")
-def coronal_sections(folder: Path) -> None:
+def coronal_slices(folder: Path) -> None:
     put(scan(folder), ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
 
 
@@ -167,7 +167,7 @@ for keyword, code in {
     def without(folder: Path, keyword: str = keyword) -> None:
         put(scan(folder), only=8, **{keyword: None})
 
-    without.__name__ = f"{keyword}_is_missing_in_one_section"
+    without.__name__ = f"{keyword}_is_missing_in_one_slice"
     case(code)(without)
 
 

@@ -9,19 +9,19 @@ import time
 from pathlib import Path
 
 from scanside_appliance.cohort.rows import COLUMNS, Row
-from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Options
 from scanside_runtime.settings import Settings
 
 OPTIONS = Options(Settings())
 
 
-def make_studies(count: int, folder: Path) -> list[Study]:
+def make_studies(count: int, folder: Path) -> list[CohortStudy]:
     """Studies 1.2.0, 1.2.1, ... that lie nowhere."""
-    return [Study(f"1.2.{number}", folder, (), f"{number:064d}") for number in range(count)]
+    return [CohortStudy(f"1.2.{number}", folder, (), f"{number:064d}") for number in range(count)]
 
 
-def cheap_row(study: Study, options: Options) -> Row:
+def cheap_row(study: CohortStudy, options: Options) -> Row:
     """A row made of the study's number alone; the odd ones are refused."""
     number = int((study.uid or "0").rpartition(".")[2])
     measured = {"verdict": "analysed", "poi_percent": number / 4, "lung_volume_ml": 4000.0}
@@ -30,7 +30,7 @@ def cheap_row(study: Study, options: Options) -> Row:
     return {**dict.fromkeys(COLUMNS), "study_uid": study.uid, "source": str(study.path), "seconds": 0.0, **known}
 
 
-def slow_row(study: Study, options: Options) -> Row:
+def slow_row(study: CohortStudy, options: Options) -> Row:
     """The same after a while, and a line in a log for each time that it is done."""
     time.sleep(0.15)
     with Path(study.path, "log").open("a") as log:
@@ -38,27 +38,27 @@ def slow_row(study: Study, options: Options) -> Row:
     return cheap_row(study, options)
 
 
-def deadly_row(study: Study, options: Options) -> Row:
+def deadly_row(study: CohortStudy, options: Options) -> Row:
     """Study 1.2.3 kills the process that works on it."""
     if study.uid == "1.2.3":
         os.kill(os.getpid(), signal.SIGKILL)
     return cheap_row(study, options)
 
 
-def last_row(study: Study, options: Options) -> Row:
+def last_row(study: CohortStudy, options: Options) -> Row:
     """The same, and the process dies a moment after study 1.2.0, between two studies."""
     if study.uid == "1.2.0":
         threading.Timer(0.3, os._exit, (1,)).start()
     return cheap_row(study, options)
 
 
-def faulty_row(study: Study, options: Options) -> Row:
+def faulty_row(study: CohortStudy, options: Options) -> Row:
     """Study 1.2.2 meets a defect."""
     if study.uid == "1.2.2":
         raise RuntimeError("a defect")
     return cheap_row(study, options)
 
 
-def foreign_row(study: Study, options: Options) -> Row:
+def foreign_row(study: CohortStudy, options: Options) -> Row:
     """Measured with another bundle."""
     return {**cheap_row(study, options), "bundle": "other 2", "bundle_sha256": "ff" * 32}

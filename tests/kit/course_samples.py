@@ -53,9 +53,15 @@ def scan(acquired_at: str | None, poi_percent: float | None, ihu_hu: float | Non
     return Scan.from_document(result(acquired_at, poi_percent, ihu_hu, **changes))
 
 
-def sick_spec(size: float, denser_hu: float = 0.0, section_mm: float = 10.0) -> PhantomSpec:
+def sick_spec(size: float, denser_hu: float = 0.0, slice_thickness_mm: float = 10.0) -> PhantomSpec:
     """The demo's patient, smaller, with every lesion `size` times as wide and so much denser."""
-    spec = replace(demo_spec(), matrix=192, lung_height_mm=190.0, section_mm=section_mm, increment_mm=section_mm)
+    spec = replace(
+        demo_spec(),
+        matrix=192,
+        lung_height_mm=190.0,
+        slice_thickness_mm=slice_thickness_mm,
+        increment_mm=slice_thickness_mm,
+    )
     lesions = tuple(
         replace(
             one,
@@ -68,7 +74,7 @@ def sick_spec(size: float, denser_hu: float = 0.0, section_mm: float = 10.0) -> 
 
 
 def repositioned(spec: PhantomSpec) -> PhantomSpec:
-    """The same state scanned once more: other section positions, pixels and noise."""
+    """The same state scanned once more: other slice positions, pixels and noise."""
     start = spec.first_centre_mm - 2.5 * spec.increment_mm
     return replace(spec, first_centre_mm=start, field_of_view_mm=1.03 * spec.field_of_view_mm)
 
@@ -78,6 +84,11 @@ def write_scan(folder: Path, spec: PhantomSpec, day: str, number: int) -> Phanto
     phantom = make_phantom(spec)
     tags = SeriesTags(study_date=day, study_uid=f"1.2.826.0.1.{number}")
     write_series(
-        phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, section_mm=spec.section_mm, tags=tags
+        phantom.hu,
+        phantom.spacing_mm,
+        folder,
+        origin_mm=phantom.origin_mm,
+        slice_thickness_mm=spec.slice_thickness_mm,
+        tags=tags,
     )
     return phantom

@@ -1,4 +1,4 @@
-"""Small DICOM CT series by construction: a section, a series of them, the same series in other orders and codings."""
+"""Small DICOM CT series by construction: a slice, a series of them, the same series in other orders and codings."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ LOSSLESS = {
 
 
 def picture(number: int, rows: int = ROWS, columns: int = COLUMNS) -> npt.NDArray[np.int16]:
-    """(rows, columns) stored values, different in every section and without any symmetry."""
+    """(rows, columns) stored values, different in every slice and without any symmetry."""
     rng = np.random.default_rng(number)
     return rng.integers(0, 2500, (rows, columns), dtype=np.int16)
 
 
 def make_slice(number: int = 0, pixels: npt.NDArray[Any] | None = None, **changes: Any) -> Dataset:
-    """A section of an axial chest series at z = 10 mm x number. `changes` set elements; None takes one away."""
+    """A slice of an axial chest series at z = 10 mm x number. `changes` set elements; None takes one away."""
     stored = picture(number) if pixels is None else pixels
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
@@ -85,14 +85,14 @@ def change(ds: Dataset, **changes: Any) -> Dataset:
 
 
 def make_series(slices: int = 12, **changes: Any) -> list[Dataset]:
-    """Sections from feet to head, 10 mm apart."""
+    """Slices from feet to head, 10 mm apart."""
     return [make_slice(number, **changes) for number in range(slices)]
 
 
-def write(folder: Path, sections: Iterable[Dataset], pattern: str = "{:03d}.dcm") -> Path:
-    """Each section as a file; the folder that holds them."""
+def write(folder: Path, slices: Iterable[Dataset], pattern: str = "{:03d}.dcm") -> Path:
+    """Each slice as a file; the folder that holds them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index, ds in enumerate(sections):
+    for index, ds in enumerate(slices):
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
         ds.save_as(folder / pattern.format(index), enforce_file_format=True)

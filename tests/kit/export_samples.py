@@ -26,12 +26,12 @@ STEEP = 40.0
 
 
 @lru_cache
-def phantom(seed: int = 9, section_mm: float = 10.0, matrix: int = 64) -> Phantom:
-    return make_phantom(random_spec(seed, section_mm=section_mm, matrix=matrix))
+def phantom(seed: int = 9, slab_mm: float = 10.0, matrix: int = 64) -> Phantom:
+    return make_phantom(random_spec(seed, slice_thickness_mm=slab_mm, matrix=matrix))
 
 
-def phantom_case(seed: int = 9, section_mm: float = 10.0, source: str = "phantom") -> Case:
-    drawn = phantom(seed, section_mm)
+def phantom_case(seed: int = 9, slab_mm: float = 10.0, source: str = "phantom") -> Case:
+    drawn = phantom(seed, slab_mm)
     lungs = (drawn.right_lung * RIGHT + drawn.left_lung * LEFT).astype(np.uint8)
     return Case(f"phantom_{seed}", source, drawn.hu, drawn.spacing_mm, lungs, (drawn.infection,))
 
@@ -67,7 +67,7 @@ def lungs_by_hand() -> nn.Module:
 
 @torch.no_grad()
 def infection_by_hand() -> nn.Module:
-    """Random weights, but what decides is the density of the middle section: above -700 HU is infection."""
+    """Random weights, but what decides is the density of the middle slab: above -700 HU is infection."""
     torch.manual_seed(2)
     model = ResNet34UNet()
     _pass_on(model.encoder.stem, 1)
@@ -106,7 +106,7 @@ def run_export(folder: Path) -> Exported:
         _store(phantom_case(seed, source="real"), made.cases)
     runs_and_work = ["--runs", str(made.runs), "--work", str(made.work)]
     command("export", *runs_and_work)
-    command("quantize", *runs_and_work, "--cases", str(made.cases), "--sections", "6")
+    command("quantize", *runs_and_work, "--cases", str(made.cases), "--slabs", "6")
     command("bundle", *runs_and_work, "--out", str(made.bundle), "--name", "tiny", "--version", "9.8.7")
     return made
 

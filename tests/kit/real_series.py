@@ -40,7 +40,7 @@ CHESTS = (
 """Every complete chest."""
 
 CUT_AT_THE_BASE = ("pyradiomics-lung1_5mm.npz", "extra/cmb-crc-msb-01068_2.5mm.npz")
-"""Bases missing, by much (44 % of the largest area in the lowest section) and by the lowest recess (16 %)."""
+"""Bases missing, by much (44 % of the largest area in the lowest slice) and by the lowest recess (16 %)."""
 
 
 def dicom_folder(file: Path, folder: Path, thickness_mm: float | None = None) -> Path:
@@ -58,10 +58,14 @@ def dicom_folder(file: Path, folder: Path, thickness_mm: float | None = None) ->
 def write_averaged(
     hu: np.ndarray, spacing_mm: Spacing, by: int, folder: Path, thickness_mm: float | None = None
 ) -> None:
-    """Write every `by` neighbouring slices as one section."""
+    """Write every `by` neighbouring slices as one slice."""
     whole = hu[: len(hu) // by * by].reshape(-1, by, *hu.shape[1:])
-    sections = np.rint(whole.mean(axis=1)).astype(np.int16)
+    slices = np.rint(whole.mean(axis=1)).astype(np.int16)
     dz, dy, dx = spacing_mm
     write_series(
-        sections, (dz * by, dy, dx), folder, origin_mm=(0.0, 0.0, dz * (by - 1) / 2), section_mm=thickness_mm or dz * by
+        slices,
+        (dz * by, dy, dx),
+        folder,
+        origin_mm=(0.0, 0.0, dz * (by - 1) / 2),
+        slice_thickness_mm=thickness_mm or dz * by,
     )

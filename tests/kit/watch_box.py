@@ -17,7 +17,7 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.service.daemon import Plan
 from scanside_appliance.service.service import watch
 from scanside_runtime.settings import Settings, load_settings
-from sweeps.box import HERE, Section, contents, lost, put, unsound_results, write_settings
+from sweeps.box import HERE, Slice, contents, lost, put, unsound_results, write_settings
 
 PYTHON = (sys.executable, "-S")
 
@@ -31,8 +31,8 @@ class Box:
         self.settings: dict[str, Any] = {}
         self.clock = Clock()
 
-    def put(self, *sections: Section, folder: str = "") -> None:
-        self.sums |= put(self.inbox, sections, folder)
+    def put(self, *slices: Slice, folder: str = "") -> None:
+        self.sums |= put(self.inbox, slices, folder)
 
     def run(self, **changes: Any) -> None:
         self.settings |= changes
@@ -72,8 +72,8 @@ class Box:
         return CliRunner().invoke(cli.app, ["--root", str(self.root), *arguments])
 
 
-def study(number: int, sections: int = 3, **changes: Any) -> list[Section]:
-    return [Section(number, n, **changes) for n in range(1, sections + 1)]
+def study(number: int, slices: int = 3, **changes: Any) -> list[Slice]:
+    return [Slice(number, n, **changes) for n in range(1, slices + 1)]
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:

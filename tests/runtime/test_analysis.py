@@ -244,7 +244,7 @@ def test_an_unreadable_file_among_good_ones_is_refused_by_name(tmp_path: Path, b
     assert "bad.dcm" in reason["message"]
 
 
-def test_a_truncated_section_is_refused_and_what_the_headers_say_stays(tmp_path: Path, bundle: Path) -> None:
+def test_a_truncated_slice_is_refused_and_what_the_headers_say_stays(tmp_path: Path, bundle: Path) -> None:
     path = write_chest(tmp_path)[5]
     path.write_bytes(path.read_bytes()[:-100])
     content = refusal(run(tmp_path, bundle))
@@ -256,12 +256,12 @@ def test_a_truncated_section_is_refused_and_what_the_headers_say_stays(tmp_path:
     assert content["biomarkers"] is None
 
 
-def test_one_section_is_refused(tmp_path: Path, bundle: Path) -> None:
+def test_one_slice_is_refused(tmp_path: Path, bundle: Path) -> None:
     one = write_chest(tmp_path)[5]
     assert refusal(run(one, bundle))["reason"]["code"] == "SERIES_SINGLE_SLICE"
 
 
-def test_a_missing_section_is_refused(tmp_path: Path, bundle: Path) -> None:
+def test_a_missing_slice_is_refused(tmp_path: Path, bundle: Path) -> None:
     write_chest(tmp_path)[5].unlink()
     assert refusal(run(tmp_path, bundle))["reason"]["code"] == "GEOMETRY_MISSING_SLICES"
 
@@ -301,7 +301,7 @@ def test_a_body_without_lungs_is_no_chest_and_never_a_healthy_one(tmp_path: Path
 def test_lungs_that_are_cut_off_keep_their_volume_and_lose_what_rests_on_infection(
     tmp_path: Path, bundle: Path, analysed: dict[str, Any]
 ) -> None:
-    write_chest(tmp_path, noisy_chest()[2:])  # the lungs begin in section 2
+    write_chest(tmp_path, noisy_chest()[2:])  # the lungs begin in slice 2
     content = refusal(run(tmp_path, bundle))
     assert content["reason"]["code"] == "COVERAGE_BASE_CUT"
     assert [(flag["code"], flag["level"]) for flag in content["flags"]] == [("COVERAGE_BASE_CUT", "withhold")]

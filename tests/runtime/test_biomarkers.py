@@ -42,10 +42,10 @@ def measured(infection: Bools, floor: MeasureSettings = NO_FLOOR, hu: Any = None
     return measure(volume, masks_of(volume, *boxes(first), infection), floor)
 
 
-def rows(lung_columns: slice, sections: slice, n: int) -> Bools:
-    """Infection of n of the ten rows: n * 10 % of what the sections hold of that lung."""
+def rows(lung_columns: slice, slices: slice, n: int) -> Bools:
+    """Infection of n of the ten rows: n * 10 % of what the slices hold of that lung."""
     infection = np.zeros(SHAPE, dtype=np.bool_)
-    infection[sections, :n, lung_columns] = True
+    infection[slices, :n, lung_columns] = True
     return infection
 
 
@@ -110,15 +110,15 @@ def test_each_lung_is_cut_by_its_own_height() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sections", "lower_middle_upper"),
+    ("slices", "lower_middle_upper"),
     [(1, (0, 1, 0)), (2, (1, 0, 1)), (4, (1, 2, 1)), (5, (2, 1, 2)), (7, (2, 3, 2)), (8, (3, 2, 3))],
 )
-def test_a_section_belongs_to_the_third_that_holds_its_centre(
-    sections: int, lower_middle_upper: tuple[int, int, int]
+def test_a_slice_belongs_to_the_third_that_holds_its_centre(
+    slices: int, lower_middle_upper: tuple[int, int, int]
 ) -> None:
     volume, nothing = thorax(), np.zeros(SHAPE, dtype=np.bool_)
     right = nothing.copy()
-    right[1 : 1 + sections, 0, 1] = True
+    right[1 : 1 + slices, 0, 1] = True
     zones = measure(volume, masks_of(volume, right, nothing, nothing)).zones
     ml = [zone.lung_volume_ml / 0.25 for zone in (zones.right_lower, zones.right_middle, zones.right_upper)]
     assert ml == pytest.approx(lower_middle_upper)

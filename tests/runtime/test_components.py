@@ -126,7 +126,7 @@ def test_two_lungs_that_touch_in_no_plane_but_lie_on_each_other_are_one() -> Non
     assert label(mask)[1].tolist() == [202, 18]
 
 
-def test_a_corner_between_sections_is_no_contact() -> None:
+def test_a_corner_between_slices_is_no_contact() -> None:
     mask = np.zeros((2, 10, 11), dtype=np.bool_)
     mask[0, 2, 2] = mask[1, 3, 3] = True
     assert label(mask)[1].tolist() == [218, 1, 1]

@@ -32,7 +32,7 @@ def read_hu(ds: pydicom.Dataset) -> npt.NDArray[np.int64]:
 
 def read_as_lps(paths: list[Path]) -> tuple[npt.NDArray[np.int64], list[float]]:
     """A plain reader of its own: pixels put where their headers say, and the place of the first voxel."""
-    sections = []
+    slices = []
     for path in paths:
         ds = pydicom.dcmread(path)
         pixels = read_hu(ds)
@@ -42,9 +42,9 @@ def read_as_lps(paths: list[Path]) -> tuple[npt.NDArray[np.int64], list[float]]:
             pixels, ipp[0] = pixels[:, ::-1], ipp[0] - dx * (ds.Columns - 1)
         if iop[4] < 0:
             pixels, ipp[1] = pixels[::-1], ipp[1] - dy * (ds.Rows - 1)
-        sections.append((ipp[2], ipp, pixels))
-    sections.sort(key=lambda section: section[0])
-    return np.stack([pixels for _, _, pixels in sections]), sections[0][1]
+        slices.append((ipp[2], ipp, pixels))
+    slices.sort(key=lambda one_slice: one_slice[0])
+    return np.stack([pixels for _, _, pixels in slices]), slices[0][1]
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS_SYNTAXES, ids=lambda uid: uid.keyword)
@@ -93,7 +93,7 @@ def test_paths_come_back_from_feet_to_head(tmp_path: Path, hu: npt.NDArray[np.in
         assert heights == [0.0, 5.0, 10.0, 15.0, 20.0]
 
 
-def test_shuffled_names_sort_otherwise_than_the_sections(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
+def test_shuffled_names_sort_otherwise_than_the_slices(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
     paths = write_series(hu, SPACING_MM, tmp_path, file_names="shuffled")
     assert sorted(paths) != paths
     assert len(set(paths)) == len(hu)
@@ -159,7 +159,7 @@ def test_two_series_of_one_study_share_study_and_frame_of_reference(tmp_path: Pa
 
 
 def test_headers_hold_what_a_ct_image_must(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, section_mm=6.5)
+    paths = write_series(hu, SPACING_MM, tmp_path, slice_thickness_mm=6.5)
     ds = pydicom.dcmread(paths[0])
     needed_with_value = (
         "SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality ImageType "

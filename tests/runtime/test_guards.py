@@ -97,11 +97,11 @@ def two_bodies() -> Chest:
     return chest(hu)
 
 
-def at_the_edge(sections: slice) -> Chest:
-    """The field of view ends at the right lung, in some sections."""
+def at_the_edge(slices: slice) -> Chest:
+    """The field of view ends at the right lung, in some slices."""
 
     def reach(right: Bools, left: Bools) -> None:
-        right[sections, 8:32, 0:4] = True
+        right[slices, 8:32, 0:4] = True
 
     return redrawn(reach)
 
@@ -120,9 +120,9 @@ def sparse_lungs() -> Chest:
     return redrawn(thin_out)
 
 
-def left_lung_in(sections: int) -> Chest:
+def left_lung_in(slices: int) -> Chest:
     def shrink(right: Bools, left: Bools) -> None:
-        left[2 + sections :] = False
+        left[2 + slices :] = False
 
     return redrawn(shrink)
 
@@ -133,7 +133,7 @@ def with_bounds(low_ml: float, high_ml: float) -> Chest:
 
 
 def cut_below(area_from: int) -> Chest:
-    """Lung in the lowest section: columns up to here in both lungs."""
+    """Lung in the lowest slice: columns up to here in both lungs."""
 
     def lower(right: Bools, left: Bools) -> None:
         right[:2] = right[2]

@@ -18,11 +18,11 @@ from scanside_runtime.phantom.make import (
     make_phantom,
     pleural_consolidation_spec,
     random_spec,
-    section_count,
+    slice_count,
 )
 from scanside_runtime.phantom.patients import DEMO_SEED, RANDOM_SQUARENESS
 
-SMALL = PhantomSpec(seed=5, matrix=128, section_mm=8.0, increment_mm=8.0, noise_hu=10.0)
+SMALL = PhantomSpec(seed=5, matrix=128, slice_thickness_mm=8.0, increment_mm=8.0, noise_hu=10.0)
 GROUND_GLASS = Lesion("ground_glass", "right", 0.4, 60.0, 0.8, (35.0, 35.0, 35.0), -550.0)
 CONSOLIDATION = Lesion("consolidation", "left", 0.3, 80.0, 0.8, (35.0, 30.0, 30.0), 30.0)
 
@@ -55,7 +55,7 @@ def test_another_seed_is_another_patient(healthy: Phantom) -> None:
 
 
 def test_arrays_are_read_only_and_of_one_shape(ill: Phantom) -> None:
-    shape = (section_count(ill.spec), 128, 128)
+    shape = (slice_count(ill.spec), 128, 128)
     for array in (ill.hu, ill.right_lung, ill.left_lung, ill.infection):
         assert array.shape == shape
         assert not array.flags.writeable
@@ -132,12 +132,14 @@ def test_trachea_is_no_lung(healthy: Phantom) -> None:
 
 @pytest.fixture(scope="module")
 def fine() -> Phantom:
-    return make_phantom(replace(demo_spec(), matrix=128, section_mm=1.25, increment_mm=1.25))
+    return make_phantom(replace(demo_spec(), matrix=128, slice_thickness_mm=1.25, increment_mm=1.25))
 
 
-@pytest.mark.parametrize("section_mm", [2.5, 5.0, 10.0])
-def test_volumes_and_poi_do_not_hang_on_the_section_thickness(fine: Phantom, section_mm: float) -> None:
-    thick = make_phantom(replace(demo_spec(), matrix=128, section_mm=section_mm, increment_mm=section_mm))
+@pytest.mark.parametrize("slice_mm", [2.5, 5.0, 10.0])
+def test_volumes_and_poi_do_not_hang_on_the_slice_thickness(fine: Phantom, slice_thickness_mm: float) -> None:
+    thick = make_phantom(
+        replace(demo_spec(), matrix=128, slice_thickness_mm=slice_thickness_mm, increment_mm=slice_thickness_mm)
+    )
     assert thick.truth.lung_volume_ml == pytest.approx(fine.truth.lung_volume_ml, rel=0.02)
     assert thick.truth.poi_percent == pytest.approx(fine.truth.poi_percent, abs=0.5)
 
@@ -190,7 +192,7 @@ def test_demo_has_about_a_fifth_of_both_lungs_infected(demo: Phantom) -> None:
     assert demo.truth.right_poi_percent > 5.0
     assert demo.truth.left_poi_percent > 5.0
     assert demo_spec().matrix == 512
-    assert 55 <= section_count(demo_spec()) <= 65
+    assert 55 <= slice_count(demo_spec()) <= 65
 
 
 @pytest.mark.parametrize("fraction", [0.15, 0.30, 0.45])
@@ -236,7 +238,7 @@ def test_random_patients_vary_and_repeat() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_patients_can_be_scanned_and_have_two_lungs(seed: int) -> None:
-    phantom = make_phantom(random_spec(seed, section_mm=12.0, matrix=96))
+    phantom = make_phantom(random_spec(seed, slice_thickness_mm=12.0, matrix=96))
     assert phantom.truth.right_lung_volume_ml > 250.0
     assert phantom.truth.left_lung_volume_ml > 250.0
     assert not (phantom.infection & ~phantom.lungs).any()

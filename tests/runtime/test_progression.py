@@ -62,8 +62,8 @@ def test_from_no_infection_there_is_no_percentage() -> None:
 
 
 UNLIKE: dict[str, dict[str, Any]] = {
-    "thicker sections": {"series.slice_thickness_mm": 10.0},
-    "thinner sections": {"series.slice_thickness_mm": 1.25},
+    "thicker slices": {"series.slice_thickness_mm": 10.0},
+    "thinner slices": {"series.slice_thickness_mm": 1.25},
     "no thickness": {"series.slice_thickness_mm": None, "series.spacing_mm": None},
     "a sharp kernel": {"series.kernel": "B70f"},
     "an unknown kernel": {"series.kernel": "XYZ"},
@@ -180,7 +180,7 @@ def test_what_is_no_result_document_is_refused(broken: dict[str, Any]) -> None:
         Scan.from_document({**result(FIRST, 5.0), **broken} if broken else {})
 
 
-# Whose scans are these?
+# StudyUids scans are these?
 
 
 ME = Person("P-17", None, "1960-01-01", "F")

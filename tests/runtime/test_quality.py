@@ -16,7 +16,7 @@ DEFAULT = CoverageSettings()
 
 
 def lungs_with_areas(*areas: int) -> tuple[Volume, Masks]:
-    """A volume of 1 ml voxels; in each section the left lung has that many of them, the right one none."""
+    """A volume of 1 ml voxels; in each slice the left lung has that many of them, the right one none."""
     hu = np.zeros((len(areas), 1, max(areas) + 1), np.int16)
     volume = Volume(hu, np.eye(4), (10.0, 10.0, 10.0))
     left = np.zeros(hu.shape, bool)
@@ -35,12 +35,12 @@ def test_lungs_that_end_within_the_series_are_whole() -> None:
 
 
 @pytest.mark.parametrize(("area", "level"), [(1, "caution"), (10, "caution"), (11, "withhold"), (100, "withhold")])
-def test_lungs_in_the_first_section_are_cut_at_the_base(area: int, level: str) -> None:
+def test_lungs_in_the_first_slice_are_cut_at_the_base(area: int, level: str) -> None:
     assert levels(area, 100, 0) == {"COVERAGE_BASE_CUT": level}
 
 
 @pytest.mark.parametrize(("area", "level"), [(1, "caution"), (10, "caution"), (11, "withhold"), (100, "withhold")])
-def test_lungs_in_the_last_section_are_cut_at_the_apex(area: int, level: str) -> None:
+def test_lungs_in_the_last_slice_are_cut_at_the_apex(area: int, level: str) -> None:
     assert levels(0, 100, area) == {"COVERAGE_APEX_CUT": level}
 
 
@@ -53,9 +53,9 @@ def test_the_share_is_a_setting() -> None:
     assert levels(1, 100, 0, settings=CoverageSettings(withhold_share=0.0)) == {"COVERAGE_BASE_CUT": "withhold"}
 
 
-def test_a_message_says_which_section_and_how_much() -> None:
+def test_a_message_says_which_slice_and_how_much() -> None:
     (finding,) = check_coverage(lungs_with_areas(25, 100, 0)[1], DEFAULT)
-    assert "lowest section" in finding.message
+    assert "lowest slice" in finding.message
     assert "25 %" in finding.message
     (sliver,) = check_coverage(lungs_with_areas(1, 300, 0)[1], DEFAULT)
     assert "less than 1 %" in sliver.message

@@ -88,13 +88,13 @@ def test_an_error_of_the_reader_is_the_same_error_here(folder: Path) -> None:
         reader.find(folder / "nowhere")
 
 
-def at_section(number: int, what: Callable[[], None]) -> Callable[[int, int], None]:
+def at_slice(number: int, what: Callable[[], None]) -> Callable[[int, int], None]:
     return lambda done, total: what() if done == number else None
 
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Enough of it that the reader is still at work when its first section is reported."""
+    """Enough of it that the reader is still at work when its first slice is reported."""
     frame = np.random.default_rng(0).integers(0, 2000, (256, 256), dtype=np.int16)
     return write(tmp_path / "many", make_series(200, pixels=frame))
 
@@ -108,7 +108,7 @@ def test_a_decoder_that_crashes_is_a_refusal_of_the_study(many: Path, number: in
     with StudyReader() as reader:
         series = choose_series(reader.find(many))
         with pytest.raises(errors.InputCrash, match=r"\.dcm") as caught:
-            reader.read_volume(series, at_section(3, crash))
+            reader.read_volume(series, at_slice(3, crash))
     assert (caught.value.code, caught.value.exit_code) == ("INPUT_CRASH", 3)
 
 
@@ -120,7 +120,7 @@ def test_a_reader_that_the_box_takes_away_is_no_fault_of_the_study(many: Path) -
     with StudyReader() as reader:
         series = choose_series(reader.find(many))
         with pytest.raises(errors.BoxReader, match="from outside") as caught:
-            reader.read_volume(series, at_section(3, kill))
+            reader.read_volume(series, at_slice(3, kill))
     assert caught.value.exit_code == 5
 
 
@@ -133,7 +133,7 @@ def test_a_reader_that_hangs_is_a_refusal_and_leaves_nothing_behind(many: Path) 
     with StudyReader(ReadingSettings(file_seconds=3.0)) as reader:
         series = choose_series(reader.find(many))
         with pytest.raises(errors.InputTimeout, match=r"\.dcm after 3 s"):
-            reader.read_volume(series, at_section(3, stop))
+            reader.read_volume(series, at_slice(3, stop))
     assert time.monotonic() - began < 60
     assert children() == set()
 
@@ -147,9 +147,11 @@ def test_a_reader_that_was_not_asked_anything_ends_with_its_block() -> None:
 def test_a_defect_of_the_reader_is_not_blamed_on_the_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "scanside_runtime").mkdir()
-    (tmp_path / "scanside_runtime" / "__init__.py").touch()
-    (tmp_path / "scanside_runtime" / "reader.py").write_text("1 / 0")
+    package = tmp_path / "scanside_runtime" / "dicom"
+    package.mkdir(parents=True)
+    for folder_of_code in (package.parent, package):
+        (folder_of_code / "__init__.py").touch()
+    (package / "reader_process.py").write_text("1 / 0")
     monkeypatch.setattr(reading, "_SOURCES", tmp_path)
     with StudyReader() as reader, pytest.raises(RuntimeError, match="ZeroDivisionError"):
         reader.find(folder)

@@ -63,7 +63,7 @@ def test_the_gated_series_has_the_mean_hu_of_the_manifest(ct: Path, tmp_path: Pa
     assert volume.spacing_mm == pytest.approx(stated(ct, GATED)["spacing_mm"], abs=1e-4)
     assert volume.hu_mean == pytest.approx(stated(ct, GATED)["hu_mean"], abs=1e-3)
     air_share = [(hu < -400).mean() for hu in volume.hu[:, 100:400, 100:400]]
-    assert np.argmax(air_share) > 20, "the widest lung lies well above the lowest section"
+    assert np.argmax(air_share) > 20, "the widest lung lies well above the lowest slice"
 
 
 def test_of_two_kernels_the_soft_one_is_chosen(two_kernels: Found) -> None:
@@ -99,7 +99,7 @@ def refusal_of(paths: list[Path]) -> errors.Refused:
     return caught.value
 
 
-def test_a_real_section_lost_on_the_way_is_missed_at_its_place(one_series: list[Path]) -> None:
+def test_a_real_slice_lost_on_the_way_is_missed_at_its_place(one_series: list[Path]) -> None:
     below = dcmread(one_series[29], stop_before_pixels=True).ImagePositionPatient[2]
     one_series[30].unlink()
     refusal = refusal_of(one_series)
@@ -108,7 +108,7 @@ def test_a_real_section_lost_on_the_way_is_missed_at_its_place(one_series: list[
 
 
 @pytest.mark.parametrize("kept", [0.01, 0.5, 0.999])
-def test_a_real_section_cut_off_is_refused_by_name(one_series: list[Path], kept: float) -> None:
+def test_a_real_slice_cut_off_is_refused_by_name(one_series: list[Path], kept: float) -> None:
     data = one_series[20].read_bytes()
     one_series[20].write_bytes(data[: int(len(data) * kept)])
     refusal = refusal_of(one_series)
@@ -116,7 +116,7 @@ def test_a_real_section_cut_off_is_refused_by_name(one_series: list[Path], kept:
     assert one_series[20].name in refusal.message
 
 
-def test_a_real_series_of_every_third_section_is_a_caution(one_series: list[Path]) -> None:
+def test_a_real_series_of_every_third_slice_is_a_caution(one_series: list[Path]) -> None:
     for number, path in enumerate(one_series):
         if number % 3:
             path.unlink()
@@ -156,7 +156,7 @@ def test_two_real_reconstructions_under_one_uid_are_told_apart(two_kernels: Foun
     series = choose_series(find_series(tmp_path))
     assert (series.kernel, len(series.slices)) == ("B", 64)
     assert series.notes[0].code == "SERIES_SPLIT"
-    assert "64 sections, 5 mm, kernel L" in series.passed_over[0].why
+    assert "64 slices, 5 mm, kernel L" in series.passed_over[0].why
 
 
 def test_the_head_study_is_refused_as_a_whole_and_in_each_series(ct: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_the_head_study_is_refused_as_a_whole_and_in_each_series(ct: Path, tmp_p
         assert refusal.value.code == code, name
 
 
-def test_one_section_in_sixteen_codings_is_no_volume(ct: Path) -> None:
+def test_one_slice_in_sixteen_codings_is_no_volume(ct: Path) -> None:
     if not (ct / ONE_SLICE).is_file():
         pytest.skip(f"{ONE_SLICE} is not laid out here")
     found = find_series(ct / ONE_SLICE)
@@ -180,7 +180,7 @@ def test_one_section_in_sixteen_codings_is_no_volume(ct: Path) -> None:
         choose_series(found)
 
 
-def test_all_sixteen_codings_decode_to_the_same_section(ct: Path, tmp_path: Path) -> None:
+def test_all_sixteen_codings_decode_to_the_same_slice(ct: Path, tmp_path: Path) -> None:
     if not (ct / ONE_SLICE).is_file():
         pytest.skip(f"{ONE_SLICE} is not laid out here")
     with zipfile.ZipFile(ct / ONE_SLICE) as archive:

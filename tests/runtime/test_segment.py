@@ -50,7 +50,7 @@ class FakeEngine:
 
 
 def hu_of(batch: Floats) -> Floats:
-    """The middle sections in HU again, (n, rows, columns)."""
+    """The middle slabs in HU again, (n, rows, columns)."""
     middle = batch[:, batch.shape[1] // 2]
     return np.asarray(WINDOW[0] + middle * (WINDOW[1] - WINDOW[0]), dtype=np.float32)
 
@@ -156,14 +156,14 @@ def test_the_contracts_threshold_is_a_probability(logit: float, found: bool) -> 
     assert segment_infection(volume_of(chest()), lungs, strict).suspected[lungs].all() == found
 
 
-def test_infection_is_looked_for_in_the_middle_section_of_its_stack() -> None:
+def test_infection_is_looked_for_in_the_middle_slab_of_its_stack() -> None:
     hu = chest()
     hu[3, 30:40, 12:20] = INFECTED
     masks = segment(volume_of(hu), networks())
     np.testing.assert_array_equal(np.flatnonzero(masks.infection.array.any(axis=(1, 2))), [3])
 
 
-def test_progress_counts_sections_of_both_stages_to_the_end() -> None:
+def test_progress_counts_slabs_of_both_stages_to_the_end() -> None:
     seen: list[tuple[str, int, int]] = []
     segment(volume_of(chest()), networks(), lambda *step: seen.append(step))
     assert seen == [("lungs", 4, 6), ("lungs", 6, 6), ("infection", 4, 6), ("infection", 6, 6)]
@@ -190,7 +190,7 @@ def test_crumbs_apart_from_the_lungs_go_and_larger_parts_stay() -> None:
 def test_a_piece_that_hangs_on_the_other_lung_is_handed_over(wrong: int, inside: tuple[slice, ...]) -> None:
     sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
     expected = sides.copy()
-    sides[2:4, 20:50, inside[2]] = wrong  # half of two sections, far from its own side
+    sides[2:4, 20:50, inside[2]] = wrong  # half of two slabs, far from its own side
     np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), expected)
 
 
@@ -280,11 +280,11 @@ def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() 
     assert not whole_consolidations(volume_of(hu), lungs, seen).any()
 
 
-def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_in_its_section() -> None:
+def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_in_its_slab() -> None:
     hu = chest()
     apart, hanging = np.s_[1:4, 80:90, 20:40], np.s_[1:4, 60:80, 20:40]
     hu[apart] = hu[hanging] = TISSUE
-    hu[2, 80:82, 20:40] = LUNG  # a ninth of the piece in one section
+    hu[2, 80:82, 20:40] = LUNG  # a ninth of the piece in one slab
     lungs = boxed(RIGHT_BOX) | boxed(np.s_[1:4, 81:90, 20:40]) | boxed(hanging)
     lungs[:, 80] = False
     seen = np.zeros(hu.shape, np.bool_)

@@ -21,21 +21,21 @@ from scanside_runtime.dicom.series import Series, choose_series, find_series, st
 from scanside_runtime.errors import Refused
 
 
-def chosen(folder: Path, sections: list[Dataset]) -> Series:
-    return choose_series(find_series(write(folder, sections)))
+def chosen(folder: Path, slices: list[Dataset]) -> Series:
+    return choose_series(find_series(write(folder, slices)))
 
 
-def refused(folder: Path, sections: list[Dataset]) -> Refused:
+def refused(folder: Path, slices: list[Dataset]) -> Refused:
     with pytest.raises(Refused) as caught:
-        chosen(folder, sections)
+        chosen(folder, slices)
     return caught.value
 
 
 def other_series(number: int, **changes: Any) -> list[Dataset]:
-    sections = make_series(**changes)
-    for index, ds in enumerate(sections):
+    slices = make_series(**changes)
+    for index, ds in enumerate(slices):
         change(ds, SeriesInstanceUID=f"{ROOT}.1.{number}", SOPInstanceUID=f"{ROOT}.1.{number}.{index + 1}")
-    return sections
+    return slices
 
 
 def heights(series: Series) -> list[float]:
@@ -47,12 +47,12 @@ def heights(series: Series) -> list[float]:
 
 def test_file_names_sub_folders_and_instance_numbers_do_not_matter(tmp_path: Path) -> None:
     plain = chosen(tmp_path / "plain", make_series())
-    sections = make_series()
-    random.Random(1).shuffle(sections)
-    for number, ds in enumerate(sections):
+    slices = make_series()
+    random.Random(1).shuffle(slices)
+    for number, ds in enumerate(slices):
         change(ds, InstanceNumber=number + 1)
-    write(tmp_path / "mixed" / "a", sections[:5], "{}")
-    write(tmp_path / "mixed" / "b" / "c.d", sections[5:], "IM{}.jpg")
+    write(tmp_path / "mixed" / "a", slices[:5], "{}")
+    write(tmp_path / "mixed" / "b" / "c.d", slices[5:], "IM{}.jpg")
     mixed = choose_series(find_series(tmp_path / "mixed"))
     assert [h.sop_instance_uid for h in mixed.slices] == [h.sop_instance_uid for h in plain.slices]
     assert heights(mixed) == sorted(heights(mixed))
@@ -150,8 +150,8 @@ def test_an_unreadable_file_among_good_ones_is_refused_by_name(tmp_path: Path, d
 
 def test_study_and_series_say_what_the_headers_say(tmp_path: Path) -> None:
     acquired: dict[str, Any] = {"AcquisitionDate": "20200401", "AcquisitionTime": "101530.25"}
-    sections = make_series(PatientAge="045Y", IssuerOfPatientID="Clinic", TimezoneOffsetFromUTC="+0100", **acquired)
-    series = chosen(tmp_path, sections)
+    slices = make_series(PatientAge="045Y", IssuerOfPatientID="Clinic", TimezoneOffsetFromUTC="+0100", **acquired)
+    series = chosen(tmp_path, slices)
     study = series.study
     assert (study.patient_id, study.issuer, study.patient_name, study.sex) == ("P1", "Clinic", "Test^Person", "F")
     assert (study.study_date, study.acquired_at) == ("2020-04-01", "2020-04-01T10:15:30.250000+01:00")
@@ -228,7 +228,7 @@ def test_of_equal_kernels_the_thickness_nearest_5_mm_is_chosen(tmp_path: Path) -
     assert choose_series(find_series(tmp_path)).slice_thickness_mm == 8.0
 
 
-def test_original_sections_go_before_derived_ones(tmp_path: Path) -> None:
+def test_original_slices_go_before_derived_ones(tmp_path: Path) -> None:
     write(tmp_path / "derived", make_series(ImageType=["DERIVED", "PRIMARY", "AXIAL"]))
     write(tmp_path / "original", other_series(2, ConvolutionKernel="LUNG"))
     assert choose_series(find_series(tmp_path)).uid == f"{ROOT}.1.2"
@@ -322,19 +322,19 @@ def test_a_chest_that_is_labelled_oddly_is_accepted(tmp_path: Path, changes: dic
 
 
 @pytest.mark.parametrize(("slices", "code"), [(9, "SERIES_TOO_FEW_SLICES"), (1, "SERIES_SINGLE_SLICE")])
-def test_too_few_sections_are_no_chest(tmp_path: Path, slices: int, code: str) -> None:
+def test_too_few_slices_are_no_chest(tmp_path: Path, slices: int, code: str) -> None:
     assert refused(tmp_path, make_series(slices)).code == code
 
 
-def test_many_sections_over_a_few_centimetres_are_no_chest(tmp_path: Path) -> None:
+def test_many_slices_over_a_few_centimetres_are_no_chest(tmp_path: Path) -> None:
     thin = [make_slice(n, ImagePositionPatient=[0, 0, 1.0 * n]) for n in range(60)]
     assert refused(tmp_path, thin).code == "SERIES_TOO_FEW_SLICES"
 
 
 def test_two_patients_in_one_series_are_refused(tmp_path: Path) -> None:
-    sections = make_series()
-    change(sections[4], PatientID="P2")
-    assert refused(tmp_path, sections).code == "PATIENT_MIXED"
+    slices = make_series()
+    change(slices[4], PatientID="P2")
+    assert refused(tmp_path, slices).code == "PATIENT_MIXED"
 
 
 @pytest.mark.parametrize(
@@ -363,9 +363,9 @@ def test_kernels_of_four_makers_are_told_apart(kernel: str | None, expected: Sha
 # The grid
 
 
-def test_missing_sections_are_counted_and_placed(tmp_path: Path) -> None:
-    sections = make_series(16)
-    refusal = refused(tmp_path, sections[:4] + sections[6:11] + sections[12:])
+def test_missing_slices_are_counted_and_placed(tmp_path: Path) -> None:
+    slices = make_series(16)
+    refusal = refused(tmp_path, slices[:4] + slices[6:11] + slices[12:])
     assert refusal.code == "GEOMETRY_MISSING_SLICES"
     assert (refusal.values["count"], refusal.values["where"]) == (3, "30.0 mm, 100.0 mm")
 
@@ -379,13 +379,13 @@ def test_missing_sections_are_counted_and_placed(tmp_path: Path) -> None:
     ],
 )
 def test_uneven_stacks_are_refused(tmp_path: Path, heights_mm: list[float], code: str) -> None:
-    sections = [make_slice(n, ImagePositionPatient=[0, 0, height]) for n, height in enumerate(heights_mm)]
-    assert refused(tmp_path, sections).code == code
+    slices = [make_slice(n, ImagePositionPatient=[0, 0, height]) for n, height in enumerate(heights_mm)]
+    assert refused(tmp_path, slices).code == code
 
 
 def test_positions_rounded_by_a_scanner_pass_and_the_spacing_is_their_mean(tmp_path: Path) -> None:
-    sections = [make_slice(n, ImagePositionPatient=[0, 0, round(10.04 * n, 1)]) for n in range(12)]
-    assert chosen(tmp_path, sections).spacing_mm[0] == pytest.approx(round(10.04 * 11, 1) / 11)
+    slices = [make_slice(n, ImagePositionPatient=[0, 0, round(10.04 * n, 1)]) for n in range(12)]
+    assert chosen(tmp_path, slices).spacing_mm[0] == pytest.approx(round(10.04 * 11, 1) / 11)
 
 
 def test_the_spacing_comes_from_positions_and_never_from_slice_thickness(tmp_path: Path) -> None:
@@ -394,7 +394,7 @@ def test_the_spacing_comes_from_positions_and_never_from_slice_thickness(tmp_pat
     assert series.slice_thickness_mm == 13.0
 
 
-def test_gaps_between_sections_are_a_caution(tmp_path: Path) -> None:
+def test_gaps_between_slices_are_a_caution(tmp_path: Path) -> None:
     series = chosen(tmp_path, make_series(SliceThickness="5"))
     assert [(note.code, note.level) for note in series.notes] == [("GEOMETRY_GAPS", "caution")]
 
@@ -422,10 +422,10 @@ def test_two_different_pictures_at_one_place_are_refused(tmp_path: Path) -> None
         ({"FrameOfReferenceUID": f"{ROOT}.8"}, "GEOMETRY_MIXED_FRAME_OF_REFERENCE"),
     ],
 )
-def test_one_section_on_another_grid_is_refused(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
-    sections = make_series()
-    sections[3] = make_slice(3, **changes)
-    assert refused(tmp_path, sections).code == code
+def test_one_slice_on_another_grid_is_refused(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
+    slices = make_series()
+    slices[3] = make_slice(3, **changes)
+    assert refused(tmp_path, slices).code == code
 
 
 def test_a_tilted_gantry_is_measured_and_the_affine_follows_it(tmp_path: Path) -> None:
@@ -467,11 +467,11 @@ def test_a_slightly_rotated_stack_is_no_tilt(tmp_path: Path) -> None:
 
 
 def under_one_uid(*stacks: list[Dataset]) -> list[Dataset]:
-    """The sections of all stacks as one series."""
-    sections = [ds for stack in stacks for ds in stack]
-    for index, ds in enumerate(sections):
+    """The slices of all stacks as one series."""
+    slices = [ds for stack in stacks for ds in stack]
+    for index, ds in enumerate(slices):
         change(ds, SOPInstanceUID=f"{ROOT}.5.{index}")
-    return sections
+    return slices
 
 
 def thin_stack(slices: int = 48, **changes: Any) -> list[Dataset]:
@@ -484,7 +484,7 @@ def test_of_two_thicknesses_in_one_series_the_one_near_5_mm_is_measured_and_the_
     series = chosen(tmp_path, under_one_uid(thin_stack(SliceThickness="1.25"), thick))
     assert (len(series.slices), series.slice_thickness_mm) == (12, 8.0)
     assert [(note.code, note.level) for note in series.notes] == [("SERIES_SPLIT", "caution")]
-    assert [(one.uid, "48 sections, 1.25 mm" in one.why) for one in series.passed_over] == [(series.uid, True)]
+    assert [(one.uid, "48 slices, 1.25 mm" in one.why) for one in series.passed_over] == [(series.uid, True)]
 
 
 def test_of_two_phases_with_two_kernels_each_one_stack_is_measured(tmp_path: Path) -> None:
@@ -500,8 +500,8 @@ def test_of_two_phases_with_two_kernels_each_one_stack_is_measured(tmp_path: Pat
 
 
 def test_acquisitions_that_take_turns_on_one_regular_grid_are_told_apart(tmp_path: Path) -> None:
-    sections = [make_slice(n, AcquisitionNumber=n % 2 + 1, SliceThickness="5") for n in range(24)]
-    series = chosen(tmp_path, sections)
+    slices = [make_slice(n, AcquisitionNumber=n % 2 + 1, SliceThickness="5") for n in range(24)]
+    series = chosen(tmp_path, slices)
     assert (len(series.slices), series.spacing_mm[0]) == (12, pytest.approx(20.0))
     assert "SERIES_SPLIT" in {note.code for note in series.notes}
 
@@ -513,16 +513,16 @@ def test_one_scan_in_several_breaths_stays_one(tmp_path: Path, number: Callable[
 
 
 def test_half_of_a_scan_is_never_taken_for_the_whole(tmp_path: Path) -> None:
-    """Two breaths, a section missing between: each half would be a regular stack."""
-    sections = [make_slice(n, AcquisitionNumber=1 + n // 12) for n in range(24) if n != 12]
-    assert refused(tmp_path, sections).code == "GEOMETRY_MISSING_SLICES"
+    """Two breaths, a slice missing between: each half would be a regular stack."""
+    slices = [make_slice(n, AcquisitionNumber=1 + n // 12) for n in range(24) if n != 12]
+    assert refused(tmp_path, slices).code == "GEOMETRY_MISSING_SLICES"
 
 
 def test_a_bolus_test_in_the_same_series_is_left_out(tmp_path: Path) -> None:
     bolus = [make_slice(4, pixels=picture(50 + n), AcquisitionNumber=9) for n in range(5)]
     series = chosen(tmp_path, under_one_uid(make_series(AcquisitionNumber=1), bolus))
     assert len(series.slices) == 12
-    assert "5 sections" in series.passed_over[0].why
+    assert "5 slices" in series.passed_over[0].why
 
 
 def test_everything_that_was_passed_over_is_listed_with_its_reason(tmp_path: Path) -> None:
@@ -543,7 +543,7 @@ def test_everything_that_was_passed_over_is_listed_with_its_reason(tmp_path: Pat
     assert why["4"].startswith("SERIES_NOT_CHEST")
     assert why["5"].startswith("SERIES_LOCALIZER_ONLY")
     assert why["6"].startswith("SERIES_REFORMATTED")
-    assert why["7"] == "no CT sections: Secondary Capture Image Storage"
+    assert why["7"] == "no CT slices: Secondary Capture Image Storage"
     assert {one.description for one in series.passed_over} >= {"Head", "Dose"}
 
 
@@ -561,7 +561,7 @@ def test_a_thickness_out_of_range_goes_behind_a_sharp_kernel(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("thickness", "codes"), [("20", ["GEOMETRY_OVERLAP"]), ("11", []), ("9", [])])
-def test_overlapping_sections_are_noted(tmp_path: Path, thickness: str, codes: list[str]) -> None:
+def test_overlapping_slices_are_noted(tmp_path: Path, thickness: str, codes: list[str]) -> None:
     assert [note.code for note in chosen(tmp_path, make_series(SliceThickness=thickness)).notes] == codes
 
 
@@ -571,13 +571,13 @@ def test_overlapping_sections_are_noted(tmp_path: Path, thickness: str, codes: l
 def test_two_patients_in_one_series_are_refused_whatever_tells_them_apart(
     tmp_path: Path, other: dict[str, str]
 ) -> None:
-    sections = make_series()
-    change(sections[7], **other)
+    slices = make_series()
+    change(slices[7], **other)
     with pytest.raises(errors.PatientMixed):
-        chosen(tmp_path, sections)
+        chosen(tmp_path, slices)
 
 
-def test_a_section_that_does_not_state_the_name_is_no_other_patient(tmp_path: Path) -> None:
-    sections = make_series()
-    change(sections[7], PatientName="", PatientSex="")
-    assert len(chosen(tmp_path, sections).slices) == len(sections)
+def test_a_slice_that_does_not_state_the_name_is_no_other_patient(tmp_path: Path) -> None:
+    slices = make_series()
+    change(slices[7], PatientName="", PatientSex="")
+    assert len(chosen(tmp_path, slices).slices) == len(slices)

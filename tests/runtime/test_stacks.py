@@ -15,14 +15,14 @@ from scanside_runtime.model.stacks import (
     OUTSIDE_LOGIT,
     Floats,
     PlaneMap,
-    Sections,
+    Slabs,
     body_box,
     make_stacks,
     mask_box,
     neighbours,
-    plan_sections,
+    plan_slabs,
     plane_map,
-    section_hu,
+    slab_hu,
     windowed,
 )
 from scanside_runtime.volume import HU_MIN, Volume
@@ -40,14 +40,14 @@ def volume_of(hu: npt.NDArray[np.int16], spacing_mm: tuple[float, float, float] 
     return Volume(hu, np.eye(4), spacing_mm)
 
 
-# Sections
+# Slabs
 
 
 @given(st.integers(1, 60), THIN_MM, st.floats(3.0, 8.0))
-def test_thin_slices_are_averaged_with_weights_that_add_up(slices: int, increment_mm: float, section_mm: float) -> None:
-    contract = replace(CONTRACT, section_mm=section_mm)
-    weights = plan_sections(slices, increment_mm, increment_mm, contract).weights
-    assert weights.shape == (int(np.ceil(slices * increment_mm / section_mm - 1e-6)), slices)
+def test_thin_slices_are_averaged_with_weights_that_add_up(slices: int, increment_mm: float, slab_mm: float) -> None:
+    contract = replace(CONTRACT, slab_mm=slab_mm)
+    weights = plan_slabs(slices, increment_mm, increment_mm, contract).weights
+    assert weights.shape == (int(np.ceil(slices * increment_mm / slab_mm - 1e-6)), slices)
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
 
@@ -55,23 +55,23 @@ def test_thin_slices_are_averaged_with_weights_that_add_up(slices: int, incremen
 @given(st.integers(1, 60), THIN_MM)
 def test_the_mean_over_the_real_extent_of_the_slabs_is_that_of_the_slices(slices: int, increment_mm: float) -> None:
     """Each slab weighs what it covers in mm, the last one less: every slice counts the same in the end."""
-    plan = plan_sections(slices, increment_mm, None, CONTRACT)
+    plan = plan_slabs(slices, increment_mm, None, CONTRACT)
     extent_mm = slab_extents_mm(plan, slices * increment_mm)
     share = extent_mm @ plan.weights / extent_mm.sum()  # (z,)
     np.testing.assert_allclose(share, 1.0 / slices, atol=1e-5)
 
 
-def slab_extents_mm(plan: Sections, height_mm: float) -> npt.NDArray[np.float64]:
-    lower = np.arange(len(plan)) * CONTRACT.section_mm
-    return np.asarray(np.minimum(lower + CONTRACT.section_mm, height_mm) - lower)
+def slab_extents_mm(plan: Slabs, height_mm: float) -> npt.NDArray[np.float64]:
+    lower = np.arange(len(plan)) * CONTRACT.slab_mm
+    return np.asarray(np.minimum(lower + CONTRACT.slab_mm, height_mm) - lower)
 
 
 @given(st.integers(1, 60), THIN_MM)
 def test_a_slab_is_made_of_the_slices_that_it_overlaps_and_no_others(slices: int, increment_mm: float) -> None:
-    plan = plan_sections(slices, increment_mm, None, CONTRACT)
+    plan = plan_slabs(slices, increment_mm, None, CONTRACT)
     for number, weights in enumerate(plan.weights):
         used = np.flatnonzero(weights > 1e-5)
-        low, high = number * CONTRACT.section_mm, (number + 1) * CONTRACT.section_mm
+        low, high = number * CONTRACT.slab_mm, (number + 1) * CONTRACT.slab_mm
         assert (used + 1).min() * increment_mm > low
         assert used.max() * increment_mm < high
         assert (np.diff(used) == 1).all()
@@ -79,15 +79,15 @@ def test_a_slab_is_made_of_the_slices_that_it_overlaps_and_no_others(slices: int
 
 @given(st.integers(1, 60), THIN_MM)
 def test_each_slice_is_answered_by_the_slab_that_holds_its_centre(slices: int, increment_mm: float) -> None:
-    plan = plan_sections(slices, increment_mm, None, CONTRACT)
+    plan = plan_slabs(slices, increment_mm, None, CONTRACT)
     centre_mm = (np.arange(slices) + 0.5) * increment_mm
-    within = centre_mm % CONTRACT.section_mm
-    assume(bool(((within > 1e-6) & (within < CONTRACT.section_mm - 1e-6)).all()))  # a centre on a cut may go either way
-    np.testing.assert_array_equal(plan.owner, (centre_mm // CONTRACT.section_mm).astype(int))
+    within = centre_mm % CONTRACT.slab_mm
+    assume(bool(((within > 1e-6) & (within < CONTRACT.slab_mm - 1e-6)).all()))  # a centre on a cut may go either way
+    np.testing.assert_array_equal(plan.owner, (centre_mm // CONTRACT.slab_mm).astype(int))
 
 
 def test_the_last_partial_slab_is_kept() -> None:
-    plan = plan_sections(7, 2.0, 2.0, CONTRACT)  # 14 mm: 5, 5 and 4
+    plan = plan_slabs(7, 2.0, 2.0, CONTRACT)  # 14 mm: 5, 5 and 4
     np.testing.assert_allclose(plan.centres_mm, [2.5, 7.5, 12.0])
     np.testing.assert_allclose(plan.weights[0], [0.4, 0.4, 0.2, 0, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(plan.weights[2], [0, 0, 0, 0, 0, 0.5, 0.5], atol=1e-6)
@@ -98,31 +98,31 @@ THICK = [(3.0, 3.0), (5.0, None), (10.0, 10.0), (2.5, 5.0), (1.0, 3.0), (10.0, 1
 
 
 @pytest.mark.parametrize(("increment_mm", "thickness_mm"), THICK)
-def test_sections_of_3_mm_and_more_stay_as_they_are_overlapping_ones_too(
+def test_slabs_of_3_mm_and_more_stay_as_they_are_overlapping_ones_too(
     increment_mm: float, thickness_mm: float | None
 ) -> None:
-    plan = plan_sections(9, increment_mm, thickness_mm, CONTRACT)
+    plan = plan_slabs(9, increment_mm, thickness_mm, CONTRACT)
     np.testing.assert_array_equal(plan.weights, np.eye(9))
     np.testing.assert_array_equal(plan.owner, np.arange(9))
     np.testing.assert_allclose(plan.centres_mm, (np.arange(9) + 0.5) * increment_mm)
 
 
 @pytest.mark.parametrize(("increment_mm", "thickness_mm"), [(2.99, 2.99), (1.0, None), (0.7, 1.0)])
-def test_sections_below_3_mm_are_averaged(increment_mm: float, thickness_mm: float | None) -> None:
-    assert len(plan_sections(20, increment_mm, thickness_mm, CONTRACT)) < 20
+def test_slabs_below_3_mm_are_averaged(increment_mm: float, thickness_mm: float | None) -> None:
+    assert len(plan_slabs(20, increment_mm, thickness_mm, CONTRACT)) < 20
 
 
-def test_a_section_is_the_weighted_mean_of_its_slices() -> None:
+def test_a_slab_is_the_weighted_mean_of_its_slices() -> None:
     hu = np.random.default_rng(1).integers(-1000, 1000, (4, 3, 5)).astype(np.int16)
     weights = np.array([0.0, 0.25, 0.5, 0.25], dtype=np.float32)
-    np.testing.assert_allclose(section_hu(hu, weights), (hu * weights[:, None, None]).sum(axis=0), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(slab_hu(hu, weights), (hu * weights[:, None, None]).sum(axis=0), rtol=1e-5, atol=1e-3)
 
 
 # Neighbours
 
 
 @given(st.integers(1, 20), st.floats(0.5, 12.0), st.floats(2.0, 12.0), st.sampled_from([1, 3, 5]))
-def test_neighbours_are_nearest_to_the_step_and_never_the_section_itself(
+def test_neighbours_are_nearest_to_the_step_and_never_the_slab_itself(
     count: int, spacing_mm: float, step_mm: float, depth: int
 ) -> None:
     centres_mm = centres(count, spacing_mm)
@@ -134,19 +134,19 @@ def test_neighbours_are_nearest_to_the_step_and_never_the_section_itself(
             side = np.arange(here) if offset < 0 else np.arange(here + 1, count)
             chosen = stack[here, offset + depth // 2]
             if not side.size:
-                assert chosen == here  # nobody there: the section repeats
+                assert chosen == here  # nobody there: the slab repeats
                 continue
             assert chosen in side
             wanted_mm = centres_mm[here] + offset * step_mm
             assert abs(centres_mm[chosen] - wanted_mm) == pytest.approx(np.abs(centres_mm[side] - wanted_mm).min())
 
 
-def test_sections_of_10_mm_take_the_adjacent_ones_though_the_step_is_5() -> None:
+def test_slabs_of_10_mm_take_the_adjacent_ones_though_the_step_is_5() -> None:
     stack = neighbours(centres(4, 10.0), 5.0, 3)
     np.testing.assert_array_equal(stack, [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]])
 
 
-def test_sections_every_2_mm_and_a_half_take_every_second_one() -> None:
+def test_slabs_every_2_mm_and_a_half_take_every_second_one() -> None:
     stack = neighbours(centres(5, 2.5), 5.0, 3)
     np.testing.assert_array_equal(stack[2], [0, 2, 4])
     np.testing.assert_array_equal(stack[1], [0, 1, 3])
@@ -285,11 +285,11 @@ def chest(rows: int = 60, columns: int = 60) -> npt.NDArray[np.int16]:
 
 
 def both_ways(hu: npt.NDArray[np.int16], contract: ModelContract) -> Floats:
-    """The network's view, brought back section by section as if it were logits, (z, y, x)."""
+    """The network's view, brought back slab by slab as if it were logits, (z, y, x)."""
     stacks = make_stacks(volume_of(hu), body_box(hu), contract)
     answer = np.zeros(hu.shape, np.float32)
-    for section in range(len(stacks)):
-        answer[stacks.slices_of(section)] = stacks.plane_map.back(stacks.planes[section])
+    for slab in range(len(stacks)):
+        answer[stacks.slices_of(slab)] = stacks.plane_map.back(stacks.planes[slab])
     return answer
 
 
@@ -331,7 +331,7 @@ def test_what_lies_outside_the_picture_is_air_to_the_network() -> None:
 def test_every_native_slice_is_answered_once(slices: int, increment_mm: float) -> None:
     volume = volume_of(np.zeros((slices, 8, 8), np.int16), (increment_mm, 1.0, 1.0))
     stacks = make_stacks(volume, (3.0, 3.0, 4.0, 4.0), replace(CONTRACT, matrix=(32, 32)))
-    answered = np.concatenate([stacks.slices_of(section) for section in range(len(stacks))])
+    answered = np.concatenate([stacks.slices_of(slab) for slab in range(len(stacks))])
     np.testing.assert_array_equal(np.sort(answered), np.arange(slices))
 
 
@@ -341,7 +341,7 @@ def test_every_native_slice_is_answered_once(slices: int, increment_mm: float) -
 def test_the_body_box_is_the_middle_of_the_body_whatever_else_is_in_the_picture() -> None:
     hu = chest()
     hu[:, 54:56, :] = 40  # a couch
-    hu[2] = -1000  # an odd section
+    hu[2] = -1000  # an odd slab
     assert body_box(hu) == (28.5, 27.5, 28.5, 27.5)
 
 
@@ -349,7 +349,7 @@ def test_without_a_body_the_box_is_the_middle_of_the_picture() -> None:
     assert body_box(np.full((3, 11, 20), -1000, np.int16)) == (5.0, 9.5, 5.0, 9.5)
 
 
-def test_a_mask_box_holds_the_mask_of_all_sections() -> None:
+def test_a_mask_box_holds_the_mask_of_all_slabs() -> None:
     mask = np.zeros((3, 10, 12), bool)
     assert mask_box(mask) is None
     mask[0, 2, 7] = mask[2, 8, 3] = True

@@ -1,4 +1,4 @@
-"""Pixels become HU in one LPS order, the same numbers whatever the coding, and masks find back to the sections."""
+"""Pixels become HU in one LPS order, the same numbers whatever the coding, and masks find back to the slices."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from scanside_runtime.volume import Volume
 SLICES = 12
 
 
-def volume_of(folder: Path, sections: list[Dataset]) -> Volume:
-    return read_volume(choose_series(find_series(write(folder, sections))))
+def volume_of(folder: Path, slices: list[Dataset]) -> Volume:
+    return read_volume(choose_series(find_series(write(folder, slices))))
 
 
 def expected_hu(slices: int = SLICES) -> npt.NDArray[np.int16]:
@@ -34,7 +34,7 @@ def expected_hu(slices: int = SLICES) -> npt.NDArray[np.int16]:
 
 
 def stored(values: npt.NDArray[Any], **changes: Any) -> list[Dataset]:
-    """A series in which every section holds these stored values."""
+    """A series in which every slice holds these stored values."""
     return [make_slice(n, pixels=values, **changes) for n in range(SLICES)]
 
 
@@ -56,11 +56,11 @@ def test_stored_values_become_hu(tmp_path: Path) -> None:
     assert volume.hu_mean == pytest.approx(expected_hu().mean())
 
 
-def test_each_section_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path) -> None:
-    sections = make_series()
-    change(sections[3], RescaleSlope="2", RescaleIntercept="-1000")
-    change(sections[4], RescaleSlope="0.25")
-    hu = volume_of(tmp_path, sections).hu
+def test_each_slice_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path) -> None:
+    slices = make_series()
+    change(slices[3], RescaleSlope="2", RescaleIntercept="-1000")
+    change(slices[4], RescaleSlope="0.25")
+    hu = volume_of(tmp_path, slices).hu
     np.testing.assert_array_equal(hu[3], np.minimum(2 * picture(3).astype(int) - 1000, 3071))
     np.testing.assert_array_equal(hu[4], np.rint(picture(4) / 4 - 1024))
     np.testing.assert_array_equal(hu[5], expected_hu()[5])
@@ -82,49 +82,49 @@ def test_hu_are_clamped_to_the_range_of_ct(tmp_path: Path) -> None:
 def test_padding_becomes_air_though_it_would_be_bone(
     tmp_path: Path, dtype: type[np.generic], vr: str, bytes_stated: bytes
 ) -> None:
-    sections = stored(corner(700, 701, dtype=dtype), RescaleIntercept="0")
-    for ds in sections:
+    slices = stored(corner(700, 701, dtype=dtype), RescaleIntercept="0")
+    for ds in slices:
         ds.add_new("PixelPaddingValue", vr, struct.unpack("<h" if vr == "SS" else "<H", bytes_stated)[0])
-    assert volume_of(tmp_path, sections).hu[0].ravel()[:3].tolist() == [-1024, 701, 0]
+    assert volume_of(tmp_path, slices).hu[0].ravel()[:3].tolist() == [-1024, 701, 0]
 
 
 def test_padding_stated_unsigned_is_read_in_the_sign_of_the_pixels(tmp_path: Path) -> None:
-    sections = stored(corner(-500, -499), RescaleIntercept="0")
-    for ds in sections:
+    slices = stored(corner(-500, -499), RescaleIntercept="0")
+    for ds in slices:
         ds.add_new("PixelPaddingValue", "US", 65536 - 500)
-    assert volume_of(tmp_path, sections).hu[0].ravel()[:3].tolist() == [-1024, -499, 0]
+    assert volume_of(tmp_path, slices).hu[0].ravel()[:3].tolist() == [-1024, -499, 0]
 
 
 def test_padding_stated_signed_is_read_in_unsigned_pixels(tmp_path: Path) -> None:
-    sections = stored(corner(63536, 63535, dtype=np.uint16), RescaleSlope="0.01", RescaleIntercept="0")
-    for ds in sections:
+    slices = stored(corner(63536, 63535, dtype=np.uint16), RescaleSlope="0.01", RescaleIntercept="0")
+    for ds in slices:
         ds.add_new("PixelPaddingValue", "SS", -2000)
-    assert volume_of(tmp_path, sections).hu[0].ravel()[:3].tolist() == [-1024, 635, 0]
+    assert volume_of(tmp_path, slices).hu[0].ravel()[:3].tolist() == [-1024, 635, 0]
 
 
 def test_a_padding_range_is_padding_from_end_to_end(tmp_path: Path) -> None:
-    sections = stored(corner(-300, -250, -200, -199, -301), RescaleIntercept="0")
-    for ds in sections:
+    slices = stored(corner(-300, -250, -200, -199, -301), RescaleIntercept="0")
+    for ds in slices:
         ds.add_new("PixelPaddingValue", "SS", -300)
         ds.add_new("PixelPaddingRangeLimit", "SS", -200)
-    assert volume_of(tmp_path, sections).hu[0].ravel()[:5].tolist() == [-1024, -1024, -1024, -199, -301]
+    assert volume_of(tmp_path, slices).hu[0].ravel()[:5].tolist() == [-1024, -1024, -1024, -199, -301]
 
 
 @pytest.mark.parametrize("transfer_syntax", [None, LOSSLESS["RLE"]])
 def test_what_lies_outside_the_stored_bits_is_cut_off(tmp_path: Path, transfer_syntax: str | None) -> None:
     values = picture(5).astype(np.uint16)
     shifted = (values << 2) | np.uint16(0xC001)
-    sections = stored(shifted, BitsStored=12, HighBit=13)
-    for ds in sections:
+    slices = stored(shifted, BitsStored=12, HighBit=13)
+    for ds in slices:
         if transfer_syntax:
             ds.compress(transfer_syntax, generate_instance_uid=False)
-    np.testing.assert_array_equal(volume_of(tmp_path, sections).hu[0], np.minimum(values, 4095).astype(int) - 1024)
+    np.testing.assert_array_equal(volume_of(tmp_path, slices).hu[0], np.minimum(values, 4095).astype(int) - 1024)
 
 
 def test_signed_values_of_12_bits_keep_their_sign(tmp_path: Path) -> None:
     frame = corner(-1000, 1500).astype(np.int16)
-    sections = stored((frame.view(np.uint16) & 0x0FFF).view(np.int16), BitsStored=12, HighBit=11, RescaleIntercept="0")
-    assert volume_of(tmp_path, sections).hu[0].ravel()[:3].tolist() == [-1000, 1500, 0]
+    slices = stored((frame.view(np.uint16) & 0x0FFF).view(np.int16), BitsStored=12, HighBit=11, RescaleIntercept="0")
+    assert volume_of(tmp_path, slices).hu[0].ravel()[:3].tolist() == [-1000, 1500, 0]
 
 
 # Codings
@@ -132,10 +132,10 @@ def test_signed_values_of_12_bits_keep_their_sign(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("coding", LOSSLESS)
 def test_every_lossless_coding_gives_the_same_numbers(tmp_path: Path, coding: str) -> None:
-    def section(number: int) -> Dataset:
+    def one_slice(number: int) -> Dataset:
         return make_slice(number, pixels=(picture(number) - 1100).astype(np.int16), RescaleIntercept="10")
 
-    plain = write(tmp_path / "plain", (section(n) for n in range(SLICES)))
+    plain = write(tmp_path / "plain", (one_slice(n) for n in range(SLICES)))
     coded = transcode(plain, tmp_path / "coded", LOSSLESS[coding])
     series = choose_series(find_series(coded))
     assert series.transfer_syntax == LOSSLESS[coding]
@@ -151,7 +151,7 @@ def test_a_coding_that_can_not_be_decoded_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost_bytes", [1, 2, 100, 219])
-def test_a_truncated_section_is_refused_by_name(tmp_path: Path, lost_bytes: int) -> None:
+def test_a_truncated_slice_is_refused_by_name(tmp_path: Path, lost_bytes: int) -> None:
     folder = write(tmp_path, make_series())
     file = folder / "004.dcm"
     file.write_bytes(file.read_bytes()[:-lost_bytes])
@@ -161,7 +161,7 @@ def test_a_truncated_section_is_refused_by_name(tmp_path: Path, lost_bytes: int)
 
 @pytest.mark.parametrize("coding", ["RLE", "JPEG lossless", "JPEG-LS", "JPEG 2000", "deflated"])
 @pytest.mark.parametrize("kept", [0.5, 0.97])
-def test_a_truncated_compressed_section_is_refused_and_never_a_traceback(
+def test_a_truncated_compressed_slice_is_refused_and_never_a_traceback(
     tmp_path: Path, coding: str, kept: float
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 2000, (128, 130), dtype=np.int16)
@@ -184,11 +184,11 @@ def test_a_picture_damaged_inside_a_sound_file_is_refused(tmp_path: Path) -> Non
         read_volume(choose_series(find_series(coded)))
 
 
-def test_a_section_without_pixels_is_refused(tmp_path: Path) -> None:
-    sections = make_series()
-    del sections[7].PixelData
+def test_a_slice_without_pixels_is_refused(tmp_path: Path) -> None:
+    slices = make_series()
+    del slices[7].PixelData
     with pytest.raises(errors.InputTruncated, match="no pixel data"):
-        volume_of(tmp_path, sections)
+        volume_of(tmp_path, slices)
 
 
 def test_a_file_that_changes_between_header_and_pixels_is_refused(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def source_series(row: tuple[int, int, int], column: tuple[int, int, int]) -> li
 
     Only directions along x and y; the grid is square pixels of 0.75 mm, origin (-100, -90) mm.
     """
-    sections = []
+    slices = []
     for n in range(SLICES):
         frame = picture(n)  # (y, x)
         transposed = row[0] == 0
@@ -219,7 +219,7 @@ def source_series(row: tuple[int, int, int], column: tuple[int, int, int]) -> li
         for axis, cells in ((row, source.shape[1]), (column, source.shape[0])):
             if sum(axis) < 0:
                 origin -= np.array(axis) * (cells - 1) * 0.75
-        sections.append(
+        slices.append(
             make_slice(
                 n,
                 pixels=np.ascontiguousarray(source),
@@ -228,7 +228,7 @@ def source_series(row: tuple[int, int, int], column: tuple[int, int, int]) -> li
                 PixelSpacing=[0.75, 0.75],
             )
         )
-    return sections
+    return slices
 
 
 ORIENTATIONS = [
@@ -244,9 +244,9 @@ ORIENTATIONS = [
 def test_every_orientation_arrives_in_one_order_and_finds_back(
     tmp_path: Path, row: tuple[int, int, int], column: tuple[int, int, int], feet_first: bool
 ) -> None:
-    sections = source_series(row, column)
-    sources = {ds.SOPInstanceUID: np.frombuffer(ds.PixelData, np.int16).reshape(ds.Rows, ds.Columns) for ds in sections}
-    series = choose_series(find_series(write(tmp_path, sections[:: -1 if feet_first else 1])))
+    slices = source_series(row, column)
+    sources = {ds.SOPInstanceUID: np.frombuffer(ds.PixelData, np.int16).reshape(ds.Rows, ds.Columns) for ds in slices}
+    series = choose_series(find_series(write(tmp_path, slices[:: -1 if feet_first else 1])))
     volume = read_volume(series)
     np.testing.assert_array_equal(volume.hu, expected_hu())
     np.testing.assert_allclose(volume.affine @ [0, 0, 0, 1], [-100, -90, 0, 1])
@@ -264,7 +264,7 @@ def test_pixels_that_are_not_square_keep_their_sides_when_rows_and_columns_are_e
     assert turned.spacing_mm == pytest.approx((10.0, 0.7, 0.8))
 
 
-def test_the_affine_takes_each_section_to_its_own_position(tmp_path: Path) -> None:
+def test_the_affine_takes_each_slice_to_its_own_position(tmp_path: Path) -> None:
     series = choose_series(find_series(write(tmp_path, make_series())))
     for z, header in enumerate(series.slices):
         assert header.image_position_patient is not None
@@ -304,7 +304,7 @@ def test_the_digest_is_that_of_the_sorted_sums_of_the_files(tmp_path: Path) -> N
     assert read_volume(series).input_sha256 == content_digest(series) == expected
 
 
-def test_progress_counts_the_sections(tmp_path: Path) -> None:
+def test_progress_counts_the_slices(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     series: Series = choose_series(find_series(write(tmp_path, make_series())))
     read_volume(series, lambda done, total: calls.append((done, total)))

@@ -51,7 +51,7 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True)
-class Section:
+class Slice:
     """A file of a fake study."""
 
     study: int
@@ -72,10 +72,10 @@ class Section:
         return body.encode() + (b"END" if self.whole else b"")
 
 
-def put(inbox: Path, sections: Iterable[Section], folder: str = "") -> set[str]:
-    """Write sections into the inbox; their hashes."""
+def put(inbox: Path, slices: Iterable[Slice], folder: str = "") -> set[str]:
+    """Write slices into the inbox; their hashes."""
     sums = set()
-    for one in sections:
+    for one in slices:
         target = inbox / (folder or f"study{one.study}") / f"{one.number:03d}{'x' if one.text == 'other' else ''}.dcm"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(one.content())

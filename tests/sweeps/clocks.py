@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .box import Section, lost, outcome, put, start, unsound_results, write_settings
+from .box import Slice, lost, outcome, put, start, unsound_results, write_settings
 from .fulldisk import results, wait
 
 SHIM = r"""
@@ -54,12 +54,12 @@ def run(folder: Path, library: Path, jump_s: int) -> tuple[dict[str, object], li
     write_settings(root, quiet_s=1.0, patience_s=2.0)
     daemon = start(root, LD_PRELOAD=str(library), CLOCK_OFFSET=str(offset))
     try:
-        sums = put(root / "inbox", [Section(1, n) for n in (1, 2, 3)])
+        sums = put(root / "inbox", [Slice(1, n) for n in (1, 2, 3)])
         time.sleep(0.5)
         offset.write_text(str(jump_s))
-        sums |= put(root / "inbox", [Section(1, 4)])
+        sums |= put(root / "inbox", [Slice(1, 4)])
         broken = [] if wait(lambda: results(root) == 1) else ["no result"]
-        sums |= put(root / "inbox", [Section(1, 5), *(Section(2, n) for n in (1, 2, 3))])
+        sums |= put(root / "inbox", [Slice(1, 5), *(Slice(2, n) for n in (1, 2, 3))])
         time.sleep(0.5)
         offset.write_text("0")
         broken += [] if wait(lambda: results(root) == 3) else ["no revision"]

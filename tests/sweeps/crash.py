@@ -3,8 +3,8 @@
     python -m tests.sweeps.crash [--every 1] [--fault KILL|ENOSPC|EIO] [--who daemon|worker]
 
 strace injects the fault at the k-th call of a kind (`-e inject=CALL:signal=KILL:when=k`). The story of each run: a
-study that is known gets a late section and one of its sections once more, a new study, a file that is no image, a study
-whose analysis crashes, a section with another content. After the fault nothing may be lost and no result unsound; after
+study that is known gets a late slice and one of its slices once more, a new study, a file that is no image, a study
+whose analysis crashes, a slice with another content. After the fault nothing may be lost and no result unsound; after
 the next start the box must stand where an undisturbed run stands.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .box import Section, lost, outcome, put, run_once, unsound_results, write_settings
+from .box import Slice, lost, outcome, put, run_once, unsound_results, write_settings
 
 WRITES = "openat write pwrite64 fsync fdatasync rename unlink mkdir rmdir ftruncate chmod".split()  # noqa: SIM905
 READS = "read pread64 newfstatat getdents64".split()  # noqa: SIM905
@@ -49,17 +49,17 @@ class Story:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.base, self.root = folder, folder / "base", folder / "box"
-        self.sums = put(self.base / "inbox", [Section(1, n) for n in (1, 2, 3)])
+        self.sums = put(self.base / "inbox", [Slice(1, n) for n in (1, 2, 3)])
         self._settings(self.base)
         first = run_once(self.base)
         if first.returncode != 0:
             raise SystemExit(first.stderr)
         inbox = self.base / "inbox"
-        self.sums |= put(inbox, [Section(1, 4)])
-        self.again = put(inbox, [Section(1, 2)], "again")
-        self.sums |= put(inbox, [Section(2, n) for n in (1, 2, 3)])
-        self.sums |= put(inbox, [Section(3, 1, "CRASH")])
-        self.sums |= put(inbox, [Section(4, 1), Section(4, 2), Section(4, 2, "other")])
+        self.sums |= put(inbox, [Slice(1, 4)])
+        self.again = put(inbox, [Slice(1, 2)], "again")
+        self.sums |= put(inbox, [Slice(2, n) for n in (1, 2, 3)])
+        self.sums |= put(inbox, [Slice(3, 1, "CRASH")])
+        self.sums |= put(inbox, [Slice(4, 1), Slice(4, 2), Slice(4, 2, "other")])
         (inbox / "notes.txt").write_text("no image")
         self.fresh()
         self.run()

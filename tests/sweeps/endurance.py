@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .box import Section, lost, put, start, unsound_results, write_settings
+from .box import Slice, lost, put, start, unsound_results, write_settings
 from .fulldisk import results, wait
 
 
@@ -37,7 +37,7 @@ def kills(root: Path, studies: int, kill_every_s: float, seed: int = 1) -> tuple
         until = time.monotonic() + chance.uniform(0.2, 2 * kill_every_s)
         while time.monotonic() < until and results(root) < studies:
             if sent < studies:
-                sums |= put(root / "inbox", [Section(sent, n) for n in (1, 2, 3)])
+                sums |= put(root / "inbox", [Slice(sent, n) for n in (1, 2, 3)])
                 sent += 1
             time.sleep(0.02)
         daemon.kill()
@@ -57,7 +57,7 @@ def growth(root: Path, studies: int, first: int) -> tuple[list[tuple[int, float,
     before, daemon = results(root), start(root)
     try:
         for number in range(studies):
-            put(root / "inbox", [Section(first + number, n) for n in (1, 2, 3)])
+            put(root / "inbox", [Slice(first + number, n) for n in (1, 2, 3)])
             done = number + 1
             if not wait(lambda n=done: results(root) >= before + n - 5):
                 status = (root / "status.json").read_text()

@@ -14,19 +14,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from .box import Section, put, start, unsound_results, write_settings
+from .box import Slice, put, start, unsound_results, write_settings
 from .endurance import resident_mb
 
-SECTIONS = 45
+SLICES = 45
 JUNK_EVERY = 10
 
 
 def send(inbox: Path, files: int) -> tuple[int, int]:
     """(studies, junk files)."""
-    studies, junk = files * (JUNK_EVERY - 1) // JUNK_EVERY // SECTIONS, 0
+    studies, junk = files * (JUNK_EVERY - 1) // JUNK_EVERY // SLICES, 0
     for study in range(studies):
-        put(inbox, [Section(study, n) for n in range(SECTIONS)], f"day{study % 7}/study{study}")
-        for _ in range(SECTIONS // (JUNK_EVERY - 1)):
+        put(inbox, [Slice(study, n) for n in range(SLICES)], f"day{study % 7}/study{study}")
+        for _ in range(SLICES // (JUNK_EVERY - 1)):
             (inbox / f"day{study % 7}" / f"junk{junk}.txt").write_text(f"junk {junk}")
             junk += 1
     return studies, junk
@@ -50,9 +50,9 @@ def sweep(folder: Path, files: int) -> list[str]:
         time.sleep(1.0)
         print(f"at rest {resident_mb(daemon.pid):.1f} MB", flush=True)
         studies, junk = send(root / "inbox", files)
-        print(f"{studies * SECTIONS + junk} files sent in {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{studies * SLICES + junk} files sent in {time.monotonic() - began:.0f} s", flush=True)
         until, told = time.monotonic() + files * 0.05 + 120, 0.0
-        while time.monotonic() < until and accounted(root) != (studies * SECTIONS, junk):
+        while time.monotonic() < until and accounted(root) != (studies * SLICES, junk):
             most = max(most, resident_mb(daemon.pid))
             if time.monotonic() - told > 20:
                 told = time.monotonic()
@@ -60,15 +60,15 @@ def sweep(folder: Path, files: int) -> list[str]:
             time.sleep(1.0)
         print(f"all taken in after {time.monotonic() - began:.0f} s; at most {most:.1f} MB", flush=True)
         left = [path for path in (root / "inbox").rglob("*") if path.is_file()]
-        if left or accounted(root) != (studies * SECTIONS, junk):
-            broken.append(f"{accounted(root)} of {(studies * SECTIONS, junk)}, {len(left)} left in the inbox")
+        if left or accounted(root) != (studies * SLICES, junk):
+            broken.append(f"{accounted(root)} of {(studies * SLICES, junk)}, {len(left)} left in the inbox")
         print(f"afterwards {resident_mb(daemon.pid):.1f} MB", flush=True)
     finally:
         daemon.terminate()
         daemon.wait()
     stored = sum(1 for area in ("work", "archive", "quarantine") for path in (root / area).rglob("*") if path.is_file())
     reasons = sum(1 for _ in (root / "quarantine").rglob("reason.txt"))
-    if stored - reasons != studies * SECTIONS + junk:
+    if stored - reasons != studies * SLICES + junk:
         broken.append(f"{stored - reasons} files in work, archive and quarantine")
     return broken + unsound_results(root)
 

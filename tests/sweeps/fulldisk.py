@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .box import Section, lost, put, said, start, unsound_results, write_settings
+from .box import Slice, lost, put, said, start, unsound_results, write_settings
 
 DISK_MB = 12
 
@@ -63,7 +63,7 @@ def sweep(folder: Path, rounds: int, **settings: Any) -> list[str]:
     try:
         wait(lambda: (root / "status.json").exists())
         for number in range(rounds):
-            sums |= put(root / "inbox", [Section(number, n) for n in (1, 2, 3)])
+            sums |= put(root / "inbox", [Slice(number, n) for n in (1, 2, 3)])
             time.sleep(0.15 * (number % 5))
             fill(disk / "ballast")
             time.sleep(2.0)

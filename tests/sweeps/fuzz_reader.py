@@ -51,7 +51,7 @@ SYNTAXES = (
 )
 LIMITS = ReadingSettings(memory_mb=640, file_seconds=20.0, study_seconds=60.0)
 HANGS_AFTER_S = 60.0
-SECTIONS = 10
+SLICES = 10
 # Lengths and markers that parsers stumble over: undefined length, item, delimiters, sequences, JPEG and JPEG 2000.
 DICTIONARY = (
     b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\xfe\xff\xff\xff", b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0",
@@ -64,7 +64,7 @@ DICTIONARY = (
 def seed_files(folder: Path) -> list[list[Path]]:
     """A small series in each transfer syntax."""
     rng = np.random.default_rng(0)
-    hu = rng.integers(-1000, 500, (SECTIONS, 24, 20)).astype(np.int16)
+    hu = rng.integers(-1000, 500, (SLICES, 24, 20)).astype(np.int16)
     return [write_series(hu, (11.0, 4.0, 5.0), folder / syntax, transfer_syntax=syntax) for syntax in SYNTAXES]
 
 

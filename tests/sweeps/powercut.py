@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .box import Section, lost, put, run_once, start, unsound_results, write_settings
+from .box import Slice, lost, put, run_once, start, unsound_results, write_settings
 from .fulldisk import wait
 
 IMAGE_MB = 96
@@ -44,7 +44,7 @@ def mounted(image: Path, at: Path) -> Iterator[Path]:
 
 def send(inbox: Path, study: int) -> set[str]:
     """A study, synced as a careful sender does."""
-    sums = put(inbox, [Section(study, n) for n in (1, 2, 3)])
+    sums = put(inbox, [Slice(study, n) for n in (1, 2, 3)])
     for path in (*(inbox / f"study{study}").iterdir(), inbox / f"study{study}", inbox):
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)

@@ -1,8 +1,8 @@
 """Slow writers: a study drips in with pauses longer than the quiet time, files grow, files are renamed in.
 
-    python -m tests.sweeps.slow [--sections 60] [--seconds 60]
+    python -m tests.sweeps.slow [--slices 60] [--seconds 60]
 
-At the end the newest revision holds every section, and each revision supersedes the one before.
+At the end the newest revision holds every slice, and each revision supersedes the one before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .box import Section, lost, start, unsound_results, write_settings
+from .box import Slice, lost, start, unsound_results, write_settings
 from .fulldisk import wait
 
 QUIET_S = 1.0
@@ -43,22 +43,22 @@ def revisions(root: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: one["revision"])
 
 
-def sweep(folder: Path, sections: int, seconds: float, seed: int = 1) -> tuple[int, list[str]]:
+def sweep(folder: Path, slices: int, seconds: float, seed: int = 1) -> tuple[int, list[str]]:
     """How many revisions, and what broke."""
     root, chance, sums, broken = folder / "box", random.Random(seed), set(), []
     root.mkdir()
     write_settings(root, quiet_s=QUIET_S, patience_s=5 * QUIET_S)
     daemon = start(root)
     try:
-        for number in range(sections):
-            content = Section(1, number).content()
+        for number in range(slices):
+            content = Slice(1, number).content()
             sums.add(hashlib.sha256(content).hexdigest())
             way = ("plain", "growing", "renamed")[number % 3]
             write_slowly(root / "inbox" / "slow" / f"{number}.dcm", content, way)
-            pause = seconds / sections
-            time.sleep(3 * QUIET_S if number in (sections // 3, sections // 2) else chance.uniform(0, 2 * pause))
+            pause = seconds / slices
+            time.sleep(3 * QUIET_S if number in (slices // 3, slices // 2) else chance.uniform(0, 2 * pause))
         if not wait(lambda: revisions(root) and set(revisions(root)[-1]["inputs"]) == sums, 60.0):
-            broken.append(f"the newest revision lacks sections: {[len(one['inputs']) for one in revisions(root)]}")
+            broken.append(f"the newest revision lacks slices: {[len(one['inputs']) for one in revisions(root)]}")
         time.sleep(2 * QUIET_S)
         found = revisions(root)
         chain = [(one["revision"], one["supersedes"]) for one in found]
@@ -73,11 +73,11 @@ def sweep(folder: Path, sections: int, seconds: float, seed: int = 1) -> tuple[i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sections", type=int, default=60)
+    parser.add_argument("--slices", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=60.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        count, broken = sweep(Path(folder), asked.sections, asked.seconds)
+        count, broken = sweep(Path(folder), asked.slices, asked.seconds)
     print(*broken, f"{count} revision(s), {len(broken)} violations", sep="\n")
     sys.exit(bool(broken))
 

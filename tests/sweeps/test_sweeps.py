@@ -61,8 +61,8 @@ def test_a_full_disk_loses_nothing_and_is_recovered_from(tmp_path: Path) -> None
     assert fulldisk.sweep(tmp_path, rounds=2) == []
 
 
-def test_a_study_that_drips_in_ends_as_one_newest_revision_with_every_section(tmp_path: Path) -> None:
-    assert slow.sweep(tmp_path, sections=8, seconds=2.0)[1] == []
+def test_a_study_that_drips_in_ends_as_one_newest_revision_with_every_slice(tmp_path: Path) -> None:
+    assert slow.sweep(tmp_path, slices=8, seconds=2.0)[1] == []
 
 
 def test_a_wall_clock_that_jumps_by_ten_years_changes_no_result(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .box import REPOSITORY, Section, command, environment, put, write_settings
+from .box import REPOSITORY, Slice, command, environment, put, write_settings
 from .fulldisk import results, wait
 
 MANAGER = Path("/lib/systemd/systemd")
@@ -117,7 +117,7 @@ def sweep(folder: Path) -> list[str]:
     with live(folder) as systemd:
         must("a start comes to readiness", systemd.ctl("start", "scanside-watch").returncode == 0)
         must("it says how it is", wait(lambda: "idle, 0 queued" in systemd.show("StatusText")))
-        put(root / "inbox", [Section(1, n) for n in (1, 2, 3)])
+        put(root / "inbox", [Slice(1, n) for n in (1, 2, 3)])
         must("a study becomes a result", wait(lambda: results(root) == 1))
         must("its settings are read again", systemd.ctl("reload", "scanside-watch").returncode == 0)
         first = systemd.show("MainPID")

@@ -22,7 +22,7 @@ from scanside_appliance.cli.cohort import cohort
 from scanside_appliance.cli.history import history
 from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.watch import add_watch_commands
-from scanside_appliance.defects import told
+from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ app.command()(history)
 add_watch_commands(app)
 
 
-class Engine(StrEnum):
+class EngineName(StrEnum):
     """What runs the networks."""
 
     auto = "auto"
@@ -58,7 +58,7 @@ class Engine(StrEnum):
     onnxruntime = "onnxruntime"
 
 
-class Precision(StrEnum):
+class PrecisionName(StrEnum):
     """What the layers are computed in."""
 
     auto = "auto"
@@ -68,7 +68,7 @@ class Precision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class BoxOptions:
     """Where this box keeps its things."""
 
     root: Path
@@ -93,8 +93,8 @@ class Request:
     """How to analyse, beside which study."""
 
     settings: Settings
-    engine: Engine
-    precision: Precision
+    engine: EngineName
+    precision: PrecisionName
     bundle: Path | None
     earlier: EarlierLookup | None
     site_model: SeverityModel | None
@@ -118,7 +118,7 @@ def main() -> None:
         _complain(error.code, f"{error.message} {error.advice}")
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  # the outermost of the program: nothing above it could say what happened
-        _complain(ScansideError.code, f"{told(error)}. {ScansideError.advice}")
+        _complain(ScansideError.code, f"{raised_at(error)}. {ScansideError.advice}")
         sys.exit(ScansideError.exit_code)
 
 
@@ -159,7 +159,7 @@ def box(
     ] = False,
 ) -> None:
     """Measures lung infection (POI, iHU) on chest CT. Research use only, not a medical device."""
-    context.obj = Box(root, settings)
+    context.obj = BoxOptions(root, settings)
 
 
 @app.command()
@@ -172,8 +172,8 @@ def analyze(
     series: Annotated[str | None, typer.Option(metavar="UID", help="Choose this series.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Each study into its own sub-folder of the output.")] = False,
     no_dicom: Annotated[bool, typer.Option("--no-dicom", help="Leave DICOM objects out.")] = False,
-    engine: Annotated[Engine, typer.Option(help="What runs the networks.")] = Engine.auto,
-    precision: Annotated[Precision, typer.Option(help="What the layers are computed in.")] = Precision.auto,
+    engine: Annotated[EngineName, typer.Option(help="What runs the networks.")] = EngineName.auto,
+    precision: Annotated[PrecisionName, typer.Option(help="What the layers are computed in.")] = PrecisionName.auto,
     bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of another model bundle.")] = None,
     earlier: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of earlier results, for the trend. [the box's results]")
@@ -314,8 +314,8 @@ def demo(
 @app.command()
 def selftest(
     context: typer.Context,
-    engine: Annotated[Engine, typer.Option(help="What runs the networks.")] = Engine.auto,
-    precision: Annotated[Precision, typer.Option(help="What the layers are computed in.")] = Precision.auto,
+    engine: Annotated[EngineName, typer.Option(help="What runs the networks.")] = EngineName.auto,
+    precision: Annotated[PrecisionName, typer.Option(help="What the layers are computed in.")] = PrecisionName.auto,
     bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of another model bundle.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scanside_appliance.site_model import Change
+    from scanside_appliance.site_model import ModelChange
 
 severity = typer.Typer(help="The severity model of this box.", no_args_is_help=True, rich_markup_mode=None)
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
@@ -50,10 +50,10 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
     _report(rollback_site_model(context.obj.root), as_json)
 
 
-def _report(change: Change, as_json: bool) -> None:
+def _report(change: ModelChange, as_json: bool) -> None:
     typer.echo(json.dumps(change.to_document()) if as_json else _line(change))
 
 
-def _line(change: Change) -> str:
+def _line(change: ModelChange) -> str:
     none = "none of its own"
     return f"{change.at}  {change.action:<8}  {change.before or none} -> {change.after or none}  ({change.data})"

@@ -46,10 +46,10 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 
     Exit code: 0 it runs or has nothing to do, 5 it has a trouble.
     """
-    from scanside_appliance.files.layout import Places
+    from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import box_facts, box_lines
 
-    facts = box_facts(Places(context.obj.root))
+    facts = box_facts(BoxLayout(context.obj.root))
     typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts)))
     raise typer.Exit(5 if facts["trouble"] else 0)
 
@@ -61,14 +61,14 @@ def queue(
     live: Annotated[bool, typer.Option("--live", help="Keep showing it until Ctrl-C.")] = False,
 ) -> None:
     """List studies that wait, are analysed, are held for a person or were put aside, in the order of their turn."""
-    from scanside_appliance.files.layout import Places
+    from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import queue_facts, queue_lines, show_live
 
-    places = Places(context.obj.root)
+    layout = BoxLayout(context.obj.root)
     if live and not as_json:
-        show_live(places, every=every)
+        show_live(layout, every=every)
         return
-    facts = queue_facts(places, every=every)
+    facts = queue_facts(layout, every=every)
     typer.echo(json.dumps(facts) if as_json else "\n".join(queue_lines(facts)))
 
 
@@ -85,17 +85,17 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
 def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
     """Accept what is held.
 
-    INPUT_CONFLICT: of sections with one UID and two contents the one that came last counts. PATIENT_CONFLICT: the study
+    INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. PATIENT_CONFLICT: the study
     is measured again as a new revision, by itself: never compared with the results that are on record under its ID.
     """
     from scanside_appliance.clock import Clock
-    from scanside_appliance.files.layout import Places
+    from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.jobs.intake import Intake
     from scanside_appliance.jobs.store import State
     from scanside_runtime.errors import BoxNoSuchStudy
 
     with _open(context) as store, store.transaction():
-        intake = Intake(Places(context.obj.root), store, Clock())
+        intake = Intake(BoxLayout(context.obj.root), store, Clock())
         held = [job for job in store.held_results() if job.study == study]
         try:
             intake.release(store.job(_job_at_rest(store, study, State.held)))
@@ -110,11 +110,11 @@ def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -
 def _open(context: typer.Context) -> Iterator[Store]:
     import sqlite3
 
-    from scanside_appliance.files.layout import Places
+    from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.jobs.store import Store
     from scanside_runtime.errors import BoxDatabase
 
-    path = Places(context.obj.root).database
+    path = BoxLayout(context.obj.root).database
     try:
         with Store.existing(path) as store:
             yield store

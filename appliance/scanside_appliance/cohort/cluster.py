@@ -11,7 +11,7 @@ from distributed import Client, Future, KilledWorker, as_completed
 
 from scanside_appliance.cohort.processes import Answer
 from scanside_appliance.cohort.rows import Row
-from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure, Options
 from scanside_runtime.errors import BoxCluster, BoxWorkerDied
 
@@ -26,7 +26,9 @@ class Cluster:
     address: str
     connect_s: float = 30.0
 
-    def answers(self, measure: Measure, studies: Iterable[Study], options: Options) -> Iterator[tuple[Study, Answer]]:
+    def answers(
+        self, measure: Measure, studies: Iterable[CohortStudy], options: Options
+    ) -> Iterator[tuple[CohortStudy, Answer]]:
         """Every study once with its row, or the exception that it ended with, in the order in which they end.
 
         Dask gives the studies of a lost worker to another one; a study that lost several gets BoxWorkerDied.
@@ -59,7 +61,7 @@ class Cluster:
         except (OSError, ValueError) as error:
             raise BoxCluster(address=self.address, why=str(error) or "no answer") from error
 
-    def _hand(self, client: Client, measure: Measure, study: Study, options: Options) -> Future:
+    def _hand(self, client: Client, measure: Measure, study: CohortStudy, options: Options) -> Future:
         return client.submit(measure, study, options, pure=False)
 
 

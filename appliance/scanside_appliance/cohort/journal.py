@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from scanside_appliance.cohort.rows import COLUMNS, Row, is_final
-from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_runtime.errors import BoxOutput
 
 SUFFIX = ".journal"
@@ -26,12 +26,12 @@ class Journal:
         self._rows = rows
         self._conditions = conditions
 
-    def is_done(self, study: Study) -> bool:
+    def is_done(self, study: CohortStudy) -> bool:
         """Whether the study, unchanged and under the same conditions, has a row that would come out the same."""
         key, row = self._rows.get(study.name, ("", None))
         return row is not None and key == self._key(study) and is_final(row)
 
-    def add(self, study: Study, row: Row) -> None:
+    def add(self, study: CohortStudy, row: Row) -> None:
         """Write a row down; it is on the disk when this returns. A newer row of a study replaces the older one."""
         key = self._key(study)
         self._file.write(json.dumps({"study": study.name, "key": key, "row": row}, allow_nan=False) + "\n")
@@ -43,7 +43,7 @@ class Journal:
         """The newest row of every study, by study."""
         return [{**dict.fromkeys(COLUMNS), **row} for _, (_, row) in sorted(self._rows.items())]
 
-    def _key(self, study: Study) -> str:
+    def _key(self, study: CohortStudy) -> str:
         return hashlib.sha256(f"{study.digest} {self._conditions}".encode()).hexdigest()
 
 

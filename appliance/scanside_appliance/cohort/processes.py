@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from scanside_appliance.cohort.rows import Row
-from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure, Options
 from scanside_runtime.errors import BoxWorkerDied
 
@@ -28,14 +28,16 @@ class Processes:
 
     count: int
 
-    def answers(self, measure: Measure, studies: Iterable[Study], options: Options) -> Iterator[tuple[Study, Answer]]:
+    def answers(
+        self, measure: Measure, studies: Iterable[CohortStudy], options: Options
+    ) -> Iterator[tuple[CohortStudy, Answer]]:
         """Every study once with its row, or the exception that it ended with, in the order in which they end.
 
         Where a process dies, it can't be told which study killed it: each that was under way is then done by itself.
         """
         rest = iter(studies)
         while True:
-            suspects: list[Study] = []
+            suspects: list[CohortStudy] = []
             yield from self._until_broken(measure, rest, options, suspects)
             if not suspects:
                 return
@@ -43,10 +45,10 @@ class Processes:
                 yield study, _alone(measure, study, options)
 
     def _until_broken(
-        self, measure: Measure, rest: Iterator[Study], options: Options, suspects: list[Study]
-    ) -> Iterator[tuple[Study, Answer]]:
+        self, measure: Measure, rest: Iterator[CohortStudy], options: Options, suspects: list[CohortStudy]
+    ) -> Iterator[tuple[CohortStudy, Answer]]:
         """A few studies ahead of the processes; `suspects` takes those that were under way when one died."""
-        under_way: dict[Future[Row], Study] = {}
+        under_way: dict[Future[Row], CohortStudy] = {}
         with _pool(self.count) as pool:
             try:
                 while not suspects:
@@ -71,14 +73,14 @@ class Processes:
                 pool.shutdown(wait=not suspects, cancel_futures=True)
 
 
-def _last_answers(under_way: dict[Future[Row], Study]) -> Iterator[tuple[Study, Answer]]:
+def _last_answers(under_way: dict[Future[Row], CohortStudy]) -> Iterator[tuple[CohortStudy, Answer]]:
     """What was begun is waited for; what was not is left for the next run."""
     begun = [(future, study) for future, study in under_way.items() if not future.cancel()]
     for future, study in begun:
         yield study, future.exception() or future.result()
 
 
-def _alone(measure: Measure, study: Study, options: Options) -> Answer:
+def _alone(measure: Measure, study: CohortStudy, options: Options) -> Answer:
     """One study in a process of its own."""
     with _pool(1) as pool:
         future = pool.submit(measure, study, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_runtime.errors import ScansideError
 
 Row = dict[str, Any]
@@ -30,7 +30,7 @@ _SERIES = ("slice_thickness_mm", "slices", "kernel", "manufacturer", "model")
 _SIDES = tuple(f"{side}_{measure}" for side in ("left", "right") for measure in ("poi_percent", "ihu_hu"))
 
 
-def row_of(study: Study, document: Mapping[str, Any], seconds: float) -> Row:
+def row_of(study: CohortStudy, document: Mapping[str, Any], seconds: float) -> Row:
     """The row of an analysis; `document` is a result document, schema scanside.result/1."""
     block = {name: document.get(name) or {} for name in ("study", "series", "biomarkers", "severity", "reason")}
     provenance = document["provenance"]
@@ -67,7 +67,7 @@ def row_of(study: Study, document: Mapping[str, Any], seconds: float) -> Row:
     )
 
 
-def failed_row(study: Study, error: ScansideError) -> Row:
+def failed_row(study: CohortStudy, error: ScansideError) -> Row:
     """The row of a study that gave no document at all."""
     return _whole(study, {"verdict": "refused", "reason_code": error.code, "reason": error.message})
 
@@ -77,7 +77,7 @@ def is_final(row: Row) -> bool:
     return not str(row["reason_code"] or "").startswith("BOX_")
 
 
-def _whole(study: Study, known: Row) -> Row:
+def _whole(study: CohortStudy, known: Row) -> Row:
     row: Row = {**dict.fromkeys(COLUMNS), **known, "source": str(study.path)}
     row["study_uid"] = row["study_uid"] or study.name
     return row

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from scanside_appliance.cohort.journal import Journal, open_journal
 from scanside_appliance.cohort.processes import Answer
 from scanside_appliance.cohort.rows import Row, failed_row, is_final
-from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.table import write_table
 from scanside_appliance.cohort.work import Measure, Options, measure_study
 from scanside_runtime.errors import BoxWorkerDied, BoxWorkerDiffers, ScansideError
@@ -25,7 +25,9 @@ Progress = Callable[[str, int, int], None]
 class Workers(Protocol):
     """What does the work: processes of this box, or a cluster."""
 
-    def answers(self, measure: Measure, studies: Iterable[Study], options: Options) -> Iterator[tuple[Study, Answer]]:
+    def answers(
+        self, measure: Measure, studies: Iterable[CohortStudy], options: Options
+    ) -> Iterator[tuple[CohortStudy, Answer]]:
         """Every study once with its row, or the exception that it ended with."""
         ...
 
@@ -48,7 +50,7 @@ class Summary:
 
 
 def run_cohort(
-    studies: Sequence[Study],
+    studies: Sequence[CohortStudy],
     table: Path,
     workers: Workers,
     options: Options,
@@ -73,7 +75,7 @@ def run_cohort(
 
 
 def _work_off(
-    before: int, total: int, journal: Journal, rows: Iterator[tuple[Study, Row]], progress: Progress | None
+    before: int, total: int, journal: Journal, rows: Iterator[tuple[CohortStudy, Row]], progress: Progress | None
 ) -> None:
     for done, (study, row) in enumerate(rows, before + 1):
         journal.add(study, row)
@@ -81,7 +83,7 @@ def _work_off(
             progress(study.name, done, total)
 
 
-def _row(study: Study, answer: Answer, bundle: Bundle) -> Row:
+def _row(study: CohortStudy, answer: Answer, bundle: Bundle) -> Row:
     """The answer as a row; a worker of another state than ours has measured something else."""
     if isinstance(answer, ScansideError):
         return failed_row(study, answer)
@@ -99,7 +101,7 @@ def _conditions(options: Options, bundle: Bundle) -> str:
     return " ".join((software_version(), bundle.sha256, *how))
 
 
-def _summary(table: Path, studies: Sequence[Study], taken_over: int, rows: Sequence[Row]) -> Summary:
+def _summary(table: Path, studies: Sequence[CohortStudy], taken_over: int, rows: Sequence[Row]) -> Summary:
     failed = [row for row in rows if row["verdict"] != "analysed"]
     return Summary(
         table=str(table),

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.study_uids import Whose
+from scanside_runtime.dicom.study_uids import StudyUids
 from scanside_runtime.errors import BoxReader, InputEmpty, InputNotFound, Refused
 from scanside_runtime.settings import ReadingSettings
 
@@ -25,7 +25,7 @@ FILES_A_READER = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class CohortStudy:
     """One study to be analysed.
 
     uid: StudyInstanceUID; None where no header says it, then the folder or zip stands for itself.
@@ -57,7 +57,7 @@ class _Seen:
 
 def find_studies(
     folders: Iterable[Path], noticed: Noticed | None = None, limits: ReadingSettings | None = None
-) -> list[Study]:
+) -> list[CohortStudy]:
     """Every study below the folders (or in the zips, or of the single files), sorted by name.
 
     `noticed` is called with the number of files looked at so far. Raises InputNotFound for a path that is not there,
@@ -76,7 +76,7 @@ def find_studies(
     return sorted(studies, key=lambda study: study.name)
 
 
-def _answers(paths: Iterable[Path], limits: ReadingSettings) -> Iterator[tuple[Path, Whose]]:
+def _answers(paths: Iterable[Path], limits: ReadingSettings) -> Iterator[tuple[Path, StudyUids]]:
     """Every file with what it says, a reader after the other."""
     waiting = iter(paths)
     while batch := list(islice(waiting, FILES_A_READER)):
@@ -88,23 +88,23 @@ def _answers(paths: Iterable[Path], limits: ReadingSettings) -> Iterator[tuple[P
             batch = batch[answered:]
 
 
-def _of_one_reader(batch: list[Path], limits: ReadingSettings) -> Iterator[Whose | None]:
+def _of_one_reader(batch: list[Path], limits: ReadingSettings) -> Iterator[StudyUids | None]:
     """As many answers as the reader lives for; None for the file that it dies of.
 
     The analysis of that file meets the same and says it in the table. A reader that can do nothing at all is another
     matter: it fails at the question without files.
     """
     with StudyReader(limits) as reader:
-        list(reader.whose([]))
+        list(reader.studies_of([]))
         try:
-            yield from reader.whose(batch)
+            yield from reader.studies_of(batch)
         except (Refused, BoxReader, RuntimeError):  # RuntimeError: a defect that this file alone brings out
             yield None
 
 
-def _unknown(path: Path) -> Whose:
+def _unknown(path: Path) -> StudyUids:
     """A file that nobody could look into: whether it is a zip, only its name says."""
-    return Whose(("",), archive=path.suffix.lower() == ".zip")
+    return StudyUids(("",), archive=path.suffix.lower() == ".zip")
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
@@ -123,7 +123,7 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
                     yield path
 
 
-def _note(path: Path, found: Whose, seen: _Seen) -> None:
+def _note(path: Path, found: StudyUids, seen: _Seen) -> None:
     """Note whose file this is. A file that is no DICOM and does not claim to be is passed over."""
     for uid in found.study_uids:
         if found.archive:
@@ -151,13 +151,13 @@ def _below(seen: _Seen) -> _Below:
     return _Below(frozenset(parent for folder in seen.by_folder for parent in folder.parents), nameless)
 
 
-def _loose(seen: _Seen, below: _Below) -> Iterator[Study]:
+def _loose(seen: _Seen, below: _Below) -> Iterator[CohortStudy]:
     for uid, files in seen.loose.items():
         path = Path(os.path.commonpath({file.parent for file in files}))
         if _is_alone(files, seen, below):
-            yield Study(uid, path, (), _digest(uid, [*files, *below.nameless.get(path, ())]))
+            yield CohortStudy(uid, path, (), _digest(uid, [*files, *below.nameless.get(path, ())]))
         else:
-            yield Study(uid, path, tuple(files), _digest(uid, files))
+            yield CohortStudy(uid, path, tuple(files), _digest(uid, files))
 
 
 def _is_alone(files: list[Path], seen: _Seen, below: _Below) -> bool:
@@ -167,7 +167,7 @@ def _is_alone(files: list[Path], seen: _Seen, below: _Below) -> bool:
     return in_one and len(seen.by_folder[folder]) == 1 and folder not in below.studies
 
 
-def _nameless(seen: _Seen, below: _Below) -> Iterator[Study]:
+def _nameless(seen: _Seen, below: _Below) -> Iterator[CohortStudy]:
     """Files that can't be told whose they are.
 
     A folder of nothing else stands for itself. Where a study has the folder alone, its analysis reads them too. Among
@@ -175,17 +175,17 @@ def _nameless(seen: _Seen, below: _Below) -> Iterator[Study]:
     """
     for folder, files in seen.nameless.items():
         if folder not in seen.by_folder:
-            yield Study(None, folder, tuple(files), _digest(str(folder), files))
+            yield CohortStudy(None, folder, tuple(files), _digest(str(folder), files))
         elif not any(_is_alone(seen.loose[uid], seen, below) for uid in seen.by_folder[folder]):
-            yield from (Study(None, file, (), _digest(str(file), [file])) for file in files)
+            yield from (CohortStudy(None, file, (), _digest(str(file), [file])) for file in files)
 
 
-def _zipped(seen: _Seen) -> Iterator[Study]:
+def _zipped(seen: _Seen) -> Iterator[CohortStudy]:
     for uid, archives in seen.zipped.items():
         if uid is None:
-            yield from (Study(None, path, (), _digest(str(path), [path])) for path in dict.fromkeys(archives))
+            yield from (CohortStudy(None, path, (), _digest(str(path), [path])) for path in dict.fromkeys(archives))
         elif uid not in seen.loose:
-            yield Study(uid, archives[0], (), _digest(uid, archives[:1]))
+            yield CohortStudy(uid, archives[0], (), _digest(uid, archives[:1]))
 
 
 def _digest(name: str, files: list[Path]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanside_appliance.cohort.rows import Row, failed_row, row_of
-from scanside_appliance.cohort.studies import Study
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_runtime.errors import InputUnreadable
 from scanside_runtime.measures.severity_model import SeverityModel
 from scanside_runtime.settings import Settings
@@ -29,11 +29,11 @@ class Options:
     site_model: SeverityModel | None = None
 
 
-Measure = Callable[[Study, Options], Row]
+Measure = Callable[[CohortStudy, Options], Row]
 """One study in, its row out. What is handed to processes and clusters, so it must be a function of a module."""
 
 
-def measure_study(study: Study, options: Options) -> Row:
+def measure_study(study: CohortStudy, options: Options) -> Row:
     """Analyse one study. What is wrong with the study or the box is in the row."""
     from scanside_runtime.analysis import analyze
 
@@ -55,7 +55,7 @@ def measure_study(study: Study, options: Options) -> Row:
 
 
 @contextmanager
-def _path_of(study: Study) -> Iterator[Path]:
+def _path_of(study: CohortStudy) -> Iterator[Path]:
     """The study's own folder or zip; where it shares one, a folder for the time being with its files alone."""
     if not study.files:
         yield study.path

@@ -36,7 +36,7 @@ def _key(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class BoxLayout:
     """The box's folders below one root. A place is a folder's path relative to the root, as the database keeps it."""
 
     root: Path

@@ -23,7 +23,7 @@ ATTEMPTS = 2
 class Facts:
     """One file, read to its end.
 
-    whole: it does not break off. stack: the sections that make one grid, "" for what is no section.
+    whole: it does not break off. stack: the slices that make one grid, "" for what is no slice.
     along_mm: place along the normal of its stack.
     """
 

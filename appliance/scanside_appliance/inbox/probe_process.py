@@ -113,10 +113,10 @@ def _image(header: SliceHeader, complete: bool, data: bytes) -> dict[str, Any]:
 
 
 def _place(header: SliceHeader) -> tuple[str, float | None]:
-    """Which stack a section belongs to, and where along its normal it lies (DICOM PS3.3 C.7.6.2.1.1)."""
+    """Which stack a slice belongs to, and where along its normal it lies (DICOM PS3.3 C.7.6.2.1.1)."""
     row_and_column, position = header.image_orientation_patient, header.image_position_patient
-    is_section = header.sop_class_uid == CT_IMAGE and "LOCALIZER" not in header.image_type
-    if not is_section or row_and_column is None or position is None:
+    is_slice = header.sop_class_uid == CT_IMAGE and "LOCALIZER" not in header.image_type
+    if not is_slice or row_and_column is None or position is None:
         return "", None
     (a, b, c), (d, e, f) = row_and_column[:3], row_and_column[3:]
     normal = (b * f - c * e, c * d - a * f, a * e - b * d)

@@ -13,7 +13,7 @@ from scanside_appliance.inbox.table import InboxTable, Values
 from scanside_runtime.settings import InboxSettings
 
 HOLE = 1.5
-"""A step between neighbouring sections of more than so many median steps is a hole."""
+"""A step between neighbouring slices of more than so many median steps is a hole."""
 SECOND_LOOK_S = 60.0
 """What could not be read is tried again after so long."""
 STRAYS_AT_ONCE = 500
@@ -74,7 +74,7 @@ class Inbox:
     - none of its files was new or changed for `quiet_s` on the monotonic clock, by size, mtime and inode;
     - no file of a folder in which it lies, seen before that time was over, is still unread: it may be the study's;
     - each file was read to its end, and none breaks off;
-    - no stack of sections has a hole.
+    - no stack of slices has a hole.
 
     A file that breaks off, or a hole, is waited for until `patience_s` after the last change; then the study goes
     on, and says what it lacks. Files that belong to no study are ready after the quiet time, broken ones after the
@@ -170,7 +170,7 @@ class Inbox:
             return f"{group.cut_off:.0f} file(s) break off"
         holes = sum(map(_holes, self._stacks(group)))
         if holes:
-            return f"{holes} hole(s) between the sections"
+            return f"{holes} hole(s) between the slices"
         return "a file beside it can't be read" if self._has_beside(group, _UNKNOWN, now) else None
 
     def _has_beside(self, group: Group, what: str, now: float) -> bool:
@@ -180,16 +180,16 @@ class Inbox:
         return self._asks(_BESIDE.format(what=what), values)
 
     def _stacks(self, group: Group) -> Iterable[list[float]]:
-        """The places of the sections along their normal, a list for each stack."""
-        places = "SELECT stack, along_mm FROM files WHERE study = ? AND study <> '' AND along_mm IS NOT NULL"
+        """The places of the slices along their normal, a list for each stack."""
+        layout = "SELECT stack, along_mm FROM files WHERE study = ? AND study <> '' AND along_mm IS NOT NULL"
         stacks: dict[str, list[float]] = {}
-        for stack, along_mm in self._table.rows(places, (group.study,)):
+        for stack, along_mm in self._table.rows(layout, (group.study,)):
             stacks.setdefault(stack, []).append(along_mm)
         return stacks.values()
 
 
 def _holes(along_mm: list[float]) -> int:
-    """How many steps between neighbouring sections are much wider than the usual one; sections may lie there twice."""
-    places = sorted({round(place, 2) for place in along_mm})
-    steps = sorted(after - before for before, after in pairwise(places))
+    """How many steps between neighbouring slices are much wider than the usual one; slices may lie there twice."""
+    layout = sorted({round(place, 2) for place in along_mm})
+    steps = sorted(after - before for before, after in pairwise(layout))
     return sum(step > HOLE * steps[len(steps) // 2] for step in steps) if len(steps) > 1 else 0

@@ -10,7 +10,7 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "afs", "ceph", 
 DEBOUNCE_MS = 500
 
 
-class Hint:
+class InboxWatcher:
     """Writes a byte into a pipe when something happens below a folder; silent on a network share."""
 
     def __init__(self, folder: Path, wake: int) -> None:

@@ -30,7 +30,7 @@ from scanside_appliance.files.durable_files import (
     move_file,
     sync_folders,
 )
-from scanside_appliance.files.layout import Places, archive_place, quarantine_place, work_place
+from scanside_appliance.files.layout import BoxLayout, archive_place, quarantine_place, work_place
 from scanside_appliance.jobs.store import INBOX, FileRow, Job, State, Store
 from scanside_runtime.errors import BoxAnalysisDied
 
@@ -46,11 +46,11 @@ AFTER = {
 log = logging.getLogger("scanside")
 
 
-class Conveyor:
+class FileMover:
     """Moves files and results to where their job's state says. Raises OSError and sqlite3.Error; call again then."""
 
-    def __init__(self, places: Places, store: Store, clock: Clock) -> None:
-        self._places, self._store, self._clock = places, store, clock
+    def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
+        self._layout, self._store, self._clock = layout, store, clock
 
     def recover(self) -> None:
         """After a start: what was running is queued again, what nobody owns is put right, all moves are finished."""
@@ -59,7 +59,7 @@ class Conveyor:
         self._clear_unfinished()
         self._return_orphans()
         _clear(self._forsaken())
-        for part in self._places.root.glob(".*.part"):
+        for part in self._layout.root.glob(".*.part"):
             part.unlink(missing_ok=True)
 
     def _interrupted(self, job: Job) -> None:
@@ -74,13 +74,13 @@ class Conveyor:
 
     def _clear_unfinished(self) -> None:
         wanted = {job.result_dir for job in self._store.jobs([State.publishing])}
-        for folder in self._places.unfinished.iterdir():
+        for folder in self._layout.unfinished.iterdir():
             if folder.name not in wanted:
                 shutil.rmtree(folder)
 
     def _return_orphans(self) -> None:
         """Files in work that no job has (the book was lost) go back to the inbox; copies that were cut short go."""
-        for folder in filter(is_folder, (self._places.root / "work").iterdir()):
+        for folder in filter(is_folder, (self._layout.root / "work").iterdir()):
             known = self._known_in_work(folder.name)
             for file in sorted(filterfalse(is_folder, folder.iterdir())):
                 if file.name.endswith(PART):
@@ -95,14 +95,14 @@ class Conveyor:
         return {row.name for row in (*self._store.files_at(f"work/{folder}"), *on_their_way)}
 
     def _return_orphan(self, file: Path) -> None:
-        home = self._places.inbox / f"returned-{file.parent.name}"
-        make_folder(home, self._places.root)
+        home = self._layout.inbox / f"returned-{file.parent.name}"
+        make_folder(home, self._layout.root)
         move_file(file, home / file.name, file_sha256(file))
         sync_folders(home, file.parent)
 
     def _forsaken(self) -> list[Path]:
         """Folders in quarantine that hold no file, and no job has one there."""
-        root = self._places.root
+        root = self._layout.root
         folders = [one for one in root.glob("quarantine/*/*") if _holds_a_reason_at_most(one)]
         return [one for one in folders if not self._store.files_at(one.relative_to(root).as_posix())]
 
@@ -132,7 +132,7 @@ class Conveyor:
 
     def _move_all(self, job: Job, place: str) -> set[Path]:
         """The folders that the files left."""
-        root = self._places.root
+        root = self._layout.root
         rows = self._store.files(job.id)
         make_folder(root / place, root)
         gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
@@ -151,8 +151,8 @@ class Conveyor:
 
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)
-        folder = self._places.root / place
-        make_folder(folder, self._places.root)
+        folder = self._layout.root / place
+        make_folder(folder, self._layout.root)
         if not lies_at(folder / REASON):
             replace_file(folder / REASON, _reason_text(job, self._clock.now_text()).encode())
         return self._bring(job, place)
@@ -162,7 +162,7 @@ class Conveyor:
 
         Where the input changed meanwhile, the result is worth nothing and the files go back to the inbox.
         """
-        if not all(is_there(row.path(self._places.root), row.sha256) for row in self._store.files(job.id)):
+        if not all(is_there(row.path(self._layout.root), row.sha256) for row in self._store.files(job.id)):
             log.warning("study %s: files changed while they were analysed; they go back to the inbox", job.study)
             shutil.rmtree(folder)
             return self._store.change(job.id, state=State.returning)
@@ -176,15 +176,15 @@ class Conveyor:
     def _publish(self, job: Job) -> Job:
         """The one moment in which a result becomes visible."""
         hashes = self._store.result(job.id)
-        target = self._places.result(job.patient, job.study, job.revision or 0)
-        finished = self._places.unfinished / (job.result_dir or "")
+        target = self._layout.result(job.patient, job.study, job.revision or 0)
+        finished = self._layout.unfinished / (job.result_dir or "")
         if not _holds(target, hashes):
             if lies_at(target) or not _holds(finished, hashes):
                 log.warning("study %s: the finished result is gone; analysed again", job.study)
                 return self._store.change(job.id, state=State.queued, result_dir=None)
-            make_folder(target.parent, self._places.root)
+            make_folder(target.parent, self._layout.root)
             finished.rename(target)
-            sync_folders(target.parent, self._places.unfinished)
+            sync_folders(target.parent, self._layout.unfinished)
         return self._store.change(
             job.id, state=State.archiving, result_dir=None, finished_at=self._clock.now_text()
         )
@@ -203,7 +203,7 @@ class Conveyor:
             for one in self._store.jobs_of_study(job.study)
             if one.id != job.id and one.state in (State.archiving, State.done, State.publishing)
         ]
-        folder = self._places.results / job.patient / job.study
+        folder = self._layout.results / job.patient / job.study
         there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if is_folder(folder) else []
         return 1 + max([0, *published, *there])
 

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_there, make_folder, move_file, sync_folders
-from scanside_appliance.files.layout import Places, archive_place, patient_key
+from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import Arrival
 from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
@@ -47,8 +47,8 @@ class Sorted:
 class Intake:
     """The one way from the inbox into the book."""
 
-    def __init__(self, places: Places, store: Store, clock: Clock) -> None:
-        self._places, self._store, self._clock = places, store, clock
+    def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
+        self._layout, self._store, self._clock = layout, store, clock
 
     def take(self, arrival: Arrival) -> list[Job]:
         """Write down what is to be done with an arrival; the jobs that came of it.
@@ -84,7 +84,7 @@ class Intake:
         return jobs
 
     def _gone(self, study: str, others: Collection[str]) -> int:
-        """How many sections, beside these, the study lacks since the archive was cleaned."""
+        """How many slices, beside these, the study lacks since the archive was cleaned."""
         rows = self._store.files_of_study(study)
         return sum(row.place == CLEANED and row.sop_uid not in others for row in rows)
 
@@ -131,9 +131,9 @@ class Intake:
         self._store.give(rows, aside.id)
 
     def release(self, job: Job) -> Job:
-        """What is held is taken after all: of one section, what came last counts.
+        """What is held is taken after all: of one slice, what came last counts.
 
-        Raises InputBaseGone while sections are missing that the archive had, sqlite3.Error.
+        Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
         """
         with self._store.transaction():
             newest = {row.sop_uid: row.id for row in self._store.files(job.id)}
@@ -147,7 +147,7 @@ class Intake:
     def accept_alone(self, held: Job) -> Job:
         """A study whose result was held for a person is measured again, by itself: a new revision.
 
-        Raises InputBaseGone while sections are missing that the archive had, sqlite3.Error.
+        Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
         """
         with self._store.transaction():
             if gone := self._gone(held.study, ()):
@@ -157,7 +157,7 @@ class Intake:
             return self._store.job(job.id)
 
     def release_what_is_whole_again(self) -> list[Job]:
-        """Held because sections were missing that the archive had; they were sent again. Raises sqlite3.Error."""
+        """Held because slices were missing that the archive had; they were sent again. Raises sqlite3.Error."""
         first: dict[str, Job] = {}
         for job in filter(_waits_for_its_base, self._store.jobs([State.held])):
             first.setdefault(job.study, job)
@@ -198,15 +198,15 @@ class Intake:
 
     def _known_already(self, name: str, known: FileRow) -> None:
         """The same bytes once more: they are kept once. Where the kept file is gone, this one takes its place."""
-        source, kept = self._places.inbox / name, known.path(self._places.root)
+        source, kept = self._layout.inbox / name, known.path(self._layout.root)
         job = self._store.job(known.job)
         if job.state not in REST or kept == source:
             return
         if known.place == CLEANED:
             place = archive_place(job.patient, job.study)
-            kept = self._places.root / place / known.name
+            kept = self._layout.root / place / known.name
         if not is_there(kept, known.sha256):
-            make_folder(kept.parent, self._places.root)
+            make_folder(kept.parent, self._layout.root)
         if move_file(source, kept, known.sha256):
             sync_folders(kept.parent, source.parent)
         with self._store.transaction():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanside_appliance.files.durable_files import is_folder, is_there, lies_at
-from scanside_appliance.files.layout import Places, archive_place
+from scanside_appliance.files.layout import BoxLayout, archive_place
 from scanside_appliance.jobs.store import CLEANED, Job, Store
 from scanside_runtime.settings import DiskSettings
 
@@ -33,25 +33,25 @@ def look(root: Path, settings: DiskSettings) -> Disk:
     return Disk(round(used_percent, 1), round(usage.free / 2**20, 1), used_percent >= settings.stop_percent)
 
 
-def keep_reserve(places: Places, settings: DiskSettings) -> None:
+def keep_reserve(layout: BoxLayout, settings: DiskSettings) -> None:
     """Take the reserve where it is not held and there is room. Raises OSError but for a full disk."""
     size = settings.reserve_mb * 2**20
-    held = places.reserve.stat().st_size if lies_at(places.reserve) else 0
-    if held == size or shutil.disk_usage(places.root).free < 2 * size:
+    held = layout.reserve.stat().st_size if lies_at(layout.reserve) else 0
+    if held == size or shutil.disk_usage(layout.root).free < 2 * size:
         return
-    with places.reserve.open("wb") as file:
+    with layout.reserve.open("wb") as file:
         if size:
             os.posix_fallocate(file.fileno(), 0, size)
 
 
-def give_reserve(places: Places) -> None:
+def give_reserve(layout: BoxLayout) -> None:
     """Let the database have the reserve."""
-    if lies_at(places.reserve):
+    if lies_at(layout.reserve):
         log.warning("the disk is full: the reserve is given to the database")
-        places.reserve.unlink()
+        layout.reserve.unlink()
 
 
-def clean(places: Places, store: Store, settings: DiskSettings) -> int:
+def clean(layout: BoxLayout, store: Store, settings: DiskSettings) -> int:
     """Remove the input of the oldest studies that are archived and reported; how many studies.
 
     Never what is not reported: each result is read and compared with the book first. Results stay.
@@ -59,30 +59,30 @@ def clean(places: Places, store: Store, settings: DiskSettings) -> int:
     """
     cleaned = 0
     for job in store.oldest_archived(STUDIES_AT_ONCE):
-        if look(places.root, settings).used_percent <= settings.clean_to_percent:
+        if look(layout.root, settings).used_percent <= settings.clean_to_percent:
             break
-        if not _is_reported(places, store, job):
+        if not _is_reported(layout, store, job):
             log.error("study %s: its result is not what was written; its input is kept", job.study)
             continue
         rows = [row.id for row in store.files(job.id)]
         with store.transaction():
             store.put(rows, CLEANED)
             store.count("studies_cleaned")
-        remove_cleaned(places, store, job)
+        remove_cleaned(layout, store, job)
         log.warning("study %s: archived and reported, removed from the archive to make room", job.study)
         cleaned += 1
     return cleaned
 
 
-def finish_cleaning(places: Places, store: Store) -> None:
+def finish_cleaning(layout: BoxLayout, store: Store) -> None:
     """After a start: remove what the book says is removed. Raises OSError, sqlite3.Error."""
     for job in store.cleaned():
-        remove_cleaned(places, store, job)
+        remove_cleaned(layout, store, job)
 
 
-def remove_cleaned(places: Places, store: Store, job: Job) -> None:
+def remove_cleaned(layout: BoxLayout, store: Store, job: Job) -> None:
     """Remove the files of a job that the book says are removed. Raises OSError, sqlite3.Error."""
-    folder = places.root / archive_place(job.patient, job.study)
+    folder = layout.root / archive_place(job.patient, job.study)
     if not is_folder(folder):
         return
     for row in store.files(job.id):
@@ -92,7 +92,7 @@ def remove_cleaned(places: Places, store: Store, job: Job) -> None:
         folder.rmdir()
 
 
-def _is_reported(places: Places, store: Store, job: Job) -> bool:
+def _is_reported(layout: BoxLayout, store: Store, job: Job) -> bool:
     hashes = store.result(job.id)
-    folder = places.result(job.patient, job.study, job.revision or 0)
+    folder = layout.result(job.patient, job.study, job.revision or 0)
     return bool(hashes) and all(is_there(folder / name, sha256) for name, sha256 in hashes.items())

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scanside_appliance.clock import Clock, ClockWatch
-from scanside_appliance.files.layout import Places
-from scanside_appliance.jobs.file_mover import Conveyor
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.priority import is_due, next_job, rank
 from scanside_appliance.jobs.store import Job, State, Store
-from scanside_appliance.jobs.worker_client import Analyst, Outcome
+from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.errors import BoxAnalysisDied, BoxOutput, ScansideError
 from scanside_runtime.settings import JobSettings, Settings
 
@@ -21,16 +21,18 @@ BOX_RETRY_S = 30.0
 log = logging.getLogger("scanside")
 
 
-class Dispatch:
+class Scheduler:
     """Gives the worker one study after the other. Raises OSError and sqlite3.Error; call again then.
 
     current: the study that the worker has. box_failures: how often in a row the box was to blame that there is no
     result; box_trouble: why.
     """
 
-    def __init__(self, places: Places, store: Store, clock: Clock, conveyor: Conveyor, analyst: Analyst) -> None:
-        self._places, self._store, self._clock = places, store, clock
-        self._conveyor, self._analyst = conveyor, analyst
+    def __init__(
+        self, layout: BoxLayout, store: Store, clock: Clock, file_mover: FileMover, worker_client: WorkerClient
+    ) -> None:
+        self._layout, self._store, self._clock = layout, store, clock
+        self._file_mover, self._worker_client = file_mover, worker_client
         self._clock_watch = ClockWatch(clock)
         self.current: Job | None = None
         self.box_failures = 0
@@ -42,7 +44,7 @@ class Dispatch:
 
     def begin_next(self, settings: Settings) -> None:
         """Send the next study to the worker, where it has none."""
-        if self._analyst.busy:
+        if self._worker_client.busy:
             return
         self._take_back_unattended()
         now = self._clock.monotonic()
@@ -51,13 +53,13 @@ class Dispatch:
         job = next_job(queued, lambda one: rank(earlier.get(one.patient, [])))
         if job is None:
             return
-        revision = self._conveyor.next_revision(job)
+        revision = self._file_mover.next_revision(job)
         with self._store.transaction():
             for other in queued:
                 if other.id < job.id:
                     self._store.change(other.id, passed_over=other.passed_over + 1)
             job = self._store.change(job.id, state=State.running, revision=revision, passed_over=0)
-        self._analyst.begin(
+        self._worker_client.begin(
             job,
             settings,
             supersedes=str(revision - 1) if revision > 1 else None,
@@ -77,11 +79,11 @@ class Dispatch:
     def _earlier(self, job: Job) -> list[Path]:
         """The newest result of each other study of the patient, oldest first."""
         newest = {one.study: one for one in self._store.jobs_of_patient(job.patient) if one.study != job.study}
-        return [self._places.result(one.patient, one.study, one.revision or 0) for one in newest.values()]
+        return [self._layout.result(one.patient, one.study, one.revision or 0) for one in newest.values()]
 
-    def see_to_it(self, settings: Settings) -> bool:
+    def advance(self, settings: Settings) -> bool:
         """Whether the worker came to an end with its study; what follows is done."""
-        outcome = self._analyst.poll(settings)
+        outcome = self._worker_client.poll(settings)
         job = self.current
         if job is None or outcome is None:
             return False
@@ -100,7 +102,7 @@ class Dispatch:
         found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
         found |= {"code": outcome.code, "reason": None}
         try:
-            self._conveyor.hand_over_result(job, outcome.folder, **found)
+            self._file_mover.hand_over_result(job, outcome.folder, **found)
             return outcome
         except OSError as error:
             shutil.rmtree(outcome.folder, ignore_errors=True)
@@ -138,7 +140,7 @@ class Dispatch:
 
     def hand_back(self) -> None:
         """Give up what is being analysed; it is queued again, and nobody is to blame."""
-        self._analyst.abandon()
+        self._worker_client.abandon()
         if self.current is not None:
             self._store.change(self.current.id, state=State.queued)
             self.current = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.defects import told
+from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.process.child_side import Answers, end_with_the_daemon, limit_memory, questions
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
-    """The answer, whatever happens. A defect is told by type and place: its message may quote a header."""
+    """The answer, whatever happens. A defect is raised_at by type and place: its message may quote a header."""
     try:
         if question["do"] == "selftest":
             return _selftest(settings_of(question["settings"]), _path(question["bundle"]))
@@ -66,7 +66,7 @@ def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
     except ScansideError as error:
         return {"exit_code": error.exit_code, "code": error.code, "reason": f"{error.message} {error.advice}"}
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
-        where = f"in a defect ({told(error)})"
+        where = f"in a defect ({raised_at(error)})"
         return {"exit_code": ScansideError.exit_code, "code": ScansideError.code, "reason": where}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.layout import Places, work_place
+from scanside_appliance.files.layout import BoxLayout, work_place
 from scanside_appliance.jobs.store import Job
 from scanside_runtime.errors import BoxAnalysisDied, BoxSelfTest, ModelSelfTestFailed
 from scanside_runtime.process.child import Child, ChildDied
@@ -39,11 +39,11 @@ class Outcome:
     trend: str | None = None
 
 
-class Analyst:
+class WorkerClient:
     """Keeps the worker, and knows what it is at."""
 
-    def __init__(self, places: Places, clock: Clock, bundle: Path | None, command: Sequence[str] = WORKER) -> None:
-        self._places, self._clock, self._bundle, self._command = places, clock, bundle, command
+    def __init__(self, layout: BoxLayout, clock: Clock, bundle: Path | None, command: Sequence[str] = WORKER) -> None:
+        self._layout, self._clock, self._bundle, self._command = layout, clock, bundle, command
         self._child: Child | None = None
         self._busy: Path | None = None
         self._since = 0.0
@@ -82,13 +82,13 @@ class Analyst:
 
     def begin(self, job: Job, settings: Settings, **more: Any) -> None:
         """Send a study to the worker. Raises OSError where its folder can't be made."""
-        folder = self._places.unfinished / f"{job.id}-{secrets.token_hex(4)}"
+        folder = self._layout.unfinished / f"{job.id}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o750)
         self._busy, self._since = folder, self._clock.monotonic()
         question = {
             "do": "analyze",
-            "root": str(self._places.root),
-            "files": str(self._places.root / work_place(job.id)),
+            "root": str(self._layout.root),
+            "files": str(self._layout.root / work_place(job.id)),
             "output": str(folder),
             "revision": job.revision,
             "incomplete": job.incomplete,

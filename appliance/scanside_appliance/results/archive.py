@@ -24,7 +24,7 @@ LARGEST_RESULT_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredResult:
     """A result document and the file that it was read from."""
 
     path: Path
@@ -41,7 +41,7 @@ def results_below(folder: Path, patient_id: str, issuer: str | None) -> Earlier:
 
     A folder or a file that can't be read, or is no result document, is named and passed over.
     """
-    return _his(*results_on_record(folder), patient_id, issuer)
+    return _of_patient(*results_on_record(folder), patient_id, issuer)
 
 
 def results_in(folders: Iterable[Path]) -> EarlierLookup:
@@ -51,16 +51,18 @@ def results_in(folders: Iterable[Path]) -> EarlierLookup:
 
 
 def _earlier(files: Iterable[Path], patient_id: str, issuer: str | None) -> Earlier:
-    return _his(*read_results(files), patient_id, issuer)
+    return _of_patient(*read_results(files), patient_id, issuer)
 
 
-def _his(found: Iterable[Found], unreadable: tuple[str, ...], patient_id: str, issuer: str | None) -> Earlier:
+def _of_patient(
+    found: Iterable[StoredResult], unreadable: tuple[str, ...], patient_id: str, issuer: str | None
+) -> Earlier:
     # A later revision may have put the study to another patient: the latest says whose it is.
     mine = [one for one in latest_revisions(found) if identity(one.document) == (patient_id, issuer)]
     return Earlier(tuple(one.document for one in mine), unreadable)
 
 
-def results_on_record(folder: Path) -> tuple[list[Found], tuple[str, ...]]:
+def results_on_record(folder: Path) -> tuple[list[StoredResult], tuple[str, ...]]:
     """Every result document below a folder, and in words what could not be read there, folders too."""
     closed: list[OSError] = []
     found, unreadable = read_results(_result_files(folder, closed.append))
@@ -68,13 +70,13 @@ def results_on_record(folder: Path) -> tuple[list[Found], tuple[str, ...]]:
     return found, (*refused, *unreadable)
 
 
-def read_results(files: Iterable[Path]) -> tuple[list[Found], tuple[str, ...]]:
+def read_results(files: Iterable[Path]) -> tuple[list[StoredResult], tuple[str, ...]]:
     """The result documents in these files, and in words those files that can't be read as one."""
-    found: list[Found] = []
+    found: list[StoredResult] = []
     unreadable: list[str] = []
     for path in files:
         try:
-            found.append(Found(path, read_result(path)))
+            found.append(StoredResult(path, read_result(path)))
         except (OSError, ValueError) as error:
             unreadable.append(f"{path} ({error})")
     return found, tuple(unreadable)
@@ -129,15 +131,15 @@ def read_result(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def latest_revisions(found: Iterable[Found]) -> list[Found]:
+def latest_revisions(found: Iterable[StoredResult]) -> list[StoredResult]:
     """Of each study the result with the highest revision, and of those the last by path."""
-    latest: dict[str, Found] = {}
+    latest: dict[str, StoredResult] = {}
     for one in sorted(found, key=_age):
         latest[str((one.document.get("study") or {}).get("study_uid"))] = one
     return list(latest.values())
 
 
-def _age(one: Found) -> tuple[int, str]:
+def _age(one: StoredResult) -> tuple[int, str]:
     """Older first. The revision stands in the document, else it is the number that its folder is called by."""
     stated = (one.document.get("provenance") or {}).get("revision")
     name = one.path.parent.name

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import validate_value
 
 from scanside_runtime.dicom.decode import same_bytes, to_source_frames
-from scanside_runtime.dicom.files import Reader
+from scanside_runtime.dicom.files import SourceReader
 from scanside_runtime.dicom.headers import BAD_DICOM, lenient
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.volume import Bools, Masks
@@ -66,7 +66,7 @@ def _read_headers(series: Series) -> list[Dataset]:
     Read in this process: the very bytes that the reader's own process has parsed and decoded within its limits.
     """
     wanted = [*_OF_THE_SERIES, *_OF_EACH_SLICE, *_WHEN_VALID]
-    with Reader() as reader, lenient():
+    with SourceReader() as reader, lenient():
         return [
             dcmread(
                 io.BytesIO(same_bytes(reader, header)), force=True, stop_before_pixels=True, specific_tags=wanted

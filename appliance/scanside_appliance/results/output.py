@@ -64,7 +64,7 @@ def _makers(
         PAGE: lambda document: render_page(document, pictures, comparison).encode(errors="replace")
     }
     if pictures is not None:
-        makers[MONTAGE] = lambda _: png_bytes(montage(pictures.sections))
+        makers[MONTAGE] = lambda _: png_bytes(montage(pictures.slices))
         makers[CORONAL] = lambda _: png_bytes(pictures.coronal)
     if dicom and analysis.verdict == "analysed":
         makers[SEGMENTATION] = lambda document: _segmentation(analysis, document)

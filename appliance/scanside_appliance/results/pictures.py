@@ -1,7 +1,7 @@
-"""Pictures of what was measured: sections through the lungs in a lung window, outlines, and the infection over them.
+"""Pictures of what was measured: slices through the lungs in a lung window, outlines, and the infection over them.
 
 Radiological view throughout: the patient's right is on the left of the picture. Volumes are LPS with x to the patient's
-left and y to the back, so an axial section is drawn as it lies in the array; a coronal one is turned upside down.
+left and y to the back, so an axial slice is drawn as it lies in the array; a coronal one is turned upside down.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INFECTION = (50, 140, 255)
 INK = (235, 235, 235)
 
 
-class Box(NamedTuple):
+class ShownBox(NamedTuple):
     """What is shown of the body, as half-open voxel ranges."""
 
     z: slice
@@ -41,8 +41,8 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Section:
-    """One axial section ready to show. number counts from the top (head) of the series, 1 first."""
+class SlicePicture:
+    """One axial slice ready to show. number counts from the top (head) of the series, 1 first."""
 
     picture: Picture
     number: int
@@ -51,27 +51,27 @@ class Section:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
-    """What the page shows, head first; coronal is the section with the most infection (else with the most lung)."""
+    """What the page shows, head first; coronal is the slice with the most infection (else with the most lung)."""
 
-    sections: tuple[Section, ...]
+    slices: tuple[SlicePicture, ...]
     coronal: Picture
 
 
 def draw_pictures(volume: Volume, masks: Masks, *, with_infection: bool = True) -> Pictures:
-    """Draw evenly chosen sections through the lungs, and one coronal overview.
+    """Draw evenly chosen slices through the lungs, and one coronal overview.
 
     with_infection: False where the infection is not believed: the lungs are outlined, nothing is marked in them.
     """
     infection = masks.infection.array if with_infection else np.zeros_like(masks.infection.array)
     layers = (masks.right_lung.array, masks.left_lung.array, infection)  # each (z, y, x) bool
     shown = _shown_box(masks.lungs, volume)
-    sections = tuple(_axial(volume, layers, shown, z) for z in _section_indices(shown.z))
-    return Pictures(sections, _coronal(volume, layers, shown))
+    slices = tuple(_axial(volume, layers, shown, z) for z in _slice_indices(shown.z))
+    return Pictures(slices, _coronal(volume, layers, shown))
 
 
-def montage(sections: tuple[Section, ...]) -> Picture:
-    """All sections in one picture, each with its number and position."""
-    tiles = [_labelled(section) for section in sections]
+def montage(slices: tuple[SlicePicture, ...]) -> Picture:
+    """All slices in one picture, each with its number and position."""
+    tiles = [_labelled(picture) for picture in slices]
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-len(tiles) % COLUMNS)
     rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
@@ -88,13 +88,13 @@ def jpeg_bytes(picture: Picture) -> bytes:
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
 
 
-def _shown_box(lungs: Bools, volume: Volume) -> Box:
+def _shown_box(lungs: Bools, volume: Volume) -> ShownBox:
     """Voxel ranges around the lungs with a margin in the plane; everything where there is no lung."""
     if not lungs.any():
         depth, height, width = lungs.shape
-        return Box(slice(0, depth), slice(0, height), slice(0, width))
+        return ShownBox(slice(0, depth), slice(0, height), slice(0, width))
     _, dy, dx = volume.spacing_mm
-    return Box(
+    return ShownBox(
         _extent(np.any(lungs, axis=(1, 2)), 0),
         _extent(np.any(lungs, axis=(0, 2)), round(MARGIN_MM / dy)),
         _extent(np.any(lungs, axis=(0, 1)), round(MARGIN_MM / dx)),
@@ -108,24 +108,24 @@ def _extent(occupied: npt.ArrayLike, margin: int) -> slice:
     return slice(max(int(found[0]) - margin, 0), min(int(found[-1]) + 1 + margin, flags.size))
 
 
-def _section_indices(extent: slice) -> list[int]:
+def _slice_indices(extent: slice) -> list[int]:
     """Centres of equal shares of the extent, from the head down: the very ends show next to no lung."""
     length = extent.stop - extent.start
     count = min(TILES, length)
     return [extent.start + int((share + 0.5) * length / count) for share in reversed(range(count))]
 
 
-def _axial(volume: Volume, layers: tuple[Bools, ...], shown: Box, z: int) -> Section:
+def _axial(volume: Volume, layers: tuple[Bools, ...], shown: ShownBox, z: int) -> SlicePicture:
     _, dy, dx = volume.spacing_mm
     height_mm, width_mm = (shown.y.stop - shown.y.start) * dy, (shown.x.stop - shown.x.start) * dx
     size = (TILE_WIDTH_PX, max(round(TILE_WIDTH_PX * height_mm / width_mm), 1))
     planes = [layer[z, shown.y, shown.x] for layer in layers]
     picture = _drawn(volume.hu[z, shown.y, shown.x], planes, size)
     centre = volume.affine @ np.array([volume.hu.shape[2] / 2, volume.hu.shape[1] / 2, z, 1.0])
-    return Section(picture, volume.hu.shape[0] - z, float(centre[2]))
+    return SlicePicture(picture, volume.hu.shape[0] - z, float(centre[2]))
 
 
-def _coronal(volume: Volume, layers: tuple[Bools, ...], shown: Box) -> Picture:
+def _coronal(volume: Volume, layers: tuple[Bools, ...], shown: ShownBox) -> Picture:
     dz, _, dx = volume.spacing_mm
     right, left, infection = layers
     what = infection if infection.any() else right | left
@@ -160,9 +160,9 @@ def _enlarged(plane: Bools, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return np.asarray(soft >= 0.5, np.uint8)
 
 
-def _labelled(section: Section) -> Picture:
-    picture = section.picture.copy()
-    label = f"{section.number}   z {section.position_mm:+.1f} mm"
+def _labelled(one: SlicePicture) -> Picture:
+    picture = one.picture.copy()
+    label = f"{one.number}   z {one.position_mm:+.1f} mm"
     _write(picture, label, (8, picture.shape[0] - 9), 0.45)
     picture[-1, :], picture[:, -1] = 40, 40
     return picture

@@ -80,9 +80,9 @@ def _embedded(pictures: Pictures) -> dict[str, object]:
     return {
         "coronal": _data_uri(jpeg_bytes(pictures.coronal)),
         "window": f"{number(low)} to {number(high)}",
-        "sections": [
+        "slices": [
             {"number": s.number, "position_mm": s.position_mm, "src": _data_uri(jpeg_bytes(s.picture))}
-            for s in pictures.sections
+            for s in pictures.slices
         ],
     }
 

@@ -13,18 +13,18 @@ from functools import partial
 from pathlib import Path
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.layout import Places
+from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import PROBE, Prober
 from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
-from scanside_appliance.jobs.file_mover import Conveyor
+from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
-from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Dispatch
+from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
-from scanside_appliance.jobs.worker_client import WORKER, Analyst
+from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
 from scanside_runtime.settings import Settings
@@ -66,23 +66,23 @@ class Plan:
 class Daemon:
     """The parts, and the order in which they have their turn."""
 
-    def __init__(self, plan: Plan, places: Places, store: Store, settings: Settings) -> None:
-        self._plan, self._places, self._store, self._clock = plan, places, store, plan.clock
+    def __init__(self, plan: Plan, layout: BoxLayout, store: Store, settings: Settings) -> None:
+        self._plan, self._layout, self._store, self._clock = plan, layout, store, plan.clock
         self._settings, self._waits = settings, plan.waits(settings)
         self._trouble: str | None = None
         self._troubles_in_a_row = 0
         self.taking = True
         self.headline = "starting"
         self.idle = False
-        self._inbox = Inbox(self._waits.inbox, InboxTable(places.root))
+        self._inbox = Inbox(self._waits.inbox, InboxTable(layout.root))
         self._inbox_files = 0
-        self._tidy = EmptyFolders(places.inbox)
+        self._tidy = EmptyFolders(layout.inbox)
         self._waiting: list[Waiting] = []
-        self._intake = Intake(places, store, plan.clock)
-        self._conveyor = Conveyor(places, store, plan.clock)
+        self._intake = Intake(layout, store, plan.clock)
+        self._file_mover = FileMover(layout, store, plan.clock)
         self._prober = Prober(plan.clock.monotonic, plan.probe)
-        self._analyst = Analyst(places, plan.clock, plan.bundle, plan.worker)
-        self._dispatch = Dispatch(places, store, plan.clock, self._conveyor, self._analyst)
+        self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
+        self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._engine = ""
         self._disk: disk.Disk | None = None
         self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
@@ -97,9 +97,9 @@ class Daemon:
 
         Raises ModelSelfTestFailed, BoxSelfTest, OSError, sqlite3.Error.
         """
-        self._conveyor.recover()
-        disk.finish_cleaning(self._places, self._store)
-        self._engine = self._analyst.selftest(self._settings)
+        self._file_mover.recover()
+        disk.finish_cleaning(self._layout, self._store)
+        self._engine = self._worker_client.selftest(self._settings)
 
     def tick(self) -> None:
         """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
@@ -116,7 +116,7 @@ class Daemon:
             step()
         except sqlite3.OperationalError as error:
             self._note(f"the database can't be written: {error}")
-            disk.give_reserve(self._places)
+            disk.give_reserve(self._layout)
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
 
@@ -132,21 +132,21 @@ class Daemon:
     @property
     def trouble(self) -> str | None:
         """What keeps the box from its work, in words."""
-        return self._trouble or self._dispatch.box_trouble
+        return self._trouble or self._scheduler.box_trouble
 
     @property
     def stuck(self) -> int:
         """How often in a row it was kept from its work."""
-        return max(self._troubles_in_a_row, self._dispatch.box_failures)
+        return max(self._troubles_in_a_row, self._scheduler.box_failures)
 
     @property
     def analysing(self) -> bool:
         """Whether a study is with the worker."""
-        return self._dispatch.current is not None
+        return self._scheduler.current is not None
 
     def worker_fileno(self) -> int | None:
         """For `select`: readable when the worker has something to say."""
-        return self._analyst.fileno()
+        return self._worker_client.fileno()
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
@@ -162,13 +162,13 @@ class Daemon:
 
     def hand_back(self) -> None:
         """Give up what is being analysed; it is queued again, and nobody is to blame. Raises sqlite3.Error."""
-        self._dispatch.hand_back()
+        self._scheduler.hand_back()
 
     def close(self) -> None:
         """End the children, forget the inbox."""
         self._inbox.close()
         self._prober.close()
-        self._analyst.end()
+        self._worker_client.end()
 
     def _count_troubles(self) -> None:
         self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
@@ -193,15 +193,15 @@ class Daemon:
     def _look_at_disk(self) -> None:
         if not self._is_due("disk", DISK_EVERY_S):
             return
-        before, self._disk = self._disk, disk.look(self._places.root, self._settings.disk)
+        before, self._disk = self._disk, disk.look(self._layout.root, self._settings.disk)
         if self._disk.full and self._settings.disk.clean_archive:
-            if disk.clean(self._places, self._store, self._settings.disk):
+            if disk.clean(self._layout, self._store, self._settings.disk):
                 self._next["disk"] = -1e9
-            self._disk = disk.look(self._places.root, self._settings.disk)
+            self._disk = disk.look(self._layout.root, self._settings.disk)
         if self._disk.full and not (before and before.full):
             log.error("the disk is %.0f %% full: nothing more is taken in", self._disk.used_percent)
         if not self._disk.full:
-            disk.keep_reserve(self._places, self._settings.disk)
+            disk.keep_reserve(self._layout, self._settings.disk)
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
@@ -220,7 +220,7 @@ class Daemon:
     def _look_around(self) -> None:
         """A scan, and headers for twice as long as it took; the next scan waits."""
         began = self._clock.monotonic()
-        self._inbox.look(scan(self._places.inbox), began)
+        self._inbox.look(scan(self._layout.inbox), began)
         self._inbox_files = len(self._inbox)
         self._plan.progressed()
         self._scans += 1
@@ -235,17 +235,17 @@ class Daemon:
             self._bring_on(job)
 
     def _begin_next(self) -> None:
-        self._dispatch.begin_next(self._settings)
+        self._scheduler.begin_next(self._settings)
 
     def _see_to_analysis(self) -> None:
-        if self._dispatch.see_to_it(self._waits):
+        if self._scheduler.advance(self._waits):
             self._next["scan"] = -1e9
 
     def _read_headers(self, seconds: float) -> None:
         """For so long at most, so that the rest has its turn."""
         until = self._clock.monotonic() + seconds
         for name in self._inbox.unread(self._clock.monotonic()):
-            facts = self._prober.probe(self._places.inbox / name)
+            facts = self._prober.probe(self._layout.inbox / name)
             self._inbox.learn(name, facts, self._clock.monotonic())
             self._plan.progressed()
             if self._clock.monotonic() > until:
@@ -263,7 +263,7 @@ class Daemon:
         step: Job | None = job
         try:
             while step is not None and step.state in MOVING:
-                step = self._conveyor.advance(step)
+                step = self._file_mover.advance(step)
         except OSError as error:
             self._note(f"files of a study can't be moved: {error.strerror or type(error).__name__}")
             return
@@ -275,7 +275,7 @@ class Daemon:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
         self._prober.rest(PROBER_IDLE_S)
-        self._analyst.rest(self._settings)
+        self._worker_client.rest(self._settings)
         self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and self._store.is_at_rest()
 
     def _report(self) -> None:
@@ -285,7 +285,7 @@ class Daemon:
             self.headline = report.headline()
             news = f"{self.headline} {report.jobs} {report.inbox_files}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
-                write_report(self._places, report)
+                write_report(self._layout, report)
                 self._reported = news
         except (OSError, sqlite3.OperationalError):
             return
@@ -306,10 +306,10 @@ class Daemon:
             held=self._held,
             counters=self._store.counters(),
             disk=self._disk,
-            clock=self._dispatch.clock_trouble(),
+            clock=self._scheduler.clock_trouble(),
             trouble=self.trouble,
-            analysing=self._dispatch.current.study if self._dispatch.current else None,
-            worker_warm=self._analyst.warm,
+            analysing=self._scheduler.current.study if self._scheduler.current else None,
+            worker_warm=self._worker_client.warm,
         )
 
 

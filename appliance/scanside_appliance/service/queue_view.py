@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from scanside_appliance.files.layout import Places
+from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.priority import rank
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
 from scanside_appliance.service.service import is_running
@@ -19,32 +19,32 @@ SHOWN = (*ACTIVE, State.held, State.quarantined)
 COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")
 
 
-def box_facts(places: Places) -> dict[str, Any]:
+def box_facts(layout: BoxLayout) -> dict[str, Any]:
     """What the daemon last said, and whether it runs now. Raises BoxDatabase."""
-    said = last_said(places) | {"running": is_running(places)}
+    said = last_said(layout) | {"running": is_running(layout)}
     if not said["running"]:
-        trouble = said["trouble"] or _unattended(places)
+        trouble = said["trouble"] or _unattended(layout)
         said |= {"headline": "not running", "analysing": None, "trouble": trouble}
     return said
 
 
-def _unattended(places: Places) -> str | None:
+def _unattended(layout: BoxLayout) -> str | None:
     """What waits while nobody works, in words."""
-    if not places.database.is_file():
+    if not layout.database.is_file():
         return None
-    with _book(places) as store:
+    with _book(layout) as store:
         waiting = sum(number for state, number in store.numbers().items() if state in ACTIVE)
     return f"it does not run, and {waiting} job(s) are not finished" if waiting else None
 
 
 @contextmanager
-def _book(places: Places) -> Iterator[Store]:
+def _book(layout: BoxLayout) -> Iterator[Store]:
     """Raises BoxDatabase."""
     try:
-        with Store(places.database) as store:
+        with Store(layout.database) as store:
             yield store
     except sqlite3.DatabaseError as error:
-        raise BoxDatabase(name=places.database.name, why=error) from error
+        raise BoxDatabase(name=layout.database.name, why=error) from error
 
 
 def box_lines(facts: dict[str, Any]) -> list[str]:
@@ -65,16 +65,16 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     return [f"{name:<10}{text}" for name, text in lines]
 
 
-def queue_facts(places: Places, *, every: bool = False) -> list[dict[str, Any]]:
+def queue_facts(layout: BoxLayout, *, every: bool = False) -> list[dict[str, Any]]:
     """One entry a job, in the order of their turn; what came to rest last. Raises BoxDatabase."""
-    if not places.database.is_file():
+    if not layout.database.is_file():
         return []
-    with _book(places) as store:
+    with _book(layout) as store:
         open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
         jobs = store.jobs(State) if every else open_ones
         ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
     ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
-    return [_entry(places, job, grade) for job, grade in ranked]
+    return [_entry(layout, job, grade) for job, grade in ranked]
 
 
 def _concerns_a_study(job: Job) -> bool:
@@ -87,8 +87,8 @@ def _turn(job: Job) -> int:
     return order.index(job.state) if job.state in order else len(order)
 
 
-def _entry(places: Places, job: Job, grade: int) -> dict[str, Any]:
-    result = places.result(job.patient, job.study, job.revision or 0)
+def _entry(layout: BoxLayout, job: Job, grade: int) -> dict[str, Any]:
+    result = layout.result(job.patient, job.study, job.revision or 0)
     done = job.state in (State.archiving, State.done)
     return {
         "study": job.study or None,
@@ -117,16 +117,16 @@ def _queue_line(one: dict[str, Any]) -> str:
     return f"{one['study'] or '(no study)':<17} {one['state']:<12} {more}".rstrip()
 
 
-def show_live(places: Places, *, every: bool) -> None:
+def show_live(layout: BoxLayout, *, every: bool) -> None:
     """The queue as a screen that is drawn again each second, until Ctrl-C."""
     from rich.live import Live
     from rich.table import Table
 
     def table() -> Table:
-        shown = Table(title=str(box_facts(places)["headline"]), expand=True)
+        shown = Table(title=str(box_facts(layout)["headline"]), expand=True)
         for column in COLUMNS:
             shown.add_column(column)
-        for one in queue_facts(places, every=every):
+        for one in queue_facts(layout, every=every):
             shown.add_row(*("" if one[column] is None else str(one[column]) for column in COLUMNS))
         return shown
 

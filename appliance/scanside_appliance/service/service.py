@@ -15,9 +15,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from scanside_appliance.defects import told
-from scanside_appliance.files.layout import Places
-from scanside_appliance.inbox.watcher import Hint
+from scanside_appliance.defects import raised_at
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.inbox.watcher import InboxWatcher
 from scanside_appliance.jobs.store import Store
 from scanside_appliance.service.daemon import Daemon, Plan
 from scanside_appliance.service.status import write_failure
@@ -54,44 +54,44 @@ def watch(plan: Plan) -> None:
     Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelSelfTestFailed.
     """
     os.umask(0o027)
-    places = Places(plan.root.resolve())
-    places.make()
-    with _alone(places), _last_word(plan, places), Store(places.database) as store:
+    layout = BoxLayout(plan.root.resolve())
+    layout.make()
+    with _alone(layout), _last_word(plan, layout), Store(layout.database) as store:
         store.check()
-        _work(plan, places, store)
+        _work(plan, layout, store)
 
 
 @contextmanager
-def _last_word(plan: Plan, places: Places) -> Iterator[None]:
+def _last_word(plan: Plan, layout: BoxLayout) -> Iterator[None]:
     """What the daemon can't start or go on with stands in its status, where `scanside status` finds it."""
     try:
         yield
     except BaseException as error:
         with suppress(OSError):  # a box that can't write it says it by its exit code
-            write_failure(places, plan.clock.now_text(), f"it ended with {_why(error)}")
+            write_failure(layout, plan.clock.now_text(), f"it ended with {_why(error)}")
         raise
 
 
 def _why(error: BaseException) -> str:
     if isinstance(error, ScansideError):
         return f"{error.code}: {error.message} {error.advice}"
-    return f"{ScansideError.code}: {told(error)}"
+    return f"{ScansideError.code}: {raised_at(error)}"
 
 
-def _work(plan: Plan, places: Places, store: Store) -> None:
+def _work(plan: Plan, layout: BoxLayout, store: Store) -> None:
     with ExitStack() as ending:
         signals = ending.enter_context(_signals())
-        daemon = ending.enter_context(closing(Daemon(plan, places, store, plan.read_settings())))
+        daemon = ending.enter_context(closing(Daemon(plan, layout, store, plan.read_settings())))
         try:
             daemon.start()
             notify(READY=1, STATUS="ready")
             if plan.hint:
-                ending.enter_context(closing(Hint(places.inbox, signals.wake)))
+                ending.enter_context(closing(InboxWatcher(layout.inbox, signals.wake)))
             _run(plan, daemon, signals)
         except sqlite3.DatabaseError as error:
-            raise BoxDatabase(name=places.database.name, why=error) from error
+            raise BoxDatabase(name=layout.database.name, why=error) from error
         except OSError as error:
-            raise BoxRoot(root=places.root, why=error.strerror or error) from error
+            raise BoxRoot(root=layout.root, why=error.strerror or error) from error
         finally:
             notify(STOPPING=1)
 
@@ -163,24 +163,24 @@ def _signals() -> Iterator[Signals]:
 
 
 @contextmanager
-def _alone(places: Places) -> Iterator[None]:
+def _alone(layout: BoxLayout) -> Iterator[None]:
     """The lock goes with the process, so none outlives a power cut. Raises BoxRunning, BoxRoot."""
     try:
-        handle = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise BoxRoot(root=places.root, why=error.strerror or error) from error
+        raise BoxRoot(root=layout.root, why=error.strerror or error) from error
     try:
         if not _locked(handle, fcntl.LOCK_EX):
-            raise BoxRunning(root=places.root)
+            raise BoxRunning(root=layout.root)
         yield
     finally:
         os.close(handle)
 
 
-def is_running(places: Places) -> bool:
+def is_running(layout: BoxLayout) -> bool:
     """Whether a daemon works in the folder."""
     try:
-        handle = os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

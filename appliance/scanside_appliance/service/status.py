@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_appliance.files.layout import Places
+from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.readiness import Waiting
 from scanside_appliance.jobs.retention import Disk
 from scanside_appliance.jobs.store import State
@@ -86,27 +86,27 @@ def _metric(name: str, kind: str, meaning: str, values: Mapping[str, float]) -> 
     return [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}", *samples] if samples else []
 
 
-def last_said(places: Places) -> dict[str, Any]:
+def last_said(layout: BoxLayout) -> dict[str, Any]:
     """`status.json`; the same with nothing in it before the first start."""
     empty: dict[str, Any] = {"schema": SCHEMA, "headline": "starting", "jobs": {}, "waiting": [], "put_aside": {}}
     empty |= dict.fromkeys(("at", "trouble", "clock", "disk", "engine"))
     try:
-        return {**empty, **json.loads(places.status.read_text(encoding="utf-8"))}
+        return {**empty, **json.loads(layout.status.read_text(encoding="utf-8"))}
     except (OSError, ValueError):
         return empty
 
 
-def write_failure(places: Places, at: str, trouble: str) -> None:
+def write_failure(layout: BoxLayout, at: str, trouble: str) -> None:
     """The last word of a daemon that could not start or go on; what it said before of its studies stays.
 
     The numbers of metrics.prom would be stale, so that there is the trouble alone. Raises OSError.
     """
-    said = last_said(places) | {"at": at, "trouble": trouble, "headline": trouble, "analysing": None}
-    replace_file(places.status, (json.dumps(said, indent=2, allow_nan=False) + "\n").encode())
-    replace_file(places.metrics, ("\n".join(_trouble(True)) + "\n").encode())
+    said = last_said(layout) | {"at": at, "trouble": trouble, "headline": trouble, "analysing": None}
+    replace_file(layout.status, (json.dumps(said, indent=2, allow_nan=False) + "\n").encode())
+    replace_file(layout.metrics, ("\n".join(_trouble(True)) + "\n").encode())
 
 
-def write_report(places: Places, report: Report) -> None:
+def write_report(layout: BoxLayout, report: Report) -> None:
     """Both files. Raises OSError."""
-    replace_file(places.status, (json.dumps(report.document(), indent=2, allow_nan=False) + "\n").encode())
-    replace_file(places.metrics, report.metrics().encode())
+    replace_file(layout.status, (json.dumps(report.document(), indent=2, allow_nan=False) + "\n").encode())
+    replace_file(layout.metrics, report.metrics().encode())

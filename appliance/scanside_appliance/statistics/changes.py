@@ -25,7 +25,7 @@ PAIRS = {"poi_percent": ("expanded", "contracted"), "ihu_hu": ("density_up", "de
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ExamChange:
     """One exam against the one before of the same patient. A biomarker that is missing in either is not in `by`."""
 
     by: dict[str, float]
@@ -54,7 +54,7 @@ class ChangeTable:
         return {**asdict(self), **found}
 
 
-def read_changes(path: Path, lists: Iterable[PhraseList]) -> list[Change]:
+def read_changes(path: Path, lists: Iterable[PhraseList]) -> list[ExamChange]:
     """Every exam that has one before it, by patient and time of acquisition. Raises CohortTable."""
     table = read_table(path, ("patient_id", "acquired_at", "poi_percent", "ihu_hu", "phrase"))
     frame = pd.DataFrame({name: numbers(table, name, path.name) for name in PAIRS})
@@ -66,11 +66,13 @@ def read_changes(path: Path, lists: Iterable[PhraseList]) -> list[Change]:
     for _, exams in frame.sort_values(["patient", "at"], kind="stable").groupby("patient", sort=False):
         differences = exams[list(PAIRS)].diff().iloc[1:]
         for (_, by), phrase in zip(differences.iterrows(), exams["phrase"].iloc[1:], strict=True):
-            changes.append(Change({str(k): float(v) for k, v in by.items() if pd.notna(v)}, statements(phrase, known)))
+            changes.append(
+                ExamChange({str(k): float(v) for k, v in by.items() if pd.notna(v)}, statements(phrase, known))
+            )
     return changes
 
 
-def change_tables(changes: Iterable[Change], limits: dict[str, float] | None = None) -> list[ChangeTable]:
+def change_tables(changes: Iterable[ExamChange], limits: dict[str, float] | None = None) -> list[ChangeTable]:
     """Both biomarkers, without and with "partially" phrases.
 
     limits: by biomarker the change beyond which it counts as rising or falling in `three_way`, in its own unit.
@@ -79,13 +81,13 @@ def change_tables(changes: Iterable[Change], limits: dict[str, float] | None = N
     return [_table(kept, name, partial, (limits or {}).get(name, 0.0)) for name in PAIRS for partial in (False, True)]
 
 
-def phrase_counts(changes: Iterable[Change]) -> dict[str, dict[str, int]]:
+def phrase_counts(changes: Iterable[ExamChange]) -> dict[str, dict[str, int]]:
     """How many reports say what, whole and in part: the paper's Table 3."""
     found = Counter((one.kind, one.partial) for change in changes for one in change.said)
     return {kind: {"whole": found[kind, False], "partial": found[kind, True]} for kind in KINDS}
 
 
-def _table(changes: list[Change], biomarker: str, partial: bool, limit: float) -> ChangeTable:
+def _table(changes: list[ExamChange], biomarker: str, partial: bool, limit: float) -> ChangeTable:
     counts = np.zeros((2, 2), np.int64)
     three_way = {"rising": [0, 0], "stable": [0, 0], "falling": [0, 0]}
     left_out = {"unchanged": 0, "opposite": 0}

@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ScoredPair:
     """One pair of masks."""
 
     name: str
@@ -46,7 +46,7 @@ class MaskTable:
     dice_mean: float
     dice_sd: float | None
     dice_median: float
-    cases: tuple[Case, ...]
+    cases: tuple[ScoredPair, ...]
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
 
@@ -68,7 +68,7 @@ def compare_masks(a: Path, b: Path, segment: str = "Infection", progress: Progre
     for done, name in enumerate(names):
         if progress is not None:
             progress(name, done, len(names))
-        cases.append(Case(name, _dice(name, in_a[name], in_b[name], segment)))
+        cases.append(ScoredPair(name, _dice(name, in_a[name], in_b[name], segment)))
     found = spread(np.array([case.dice for case in cases]))
     alone = tuple(sorted(in_a.keys() - in_b.keys())), tuple(sorted(in_b.keys() - in_a.keys()))
     return MaskTable(len(cases), float(found.mean or 0.0), found.sd, float(found.median or 0.0), tuple(cases), *alone)

@@ -26,7 +26,7 @@ SHARED_VARIANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class SimulatedTruth:
     """What every simulated cohort is drawn from. Scales of POI in percent; cut_off: the fixed one that is tried."""
 
     auc: float
@@ -85,7 +85,7 @@ class Coverage:
         return asdict(self)
 
 
-def paper_truth(true_auc: float = 0.968, shape: float = SHAPE) -> Truth:
+def paper_truth(true_auc: float = 0.968, shape: float = SHAPE) -> SimulatedTruth:
     """Scales for which a severe exam has the larger POI with the given probability; the cut-off lies where both meet.
 
     The ratio of two gamma variables of one shape k is F distributed with 2 k and 2 k degrees of freedom.
@@ -94,14 +94,14 @@ def paper_truth(true_auc: float = 0.968, shape: float = SHAPE) -> Truth:
     mild = MILD_MEAN_PERCENT / shape
     severe = mild * ratio
     meet = shape * np.log(ratio) / (1.0 / mild - 1.0 / severe)
-    return Truth(true_auc, shape, mild, severe, float(meet))
+    return SimulatedTruth(true_auc, shape, mild, severe, float(meet))
 
 
 def simulate(
     simulations: int,
     *,
     clustered: bool,
-    truth: Truth | None = None,
+    truth: SimulatedTruth | None = None,
     resamples: int = 400,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -121,7 +121,7 @@ def simulate(
     return _coverage(truth, hits, clustered)
 
 
-def _coverage(truth: Truth, hits: list[dict[str, float]], clustered: bool) -> Coverage:
+def _coverage(truth: SimulatedTruth, hits: list[dict[str, float]], clustered: bool) -> Coverage:
     """Means over the simulations; of areas and errors how they scatter."""
     columns = {name: np.array([hit[name] for hit in hits]) for name in hits[0]}
     areas, errors = columns.pop("area"), columns.pop("error")
@@ -149,7 +149,7 @@ def _who(rng: np.random.Generator, clustered: bool) -> tuple[Bools, npt.NDArray[
     return positive, np.sort(owners)  # severe exams come first, so the first patients are the severe ones
 
 
-def _poi(truth: Truth, positive: Bools, patient: npt.NDArray[np.int64], rng: np.random.Generator) -> Floats:
+def _poi(truth: SimulatedTruth, positive: Bools, patient: npt.NDArray[np.int64], rng: np.random.Generator) -> Floats:
     """POI in percent, (n,) float64."""
     shared, own = rng.standard_normal(int(patient.max()) + 1)[patient], rng.standard_normal(positive.size)
     place = norm.cdf(np.sqrt(SHARED_VARIANCE) * shared + np.sqrt(1.0 - SHARED_VARIANCE) * own)
@@ -157,7 +157,7 @@ def _poi(truth: Truth, positive: Bools, patient: npt.NDArray[np.int64], rng: np.
     return np.asarray(gamma.ppf(place, truth.shape, scale=scale), dtype=np.float64)
 
 
-def _plain(truth: Truth, positive: Bools, poi: Floats, seed: int) -> dict[str, float]:
+def _plain(truth: SimulatedTruth, positive: Bools, poi: Floats, seed: int) -> dict[str, float]:
     term, chosen = fit_logistic(positive, {"poi_percent": poi}).terms[0], youden(positive, poi)
     fixed = at_cut_off(positive, poi, truth.cut_off)
     return _areas(truth, positive, poi, seed) | {
@@ -169,7 +169,7 @@ def _plain(truth: Truth, positive: Bools, poi: Floats, seed: int) -> dict[str, f
     }
 
 
-def _areas(truth: Truth, positive: Bools, poi: Floats, seed: int) -> dict[str, float]:
+def _areas(truth: SimulatedTruth, positive: Bools, poi: Floats, seed: int) -> dict[str, float]:
     area = auc(positive, poi, seed)
     low, high = area.ci95
     inside = 0.0 < area.value < 1.0
@@ -186,7 +186,7 @@ def _areas(truth: Truth, positive: Bools, poi: Floats, seed: int) -> dict[str, f
 
 
 def _by_patient(
-    truth: Truth, positive: Bools, poi: Floats, patient: npt.NDArray[np.int64], resamples: int, seed: int
+    truth: SimulatedTruth, positive: Bools, poi: Floats, patient: npt.NDArray[np.int64], resamples: int, seed: int
 ) -> dict[str, float]:
     exams = Clustered(patient, positive, poi[:, None], poi, truth.cut_off)
     found = bootstrap_by_patient(exams, resamples, seed)

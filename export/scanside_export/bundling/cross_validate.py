@@ -30,11 +30,11 @@ from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.engine import choose_engine
 from scanside_runtime.model.segment import load_networks
 
-SECTION_MM = 5.0
+SLAB_MM = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class CrossValidation:
     """What is the same for all folds.
 
     cases: what `prepare` wrote. recipes: by network. start_from: runs of a pre-training that saw no fold's patient.
@@ -48,12 +48,12 @@ class Plan:
     start_from: Path | None = None
     slices: Sequence[WindowedSlice] = ()
     lungs: Path | None = None
-    sections: int = 300
+    slabs: int = 300
     preset: str = "mixed"
     threads: int = 1
 
 
-def cross_validate(plan: Plan, folds: Iterable[int]) -> dict[str, Any]:
+def cross_validate(plan: CrossValidation, folds: Iterable[int]) -> dict[str, Any]:
     """Run the folds, or read those that are finished; the figures of `folds_document`.
 
     Raises TrainingUnusable, ValueError.
@@ -61,7 +61,7 @@ def cross_validate(plan: Plan, folds: Iterable[int]) -> dict[str, Any]:
     return folds_document([_finished(plan, fold) for fold in folds])
 
 
-def _finished(plan: Plan, fold: int) -> dict[str, Any]:
+def _finished(plan: CrossValidation, fold: int) -> dict[str, Any]:
     """The rows of one fold, from its file if it has been run."""
     path = plan.work / f"fold_{fold}" / "evaluation.json"
     if not path.exists():
@@ -71,7 +71,7 @@ def _finished(plan: Plan, fold: int) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def run_fold(plan: Plan, fold: int) -> dict[str, Any]:
+def run_fold(plan: CrossValidation, fold: int) -> dict[str, Any]:
     """Train without the fold's patients and pictures, deploy, and score them at each threshold."""
     cases = load(plan.cases)
     away = held_out([case.name for case in cases if case.source in SCORED_SOURCES], fold)
@@ -79,14 +79,14 @@ def run_fold(plan: Plan, fold: int) -> dict[str, Any]:
     bundle = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)
     int8, fp32 = (load_networks(bundle, choose_engine("auto", name, plan.threads)) for name in ("int8", "fp32"))
     series = [case for case in cases if case.name in away and case.source == SCORED_SOURCES[0]]
-    volumes = [labelled_case(case, SECTION_MM) for case in series]
+    volumes = [labelled_case(case, SLAB_MM) for case in series]
     (parity,) = compare([one.volume for one in volumes], fp32, {(f"fold {fold}", "int8"): lambda: int8})
     patients = {patient_of(name) for name in away}
     mine = [one for one in plan.slices if patient_of(f"labelled_{one.name}") in patients]
     return {"by_threshold": scores_by_threshold(volumes, mine, int8), "parity": parity.document()}
 
 
-def _train(plan: Plan, fold: int, cases: Sequence[Case], away: frozenset[str]) -> dict[str, Trained]:
+def _train(plan: CrossValidation, fold: int, cases: Sequence[Case], away: frozenset[str]) -> dict[str, Trained]:
     runs = plan.work / f"fold_{fold}" / "runs"
     trained = {}
     for network, recipe in plan.recipes.items():
@@ -99,7 +99,7 @@ def _train(plan: Plan, fold: int, cases: Sequence[Case], away: frozenset[str]) -
     return trained
 
 
-def _pre_training(plan: Plan, network: str, cases: Sequence[Case], away: frozenset[str]) -> Path | None:
+def _pre_training(plan: CrossValidation, network: str, cases: Sequence[Case], away: frozenset[str]) -> Path | None:
     """The checkpoint to begin at. Raises TrainingUnusable when it may have seen one of the fold's patients."""
     if plan.start_from is None:
         return None
@@ -112,7 +112,7 @@ def _pre_training(plan: Plan, network: str, cases: Sequence[Case], away: frozens
     return path
 
 
-def _deploy(plan: Plan, folder: Path, trained: Mapping[str, Trained], cases: Sequence[Case]) -> Bundle:
+def _deploy(plan: CrossValidation, folder: Path, trained: Mapping[str, Trained], cases: Sequence[Case]) -> Bundle:
     """The fold's bundle, as the box would get it, unless it is there; one that was cut off half-built is built anew."""
     ready, part = folder / "bundle", folder / "bundle.part"
     if ready.exists():
@@ -120,7 +120,7 @@ def _deploy(plan: Plan, folder: Path, trained: Mapping[str, Trained], cases: Seq
     shutil.rmtree(part, ignore_errors=True)
     work = folder / "work"
     list(export_networks(trained, work))
-    list(quantize_networks(trained, work, cases, plan.sections, plan.preset))
+    list(quantize_networks(trained, work, cases, plan.slabs, plan.preset))
     release = Release(f"cross-validation-{folder.name}", "0", "0.1.0", {})
     contracts = {name: one.contract for name, one in trained.items()}
     build_bundle(work, part, release, contracts)

@@ -41,7 +41,7 @@ class Release:
     """A bundle's name and version, how good it is known to be, how it was trained (Markdown), on what and on whom not.
 
     validation: the parts that the card names, each the JSON of its command. sources: what any stage drew from.
-    failures: a picture of the worst sections, as `evaluate held-out --picture` draws it.
+    failures: a picture of the worst slices, as `evaluate held-out --picture` draws it.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Release:
 
 FAILURES = "failures.png"
 FAILURES_SHOWN = f"""
-The worst sections of three real patients with drawn lesions: as they are, what was drawn, what was found
+The worst slices of three real patients with drawn lesions: as they are, what was drawn, what was found
 (Lung-PET-CT-Dx A0001, Li P et al. 2020, doi 10.7937/TCIA.2020.NNC2-0461, CC BY 4.0; LIDC-IDRI-0002, CC BY 3.0;
-TCGA-THCA DE-A4MA, doi 10.7937/K9/TCIA.2016.9ZFRVF1B, CC BY 3.0; lesions drawn in, averaged to thick sections):
+TCGA-THCA DE-A4MA, doi 10.7937/K9/TCIA.2016.9ZFRVF1B, CC BY 3.0; lesions drawn in, averaged to thick slices):
 
-![Three sections with lesions that were missed in part]({FAILURES})
+![Three slices with lesions that were missed in part]({FAILURES})
 """
 MEASURED = ("volumes", "slices", "held_out", "cross_validation", "parity", "limits_of_agreement")
 """Names, before `.json`, of the files that hold a bundle's figures."""
@@ -123,7 +123,7 @@ def _row(network: str, contract: ModelContract) -> str:
     rows, columns = contract.matrix
     return (
         f"- `{network}`: window {low:g} to {high:g} HU, pixels of {contract.pixel_mm:g} mm, matrix {rows} x {columns}, "
-        f"stack of {contract.stack_depth} sections {contract.stack_step_mm:g} mm apart, thin series averaged to "
-        f"{contract.section_mm:g} mm, threshold {contract.threshold:g}, "
+        f"stack of {contract.stack_depth} slices {contract.stack_step_mm:g} mm apart, thin series averaged to "
+        f"{contract.slab_mm:g} mm, threshold {contract.threshold:g}, "
         f"training data {contract.training_digest[:16]}"
     )

@@ -28,7 +28,7 @@ STORED_AS = ("int8", "fp16")
 LARGEST_FILE_MB = 60.0
 LARGEST_BUNDLE_MB = 140.0
 GOLDEN_SEED = 1_500_000_000
-GOLDEN_SECTIONS = 2
+GOLDEN_SLABS = 2
 
 
 def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
@@ -92,7 +92,7 @@ def _write_golden(out: Path, networks: Networks) -> None:
     phantom = make_phantom(random_spec(GOLDEN_SEED, matrix=192))
     volume = phantom.volume()
     boxes = {"lungs": body_box(volume.hu), "infection": mask_box(phantom.lungs)}
-    infected = np.argsort(phantom.infection.sum(axis=(1, 2)))[::-1][:GOLDEN_SECTIONS]
+    infected = np.argsort(phantom.infection.sum(axis=(1, 2)))[::-1][:GOLDEN_SLABS]
     arrays: dict[str, Any] = {}
     for name, network in (("lungs", networks.lungs), ("infection", networks.infection)):
         box = boxes[name]

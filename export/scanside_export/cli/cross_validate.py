@@ -32,14 +32,14 @@ def cross_validate(
     ] = None,
     masks: Annotated[Path | None, typer.Option(metavar="DIR", help="... and their masks.")] = None,
     fold: Annotated[list[int] | None, typer.Option(help="Only these folds.")] = None,
-    sections: Annotated[int, typer.Option(help="Calibration sections.")] = 300,
+    slabs: Annotated[int, typer.Option(help="Calibration slabs.")] = 300,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Train, export, quantise and score each fold by patient; run again after an interruption, and it goes on."""
     from dataclasses import replace
 
-    from scanside_export.bundling.cross_validate import Plan
+    from scanside_export.bundling.cross_validate import CrossValidation
     from scanside_export.bundling.cross_validate import cross_validate as run_folds
     from scanside_export.data.folds import FOLDS
     from scanside_export.data.recipe import read_recipe
@@ -56,7 +56,7 @@ def cross_validate(
         recipes = {network: replace(recipe, samples=samples) for network, recipe in recipes.items()}
     pictures = read_slices(images, masks) if images is not None and masks is not None else []
     threads = threads or len(os.sched_getaffinity(0))
-    plan = Plan(cases, work, recipes, start_from, pictures, lungs, sections, threads=threads)
+    plan = CrossValidation(cases, work, recipes, start_from, pictures, lungs, slabs, threads=threads)
     chosen = sorted(set(fold)) if fold else range(len(FOLDS))
     if not set(chosen) <= set(range(len(FOLDS))):
         raise typer.BadParameter(f"there are folds 0 to {len(FOLDS) - 1}")

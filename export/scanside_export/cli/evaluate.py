@@ -67,8 +67,8 @@ def volumes(
         list[str] | None, typer.Option("--from", metavar="FORM=DIR", help="A public set instead; see docs/training.md.")
     ] = None,
     case: Annotated[list[str] | None, typer.Option("--case", metavar="NAME", help="Only these cases.")] = None,
-    section_mm: Annotated[
-        float | None, typer.Option(help="Average thinner sections to about this first (infection-3d: 5).")
+    slab_mm: Annotated[
+        float | None, typer.Option(help="Average thinner slices to about this first (infection-3d: 5).")
     ] = None,
     bundle: BundleFolder = None,
     engine: EngineName = "auto",
@@ -80,7 +80,7 @@ def volumes(
     from scanside_export.evaluation.evaluate import evaluate
     from scanside_export.evaluation.score_summary import volumes_document
 
-    cases = _labelled(images, masks, lungs, sources or [], tuple(case or ()), section_mm)
+    cases = _labelled(images, masks, lungs, sources or [], tuple(case or ()), slab_mm)
     opened, networks = _deployed(bundle, engine, precision)
     results = list(evaluate(cases, networks))
     if not results:
@@ -101,7 +101,7 @@ def held_out(
     engine: EngineName = "auto",
     precision: Precision = "auto",
     picture: Annotated[
-        Path | None, typer.Option("--picture", metavar="FILE", help="Draw the worst sections of CC BY series.")
+        Path | None, typer.Option("--picture", metavar="FILE", help="Draw the worst slabs of CC BY series.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -137,7 +137,7 @@ def _labelled(
     lungs: Path | None,
     sources: Sequence[str],
     only: tuple[str, ...],
-    section_mm: float | None,
+    slab_mm: float | None,
 ) -> Iterable[Labelled]:
     """The cases that the options name, one after the other. Raises typer.BadParameter where they name none."""
     from scanside_export.data.adapters.pairs import paired
@@ -145,9 +145,9 @@ def _labelled(
 
     if (images is None) != (masks is None) or (images is None) == (not sources):
         raise typer.BadParameter("give --images and --masks, or --from FORM=DIR")
-    readers = [_form(text, section_mm) for text in sources]
+    readers = [_form(text, slab_mm) for text in sources]
     if images is not None and masks is not None:
-        readers = [(paired(images, masks, lungs), section_mm)]
+        readers = [(paired(images, masks, lungs), slab_mm)]
     return (
         labelled_case(one, thick_mm)
         for cases, thick_mm in readers
@@ -156,14 +156,14 @@ def _labelled(
     )
 
 
-def _form(text: str, section_mm: float | None) -> tuple[Iterable[Any], float | None]:
+def _form(text: str, slab_mm: float | None) -> tuple[Iterable[Any], float | None]:
     from scanside_export.data.adapters.forms import parse_source, read_form
 
     try:
         form, folder = parse_source(text)
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from problem
-    return read_form(form, folder), 5.0 if section_mm is None and form == "infection-3d" else section_mm
+    return read_form(form, folder), 5.0 if slab_mm is None and form == "infection-3d" else slab_mm
 
 
 def _slice_lines(figures: Mapping[str, Any], scores: Sequence[SliceScore]) -> list[str]:

@@ -28,7 +28,7 @@ def compare_with_real(
     seed: Seed = 4000,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Compare density, size, place and edge of inserted lesions with those of infection-3d, in sections of 5 mm."""
+    """Compare density, size, place and edge of inserted lesions with those of infection-3d, in slabs of 5 mm."""
     from dataclasses import asdict
 
     from scanside_export.data.prepare import load
@@ -53,7 +53,7 @@ def picture(
     case: Annotated[str, typer.Option(metavar="NAME", help="Its case.")] = "nsclc-r01-001_thorax_2mm_clean",
     seed: Seed = 4000,
 ) -> None:
-    """Draw one lesion of each pattern into the same section."""
+    """Draw one lesion of each pattern into the same slab."""
     from scanside_export.data.prepare import load
     from scanside_export.evaluation.lesion_pictures import draw_patterns
 
@@ -66,14 +66,14 @@ def picture(
 
 
 def _real(cases: Sequence[Case]) -> Iterator[LesionFigures]:
-    """Series of infection-3d, in the sections whose lungs are known, by the first reader."""
+    """Series of infection-3d, in the slabs whose lungs are known, by the first reader."""
     from scanside_export.data.volumes import labelled_case
     from scanside_export.evaluation.lesion_figures import lesion_figures
 
     for case in cases:
         if case.source == "infection-3d" and case.infection:
             one = labelled_case(case)
-            lungs, infection = one.in_sections(one.lungs), one.in_sections(one.infection[0])
+            lungs, infection = one.in_slabs(one.lungs), one.in_slabs(one.infection[0])
             known = one.lungs_known.reshape(-1, one.joined).all(axis=1)
             arrays = one.volume.hu[known], lungs[known], infection[known]
             found = lesion_figures(*arrays, one.volume.spacing_mm) if known.any() else None
@@ -91,7 +91,7 @@ def _synthetic(cases: Sequence[Case], variants: int, seed: int) -> Iterator[Lesi
         for variant in range(variants):
             rng = np.random.default_rng([seed, number, variant])
             one = labelled_case(sick_copy(case, 2 * variant, rng))
-            lungs, infection = one.in_sections(one.lungs), one.in_sections(one.infection[0])
+            lungs, infection = one.in_slabs(one.lungs), one.in_slabs(one.infection[0])
             found = lesion_figures(one.volume.hu, lungs, infection, one.volume.spacing_mm)
             if found is not None:
                 yield found

@@ -106,7 +106,7 @@ def train(
         typer.Option(metavar="NAME", help="A case or patient to leave out and to score now and then: keeps best.pt."),
     ] = None,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between two such scores.")] = 500,
-    validate_samples: Annotated[int, typer.Option(min=1, help="Sections in such a score.")] = 64,
+    validate_samples: Annotated[int, typer.Option(min=1, help="Slabs in such a score.")] = 64,
     device: Annotated[str, typer.Option(help="Where it computes: cpu, or cuda where there is a GPU.")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples; a GPU wants several.")] = 0,
 ) -> None:
@@ -182,15 +182,15 @@ def export(runs: Runs, work: Work) -> None:
 def quantize(
     runs: Runs,
     work: Work,
-    cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote; calibration draws real sections.")],
-    sections: Annotated[int, typer.Option(help="Calibration sections.")] = 300,
+    cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote; calibration draws real slabs.")],
+    slabs: Annotated[int, typer.Option(help="Calibration slabs.")] = 300,
     preset: Annotated[str, typer.Option(help="NNCF preset: mixed or performance.")] = "mixed",
 ) -> None:
-    """Write each network as INT8 QDQ ONNX and IR, calibrated on real sections."""
+    """Write each network as INT8 QDQ ONNX and IR, calibrated on real slabs."""
     from scanside_export.convert.export_networks import quantize_networks
     from scanside_export.data.prepare import load
 
-    for path in quantize_networks(_trained_anew(runs), work, load(cases), sections, preset):
+    for path in quantize_networks(_trained_anew(runs), work, load(cases), slabs, preset):
         typer.echo(path)
 
 

@@ -32,7 +32,7 @@ def fit_model(data: Data, seeds: Seeds = 2) -> None:
 
 @motion.command()
 def measure(data: Data, seeds: Seeds = 2) -> None:
-    """Measure the runtime's detector on series that it was not made with: AUC, moved sections found, false alarms."""
+    """Measure the runtime's detector on series that it was not made with: AUC, moved slices found, false alarms."""
     from scanside_export.evaluation.motion_model import MEASURED_ON, figures, shipped_scores
     from scanside_runtime.settings import MotionSettings
 

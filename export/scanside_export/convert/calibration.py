@@ -1,4 +1,4 @@
-"""Real sections for quantisation: drawn across cases by the training's own sampler, without its distortions."""
+"""Real slabs for quantisation: drawn across cases by the training's own sampler, without its distortions."""
 
 from __future__ import annotations
 

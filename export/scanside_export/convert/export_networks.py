@@ -26,12 +26,12 @@ def export_networks(trained: Mapping[str, Trained], work: Path) -> Iterator[Path
 
 
 def quantize_networks(
-    trained: Mapping[str, Trained], work: Path, cases: Sequence[Case], sections: int, preset: str
+    trained: Mapping[str, Trained], work: Path, cases: Sequence[Case], slabs: int, preset: str
 ) -> Iterator[Path]:
-    """Write NETWORK.int8.onnx and its IR, calibrated on sections that the training itself could draw; yields paths."""
+    """Write NETWORK.int8.onnx and its IR, calibrated on slabs that the training itself could draw; yields paths."""
     for name, one in trained.items():
         seen = [case for case in cases if case.name not in one.left_out]
-        stacks = calibration_stacks(seen, one.recipe, sections)
+        stacks = calibration_stacks(seen, one.recipe, slabs)
         quantized = quantize(onnx.load(work / f"{name}.fp32.onnx"), stacks, preset)
         onnx.save(with_contract(quantized, one.contract), work / f"{name}.int8.onnx")
         yield write_ir(work / f"{name}.int8.onnx", one.contract, compress_to_fp16=False)

@@ -1,4 +1,4 @@
-"""INT8 by post-training quantisation (NNCF), calibrated on real sections, stored as QDQ ONNX with INT8 weights."""
+"""INT8 by post-training quantisation (NNCF), calibrated on real slices, stored as QDQ ONNX with INT8 weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AS_MEASURED = nncf.AdvancedQuantizationParameters(
     disable_bias_correction=True,
     activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
 )
-"""On 40 real sections that calibration had not seen, the infection network's Dice against FP32 was 0.966 with NNCF's
+"""On 40 real slices that calibration had not seen, the infection network's Dice against FP32 was 0.966 with NNCF's
 fast bias correction (it lowers every logit near the threshold by 0.45), 0.995 without, 0.996 with full ranges too."""
 
 

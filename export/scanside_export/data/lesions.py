@@ -3,7 +3,7 @@
 Ground glass raises the density of parenchyma and leaves vessels visible; consolidation replaces it and keeps some
 bronchi full of air; crazy paving is ground glass with thickened septa in it (Hansell et al., Fleischner glossary,
 Radiology 2008, doi 10.1148/radiol.2462070712). COVID-19 lies under the pleura, and along bronchi and vessels (Bernheim
-et al., Radiology 2020, doi 10.1148/radiol.2020200463). Thick sections come out of averaging, as on a scanner.
+et al., Radiology 2020, doi 10.1148/radiol.2020200463). Thick slices come out of averaging, as on a scanner.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _random_lesion(
 
 
 def _vessels(hu: Hu, lungs: Bools) -> npt.NDArray[np.intp]:
-    """Where vessels lie away from the border of the lungs, on every second section and fourth row and column."""
+    """Where vessels lie away from the border of the lungs, on every second slice and fourth row and column."""
     coarse = lungs[::2, ::4, ::4]
     deep = np.stack([cv2.erode(plane.astype(np.uint8), np.ones((3, 3), np.uint8)) for plane in coarse]) > 0
     return np.argwhere(deep & (hu[::2, ::4, ::4] > VESSEL_HU)) * (2, 4, 4)
@@ -113,7 +113,7 @@ def pleural_consolidation(lungs: Bools, spacing_mm: Spacing, share: float, rng: 
 def large_consolidation(lungs: Bools, rng: np.random.Generator) -> LesionSpec:
     """A dense lesion around a place in the back half of the lungs (z, y, x) bool, its radii 16 to 98 mm.
 
-    Unlike `pleural_consolidation` it takes its size from no volume, so a slab of a few sections gets it at full width.
+    Unlike `pleural_consolidation` it takes its size from no volume, so a slab of a few slices gets it at full width.
     """
     z, y, x = np.nonzero(lungs)
     back = np.flatnonzero(y >= np.median(y))

@@ -64,7 +64,7 @@ def airways(hu: Hu, aerated: Bools, spacing_mm: Spacing) -> Bools:
 
 
 def _tracked_trachea(hu: Hu, aerated: Bools, seed: tuple[int, int, int], spacing_mm: Spacing) -> Bools:
-    """The lumen followed from section to section towards the feet, until it widens into the carina or is lost."""
+    """The lumen followed from slice to slice towards the feet, until it widens into the carina or is lost."""
     trachea = np.zeros(hu.shape, dtype=np.bool_)
     z, y, x = seed
     for below in range(z, -1, -1):

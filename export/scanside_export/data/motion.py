@@ -1,7 +1,7 @@
-"""Motion artefacts by construction: what a section shows when lungs or heart move while the tube goes round.
+"""Motion artefacts by construction: what a slice shows when lungs or heart move while the tube goes round.
 
-The section is scanned view by view, in parallel beams over half a turn, while the patient moves from one state to
-another; what the views disagree about is reconstructed by filtered backprojection and added to the untouched section.
+The slice is scanned view by view, in parallel beams over half a turn, while the patient moves from one state to
+another; what the views disagree about is reconstructed by filtered backprojection and added to the untouched slice.
 So contours double, and streaks run along the views at which the scan began and ended, while noise and sharpness of the
 series stay its own. (Wang, Vannier: Med Phys 1993;20:1641 for why; Kak, Slaney: Principles of Computerized Tomographic
 Imaging, 1988, ch. 3 for how.)
@@ -58,18 +58,18 @@ def random_motion(kind: Kind, rng: np.random.Generator) -> Motion:
     return Motion(kind, float(rng.uniform(low, high)), float(rng.uniform(0.0, 180.0)), float(rng.uniform(-0.1, 0.1)))
 
 
-def moved(hu: Hu, lungs: Bools, spacing_mm: Spacing, section: int, motion: Motion) -> Hu:
-    """One section of a volume, scanned while the patient moves, (y, x) int16.
+def moved(hu: Hu, lungs: Bools, spacing_mm: Spacing, z: int, motion: Motion) -> Hu:
+    """One slice of a volume, scanned while the patient moves, (y, x) int16.
 
     hu: (z, y, x) int16. lungs: (z, y, x) bool.
     """
-    still = hu[section].astype(np.float32)
+    still = hu[z].astype(np.float32)
     grid = _Grid.over(still.shape, spacing_mm)
     courses = np.array_split(np.arange(VIEWS), STATES)
     sinogram = np.zeros((VIEWS, grid.side), dtype=np.float32)
     for number, views in enumerate(courses):
         at = motion.phase + ((number + 0.5) / STATES - 0.5) / 2
-        state = _displaced(hu, lungs, spacing_mm, section, motion, float(np.sin(2 * np.pi * at)) / 2)
+        state = _displaced(hu, lungs, spacing_mm, z, motion, float(np.sin(2 * np.pi * at)) / 2)
         change = grid.onto(state - still)
         for view in views:
             sinogram[view] = grid.projected(change, motion.start_deg + view * 180.0 / VIEWS)
@@ -78,24 +78,24 @@ def moved(hu: Hu, lungs: Bools, spacing_mm: Spacing, section: int, motion: Motio
 
 
 def changed_ml(before: Hu, after: Hu, lung: Bools, spacing_mm: Spacing, by_hu: float = 100.0) -> float:
-    """How much lung of one section got denser by so much that it can be taken for infection; ml."""
+    """How much lung of one slice got denser by so much that it can be taken for infection; ml."""
     denser = (after.astype(np.int32) - before > by_hu) & lung
     return float(np.count_nonzero(denser)) * float(np.prod(spacing_mm)) / 1000.0
 
 
-def _displaced(hu: Hu, lungs: Bools, spacing_mm: Spacing, section: int, motion: Motion, state: float) -> Floats:
-    """The section with the patient in a state from -0.5 to 0.5 of his way, (y, x) float32."""
+def _displaced(hu: Hu, lungs: Bools, spacing_mm: Spacing, z: int, motion: Motion, state: float) -> Floats:
+    """The slice with the patient in a state from -0.5 to 0.5 of his way, (y, x) float32."""
     if motion.kind == "respiratory":
-        return _breathing(hu, lungs, spacing_mm, section, motion.amplitude_mm * state)
-    return _beating(hu, lungs, spacing_mm, section, motion.amplitude_mm * state)
+        return _breathing(hu, lungs, spacing_mm, z, motion.amplitude_mm * state)
+    return _beating(hu, lungs, spacing_mm, z, motion.amplitude_mm * state)
 
 
-def _breathing(hu: Hu, lungs: Bools, spacing_mm: Spacing, section: int, way_mm: float) -> Floats:
+def _breathing(hu: Hu, lungs: Bools, spacing_mm: Spacing, z: int, way_mm: float) -> Floats:
     """Most at the base, little at the apex; the front of the chest goes along, the back lies on the couch."""
     inside = np.flatnonzero(lungs.any(axis=(1, 2)))
-    height = float(np.clip((section - inside[0]) / max(1, inside[-1] - inside[0]), 0.0, 1.0))
+    height = float(np.clip((z - inside[0]) / max(1, inside[-1] - inside[0]), 0.0, 1.0))
     share = 1.0 - 0.85 * height
-    level = float(np.clip(section + share * way_mm / spacing_mm[0], 0, len(hu) - 1))
+    level = float(np.clip(z + share * way_mm / spacing_mm[0], 0, len(hu) - 1))
     low = int(level)
     part = level - low
     plane = (1 - part) * hu[low].astype(np.float32) + part * hu[min(low + 1, len(hu) - 1)]
@@ -105,10 +105,10 @@ def _breathing(hu: Hu, lungs: Bools, spacing_mm: Spacing, section: int, way_mm: 
     return _sampled(plane, y + front * (0.33 * way_mm / spacing_mm[1]), x)
 
 
-def _beating(hu: Hu, lungs: Bools, spacing_mm: Spacing, section: int, way_mm: float) -> Floats:
+def _beating(hu: Hu, lungs: Bools, spacing_mm: Spacing, z: int, way_mm: float) -> Floats:
     """The heart grows and shrinks about its middle; what is further away stays."""
-    cy, cx = heart_middle(hu[section], lungs[section])
-    plane = hu[section].astype(np.float32)
+    cy, cx = heart_middle(hu[z], lungs[z])
+    plane = hu[z].astype(np.float32)
     y, x = np.mgrid[: plane.shape[0], : plane.shape[1]].astype(np.float32)
     dy, dx = (y - cy) * spacing_mm[1], (x - cx) * spacing_mm[2]
     away = np.sqrt(dy * dy + dx * dx) + 1e-3
@@ -117,7 +117,7 @@ def _beating(hu: Hu, lungs: Bools, spacing_mm: Spacing, section: int, way_mm: fl
 
 
 def heart_middle(hu: Hu, lungs: Bools) -> tuple[float, float]:
-    """(y, x) of the middle of what is soft between the lungs of one section, in front of the spine."""
+    """(y, x) of the middle of what is soft between the lungs of one slice, in front of the spine."""
     rows, columns = np.nonzero(lungs)
     top, bottom = int(rows.min()), int(rows.max())
     between = np.zeros(lungs.shape, dtype=np.bool_)

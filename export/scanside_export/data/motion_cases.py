@@ -1,4 +1,4 @@
-"""Series in which some sections moved and some did not: what the motion detector is fitted on and measured with."""
+"""Series in which some slices moved and some did not: what the motion detector is fitted on and measured with."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Spacing = tuple[float, float, float]
 Marks = npt.NDArray[np.int8]
 
 STILL, MOVED, SLIGHTLY = 0, 1, -1
-"""Of a section: untouched; moved so that it shows; moved where it makes next to no difference, which counts nowhere."""
+"""Of a slice: untouched; moved so that it shows; moved where it makes next to no difference, which counts nowhere."""
 LEAST_SHARE = 0.03
-"""A section counts as moved when this share of its lung got denser by 100 HU and more: enough for false infection."""
+"""A slice counts as moved when this share of its lung got denser by 100 HU and more: enough for false infection."""
 TURN_MM = (5.0, 10.0, 20.0)
 HEART_HEIGHT = (0.15, 0.65)
 """Between which heights of the lungs the heart lies."""

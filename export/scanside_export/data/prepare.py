@@ -182,7 +182,7 @@ def _phantom_cases(seeds: Iterable[int]) -> Iterator[Case]:
 
 def _phantom_case(seed: int) -> Case:
     rng = np.random.default_rng(seed)
-    spec = random_spec(seed, section_mm=float(rng.choice([3.0, 5.0, 5.0, 8.0, 10.0])), matrix=256)
+    spec = random_spec(seed, slice_thickness_mm=float(rng.choice([3.0, 5.0, 5.0, 8.0, 10.0])), matrix=256)
     if seed % 3:
         spec = replace(spec, lesions=(*spec.lesions, _large_consolidation(rng)))
     # A full stomach has been taken for consolidated lung.

@@ -15,7 +15,7 @@ from scanside_runtime.model.contract import ModelContract
 class Recipe:
     """Everything that decides a training, next to the data.
 
-    shares: how often each source of cases is drawn. section_mm: thicknesses drawn for series that can be averaged.
+    shares: how often each source of cases is drawn. slab_mm: thicknesses drawn for series that can be averaged.
     fresh_lesions: how often a real background gets lesions that no other sample has.
     large_consolidations: how often one of these fills a good part of a lung.
     threshold: the contract's; chosen after the training, on training cases, for volume as well as for Dice.
@@ -35,7 +35,7 @@ class Recipe:
     seed: int = 20200417
     stack_depth: int = 1
     stack_step_mm: float = 5.0
-    section_mm: tuple[float, ...] = (3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 10.0)
+    slab_mm: tuple[float, ...] = (3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 10.0)
     fresh_lesions: float = 0.0
     large_consolidations: float = 0.0
     licence: str = ""
@@ -61,11 +61,16 @@ class Recipe:
         """The recipe as plain values, for the log and the checkpoint."""
         return asdict(self)
 
+    @classmethod
+    def from_document(cls, values: Mapping[str, Any]) -> Recipe:
+        """Back from plain values. Checkpoints from before 0.4.0 call `slab_mm` by another name."""
+        return cls(**{"slab_mm" if name == "section_mm" else name: value for name, value in values.items()})
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises TypeError for a key that no recipe has."""
     values = tomllib.loads(path.read_text(encoding="utf-8"))
-    for name in ("classes", "window_hu", "matrix", "section_mm"):
+    for name in ("classes", "window_hu", "matrix", "slab_mm"):
         if name in values:
             values[name] = tuple(values[name])
     return Recipe(**values)

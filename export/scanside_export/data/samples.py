@@ -15,13 +15,13 @@ from scanside_export.data.lesions import insert, large_consolidation, random_les
 from scanside_export.data.recipe import Recipe
 from scanside_runtime.model.stacks import (
     PlaneMap,
-    Sections,
+    Slabs,
     body_box,
     mask_box,
     neighbours,
-    plan_sections,
+    plan_slabs,
     plane_map,
-    section_hu,
+    slab_hu,
     windowed,
 )
 from scanside_runtime.volume import HU_MIN
@@ -29,7 +29,7 @@ from scanside_runtime.volume import HU_MIN
 Floats = npt.NDArray[np.float32]
 
 NEIGHBOUR_DROPPED = 0.08
-"""How often a stack has only its middle section, as at the ends of a series."""
+"""How often a stack has only its middle slab, as at the ends of a series."""
 
 FEWEST_SEEDS = 20
 """Stacks with less lung than this, counted on every second slice, fourth row and column, get no fresh lesion."""
@@ -70,40 +70,40 @@ class Sampler:
         rng = np.random.default_rng((self.recipe.seed, number))
         cases = self.by_source[self.sources[rng.choice(len(self.sources), p=self.chances)]]
         case = cases[rng.integers(len(cases))]
-        thickness_mm = float(rng.choice(self.recipe.section_mm))
+        thickness_mm = float(rng.choice(self.recipe.slab_mm))
         phase = int(rng.integers(min(len(case.hu), max(1, round(thickness_mm / case.spacing_mm[0])))))
-        sections, stacks = self.plan(len(case.hu) - phase, case.spacing_mm[0], thickness_mm)
-        section = self._section(case, sections, phase, rng)
-        stack = stacks[section]
+        slabs, stacks = self.plan(len(case.hu) - phase, case.spacing_mm[0], thickness_mm)
+        slab = self._slab(case, slabs, phase, rng)
+        stack = stacks[slab]
         if rng.random() < NEIGHBOUR_DROPPED:
-            stack = np.full_like(stack, section)
-        return self._build(case, phase, sections, stack, rng)
+            stack = np.full_like(stack, slab)
+        return self._build(case, phase, slabs, stack, rng)
 
-    def _plan(self, slices: int, increment_mm: float, thickness_mm: float) -> tuple[Sections, npt.NDArray[np.intp]]:
-        contract = replace(self.contract, section_mm=thickness_mm, thin_below_mm=OWN_NEIGHBOUR_MM)
-        sections = plan_sections(slices, increment_mm, None, contract)
-        return sections, neighbours(sections.centres_mm, contract.stack_step_mm, contract.stack_depth)
+    def _plan(self, slices: int, increment_mm: float, thickness_mm: float) -> tuple[Slabs, npt.NDArray[np.intp]]:
+        contract = replace(self.contract, slab_mm=thickness_mm, thin_below_mm=OWN_NEIGHBOUR_MM)
+        slabs = plan_slabs(slices, increment_mm, None, contract)
+        return slabs, neighbours(slabs.centres_mm, contract.stack_step_mm, contract.stack_depth)
 
-    def _section(self, case: Case, sections: Sections, phase: int, rng: np.random.Generator) -> int:
+    def _slab(self, case: Case, slabs: Slabs, phase: int, rng: np.random.Generator) -> int:
         """Lungs where they are known; infection in seven of ten where there is some, the others anywhere."""
         wanted = self.wanted[id(case)]
         wanted = wanted[wanted >= phase] - phase
         if len(wanted) and (self.recipe.network == "lungs" or rng.random() < 0.7):
-            return int(sections.owner[wanted[rng.integers(len(wanted))]])
-        return int(rng.integers(len(sections)))
+            return int(slabs.owner[wanted[rng.integers(len(wanted))]])
+        return int(rng.integers(len(slabs)))
 
     def _build(
-        self, case: Case, phase: int, sections: Sections, stack: npt.NDArray[np.intp], rng: np.random.Generator
+        self, case: Case, phase: int, slabs: Slabs, stack: npt.NDArray[np.intp], rng: np.random.Generator
     ) -> Sample:
         contract = self.contract
         place = plane_map(case.hu.shape[1:], case.spacing_mm[1:], self.boxes[id(case)], contract)
         place, flipped = moved(place, contract.pixel_mm, self.augment, rng)
-        weights = sections.weights[stack]
+        weights = slabs.weights[stack]
         fresh = np.zeros(contract.matrix, dtype=np.float32)
         if case.source == "real" and rng.random() < self.recipe.fresh_lesions:
             hu, fresh = self._with_fresh_lesions(case, phase, weights, place, rng)
         else:
-            hu = np.stack([place.forward(section_hu(case.hu[phase:], one), HU_MIN) for one in weights])
+            hu = np.stack([place.forward(slab_hu(case.hu[phase:], one), HU_MIN) for one in weights])
         hu = rescanned(hu, self.augment, rng)
         middle = weights[len(weights) // 2]
         if self.recipe.network == "lungs":
@@ -119,7 +119,7 @@ class Sampler:
     ) -> tuple[Floats, Floats]:
         """A stack with lesions inserted before its slices are averaged, and how much of each middle pixel is infected.
 
-        weights: (depth, z), each section's. Returns hu (depth, rows, columns) float32, and (rows, columns) in 0..1.
+        weights: (depth, z), each slab's. Returns hu (depth, rows, columns) float32, and (rows, columns) in 0..1.
         """
         slab = np.flatnonzero(weights.any(axis=0))
         planes = [place.forward(np.asarray(case.hu[phase + n], np.float32), HU_MIN) for n in slab]
@@ -132,8 +132,8 @@ class Sampler:
             if rng.random() < self.recipe.large_consolidations:
                 lesions.append(large_consolidation(lungs, rng))
             hu, infection = insert(hu, lungs, spacing_mm, lesions, rng)
-        sections, infected = (np.tensordot(shares, array.astype(np.float32), axes=1) for array in (hu, infection))
-        return sections, infected[len(infected) // 2]
+        slabs, infected = (np.tensordot(shares, array.astype(np.float32), axes=1) for array in (hu, infection))
+        return slabs, infected[len(infected) // 2]
 
 
 def _is_useful(case: Case, recipe: Recipe) -> bool:
@@ -157,8 +157,8 @@ def _wanted_slices(case: Case, network: str) -> npt.NDArray[np.intp]:
 
 
 def _share(mask: npt.NDArray[np.bool_], weights: Floats, place: PlaneMap) -> Floats:
-    """How much of each pixel of a section the mask fills, 0..1."""
-    return place.forward(section_hu(mask, weights), 0.0)
+    """How much of each pixel of a slab the mask fills, 0..1."""
+    return place.forward(slab_hu(mask, weights), 0.0)
 
 
 def _lungs_on(lungs: npt.NDArray[np.uint8], place: PlaneMap) -> npt.NDArray[np.bool_]:

@@ -27,15 +27,15 @@ from scanside_runtime.volume import Bools, Volume
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """A volume in sections, and what experts drew on its slices; lungs are known in some slices only.
+    """A volume in slabs, and what experts drew on its slices; lungs are known in some slices only.
 
-    The masks stay on the slices on which they were drawn, and each found section is held against all of its slices:
-    volume and POI of a reference do not hang on the thickness, but for an incomplete last section. A majority of slices
+    The masks stay on the slices on which they were drawn, and each found slab is held against all of its slices:
+    volume and POI of a reference do not hang on the thickness, but for an incomplete last slab. A majority of slices
     would: of two, one is a tie, and taken for disease ties added 7 to 21 % to what experts drew in infection-3d.
 
     infection: one (slices, y, x) bool for each reader. lungs: (slices, y, x) bool. lungs_known: (slices,) bool.
     elsewhere: (slices, y, x) bool, what is no lung in slices whose lungs nobody drew.
-    source: whose labels. joined: neighbouring slices averaged to each section of the volume.
+    source: whose labels. joined: neighbouring slices averaged to each slab of the volume.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Labelled:
 
     @property
     def patient(self) -> str:
-        """Whose series it is; one patient may have several."""
+        """StudyUids series it is; one patient may have several."""
         return patient_of(self.name)
 
     @property
@@ -58,18 +58,18 @@ class Labelled:
         return self.volume.voxel_ml / self.joined
 
     def on_slices(self, found: Bools) -> Bools:
-        """What was found in sections, (z, y, x), on the slices that they are made of: (z * joined, y, x)."""
+        """What was found in slabs, (z, y, x), on the slices that they are made of: (z * joined, y, x)."""
         return np.repeat(found, self.joined, axis=0)
 
-    def in_sections(self, drawn: Bools) -> Bools:
-        """What was drawn on slices, (z * joined, y, x), in sections: where half of their slices have it."""
+    def in_slabs(self, drawn: Bools) -> Bools:
+        """What was drawn on slices, (z * joined, y, x), in slabs: where half of their slices have it."""
         return averaged(drawn, self.joined) >= 0.5
 
 
 def volume_of(
     hu: npt.NDArray[np.int16], spacing_mm: tuple[float, float, float], slice_thickness_mm: float | None = None
 ) -> Volume:
-    """An array in LPS order as a volume at the origin; sections as thick as they lie apart, unless it is said."""
+    """An array in LPS order as a volume at the origin; slabs as thick as they lie apart, unless it is said."""
     dz, dy, dx = spacing_mm
     return Volume(np.array(hu), np.diag([dx, dy, dz, 1.0]), spacing_mm, slice_thickness_mm or dz)
 
@@ -81,12 +81,12 @@ def averaged(array: npt.NDArray[np.int16 | np.bool_], by: int) -> npt.NDArray[np
 
 
 def slices_joined(case: Case, thick_mm: float | None) -> int:
-    """How many neighbouring slices of a case make a section of about `thick_mm`; None: each is a section."""
+    """How many neighbouring slices of a case make a slab of about `thick_mm`; None: each is a slab."""
     return 1 if thick_mm is None else max(1, round(thick_mm / case.spacing_mm[0]))
 
 
 def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
-    """A case in sections of about `thick_mm`, an incomplete last one left out; None leaves the sections as they are."""
+    """A case in slabs of about `thick_mm`, an incomplete last one left out; None leaves the slabs as they are."""
     by = slices_joined(case, thick_mm)
     whole = len(case.hu) // by * by
     hu = np.rint(averaged(case.hu, by)).astype(np.int16)
@@ -99,7 +99,7 @@ def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
 
 
 def check_cases(data: Path, names: tuple[str, ...] = CHECK_CASES) -> list[Labelled]:
-    """Series of infection-3d in sections of about 5 mm, by default those that the first training did not see."""
+    """Series of infection-3d in slabs of about 5 mm, by default those that the first training did not see."""
     return [labelled_case(case) for case in infection_volumes(data / "infection-3d", only=names)]
 
 

@@ -29,7 +29,7 @@ LEAST_APART = 100
 """Grey values between the two peaks; less is a window of more than 2,300 HU, or two peaks of something else."""
 USUAL_WINDOW_HU = (-1150.0, 250.0)
 """What a picture without the two peaks is taken to show: lungs all dense, or all soft tissue clipped to white."""
-SECTION_MM = 5.0
+SLICE_MM = 5.0
 """Thickness that a picture is taken to have; it has no neighbours, so nothing rests on it."""
 
 
@@ -110,8 +110,8 @@ def crop_pixel_mm(grey: Grey) -> float:
 
 
 def slice_volume(one: WindowedSlice) -> Volume:
-    """The picture as a volume of one section."""
+    """The picture as a volume of one slice."""
     slope, intercept = grey_to_hu(one.grey)
     hu = np.rint(one.grey * slope + intercept).clip(HU_MIN, HU_MAX).astype(np.int16)
     pixel_mm = crop_pixel_mm(one.grey)
-    return volume_of(hu[None], (SECTION_MM, pixel_mm, pixel_mm))
+    return volume_of(hu[None], (SLICE_MM, pixel_mm, pixel_mm))

@@ -1,4 +1,4 @@
-"""What a cut costs: whole scans are cut shorter and narrower, section by section, and the lost lung is measured.
+"""What a cut costs: whole scans are cut shorter and narrower, slice by slice, and the lost lung is measured.
 
 The settings `coverage.withhold_share` and `coverage.edge_share` rest on these figures.
 """
@@ -22,10 +22,10 @@ from scanside_runtime.volume import Bools
 
 ENDS = ("base", "apex")
 SIDES = ("right", "left", "front", "back")
-SECTION_MM = 5.0
+SLAB_MM = 5.0
 STEP_PX = 4
 WHOLE_SHARE = 0.1
-"""Scans with more lung than this in an end section are not whole and are left out."""
+"""Scans with more lung than this in an end slice are not whole and are left out."""
 MOST_LOST_PERCENT = 20.0
 
 
@@ -33,7 +33,7 @@ MOST_LOST_PERCENT = 20.0
 class Cut:
     """One cut through one pair of lungs.
 
-    share: what the guard sees: the end section's area as a share of the largest, or the outline on the edge as a share
+    share: what the guard sees: the end slice's area as a share of the largest, or the outline on the edge as a share
     of the whole. lost_percent: how much of the lungs' volume is gone.
     """
 
@@ -43,7 +43,7 @@ class Cut:
 
 
 def cut_at_the_ends(lungs: Bools) -> Iterator[Cut]:
-    """Every section becomes the first, and the last; lungs (z, y, x) bool, whole."""
+    """Every slice becomes the first, and the last; lungs (z, y, x) bool, whole."""
     areas = np.count_nonzero(lungs, axis=(1, 2)).astype(np.float64)
     for where, along in zip(ENDS, (areas, areas[::-1]), strict=True):
         gone = np.cumsum(along) - along
@@ -80,11 +80,11 @@ def losses(cuts: Iterable[Cut], places: tuple[str, ...], shares: tuple[float, ..
 
 
 def thick_lungs(data: Path) -> Iterator[Bools]:
-    """The lungs of the whole real scans in sections of about 5 mm, as the shipped networks draw them."""
+    """The lungs of the whole real scans in slices of about 5 mm, as the shipped networks draw them."""
     networks = load_networks(open_bundle(), choose_engine("auto", "auto", 0))
     for _, volume in real_volumes(data, (*DEVELOPED_ON, *MEASURED_ON)):
         lungs = segment(volume, networks).lungs
-        by = max(1, round(SECTION_MM / volume.spacing_mm[0]))
+        by = max(1, round(SLAB_MM / volume.spacing_mm[0]))
         thick = averaged(lungs, by) >= 0.5
         areas = np.count_nonzero(thick, axis=(1, 2))
         if max(areas[0], areas[-1]) <= WHOLE_SHARE * areas.max():

@@ -35,7 +35,7 @@ class VolumeScore:
     name: str
     patient: str
     source: str
-    section_mm: float
+    slab_mm: float
     found_ml: float
     reference_ml: tuple[float, ...]
     dice: tuple[float, ...]
@@ -59,7 +59,7 @@ class VolumeScore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
-    """The section of a series with most infection: what was drawn by the first reader and what was found.
+    """The slab of a series with most infection: what was drawn by the first reader and what was found.
 
     hu: (y, x) int16. reference, found: (y, x) bool.
     """
@@ -86,7 +86,7 @@ def score(case: Labelled, masks: Masks) -> VolumeScore:
         name=case.name,
         patient=case.patient,
         source=case.source,
-        section_mm=case.volume.slice_thickness_mm or case.volume.spacing_mm[0],
+        slab_mm=case.volume.slice_thickness_mm or case.volume.spacing_mm[0],
         found_ml=masks.infection.volume_ml,
         reference_ml=tuple(int(np.count_nonzero(reader)) * case.slice_voxel_ml for reader in case.infection),
         dice=tuple(dice(found, reader) for reader in case.infection),
@@ -114,7 +114,7 @@ def _elsewhere_ml(case: Labelled, lungs: Bools) -> float | None:
 
 def _plane(case: Labelled, masks: Masks) -> Plane:
     found = masks.infection.array
-    reference = case.in_sections(case.infection[0]) if case.infection else np.zeros_like(found)
+    reference = case.in_slabs(case.infection[0]) if case.infection else np.zeros_like(found)
     z = int(np.argmax((reference | found).sum(axis=(1, 2))))
     return Plane(case.volume.hu[z], reference[z], found[z])
 

@@ -31,7 +31,7 @@ PATIENTS = (
 PICTURED = ("lung-dx-a0001", "lidc-idri-0002", "tcga-thca-de-a4ma")
 """Patients under CC BY, whose pictures may be passed on with attribution."""
 
-SECTIONS_MM = (5.0, 10.0)
+SLABS_MM = (5.0, 10.0)
 CONSOLIDATED_SHARE = 0.4
 SEED = 7000
 
@@ -44,7 +44,7 @@ class HeldOutScore:
     """
 
     name: str
-    section_mm: float
+    slab_mm: float
     dice: float
     poi_percent: float
     true_poi_percent: float
@@ -59,7 +59,7 @@ class HeldOutScore:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScores:
-    """As the patients are, with lesions, with a consolidation; missed: the worst section of each with lesions."""
+    """As the patients are, with lesions, with a consolidation; missed: the worst slab of each with lesions."""
 
     near_healthy: tuple[HeldOutScore, ...]
     lesions: tuple[HeldOutScore, ...]
@@ -77,15 +77,15 @@ class HeldOutScores:
 
 
 def score_patients(data: Path, variants: int, networks: Networks) -> HeldOutScores:
-    """Every patient in every way, in sections of 5 and 10 mm, as they are in their own thickness too."""
+    """Every patient in every way, in slabs of 5 and 10 mm, as they are in their own thickness too."""
     healthy, lesions, dense = [], [], []
     for clean in held_out_cases(data):
-        own = [] if clean.spacing_mm[0] >= min(SECTIONS_MM) else [None]
-        healthy += [score_held_out(clean, section_mm, networks)[0] for section_mm in (*own, *SECTIONS_MM)]
+        own = [] if clean.spacing_mm[0] >= min(SLABS_MM) else [None]
+        healthy += [score_held_out(clean, slab_mm, networks)[0] for slab_mm in (*own, *SLABS_MM)]
         sick = [with_lesions(clean, variant, variants) for variant in range(variants)]
-        lesions += [score_held_out(one, section_mm, networks) for one in sick for section_mm in SECTIONS_MM]
+        lesions += [score_held_out(one, slab_mm, networks) for one in sick for slab_mm in SLABS_MM]
         consolidated = with_consolidation(clean)
-        dense += [score_held_out(consolidated, section_mm, networks)[0] for section_mm in SECTIONS_MM]
+        dense += [score_held_out(consolidated, slab_mm, networks)[0] for slab_mm in SLABS_MM]
     scores, missed = zip(*lesions, strict=True)
     return HeldOutScores(tuple(healthy), scores, tuple(dense), missed)
 
@@ -117,12 +117,12 @@ def with_consolidation(clean: Case) -> Case:
     return replace(clean, name=clean.name.removesuffix("_clean"), hu=sick, infection=(infection,), lungs=lungs)
 
 
-def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> tuple[HeldOutScore, Plane]:
-    """One case through the whole product, averaged to about `section_mm` (None: as it is), and its worst section.
+def score_held_out(case: Case, slab_mm: float | None, networks: Networks) -> tuple[HeldOutScore, Plane]:
+    """One case through the whole product, averaged to about `slab_mm` (None: as it is), and its worst slab.
 
     Scored on the slices of the case, as `Labelled` says.
     """
-    one = labelled_case(case, section_mm)
+    one = labelled_case(case, slab_mm)
     known = np.asarray(case.lungs[: len(one.lungs)]) != UNKNOWN
     lungs, infection = one.lungs, one.infection[0] & one.lungs
     masks = segment(one.volume, networks)
@@ -137,4 +137,4 @@ def score_held_out(case: Case, section_mm: float | None, networks: Networks) -> 
         volume_error_percent(found_lungs, lungs) or 0.0,
     )
     z = int(np.argmax((infection ^ found).sum(axis=(1, 2)).reshape(-1, one.joined).sum(axis=1)))
-    return score, Plane(one.volume.hu[z], one.in_sections(infection)[z], one.in_sections(found)[z])
+    return score, Plane(one.volume.hu[z], one.in_slabs(infection)[z], one.in_slabs(found)[z])

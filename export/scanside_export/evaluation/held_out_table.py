@@ -16,8 +16,8 @@ def held_out_document(scores: HeldOutScores) -> dict[str, Any]:
     """Means, worst ones and every row; keys end in their unit."""
     return {
         "lesions": [
-            _lesions(section_mm, [score for score in scores.lesions if _class_mm(score) == section_mm])
-            for section_mm in sorted({_class_mm(score) for score in scores.lesions})
+            _lesions(slab_mm, [score for score in scores.lesions if _class_mm(score) == slab_mm])
+            for slab_mm in sorted({_class_mm(score) for score in scores.lesions})
         ],
         "near_healthy": {
             "n": len(scores.near_healthy),
@@ -36,10 +36,10 @@ def held_out_document(scores: HeldOutScores) -> dict[str, Any]:
     }
 
 
-def _lesions(section_mm: int, scores: Sequence[HeldOutScore]) -> dict[str, Any]:
+def _lesions(slab_mm: int, scores: Sequence[HeldOutScore]) -> dict[str, Any]:
     errors = np.array([score.poi_error_points for score in scores])
     return {
-        "section_mm": section_mm,
+        "slab_mm": slab_mm,
         "n": len(scores),
         "dice_mean": float(np.mean([score.dice for score in scores])),
         "dice_min": min(score.dice for score in scores),
@@ -50,8 +50,8 @@ def _lesions(section_mm: int, scores: Sequence[HeldOutScore]) -> dict[str, Any]:
 
 
 def _class_mm(score: HeldOutScore) -> int:
-    """5 or 10: sections are averaged from whole slices, so they are only about as thick as was asked for."""
-    return 5 if score.section_mm < 7.5 else 10
+    """5 or 10: slabs are averaged from whole slices, so they are only about as thick as was asked for."""
+    return 5 if score.slab_mm < 7.5 else 10
 
 
 def _rows(scores: Sequence[HeldOutScore]) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def held_out_table(figures: Mapping[str, Any]) -> str:
 
 
 def _lesion_rows(part: Mapping[str, Any]) -> list[tuple[str, str]]:
-    where = f"drawn lesions, sections of some {part['section_mm']} mm (n {part['n']})"
+    where = f"drawn lesions, slabs of some {part['slab_mm']} mm (n {part['n']})"
     return [
         (f"{where}: Dice, mean and worst", f"{part['dice_mean']:.3f}, {part['dice_min']:.3f}"),
         (

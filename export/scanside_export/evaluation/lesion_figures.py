@@ -97,7 +97,7 @@ def _edge_hu(hu: Hu, lungs: Bools, infected: Bools) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Quartiles:
     """A measure over several series: quartiles."""
 
     p25: float
@@ -105,13 +105,15 @@ class Spread:
     p75: float
 
 
-def spreads(series: Sequence[LesionFigures]) -> Mapping[str, Spread]:
+def spreads(series: Sequence[LesionFigures]) -> Mapping[str, Quartiles]:
     """Quartiles of each measure over series. Raises ValueError for none."""
     if not series:
         raise ValueError("there is no series with lesions to measure")
     rows = [asdict(one) for one in series]
     return {
-        field.name: Spread(*(float(value) for value in np.percentile([row[field.name] for row in rows], [25, 50, 75])))
+        field.name: Quartiles(
+            *(float(value) for value in np.percentile([row[field.name] for row in rows], [25, 50, 75]))
+        )
         for field in fields(LesionFigures)
     }
 

@@ -15,13 +15,13 @@ from scanside_export.evaluation.examples import Picture, in_lung_window, write_p
 from scanside_runtime.phantom.make import make_phantom, random_spec
 
 WIDTH_PX = 300
-SECTION_MM = 5.0
+SLAB_MM = 5.0
 HU_OF = {"ground_glass": -560.0, "crazy_paving": -600.0, "consolidation": 20.0}
 RADII_MM = (22.0, 30.0, 30.0)
 
 
 def draw_patterns(background: Case | None, seed: int, out: Path) -> None:
-    """Write a PNG: the section as it is, each pattern under the pleura, ground glass along vessels.
+    """Write a PNG: the slab as it is, each pattern under the pleura, ground glass along vessels.
 
     background: a near-healthy case; without it a phantom. Raises BoxOutput when the picture can't be written.
     """
@@ -39,7 +39,7 @@ def draw_patterns(background: Case | None, seed: int, out: Path) -> None:
 
 
 def _phantom(seed: int) -> tuple[Hu, Bools, Spacing]:
-    phantom = make_phantom(random_spec(seed, section_mm=2.5, matrix=256))
+    phantom = make_phantom(random_spec(seed, slice_thickness_mm=2.5, matrix=256))
     return phantom.hu, phantom.lungs & ~phantom.infection, phantom.spacing_mm
 
 
@@ -59,9 +59,9 @@ def _middle_of_a_lung(lungs: Bools, z: int) -> tuple[int, int, int]:
 
 
 def _tile(hu: Hu, z: int, spacing_mm: Spacing, title: str) -> Picture:
-    by = max(1, round(SECTION_MM / spacing_mm[0]))
-    section = averaged(hu[z // by * by : z // by * by + by], by)[0]
-    grey = in_lung_window(np.rint(section).astype(np.int16))
+    by = max(1, round(SLAB_MM / spacing_mm[0]))
+    slab = averaged(hu[z // by * by : z // by * by + by], by)[0]
+    grey = in_lung_window(np.rint(slab).astype(np.int16))
     size = (WIDTH_PX, round(WIDTH_PX * grey.shape[0] * spacing_mm[1] / (grey.shape[1] * spacing_mm[2])))
     tile = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     cv2.putText(tile, title, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, 255, 1, cv2.LINE_AA)

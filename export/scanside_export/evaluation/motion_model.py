@@ -42,7 +42,7 @@ PENALTY = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """The sections of one series in which some moved.
+    """The slabs of one series in which some moved.
 
     features: (n, 3) float64. marks: (n,) int8. height: (n,) 0 at the base of the lungs to 1 at the apex.
     """
@@ -54,7 +54,7 @@ class Seen:
     height: Numbers
 
     def in_reach(self) -> npt.NDArray[np.bool_]:
-        """Sections that count: judged, and at a height at which this kind of motion was made."""
+        """Slabs that count: judged, and at a height at which this kind of motion was made."""
         low, high = HEART_HEIGHT if self.kind == "cardiac" else (0.0, 1.0)
         judged = np.isfinite(self.features).all(axis=1) & (self.marks != SLIGHTLY)
         return np.asarray(judged & ((self.marks == MOVED) | ((self.height >= low) & (self.height <= high))))
@@ -83,17 +83,17 @@ def seen(name: str, kind: Kind, volume: Volume, masks: Masks, marks: Marks) -> S
     lung = overview.lungs.any(axis=(1, 2))
     inside = np.flatnonzero(lung)
     height = (np.arange(len(overview)) - inside[0]) / max(1, inside[-1] - inside[0])
-    return Seen(name, kind, motion_features(overview), _section_marks(overview, marks), np.clip(height, 0.0, 1.0))
+    return Seen(name, kind, motion_features(overview), _slab_marks(overview, marks), np.clip(height, 0.0, 1.0))
 
 
-def _section_marks(overview: Overview, marks: Marks) -> Marks:
-    """A section moved when all its slices did, and is still when none did."""
-    of_sections = np.full(len(overview), SLIGHTLY, dtype=np.int8)
-    for section in range(len(overview)):
-        here = marks[overview.slices_of(section)]
+def _slab_marks(overview: Overview, marks: Marks) -> Marks:
+    """A slab moved when all its slices did, and is still when none did."""
+    of_slabs = np.full(len(overview), SLIGHTLY, dtype=np.int8)
+    for slab in range(len(overview)):
+        here = marks[overview.slices_of(slab)]
         if (here == here[0]).all():
-            of_sections[section] = here[0]
-    return of_sections
+            of_slabs[slab] = here[0]
+    return of_slabs
 
 
 def fit(cases: Iterable[Seen]) -> tuple[Numbers, float]:
@@ -119,7 +119,7 @@ def _stacked(cases: Iterable[Seen]) -> tuple[Numbers, npt.NDArray[np.bool_]]:
 
 
 def left_out_scores(cases: list[Seen]) -> list[Numbers]:
-    """Log odds of every section that counts, case by case, by the model fitted without its series."""
+    """Log odds of every slab that counts, case by case, by the model fitted without its series."""
     scores = []
     for case in cases:
         weights, offset = fit([other for other in cases if other.series != case.series])
@@ -128,12 +128,12 @@ def left_out_scores(cases: list[Seen]) -> list[Numbers]:
 
 
 def shipped_scores(cases: list[Seen]) -> list[Numbers]:
-    """Log odds of every section that counts, case by case, by the model of the runtime."""
+    """Log odds of every slab that counts, case by case, by the model of the runtime."""
     return [case.features[case.in_reach()] @ np.array(WEIGHTS) + OFFSET for case in cases]
 
 
 def area_under_curve(scores: Numbers, moved: npt.NDArray[np.bool_]) -> float:
-    """The chance that a moved section scores higher than a still one, ties counting half (Mann and Whitney)."""
+    """The chance that a moved slab scores higher than a still one, ties counting half (Mann and Whitney)."""
     _, rank, count = np.unique(scores, return_inverse=True, return_counts=True)
     mean_rank = (np.cumsum(count) - (count - 1) / 2)[rank]
     positives = int(moved.sum())
@@ -141,7 +141,7 @@ def area_under_curve(scores: Numbers, moved: npt.NDArray[np.bool_]) -> float:
 
 
 def figures(cases: list[Seen], scores: list[Numbers], moved_from: float) -> dict[str, float | int]:
-    """AUC of both kinds together and each, found share of moved sections, false alarms on untouched ones."""
+    """AUC of both kinds together and each, found share of moved slabs, false alarms on untouched ones."""
     log_odds = np.log(moved_from / (1.0 - moved_from))
     found: dict[str, float | int] = {}
     for name, kinds in (("all", KINDS), *((kind, (kind,)) for kind in KINDS)):
@@ -151,10 +151,10 @@ def figures(cases: list[Seen], scores: list[Numbers], moved_from: float) -> dict
         marks = np.concatenate([case.marks[case.in_reach()] == MOVED for case, _ in chosen])
         joined = np.concatenate([score for _, score in chosen])
         found[f"{name}_auc"] = round(area_under_curve(joined, marks), 4)
-        found[f"{name}_moved_sections"] = int(marks.sum())
+        found[f"{name}_moved_slabs"] = int(marks.sum())
         found[f"{name}_found_percent"] = round(100.0 * float((joined[marks] >= log_odds).mean()), 1)
     pairs = zip(cases, scores, strict=True)
     still = np.concatenate([score[case.marks[case.in_reach()] == STILL] for case, score in pairs])
-    found["untouched_sections"] = len(still)
+    found["untouched_slabs"] = len(still)
     found["false_alarm_percent"] = round(100.0 * float((still >= log_odds).mean()), 2)
     return found

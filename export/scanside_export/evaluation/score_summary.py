@@ -28,7 +28,7 @@ def volumes_document(scores: Sequence[VolumeScore]) -> dict[str, Any]:
         "poi": _poi(scores),
         "readers": _readers(scores),
         "by_source": _groups(scores, lambda score: score.source or "unnamed"),
-        "by_section_mm": _groups(scores, _thickness),
+        "by_slab_mm": _groups(scores, _thickness),
         "by_infection_ml": _groups(scores, _size),
         "volumes": [asdict(score) for score in scores],
     }
@@ -150,7 +150,7 @@ def _groups(scores: Sequence[VolumeScore], key: Callable[[VolumeScore], str]) ->
 
 def _thickness(score: VolumeScore) -> str:
     edges = (3.0, 6.0, 8.0)
-    below = [edge for edge in edges if score.section_mm < edge]
+    below = [edge for edge in edges if score.slab_mm < edge]
     return f"below {below[0]:g}" if below else f"{edges[-1]:g} and more"
 
 

@@ -9,7 +9,7 @@ from scanside_export.evaluation.score_summary import bootstrap_ci95
 
 GROUPS = {
     "by_source": "by source",
-    "by_section_mm": "by section thickness in mm",
+    "by_slab_mm": "by slab thickness in mm",
     "by_infection_ml": "by infection volume in ml",
 }
 

@@ -92,7 +92,7 @@ def read_checkpoint(path: Path) -> Trained:
     The contract's licence is that of every stage: what an earlier one was bound to, these weights are too.
     """
     state = torch.load(path, map_location="cpu", weights_only=True)
-    recipe = Recipe(**state["recipe"])
+    recipe = Recipe.from_document(state["recipe"])
     licences = dict.fromkeys((recipe.licence, *(stage["recipe"]["licence"] for stage in state.get("earlier", ()))))
     contract = replace(recipe, licence="; ".join(licences)).contract(state["training_digest"])
     model = build(recipe.network, contract.stack_depth, len(contract.classes))
@@ -103,5 +103,5 @@ def read_checkpoint(path: Path) -> Trained:
 def _stages(state: Mapping[str, Any]) -> Iterator[Stage]:
     """The stages before, and this one; checkpoints of 0.1.0 say neither what came before nor who was left out."""
     for one in (*state.get("earlier", ()), state):
-        recipe = Recipe(**one["recipe"])
+        recipe = Recipe.from_document(one["recipe"])
         yield Stage(recipe.shares, tuple(one.get("left_out", ())), one["step"] * recipe.batch)

@@ -17,7 +17,7 @@ from scanside_export.networks.resnet34 import WIDTHS, ResNet34
 
 
 class ResNet34UNet(nn.Module):
-    """A stack of sections in, one logit for each pixel of the middle section out."""
+    """A stack of slabs in, one logit for each pixel of the middle slab out."""
 
     def __init__(self, depth: int = 3, classes: int = 1) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class ResNet34UNet(nn.Module):
 
 
 class UNet(nn.Module):
-    """One section in, logits of background, right lung and left lung out."""
+    """One slab in, logits of background, right lung and left lung out."""
 
     def __init__(self, classes: int = 3, widths: tuple[int, ...] = (16, 32, 64, 128, 192, 256)) -> None:
         super().__init__()
@@ -57,10 +57,10 @@ class UNet(nn.Module):
         )
         self.head = nn.Conv2d(widths[0], classes, 1)
 
-    def forward(self, section: Tensor) -> Tensor:
+    def forward(self, plane: Tensor) -> Tensor:
         """(n, 1, h, w) float in 0..1 → (n, classes, h, w) logits."""
         skips = []
-        x = section
+        x = plane
         for number, down in enumerate(self.down):
             x = down(x if number == 0 else self.pool(x))
             skips.append(x)

@@ -25,6 +25,6 @@ def draw_curves(log: Path, picture: Path, validation: Path | None = None) -> Non
     if validation is not None and validation.exists():
         reached = read_log(validation, "dice")
         beside = axes.twinx()
-        beside.set_ylabel("Dice of the validation sections")
+        beside.set_ylabel("Dice of the validation slices")
         beside.plot(list(reached), list(reached.values()), marker="o", color="tab:orange")
     figure.savefig(picture, format="png")  # a Figure without pyplot is drawn by Agg and needs no display

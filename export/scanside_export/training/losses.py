@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 SMOOTH = 50.0
-"""Pixels added above and below the Dice fraction, so that a section without disease is no cliff."""
+"""Pixels added above and below the Dice fraction, so that a slice without disease is no cliff."""
 
 MISSED = 0.6
 """Share of a missed pixel in the infection's Tversky fraction, a false one has the rest: drawing too little is the
@@ -17,7 +17,7 @@ failure seen (Salehi et al., MLMI 2017)."""
 def infection_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """logits, target (n, 1, h, w), known (n, h, w) → scalar.
 
-    Overlap counts for the batch and for each section: in a batch alone, large lesions drown the small ones.
+    Overlap counts for the batch and for each slice: in a batch alone, large lesions drown the small ones.
     """
     weight = known[:, None]
     entropy = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum") / weight.sum()

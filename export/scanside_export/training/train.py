@@ -112,7 +112,7 @@ class Run:
 
     digest: of the training data. start_from: a checkpoint of an earlier stage, or a bundle's folder, from whose weights
     a new run begins.
-    left_out: names of the cases that are prepared but not trained on. validation: sections scored now and then.
+    left_out: names of the cases that are prepared but not trained on. validation: slices scored now and then.
     device: as torch names it. workers: processes that draw samples; 0 draws in a thread of this one.
     """
 

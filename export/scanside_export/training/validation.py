@@ -1,4 +1,4 @@
-"""A quick score while training goes on: sections of cases that it does not see, on the network's own plane.
+"""A quick score while training goes on: slices of cases that it does not see, on the network's own plane.
 
 It serves to choose among steps of one training. How good a bundle is, `evaluate` says.
 """
@@ -24,7 +24,7 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Validation:
-    """Sections drawn once, as they are, and how often (in steps) they are scored.
+    """Slices drawn once, as they are, and how often (in steps) they are scored.
 
     stack: (n, depth, h, w). target: (n, classes, h, w). known: (n, h, w). All float32.
     """
@@ -36,7 +36,7 @@ class Validation:
 
 
 def make_validation(cases: Sequence[Case], recipe: Recipe, samples: int, every: int) -> Validation:
-    """Draw sections of the cases without distortion, all sources alike. Raises ValueError where none is of use."""
+    """Draw slices of the cases without distortion, all sources alike. Raises ValueError where none is of use."""
     shares = {case.source: 1.0 for case in cases}
     sampler = Sampler(cases, replace(recipe, shares=shares, augment={}, fresh_lesions=0.0, seed=VALIDATION_SEED))
     drawn = [sampler.draw(number) for number in range(samples)]
@@ -48,7 +48,7 @@ def make_validation(cases: Sequence[Case], recipe: Recipe, samples: int, every: 
 
 @torch.inference_mode()
 def score(model: nn.Module, recipe: Recipe, validation: Validation) -> float:
-    """Dice over all sections as one, of the infection or as the mean of both lungs, 0 to 1."""
+    """Dice over all slices as one, of the infection or as the mean of both lungs, 0 to 1."""
     was_training = model.training
     model.eval()
     device = next((weights.device for weights in model.parameters()), torch.device("cpu"))

@@ -43,7 +43,7 @@ from scanside_runtime.settings import ReadingSettings
 
 MIN_SLICES = 10
 MIN_COVERAGE_MM = 100.0
-BEYOND_THE_END = 0.75  # of the distance of sections: centres of thin ones lie further out than those of thick ones
+BEYOND_THE_END = 0.75  # of the distance of slices: centres of thin ones lie further out than those of thick ones
 _HU_TYPES = (None, "HU", "US", "NORMALIZED")
 # What a series looks like that holds more than one stack.
 _MIXTURES = (
@@ -80,45 +80,45 @@ class Candidate:
 
 
 def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
-    """The sections of a series on their grid; of a series with several acquisitions or reconstructions, the best part.
+    """The slices of a series on their grid; of a series with several acquisitions or reconstructions, the best part.
 
     named: a person named the series, so that what its texts and ImageType say does not keep it out.
     Raises the first reason against it.
     """
-    sections = _without_localizers(group)
+    slices = _without_localizers(group)
     try:
-        whole = _one_grid(sections, limits, named=named)
+        whole = _one_grid(slices, limits, named=named)
     except _MIXTURES as refusal:
-        part = _best_part(sections, limits, named=named)
+        part = _best_part(slices, limits, named=named)
         if part is None:
             raise refusal
         return part
-    part = _best_part(sections, limits, named=named) if interleaved(whole.slices) else None
+    part = _best_part(slices, limits, named=named) if interleaved(whole.slices) else None
     return part or whole
 
 
-def _one_grid(sections: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
-    _check_objects(sections, limits)
+def _one_grid(slices: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
+    _check_objects(slices, limits)
     if not named:
-        ranking.check_chest(sections[0])
-        ranking.check_original(sections[0])
-    ranking.check_sections(sections[0])
-    _check_one_patient(sections)
-    check_axial(sections)
-    sections, notes = _sorted_without_copies(sections)
-    _check_enough(sections)
-    grid = check_grid(sections)
-    _check_one_reconstruction(sections)
-    _check_uids(sections)
-    return Candidate(tuple(sections), grid, (*notes, *grid.notes, *_lossy_notes(sections)))
+        ranking.check_chest(slices[0])
+        ranking.check_original(slices[0])
+    ranking.check_slices(slices[0])
+    _check_one_patient(slices)
+    check_axial(slices)
+    slices, notes = _sorted_without_copies(slices)
+    _check_enough(slices)
+    grid = check_grid(slices)
+    _check_one_reconstruction(slices)
+    _check_uids(slices)
+    return Candidate(tuple(slices), grid, (*notes, *grid.notes, *_lossy_notes(slices)))
 
 
-def _best_part(sections: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate | None:
+def _best_part(slices: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate | None:
     """The best part that is one grid by itself and reaches as far as the others; None if there is none.
 
     A part that leaves others outside its reach is not taken: it may be half of a scan.
     """
-    for parts in ways_apart(sections):
+    for parts in ways_apart(slices):
         sound: list[tuple[Candidate, list[SliceHeader]]] = []
         for part in parts:
             with suppress(Refused):
@@ -132,7 +132,7 @@ def _best_part(sections: Sequence[SliceHeader], limits: ReadingSettings, *, name
 
 
 def _within_reach(best: Candidate, part: Sequence[SliceHeader]) -> bool:
-    """No section of the part lies beyond the ends of the best one. Sections that are not axial lie nowhere on it."""
+    """No slice of the part lies beyond the ends of the best one. Slices that are not axial lie nowhere on it."""
     try:
         check_axial(part)
         along = projected_mm([best.slices[0], best.slices[-1], *part])
@@ -153,10 +153,10 @@ def _split(best: Candidate, others: Sequence[Sequence[SliceHeader]]) -> Candidat
 
 
 def _without_localizers(group: Sequence[SliceHeader]) -> list[SliceHeader]:
-    sections = [header for header in group if not is_localizer(header)]
-    if not sections:
+    slices = [header for header in group if not is_localizer(header)]
+    if not slices:
         raise SeriesLocalizerOnly()
-    return sections
+    return slices
 
 
 def is_localizer(header: SliceHeader) -> bool:
@@ -164,15 +164,15 @@ def is_localizer(header: SliceHeader) -> bool:
     return "LOCALIZER" in header.image_type
 
 
-def _check_objects(sections: Sequence[SliceHeader], limits: ReadingSettings) -> None:
+def _check_objects(slices: Sequence[SliceHeader], limits: ReadingSettings) -> None:
     """Each is one frame of grey values that can be decoded and rescaled to HU, and none is too large."""
-    for header in sections:
+    for header in slices:
         if header.sop_class_uid in ENHANCED_CT or header.frames > 1:
             raise SeriesEnhancedCt()
         _check_header_whole(header)
         if max(header.rows, header.columns) > limits.max_matrix:
             size = f"{header.rows} x {header.columns}"
-            raise InputTooLarge(what=f"a section has {size} pixels, at most {limits.max_matrix} each way are read")
+            raise InputTooLarge(what=f"a slice has {size} pixels, at most {limits.max_matrix} each way are read")
         check_greyscale(header.photometric_interpretation, header.samples_per_pixel)
         if header.transfer_syntax not in DECODABLE:
             raise InputTransferSyntax(transfer_syntax=header.transfer_syntax)
@@ -180,7 +180,7 @@ def _check_objects(sections: Sequence[SliceHeader], limits: ReadingSettings) -> 
             raise InputNoRescale(name=header.file.name)
         if header.rescale_type not in _HU_TYPES:
             raise InputNotHu(rescale_type=header.rescale_type)
-    if sum(h.rows * h.columns for h in sections) > limits.max_voxels_m * 10**6:
+    if sum(h.rows * h.columns for h in slices) > limits.max_voxels_m * 10**6:
         raise InputTooLarge(what=f"the series has more than {limits.max_voxels_m} million voxels")
 
 
@@ -193,67 +193,67 @@ def _check_header_whole(header: SliceHeader) -> None:
         raise InputUnreadable(name=header.file.name, why="its header states no rows and columns")
 
 
-def _check_one_patient(sections: Sequence[SliceHeader]) -> None:
+def _check_one_patient(slices: Sequence[SliceHeader]) -> None:
     """One PatientID, and of names and sexes that are stated, one each. Raises PatientMixed."""
-    patients = {h.patient.patient_id or "(none)" for h in sections}
-    names = {h.patient.patient_name for h in sections if h.patient.patient_name}
-    sexes = {h.patient.sex for h in sections if h.patient.sex}
+    patients = {h.patient.patient_id or "(none)" for h in slices}
+    names = {h.patient.patient_name for h in slices if h.patient.patient_name}
+    sexes = {h.patient.sex for h in slices if h.patient.sex}
     for stated in (patients, names, sexes):
         if len(stated) > 1:
             raise PatientMixed(patients=", ".join(sorted(stated)))
 
 
-def _sorted_without_copies(sections: Sequence[SliceHeader]) -> tuple[list[SliceHeader], tuple[Finding, ...]]:
-    """From feet to head; of sections at one place that are the same picture, one is kept.
+def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], tuple[Finding, ...]]:
+    """From feet to head; of slices at one place that are the same picture, one is kept.
 
-    Raises GeometryDuplicatePositions where sections at one place differ.
+    Raises GeometryDuplicatePositions where slices at one place differ.
     """
-    along = projected_mm(sections)
-    order = sorted(range(len(sections)), key=lambda index: (along[index], sections[index].sop_instance_uid))
+    along = projected_mm(slices)
+    order = sorted(range(len(slices)), key=lambda index: (along[index], slices[index].sop_instance_uid))
     places = np.split(order, np.flatnonzero(np.diff(along[order]) >= SAME_POSITION_MM) + 1)
     if len(places) == 1:
         raise SeriesSingleSlice()
     for place in places:
-        if len({_picture(sections[index]) for index in place}) > 1:
+        if len({_picture(slices[index]) for index in place}) > 1:
             raise GeometryDuplicatePositions(
                 count=sum(len(place) > 1 for place in places), position_mm=float(along[place[0]])
             )
-    copies = len(sections) - len(places)
-    notes = (Finding("GEOMETRY_COPIES", "note", f"{copies} exact copies of sections were left out."),) if copies else ()
-    return [min((sections[index] for index in place), key=lambda h: h.file) for place in places], notes
+    copies = len(slices) - len(places)
+    notes = (Finding("GEOMETRY_COPIES", "note", f"{copies} exact copies of slices were left out."),) if copies else ()
+    return [min((slices[index] for index in place), key=lambda h: h.file) for place in places], notes
 
 
 def _picture(header: SliceHeader) -> tuple[object, ...]:
-    """What the picture of a section is made of, whatever else the file says."""
+    """What the picture of a slice is made of, whatever else the file says."""
     place = (header.image_position_patient, header.image_orientation_patient, header.pixel_spacing_mm)
     return (header.pixels_sha256, place, header.rows, header.columns, header.rescale, header.transfer_syntax)
 
 
-def _check_one_reconstruction(sections: Sequence[SliceHeader]) -> None:
-    differs = mixed_reconstruction(sections)
+def _check_one_reconstruction(slices: Sequence[SliceHeader]) -> None:
+    differs = mixed_reconstruction(slices)
     if differs:
         raise GeometryMixedReconstruction(differs=differs)
 
 
-def _check_uids(sections: Sequence[SliceHeader]) -> None:
-    """Each section has a SOPInstanceUID of its own."""
+def _check_uids(slices: Sequence[SliceHeader]) -> None:
+    """Each slice has a SOPInstanceUID of its own."""
     seen = {""}
-    for header in sections:
+    for header in slices:
         if header.sop_instance_uid in seen:
             raise InputDuplicateUid(name=header.file.name)
         seen.add(header.sop_instance_uid)
 
 
-def _lossy_notes(sections: Sequence[SliceHeader]) -> tuple[Finding, ...]:
-    if not any(h.transfer_syntax in LOSSY for h in sections):
+def _lossy_notes(slices: Sequence[SliceHeader]) -> tuple[Finding, ...]:
+    if not any(h.transfer_syntax in LOSSY for h in slices):
         return ()
     return (Finding("INPUT_LOSSY", "caution", "The pixels were compressed with loss: HU are near, not exact."),)
 
 
-def _check_enough(sections: Sequence[SliceHeader]) -> None:
-    along = projected_mm(sections)
-    coverage_mm = float(along[-1] - along[0]) * len(sections) / (len(sections) - 1)
-    if len(sections) < MIN_SLICES or coverage_mm < MIN_COVERAGE_MM:
+def _check_enough(slices: Sequence[SliceHeader]) -> None:
+    along = projected_mm(slices)
+    coverage_mm = float(along[-1] - along[0]) * len(slices) / (len(slices) - 1)
+    if len(slices) < MIN_SLICES or coverage_mm < MIN_COVERAGE_MM:
         raise SeriesTooFewSlices(
-            slices=len(sections), coverage_mm=coverage_mm, min_slices=MIN_SLICES, min_coverage_mm=MIN_COVERAGE_MM
+            slices=len(slices), coverage_mm=coverage_mm, min_slices=MIN_SLICES, min_coverage_mm=MIN_COVERAGE_MM
         )

@@ -1,7 +1,7 @@
 """Pixels of a chosen series become HU on one grid.
 
 Each file is read, held against the sum that was taken when its header was read, decoded, rescaled and written to its
-place; beside the volume only one section is held in memory at a time.
+place; beside the volume only one slice is held in memory at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from scanside_runtime.dicom.files import Reader
+from scanside_runtime.dicom.files import SourceReader
 from scanside_runtime.dicom.geometry import Layout, Scalar
 from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient, read_dataset, rescale, whole
 from scanside_runtime.dicom.pixels import signed_or_unsigned, stored_values
@@ -30,12 +30,12 @@ Progress = Callable[[int, int], None]
 def read_volume(series: Series, progress: Progress | None = None) -> Volume:
     """Decodes the series to HU, in this process. For files that nobody vouches for: `reading.StudyReader`.
 
-    - stored values times RescaleSlope plus RescaleIntercept of their own section, rounded to the nearest integer;
+    - stored values times RescaleSlope plus RescaleIntercept of their own slice, rounded to the nearest integer;
     - PixelPaddingValue, or the range up to PixelPaddingRangeLimit, becomes -1024 (DICOM PS3.3 C.7.5.1.1.2);
     - clamped to [-1024, 3071];
     - (z, y, x) from feet to head, anterior to posterior, the patient's right to left, whatever the stored order.
 
-    `progress` is called with (sections done, sections in all). The volume carries `input_sha256`.
+    `progress` is called with (slices done, slices in all). The volume carries `input_sha256`.
     Raises InputTruncated, InputUnreadable, InputTransferSyntax, InputNotGreyscale, InputNoRescale.
     """
     check_complete(series)
@@ -47,22 +47,22 @@ def read_volume(series: Series, progress: Progress | None = None) -> Volume:
 
 
 def check_complete(series: Series) -> None:
-    """The pixel data of every section is as long as it must be. Raises InputTruncated."""
+    """The pixel data of every slice is as long as it must be. Raises InputTruncated."""
     for header in series.slices:
         if header.damage:
             raise InputTruncated(name=header.file.name, why=header.damage)
 
 
 def decode_into(
-    hu: npt.NDArray[np.int16], sections: Sequence[SliceHeader], layout: Layout, limits: ReadingSettings
+    hu: npt.NDArray[np.int16], slices: Sequence[SliceHeader], layout: Layout, limits: ReadingSettings
 ) -> Iterator[None]:
-    """Writes each section, feet to head, to its place in `hu` (z, y, x); yields after each.
+    """Writes each slice, feet to head, to its place in `hu` (z, y, x); yields after each.
 
     Raises as `read_volume`; InputUnreadable where a file is not the one whose header was read.
     """
-    with Reader(limits) as reader:
-        for z, header in enumerate(sections):
-            hu[z] = layout.to_lps(_section_hu(same_bytes(reader, header), header, limits))
+    with SourceReader(limits) as reader:
+        for z, header in enumerate(slices):
+            hu[z] = layout.to_lps(_slice_hu(same_bytes(reader, header), header, limits))
             yield
 
 
@@ -82,7 +82,7 @@ def content_digest(series: Series) -> str:
     return hashlib.sha256("\n".join(sorted(header.sha256 for header in series.slices)).encode("ascii")).hexdigest()
 
 
-def same_bytes(reader: Reader, header: SliceHeader) -> bytes:
+def same_bytes(reader: SourceReader, header: SliceHeader) -> bytes:
     """The file as it was at first sight. Raises InputUnreadable where it is gone or another one."""
     try:
         data = reader.read(header.file)
@@ -103,7 +103,7 @@ def to_source_frames(series: Series, array: npt.NDArray[Scalar]) -> npt.NDArray[
     return np.ascontiguousarray(series.grid.layout.to_source(array))
 
 
-def _section_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.NDArray[np.int16]:
+def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.NDArray[np.int16]:
     """(rows, columns) int16 HU of one file."""
     name = header.file.name
     with lenient():
@@ -131,7 +131,7 @@ def _hu(
 
 
 def _padding(ds: Dataset, *values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
-    """Where a section is padding, (rows, columns) bool, or None when no padding is stated.
+    """Where a slice is padding, (rows, columns) bool, or None when no padding is stated.
 
     `values`: with and without the unused bits; padding is written before or after they were cut off.
     """
@@ -141,8 +141,8 @@ def _padding(ds: Dataset, *values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | 
     last = _padding_value(ds, "PixelPaddingRangeLimit")
     low, high = sorted((first, first if last is None else last))
     padded = np.zeros(values[0].shape, dtype=np.bool_)
-    for section in values:
-        padded |= (section >= low) & (section <= high)
+    for plane in values:
+        padded |= (plane >= low) & (plane <= high)
     return padded
 
 

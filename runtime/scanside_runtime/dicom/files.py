@@ -64,7 +64,7 @@ def open_regular(path: Path) -> io.BufferedReader:
     return os.fdopen(number, "rb")
 
 
-class Reader:
+class SourceReader:
     """Reads source files, none larger than allowed; keeps a zip open between its members. A context manager."""
 
     def __init__(self, limits: ReadingSettings | None = None) -> None:

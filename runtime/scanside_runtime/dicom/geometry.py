@@ -1,4 +1,4 @@
-"""The grid of a stack of sections: is it one volume, and where does it lie (DICOM PS3.3 C.7.6.2.1.1)."""
+"""The grid of a stack of slices: is it one volume, and where does it lie (DICOM PS3.3 C.7.6.2.1.1)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Where the sections lie, in LPS.
+    """Where the slices lie, in LPS.
 
     layout: how each frame is turned.
     shape: (z, y, x).
@@ -88,7 +88,7 @@ class Grid:
 
 
 def check_axial(headers: Sequence[SliceHeader]) -> None:
-    """Each section is axial: rows and normal at most 10 degrees off the patient's axes.
+    """Each slice is axial: rows and normal at most 10 degrees off the patient's axes.
 
     Raises GeometryNoOrientation, GeometryNotAxial; GeometryTilt where it was the gantry that leant further.
     """
@@ -101,7 +101,7 @@ def check_axial(headers: Sequence[SliceHeader]) -> None:
 
 
 def _check_not_the_gantry(headers: Sequence[SliceHeader]) -> None:
-    """Sections that lean while the table moved straight on. Raises GeometryTilt."""
+    """Slices that lean while the table moved straight on. Raises GeometryTilt."""
     if any(h.image_orientation_patient is None or h.image_position_patient is None for h in headers):
         return
     row, column = np.array(headers[0].image_orientation_patient).reshape(2, 3)
@@ -116,7 +116,7 @@ def _check_not_the_gantry(headers: Sequence[SliceHeader]) -> None:
 
 
 def projected_mm(headers: Sequence[SliceHeader]) -> Vector:
-    """(n,) distances of the sections along the normal of the first, feet to head.
+    """(n,) distances of the slices along the normal of the first, feet to head.
 
     Raises GeometryNoPosition, GeometryNoOrientation, GeometryNotAxial.
     """
@@ -125,17 +125,17 @@ def projected_mm(headers: Sequence[SliceHeader]) -> Vector:
 
 
 def check_grid(headers: Sequence[SliceHeader]) -> Grid:
-    """The grid of sections that are sorted from feet to head and lie at different positions.
+    """The grid of slices that are sorted from feet to head and lie at different positions.
 
-    - every section has ImagePositionPatient, ImageOrientationPatient and PixelSpacing;
+    - every slice has ImagePositionPatient, ImageOrientationPatient and PixelSpacing;
     - one FrameOfReferenceUID; Rows and Columns equal; PixelSpacing equal within 0.1 %;
     - ImageOrientationPatient equal within 0.001 a cosine, its vectors unit and orthogonal within 0.01;
     - rows and normal at most 10 degrees off the patient's axes;
-    - no two sections within 0.05 mm along the normal;
+    - no two slices within 0.05 mm along the normal;
     - the stack runs along its normal within 1 mm in all, or straight along the patient's axis, as the table moves under
       a tilted gantry: then the affine carries the shear and no voxel is changed (`GEOMETRY_TILT_CORRECTED`);
     - neighbours lie equally far apart within 0.1 mm or 2 %, whichever is more; a distance that is a multiple of the
-      others means missing sections.
+      others means missing slices.
 
     A distance of more than 1.5 slice thicknesses is a caution (`GEOMETRY_GAPS`), one of less than 0.9 a note
     (`GEOMETRY_OVERLAP`). Raises the Geometry* errors.
@@ -299,7 +299,7 @@ def _affine(
 def _thickness_notes(slice_thickness_mm: float | None, slice_mm: float) -> tuple[Finding, ...]:
     if slice_thickness_mm is None:
         return ()
-    lie = f"Sections of {slice_thickness_mm:g} mm lie {slice_mm:.1f} mm apart: "
+    lie = f"Slices of {slice_thickness_mm:g} mm lie {slice_mm:.1f} mm apart: "
     if slice_mm > GAP_RATIO * slice_thickness_mm:
         message = lie + "what lies between them was not imaged, and volumes count it as if it had been."
         return (Finding("GEOMETRY_GAPS", "caution", message),)

@@ -96,7 +96,7 @@ class PatientHeader:
 
 @dataclass(frozen=True, slots=True)
 class SliceHeader:
-    """What the file of one CT section says about itself, without its pixels.
+    """What the file of one CT slice says about itself, without its pixels.
 
     image_position_patient: mm, LPS, centre of the first pixel (DICOM PS3.3 C.7.6.2.1.1).
     image_orientation_patient: direction cosines along a row, then along a column.
@@ -354,7 +354,7 @@ def _age_years(ds: Dataset, birth: date | None, study: date | None, notes: list[
 
 
 def acquired_at(ds: Dataset) -> str | None:
-    """When the section was acquired, ISO 8601: the acquisition's own moment, else the series', else the study's."""
+    """When the slice was acquired, ISO 8601: the acquisition's own moment, else the series', else the study's."""
     stated = text(ds, "AcquisitionDateTime") or ""
     zone = _OFFSET.search(stated) or _OFFSET.fullmatch(text(ds, "TimezoneOffsetFromUTC") or "")
     moments = [(stated[:8], re.split(r"[+-]", stated[8:])[0])]

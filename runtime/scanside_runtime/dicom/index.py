@@ -14,7 +14,7 @@ from pydicom.filereader import data_element_generator
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from scanside_runtime.dicom.completeness import pixel_damage
-from scanside_runtime.dicom.files import Reader, SourceFile, list_files
+from scanside_runtime.dicom.files import SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import (
     BAD_DICOM,
     CT_IMAGE,
@@ -68,7 +68,7 @@ def find_series(path: Path, limits: ReadingSettings | None = None, at: Callable[
     headers: list[SliceHeader] = []
     unreadable: list[PassedOver] = []
     not_dicom = listing.not_opened
-    with Reader(limits) as reader, lenient():
+    with SourceReader(limits) as reader, lenient():
         for file in listing.files:
             if at is not None:
                 at(file.name)
@@ -86,7 +86,7 @@ def find_series(path: Path, limits: ReadingSettings | None = None, at: Callable[
     return Found(tuple(headers), tuple(unreadable), not_dicom)
 
 
-def _read_header(reader: Reader, file: SourceFile, limits: ReadingSettings) -> SliceHeader | None:
+def _read_header(reader: SourceReader, file: SourceFile, limits: ReadingSettings) -> SliceHeader | None:
     """The header, or None for what is no DICOM object. Raises InputUnreadable for what should be one."""
     if file.name.upper().endswith("DICOMDIR"):
         return None

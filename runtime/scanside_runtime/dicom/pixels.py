@@ -1,4 +1,4 @@
-"""Stored pixel values of one CT section, for every transfer syntax that can be decoded here.
+"""Stored pixel values of one CT slice, for every transfer syntax that can be decoded here.
 
 Each transfer syntax has exactly one decoder, so the same file gives the same numbers wherever Scanside is installed.
 """

@@ -1,4 +1,4 @@
-"""Which of several axial chest series is measured, and which are no chest sections at all.
+"""Which of several axial chest series is measured, and which are no chest slices at all.
 
 Words and kernels are data: a new vendor's name is one more entry.
 """
@@ -60,39 +60,39 @@ def sharpness(kernel: str | None) -> Sharpness:
 
 _REASONS = (
     "its pixel data is incomplete",
-    "its sections are derived, not original",
+    "its slices are derived, not original",
     "its texts do not say chest",
     "its thickness is out of range",
     "its kernel is sharper or not stated",
     "its thickness is further from 5 mm",
-    "it has fewer sections",
+    "it has fewer slices",
     "it is equal; the smaller UID was taken",
 )
 
 
-def rank(sections: Sequence[SliceHeader]) -> tuple[bool, bool, bool, bool, Sharpness, float, int, str]:
+def rank(slices: Sequence[SliceHeader]) -> tuple[bool, bool, bool, bool, Sharpness, float, int, str]:
     """The sort key of a series, smaller is better.
 
     In this order:
 
     1. complete pixel data before files that break off,
-    2. original before derived sections (ImageType value 1),
+    2. original before derived slices (ImageType value 1),
     3. a series that a text calls a chest before one that says nothing,
     4. a slice thickness from 0.5 to 10 mm before any other,
     5. a soft kernel before one that is not stated, and that before a sharp one,
     6. a slice thickness near 5 mm,
-    7. more sections, then the smaller SeriesInstanceUID (so that the choice never depends on file order).
+    7. more slices, then the smaller SeriesInstanceUID (so that the choice never depends on file order).
     """
-    header = sections[0]
+    header = slices[0]
     thickness = header.slice_thickness_mm
     return (
-        any(one.damage for one in sections),
+        any(one.damage for one in slices),
         header.image_type[0] != "ORIGINAL",
         not says_chest(header),
         thickness is not None and not THINNEST_MM <= thickness <= THICKEST_MM,
         sharpness(header.kernel),
         abs(thickness - WANTED_THICKNESS_MM) if thickness is not None else float("inf"),
-        -len(sections),
+        -len(slices),
         header.series_uid,
     )
 
@@ -103,12 +103,12 @@ def why_behind(chosen: Sequence[SliceHeader], other: Sequence[SliceHeader]) -> s
     return next(reason for one, another, reason in pairs if one != another)
 
 
-def called(sections: Sequence[SliceHeader]) -> str:
+def called(slices: Sequence[SliceHeader]) -> str:
     """A series as a person would tell it from others."""
-    header = sections[0]
+    header = slices[0]
     thickness = f"{header.slice_thickness_mm:g} mm" if header.slice_thickness_mm else "thickness not stated"
     kernel = f"kernel {header.kernel}" if header.kernel else "kernel not stated"
-    return f'"{header.series_description or "no description"}" ({len(sections)} sections, {thickness}, {kernel})'
+    return f'"{header.series_description or "no description"}" ({len(slices)} slices, {thickness}, {kernel})'
 
 
 def says_chest(header: SliceHeader) -> bool:
@@ -133,14 +133,14 @@ def check_chest(header: SliceHeader) -> None:
 
 
 def check_original(header: SliceHeader) -> None:
-    """Not calculated from other sections (reformatted), by ImageType or description. Raises SeriesReformatted."""
+    """Not calculated from other slices (reformatted), by ImageType or description. Raises SeriesReformatted."""
     named = _REFORMATTED_TYPES.intersection(header.image_type)
     described = _REFORMATTED_WORDS.search(_words(header.series_description or ""))
     if named or described:
         raise SeriesReformatted(kind=", ".join(sorted(named)) or header.series_description)
 
 
-def check_sections(header: SliceHeader) -> None:
+def check_slices(header: SliceHeader) -> None:
     """Not a maximum intensity or other projection, by ImageType or description. Raises SeriesProjection."""
     named = _PROJECTION_TYPES.intersection(header.image_type)
     described = _PROJECTION_WORDS.search(_words(header.series_description or ""))

@@ -32,7 +32,7 @@ from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver
 from scanside_runtime.dicom.messages import Message, encode, raised, typed
 from scanside_runtime.dicom.series import Series
-from scanside_runtime.dicom.study_uids import Whose
+from scanside_runtime.dicom.study_uids import StudyUids
 from scanside_runtime.errors import BoxReader, InputCrash, InputMemory, InputTimeout, ScansideError
 from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.volume import Volume
@@ -102,14 +102,16 @@ class StudyReader:
         self._files = {header.file: index for index, header in enumerate(headers)}
         return Found(tuple(headers), tuple(unreadable), not_dicom)
 
-    def whose(self, paths: Sequence[Path]) -> Iterator[Whose]:
-        """As `whose.whose`, one answer a path in their order. Raises InputCrash, InputMemory, InputTimeout, BoxReader.
+    def studies_of(self, paths: Sequence[Path]) -> Iterator[StudyUids]:
+        """As `study_uids.studies_of`, one answer a path in their order.
+
+        Raises InputCrash, InputMemory, InputTimeout, BoxReader.
 
         The time for one file is limited, that for all is not: there may be any number of them.
         """
-        for message in self._ask({"whose": [path.absolute() for path in paths]}, seconds=math.inf):
-            if "whose" in message:
-                yield typed(Whose, message["whose"])
+        for message in self._ask({"study_uids": [path.absolute() for path in paths]}, seconds=math.inf):
+            if "study_uids" in message:
+                yield typed(StudyUids, message["study_uids"])
 
     def read_volume(self, series: Series, progress: Progress | None = None) -> Volume:
         """As `decode.read_volume`, for a series of what `find` found. Raises its errors, and those of `find`."""

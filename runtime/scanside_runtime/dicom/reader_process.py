@@ -3,7 +3,7 @@
 `python -m scanside_runtime.dicom.reader_process`.
 
 A request is a line of JSON on stdin: `find` lists and reads headers, `decode` decodes some of the files that were found
-into the shared pixels, `whose` says of many files which studies they belong to. Answers are lines of JSON on stdout;
+into the shared pixels, `study_uids` says of many files which studies they belong to. Answers are JSON lines on stdout;
 before each file its name is said, so that whoever waits knows where it stopped. The process limits itself before it
 touches the first foreign byte.
 """
@@ -25,7 +25,7 @@ from scanside_runtime.dicom.files import MIB
 from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.index import Found, find_series
 from scanside_runtime.dicom.messages import Message, encode, error_message, typed
-from scanside_runtime.dicom.study_uids import whose
+from scanside_runtime.dicom.study_uids import studies_of
 from scanside_runtime.errors import InputMemory, ScansideError
 from scanside_runtime.settings import ReadingSettings
 
@@ -46,8 +46,8 @@ class Session:
         """One request; its end is said by a message with `done`. Raises ScansideError, MemoryError."""
         if "find" in request:
             self._find(Path(request["find"]))
-        elif "whose" in request:
-            self._whose([Path(path) for path in request["whose"]])
+        elif "study_uids" in request:
+            self._studies_of([Path(path) for path in request["study_uids"]])
         else:
             self._decode(request["decode"], typed(Layout, request["layout"]), request["shape"])
         self._say({"done": True})
@@ -61,20 +61,20 @@ class Session:
             self._say({"unreadable": passed})
         self._say({"not_dicom": found.not_dicom})
 
-    def _whose(self, paths: list[Path]) -> None:
-        for found in whose(paths, self._limits, lambda name: self._say({"at": name})):
-            self._say({"whose": found})
+    def _studies_of(self, paths: list[Path]) -> None:
+        for found in studies_of(paths, self._limits, lambda name: self._say({"at": name})):
+            self._say({"study_uids": found})
 
     def _decode(self, indices: list[int], layout: Layout, shape: list[int]) -> None:
         if self._found is None:
             raise ValueError("nothing was found yet")
-        sections = [self._found.headers[index] for index in indices]
+        slices = [self._found.headers[index] for index in indices]
         count = shape[0] * shape[1] * shape[2]
         limit_memory(self._limits, shared_bytes=2 * count)
         hu = np.frombuffer(mmap.mmap(self._pixels_fd, 2 * count), np.int16).reshape(shape)  # (z, y, x)
-        self._say({"at": sections[0].file.name})
-        for done, _ in enumerate(decode_into(hu, sections, layout, self._limits), start=1):
-            following = sections[min(done, len(sections) - 1)]
+        self._say({"at": slices[0].file.name})
+        for done, _ in enumerate(decode_into(hu, slices, layout, self._limits), start=1):
+            following = slices[min(done, len(slices) - 1)]
             self._say({"decoded": done, "at": following.file.name})
 
 

@@ -11,17 +11,17 @@ from scanside_runtime.errors import InputRescaleJumps
 from scanside_runtime.findings import Finding
 from scanside_runtime.volume import Hu
 
-# Mean HU of neighbouring sections of a chest differ by some 10 to 40, at 10 mm too; a slope that is 15 % off moves the
-# mean of a section (near -450) by 90, an intercept of 0 in the place of -1024 by a thousand.
+# Mean HU of neighbouring slices of a chest differ by some 10 to 40, at 10 mm too; a slope that is 15 % off moves the
+# mean of a slice (near -450) by 90, an intercept of 0 in the place of -1024 by a thousand.
 JUMP_HU = 80.0
 
 Way = tuple[float, ...]
 
 
 def check_rescale(slices: Sequence[SliceHeader], hu: Hu) -> tuple[Finding, ...]:
-    """Nothing where all sections share one slope and intercept, a note where they differ and their HU agree.
+    """Nothing where all slices share one slope and intercept, a note where they differ and their HU agree.
 
-    slices: feet to head. hu: (z, y, x), each section rescaled by its own. Raises InputRescaleJumps where two neighbours
+    slices: feet to head. hu: (z, y, x), each slice rescaled by its own. Raises InputRescaleJumps where two neighbours
     of different rescale differ by more than 80 HU in the mean, and would agree better if they shared one: then header
     and pixels contradict each other, and nobody knows which is right.
     """
@@ -34,8 +34,8 @@ def check_rescale(slices: Sequence[SliceHeader], hu: Hu) -> tuple[Finding, ...]:
         jump_hu = abs(float(means[z + 1] - means[z]))
         shared_jump_hu = abs(_by_another_way(float(means[z + 1]), ways[z + 1], ways[z]) - float(means[z]))
         if jump_hu > JUMP_HU and shared_jump_hu < jump_hu:
-            raise InputRescaleJumps(section=z + 1, sections=len(slices), jump_hu=jump_hu)
-    message = f"{len(set(ways))} different ways to HU along the series; each section was taken by its own."
+            raise InputRescaleJumps(slice=z + 1, slices=len(slices), jump_hu=jump_hu)
+    message = f"{len(set(ways))} different ways to HU along the series; each slice was taken by its own."
     return (Finding("INPUT_RESCALE_VARIES", "note", message),)
 
 

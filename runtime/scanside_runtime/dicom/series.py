@@ -53,7 +53,7 @@ class Study:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One CT series whose sections make one volume.
+    """One CT series whose slices make one volume.
 
     slices: sorted from feet to head. spacing_mm: (z, y, x) of the volume, z from positions along the normal.
     """
@@ -93,13 +93,13 @@ def choose_series(
     series_uid: str | None = None,
     limits: ReadingSettings | None = None,
 ) -> Series:
-    """One axial chest CT series whose sections make one volume, and why it was chosen.
+    """One axial chest CT series whose slices make one volume, and why it was chosen.
 
-    - every file that should be DICOM could be read (a lost section may have been in it);
+    - every file that should be DICOM could be read (a lost slice may have been in it);
     - one study holds CT, or `study_uid` names it;
     - the series is CT Image Storage, no localizer, no projection, single-frame, MONOCHROME2, in HU, decodable;
     - no text says another part of the body or a reformat, unless `series_uid` names the series (see `ranking`);
-    - at least 10 sections over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`), or a
+    - at least 10 slices over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`), or a
       part of the series that is (see `candidates.candidate`);
     - of several, the first by `ranking.rank`, or the one that `series_uid` names.
 
@@ -189,12 +189,12 @@ def _by_series(headers: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
 
 
 def _closest(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]) -> Refused:
-    """Of the series that will not do, the refusal of the one with the most sections that are no localizers."""
+    """Of the series that will not do, the refusal of the one with the most slices that are no localizers."""
 
-    def sections(uid: str) -> tuple[bool, int]:
+    def slices(uid: str) -> tuple[bool, int]:
         return not isinstance(refusals[uid], SeriesLocalizerOnly), len(groups[uid])
 
-    return refusals[max(refusals, key=sections)]
+    return refusals[max(refusals, key=slices)]
 
 
 def _because(
@@ -204,7 +204,7 @@ def _because(
     refused = [f"{ranking.called(groups[uid])}: {why.code}" for uid, why in refusals.items()]
     start = "The best of the axial chest series" if others else "The only axial chest series that can be measured"
     passed = f" Passed over: {'; '.join(others + refused)}." if others or refused else ""
-    ranked = " Order: complete, original, chest, soft kernel, near 5 mm, more sections." if others else ""
+    ranked = " Order: complete, original, chest, soft kernel, near 5 mm, more slices." if others else ""
     return f"{start}: {ranking.called(candidates[0].slices)}.{ranked}{passed}"
 
 
@@ -226,10 +226,10 @@ def _passed_over(
 
 
 def _other_objects(headers: Iterable[SliceHeader]) -> Iterator[PassedSeries]:
-    """The series of the study that hold no CT sections: secondary captures, dose pages, our own results."""
+    """The series of the study that hold no CT slices: secondary captures, dose pages, our own results."""
     others = {header.series_uid: header for header in headers if not _is_ct(header)}
     for uid, header in sorted(others.items()):
-        yield PassedSeries(uid, header.series_description, f"no CT sections: {UID(header.sop_class_uid).name}")
+        yield PassedSeries(uid, header.series_description, f"no CT slices: {UID(header.sop_class_uid).name}")
 
 
 def _damaged_notes(candidates: Sequence[Candidate], refusals: dict[str, Refused]) -> tuple[Finding, ...]:
@@ -275,7 +275,7 @@ def _series(
 
 
 def _study(slices: Sequence[SliceHeader]) -> Study:
-    """From the first section; the acquisition begins with its earliest section."""
+    """From the first slice; the acquisition begins with its earliest slice."""
     patient = slices[0].patient
     return Study(
         patient_id=patient.patient_id,

@@ -1,6 +1,6 @@
 """One series that holds more than one acquisition or reconstruction: told apart by what their headers say.
 
-Scanners and archives put contrast phases, a thick and a thin reconstruction, or the sections of a bolus test under one
+Scanners and archives put contrast phases, a thick and a thin reconstruction, or the slices of a bolus test under one
 SeriesInstanceUID. The parts are told apart by one attribute, or by all together where one is not enough.
 """
 
@@ -40,36 +40,36 @@ _KEYS: tuple[Key, ...] = (
 )
 
 
-def ways_apart(sections: Sequence[SliceHeader]) -> Iterator[list[Part]]:
-    """Each way to tell the sections apart: two parts or more, the largest first."""
-    telling = [key for key in _KEYS if len({key(header) for header in sections}) > 1]
+def ways_apart(slices: Sequence[SliceHeader]) -> Iterator[list[Part]]:
+    """Each way to tell the slices apart: two parts or more, the largest first."""
+    telling = [key for key in _KEYS if len({key(header) for header in slices}) > 1]
     for key in telling:
-        yield from _apart(sections, key)
+        yield from _apart(slices, key)
     if len(telling) > 1:
-        yield from _apart(sections, lambda header: tuple(key(header) for key in telling))
+        yield from _apart(slices, lambda header: tuple(key(header) for key in telling))
 
 
-def _apart(sections: Sequence[SliceHeader], key: Key) -> Iterator[list[Part]]:
+def _apart(slices: Sequence[SliceHeader], key: Key) -> Iterator[list[Part]]:
     parts: dict[Hashable, Part] = {}
-    for header in sections:
+    for header in slices:
         parts.setdefault(key(header), []).append(header)
     if len(parts) <= MAX_PARTS:
         yield sorted(parts.values(), key=len, reverse=True)
 
 
-def mixed_reconstruction(sections: Sequence[SliceHeader]) -> str | None:
-    """What differs between sections that lie on one grid though they are not of one reconstruction; None if nothing."""
-    thicknesses = {thickness(header) for header in sections}
-    kernels = {header.kernel for header in sections}
+def mixed_reconstruction(slices: Sequence[SliceHeader]) -> str | None:
+    """What differs between slices that lie on one grid though they are not of one reconstruction; None if nothing."""
+    thicknesses = {thickness(header) for header in slices}
+    kernels = {header.kernel for header in slices}
     if len(thicknesses) > 1:
         return "slice thickness " + ", ".join(sorted(f"{one} mm" for one in thicknesses))
     return "kernel " + ", ".join(sorted(str(one) for one in kernels)) if len(kernels) > 1 else None
 
 
-def interleaved(sections: Sequence[SliceHeader]) -> bool:
+def interleaved(slices: Sequence[SliceHeader]) -> bool:
     """Acquisitions that take turns along the stack; those that follow each other are one scan in several breaths.
 
-    sections: sorted along the stack.
+    slices: sorted along the stack.
     """
-    numbers = np.array([header.acquisition_number for header in sections])
+    numbers = np.array([header.acquisition_number for header in slices])
     return int(np.count_nonzero(np.diff(numbers))) > len(set(numbers.tolist())) - 1

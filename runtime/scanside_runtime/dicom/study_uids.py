@@ -1,4 +1,4 @@
-"""Whose is this file? The studies that a file or a zip belongs to, by its headers: all that a list of many needs."""
+"""The studies that a file or a zip belongs to, by its headers: all that a list of many needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanside_runtime.dicom.files import Reader, SourceFile, list_files
+from scanside_runtime.dicom.files import SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import BAD_DICOM, is_dicom, lenient, read_dataset, text
 from scanside_runtime.errors import InputTooLarge, InputUnreadable, Refused
 from scanside_runtime.settings import ReadingSettings
@@ -15,7 +15,7 @@ At = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class StudyUids:
     """What a file says of its studies.
 
     study_uids: each once; "" stands for DICOM that names no study or can't be read. Empty where there is no DICOM.
@@ -26,33 +26,33 @@ class Whose:
     archive: bool = False
 
 
-def whose(paths: list[Path], limits: ReadingSettings | None = None, at: At | None = None) -> Iterator[Whose]:
+def studies_of(paths: list[Path], limits: ReadingSettings | None = None, at: At | None = None) -> Iterator[StudyUids]:
     """For each path, a file, whose it is; no file is read beyond its header.
 
     In this process; for files that nobody vouches for: `reading.StudyReader`. `at` is called with the name of each
     file and member before it is read.
     """
     limits = limits or ReadingSettings()
-    with Reader(limits) as reader, lenient():
+    with SourceReader(limits) as reader, lenient():
         for path in paths:
-            yield _whose(path, reader, limits, at or _nobody)
+            yield _studies_of(path, reader, limits, at or _nobody)
 
 
 def _nobody(name: str) -> None:
     """Nobody wants to know."""
 
 
-def _whose(path: Path, reader: Reader, limits: ReadingSettings, at: At) -> Whose:
+def _studies_of(path: Path, reader: SourceReader, limits: ReadingSettings, at: At) -> StudyUids:
     at(path.name)
     try:
         files = list_files(path, limits).files
     except Refused:  # a damaged zip: its analysis says what is wrong with it
-        return Whose(("",), archive=True)
+        return StudyUids(("",), archive=True)
     uids = [uid for file in files if (uid := _study_uid(file, reader, limits, at)) is not None]
-    return Whose(tuple(dict.fromkeys(uids)), archive=any(file.member for file in files))
+    return StudyUids(tuple(dict.fromkeys(uids)), archive=any(file.member for file in files))
 
 
-def _study_uid(file: SourceFile, reader: Reader, limits: ReadingSettings, at: At) -> str | None:
+def _study_uid(file: SourceFile, reader: SourceReader, limits: ReadingSettings, at: At) -> str | None:
     """The study's UID, "" where DICOM does not say it, None for what is no DICOM and does not claim to be."""
     if file.name.upper().endswith("DICOMDIR"):
         return None

@@ -8,9 +8,9 @@ from scanside_runtime.dicom.ranking import Sharpness, sharpness
 from scanside_runtime.followup.scan import Scan
 
 THIN_BELOW_MM = 3.0
-"""Thinner sections are averaged to thick ones before the networks see them (`ModelContract.thin_below_mm`)."""
+"""Thinner slices are averaged to thick ones before the networks see them (`ModelContract.thin_below_mm`)."""
 THICKNESS_RATIO = 1.25
-"""Thick sections are of one class when the thicker is at most this much of the thinner: 5 and 6 mm, not 5 and 7 mm."""
+"""Thick slices are of one class when the thicker is at most this much of the thinner: 5 and 6 mm, not 5 and 7 mm."""
 
 _NO_CONTRAST = {"", "NO", "NONE", "N", "0", "WITHOUT", "UNENHANCED", "NATIVE", "PLAIN"}
 
@@ -20,10 +20,10 @@ def obstacles(before: Scan, after: Scan) -> tuple[str, ...]:
 
     - POI was measured in both, by the same networks;
     - birth date and sex do not differ where both state them;
-    - one class of section thickness: both below 3 mm, or both from 3 mm on and within a factor of 1.25;
+    - one class of slice thickness: both below 3 mm, or both from 3 mm on and within a factor of 1.25;
     - one class of kernel: both soft, both sharp, or both of a kind that is not known with name and scanner the same;
     - contrast medium in both or in neither;
-    - the same part of the lungs: cut at the same end or at none, gaps between sections in both or in neither.
+    - the same part of the lungs: cut at the same end or at none, gaps between slices in both or in neither.
     """
     checks: tuple[Callable[[Scan, Scan], str | None], ...] = (
         _unmeasured,
@@ -57,11 +57,11 @@ def _other_networks(before: Scan, after: Scan) -> str | None:
 def _other_thickness(before: Scan, after: Scan) -> str | None:
     a, b = before.slice_thickness_mm, after.slice_thickness_mm
     if a is None or b is None or min(a, b) <= 0.0:
-        return "a section thickness is not stated"
+        return "a slice thickness is not stated"
     thin = (a < THIN_BELOW_MM, b < THIN_BELOW_MM)
     if all(thin) or (not any(thin) and max(a, b) / min(a, b) <= THICKNESS_RATIO):
         return None
-    return f"the sections are {a:g} mm and {b:g} mm thick"
+    return f"the slices are {a:g} mm and {b:g} mm thick"
 
 
 def _other_kernel(before: Scan, after: Scan) -> str | None:
@@ -89,4 +89,4 @@ def _other_coverage(before: Scan, after: Scan) -> str | None:
     if cuts[0] != cuts[1]:
         return "the lungs are cut off differently"
     gaps = ["GEOMETRY_GAPS" in scan.flags for scan in (before, after)]
-    return None if gaps[0] == gaps[1] else "one of them has gaps between its sections"
+    return None if gaps[0] == gaps[1] else "one of them has gaps between its slices"

@@ -129,7 +129,7 @@ def _scan(document: Mapping[str, Any]) -> Scan:
         verdict=document["verdict"],
         whole=_measures(biomarkers),
         places={name: _measures(place) for name, place in found.items() if place},
-        slice_thickness_mm=_number(series.get("slice_thickness_mm")) or _section_spacing_mm(series),
+        slice_thickness_mm=_number(series.get("slice_thickness_mm")) or _slice_spacing_mm(series),
         kernel=series.get("kernel"),
         scanner=(series.get("manufacturer"), series.get("model")),
         contrast_bolus_agent=series.get("contrast_bolus_agent"),
@@ -138,8 +138,8 @@ def _scan(document: Mapping[str, Any]) -> Scan:
     )
 
 
-def _section_spacing_mm(series: Mapping[str, Any]) -> float | None:
-    """The distance of sections stands in for a thickness that is not stated."""
+def _slice_spacing_mm(series: Mapping[str, Any]) -> float | None:
+    """The distance of slices stands in for a thickness that is not stated."""
     spacing_mm = series.get("spacing_mm")
     return None if not spacing_mm else _number(spacing_mm[0])
 

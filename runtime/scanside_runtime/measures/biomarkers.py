@@ -83,8 +83,8 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
     """Measures lungs and infection on the native grid.
 
     - Infection counts only within the lungs.
-    - Thirds: each lung has its own height, from the lower face of its first section to the upper face of its last,
-      cut into three equal parts in mm; a section belongs, whole, to the third that holds its centre.
+    - Thirds: each lung has its own height, from the lower face of its first slice to the upper face of its last,
+      cut into three equal parts in mm; a slice belongs, whole, to the third that holds its centre.
     - Zone score: 0 none, then 1 to 4 for (0, 25), [25, 50), [50, 75), [75, 100] % of the zone.
     - Extent grade by `extent_grade`, read from the worse lung.
     - A zone or lung counts as affected only when its infection reaches both floors, percent and ml: 0.5 % of a large

@@ -1,7 +1,7 @@
 """Connected components and simple morphology of masks, on numpy and OpenCV alone (SciPy would cost 100 MB on the box).
 
-Neighbours: the eight around a voxel in its plane, and the one above and the one below. In plane, thick-section CT has
-pixels under a millimetre, so that a diagonal step is a real contact; between sections it is several millimetres.
+Neighbours: the eight around a voxel in its plane, and the one above and the one below. In plane, thick-slice CT has
+pixels under a millimetre, so that a diagonal step is a real contact; between slices it is several millimetres.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ CONTRACT_KEY = "scanside_contract"
 """Name of the entry in ONNX `metadata_props` and OpenVINO `rt_info`."""
 
 CONTRACT_SCHEMA = "scanside.contract/1"
+_SLAB_KEY = "section_mm"
+"""What schema 1 calls `slab_mm`; bundles that are out there hold it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,10 @@ class ModelContract:
     window_hu: (low, high), mapped linearly to 0..1 and clipped.
     pixel_mm: in-plane size of an input pixel.
     matrix: (rows, columns) of the input.
-    section_mm: thickness to which thin series are averaged.
-    thin_below_mm: a series with thinner sections than this is averaged, others are used as they are.
-    stack_depth: sections in an input, odd; 1 is plain 2D.
-    stack_step_mm: distance between neighbouring sections of a stack.
+    slab_mm: thickness to which thin series are averaged.
+    thin_below_mm: a series with thinner slabs than this is averaged, others are used as they are.
+    stack_depth: slabs in an input, odd; 1 is plain 2D.
+    stack_step_mm: distance between neighbouring slabs of a stack.
     threshold: probability from which a voxel belongs to the class (networks with one channel).
     """
 
@@ -34,7 +36,7 @@ class ModelContract:
     window_hu: tuple[float, float]
     pixel_mm: float
     matrix: tuple[int, int]
-    section_mm: float = 5.0
+    slab_mm: float = 5.0
     thin_below_mm: float = 3.0
     stack_depth: int = 1
     stack_step_mm: float = 5.0
@@ -54,12 +56,14 @@ class ModelContract:
             raise ValueError(f"window_hu must ascend, got {self.window_hu}")
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
-        if not all(length > 0.0 for length in (self.pixel_mm, self.section_mm, self.stack_step_mm)):
-            raise ValueError("pixel_mm, section_mm and stack_step_mm must be above 0")
+        if not all(length > 0.0 for length in (self.pixel_mm, self.slab_mm, self.stack_step_mm)):
+            raise ValueError("pixel_mm, slab_mm and stack_step_mm must be above 0")
 
     def to_json(self) -> str:
         """The text that goes into the model file."""
-        return json.dumps({"schema": CONTRACT_SCHEMA, **asdict(self)}, sort_keys=True)
+        values = asdict(self)
+        values[_SLAB_KEY] = values.pop("slab_mm")
+        return json.dumps({"schema": CONTRACT_SCHEMA, **values}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelContract:
@@ -72,6 +76,7 @@ class ModelContract:
             schema = values.pop("schema", None)
             if schema != CONTRACT_SCHEMA:
                 raise ValueError(f"contract schema {schema!r}, expected {CONTRACT_SCHEMA!r}")
+            values["slab_mm"] = values.pop(_SLAB_KEY)
             for name in ("classes", "window_hu", "matrix"):
                 values[name] = tuple(values[name])
             return cls(**values)

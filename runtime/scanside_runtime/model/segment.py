@@ -39,13 +39,13 @@ SMALLEST_LUNG_PART_ML = 8.0
 ASTRAY_SHARE = 0.2
 """A piece that touches the other lung is part of it while it is smaller than this share of its own side's largest."""
 SMALLEST_INFECTION_ML = 0.03
-"""Smaller islands of infection are noise: at 5 mm sections some dozen pixels of one section."""
+"""Smaller islands of infection are noise: at 5 mm slabs some dozen pixels of one slab."""
 DENSE_HU = -300
 DENSE_RADIUS_MM = 4.0
 DENSE_SEEN_SHARE = 0.25
 """A piece of dense lung is infected as a whole when the network saw this share of it."""
 AIRLESS_SHARE = 0.1
-"""A piece of lung apart in its section is airless where less of it than this is below `DENSE_HU`."""
+"""A piece of lung apart in its slab is airless where less of it than this is below `DENSE_HU`."""
 DOUBT = math.log(3.0)
 """The bounds of the infection are where its odds are three times above and below those of the threshold."""
 CLOSING_MM = 20.0
@@ -110,9 +110,9 @@ def segment_lungs(volume: Volume, network: Network, progress: Progress | None = 
     sides = np.zeros(volume.hu.shape, dtype=np.uint8)
     stacks = make_stacks(volume, body_box(volume.hu), network.contract)
 
-    def keep(section: int, logits: npt.NDArray[np.float32]) -> None:  # (rows, columns, classes)
+    def keep(slab: int, logits: npt.NDArray[np.float32]) -> None:  # (rows, columns, classes)
         answer = logits.argmax(axis=2).astype(np.uint8)
-        sides[stacks.slices_of(section)] = answer
+        sides[stacks.slices_of(slab)] = answer
 
     _infer(stacks, network, keep, "lungs", progress)
     return tidy_lungs(sides, volume)
@@ -130,9 +130,9 @@ def segment_infection(
     threshold = math.log(network.contract.threshold / (1.0 - network.contract.threshold))
     bounds = [0, 0]  # voxels
 
-    def keep(section: int, logits: npt.NDArray[np.float32]) -> None:  # (rows, columns, 1)
+    def keep(slab: int, logits: npt.NDArray[np.float32]) -> None:  # (rows, columns, 1)
         answer = logits[:, :, 0]
-        slices = stacks.slices_of(section)
+        slices = stacks.slices_of(slab)
         suspected[slices] = answer >= threshold
         inside = lungs[slices]  # (n, rows, columns)
         bounds[0] += int(np.count_nonzero(inside & (answer >= threshold + DOUBT)))
@@ -149,7 +149,7 @@ def _infer(
     stage: str,
     progress: Progress | None,
 ) -> None:
-    """Hand each section's logits, back on the native plane, to `keep`: interpolated as logits, decided last."""
+    """Hand each slab's logits, back on the native plane, to `keep`: interpolated as logits, decided last."""
     for numbers, batch in stacks.batches(BATCH):
         for number, logits in zip(numbers, network.engine.infer(batch), strict=True):
             plane = np.ascontiguousarray(logits.transpose(1, 2, 0))  # (rows, columns, classes) float32
@@ -203,7 +203,7 @@ def _touching(labels: npt.NDArray[np.int32], other: Bools) -> set[int]:
 def whole_consolidations(volume: Volume, lungs: Bools, suspected: Bools) -> Bools:
     """Dense lung of which the network saw a good part: infected as a whole, (z, y, x) bool.
 
-    The middle of a large consolidation looks like liver to a network that sees a few sections. Dense is above
+    The middle of a large consolidation looks like liver to a network that sees a few slabs. Dense is above
     `DENSE_HU`, and thicker than a vessel: an in-plane opening by `DENSE_RADIUS_MM`. A mass or a hilum that the network
     does not suspect stays what it is.
     """
@@ -217,7 +217,7 @@ def whole_consolidations(volume: Volume, lungs: Bools, suspected: Bools) -> Bool
 
 
 def airless_pieces(volume: Volume, lungs: Bools, suspected: Bools) -> Bools:
-    """Pieces apart in their section that hold no air and no infection, (z, y, x) bool: muscle, a stomach, a spleen.
+    """Pieces apart in their slab that hold no air and no infection, (z, y, x) bool: muscle, a stomach, a spleen.
 
     A network that knows consolidated lung takes some of these for it. Lung without air that the infection network
     suspects (`DENSE_SEEN_SHARE` of the piece) stays.

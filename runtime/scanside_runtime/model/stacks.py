@@ -24,12 +24,12 @@ OUTSIDE_LOGIT = -20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sections:
-    """How native slices become sections of the contract's thickness, and which section answers for each slice.
+class Slabs:
+    """How native slices become slabs of the contract's thickness, and which slab answers for each slice.
 
     weights: (s, z) float32, each row adds up to 1.
     centres_mm: (s,) float64, from the lower edge of the first slice.
-    owner: (z,) the section that holds each slice's centre.
+    owner: (z,) the slab that holds each slice's centre.
     """
 
     weights: Floats
@@ -40,31 +40,31 @@ class Sections:
         return len(self.centres_mm)
 
 
-def plan_sections(slices: int, increment_mm: float, thickness_mm: float | None, contract: ModelContract) -> Sections:
-    """Thin series are averaged to the contract's thickness; sections of `thin_below_mm` and more stay as they are.
+def plan_slabs(slices: int, increment_mm: float, thickness_mm: float | None, contract: ModelContract) -> Slabs:
+    """Thin series are averaged to the contract's thickness; slabs of `thin_below_mm` and more stay as they are.
 
     - A slice stands for `increment_mm` of the patient, its centre in the middle; weights are overlaps of real extents.
     - The last slab may be partial; it is kept.
-    - Overlapping thick sections (thickness above increment) are thick: they stay as they are.
+    - Overlapping thick slabs (thickness above increment) are thick: they stay as they are.
     """
     if max(increment_mm, thickness_mm or 0.0) >= contract.thin_below_mm:
         centres = np.asarray((np.arange(slices) + 0.5) * increment_mm, dtype=np.float64)
-        return Sections(np.eye(slices, dtype=np.float32), centres, np.arange(slices))
+        return Slabs(np.eye(slices, dtype=np.float32), centres, np.arange(slices))
     edges = np.arange(slices + 1) * increment_mm
-    lower = np.arange(0.0, edges[-1] - 1e-6, contract.section_mm)
-    upper = np.minimum(lower + contract.section_mm, edges[-1])
+    lower = np.arange(0.0, edges[-1] - 1e-6, contract.slab_mm)
+    upper = np.minimum(lower + contract.slab_mm, edges[-1])
     overlap = np.minimum(upper[:, None], edges[None, 1:]) - np.maximum(lower[:, None], edges[None, :-1])
     overlap = np.clip(overlap, 0.0, None)
     weights = (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
     slice_centres = (edges[1:] + edges[:-1]) / 2
     owner = np.searchsorted(upper, slice_centres, side="right").clip(0, len(lower) - 1)
-    return Sections(weights, (lower + upper) / 2, owner)
+    return Slabs(weights, (lower + upper) / 2, owner)
 
 
 def neighbours(centres_mm: npt.NDArray[np.float64], step_mm: float, depth: int) -> Indices:
-    """For each section the sections of its stack, (s, depth), feet to head.
+    """For each slab the slabs of its stack, (s, depth), feet to head.
 
-    A neighbour is the section whose centre is nearest to the wanted position, never the section itself; where there is
+    A neighbour is the slab whose centre is nearest to the wanted position, never the slab itself; where there is
     none on that side, the centre repeats.
     """
     count = len(centres_mm)
@@ -147,8 +147,8 @@ def plane_map(
 def body_box(hu: npt.NDArray[np.int16]) -> tuple[float, float, float, float]:
     """A small box at the middle of the body, (top, left, bottom, right): where the lung network looks.
 
-    hu: (z, y, x) int16. The median over sections of the middle of the largest thing that is no air; arms, couch and
-    single odd sections don't move it. Where there is no body at all, the middle of the picture.
+    hu: (z, y, x) int16. The median over slabs of the middle of the largest thing that is no air; arms, couch and
+    single odd slabs don't move it. Where there is no body at all, the middle of the picture.
     """
     middles = [middle for plane in hu[:: max(1, len(hu) // 24)] if (middle := _body_middle(plane)) is not None]
     if not middles:
@@ -169,7 +169,7 @@ def _body_middle(plane: npt.NDArray[np.int16]) -> tuple[float, float] | None:
 
 
 def mask_box(mask: Bools) -> tuple[float, float, float, float] | None:
-    """The smallest in-plane box that holds a mask (z, y, x) in all its sections; None for an empty mask."""
+    """The smallest in-plane box that holds a mask (z, y, x) in all its slabs; None for an empty mask."""
     rows = np.flatnonzero(mask.any(axis=(0, 2)))
     columns = np.flatnonzero(mask.any(axis=(0, 1)))
     if len(rows) == 0:
@@ -187,43 +187,43 @@ def windowed(hu: Floats, window_hu: tuple[float, float]) -> Floats:
 class Stacks:
     """A volume as the contract wants it, and the way back.
 
-    planes: (s, rows, columns) float32 in 0..1, one for each section.
+    planes: (s, rows, columns) float32 in 0..1, one for each slab.
     """
 
     planes: Floats
     stack: Indices
-    sections: Sections
+    slabs: Slabs
     plane_map: PlaneMap
 
     def __len__(self) -> int:
         return len(self.planes)
 
     def batches(self, size: int) -> Iterator[tuple[range, Floats]]:
-        """Section numbers and their stacks, (n, depth, rows, columns) float32, feet to head."""
+        """Slab numbers and their stacks, (n, depth, rows, columns) float32, feet to head."""
         for start in range(0, len(self), size):
             numbers = range(start, min(start + size, len(self)))
             yield numbers, self.planes[self.stack[numbers.start : numbers.stop]]
 
-    def slices_of(self, section: int) -> Indices:
-        """The native slices for which a section answers."""
-        return np.flatnonzero(self.sections.owner == section)
+    def slices_of(self, slab: int) -> Indices:
+        """The native slices for which a slab answers."""
+        return np.flatnonzero(self.slabs.owner == slab)
 
 
 def make_stacks(volume: Volume, box_px: tuple[float, float, float, float], contract: ModelContract) -> Stacks:
     """Thickness, crop, window and neighbours of one volume by one contract."""
-    sections = plan_sections(len(volume.hu), volume.spacing_mm[0], volume.slice_thickness_mm, contract)
+    slabs = plan_slabs(len(volume.hu), volume.spacing_mm[0], volume.slice_thickness_mm, contract)
     mapping = plane_map(volume.hu.shape[1:], volume.spacing_mm[1:], box_px, contract)
-    planes = np.empty((len(sections), *contract.matrix), dtype=np.float32)
-    for number in range(len(sections)):
-        section = section_hu(volume.hu, sections.weights[number])
-        planes[number] = windowed(mapping.forward(section, HU_MIN), contract.window_hu)
-    stack = neighbours(sections.centres_mm, contract.stack_step_mm, contract.stack_depth)
-    return Stacks(planes, stack, sections, mapping)
+    planes = np.empty((len(slabs), *contract.matrix), dtype=np.float32)
+    for number in range(len(slabs)):
+        slab = slab_hu(volume.hu, slabs.weights[number])
+        planes[number] = windowed(mapping.forward(slab, HU_MIN), contract.window_hu)
+    stack = neighbours(slabs.centres_mm, contract.stack_step_mm, contract.stack_depth)
+    return Stacks(planes, stack, slabs, mapping)
 
 
-def section_hu(hu: npt.NDArray[np.int16] | Bools, weights: Floats) -> Floats:
+def slab_hu(hu: npt.NDArray[np.int16] | Bools, weights: Floats) -> Floats:
     """A weighted mean of slices: hu (z, y, x) int16 (or a mask), weights (z,) float32 → (y, x) float32."""
-    section = np.zeros(hu.shape[1:], dtype=np.float32)
+    slab = np.zeros(hu.shape[1:], dtype=np.float32)
     for index in np.flatnonzero(weights):
-        section += weights[index] * hu[index]
-    return section
+        slab += weights[index] * hu[index]
+    return slab

@@ -43,7 +43,7 @@ LOSSLESS_SYNTAXES = (
 )
 """What `write_series` writes; each gives back the same HU."""
 
-_SECTIONS_IN_A_SUBFOLDER = 16
+_SLICES_IN_A_SUBFOLDER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def write_series(
     folder: Path,
     *,
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    section_mm: float | None = None,
+    slice_thickness_mm: float | None = None,
     tags: SeriesTags | None = None,
     transfer_syntax: str = ExplicitVRLittleEndian,
     orientation: Orientation = "HFS",
@@ -128,10 +128,10 @@ def write_series(
     file_names: FileNames = "plain",
     scramble_instance_numbers: bool = False,
 ) -> list[Path]:
-    """Write one file for each section; the paths come back in the order of `hu`, feet to head.
+    """Write one file for each slice; the paths come back in the order of `hu`, feet to head.
 
     hu: (z, y, x) int16 in LPS order; spacing_mm (z, y, x); origin_mm: LPS (x, y, z) of the centre of the first voxel.
-    section_mm: SliceThickness, the spacing unless told. orientation: the same patient, stored otherwise and said so
+    slice_mm: SliceThickness, the spacing unless told. orientation: the same patient, stored otherwise and said so
     by ImageOrientationPatient and ImagePositionPatient (PS3.3 C.7.6.2.1.1): "FFS" and "HFP" as a feet-first or prone
     patient's scanner writes, "flipped_rows" and "flipped_columns" with the rows from back to front, the columns from
     left to right, "reversed_order" with InstanceNumber from head to feet. rescale: (RescaleSlope, RescaleIntercept);
@@ -147,11 +147,11 @@ def write_series(
         raise ValueError(f"transfer syntax {transfer_syntax}: use one of LOSSLESS_SYNTAXES")
     tags, layout = tags or SeriesTags(), _LAYOUTS[orientation]
     stored = _stored_pixels(hu, layout, rescale, pixel_padding_value)
-    series = _series_header(hu, spacing_mm, section_mm, tags, layout, orientation, stored)
+    series = _series_header(hu, spacing_mm, slice_thickness_mm, tags, layout, orientation, stored)
     numbers = _instance_numbers(len(hu), layout, scramble_instance_numbers)
     paths = _file_paths(folder, numbers, file_names)
     for k, (path, number) in enumerate(zip(paths, numbers, strict=True)):
-        ds = _section(series, k, number, _first_pixel_mm(k, hu.shape, spacing_mm, origin_mm, layout))
+        ds = _slice_dataset(series, k, number, _first_pixel_mm(k, hu.shape, spacing_mm, origin_mm, layout))
         path.parent.mkdir(parents=True, exist_ok=True)
         _save(ds, stored.pixels[k], path, transfer_syntax)
     return paths
@@ -179,7 +179,7 @@ def _outside_circle(rows: int, columns: int) -> npt.NDArray[np.bool_]:
 
 
 def _instance_numbers(count: int, layout: _Layout, scramble: bool) -> list[int]:
-    """InstanceNumber of each section, feet to head."""
+    """InstanceNumber of each slice, feet to head."""
     numbers = np.arange(1, count + 1)
     if scramble:
         return [int(n) for n in np.random.default_rng(count).permutation(numbers)]
@@ -187,13 +187,13 @@ def _instance_numbers(count: int, layout: _Layout, scramble: bool) -> list[int]:
 
 
 def _file_paths(folder: Path, numbers: list[int], file_names: FileNames) -> list[Path]:
-    """A path for each section."""
+    """A path for each slice."""
     if file_names == "shuffled":  # names whose order says nothing, and no ending
-        return [folder / hashlib.sha256(f"section {n}".encode()).hexdigest()[:12] for n in numbers]
+        return [folder / hashlib.sha256(f"slice {n}".encode()).hexdigest()[:12] for n in numbers]
     plain = [f"IM{n:04d}.dcm" for n in numbers]
     if file_names == "subfolders":
         return [
-            folder / f"PART{n // _SECTIONS_IN_A_SUBFOLDER:02d}" / "CT" / name
+            folder / f"PART{n // _SLICES_IN_A_SUBFOLDER:02d}" / "CT" / name
             for n, name in zip(numbers, plain, strict=True)
         ]
     return [folder / name for name in plain]
@@ -206,7 +206,7 @@ def _first_pixel_mm(
     origin_mm: tuple[float, float, float],
     layout: _Layout,
 ) -> list[float]:
-    """ImagePositionPatient of section k: the centre of the pixel that is stored first."""
+    """ImagePositionPatient of slice k: the centre of the pixel that is stored first."""
     x, y, z = origin_mm
     dz, dy, dx = spacing_mm
     last_x, last_y = (shape[2] - 1) * dx, (shape[1] - 1) * dy
@@ -216,16 +216,16 @@ def _first_pixel_mm(
 def _series_header(
     hu: Hu,
     spacing_mm: tuple[float, float, float],
-    section_mm: float | None,
+    slice_thickness_mm: float | None,
     tags: SeriesTags,
     layout: _Layout,
     orientation: str,
     stored: _Stored,
 ) -> pydicom.Dataset:
-    """All that the sections have in common."""
+    """All that the slices have in common."""
     content = hashlib.sha256(np.ascontiguousarray(hu).data).hexdigest()
     study_uid = tags.study_uid or generate_uid(entropy_srcs=["study", content, tags.patient_id, tags.study_date])
-    how = (spacing_mm, section_mm, orientation, stored.slope, stored.intercept, stored.padding)
+    how = (spacing_mm, slice_thickness_mm, orientation, stored.slope, stored.intercept, stored.padding)
     ds = pydicom.Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = CTImageStorage
@@ -234,7 +234,7 @@ def _series_header(
     ds.FrameOfReferenceUID = generate_uid(entropy_srcs=["frame of reference", study_uid])
     _add_patient_and_study(ds, tags)
     _add_series_and_equipment(ds, tags, layout)
-    _add_image_plane(ds, spacing_mm, section_mm, layout)
+    _add_image_plane(ds, spacing_mm, slice_thickness_mm, layout)
     _add_pixel_description(ds, stored)
     return ds
 
@@ -273,12 +273,12 @@ def _add_series_and_equipment(ds: pydicom.Dataset, tags: SeriesTags, layout: _La
 
 
 def _add_image_plane(
-    ds: pydicom.Dataset, spacing_mm: tuple[float, float, float], section_mm: float | None, layout: _Layout
+    ds: pydicom.Dataset, spacing_mm: tuple[float, float, float], slice_thickness_mm: float | None, layout: _Layout
 ) -> None:
     """Image Plane, but for the position (PS3.3 C.7.6.2)."""
     dz, dy, dx = spacing_mm
     ds.PixelSpacing = [_ds(dy), _ds(dx)]
-    ds.SliceThickness = _ds(section_mm or dz)
+    ds.SliceThickness = _ds(slice_thickness_mm or dz)
     row = -1 if layout.x_backwards else 1
     column = -1 if layout.y_backwards else 1
     ds.ImageOrientationPatient = [row, 0, 0, 0, column, 0]
@@ -301,10 +301,10 @@ def _add_pixel_description(ds: pydicom.Dataset, stored: _Stored) -> None:
         ds.PixelPaddingValue = stored.padding
 
 
-def _section(series: pydicom.Dataset, k: int, number: int, first_pixel_mm: list[float]) -> pydicom.Dataset:
-    """The header of one section."""
+def _slice_dataset(series: pydicom.Dataset, k: int, number: int, first_pixel_mm: list[float]) -> pydicom.Dataset:
+    """The header of one slice."""
     ds = pydicom.Dataset(series)
-    ds.SOPInstanceUID = generate_uid(entropy_srcs=["section", str(series.SeriesInstanceUID), f"{k}/{number}"])
+    ds.SOPInstanceUID = generate_uid(entropy_srcs=["slice", str(series.SeriesInstanceUID), f"{k}/{number}"])
     ds.InstanceNumber = number
     ds.ImagePositionPatient = [_ds(v) for v in first_pixel_mm]
     ds.SliceLocation = _ds(first_pixel_mm[2])

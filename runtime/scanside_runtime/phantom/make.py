@@ -1,8 +1,8 @@
-"""A thorax by construction, scanned by a thick-section scanner: pixels with a known answer.
+"""A thorax by construction, scanned by a thick-slice scanner: pixels with a known answer.
 
-Anatomy is drawn in thin layers (about 1.25 mm); a section is the mean of the layers inside its thickness, then blurred
+Anatomy is drawn in thin layers (about 1.25 mm); a slice is the mean of the layers inside its thickness, then blurred
 in the plane, then noise is added. Truth comes from the same layers: a voxel belongs to a label when at least half of
-it does, volumes are counted from those labels on the native grid, and iHU is the mean of the noise-free section inside
+it does, volumes are counted from those labels on the native grid, and iHU is the mean of the noise-free slice inside
 the infection label.
 
 The lung label holds parenchyma, its vessels and smaller bronchi, and all infection. Trachea, main bronchi and the
@@ -93,12 +93,12 @@ class Phantom:
         dz, dy, dx = self.spacing_mm
         affine = np.diag([dx, dy, dz, 1.0])
         affine[:3, 3] = self.origin_mm
-        return Volume(self.hu, affine, self.spacing_mm, self.spec.section_mm)
+        return Volume(self.hu, affine, self.spacing_mm, self.spec.slice_thickness_mm)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Section:
-    """One section before noise: hu (n, n) float32, labels (n, n) bool."""
+class _ScannedSlice:
+    """One slice before noise: hu (n, n) float32, labels (n, n) bool."""
 
     hu: Field
     right_lung: Bools
@@ -109,40 +109,40 @@ class _Section:
 def make_phantom(spec: PhantomSpec) -> Phantom:
     """Build the patient and scan him; the same spec gives the same bytes."""
     painter = LayerPainter(spec)
-    shape = (section_count(spec), spec.matrix, spec.matrix)
+    shape = (slice_count(spec), spec.matrix, spec.matrix)
     hu = np.empty(shape, dtype=np.int16)
     right, left, infection = (np.zeros(shape, dtype=np.bool_) for _ in range(3))
     ihu = [(0.0, 0), (0.0, 0)]
     for k in range(shape[0]):
-        section = _scan_section(painter, spec.first_centre_mm + k * spec.increment_mm)
-        right[k], left[k], infection[k] = section.right_lung, section.left_lung, section.infection
-        ihu = [_add(ihu[i], section.hu[infection[k] & side[k]]) for i, side in enumerate((right, left))]
-        hu[k] = _with_noise(section.hu, spec, k)
+        one = _scan_slice(painter, spec.first_centre_mm + k * spec.increment_mm)
+        right[k], left[k], infection[k] = one.right_lung, one.left_lung, one.infection
+        ihu = [_add(ihu[i], one.hu[infection[k] & side[k]]) for i, side in enumerate((right, left))]
+        hu[k] = _with_noise(one.hu, spec, k)
     pixel_mm = spec.field_of_view_mm / spec.matrix
     spacing_mm = (spec.increment_mm, pixel_mm, pixel_mm)
     truth = _truth(right, left, infection, ihu, spacing_mm)
     return Phantom(spec, hu, right, left, infection, spacing_mm, truth)
 
 
-def section_count(spec: PhantomSpec) -> int:
-    """Sections from below the lungs to above the apex."""
+def slice_count(spec: PhantomSpec) -> int:
+    """Slices from below the lungs to above the apex."""
     return math.floor((spec.lung_height_mm + ABOVE_APEX_MM - spec.first_centre_mm) / spec.increment_mm) + 1
 
 
-def _scan_section(painter: LayerPainter, centre_mm: float) -> _Section:
-    """The mean of the layers inside one section, blurred; labels by majority."""
+def _scan_slice(painter: LayerPainter, centre_mm: float) -> _ScannedSlice:
+    """The mean of the layers inside one slice, blurred; labels by majority."""
     spec = painter.spec
-    layers = max(1, math.ceil(spec.section_mm / LAYER_MM))
+    layers = max(1, math.ceil(spec.slice_thickness_mm / LAYER_MM))
     hu = np.zeros((spec.matrix, spec.matrix), dtype=np.float32)
     votes = np.zeros((3, spec.matrix, spec.matrix), dtype=np.uint8)  # right, left, infection
     for i in range(layers):
-        layer = painter.paint(centre_mm + ((i + 0.5) / layers - 0.5) * spec.section_mm)
+        layer = painter.paint(centre_mm + ((i + 0.5) / layers - 0.5) * spec.slice_thickness_mm)
         hu += layer.hu
         votes[0] += layer.right_lung
         votes[1] += layer.left_lung
         votes[2] += layer.infection
     right, left, infection = 2 * votes >= layers
-    return _Section(_blurred(hu / np.float32(layers), spec), right, left, infection & (right | left))
+    return _ScannedSlice(_blurred(hu / np.float32(layers), spec), right, left, infection & (right | left))
 
 
 def _blurred(hu: Field, spec: PhantomSpec) -> Field:
@@ -152,7 +152,7 @@ def _blurred(hu: Field, spec: PhantomSpec) -> Field:
 
 
 def _with_noise(hu: Field, spec: PhantomSpec, k: int) -> Hu:
-    """Noise with a grain of about a pixel, its own in each section. -> (n, n) int16 HU."""
+    """Noise with a grain of about a pixel, its own in each slice. -> (n, n) int16 HU."""
     rng = np.random.default_rng((spec.seed, 51, k))
     noise = cv2.GaussianBlur(rng.standard_normal(hu.shape, dtype=np.float32), (0, 0), 0.7)
     scaled = np.asarray(noise, dtype=np.float32) * np.float32(spec.noise_hu / max(float(np.std(noise)), 1e-6))

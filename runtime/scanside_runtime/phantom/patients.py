@@ -15,8 +15,8 @@ DEMO_SEED = 2**31 - 1
 RANDOM_SQUARENESS = (2.1, 2.8)
 
 
-def random_spec(seed: int, *, section_mm: float = 5.0, matrix: int = 256) -> PhantomSpec:
-    """A patient of random shape and disease on a scanner of random noise, contiguous sections.
+def random_spec(seed: int, *, slice_thickness_mm: float = 5.0, matrix: int = 256) -> PhantomSpec:
+    """A patient of random shape and disease on a scanner of random noise, contiguous slices.
 
     Raises ValueError for a seed outside [0, DEMO_SEED): the demo's patient is never drawn.
     """
@@ -27,9 +27,9 @@ def random_spec(seed: int, *, section_mm: float = 5.0, matrix: int = 256) -> Pha
     return replace(
         shape,
         matrix=matrix,
-        section_mm=section_mm,
-        increment_mm=section_mm,
-        first_centre_mm=-32.0 + float(rng.uniform(0.0, section_mm)),
+        slice_thickness_mm=slice_thickness_mm,
+        increment_mm=slice_thickness_mm,
+        first_centre_mm=-32.0 + float(rng.uniform(0.0, slice_thickness_mm)),
         lesions=_random_lesions(rng),
         tumours=_random_tumours(rng),
         effusion_right_mm=_sometimes(rng, 0.18, 10.0, 45.0),

@@ -45,13 +45,13 @@ class Tumour:
 class PhantomSpec:
     """One patient on one scanner; the same spec gives the same bytes.
 
-    The anatomy depends on the seed and the shape only, so the same patient can be scanned with other sections.
+    The anatomy depends on the seed and the shape only, so the same patient can be scanned with other slices.
     """
 
     seed: int = 0
     matrix: int = 256
     field_of_view_mm: float = 360.0
-    section_mm: float = 5.0
+    slice_thickness_mm: float = 5.0
     increment_mm: float = 5.0
     first_centre_mm: float = -32.0
 

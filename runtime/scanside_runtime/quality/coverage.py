@@ -1,4 +1,4 @@
-"""Is all of both lungs in the series: from the lowest to the highest section, and within the field of view?"""
+"""Is all of both lungs in the series: from the lowest to the highest slice, and within the field of view?"""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ REACH_PX = 2
 
 
 def check_coverage(masks: Masks, settings: CoverageSettings) -> tuple[Finding, ...]:
-    """Lungs that reach the first or last section are cut off there: volumes and POI miss what lies beyond.
+    """Lungs that reach the first or last slice are cut off there: volumes and POI miss what lies beyond.
 
-    The level follows the area in the end section as a share of the largest: `withhold` above
+    The level follows the area in the end slice as a share of the largest: `withhold` above
     `settings.withhold_share`, else `caution`.
     """
     areas = np.count_nonzero(masks.lungs, axis=(1, 2))  # (z,)
     ends = (("COVERAGE_BASE_CUT", "lowest", "base", areas[0]), ("COVERAGE_APEX_CUT", "highest", "apex", areas[-1]))
     return tuple(
-        _cut(code, section, part, float(area) / float(areas.max()), settings.withhold_share)
-        for code, section, part, area in ends
+        _cut(code, end, part, float(area) / float(areas.max()), settings.withhold_share)
+        for code, end, part, area in ends
         if area > 0
     )
 
 
-def _cut(code: str, section: str, part: str, share: float, withhold_share: float) -> Finding:
+def _cut(code: str, end: str, part: str, share: float, withhold_share: float) -> Finding:
     much = f"{100 * share:.0f}" if share >= 0.01 else "less than 1"
     message = (
-        f"The {section} section still shows lung ({much} % of the largest area): the lung {part} is cut off, and "
+        f"The {end} slice still shows lung ({much} % of the largest area): the lung {part} is cut off, and "
         "volumes and POI miss what lies beyond."
     )
     return Finding(code, "withhold" if share > withhold_share else "caution", message)
@@ -40,7 +40,7 @@ def _cut(code: str, section: str, part: str, share: float, withhold_share: float
 def check_field_of_view(volume: Volume, masks: Masks, settings: CoverageSettings) -> tuple[Finding, ...]:
     """Lungs that reach the edge of what was reconstructed are cut off at the side.
 
-    The edge is the picture's border and what is -1024 in every section (padding around a round field of view). The
+    The edge is the picture's border and what is -1024 in every slice (padding around a round field of view). The
     figure is the share of the lungs' outline that lies on it: `withhold` above `settings.edge_share`, else `caution`
     from a hundredth of that on. A body that is cut off beside whole lungs loses no lung and is no finding.
     """

@@ -24,7 +24,7 @@ WIDEST_MM = 40.0
 ROUND_SHARE = 0.5
 """A lumen fills at least this share of the box around it."""
 WALL_MM = 2.5
-LEAST_SECTIONS = 3
+LEAST_SLICES = 3
 SOFT_HU = (-150, 300)
 STEP_HU = 5
 PEAK_SHARE = 0.2
@@ -54,28 +54,28 @@ def check_calibration(volume: Volume, masks: Masks, settings: QualitySettings) -
 
 
 def tracheal_air_hu(volume: Volume, masks: Masks) -> float | None:
-    """Median HU inside the trachea, 2.5 mm away from its wall; None where it is not seen in three sections.
+    """Median HU inside the trachea, 2.5 mm away from its wall; None where it is not seen in three slices.
 
-    From the middle of the lungs up: in each section the largest round lumen near the midline that is no lung.
+    From the middle of the lungs up: in each slice the largest round lumen near the midline that is no lung.
     """
     cores = [core for core in _tracheal_cores(volume, masks.lungs) if core.size]
-    return float(np.median(np.concatenate(cores))) if len(cores) >= LEAST_SECTIONS else None
+    return float(np.median(np.concatenate(cores))) if len(cores) >= LEAST_SLICES else None
 
 
 def _tracheal_cores(volume: Volume, lungs: Bools) -> Iterator[npt.NDArray[np.int16]]:
-    """The lumen's inner pixels in each section where there is one."""
+    """The lumen's inner pixels in each slice where there is one."""
     z, y, x = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
     beside_px = BESIDE_MM / volume.spacing_mm[2]
     middle = (x[0] + x[-1]) / 2
     rows = slice(int(y[0]), int(y[-1]) + 1)
     columns = slice(max(0, int(middle - beside_px)), int(middle + beside_px) + 1)
-    for section in range(int(z[0] + ABOVE_SHARE * (z[-1] - z[0])), len(lungs)):
-        hu = volume.hu[section, rows, columns]
-        yield _core(hu, (hu < LUMEN_HU) & ~lungs[section, rows, columns], volume.spacing_mm[1:])
+    for at in range(int(z[0] + ABOVE_SHARE * (z[-1] - z[0])), len(lungs)):
+        hu = volume.hu[at, rows, columns]
+        yield _core(hu, (hu < LUMEN_HU) & ~lungs[at, rows, columns], volume.spacing_mm[1:])
 
 
 def _core(hu: Hu, air: Bools, pixel_mm: tuple[float, float]) -> npt.NDArray[np.int16]:
-    """The inner pixels of the largest lumen of one section; empty where there is none."""
+    """The inner pixels of the largest lumen of one slice; empty where there is none."""
     pixel_mm2 = pixel_mm[0] * pixel_mm[1]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(air.astype(np.uint8))
     width_px, height_px, area_px = (

@@ -1,4 +1,4 @@
-"""What makes the numbers of a sound series less sure: kernel, noise, contrast medium, metal, section thickness."""
+"""What makes the numbers of a sound series less sure: kernel, noise, contrast medium, metal, slice thickness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scanside_runtime.volume import Masks, Volume
 
 THICKNESS_MM = (0.5, 10.0)
 """What is measured at all, with a caution where validation did not reach."""
-NOISE_SECTIONS = 10
+NOISE_SLICES = 10
 NOISE_MM = 7.0
 MOST_NOISE_HU = 200.0
 TISSUE_HU = (0.0, 120.0)
@@ -35,19 +35,19 @@ def check_kernel(kernel: str | None) -> tuple[Finding, ...]:
 
 
 def check_thickness(volume: Volume, settings: QualitySettings) -> tuple[Finding, ...]:
-    """The sections' thickness (or distance, where that is larger) lies where the network was validated.
+    """The slices' thickness (or distance, where that is larger) lies where the network was validated.
 
     `caution` from 0.5 to 10 mm where validation did not reach, `withhold` outside.
     """
     thickness_mm = max(volume.spacing_mm[0], volume.slice_thickness_mm or 0.0)
     low, high = THICKNESS_MM
     if not low <= thickness_mm <= high:
-        message = f"The sections are {thickness_mm:g} mm thick; Scanside measures {low:g} to {high:g} mm."
+        message = f"The slices are {thickness_mm:g} mm thick; Scanside measures {low:g} to {high:g} mm."
         return (Finding("QUALITY_THICKNESS", "withhold", message),)
     if settings.validated_from_mm <= thickness_mm <= settings.validated_to_mm:
         return ()
     message = (
-        f"The sections are {thickness_mm:g} mm thick; the networks were validated on {settings.validated_from_mm:g} to "
+        f"The slices are {thickness_mm:g} mm thick; the networks were validated on {settings.validated_from_mm:g} to "
         f"{settings.validated_to_mm:g} mm."
     )
     return (Finding("QUALITY_THICKNESS", "caution", message),)
@@ -67,8 +67,8 @@ def noise_hu(volume: Volume, masks: Masks) -> float:
     inside = np.flatnonzero(masks.lungs.any(axis=(1, 2)))
     side = max(3, round(NOISE_MM / volume.spacing_mm[1])) | 1
     counts = np.zeros(256)
-    for section in inside[:: max(1, len(inside) // NOISE_SECTIONS)]:
-        counts += np.bincount(_scatter(volume.hu[section].astype(np.float32), side), minlength=256)
+    for slab in inside[:: max(1, len(inside) // NOISE_SLICES)]:
+        counts += np.bincount(_scatter(volume.hu[slab].astype(np.float32), side), minlength=256)
     return float(np.argmax(np.convolve(counts, np.ones(3), mode="same"))) if counts.any() else 0.0
 
 
@@ -96,25 +96,25 @@ def mediastinum_hu(overview: Overview) -> float | None:
     """Three quarters of what is soft between the lungs, in front of the spine, lie below this; None if nothing does."""
     inside = np.flatnonzero(overview.lungs.any(axis=(1, 2)))
     low, high = (int(inside[0] + share * (inside[-1] - inside[0])) for share in HEART_HEIGHT)
-    found = [_between_the_lungs(overview, section) for section in range(low, high + 1)]
+    found = [_between_the_lungs(overview, slab) for slab in range(low, high + 1)]
     values = np.concatenate(found)
     return float(np.percentile(values, BLOOD_PERCENTILE)) if values.size else None
 
 
-def _between_the_lungs(overview: Overview, section: int) -> npt.NDArray[np.float32]:
-    """Soft tissue of the mediastinum in one section, (n,) HU of means over some 6 mm."""
-    lung = overview.lungs[section]
+def _between_the_lungs(overview: Overview, slab: int) -> npt.NDArray[np.float32]:
+    """Soft tissue of the mediastinum in one slice, (n,) HU of means over some 6 mm."""
+    lung = overview.lungs[slab]
     rows = np.flatnonzero(lung.any(axis=1))
     if not rows.size:
         return np.empty(0, np.float32)
     between = hull(lung) & ~(cv2.dilate(lung.astype(np.uint8), disc(FROM_LUNG_MM)) > 0)
     between[int(rows[0] + FRONT_SHARE * (rows[-1] - rows[0])) :] = False
-    smooth = np.asarray(cv2.blur(overview.hu[section], (3, 3)), dtype=np.float32)
+    smooth = np.asarray(cv2.blur(overview.hu[slab], (3, 3)), dtype=np.float32)
     return smooth[between & (smooth > BLOOD_HU[0]) & (smooth < BLOOD_HU[1])]
 
 
 def check_metal(volume: Volume, masks: Masks, settings: QualitySettings) -> tuple[Finding, ...]:
-    """Nothing in the sections with lung is denser than bone: metal throws streaks across, from a bracelet too."""
+    """Nothing in the slices with lung is denser than bone: metal throws streaks across, from a bracelet too."""
     found_ml = metal_ml(volume, masks, settings.metal_hu)
     if found_ml < settings.metal_ml:
         return ()
@@ -123,6 +123,6 @@ def check_metal(volume: Volume, masks: Masks, settings: QualitySettings) -> tupl
 
 
 def metal_ml(volume: Volume, masks: Masks, from_hu: float) -> float:
-    """How much of the sections with lung is metal, in the body or on it; ml."""
+    """How much of the slices with lung is metal, in the body or on it; ml."""
     inside = masks.lungs.any(axis=(1, 2))
     return float(np.count_nonzero(volume.hu[inside] >= from_hu)) * volume.voxel_ml

@@ -2,7 +2,7 @@
 
 What the views of a moving patient disagree about is reconstructed as streaks and ghosts. Bright ones can't be told from
 disease; but each has a dark side, and lung is seldom much darker than the lung around it. So the dark side is measured,
-in sections of 5 mm on 2 mm pixels. Three figures of a section go through a logistic model that was fitted to simulated
+in slabs of 5 mm on 2 mm pixels. Three figures of a slab go through a logistic model that was fitted to simulated
 motion in real series (`scanside-export motion fit`; export/scanside_export/data/motion.py says how it is simulated, and
 `scanside-export motion measure` how well it works).
 
@@ -26,26 +26,26 @@ Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]
 
 LEAST_INTERIOR_MM2 = 400.0
-"""Sections with less lung, 3 mm away from its border, are not judged."""
+"""Slabs with less lung, 3 mm away from its border, are not judged."""
 STREAK_MM = 2.0
 HEALTHY_PERCENTILE = 30.0
-"""What healthy lung measures in a section; the median is disease where half of the lung is sick."""
+"""What healthy lung measures in a slab; the median is disease where half of the lung is sick."""
 LEVEL_MM = 50.0
 """A streak is dark against the mean of the lung within a square of this side."""
 RING_MM = 14.0
 NEIGHBOURS_MM = 25.0
 USUAL_PERCENTILE = 40.0
-"""What is usual in a place of the lungs is this percentile of the sections up to `NEIGHBOURS_MM` away."""
+"""What is usual in a place of the lungs is this percentile of the slabs up to `NEIGHBOURS_MM` away."""
 
 WEIGHTS = (0.0723, 0.1625, 0.0285)
 OFFSET = -4.2111
 
 
 class Signs(NamedTuple):
-    """What is seen of motion in one section.
+    """What is seen of motion in one slab.
 
     dark_hu: how much darker than the lung around it the darkest hundredth of the lung is.
-    heart_dark_hu: the same beside the mediastinum, against the lung of the section.
+    heart_dark_hu: the same beside the mediastinum, against the lung of the slab.
     """
 
     dark_hu: float
@@ -75,39 +75,39 @@ def check_motion(overview: Overview, masks: Masks, settings: MotionSettings) -> 
 def moved_slices(overview: Overview, slices: int, moved_from: float) -> Bools:
     """Which of the native slices moved, (slices,) bool."""
     moved = np.zeros(slices, dtype=np.bool_)
-    for section, probability in enumerate(motion_probabilities(overview)):
+    for slab, probability in enumerate(motion_probabilities(overview)):
         if probability >= moved_from:
-            moved[overview.slices_of(section)] = True
+            moved[overview.slices_of(slab)] = True
     return moved
 
 
 def motion_probabilities(overview: Overview) -> Numbers:
-    """For each section how sure the model is that it moved, (s,) float64 in 0..1; NaN where it can't be judged."""
+    """For each slab how sure the model is that it moved, (s,) float64 in 0..1; NaN where it can't be judged."""
     return np.asarray(1.0 / (1.0 + np.exp(-(motion_features(overview) @ np.array(WEIGHTS) + OFFSET))), dtype=np.float64)
 
 
 def motion_features(overview: Overview) -> Numbers:
-    """The model's three figures of each section, (s, 3) float64; NaN in a row that can't be judged.
+    """The model's three figures of each slab, (s, 3) float64; NaN in a row that can't be judged.
 
     The darkness as it is, and the darkness and that beside the heart against what is usual in this part of the lungs.
     """
     signs = np.full((len(overview), 2), np.nan)
-    for section in range(len(overview)):
-        found = section_signs(overview, section)
+    for slab in range(len(overview)):
+        found = slab_signs(overview, slab)
         if found is not None:
-            signs[section] = found
+            signs[slab] = found
     dark, beside_heart = signs.T
-    reach = max(1, round(NEIGHBOURS_MM / overview.section_mm))
+    reach = max(1, round(NEIGHBOURS_MM / overview.slab_mm))
     return np.stack([dark, dark - _usual(dark, reach), beside_heart - _usual(beside_heart, reach)], axis=1)
 
 
-def section_signs(overview: Overview, section: int) -> Signs | None:
-    """The signs in one section; None where there is too little lung."""
-    lung = overview.lungs[section]
+def slab_signs(overview: Overview, slab: int) -> Signs | None:
+    """The signs in one slab; None where there is too little lung."""
+    lung = overview.lungs[slab]
     interior = cv2.erode(lung.astype(np.uint8), disc(3.0)) > 0
     if np.count_nonzero(interior) * PIXEL_MM**2 < LEAST_INTERIOR_MM2:
         return None
-    plane = overview.hu[section]
+    plane = overview.hu[slab]
     smooth = _blurred(plane, STREAK_MM)
     level_hu = float(np.percentile(smooth[interior], HEALTHY_PERCENTILE))
     return Signs(
@@ -136,11 +136,11 @@ def _darkest_beside_heart(plane: Floats, smooth: Floats, lung: Bools, level_hu: 
 
 
 def _usual(figures: Numbers, reach: int) -> Numbers:
-    """A percentile of each section's neighbourhood; NaN where there is nothing to compare with."""
+    """A percentile of each slab's neighbourhood; NaN where there is nothing to compare with."""
     usual = np.full(figures.shape, np.nan)
-    for section in np.flatnonzero(np.isfinite(figures)):
-        near = figures[max(0, section - reach) : section + reach + 1]
-        usual[section] = np.percentile(near[np.isfinite(near)], USUAL_PERCENTILE)
+    for slab in np.flatnonzero(np.isfinite(figures)):
+        near = figures[max(0, slab - reach) : slab + reach + 1]
+        usual[slab] = np.percentile(near[np.isfinite(near)], USUAL_PERCENTILE)
     return usual
 
 

@@ -1,6 +1,6 @@
-"""The lungs' surroundings, small: sections of some 5 mm on 2 mm pixels, in which the guards look for trouble.
+"""The lungs' surroundings, small: slabs of some 5 mm on 2 mm pixels, in which the guards look for trouble.
 
-Made once for all of them, because the gate may cost little: 60 sections take some 40 ms.
+Made once for all of them, because the gate may cost little: 60 slabs take some 40 ms.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from scanside_runtime.volume import Bools, Masks, Volume
 Floats = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.uint8]
 
-SECTION_MM = 5.0
+SLAB_MM = 5.0
 PIXEL_MM = 2.0
 MARGIN_MM = 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overview:
-    """The box of the lungs with a margin, from the feet up; every section holds lung or lies beside one that does.
+    """The box of the lungs with a margin, from the feet up; every slab holds lung or lies beside one that does.
 
-    hu: (s, y, x) float32. lungs: (s, y, x) bool. first_slice: (s + 1,) the slice with which each section begins, and
-    the end of the last. section_mm: distance between sections.
+    hu: (s, y, x) float32. lungs: (s, y, x) bool. first_slice: (s + 1,) the slice with which each slab begins, and
+    the end of the last. slab_mm: distance between slabs.
     """
 
     hu: Floats
     lungs: Bools
     first_slice: npt.NDArray[np.intp]
-    section_mm: float
+    slab_mm: float
 
     def __len__(self) -> int:
         return len(self.hu)
 
-    def slices_of(self, section: int) -> range:
-        """The native slices that a section is the mean of."""
-        return range(int(self.first_slice[section]), int(self.first_slice[section + 1]))
+    def slices_of(self, slab: int) -> range:
+        """The native slices that a slab is the mean of."""
+        return range(int(self.first_slice[slab]), int(self.first_slice[slab + 1]))
 
 
 def make_overview(volume: Volume, masks: Masks) -> Overview:
     """The overview of a chest. Raises ValueError where there is no lung."""
     lungs = masks.lungs
     box = _box(lungs, volume.spacing_mm)
-    by = max(1, round(SECTION_MM / volume.spacing_mm[0]))
+    by = max(1, round(SLAB_MM / volume.spacing_mm[0]))
     starts = np.arange(box[0].start, box[0].stop, by)
     size = _size(box, volume.spacing_mm)
-    hu = np.stack([_section(volume.hu[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts])
-    inside = np.stack([_section(lungs[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts]) >= 0.5
+    hu = np.stack([_slab(volume.hu[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts])
+    inside = np.stack([_slab(lungs[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts]) >= 0.5
     return Overview(hu, inside, np.append(starts, box[0].stop), by * volume.spacing_mm[0])
 
 
 def disc(radius_mm: float) -> Plane:
-    """A disc for erosion and dilation of overview sections."""
+    """A disc for erosion and dilation of overview slabs."""
     radius = max(1, round(radius_mm / PIXEL_MM))
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), dtype=np.uint8)
 
 
 def hull(lung: Bools) -> Bools:
-    """The convex hull of both lungs in one section: lungs and what lies between them, (y, x) bool."""
+    """The convex hull of both lungs in one slab: lungs and what lies between them, (y, x) bool."""
     filled = np.zeros(lung.shape, dtype=np.uint8)
     points = np.argwhere(lung)[:, ::-1].astype(np.int32)
     if len(points):
@@ -70,8 +70,8 @@ def hull(lung: Bools) -> Bools:
 
 
 def _box(lungs: Bools, spacing_mm: tuple[float, float, float]) -> tuple[slice, slice, slice]:
-    """Lungs with a margin in the plane, and one section more at each end."""
-    margins_mm = (SECTION_MM, MARGIN_MM, MARGIN_MM)
+    """Lungs with a margin in the plane, and one slab more at each end."""
+    margins_mm = (SLAB_MM, MARGIN_MM, MARGIN_MM)
     sides = []
     for axis, (step, margin) in enumerate(zip(spacing_mm, margins_mm, strict=True)):
         hit = np.flatnonzero(lungs.any(axis=tuple(other for other in range(3) if other != axis)))
@@ -83,7 +83,7 @@ def _box(lungs: Bools, spacing_mm: tuple[float, float, float]) -> tuple[slice, s
 
 
 def _size(box: tuple[slice, slice, slice], spacing_mm: tuple[float, float, float]) -> tuple[int, int]:
-    """(width, height) of a section of the overview."""
+    """(width, height) of a slab of the overview."""
     height, width = (
         max(8, round((side.stop - side.start) * step / PIXEL_MM))
         for side, step in zip(box[1:], spacing_mm[1:], strict=True)
@@ -91,7 +91,7 @@ def _size(box: tuple[slice, slice, slice], spacing_mm: tuple[float, float, float
     return width, height
 
 
-def _section(slices: npt.NDArray[np.int16] | Bools, size: tuple[int, int]) -> Floats:
+def _slab(slices: npt.NDArray[np.int16] | Bools, size: tuple[int, int]) -> Floats:
     """The mean of some slices, in the overview's pixels; (y, x) float32."""
     mean = slices[0].astype(np.float32) if len(slices) == 1 else slices.mean(axis=0, dtype=np.float32)
     return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_AREA), dtype=np.float32)

@@ -16,11 +16,11 @@ STEP_MM = 5.0
 PIXEL_MM = 4.0
 TISSUE_HU = -500
 LEAST_OVERLAP = 0.8
-"""Of the tissue around the lungs in two neighbouring sections, as intersection over union. Measured in 13 real series:
+"""Of the tissue around the lungs in two neighbouring slices, as intersection over union. Measured in 13 real series:
 0.88 and more within a patient at 5 mm, 0.82 and more at 10 mm; between the middles of two patients 0.65 in the median,
 0.80 and less in nine of ten pairs."""
 JUMP = 2.5
-"""... and the change is this much larger than the usual one from section to section."""
+"""... and the change is this much larger than the usual one from slice to slice."""
 
 
 def check_age(age_years: float | None, settings: PatientSettings) -> tuple[Finding, ...]:
@@ -38,20 +38,20 @@ def check_age(age_years: float | None, settings: PatientSettings) -> tuple[Findi
 
 
 def check_one_body(volume: Volume, masks: Masks) -> tuple[Finding, ...]:
-    """No section is of another body than the one below it, whatever the headers say.
+    """No slice is of another body than the one below it, whatever the headers say.
 
-    `withhold` where the tissue of two neighbouring sections hardly overlaps and their difference is far above the
+    `withhold` where the tissue of two neighbouring slices hardly overlaps and their difference is far above the
     usual one: two patients in one series, or a part of it that lies elsewhere than its header says.
     """
-    sections = _some_slices(volume, masks.lungs)
+    slices = _some_slices(volume, masks.lungs)
     lungs = masks.lungs
-    changes = np.array([1.0 - _overlap(volume, lungs, below, above) for below, above in pairwise(sections)])
+    changes = np.array([1.0 - _overlap(volume, lungs, below, above) for below, above in pairwise(slices)])
     if not changes.size:
         return ()
     worst = int(np.argmax(changes))
     if changes[worst] <= 1.0 - LEAST_OVERLAP or changes[worst] <= JUMP * float(np.median(changes)):
         return ()
-    upper, lower = (len(volume.hu) - sections[at] for at in (worst + 1, worst))
+    upper, lower = (len(volume.hu) - slices[at] for at in (worst + 1, worst))
     message = (
         f"Between slices {upper} and {lower} from the head the body becomes another one (overlap "
         f"{100 * (1.0 - changes[worst]):.0f} %): the slices may be of two patients."

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scanside_export.data.adapters.nifti import Grid
+from scanside_export.data.adapters.nifti import NiftiGrid
 from scanside_export.data.cases import UNKNOWN, Case
 from scanside_export.data.lung_reference import split_sides
 from scanside_runtime.volume import HU_MAX, HU_MIN, Bools
@@ -22,7 +22,7 @@ def as_hu(values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
 
 
 def make_case(
-    name: str, share: str, picture: Grid, infection: tuple[Bools, ...], lungs: Bools | None = None
+    name: str, share: str, picture: NiftiGrid, infection: tuple[Bools, ...], lungs: Bools | None = None
 ) -> Case:
     """A case with lungs told apart; without `lungs` they are not known.
 

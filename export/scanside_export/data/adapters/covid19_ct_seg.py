@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scanside_export.data.adapters.build import VOLUMES, make_case
-from scanside_export.data.adapters.nifti import Grid, by_name, read_nifti, same_grid
+from scanside_export.data.adapters.nifti import NiftiGrid, by_name, read_nifti, same_grid
 from scanside_export.data.cases import Case
 from scanside_runtime.errors import LabelsUnusable
 
@@ -35,7 +35,7 @@ def covid19_ct_seg(folder: Path) -> Iterator[Case]:
         yield make_case(f"ctseg_{name}", VOLUMES, picture, (infection,), lung)
 
 
-def _in_hu(picture: Grid) -> Grid:
+def _in_hu(picture: NiftiGrid) -> NiftiGrid:
     """Pictures of 8 bits are in a lung window: no CT has neither air nor bone."""
     if picture.values.min() < 0 or picture.values.max() > 255:
         return picture

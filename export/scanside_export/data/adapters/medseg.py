@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_export.data.adapters.build import SLICES, VOLUMES, make_case
-from scanside_export.data.adapters.nifti import Grid, by_name, read_nifti, same_grid
+from scanside_export.data.adapters.nifti import NiftiGrid, by_name, read_nifti, same_grid
 from scanside_export.data.cases import ASSUMED_LUNG_WIDTH_MM, ASSUMED_PIXEL_MM, Case
 from scanside_runtime.errors import LabelsUnusable
 from scanside_runtime.volume import Bools
@@ -25,7 +25,7 @@ from scanside_runtime.volume import Bools
 INFECTION = (1, 2)
 """Ground glass and consolidation; 3, effusion, is no lung."""
 
-SECTION_MM = 5.0
+SLICE_MM = 5.0
 
 
 def medseg_slices(folder: Path) -> Iterator[Case]:
@@ -40,7 +40,7 @@ def medseg_slices(folder: Path) -> Iterator[Case]:
     for number, plane in enumerate(picture.values):
         lung = None if lungs is None else lungs[number][None]
         pixel_mm = _pixel_mm(lung)
-        one = Grid(plane[None], (SECTION_MM, pixel_mm, pixel_mm))
+        one = NiftiGrid(plane[None], (SLICE_MM, pixel_mm, pixel_mm))
         yield make_case(f"medseg_labelled_{number:03d}", SLICES, one, (_infected(labels[number])[None],), lung)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scanside_export.data.adapters.nifti import Grid
+from scanside_export.data.adapters.nifti import NiftiGrid
 from scanside_runtime.errors import LabelsUnusable
 
 ELEMENTS = {"MET_SHORT": "i2", "MET_USHORT": "u2", "MET_UCHAR": "u1", "MET_CHAR": "i1", "MET_INT": "i4"}
 
 
-def read_metaimage(path: Path) -> Grid:
+def read_metaimage(path: Path) -> NiftiGrid:
     """A volume in LPS, which is MetaImage's own system. Raises LabelsUnusable."""
     try:
         tags = _tags(path)
@@ -30,9 +30,9 @@ def read_metaimage(path: Path) -> Grid:
     except (OSError, KeyError, ValueError, UnicodeDecodeError, zlib.error) as problem:
         raise LabelsUnusable(folder=path, why=f"it is no MetaImage that can be read ({problem})") from problem
     if not (np.abs(signs) > 0.98).all():
-        raise LabelsUnusable(folder=path, why="its sections are not axial")
+        raise LabelsUnusable(folder=path, why="its slices are not axial")
     flips = tuple(slice(None, None, 1 if sign > 0 else -1) for sign in signs[::-1])
-    return Grid(np.ascontiguousarray(values[flips]), (dz, dy, dx))
+    return NiftiGrid(np.ascontiguousarray(values[flips]), (dz, dy, dx))
 
 
 def _tags(path: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """MosMedData: chest CT with COVID-19 related findings (Morozov et al. 2020, arXiv:2005.06465), 50 of 1,110 with masks.
 
-DIR/studies/CT-1/study_0255.nii.gz      HU, sections of 8 mm
+DIR/studies/CT-1/study_0255.nii.gz      HU, slices of 8 mm
 DIR/masks/study_0255_mask.nii.gz        ground glass and consolidation, 0 or 1; lungs are not marked
 """
 

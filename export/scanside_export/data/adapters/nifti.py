@@ -21,14 +21,14 @@ SUFFIXES = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grid:
+class NiftiGrid:
     """values: (z, y, x), z from feet to head, y to the back, x to the patient's left. spacing_mm: (z, y, x)."""
 
     values: npt.NDArray[Any]
     spacing_mm: tuple[float, float, float]
 
 
-def read_nifti(path: Path) -> Grid:
+def read_nifti(path: Path) -> NiftiGrid:
     """A volume by its own header's orientation; a stack of slices is one too.
 
     Raises LabelsUnusable for a file that can't be read, is no volume, or is turned by more than 10 degrees.
@@ -46,12 +46,12 @@ def read_nifti(path: Path) -> Grid:
     if min(dx, dy, dz) <= 0.0 or not np.isfinite(affine).all():
         raise LabelsUnusable(folder=path, why="its header gives no spacing")
     if np.diag(affine / (dx, dy, dz)).min() < np.cos(np.deg2rad(STEEPEST_DEG)):
-        raise LabelsUnusable(folder=path, why="its sections are not axial")
+        raise LabelsUnusable(folder=path, why="its slices are not axial")
     # NIfTI is RAS+: x and y the other way round is LPS (nifti.nimh.nih.gov, NIfTI-1, method 3).
-    return Grid(np.ascontiguousarray(values[::-1, ::-1].transpose(2, 1, 0)), (dz, dy, dx))
+    return NiftiGrid(np.ascontiguousarray(values[::-1, ::-1].transpose(2, 1, 0)), (dz, dy, dx))
 
 
-def same_grid(picture: Grid, labels: Grid, path: Path) -> Grid:
+def same_grid(picture: NiftiGrid, labels: NiftiGrid, path: Path) -> NiftiGrid:
     """The labels again, if they lie on the picture's grid. Raises LabelsUnusable."""
     if picture.values.shape != labels.values.shape:
         raise LabelsUnusable(

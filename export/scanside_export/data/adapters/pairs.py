@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scanside_export.data.adapters.build import VOLUMES, make_case
-from scanside_export.data.adapters.nifti import Grid, by_name, read_nifti, same_grid, stem
+from scanside_export.data.adapters.nifti import NiftiGrid, by_name, read_nifti, same_grid, stem
 from scanside_export.data.adapters.segmentation import read_segments
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_runtime.dicom.decode import read_volume
@@ -69,7 +69,7 @@ def _from_nifti(name: str, picture: Path, mask: Path, lungs: Path | None) -> Cas
 
 def _from_dicom(name: str, picture: Path, mask: Path, lungs: Path | None) -> Case:
     volume = read_volume(choose_series(find_series(picture)))
-    grid = Grid(volume.hu, volume.spacing_mm)
+    grid = NiftiGrid(volume.hu, volume.spacing_mm)
     lung = None if lungs is None else same_grid(grid, read_nifti(lungs), lungs).values > 0
     if stem(mask) is not None:
         infection = same_grid(grid, read_nifti(mask), mask).values > 0
@@ -83,7 +83,7 @@ def _segmented(name: str, volume: Volume, mask: Path, lungs: Bools | None) -> Ca
     """By the segments' labels; lungs of the Segmentation are taken where no file gives them."""
     segments = read_segments(mask, volume)
     infection = _infection(segments, mask)
-    case = make_case(name, VOLUMES, Grid(volume.hu, volume.spacing_mm), (infection,), lungs)
+    case = make_case(name, VOLUMES, NiftiGrid(volume.hu, volume.spacing_mm), (infection,), lungs)
     sides = {side: _labelled(segments, side) for side in ("left", "right")}
     if lungs is None and all(side is not None for side in sides.values()):
         case.lungs[...] = 0

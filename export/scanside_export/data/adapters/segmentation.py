@@ -60,7 +60,7 @@ def _either(item: Any, shared: Any, name: str) -> Any:
 def _placed(
     frame: Bools, to_voxel: npt.NDArray[np.float64], volume: Volume, path: Path
 ) -> tuple[int, Bools]:
-    """The section on which a frame lies, and the frame as that section's plane (y, x)."""
+    """The slice on which a frame lies, and the frame as that slice's plane (y, x)."""
     rows, columns = frame.shape
     corners = (to_voxel @ np.array([[0, columns - 1], [0, rows - 1], [1, 1]]))[:3].T  # first and last pixel, (x, y, z)
     first, last = np.rint(corners).astype(int)
