@@ -87,7 +87,9 @@ def scanned(spec: PhantomSpec, number: int, bundle: Bundle) -> tuple[Scan, Measu
     phantom = make_phantom(spec)
     with tempfile.TemporaryDirectory() as folder:
         tags = SeriesTags(study_date=f"202004{number + 1:02d}", study_uid=f"1.2.{number + 1}")
-        write_series(phantom.hu, phantom.spacing_mm, Path(folder), slice_thickness_mm=spec.slice_thickness_mm, tags=tags)
+        write_series(
+            phantom.hu, phantom.spacing_mm, Path(folder), slice_thickness_mm=spec.slice_thickness_mm, tags=tags
+        )
         scan = Scan.from_document(analyze(Path(folder), bundle=bundle.folder).document())
     truth = phantom.truth
     return scan, Measures(truth.poi_percent, truth.ihu_hu, truth.infection_volume_ml, truth.lung_volume_ml)
