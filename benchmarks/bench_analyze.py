@@ -15,10 +15,10 @@ from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.series import Series, choose_series, find_series
-from scanside_runtime.errors import ModelPrecision
 from scanside_runtime.measures.biomarkers import measure
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 from scanside_runtime.model.engine import choose_engine, instruction_set
+from scanside_runtime.model.errors import ModelPrecision
 from scanside_runtime.model.segment import load_networks, segment
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom

@@ -14,7 +14,8 @@ import typer
 
 import scanside_appliance.cli.main
 import scanside_export.cli.main
-from scanside_appliance.explain import Explanation, explanations
+from scanside_appliance.explain import Explanation, error_explanation, explanations
+from scanside_export.errors import LabelsUnusable, TrainingUnusable
 
 FOLDER = Path(__file__).parent
 SOURCE = "<!-- Made by `make docs`; changes by hand are lost. -->"
@@ -37,7 +38,7 @@ def pages() -> dict[str, str]:
 
 def reason_codes_page() -> str:
     """All codes by family, in the order in which a study meets them."""
-    known = explanations()
+    known = [*explanations(), *map(error_explanation, (LabelsUnusable, TrainingUnusable))]
     parts = [
         SOURCE,
         "# Reason codes",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from scanside_appliance.explain import WITH_ERRORS
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOTS = ("runtime", "appliance", "export")
 TRAINING = {"torch", "nncf", "onnx", "scipy", "nibabel", "matplotlib"}
@@ -102,6 +104,21 @@ def test_the_import_contracts_hold() -> None:
 @pytest.mark.parametrize("path", box_sources("runtime", "appliance"), ids=lambda path: path.stem)
 def test_the_box_imports_none_of_what_it_does_not_install(path: Path) -> None:
     assert not imported(path) & (TRAINING | COHORT | {"skimage", "scanside_export"})
+
+
+def test_every_module_that_defines_an_error_of_the_box_is_known_to_explain() -> None:
+    defining = set()
+    for path in sources("runtime", "appliance"):
+        classes = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)
+        ]
+        if any(isinstance(one, ast.Assign) and _names(one) == ["code"] for kind in classes for one in kind.body):
+            defining.add(module_name(path))
+    assert defining == {"scanside_runtime.errors", *WITH_ERRORS}
+
+
+def _names(assignment: ast.Assign) -> list[str]:
+    return [target.id for target in assignment.targets if isinstance(target, ast.Name)]
 
 
 def test_the_base_install_is_the_box_alone() -> None:

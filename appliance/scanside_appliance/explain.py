@@ -4,15 +4,52 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 
-from scanside_appliance.found_by import found_by
-from scanside_runtime import errors
-from scanside_runtime.errors import ScansideError
+from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.findings import KINDS, FindingKind
 
 PLACE = re.compile(r"\{\w+\}")
+BOX = ("scanside_appliance", "scanside_runtime")
+WITH_ERRORS = (
+    "scanside_runtime.dicom.errors",
+    "scanside_runtime.model.errors",
+    "scanside_runtime.measures.errors",
+    "scanside_runtime.followup.errors",
+    "scanside_appliance.cohort.errors",
+    "scanside_appliance.extras",
+    "scanside_appliance.files.layout",
+    "scanside_appliance.jobs.errors",
+    "scanside_appliance.results.errors",
+    "scanside_appliance.service.errors",
+    "scanside_appliance.site_model",
+    "scanside_appliance.statistics.errors",
+)
+"""Modules that define errors of the box; imported here, so that their codes are known."""
+
+FOUND_IN_FAMILY = {
+    "INPUT": "Every file is read, and its pixels are checked against its header, before anything is measured.",
+    "SERIES": "From the headers of every CT series at the path: ImageType, descriptions, kernel, thickness, number.",
+    "GEOMETRY": "From Image Position and Orientation (Patient) of every slice, projected on their common normal; "
+    "SliceThickness and SliceLocation are not used.",
+    "COVERAGE": "From the outlines of the lungs that the network drew.",
+    "QUALITY": "From the pixels of the chosen series, and the outlines of the lungs.",
+    "PATIENT": "From the headers of all slices of the series.",
+    "MODEL": "When the bundle is opened: hashes, contract and self-test.",
+    "BOX": "When Scanside itself can't go on.",
+}
+"""What is true of every code of a family."""
+
+FOUND_BY = {
+    "SERIES_NOT_CHEST": "By the texts of the headers; and after segmentation by shape and air, whatever they say: at "
+    "least coverage.least_lung_ml of lung, its median between anatomy.gas_hu and -250 HU, 60 mm high and 100 mm wide, "
+    "the right lung on the right.",
+    "PATIENT_MIXED": "PatientID, PatientName and PatientSex of all slices of the series are compared.",
+    "GEOMETRY_TILT": "How far the first pixels of the slices lie from one straight line along the normal.",
+    "MODEL_SELFTEST": "The sample in the bundle is segmented and compared with the exporter's own answer.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +78,37 @@ def known_codes() -> list[str]:
 
 
 def explanations() -> list[Explanation]:
-    """Every code that a result or the command line can carry: errors in the order of their module, then flags.
-
-    Raises KeyError for a code of no known family.
-    """
-    by_code: dict[str, list[type[ScansideError]]] = {}
-    for error in _errors():
-        by_code.setdefault(error.code, []).append(error)
-    return [_of_errors(kinds) for kinds in by_code.values()] + [_of_finding(code, kind) for code, kind in KINDS.items()]
+    """Every code that a result or the command line can carry: errors in the order of their modules, then flags."""
+    for module in WITH_ERRORS:
+        import_module(module)
+    return [error_explanation(kind) for kind in _raised_by(*BOX)] + [_of_finding(*one) for one in KINDS.items()]
 
 
-def _errors() -> Iterator[type[ScansideError]]:
-    """What can be raised: the root stands for a defect, its direct children are families and never raised."""
+def _raised_by(*packages: str) -> Iterator[type[ScansideError]]:
+    """What can be raised: the direct children of the root are families and never raised."""
     families = set(ScansideError.__subclasses__())
-    for value in vars(errors).values():
-        if isinstance(value, type) and issubclass(value, ScansideError) and value not in families:
-            yield value
+    return (kind for kind in registered() if kind not in families and kind.__module__.startswith(packages))
 
 
-def _of_errors(kinds: Sequence[type[ScansideError]]) -> Explanation:
-    """One code, which more than one error may carry."""
-    messages = (PLACE.sub("…", " ".join(inspect.cleandoc(error.__doc__ or "").split())) for error in kinds)
-    advice = dict.fromkeys(error.advice for error in kinds)
-    first = kinds[0]
+def error_explanation(error: type[ScansideError]) -> Explanation:
+    """What one error means."""
     return Explanation(
-        code=first.code,
-        kind=f"exit code {first.exit_code}",
-        exit_code=first.exit_code,
-        message=" Or: ".join(messages),
-        measured=found_by(first.code),
-        advice=" ".join(advice),
+        code=error.code,
+        kind=f"exit code {error.exit_code}",
+        exit_code=error.exit_code,
+        message=PLACE.sub("…", " ".join(inspect.cleandoc(error.__doc__ or "").split())),
+        measured=_found_by(error.code),
+        advice=error.advice,
     )
 
 
 def _of_finding(code: str, kind: FindingKind) -> Explanation:
     withholds = "withhold" in kind.levels
     text = f"flag: {' or '.join(kind.levels)}" + (", withheld ends with exit code 3" if withholds else "")
-    measured = kind.measured or found_by(code)
+    measured = kind.measured or _found_by(code)
     return Explanation(code, text, 3 if withholds else 0, kind.meaning, measured, kind.advice)
+
+
+def _found_by(code: str) -> str:
+    """One or two sentences about how a code comes about; what its family says where there is no more to say."""
+    return FOUND_BY.get(code) or FOUND_IN_FAMILY[code.partition("_")[0]]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scanside_runtime.errors import BoxExtraMissing
+from scanside_runtime.errors import BoxFailed
+
+
+class BoxExtraMissing(BoxFailed):
+    """This needs {package}, which is not installed here."""
+
+    code = "BOX_EXTRA_MISSING"
+    advice = 'Install it with `pip install "scanside[cohort]"`.'
 
 
 @contextmanager

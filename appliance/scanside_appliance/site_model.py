@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_runtime.errors import BoxOutput, NoEarlierSeverityModel, SeverityModelUnusable
+from scanside_runtime.errors import BoxFailed, BoxOutput
+from scanside_runtime.measures.errors import SeverityModelUnusable
 from scanside_runtime.measures.severity_model import SeverityModel
 
 SITE_MODELS_SCHEMA = "scanside.site-models/1"
+
+
+class NoEarlierSeverityModel(BoxFailed):
+    """This box has no severity model of its own that could be taken back."""
+
+    code = "BOX_NO_SEVERITY_MODEL"
+    advice = "Nothing: the bundle's model or the extent grade is in force."
 
 
 @dataclass(frozen=True, slots=True)

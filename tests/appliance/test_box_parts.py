@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.inbox.watcher import file_system, is_network
+from scanside_appliance.jobs.errors import BoxDatabase
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
 from scanside_appliance.jobs.store import CLEANED, Job, NewFile, State, Store
-from scanside_runtime.errors import BoxDatabase
 from scanside_runtime.settings import DiskSettings
 
 NOW = 1_800_000_000.0

@@ -18,11 +18,12 @@ import pytest
 from kit.bundle_samples import write_bundle
 from kit.cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, foreign_row, last_row, make_studies, slow_row
 from kit.dicom_samples import make_slice, write
+from scanside_appliance.cohort.errors import BoxCluster
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
 from scanside_appliance.cohort.run import run_cohort
 from scanside_appliance.cohort.table import csv_bytes, parquet_bytes
-from scanside_runtime.errors import BoxCluster, BoxOutput
+from scanside_runtime.errors import BoxOutput
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
 from scanside_runtime.settings import InferenceSettings

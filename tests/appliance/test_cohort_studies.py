@@ -13,7 +13,7 @@ from kit.cohort_samples import OPTIONS
 from kit.dicom_samples import ROOT, make_series, write
 from scanside_appliance.cohort.studies import find_studies
 from scanside_appliance.cohort.work import _path_of, measure_study
-from scanside_runtime.errors import BoxReader, InputEmpty, InputNotFound
+from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
 from scanside_runtime.settings import ReadingSettings
 
 A, B, C = f"{ROOT}.1", f"{ROOT}.2", f"{ROOT}.3"

@@ -18,8 +18,10 @@ from kit.course_samples import result
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import patient_folder
 from scanside_appliance.results.archive import earlier_results, lookup, results_below, results_in
+from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
 from scanside_appliance.results.trend_plot import draw_trend
-from scanside_runtime.errors import InputNotFound, PatientNotOnRecord, PatientSeveralIssuers, ScansideError
+from scanside_runtime.dicom.errors import InputNotFound
+from scanside_runtime.errors import ScansideError
 
 DAYS = [f"2020-04-{day:02d}T10:00:00" for day in (1, 3, 6, 9, 14, 21)]
 POI = (5.0, 12.0, 18.0, 18.4, 10.0, 3.5)

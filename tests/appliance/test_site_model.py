@@ -12,13 +12,15 @@ from typer.testing import CliRunner
 from scanside_appliance.cli.main import app
 from scanside_appliance.files import atomic
 from scanside_appliance.site_model import (
+    NoEarlierSeverityModel,
     install_site_model,
     model_in_force,
     read_changes,
     rollback_site_model,
     site_model_file,
 )
-from scanside_runtime.errors import BoxOutput, NoEarlierSeverityModel, SeverityModelUnusable
+from scanside_runtime.errors import BoxOutput
+from scanside_runtime.measures.errors import SeverityModelUnusable
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
 
 FIRST = SeverityModel(

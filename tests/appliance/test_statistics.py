@@ -16,13 +16,13 @@ from kit.statistics_samples import exams
 from scanside_appliance.statistics.agreement import agreement, strength
 from scanside_appliance.statistics.auc import auc, logit_interval, score_interval
 from scanside_appliance.statistics.cut_off import at_cut_off, youden
+from scanside_appliance.statistics.errors import CohortTable
 from scanside_appliance.statistics.groups import count_rows, measure_row
 from scanside_appliance.statistics.logistic import Separated, fit_logistic
 from scanside_appliance.statistics.patient_bootstrap import Clustered, bootstrap_by_patient
 from scanside_appliance.statistics.printed_agreement import Printed, other_sizes, read_printed, tables_that_print
 from scanside_appliance.statistics.proportions import proportion
 from scanside_appliance.statistics.simulation import paper_truth, simulate
-from scanside_runtime.errors import CohortTable
 
 TABLE = exams()
 SEVERE = TABLE["severe"].to_numpy() == 1

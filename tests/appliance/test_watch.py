@@ -15,9 +15,7 @@ from kit.watch_box import Box, study
 from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.file_mover import TIRED
 from scanside_appliance.jobs.store import State, Store
-from scanside_runtime.errors import (
-    ScansideError,
-)
+from scanside_runtime.errors import ScansideError
 from sweeps.box import Slice
 
 

@@ -13,12 +13,10 @@ from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files import durable_files as moves
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.errors import BoxDatabase
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.store import MOVING, State, Store
-from scanside_runtime.errors import (
-    BoxDatabase,
-    ScansideError,
-)
+from scanside_runtime.errors import ScansideError
 from sweeps.box import Slice, put
 
 
@@ -167,7 +165,7 @@ def test_a_study_that_can_not_be_moved_or_compared_does_not_keep_the_next_from_i
             raise OSError(5, "Input/output error", str(path))
         return is_there(path, sha256)
 
-    for module in ("intake", "moves", "conveyor"):
+    for module in ("jobs.intake", "files.durable_files", "jobs.file_mover"):
         monkeypatch.setattr(f"scanside_appliance.{module}.is_there", refuse)
     box.put(*study(1), folder="again")
     box.put(*study(2))

@@ -21,16 +21,13 @@ import pytest
 
 from kit.watch_box import PYTHON, Box, study, wait_for
 from scanside_appliance.files.layout import study_key
+from scanside_appliance.jobs.errors import BoxDatabase, BoxSelfTest
 from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.service import watch
 from scanside_appliance.service.systemd import alive
-from scanside_runtime.errors import (
-    BoxDatabase,
-    BoxRunning,
-    BoxSelfTest,
-    ModelSelfTestFailed,
-    SettingsUnusable,
-)
+from scanside_runtime.errors import SettingsUnusable
+from scanside_runtime.model.errors import ModelSelfTest
 from scanside_runtime.settings import Settings, load_settings
 from sweeps.box import Slice, environment, said, start, write_settings
 
@@ -276,7 +273,7 @@ def test_ready_is_not_said_where_the_selftest_comes_to_no_answer_and_another_sta
 
 def test_networks_that_fail_the_selftest_end_with_4(box: Box) -> None:
     answer = """import sys; input(); print('{"exit_code": 4, "reason": "too far off"}', flush=True); sys.stdin.read()"""
-    with pytest.raises(ModelSelfTestFailed, match="too far off") as failed:
+    with pytest.raises(ModelSelfTest, match="too far off") as failed:
         watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", answer)))
     assert failed.value.exit_code == 4
 

@@ -17,7 +17,7 @@ from scanside_export.data.adapters.metaimage import read_metaimage
 from scanside_export.data.adapters.nifti import read_nifti
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.data.recipe import read_recipe
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 from scanside_runtime.phantom.dicom_writer import write_series
 
 SPACING_MM = (8.0, 0.7, 0.8)

@@ -12,7 +12,7 @@ from scanside_export.data import cases
 from scanside_export.data.cases import CHECK_CASES, ELSEWHERE, HELD_OUT, LEFT, RIGHT, UNKNOWN
 from scanside_export.data.prepare import BACKGROUNDS
 from scanside_export.data.volumes import PARITY_VOLUMES, check_cases, labelled_case
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 
 
 def write(path: Path, grey: np.ndarray) -> None:

@@ -25,9 +25,9 @@ from scanside_export.bundling import cross_validate as folds
 from scanside_export.bundling.cross_validate import CrossValidation, cross_validate
 from scanside_export.data.prepare import Material, _store, load, prepare, read_digest
 from scanside_export.data.recipe import Recipe
+from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_export.networks.checkpoint import Trained
 from scanside_export.networks.to_onnx import with_contract
-from scanside_runtime.errors import LabelsUnusable, TrainingUnusable
 
 NAMES = ("coronacases_008", "coronacases_002")  # folds 0 and 4
 

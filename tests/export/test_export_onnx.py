@@ -17,11 +17,12 @@ from onnx import numpy_helper
 from kit.export_samples import DIGEST, Exported
 from scanside_export.bundling.write_bundle import Release, build_bundle
 from scanside_export.convert.to_ir import IrEngine, read_ir_contract
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import Trained, read_checkpoint
-from scanside_runtime.errors import ModelSelfTest, TrainingUnusable
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import Engine, choose_engine, load_engine
+from scanside_runtime.model.errors import ModelSelfTest
 from scanside_runtime.model.onnx_file import metadata
 from scanside_runtime.model.selftest import GOLDEN, run_selftest
 

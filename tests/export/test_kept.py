@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kit.export_samples import DIGEST, Exported, command, phantom_case, tiny_recipe
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import read_checkpoint
 from scanside_export.networks.shipped_weights import read_network
 from scanside_export.training.train import Run, train
-from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")

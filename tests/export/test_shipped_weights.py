@@ -15,10 +15,10 @@ from kit.bundle_samples import write_bundle
 from kit.export_samples import DIGEST, phantom_case, tiny_recipe
 from scanside_export.data.cases import CHECK_CASES
 from scanside_export.data.recipe import Recipe
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import read_checkpoint
 from scanside_export.networks.shipped_weights import read_network, with_statistics
 from scanside_export.training.train import Run, train
-from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, MANIFEST, open_bundle
 from scanside_runtime.model.engine import choose_engine
 from scanside_runtime.model.segment import load_networks

@@ -14,12 +14,12 @@ from scanside_export.cli.main import RECIPES
 from scanside_export.data.batches import batches
 from scanside_export.data.recipe import Recipe, read_recipe
 from scanside_export.data.samples import Sampler
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import chosen_checkpoint, never_drawn, read_checkpoint
 from scanside_export.training import train as training
 from scanside_export.training.curves import read_log
 from scanside_export.training.train import Run
 from scanside_export.training.validation import make_validation, score
-from scanside_runtime.errors import TrainingUnusable
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

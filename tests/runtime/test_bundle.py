@@ -11,13 +11,8 @@ import pytest
 from onnx import helper
 
 from kit.bundle_samples import INFECTION, LUNGS, infection_network, listed, lungs_network, write_bundle
-from scanside_runtime.errors import (
-    ModelBundleDamaged,
-    ModelBundleMissing,
-    ModelFileUnsafe,
-    ModelWithoutContract,
-)
 from scanside_runtime.model.bundle import MANIFEST, open_bundle
+from scanside_runtime.model.errors import ModelBundleDamaged, ModelBundleMissing, ModelFileUnsafe, ModelWithoutContract
 
 
 def damage(folder: Path, name: str) -> str:

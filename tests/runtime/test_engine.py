@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from kit.bundle_samples import SIDE, infection_network, lungs_network
-from scanside_runtime.errors import ModelEngine, ModelPrecision
 from scanside_runtime.model.engine import EngineChoice, choose_engine, load_engine, processor_flags
+from scanside_runtime.model.errors import ModelEngine, ModelPrecision
 
 ENGINES = ("openvino", "onnxruntime")
 RUNTIME = Path(__file__).parents[2] / "runtime"

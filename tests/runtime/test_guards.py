@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kit.analysis_samples import SPACING_MM, chest_hu, chest_masks
-from scanside_runtime.errors import SeriesNotLungs
+from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.findings import KINDS, Finding
 from scanside_runtime.quality.anatomy import require_chest
 from scanside_runtime.quality.gate import judge
@@ -261,7 +261,7 @@ def test_the_limits_are_settings() -> None:
     ids=["gas", "solid", "flat", "narrow"],
 )
 def test_what_has_no_lungs_shape_and_air_is_no_chest(case: Callable[[], Chest]) -> None:
-    with pytest.raises(SeriesNotLungs) as caught:
+    with pytest.raises(SeriesNotChest) as caught:
         judge(*case(), None, DEFAULT)
     assert caught.value.code == "SERIES_NOT_CHEST"
 
@@ -269,7 +269,7 @@ def test_what_has_no_lungs_shape_and_air_is_no_chest(case: Callable[[], Chest]) 
 def test_lungs_on_the_wrong_sides_are_no_chest() -> None:
     volume, masks = chest()
     swapped = Masks(masks.left_lung, masks.right_lung, masks.infection)
-    with pytest.raises(SeriesNotLungs, match="left of the left"):
+    with pytest.raises(SeriesNotChest, match="left of the left"):
         require_chest(volume, swapped, AnatomySettings())
 
 

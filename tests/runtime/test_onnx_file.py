@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from kit.bundle_samples import LUNGS, infection_network, lungs_network
-from scanside_runtime.errors import ModelFileUnsafe
 from scanside_runtime.model.contract import CONTRACT_KEY
+from scanside_runtime.model.errors import ModelFileUnsafe
 from scanside_runtime.model.onnx_file import metadata
 
 GOOD = lungs_network()

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.course_samples import ERROR, result, scan
-from scanside_runtime.errors import PatientConflict
 from scanside_runtime.followup.comparability import obstacles
+from scanside_runtime.followup.errors import PatientConflict
 from scanside_runtime.followup.patient_record import Earlier, record_of
 from scanside_runtime.followup.progression import compare, course, progression
 from scanside_runtime.followup.scan import Moment, Person, Scan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scanside_runtime.errors import SeriesNoLungs
+from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.quality.anatomy import require_lungs
 from scanside_runtime.quality.coverage import check_coverage
 from scanside_runtime.quality.gate import explain_withheld
@@ -67,14 +67,14 @@ def test_what_is_withheld_comes_with_advice(code: str) -> None:
 
 
 def test_too_little_lung_is_no_chest() -> None:
-    with pytest.raises(SeriesNoLungs) as caught:
+    with pytest.raises(SeriesNotChest) as caught:
         require_lungs(lungs_with_areas(0, 300, 99)[1], DEFAULT)
     assert (caught.value.code, caught.value.exit_code) == ("SERIES_NOT_CHEST", 3)
     assert "399 ml" in caught.value.message
 
 
 def test_no_lung_at_all_is_no_chest() -> None:
-    with pytest.raises(SeriesNoLungs):
+    with pytest.raises(SeriesNotChest):
         require_lungs(lungs_with_areas(0, 0, 0)[1], DEFAULT)
 
 

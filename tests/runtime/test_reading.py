@@ -17,10 +17,18 @@ from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
-from scanside_runtime import errors
 from scanside_runtime.dicom import reader as reading
 from scanside_runtime.dicom.codestream import Codestream, codestream_header
 from scanside_runtime.dicom.decode import read_volume
+from scanside_runtime.dicom.errors import (
+    BoxReader,
+    InputCrash,
+    InputNotFound,
+    InputTimeout,
+    InputTooLarge,
+    InputTruncated,
+    InputUnreadable,
+)
 from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import find_series
@@ -82,9 +90,9 @@ def test_an_error_of_the_reader_is_the_same_error_here(folder: Path) -> None:
     (folder / "000.dcm").write_bytes((folder / "000.dcm").read_bytes()[:-3])
     with StudyReader() as reader:
         found = reader.find(folder)
-        with pytest.raises(errors.InputTruncated, match=r"000\.dcm.*217 of 220 bytes"):
+        with pytest.raises(InputTruncated, match=r"000\.dcm.*217 of 220 bytes"):
             reader.read_volume(choose_series(found))
-    with StudyReader() as reader, pytest.raises(errors.InputNotFound):
+    with StudyReader() as reader, pytest.raises(InputNotFound):
         reader.find(folder / "nowhere")
 
 
@@ -107,7 +115,7 @@ def test_a_decoder_that_crashes_is_a_refusal_of_the_study(many: Path, number: in
 
     with StudyReader() as reader:
         series = choose_series(reader.find(many))
-        with pytest.raises(errors.InputCrash, match=r"\.dcm") as caught:
+        with pytest.raises(InputCrash, match=r"\.dcm") as caught:
             reader.read_volume(series, at_slice(3, crash))
     assert (caught.value.code, caught.value.exit_code) == ("INPUT_CRASH", 3)
 
@@ -119,7 +127,7 @@ def test_a_reader_that_the_box_takes_away_is_no_fault_of_the_study(many: Path) -
 
     with StudyReader() as reader:
         series = choose_series(reader.find(many))
-        with pytest.raises(errors.BoxReader, match="from outside") as caught:
+        with pytest.raises(BoxReader, match="from outside") as caught:
             reader.read_volume(series, at_slice(3, kill))
     assert caught.value.exit_code == 5
 
@@ -132,7 +140,7 @@ def test_a_reader_that_hangs_is_a_refusal_and_leaves_nothing_behind(many: Path) 
     began = time.monotonic()
     with StudyReader(ReadingSettings(file_seconds=3.0)) as reader:
         series = choose_series(reader.find(many))
-        with pytest.raises(errors.InputTimeout, match=r"\.dcm after 3 s"):
+        with pytest.raises(InputTimeout, match=r"\.dcm after 3 s"):
             reader.read_volume(series, at_slice(3, stop))
     assert time.monotonic() - began < 60
     assert children() == set()
@@ -159,7 +167,7 @@ def test_a_defect_of_the_reader_is_not_blamed_on_the_file(
 
 def test_a_reader_that_can_not_be_started_is_a_matter_of_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    with pytest.raises(errors.BoxReader) as caught, StudyReader():
+    with pytest.raises(BoxReader) as caught, StudyReader():
         pass
     assert caught.value.exit_code == 5
 
@@ -172,15 +180,15 @@ def test_one_bit_that_flips_after_the_first_look_is_noticed(folder: Path, tmp_pa
         data = bytearray((coded / "005.dcm").read_bytes())
         data[data.rindex(b"\xff\xd9") - 20] ^= 0x10
         (coded / "005.dcm").write_bytes(data)
-        with pytest.raises(errors.InputUnreadable, match=r"005\.dcm.*changed"):
+        with pytest.raises(InputUnreadable, match=r"005\.dcm.*changed"):
             reader.read_volume(series)
 
 
 def test_limits_are_those_of_the_settings(folder: Path) -> None:
-    with StudyReader(ReadingSettings(max_files=5)) as reader, pytest.raises(errors.InputTooLarge, match="more than 5"):
+    with StudyReader(ReadingSettings(max_files=5)) as reader, pytest.raises(InputTooLarge, match="more than 5"):
         reader.find(folder)
     found = find_series(folder)
-    with pytest.raises(errors.InputTooLarge, match="at most 8"):
+    with pytest.raises(InputTooLarge, match="at most 8"):
         choose_series(found, limits=ReadingSettings(max_matrix=8))
 
 
@@ -208,8 +216,8 @@ def test_what_has_not_its_type_is_refused(kind: type[object], value: object) -> 
 
 
 def test_errors_arrive_with_their_values_and_only_errors_do() -> None:
-    error = raised(json.loads(encode(error_message(errors.InputUnreadable(name="a", why="b")))))
-    assert isinstance(error, errors.InputUnreadable)
+    error = raised(json.loads(encode(error_message(InputUnreadable(name="a", why="b")))))
+    assert isinstance(error, InputUnreadable)
     assert error.message == "a can't be read: b."
     for name in ("inspect", "ClassVar", "Nothing"):
         with pytest.raises(ValueError, match="no error"):

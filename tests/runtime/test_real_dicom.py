@@ -15,13 +15,14 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from scanside_runtime import errors
 from scanside_runtime.dicom.decode import read_volume
+from scanside_runtime.dicom.errors import InputRescaleJumps, SeriesNotChest, SeriesSingleSlice
 from scanside_runtime.dicom.headers import lenient, read_dataset, rescale
 from scanside_runtime.dicom.pixels import stored_values
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.rescale import check_rescale
 from scanside_runtime.dicom.series import Found, choose_series, find_series
+from scanside_runtime.errors import Refused
 
 GATED = "4dlung-113_gated40_3mm.tar.xz"
 TWO_KERNELS = "lung-dx-a0001_chest-5mm_two-kernels.tar.xz"
@@ -93,8 +94,8 @@ def altered(paths: list[Path], change: Callable[[Dataset, int], None]) -> None:
         ds.save_as(path)
 
 
-def refusal_of(paths: list[Path]) -> errors.Refused:
-    with StudyReader() as reader, pytest.raises(errors.Refused) as caught:
+def refusal_of(paths: list[Path]) -> Refused:
+    with StudyReader() as reader, pytest.raises(Refused) as caught:
         reader.read_volume(choose_series(reader.find(paths[0].parent)))
     return caught.value
 
@@ -141,7 +142,7 @@ def test_a_real_series_with_one_wrong_intercept_is_refused(one_series: list[Path
 
     altered(one_series, shift)
     series = choose_series(find_series(one_series[0].parent))
-    with pytest.raises(errors.InputRescaleJumps):
+    with pytest.raises(InputRescaleJumps):
         check_rescale(series.slices, read_volume(series).hu)
 
 
@@ -161,12 +162,12 @@ def test_two_real_reconstructions_under_one_uid_are_told_apart(two_kernels: Foun
 
 def test_the_head_study_is_refused_as_a_whole_and_in_each_series(ct: Path, tmp_path: Path) -> None:
     folder = unpacked(ct / HEAD, tmp_path)
-    with pytest.raises(errors.SeriesNotChest):
+    with pytest.raises(SeriesNotChest):
         choose_series(find_series(folder))
     codes = {"S1000": "SERIES_LOCALIZER_ONLY", "S2010": "SERIES_NOT_CHEST", "S2020": "SERIES_NOT_CHEST"}
     codes |= {"S2030": "SERIES_NOT_CHEST", "S4010": "SERIES_SECONDARY_CAPTURE"}
     for name, code in codes.items():
-        with pytest.raises(errors.Refused) as refusal:
+        with pytest.raises(Refused) as refusal:
             choose_series(find_series(folder / name))
         assert refusal.value.code == code, name
 
@@ -176,7 +177,7 @@ def test_one_slice_in_sixteen_codings_is_no_volume(ct: Path) -> None:
         pytest.skip(f"{ONE_SLICE} is not laid out here")
     found = find_series(ct / ONE_SLICE)
     assert (len(found.headers), found.not_dicom, found.unreadable) == (16, 1, ())
-    with pytest.raises(errors.SeriesSingleSlice):
+    with pytest.raises(SeriesSingleSlice):
         choose_series(found)
 
 

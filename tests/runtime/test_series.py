@@ -15,7 +15,19 @@ import pytest
 from pydicom.dataset import Dataset
 
 from kit.dicom_samples import ROOT, change, make_series, make_slice, picture, write
-from scanside_runtime import errors
+from scanside_runtime.dicom.errors import (
+    GeometryMissingSlices,
+    GeometryNoPosition,
+    InputEmpty,
+    InputNotFound,
+    InputUnreadable,
+    PatientMixed,
+    SeriesNotFound,
+    SeriesReformatted,
+    SeriesSeveralStudies,
+    SeriesSingleSlice,
+    SeriesStudyNotFound,
+)
 from scanside_runtime.dicom.ranking import Sharpness, sharpness
 from scanside_runtime.dicom.series import Series, choose_series, find_series, studies
 from scanside_runtime.errors import Refused
@@ -94,12 +106,12 @@ def test_a_damaged_or_encrypted_zip_is_refused_as_unreadable(tmp_path: Path) -> 
         begins = archive.infolist()[3].header_offset + 200
     damaged = tmp_path / "damaged.zip"
     damaged.write_bytes(good[:begins] + b"\xff" * 60 + good[begins + 60 :])
-    with pytest.raises(errors.InputUnreadable, match="damaged"):
+    with pytest.raises(InputUnreadable, match="damaged"):
         choose_series(find_series(damaged))
     encrypted = tmp_path / "encrypted.zip"
     flag = good.rfind(b"PK\x01\x02") + 8
     encrypted.write_bytes(good[:flag] + b"\x01\x00" + good[flag + 2 :])
-    with pytest.raises(errors.InputUnreadable, match="encrypted"):
+    with pytest.raises(InputUnreadable, match="encrypted"):
         find_series(encrypted)
 
 
@@ -107,7 +119,7 @@ def test_one_file_stands_for_itself_and_is_no_volume(tmp_path: Path) -> None:
     folder = write(tmp_path / "study", make_series())
     found = find_series(folder / "003.dcm")
     assert len(found.headers) == 1
-    with pytest.raises(errors.SeriesSingleSlice):
+    with pytest.raises(SeriesSingleSlice):
         choose_series(found)
 
 
@@ -123,13 +135,13 @@ def test_a_file_without_preamble_is_read(tmp_path: Path) -> None:
 
 
 def test_nothing_there_an_empty_folder_and_no_dicom_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(errors.InputNotFound) as missing:
+    with pytest.raises(InputNotFound) as missing:
         find_series(tmp_path / "nowhere")
     assert missing.value.exit_code == 3
-    with pytest.raises(errors.InputEmpty):
+    with pytest.raises(InputEmpty):
         find_series(tmp_path)
     (tmp_path / "readme.txt").write_text("words")
-    with pytest.raises(errors.InputEmpty, match="1 files"):
+    with pytest.raises(InputEmpty, match="1 files"):
         find_series(tmp_path)
 
 
@@ -141,7 +153,7 @@ def test_an_unreadable_file_among_good_ones_is_refused_by_name(tmp_path: Path, d
     (folder / "004b.dcm").write_bytes(damage)
     found = find_series(folder)
     assert [passed.name for passed in found.unreadable] == ["004b.dcm"]
-    with pytest.raises(errors.InputUnreadable, match=r"004b\.dcm"):
+    with pytest.raises(InputUnreadable, match=r"004b\.dcm"):
         choose_series(found)
 
 
@@ -206,7 +218,7 @@ def test_invalid_values_that_are_not_needed_become_none_with_one_note_each(tmp_p
 
 def test_positions_that_are_no_numbers_are_refused_without_a_traceback(tmp_path: Path) -> None:
     folder = raw(write(tmp_path, make_series()), {b"-100.0\\-90.0": b"-1x0.0\\-90.0"})
-    with pytest.raises(errors.GeometryNoPosition):
+    with pytest.raises(GeometryNoPosition):
         choose_series(find_series(folder))
 
 
@@ -239,13 +251,13 @@ def test_a_series_named_by_its_uid_is_taken_though_another_ranks_first(tmp_path:
     write(tmp_path / "sharp", other_series(2, ConvolutionKernel="BONE"))
     found = find_series(tmp_path)
     assert choose_series(found, series_uid=f"{ROOT}.1.2").kernel == "BONE"
-    with pytest.raises(errors.SeriesNotFound):
+    with pytest.raises(SeriesNotFound):
         choose_series(found, series_uid="1.2.3")
 
 
 def test_a_named_series_must_still_be_a_volume(tmp_path: Path) -> None:
     found = find_series(write(tmp_path, make_series()[:5] + make_series()[6:]))
-    with pytest.raises(errors.GeometryMissingSlices):
+    with pytest.raises(GeometryMissingSlices):
         choose_series(found, series_uid=f"{ROOT}.1.1")
 
 
@@ -254,10 +266,10 @@ def test_several_studies_are_listed_and_one_can_be_named(tmp_path: Path) -> None
     write(tmp_path / "b", other_series(2, StudyInstanceUID=f"{ROOT}.2", StudyDescription="Follow-up"))
     found = find_series(tmp_path)
     assert studies(found) == [(f"{ROOT}.1", "2020-04-01"), (f"{ROOT}.2", "Follow-up, 2020-04-01")]
-    with pytest.raises(errors.SeriesSeveralStudies, match=rf"{ROOT}\.1 .*{ROOT}\.2 \(Follow-up"):
+    with pytest.raises(SeriesSeveralStudies, match=rf"{ROOT}\.1 .*{ROOT}\.2 \(Follow-up"):
         choose_series(found)
     assert choose_series(found, study_uid=f"{ROOT}.2").study.study_uid == f"{ROOT}.2"
-    with pytest.raises(errors.SeriesStudyNotFound):
+    with pytest.raises(SeriesStudyNotFound):
         choose_series(found, study_uid="1.2.3")
 
 
@@ -549,7 +561,7 @@ def test_everything_that_was_passed_over_is_listed_with_its_reason(tmp_path: Pat
 
 def test_a_reformatted_series_is_never_chosen_but_can_be_named(tmp_path: Path) -> None:
     found = find_series(write(tmp_path, make_series(SeriesDescription="Chest MPR axial")))
-    with pytest.raises(errors.SeriesReformatted, match="MPR"):
+    with pytest.raises(SeriesReformatted, match="MPR"):
         choose_series(found)
     assert len(choose_series(found, series_uid=f"{ROOT}.1.1").slices) == 12
 
@@ -573,7 +585,7 @@ def test_two_patients_in_one_series_are_refused_whatever_tells_them_apart(
 ) -> None:
     slices = make_series()
     change(slices[7], **other)
-    with pytest.raises(errors.PatientMixed):
+    with pytest.raises(PatientMixed):
         chosen(tmp_path, slices)
 
 

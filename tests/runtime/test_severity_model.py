@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.bundle_samples import write_bundle
-from scanside_runtime.errors import ModelBundleDamaged, SeverityModelUnusable
 from scanside_runtime.followup.measurement_error import LIMITS, measurement_error
+from scanside_runtime.measures.errors import SeverityModelUnusable
 from scanside_runtime.measures.severity_model import SEVERITY_MODEL_SCHEMA, SeverityModel, read_severity_model
+from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.settings import ProgressionSettings
 
 DOCUMENT: dict[str, Any] = {

@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless
 
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, change, make_series, make_slice, picture, transcode, write
-from scanside_runtime import errors
 from scanside_runtime.dicom.decode import content_digest, read_volume, to_source_frames
+from scanside_runtime.dicom.errors import InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.series import Series, choose_series, find_series
 from scanside_runtime.phantom.dicom_writer import FileNames, Orientation, write_series
 from scanside_runtime.volume import Volume
@@ -146,7 +146,7 @@ def test_a_coding_that_can_not_be_decoded_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path, make_series())
     for file in folder.iterdir():
         file.write_bytes(file.read_bytes().replace(b"1.2.840.10008.1.2.1\x00", b"1.2.840.10008.1.2.9\x00"))
-    with pytest.raises(errors.InputTransferSyntax):
+    with pytest.raises(InputTransferSyntax):
         choose_series(find_series(folder))
 
 
@@ -155,7 +155,7 @@ def test_a_truncated_slice_is_refused_by_name(tmp_path: Path, lost_bytes: int) -
     folder = write(tmp_path, make_series())
     file = folder / "004.dcm"
     file.write_bytes(file.read_bytes()[:-lost_bytes])
-    with pytest.raises(errors.InputTruncated, match=r"004\.dcm"):
+    with pytest.raises(InputTruncated, match=r"004\.dcm"):
         read_volume(choose_series(find_series(folder)))
 
 
@@ -169,7 +169,7 @@ def test_a_truncated_compressed_slice_is_refused_and_never_a_traceback(
     coded = transcode(plain, tmp_path / "coded", LOSSLESS[coding])
     data = (coded / "004.dcm").read_bytes()
     (coded / "004.dcm").write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises((errors.InputTruncated, errors.InputUnreadable), match=r"004\.dcm"):
+    with pytest.raises((InputTruncated, InputUnreadable), match=r"004\.dcm"):
         read_volume(choose_series(find_series(coded)))
 
 
@@ -180,24 +180,24 @@ def test_a_picture_damaged_inside_a_sound_file_is_refused(tmp_path: Path) -> Non
     start = data.rindex(b"\xff\xd8\xff")
     data[start : start + 24] = bytes(24)
     (coded / "002.dcm").write_bytes(data)
-    with pytest.raises(errors.InputTruncated, match=r"002\.dcm"):
+    with pytest.raises(InputTruncated, match=r"002\.dcm"):
         read_volume(choose_series(find_series(coded)))
 
 
 def test_a_slice_without_pixels_is_refused(tmp_path: Path) -> None:
     slices = make_series()
     del slices[7].PixelData
-    with pytest.raises(errors.InputTruncated, match="no pixel data"):
+    with pytest.raises(InputTruncated, match="no pixel data"):
         volume_of(tmp_path, slices)
 
 
 def test_a_file_that_changes_between_header_and_pixels_is_refused(tmp_path: Path) -> None:
     series = choose_series(find_series(write(tmp_path, make_series())))
     write(tmp_path, [make_slice(0, SOPInstanceUID="1.2.3")])
-    with pytest.raises(errors.InputUnreadable, match="changed"):
+    with pytest.raises(InputUnreadable, match="changed"):
         read_volume(series)
     (tmp_path / "000.dcm").unlink()
-    with pytest.raises(errors.InputUnreadable):
+    with pytest.raises(InputUnreadable):
         read_volume(series)
 
 

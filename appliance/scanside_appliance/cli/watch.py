@@ -90,9 +90,9 @@ def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -
     """
     from scanside_appliance.clock import Clock
     from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.jobs.errors import BoxNoSuchStudy
     from scanside_appliance.jobs.intake import Intake
     from scanside_appliance.jobs.store import State
-    from scanside_runtime.errors import BoxNoSuchStudy
 
     with _open(context) as store, store.transaction():
         intake = Intake(BoxLayout(context.obj.root), store, Clock())
@@ -111,8 +111,8 @@ def _open(context: typer.Context) -> Iterator[Store]:
     import sqlite3
 
     from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.jobs.errors import BoxDatabase
     from scanside_appliance.jobs.store import Store
-    from scanside_runtime.errors import BoxDatabase
 
     path = BoxLayout(context.obj.root).database
     try:
@@ -124,8 +124,8 @@ def _open(context: typer.Context) -> Iterator[Store]:
 
 def _job_at_rest(store: Store, study: str, state: str) -> int:
     """The newest job of the study in this state, while nothing else of it is under way. Raises BoxNoSuchStudy."""
+    from scanside_appliance.jobs.errors import BoxNoSuchStudy
     from scanside_appliance.jobs.store import ACTIVE
-    from scanside_runtime.errors import BoxNoSuchStudy
 
     jobs = store.jobs_of_study(study)
     found = [job.id for job in jobs if job.state == state and job.study_uid]

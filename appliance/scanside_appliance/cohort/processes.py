@@ -12,10 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 
+from scanside_appliance.cohort.errors import BoxWorkerDied
 from scanside_appliance.cohort.rows import Row
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure, Options
-from scanside_runtime.errors import BoxWorkerDied
 
 Answer = Row | BaseException
 STUDIES_A_PROCESS = 200

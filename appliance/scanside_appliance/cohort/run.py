@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from scanside_appliance.cohort.errors import BoxWorkerDied, BoxWorkerDiffers
 from scanside_appliance.cohort.journal import Journal, open_journal
 from scanside_appliance.cohort.processes import Answer
 from scanside_appliance.cohort.rows import Row, failed_row, is_final
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.table import write_table
 from scanside_appliance.cohort.work import Measure, Options, measure_study
-from scanside_runtime.errors import BoxWorkerDied, BoxWorkerDiffers, ScansideError
+from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.provenance import software_version
 from scanside_runtime.settings import InferenceSettings, settings_digest

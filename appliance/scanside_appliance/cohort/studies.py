@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.study_uids import StudyUids
-from scanside_runtime.errors import BoxReader, InputEmpty, InputNotFound, Refused
+from scanside_runtime.errors import Refused
 from scanside_runtime.settings import ReadingSettings
 
 Noticed = Callable[[int], None]

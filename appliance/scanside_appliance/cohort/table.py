@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scanside_appliance.cohort.rows import COLUMNS, Row
+from scanside_appliance.extras import BoxExtraMissing
 from scanside_appliance.files.atomic import replace_file
-from scanside_runtime.errors import BoxExtraMissing, BoxOutput
+from scanside_runtime.errors import BoxOutput
 
 FORMS = (".csv", ".parquet")
 

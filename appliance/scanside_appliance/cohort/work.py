@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scanside_appliance.cohort.rows import Row, failed_row, row_of
 from scanside_appliance.cohort.studies import CohortStudy
-from scanside_runtime.errors import InputUnreadable
+from scanside_runtime.dicom.errors import InputUnreadable
 from scanside_runtime.measures.severity_model import SeverityModel
 from scanside_runtime.settings import Settings
 

@@ -9,11 +9,18 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanside_runtime.errors import BoxRoot
+from scanside_runtime.errors import BoxFailed
 
 FOLDER_MODE = 0o750
 KEY_LETTERS = 16
 RESULT = "result.json"
+
+
+class BoxRoot(BoxFailed):
+    """The box's folder {root} can't be used: {why}."""
+
+    code = "BOX_ROOT"
+    advice = "Check that it exists and may be written, or name another one with --root."
 
 
 def study_key(study_uid: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from scanside_runtime.dicom.completeness import object_damage
+from scanside_runtime.dicom.errors import InputTooLarge
 from scanside_runtime.dicom.files import MIB, SourceFile, open_regular
 from scanside_runtime.dicom.headers import (
     BAD_DICOM,
@@ -29,7 +30,6 @@ from scanside_runtime.dicom.headers import (
     read_dataset,
     slice_header,
 )
-from scanside_runtime.errors import InputTooLarge
 from scanside_runtime.process.child_side import Answers, end_with_the_daemon, limit_memory, questions
 from scanside_runtime.settings import ReadingSettings
 

@@ -31,8 +31,8 @@ from scanside_appliance.files.durable_files import (
     sync_folders,
 )
 from scanside_appliance.files.layout import BoxLayout, archive_place, quarantine_place, work_place
+from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.store import INBOX, FileRow, Job, State, Store
-from scanside_runtime.errors import BoxAnalysisDied
 
 REASON = "reason.txt"
 TIRED = 20

@@ -15,16 +15,16 @@ from scanside_appliance.files.durable_files import is_there, make_folder, move_f
 from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import Arrival
-from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
-from scanside_runtime.errors import (
+from scanside_appliance.jobs.errors import (
     InputArchive,
     InputBaseGone,
     InputBroken,
     InputConflict,
     InputNotDicom,
     InputSuperseded,
-    ScansideError,
 )
+from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
+from scanside_runtime.errors import ScansideError
 
 NAME_LETTERS = 40
 REST = (State.done, State.held, State.quarantined, State.replaced)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.priority import is_due, next_job, rank
 from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
-from scanside_runtime.errors import BoxAnalysisDied, BoxOutput, ScansideError
+from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.settings import JobSettings, Settings
 
 BOX_RETRY_S = 30.0

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from scanside_runtime.errors import BoxDatabase
+from scanside_appliance.jobs.errors import BoxDatabase
 
 SCHEMA_VERSION = 2
 CLEANED = "cleaned"

@@ -12,8 +12,9 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
+from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest
 from scanside_appliance.jobs.store import Job
-from scanside_runtime.errors import BoxAnalysisDied, BoxSelfTest, ModelSelfTestFailed
+from scanside_runtime.model.errors import ModelSelfTest
 from scanside_runtime.process.child import Child, ChildDied
 from scanside_runtime.settings import Settings
 
@@ -65,7 +66,7 @@ class WorkerClient:
     def selftest(self, settings: Settings) -> str:
         """Start the worker and let it prove itself; the engine's name.
 
-        Raises ModelSelfTestFailed where the networks are to blame, BoxSelfTest where the test came to no answer: then
+        Raises ModelSelfTest where the networks are to blame, BoxSelfTest where the test came to no answer: then
         another start may do better.
         """
         child = self._start(settings)
@@ -76,7 +77,7 @@ class WorkerClient:
             answer = {"reason": f"it ended {died.how}"}
         if "engine" not in answer:
             self.end()
-            failed = ModelSelfTestFailed if answer.get("exit_code") == ModelSelfTestFailed.exit_code else BoxSelfTest
+            failed = ModelSelfTest if answer.get("exit_code") == ModelSelfTest.exit_code else BoxSelfTest
             raise failed(why=answer.get("reason"))
         return str(answer["engine"])
 

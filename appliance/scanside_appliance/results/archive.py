@@ -16,7 +16,7 @@ from typing import Any
 
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import RESULT, patient_folder
-from scanside_runtime.errors import InputNotFound
+from scanside_runtime.dicom.errors import InputNotFound
 from scanside_runtime.followup.patient_record import Earlier, EarlierLookup
 from scanside_runtime.followup.scan import RESULT_SCHEMA
 

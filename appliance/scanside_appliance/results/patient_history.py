@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.results.archive import identity, latest_revisions, results_on_record
-from scanside_runtime.errors import PatientNotOnRecord, PatientSeveralIssuers
+from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
 from scanside_runtime.followup.measurement_error import MeasurementError
 from scanside_runtime.followup.progression import Step, course
 from scanside_runtime.followup.scan import Scan

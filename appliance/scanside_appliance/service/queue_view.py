@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.errors import BoxDatabase
 from scanside_appliance.jobs.priority import rank
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
 from scanside_appliance.service.service import is_running
 from scanside_appliance.service.status import last_said
-from scanside_runtime.errors import BoxDatabase
 
 SHOWN = (*ACTIVE, State.held, State.quarantined)
 COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from types import FrameType
 
 from scanside_appliance.defects import raised_at
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import BoxLayout, BoxRoot
 from scanside_appliance.inbox.watcher import InboxWatcher
+from scanside_appliance.jobs.errors import BoxDatabase
 from scanside_appliance.jobs.store import Store
 from scanside_appliance.service.daemon import Daemon, Plan
+from scanside_appliance.service.errors import BoxRunning, BoxStuck
 from scanside_appliance.service.status import write_failure
 from scanside_appliance.service.systemd import notify, reloading
-from scanside_runtime.errors import BoxDatabase, BoxRoot, BoxRunning, BoxStuck, ScansideError, SettingsUnusable
+from scanside_runtime.errors import ScansideError, SettingsUnusable
 
 STOP_S = 25.0
 """SIGTERM lets an analysis go on for so long; then it is handed back."""
@@ -51,7 +53,7 @@ class Signals:
 def watch(plan: Plan) -> None:
     """Run until a signal ends it, or, with `once`, until the inbox is worked off.
 
-    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelSelfTestFailed.
+    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelSelfTest.
     """
     os.umask(0o027)
     layout = BoxLayout(plan.root.resolve())

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from scanside_appliance.statistics.auc import Auc, Bools, Floats, auc
 from scanside_appliance.statistics.cut_off import CutOff, youden
+from scanside_appliance.statistics.errors import CohortTable, CohortTooFewEvents
 from scanside_appliance.statistics.logistic import Logistic, Separated, fit_logistic
 from scanside_appliance.statistics.patient_bootstrap import ByPatient, Clustered, bootstrap_by_patient
 from scanside_appliance.statistics.tables import labels, numbers, patients, read_table
-from scanside_runtime.errors import CohortTable, CohortTooFewEvents
 
 POI, IHU = "poi_percent", "ihu_hu"
 FEATURE_SETS = ((POI,), (IHU,), (POI, IHU))

@@ -19,9 +19,9 @@ from nibabel.filebasedimages import ImageFileError
 from pydicom import dcmread
 
 from scanside_appliance.statistics.auc import Bools
+from scanside_appliance.statistics.errors import CohortMasks
 from scanside_appliance.statistics.groups import spread
 from scanside_runtime.dicom.headers import BAD_DICOM, lenient
-from scanside_runtime.errors import CohortMasks
 from scanside_runtime.metrics import dice
 
 SUFFIXES = (".nii.gz", ".nii", ".dcm", ".png")

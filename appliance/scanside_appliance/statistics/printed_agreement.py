@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from scanside_appliance.statistics.agreement import simple_standard_error
-from scanside_runtime.errors import CohortTable
+from scanside_appliance.statistics.errors import CohortTable
 
 Table = tuple[tuple[int, int], tuple[int, int]]
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from scanside_runtime.errors import CohortTable
+from scanside_appliance.statistics.errors import CohortTable
 
 KINDS = ("expanded", "contracted", "density_up", "density_down")
 """What a phrase can say; the first two of extent, the last two of density."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.statistics.calibration import IHU, POI, Exams, Model
-from scanside_runtime.errors import BoxOutput, CohortTable
+from scanside_appliance.statistics.errors import CohortTable
+from scanside_runtime.errors import BoxOutput
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
 from scanside_runtime.provenance import software_version
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scanside_appliance.statistics.auc import Floats
-from scanside_runtime.errors import CohortTable
+from scanside_appliance.statistics.errors import CohortTable
 
 LIMITS = {"poi_percent": (0.0, 100.0), "ihu_hu": (-1024.0, 3071.0)}
 """What a measure can be; a value outside is a mistake in the table."""

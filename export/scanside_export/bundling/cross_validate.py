@@ -22,10 +22,10 @@ from scanside_export.data.prepare import load, read_digest
 from scanside_export.data.recipe import Recipe
 from scanside_export.data.volumes import labelled_case
 from scanside_export.data.windowed_slices import WindowedSlice
+from scanside_export.errors import TrainingUnusable
 from scanside_export.evaluation.fold_scores import folds_document, scores_by_threshold
 from scanside_export.networks.checkpoint import Trained, read_checkpoint
 from scanside_export.training.train import Run, train
-from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.engine import choose_engine
 from scanside_runtime.model.segment import load_networks

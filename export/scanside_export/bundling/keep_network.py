@@ -9,9 +9,9 @@ import torch
 
 from scanside_export.bundling.write_bundle import STORED_AS
 from scanside_export.convert.to_ir import write_ir
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import KEPT, chosen_checkpoint, read_checkpoint
 from scanside_export.networks.shipped_weights import lineage, read_network
-from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.model.bundle import Bundle
 
 

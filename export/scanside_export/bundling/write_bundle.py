@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scanside_export.bundling.model_card import FAILURES, Release, licence_of, model_card
-from scanside_runtime.errors import TrainingUnusable
+from scanside_export.errors import TrainingUnusable
 from scanside_runtime.model.bundle import BUNDLE_SCHEMA, LEFT_OUT, MANIFEST, Bundle, open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import choose_engine

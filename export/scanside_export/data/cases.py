@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_export.data.lung_reference import far_from_lung, split_sides
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 
 RIGHT, LEFT, ELSEWHERE, UNKNOWN = 1, 2, 254, 255
 """Values in `Case.lungs`; 0 is no lung. ELSEWHERE is no lung either, in a slice whose lungs nobody drew."""

@@ -22,7 +22,7 @@ from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.data.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.data.lung_reference import reference_lungs
 from scanside_export.data.volumes import real_volume
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 from scanside_runtime.phantom.make import Lesion, make_phantom, random_spec
 
 

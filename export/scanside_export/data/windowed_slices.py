@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scanside_export.data.cases import ASSUMED_LUNG_WIDTH_MM
 from scanside_export.data.volumes import volume_of
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 from scanside_runtime.volume import HU_MAX, HU_MIN, Bools, Volume
 
 Grey = npt.NDArray[np.uint8]

@@ -17,9 +17,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from scanside_export.data.recipe import Recipe
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.to_onnx import FP16
 from scanside_export.networks.unet import build
-from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.model.bundle import LEFT_OUT, Bundle
 from scanside_runtime.model.contract import ModelContract
 

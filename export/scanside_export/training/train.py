@@ -19,13 +19,13 @@ from scanside_export.data.batches import Batch, batches
 from scanside_export.data.cases import Case
 from scanside_export.data.recipe import Recipe
 from scanside_export.data.samples import Sampler
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import KEPT
 from scanside_export.networks.shipped_weights import lineage, read_network, with_statistics
 from scanside_export.networks.unet import build
 from scanside_export.training.curves import draw_curves
 from scanside_export.training.losses import infection_loss, lung_loss
 from scanside_export.training.validation import Validation, log_score, score
-from scanside_runtime.errors import TrainingUnusable
 from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle
 
 LOG_EVERY = 50

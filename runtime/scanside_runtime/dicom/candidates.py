@@ -9,11 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scanside_runtime.dicom import ranking
-from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
-from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
-from scanside_runtime.dicom.pixels import DECODABLE, LOSSY, check_greyscale
-from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
-from scanside_runtime.errors import (
+from scanside_runtime.dicom.errors import (
     GeometryDuplicatePositions,
     GeometryMissingSlices,
     GeometryMixedFrame,
@@ -32,12 +28,16 @@ from scanside_runtime.errors import (
     InputTruncated,
     InputUnreadable,
     PatientMixed,
-    Refused,
     SeriesEnhancedCt,
     SeriesLocalizerOnly,
     SeriesSingleSlice,
     SeriesTooFewSlices,
 )
+from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
+from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
+from scanside_runtime.dicom.pixels import DECODABLE, LOSSY, check_greyscale
+from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
+from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings import ReadingSettings
 

@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from scanside_runtime.errors import InputNotFound, InputTooLarge, InputUnreadable
+from scanside_runtime.dicom.errors import InputNotFound, InputTooLarge, InputUnreadable
 from scanside_runtime.settings import ReadingSettings
 
 HEAD_BYTES = 132

@@ -9,8 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.dicom.headers import SliceHeader
-from scanside_runtime.errors import (
+from scanside_runtime.dicom.errors import (
     GeometryDuplicatePositions,
     GeometryMissingSlices,
     GeometryMixedFrame,
@@ -24,6 +23,7 @@ from scanside_runtime.errors import (
     GeometryTilt,
     GeometryUnevenSpacing,
 )
+from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.findings import Finding
 
 AXIAL_LIMIT_DEG = 10.0

@@ -32,8 +32,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from scanside_runtime.dicom.errors import InputTooLarge
 from scanside_runtime.dicom.files import HEAD_BYTES, MIB, SourceFile
-from scanside_runtime.errors import InputTooLarge
 from scanside_runtime.findings import Finding
 
 # What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.

@@ -14,6 +14,7 @@ from pydicom.filereader import data_element_generator
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from scanside_runtime.dicom.completeness import pixel_damage
+from scanside_runtime.dicom.errors import InputEmpty, InputUnreadable
 from scanside_runtime.dicom.files import SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import (
     BAD_DICOM,
@@ -27,7 +28,6 @@ from scanside_runtime.dicom.headers import (
     slice_header,
     text,
 )
-from scanside_runtime.errors import InputEmpty, InputUnreadable
 from scanside_runtime.settings import ReadingSettings
 
 PIXEL_DATA = 0x7FE00010

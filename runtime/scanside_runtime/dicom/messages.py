@@ -13,8 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from scanside_runtime import errors
-from scanside_runtime.errors import ScansideError
+from scanside_runtime.errors import ScansideError, registered
 
 Kind = TypeVar("Kind")
 Message = dict[str, Any]
@@ -37,14 +36,14 @@ def typed(kind: type[Kind], value: Any) -> Kind:
 
 def error_message(error: ScansideError) -> Message:
     """What `raised` makes the same error of."""
-    return {"error": type(error).__name__, "values": error.values}
+    return {"error": error.code, "values": error.values}
 
 
 def raised(message: Message) -> ScansideError:
     """The error that the other side raised. Raises ValueError where there is no such error."""
-    kind = getattr(errors, str(message["error"]), None)
-    if not (isinstance(kind, type) and issubclass(kind, ScansideError)):
-        raise ValueError(f"no error is called {message['error']}")
+    kind = next((one for one in registered() if one.code == message["error"]), None)
+    if kind is None:
+        raise ValueError(f"no error has the code {message['error']}")
     return kind(**message["values"])
 
 

@@ -27,8 +27,8 @@ from pydicom.uid import (
 
 from scanside_runtime.dicom.codestream import codestream_header
 from scanside_runtime.dicom.completeness import NATIVE, pixel_damage
+from scanside_runtime.dicom.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.headers import BAD_DICOM, text, whole
-from scanside_runtime.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 
 Stored = npt.NDArray[Any]
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
+from scanside_runtime.dicom.errors import SeriesNotChest, SeriesProjection, SeriesReformatted
 from scanside_runtime.dicom.headers import SliceHeader
-from scanside_runtime.errors import SeriesNotChest, SeriesProjection, SeriesReformatted
 
 WANTED_THICKNESS_MM = 5.0
 THINNEST_MM, THICKEST_MM = 0.5, 10.0
@@ -129,7 +129,7 @@ def check_chest(header: SliceHeader) -> None:
         if _CHEST.search(words):
             return
         if _ELSEWHERE.search(words) or (not chest and _NEIGHBOUR.search(words)):
-            raise SeriesNotChest(field=field, text=text)
+            raise SeriesNotChest(why=f'{field} says "{text}"')
 
 
 def check_original(header: SliceHeader) -> None:

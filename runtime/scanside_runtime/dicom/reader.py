@@ -27,13 +27,14 @@ from typing import IO, Self
 import numpy as np
 
 from scanside_runtime.dicom.decode import Progress, check_complete, volume_of
+from scanside_runtime.dicom.errors import BoxReader, InputCrash, InputMemory, InputTimeout
 from scanside_runtime.dicom.files import MIB, SourceFile
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver
 from scanside_runtime.dicom.messages import Message, encode, raised, typed
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.study_uids import StudyUids
-from scanside_runtime.errors import BoxReader, InputCrash, InputMemory, InputTimeout, ScansideError
+from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.volume import Volume
 

@@ -21,12 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from scanside_runtime.dicom.decode import decode_into
+from scanside_runtime.dicom.errors import InputMemory
 from scanside_runtime.dicom.files import MIB
 from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.index import Found, find_series
 from scanside_runtime.dicom.messages import Message, encode, error_message, typed
 from scanside_runtime.dicom.study_uids import studies_of
-from scanside_runtime.errors import InputMemory, ScansideError
+from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings import ReadingSettings
 
 MAX_SAID_BYTES = MIB  # on stderr; no file that this process writes may be larger

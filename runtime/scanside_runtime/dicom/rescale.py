@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scanside_runtime.dicom.errors import InputRescaleJumps
 from scanside_runtime.dicom.headers import SliceHeader
-from scanside_runtime.errors import InputRescaleJumps
 from scanside_runtime.findings import Finding
 from scanside_runtime.volume import Hu
 

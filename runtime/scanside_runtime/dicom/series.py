@@ -14,13 +14,9 @@ from pydicom.uid import UID
 
 from scanside_runtime.dicom import ranking
 from scanside_runtime.dicom.candidates import Candidate, PassedSeries, candidate, is_localizer
-from scanside_runtime.dicom.geometry import Grid
-from scanside_runtime.dicom.headers import CT_IMAGE, ENHANCED_CT, SliceHeader
-from scanside_runtime.dicom.index import Found, PassedOver, find_series
-from scanside_runtime.errors import (
+from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     InputUnreadable,
-    Refused,
     SeriesLocalizerOnly,
     SeriesNoCt,
     SeriesNotFound,
@@ -28,6 +24,10 @@ from scanside_runtime.errors import (
     SeriesSeveralStudies,
     SeriesStudyNotFound,
 )
+from scanside_runtime.dicom.geometry import Grid
+from scanside_runtime.dicom.headers import CT_IMAGE, ENHANCED_CT, SliceHeader
+from scanside_runtime.dicom.index import Found, PassedOver, find_series
+from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings import ReadingSettings
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scanside_runtime.errors import ModelBundleDamaged
 from scanside_runtime.model.bundle import Bundle
+from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.settings import ProgressionSettings
 
 LIMITS = "limits_of_agreement"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scanside_runtime.errors import PatientConflict
+from scanside_runtime.followup.errors import PatientConflict
 from scanside_runtime.followup.scan import Person, Scan
 
 

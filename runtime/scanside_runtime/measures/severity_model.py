@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from scanside_runtime.errors import SeverityModelUnusable
+from scanside_runtime.measures.errors import SeverityModelUnusable
 
 SEVERITY_MODEL_SCHEMA = "scanside.severity-model/1"
 FEATURES = ("poi_percent", "ihu_hu")

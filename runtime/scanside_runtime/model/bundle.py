@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scanside_runtime.errors import ModelBundleDamaged, ModelBundleMissing, ModelWithoutContract
 from scanside_runtime.measures.severity_model import SeverityModel
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
+from scanside_runtime.model.errors import ModelBundleDamaged, ModelBundleMissing, ModelWithoutContract
 from scanside_runtime.model.onnx_file import metadata
 
 BUNDLE_SCHEMA = "scanside.bundle/1"

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.errors import ModelEngine, ModelPrecision
+from scanside_runtime.model.errors import ModelEngine, ModelPrecision
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from scanside_runtime.errors import ModelFileUnsafe
+from scanside_runtime.model.errors import ModelFileUnsafe
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 DEEPEST = 100

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.errors import ModelBundleDamaged, ModelSelfTest
 from scanside_runtime.metrics import dice
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import EngineChoice
+from scanside_runtime.model.errors import ModelBundleDamaged, ModelSelfTest
 from scanside_runtime.model.segment import Network, load_networks
 
 GOLDEN = "golden/phantom.npz"
@@ -40,7 +40,7 @@ def run_selftest(bundle: Bundle, choice: EngineChoice) -> SelfTest:
     }
     for name, value in found.items():
         if value < LEAST_DICE[choice.precision]:
-            raise ModelSelfTest(network=name, dice=value, least=LEAST_DICE[choice.precision])
+            raise ModelSelfTest(why=_differs(name, value, LEAST_DICE[choice.precision]))
     return SelfTest(found["lungs"], found["infection"], networks.infection.engine.computed_in)
 
 
@@ -64,3 +64,8 @@ def _golden(bundle: Bundle) -> dict[str, npt.NDArray[np.uint8]]:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError) as problem:
         raise ModelBundleDamaged(name=GOLDEN, why="it is no archive of arrays") from problem
+
+
+def _differs(network: str, dice: float, least: float) -> str:
+    computed = f"the network {network} does not compute here what it computed when it was exported"
+    return f"{computed} (Dice {dice:.3f}, at least {least})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanside_runtime.errors import SeriesNoLungs, SeriesNotLungs
+from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings import AnatomySettings, CoverageSettings
 from scanside_runtime.volume import Bools, Masks, Volume
@@ -16,14 +16,15 @@ DENSEST_HU = -250.0
 
 
 def require_lungs(masks: Masks, settings: CoverageSettings) -> None:
-    """Raises SeriesNoLungs when there is too little lung for a chest: an empty answer is not a healthy lung."""
+    """Raises SeriesNotChest when there is too little lung for a chest: an empty answer is not a healthy lung."""
     volume_ml = masks.right_lung.volume_ml + masks.left_lung.volume_ml
     if volume_ml < settings.least_lung_ml:
-        raise SeriesNoLungs(volume_ml=volume_ml, least_ml=settings.least_lung_ml)
+        least_ml = settings.least_lung_ml
+        raise SeriesNotChest(why=f"no lungs were found ({volume_ml:.0f} ml; a chest has {least_ml:.0f} ml and more)")
 
 
 def require_chest(volume: Volume, masks: Masks, settings: AnatomySettings) -> None:
-    """Shape and air of lungs, whatever BodyPartExamined says; raises SeriesNotLungs.
+    """Shape and air of lungs, whatever BodyPartExamined says; raises SeriesNotChest.
 
     - The median of the lungs lies between `settings.gas_hu` (bowel gas and sinuses are darker) and -250 HU (solid).
     - The pair is at least 60 mm high and 100 mm wide.
@@ -32,12 +33,12 @@ def require_chest(volume: Volume, masks: Masks, settings: AnatomySettings) -> No
     lungs = masks.lungs
     median_hu = float(np.median(volume.hu[:, ::2, ::2][lungs[:, ::2, ::2]]))
     if not settings.gas_hu <= median_hu <= DENSEST_HU:
-        raise SeriesNotLungs(why=f"its median is {median_hu:.0f} HU, not {settings.gas_hu:.0f} to {DENSEST_HU:.0f}")
+        raise SeriesNotChest(why=f"its median is {median_hu:.0f} HU, not {settings.gas_hu:.0f} to {DENSEST_HU:.0f}")
     height_mm, _, width_mm = extent_mm(lungs, volume.spacing_mm)
     if height_mm < LEAST_HEIGHT_MM or width_mm < LEAST_WIDTH_MM:
-        raise SeriesNotLungs(why=f"it is {height_mm:.0f} mm high and {width_mm:.0f} mm wide")
+        raise SeriesNotChest(why=f"it is {height_mm:.0f} mm high and {width_mm:.0f} mm wide")
     if _sides_swapped(masks):
-        raise SeriesNotLungs(why="the right one lies to the left of the left one")
+        raise SeriesNotChest(why="the right one lies to the left of the left one")
 
 
 def extent_mm(mask: Bools, spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:

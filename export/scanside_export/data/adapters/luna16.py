@@ -17,7 +17,7 @@ from scanside_export.data.adapters.build import LUNGS, make_case
 from scanside_export.data.adapters.metaimage import read_metaimage
 from scanside_export.data.adapters.nifti import same_grid
 from scanside_export.data.cases import Case
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 
 LUNG_LABELS = (3, 4)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scanside_export.data.adapters.build import SLICES, VOLUMES, make_case
 from scanside_export.data.adapters.nifti import NiftiGrid, by_name, read_nifti, same_grid
 from scanside_export.data.cases import ASSUMED_LUNG_WIDTH_MM, ASSUMED_PIXEL_MM, Case
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 from scanside_runtime.volume import Bools
 
 INFECTION = (1, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scanside_export.data.adapters.nifti import NiftiGrid
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 
 ELEMENTS = {"MET_SHORT": "i2", "MET_USHORT": "u2", "MET_UCHAR": "u1", "MET_CHAR": "i1", "MET_INT": "i4"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from scanside_export.data.adapters.build import VOLUMES, make_case
 from scanside_export.data.adapters.nifti import by_name, read_nifti, same_grid
 from scanside_export.data.cases import Case
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 
 
 def mosmed(folder: Path) -> Iterator[Case]:

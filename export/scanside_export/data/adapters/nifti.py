@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 
 STEEPEST_DEG = 10.0
 """A grid that is turned further than this against the patient is not axial."""

@@ -18,9 +18,9 @@ from scanside_export.data.adapters.build import VOLUMES, make_case
 from scanside_export.data.adapters.nifti import NiftiGrid, by_name, read_nifti, same_grid, stem
 from scanside_export.data.adapters.segmentation import read_segments
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case
+from scanside_export.errors import LabelsUnusable
 from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.series import choose_series, find_series
-from scanside_runtime.errors import LabelsUnusable
 from scanside_runtime.volume import Bools, Volume
 
 INFECTION_WORDS = ("infection", "covid", "pneumonia", "ground", "consolidation", "opacit", "lesion")

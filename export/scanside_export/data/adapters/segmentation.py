@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from scanside_runtime.errors import LabelsUnusable
+from scanside_export.errors import LabelsUnusable
 from scanside_runtime.volume import Bools, Volume
 
 SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"

@@ -1,0 +1,75 @@
+"""Why a file or a study is put aside, and what ails the book of jobs."""
+
+from __future__ import annotations
+
+from scanside_runtime.errors import BoxFailed, Held, Refused
+
+
+class InputNotDicom(Refused):
+    """This is no DICOM image."""
+
+    code = "INPUT_NOT_DICOM"
+    advice = "Nothing, if it came along by itself; if it was meant to be a scan, export the study as DICOM files."
+
+
+class InputArchive(Refused):
+    """This is a zip; the watched folder takes DICOM files."""
+
+    code = "INPUT_ARCHIVE"
+    advice = "Unpack it and put the files into the inbox."
+
+
+class InputBroken(Refused):
+    """The file breaks off or can't be read as DICOM, and stayed so."""
+
+    code = "INPUT_BROKEN"
+    advice = "Send the study again."
+
+
+class InputSuperseded(Refused):
+    """Another content of the same slice was accepted in place of this one."""
+
+    code = "INPUT_SUPERSEDED"
+    advice = "Nothing; it is kept for the record."
+
+
+class InputConflict(Held):
+    """{count} slice(s) carry a UID that is known with another content."""
+
+    code = "INPUT_CONFLICT"
+    advice = "Find out which content is right. To accept what came last: scanside release STUDY."
+
+
+class InputBaseGone(Held):
+    """To measure this study, {count} slice(s) are needed that were removed from the archive to make room."""
+
+    code = "INPUT_BASE_GONE"
+    advice = "Send the whole study again: it is measured as soon as every slice is there. The last result stays."
+
+
+class BoxSelfTest(BoxFailed):
+    """The self-test of the networks came to no answer: {why}."""
+
+    code = "BOX_SELFTEST"
+    advice = "Start again; if it stays so, run scanside selftest and look at memory and disk."
+
+
+class BoxAnalysisDied(BoxFailed):
+    """The analysis of this study ended {how}, {attempts} time(s) in a row."""
+
+    code = "BOX_ANALYSIS_DIED"
+    advice = "Keep the study and report this as a defect of Scanside. To try once more: scanside retry STUDY."
+
+
+class BoxDatabase(BoxFailed):
+    """The database {name} can't be used: {why}."""
+
+    code = "BOX_DATABASE"
+    advice = "Move it away and start again: what lies in work goes back to the inbox, and results stay where they are."
+
+
+class BoxNoSuchStudy(BoxFailed):
+    """There is no study {study} that this could be done to."""
+
+    code = "BOX_NO_SUCH_STUDY"
+    advice = "See scanside queue: it lists the studies that are held or put aside, with the name to use."

@@ -1,0 +1,19 @@
+"""Why a patient's history can't be shown."""
+
+from __future__ import annotations
+
+from scanside_runtime.errors import Refused
+
+
+class PatientNotOnRecord(Refused):
+    """There is no result of patient {patient_id} in {folder}."""
+
+    code = "PATIENT_NOT_ON_RECORD"
+    advice = "Check the patient ID, and the folder of results (--root or --results)."
+
+
+class PatientSeveralIssuers(Refused):
+    """The ID {patient_id} was given by more than one issuer: {issuers}."""
+
+    code = "PATIENT_SEVERAL_ISSUERS"
+    advice = "Choose one with --issuer."

@@ -1,0 +1,19 @@
+"""Why labels can't be read or a training can't go on."""
+
+from __future__ import annotations
+
+from scanside_runtime.errors import Refused
+
+
+class LabelsUnusable(Refused):
+    """The labels or pictures in {folder} can't be used: {why}."""
+
+    code = "INPUT_LABELS"
+    advice = "Bring folder and file names into the form that the command's help and docs/training.md describe."
+
+
+class TrainingUnusable(Refused):
+    """The training in {folder} can't be used here: {why}."""
+
+    code = "INPUT_TRAINING"
+    advice = "Name another folder or checkpoint, or train again with the options that fit."

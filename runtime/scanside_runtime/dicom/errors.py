@@ -1,0 +1,289 @@
+"""Why a study can't be read: its files, its headers, the choice of a series, its grid, its pixels."""
+
+from __future__ import annotations
+
+from scanside_runtime.errors import BoxFailed, Refused
+
+
+class InputNotFound(Refused):
+    """There is nothing at {name}."""
+
+    code = "INPUT_NOT_FOUND"
+    advice = "Check the path."
+
+
+class InputUnreadable(Refused):
+    """{name} can't be read: {why}."""
+
+    code = "INPUT_UNREADABLE"
+    advice = "Export the study again; if it comes from a disc, copy the disc again."
+
+
+class InputTooLarge(Refused):
+    """The input is larger than Scanside accepts: {what}."""
+
+    code = "INPUT_TOO_LARGE"
+    advice = "Hand over one study at a time."
+
+
+class InputEmpty(Refused):
+    """There is no DICOM file here ({files} files looked at)."""
+
+    code = "INPUT_EMPTY"
+    advice = "Check the path; export the study as DICOM files."
+
+
+class InputTruncated(Refused):
+    """The pixels of {name} are cut off: {why}."""
+
+    code = "INPUT_TRUNCATED"
+    advice = "The transfer was broken off. Send or copy the study again."
+
+
+class InputTransferSyntax(Refused):
+    """The pixels are stored in a way that Scanside can't decode ({transfer_syntax})."""
+
+    code = "INPUT_TRANSFER_SYNTAX"
+    advice = "Export the study uncompressed (Explicit VR Little Endian) or as JPEG Lossless."
+
+
+class InputNotGreyscale(Refused):
+    """The pixels are {photometric} with {samples} sample(s) each; HU are one sample of MONOCHROME2."""
+
+    code = "INPUT_NOT_GREYSCALE"
+    advice = "Export the original CT slices, not a rendering of them."
+
+
+class InputNoRescale(Refused):
+    """Rescale Slope and Rescale Intercept are missing or are no numbers in {name}; without them there are no HU."""
+
+    code = "INPUT_NO_RESCALE"
+    advice = "Export the original CT slices from the scanner."
+
+
+class InputRescaleJumps(Refused):
+    """The way to HU changes after slice {slice} of {slices}, and the picture changes with it by {jump_hu:.0f} HU."""
+
+    code = "INPUT_RESCALE_CONTRADICTS"
+    advice = "Export the original CT slices from the scanner; do not measure these."
+
+
+class InputDuplicateUid(Refused):
+    """Different slices carry the same SOP Instance UID or none ({name}), so that nothing can refer to them."""
+
+    code = "INPUT_DUPLICATE_UID"
+    advice = "Export the study again from the scanner; a tool on the way has damaged its identifiers."
+
+
+class InputCrash(Refused):
+    """Reading {name} ended the reader ({how}); the file is damaged or made to do harm."""
+
+    code = "INPUT_CRASH"
+    advice = "Export the study again; if it happens again, keep the file and report it."
+
+
+class InputMemory(Refused):
+    """Reading {name} takes more than the {limit_mb} MB that the reader may use."""
+
+    code = "INPUT_MEMORY"
+    advice = "Export the study again, uncompressed; the file is damaged or made to do harm."
+
+
+class InputTimeout(Refused):
+    """Reading was broken off at {name} after {seconds:.0f} s."""
+
+    code = "INPUT_TIMEOUT"
+    advice = "Copy the study to a local disk and analyse it there; if it happens again, export it again."
+
+
+class InputNotHu(Refused):
+    """The rescaled values are {rescale_type}, not HU."""
+
+    code = "INPUT_NOT_HU"
+    advice = "Choose a plain CT reconstruction, not a material or iodine map."
+
+
+class SeriesNoCt(Refused):
+    """There is DICOM here, but no CT images."""
+
+    code = "SERIES_NO_CT"
+    advice = "Export the CT series of the study."
+
+
+class SeriesEnhancedCt(Refused):
+    """The CT is stored as a multi-frame object (Enhanced CT), which Scanside does not read."""
+
+    code = "SERIES_ENHANCED_CT"
+    advice = "Export the series as classic CT images, one file a slice."
+
+
+class SeriesSecondaryCapture(Refused):
+    """The CT pictures here are secondary captures or dose pages, not slices."""
+
+    code = "SERIES_SECONDARY_CAPTURE"
+    advice = "Export the original CT slices."
+
+
+class SeriesLocalizerOnly(Refused):
+    """There are only localizers (scouts) here, no slices."""
+
+    code = "SERIES_LOCALIZER_ONLY"
+    advice = "Export the axial chest series."
+
+
+class SeriesProjection(Refused):
+    """The series is a projection ({kind}) of many slices, none of them itself."""
+
+    code = "SERIES_PROJECTION"
+    advice = "Export the axial slices that the projection was made from."
+
+
+class SeriesReformatted(Refused):
+    """The series was calculated from other slices ({kind}), not scanned."""
+
+    code = "SERIES_REFORMATTED"
+    advice = "Export the original axial slices; where there are none, name this series by its UID."
+
+
+class SeriesNotChest(Refused):
+    """This is no chest: {why}."""
+
+    code = "SERIES_NOT_CHEST"
+    advice = "Send a chest CT. If this is one, name the series by its UID, or look at the pictures: they decide."
+
+
+class SeriesTooFewSlices(Refused):
+    """The series has {slices} slice(s) over {coverage_mm:.0f} mm; a chest needs {min_slices} over {min_coverage_mm:.0f} mm."""
+
+    code = "SERIES_TOO_FEW_SLICES"
+    advice = "Export the whole series."
+
+
+class SeriesSingleSlice(Refused):
+    """There is one slice only; volumes can't be measured on it."""
+
+    code = "SERIES_SINGLE_SLICE"
+    advice = "Hand over the whole series: its folder or a zip, not one file."
+
+
+class SeriesSeveralStudies(Refused):
+    """There are {count} studies here: {studies}."""
+
+    code = "SERIES_SEVERAL_STUDIES"
+    advice = "Choose one with --study UID, or analyse each with --all."
+
+
+class SeriesStudyNotFound(Refused):
+    """There is no CT study {study_uid} here."""
+
+    code = "SERIES_STUDY_NOT_FOUND"
+    advice = "Check the StudyInstanceUID."
+
+
+class SeriesNotFound(Refused):
+    """There is no CT series {series_uid} here."""
+
+    code = "SERIES_NOT_FOUND"
+    advice = "Check the SeriesInstanceUID."
+
+
+class PatientMixed(Refused):
+    """The series carries more than one patient: {patients}."""
+
+    code = "PATIENT_MIXED"
+    advice = "Find out whose pictures these are before anything is measured."
+
+
+class GeometryNoPosition(Refused):
+    """Image Position (Patient) is missing or is no position in {name}."""
+
+    code = "GEOMETRY_NO_POSITION"
+
+
+class GeometryNoOrientation(Refused):
+    """Image Orientation (Patient) is missing or is no orientation in {name}."""
+
+    code = "GEOMETRY_NO_ORIENTATION"
+
+
+class GeometryNoPixelSpacing(Refused):
+    """Pixel Spacing is missing or is no pixel size in {name}."""
+
+    code = "GEOMETRY_NO_PIXEL_SPACING"
+
+
+class GeometryNotAxial(Refused):
+    """The slices are not axial: {angle_deg:.0f} degrees off, at most {limit_deg:.0f} are accepted."""
+
+    code = "GEOMETRY_NOT_AXIAL"
+    advice = "Export the axial series."
+
+
+class GeometryMixedMatrix(Refused):
+    """The slices differ in rows and columns: {sizes}."""
+
+    code = "GEOMETRY_MIXED_MATRIX"
+    advice = "Export one reconstruction as one series."
+
+
+class GeometryMixedPixelSpacing(Refused):
+    """The slices differ in Pixel Spacing: {spacings}."""
+
+    code = "GEOMETRY_MIXED_PIXEL_SPACING"
+    advice = "Export one reconstruction as one series."
+
+
+class GeometryMixedReconstruction(Refused):
+    """The slices are not of one reconstruction: {differs}."""
+
+    code = "GEOMETRY_MIXED_RECONSTRUCTION"
+    advice = "Export one reconstruction as one series."
+
+
+class GeometryMixedOrientation(Refused):
+    """The slices differ in Image Orientation (Patient) by up to {difference:.4f}."""
+
+    code = "GEOMETRY_MIXED_ORIENTATION"
+    advice = "Export one reconstruction as one series."
+
+
+class GeometryMixedFrame(Refused):
+    """The slices lie in {count} different frames of reference, so their positions can't be compared."""
+
+    code = "GEOMETRY_MIXED_FRAME_OF_REFERENCE"
+    advice = "Export one reconstruction as one series."
+
+
+class GeometryDuplicatePositions(Refused):
+    """{count} place(s) hold more than one slice, the first at {position_mm:.1f} mm, and they differ."""
+
+    code = "GEOMETRY_DUPLICATE_POSITIONS"
+    advice = "Export one phase and one reconstruction as one series."
+
+
+class GeometryMissingSlices(Refused):
+    """{count} slice(s) are missing, after {where}; the others lie {spacing_mm:.2f} mm apart."""
+
+    code = "GEOMETRY_MISSING_SLICES"
+    advice = "Send the series again: the transfer is incomplete."
+
+
+class GeometryUnevenSpacing(Refused):
+    """The slices lie unevenly: from {smallest_mm:.2f} to {largest_mm:.2f} mm apart."""
+
+    code = "GEOMETRY_UNEVEN_SPACING"
+    advice = "Reconstruct the series with one spacing."
+
+
+class GeometryTilt(Refused):
+    """The slices shift sideways by {drift_mm:.1f} mm along the stack (tilted by {tilt_deg:.1f} degrees)."""
+
+    code = "GEOMETRY_TILT"
+    advice = "Reconstruct the series without gantry tilt."
+
+
+class BoxReader(BoxFailed):
+    """The reader can't do its work: {why}."""
+
+    code = "BOX_READER"
+    advice = "Free memory on the box, then try again."

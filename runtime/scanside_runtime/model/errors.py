@@ -1,0 +1,57 @@
+"""Why a model bundle can't be used."""
+
+from __future__ import annotations
+
+from scanside_runtime.errors import ModelUnusable
+
+
+class ModelBundleMissing(ModelUnusable):
+    """There is no model bundle at {folder}: {why}."""
+
+    code = "MODEL_BUNDLE_MISSING"
+    advice = "Install a model bundle, or name its folder with --bundle."
+
+
+class ModelBundleDamaged(ModelUnusable):
+    """The file {name} of the model bundle is not what the manifest says: {why}."""
+
+    code = "MODEL_BUNDLE_DAMAGED"
+    advice = "Install the model bundle again from its source; do not use this copy."
+
+
+class ModelFileUnsafe(ModelUnusable):
+    """The network {name} is not accepted: {why}."""
+
+    code = "MODEL_FILE_UNSAFE"
+    advice = "Use a bundle that was made by scanside-export."
+
+
+class ModelWithoutContract(ModelUnusable):
+    """The network {name} does not say what it was trained on: {why}."""
+
+    code = "MODEL_WITHOUT_CONTRACT"
+    advice = "Export the network again with scanside-export."
+
+
+class ModelPrecision(ModelUnusable):
+    """Precision {precision} is not to be had with {engine} on this processor: {why}."""
+
+    code = "MODEL_PRECISION"
+    advice = "Leave --precision out, or choose int8 or fp32."
+
+
+class ModelEngine(ModelUnusable):
+    """The engine {engine} can't run the network: {why}."""
+
+    code = "MODEL_ENGINE"
+    advice = "Try the other engine with --engine; if both fail, install Scanside again."
+
+
+class ModelSelfTest(ModelUnusable):
+    """The self-test of the networks failed: {why}."""
+
+    code = "MODEL_SELFTEST"
+    advice = (
+        "Run scanside bundle verify; try --engine onnxruntime or --precision fp32. If the test fails all the same, "
+        "do not use this box."
+    )

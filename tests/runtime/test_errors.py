@@ -1,0 +1,36 @@
+"""The error tree: one code for one class, and errors that arrive in another process as what they are."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from scanside_runtime.dicom.errors import GeometryMissingSlices, SeriesNotChest
+from scanside_runtime.dicom.messages import error_message, raised
+from scanside_runtime.errors import Refused, registered
+
+
+def test_a_code_given_twice_is_refused_where_the_second_class_is_defined() -> None:
+    with pytest.raises(TypeError, match="Another has the code SERIES_NOT_CHEST of SeriesNotChest"):
+        type("Another", (Refused,), {"code": "SERIES_NOT_CHEST"})
+    assert SeriesNotChest in registered()
+
+
+def test_a_class_without_a_code_of_its_own_is_refused() -> None:
+    with pytest.raises(TypeError, match="INPUT_REFUSED of Refused"):
+        type("Nameless", (Refused,), {})
+
+
+@pytest.mark.parametrize("way", [lambda e: pickle.loads(pickle.dumps(e)), lambda e: raised(error_message(e))])
+def test_an_error_from_another_process_is_the_same_error(way: object) -> None:
+    sent = GeometryMissingSlices(count=2, where="slice 3", spacing_mm=5.0)
+    assert callable(way)
+    came = way(sent)
+    assert type(came) is GeometryMissingSlices
+    assert came.message == sent.message
+
+
+def test_a_message_with_a_code_that_no_error_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="no error has the code INPUT_NONSENSE"):
+        raised({"error": "INPUT_NONSENSE", "values": {}})
