@@ -101,14 +101,10 @@ def settings_page() -> str:
     parts = [
         SOURCE,
         "# Settings",
-        "Nothing has to be set: every setting has a default that works. What differs from the defaults, and nothing "
-        "else, goes into `/etc/scanside/scanside.toml` ([TOML](https://toml.io)), or into any other file with "
+        "Nothing has to be set: every setting has a default that works. The file is `/etc/scanside/scanside.toml` "
+        "([TOML](https://toml.io); [an example](watch.md#settings)), or any other with "
         "`scanside --settings FILE analyze PATH`. A name that is not known and a value that can't be are errors "
-        "(`BOX_SETTINGS`), so that a typo never changes a number in silence. The watched folder reads the file again "
-        "with `systemctl reload scanside-watch`; a file that can't be used leaves the settings as they were.",
-        "```toml\n[inbox]\nquiet_s = 120.0   # the scanner's export pauses between series\n\n"
-        "[disk]\nclean_archive = false   # the archive is the only copy\n```",
-        "Numbers say in their text what they were chosen by, where that was measured.",
+        "(`BOX_SETTINGS`), so that a typo never changes a number in silence.",
     ]
     defaults = Settings()
     for one in fields(Settings):
