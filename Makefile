@@ -1,7 +1,7 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
 # make fuzz   damages files at random and reads them, for 20 minutes
-# make docs   docs/cli.md and docs/reason-codes.md, written from the programs themselves
+# make docs   docs/cli.md, docs/reason-codes.md and docs/settings.md, written from the code itself
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
