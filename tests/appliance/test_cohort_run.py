@@ -78,7 +78,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_table(tmp_path: Path)
 def test_a_run_that_is_killed_outright_leaves_nobody_working_and_goes_on(tmp_path: Path) -> None:
     studies, table, journal = make_studies(20, tmp_path), tmp_path / "t.csv", tmp_path / "t.csv.journal"
     program = (
-        "from pathlib import Path\nfrom cohort_samples import OPTIONS, make_studies, slow_row\n"
+        "from pathlib import Path\nfrom kit.cohort_samples import OPTIONS, make_studies, slow_row\n"
         "from scanside_appliance.cohort.processes import Processes\n"
         "from scanside_appliance.cohort.run import run_cohort\n"
         "if __name__ == '__main__':\n"

@@ -16,6 +16,7 @@ from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import patient_key, study_key
 from scanside_runtime.analysis import analyze
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
 from scanside_runtime.settings import load_settings, settings_digest
@@ -46,7 +47,7 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
     (root / "inbox").mkdir(parents=True)
     for file in sent.rglob("*.dcm"):
         os.link(file, root / "inbox" / f"CANARY_{file.name}")
-    expected = analyze(sent, bundle=bundle).document()
+    expected = analyze(sent, Options(bundle=bundle)).document()
     program = "from scanside_appliance.cli.main import main; main()"
     arguments = ["--root", str(root), "--settings", str(settings), "watch", "--once", "--bundle", str(bundle)]
     paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance"))

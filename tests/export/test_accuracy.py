@@ -13,7 +13,8 @@ from scanside_runtime.measures.biomarkers import measure
 from scanside_runtime.metrics import dice
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import Networks, load_networks, segment
+from scanside_runtime.model.networks import Networks, load_networks
+from scanside_runtime.model.segment import segment
 from scanside_runtime.model.selftest import run_selftest
 from scanside_runtime.phantom.make import make_phantom, pleural_consolidation_spec
 
@@ -61,4 +62,4 @@ def test_int8_says_what_fp32_says_on_real_scans(deployed: Networks, shared_data:
 def test_the_default_bundle_passes_its_self_test(engine: str, precision: str) -> None:
     bundle = open_bundle()
     bundle.verify()
-    run_selftest(bundle, choose_engine(engine, precision, 0))
+    run_selftest(load_networks(bundle, choose_engine(engine, precision, 0)))

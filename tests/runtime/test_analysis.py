@@ -16,6 +16,7 @@ from kit.bundle_samples import LUNGS, lungs_network, write_bundle
 from kit.dicom_samples import change, make_series, write
 from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.model.bundle import MANIFEST
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, SeriesTags, write_series
 from scanside_runtime.settings import CoverageSettings, InferenceSettings, MeasureSettings, Settings
 from scanside_runtime.volume import Hu
@@ -75,8 +76,13 @@ def write_chest(folder: Path, hu: Hu | None = None, **options: Any) -> list[Path
     return write_series(noisy_chest() if hu is None else hu, SPACING_MM, folder, **options)
 
 
-def run(path: Path, bundle: Path, **options: Any) -> Analysis:
-    return analyze(path, **{"bundle": bundle, "engine": "onnxruntime", "settings": ONE_THREAD, **options})
+CHOICES = ("study_uid", "series_uid", "found", "networks", "progress")
+
+
+def run(path: Path, bundle: Path, **how: Any) -> Analysis:
+    chosen = {name: how.pop(name) for name in CHOICES if name in how}
+    options = Options(**{"bundle": bundle, "engine": "onnxruntime", "settings": ONE_THREAD, **how})
+    return analyze(path, options, **chosen)
 
 
 def document(analysis: Analysis) -> dict[str, Any]:

@@ -13,13 +13,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
+from scanside_runtime.model.networks import KeptNetworks
 from scanside_runtime.process.child_side import Answers, end_with_the_daemon, limit_memory, questions
 from scanside_runtime.settings import Settings, settings_of
+
+if TYPE_CHECKING:
+    from scanside_runtime.analysis import Analysis
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,16 +57,17 @@ def main() -> None:
     os.umask(0o027)
     end_with_the_daemon()
     limit_memory(limit_mb)
+    networks = KeptNetworks()
     for question in questions():
-        answers.send(**_answered(question, answers))
+        answers.send(**_answered(question, answers, networks))
 
 
-def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
+def _answered(question: dict[str, Any], answers: Answers, networks: KeptNetworks) -> dict[str, Any]:
     """The answer, whatever happens. A defect is raised_at by type and place: its message may quote a header."""
     try:
         if question["do"] == "selftest":
-            return _selftest(settings_of(question["settings"]), _path(question["bundle"]))
-        return analyze_study(_order(question), lambda *stage: answers.send(progress=stage))
+            return _selftest(settings_of(question["settings"]), _path(question["bundle"]), networks)
+        return analyze_study(_order(question), networks, lambda *stage: answers.send(progress=stage))
     except ScansideError as error:
         return {"exit_code": error.exit_code, "code": error.code, "reason": f"{error.message} {error.advice}"}
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
@@ -87,20 +92,18 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _selftest(settings: Settings, bundle: Path | None) -> dict[str, Any]:
-    """The box computes what the exporter computed; all that an analysis needs is imported on the way."""
+def _selftest(settings: Settings, bundle: Path | None, networks: KeptNetworks) -> dict[str, Any]:
+    """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     from scanside_appliance.results import output
     from scanside_runtime import analysis
-    from scanside_runtime.model.bundle import open_bundle
-    from scanside_runtime.model.engine import choose_engine
     from scanside_runtime.model.selftest import run_selftest
 
-    choice = choose_engine("auto", "auto", settings.inference.threads)
-    found = run_selftest(open_bundle(bundle), choice)
-    return {"engine": f"{choice.name} {found.precision}", "schema": analysis.SCHEMA, "artefacts": output.OURS}
+    loaded = networks.load(bundle, "auto", "auto", settings.inference.threads)
+    found = run_selftest(loaded)
+    return {"engine": f"{loaded.choice.name} {found.precision}", "schema": analysis.SCHEMA, "artefacts": output.OURS}
 
 
-def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:
+def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> dict[str, Any]:
     """Measure a study and write its result. Refused and held are answers too; the box's and the model's troubles raise.
 
     Raises BoxFailed, ModelUnusable, SeverityModelUnusable.
@@ -109,21 +112,15 @@ def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:
     from scanside_appliance.results.output import write_output
     from scanside_appliance.site_model import model_in_force
     from scanside_runtime.analysis import analyze
+    from scanside_runtime.options import Options
 
-    analysis = analyze(
-        order.files,
-        bundle=order.bundle,
-        settings=order.settings,
-        earlier=results_in(order.earlier),
-        site_model=model_in_force(order.root),
-        progress=progress,
-    )
+    past, model = results_in(order.earlier), model_in_force(order.root)
+    options = Options(order.settings, bundle=order.bundle, earlier=past, site_model=model)
+    analysis = analyze(order.files, options, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
         return _trouble(analysis.exit_code, analysis.document()["reason"])
-    analysis.provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)
-    analysis.flags.extend(_flags(order, analysis.series.study.study_date if analysis.series else None))
     progress("write", 0, 1)
-    document = write_output(analysis, order.output)
+    document = write_output(_as_ordered(analysis, order), order.output)
     return {
         "exit_code": analysis.exit_code,
         "verdict": document["verdict"],
@@ -131,6 +128,13 @@ def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:
         "trend": (document["progression"] or {}).get("trend"),
         "code": (document["reason"] or {}).get("code"),
     }
+
+
+def _as_ordered(analysis: Analysis, order: Order) -> Analysis:
+    """With the box's own count of results, and what it knows of the study beside its pictures."""
+    provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)
+    flags = _flags(order, analysis.series.study.study_date if analysis.series else None)
+    return replace(analysis, provenance=provenance, flags=(*analysis.flags, *flags))
 
 
 def _trouble(exit_code: int, reason: dict[str, str] | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 
 from scanside_runtime.dicom.decode import Progress, check_complete, volume_of
 from scanside_runtime.dicom.errors import BoxReader, InputCrash, InputMemory, InputTimeout
-from scanside_runtime.dicom.files import MIB, SourceFile
+from scanside_runtime.dicom.files import MIB
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver
 from scanside_runtime.dicom.messages import Message, encode, raised, typed
@@ -52,7 +52,6 @@ class StudyReader:
     def __init__(self, limits: ReadingSettings | None = None) -> None:
         self._limits = limits or ReadingSettings()
         self._resources = ExitStack()
-        self._files: dict[SourceFile, int] = {}
         self._unread = b""
         self._at = "the study"
 
@@ -100,7 +99,6 @@ class StudyReader:
                 unreadable.append(typed(PassedOver, message["unreadable"]))
             elif "not_dicom" in message:
                 not_dicom = int(message["not_dicom"])
-        self._files = {header.file: index for index, header in enumerate(headers)}
         return Found(tuple(headers), tuple(unreadable), not_dicom)
 
     def studies_of(self, paths: Sequence[Path]) -> Iterator[StudyUids]:
@@ -115,13 +113,15 @@ class StudyReader:
                 yield typed(StudyUids, message["study_uids"])
 
     def read_volume(self, series: Series, progress: Progress | None = None) -> Volume:
-        """As `decode.read_volume`, for a series of what `find` found. Raises its errors, and those of `find`."""
+        """As `decode.read_volume`, of a series that this reader or another one found.
+
+        Raises its errors, and those of `find`.
+        """
         check_complete(series)
         shape = series.grid.shape
         size_bytes = 2 * shape[0] * shape[1] * shape[2]
         os.ftruncate(self._pixels_fd, size_bytes)
-        indices = [self._files[header.file] for header in series.slices]
-        for message in self._ask({"decode": indices, "layout": series.grid.layout, "shape": shape}):
+        for message in self._ask({"decode": series.slices, "layout": series.grid.layout, "shape": shape}):
             if "decoded" in message and progress is not None:
                 progress(int(message["decoded"]), len(series.slices))
         _end(self._process)  # nobody else can change the pixels any more

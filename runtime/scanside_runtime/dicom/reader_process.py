@@ -2,10 +2,10 @@
 
 `python -m scanside_runtime.dicom.reader_process`.
 
-A request is a line of JSON on stdin: `find` lists and reads headers, `decode` decodes some of the files that were found
-into the shared pixels, `study_uids` says of many files which studies they belong to. Answers are JSON lines on stdout;
-before each file its name is said, so that whoever waits knows where it stopped. The process limits itself before it
-touches the first foreign byte.
+A request is a line of JSON on stdin: `find` lists and reads headers, `decode` decodes slices into the shared pixels, by
+their headers, `study_uids` says of many files which studies they belong to. Answers are lines of JSON on stdout; before
+each file its name is said, so that whoever waits knows where it stopped. The process limits itself before it touches
+the first foreign byte.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from scanside_runtime.dicom.decode import decode_into
 from scanside_runtime.dicom.errors import InputMemory
 from scanside_runtime.dicom.files import MIB
 from scanside_runtime.dicom.geometry import Layout
-from scanside_runtime.dicom.index import Found, find_series
+from scanside_runtime.dicom.headers import SliceHeader
+from scanside_runtime.dicom.index import find_series
 from scanside_runtime.dicom.messages import Message, encode, error_message, typed
 from scanside_runtime.dicom.study_uids import studies_of
 from scanside_runtime.errors import ScansideError
@@ -35,13 +36,12 @@ Say = Callable[[Message], None]
 
 
 class Session:
-    """What the child knows between two requests: what it found."""
+    """Answers requests, each from what it says alone."""
 
     def __init__(self, pixels_fd: int, limits: ReadingSettings, say: Say) -> None:
         self._pixels_fd = pixels_fd
         self._limits = limits
         self._say = say
-        self._found: Found | None = None
 
     def answer(self, request: Message) -> None:
         """One request; its end is said by a message with `done`. Raises ScansideError, MemoryError."""
@@ -50,12 +50,12 @@ class Session:
         elif "study_uids" in request:
             self._studies_of([Path(path) for path in request["study_uids"]])
         else:
-            self._decode(request["decode"], typed(Layout, request["layout"]), request["shape"])
+            slices = [typed(SliceHeader, header) for header in request["decode"]]
+            self._decode(slices, typed(Layout, request["layout"]), request["shape"])
         self._say({"done": True})
 
     def _find(self, path: Path) -> None:
         found = find_series(path, self._limits, lambda name: self._say({"at": name}))
-        self._found = found
         for header in found.headers:
             self._say({"header": header})
         for passed in found.unreadable:
@@ -66,10 +66,7 @@ class Session:
         for found in studies_of(paths, self._limits, lambda name: self._say({"at": name})):
             self._say({"study_uids": found})
 
-    def _decode(self, indices: list[int], layout: Layout, shape: list[int]) -> None:
-        if self._found is None:
-            raise ValueError("nothing was found yet")
-        slices = [self._found.headers[index] for index in indices]
+    def _decode(self, slices: list[SliceHeader], layout: Layout, shape: list[int]) -> None:
         count = shape[0] * shape[1] * shape[2]
         limit_memory(self._limits, shared_bytes=2 * count)
         hu = np.frombuffer(mmap.mmap(self._pixels_fd, 2 * count), np.int16).reshape(shape)  # (z, y, x)

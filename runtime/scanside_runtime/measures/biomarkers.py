@@ -7,7 +7,7 @@ and both lungs to the whole, whatever the order of the sums. Numbers are rounded
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,6 +56,10 @@ class Zones:
     left_upper: Zone
     left_middle: Zone
     left_lower: Zone
+
+    def by_name(self) -> dict[str, Zone]:
+        """Zones by the names of their fields."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         whole=_without_infection(biomarkers.whole),
         left=_without_infection(biomarkers.left),
         right=_without_infection(biomarkers.right),
-        zones=Zones(**{name: replace(_without_infection(zone), score=None) for name, zone in _by_name(zones).items()}),
+        zones=Zones(**{name: replace(_without_infection(zone), score=None) for name, zone in zones.by_name().items()}),
         six_zone_score=None,
         ct_extent_grade=None,
         ct_extent_basis=None,
@@ -189,7 +193,7 @@ def _affected_percent(region: Region, floor: MeasureSettings) -> float | None:
 
 
 def _total(zones: Zones) -> int | None:
-    scores = [zone.score for zone in _by_name(zones).values() if zone.score is not None]
+    scores = [zone.score for zone in zones.by_name().values() if zone.score is not None]
     return sum(scores) if scores else None
 
 
@@ -200,7 +204,3 @@ def _worse_grade(lungs: tuple[Region, Region], floor: MeasureSettings) -> str | 
 
 def _without_infection(region: Place) -> Place:
     return replace(region, poi_percent=None, ihu_hu=None, infection_volume_ml=None)
-
-
-def _by_name(zones: Zones) -> dict[str, Zone]:
-    return {name: getattr(zones, name) for name in Zones.__slots__}
