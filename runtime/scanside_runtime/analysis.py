@@ -206,7 +206,8 @@ def _measure(
     biomarkers = biomarkers if reason is None else withheld(biomarkers)
     present = _scan(series, biomarkers, known.flags, loaded.bundle, measured=reason is None)
     change = progression(present, record.scans, error)
-    severity = assess(biomarkers, settings.severity, model, () if change is None else change.recent)
+    recent = () if change is None else change.recent
+    severity = assess(biomarkers, settings.severity, model, recent, error.poi_points)
     if reason is not None:
         return _Conclusion("refused", 3, reason, biomarkers, severity, change)
     return _Conclusion("analysed", 0, None, biomarkers, severity, change)

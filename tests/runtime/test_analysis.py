@@ -41,7 +41,9 @@ DOCUMENT: dict[str, set[str]] = {
         "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because", "passed_over",
     },
     "biomarkers": REGION | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"},
-    "severity": {"flag", "basis", "probability", "cut_off", "model", "why"},
+    "severity": {
+        "flag", "basis", "probability", "cut_off", "model", "why", "deciding_percent", "distance_points",
+    },
     "provenance": {
         "software", "version", "commit", "bundle", "engine", "input_sha256", "settings_sha256", "revision",
         "supersedes",

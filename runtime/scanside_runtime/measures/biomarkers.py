@@ -67,6 +67,7 @@ class Biomarkers:
     """All that is measured in one study; None means not measured.
 
     six_zone_score: 0 to 24, the sum over the zones that hold lung. ct_extent_grade: CT-0 to CT-4.
+    worse_lung_percent: what the grade is read from, POI of the worse lung, 0 below the floors.
     """
 
     whole: Region
@@ -76,10 +77,12 @@ class Biomarkers:
     six_zone_score: int | None
     ct_extent_grade: str | None
     ct_extent_basis: str | None
+    worse_lung_percent: float | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """The block `biomarkers` of the result document, numbers as measured."""
+        """The block `biomarkers` of the result document, numbers as measured; what decides stands in `severity`."""
         document = asdict(self)
+        del document["worse_lung_percent"]
         return {**document.pop("whole"), **document}
 
 
@@ -100,14 +103,16 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
     ml = volume.voxel_ml
     zones = Zones(**_zones("right", right, ml, floor), **_zones("left", left, ml, floor))
     right_lung, left_lung = _region(right, ml), _region(left, ml)
+    worse_percent = _worse_lung_percent((left_lung, right_lung), floor)
     return Biomarkers(
         whole=_region(np.concatenate((right, left)), ml),
         left=left_lung,
         right=right_lung,
         zones=zones,
         six_zone_score=_total(zones),
-        ct_extent_grade=_worse_grade((left_lung, right_lung), floor),
+        ct_extent_grade=None if worse_percent is None else extent_grade(worse_percent),
         ct_extent_basis=EXTENT_BASIS,
+        worse_lung_percent=worse_percent,
     )
 
 
@@ -122,6 +127,7 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         six_zone_score=None,
         ct_extent_grade=None,
         ct_extent_basis=None,
+        worse_lung_percent=None,
     )
 
 
@@ -138,6 +144,13 @@ def extent_grade(poi_percent: float) -> str:
     if poi_percent > 75.0:
         return "CT-4"
     return "CT-3" if poi_percent >= 50.0 else "CT-2" if poi_percent >= 25.0 else "CT-1"
+
+
+def points_to_next_grade(poi_percent: float) -> float | None:
+    """How far a lung is below CT-2, CT-3 or CT-4, whichever is next; None in CT-4."""
+    starts = {"CT-0": 25.0, "CT-1": 25.0, "CT-2": 50.0, "CT-3": 75.0}
+    start = starts.get(extent_grade(poi_percent))
+    return None if start is None else start - poi_percent
 
 
 def zone_score(poi_percent: float) -> int:
@@ -197,9 +210,8 @@ def _total(zones: Zones) -> int | None:
     return sum(scores) if scores else None
 
 
-def _worse_grade(lungs: tuple[Region, Region], floor: MeasureSettings) -> str | None:
-    affected = [percent for lung in lungs if (percent := _affected_percent(lung, floor)) is not None]
-    return extent_grade(max(affected)) if affected else None
+def _worse_lung_percent(lungs: tuple[Region, Region], floor: MeasureSettings) -> float | None:
+    return max((percent for lung in lungs if (percent := _affected_percent(lung, floor)) is not None), default=None)
 
 
 def _without_infection(region: Place) -> Place:
