@@ -24,7 +24,9 @@ from scanside_runtime.volume import Hu
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
 
 # The result document as ARCHITECTURE.md has it, key by key.
-REGION = {"poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml"}
+REGION = {
+    "poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml", "high_opacity_percent", "consolidation_ml",
+}  # fmt: skip
 ZONES = {f"{side}_{third}" for side in ("right", "left") for third in ("upper", "middle", "lower")}
 DOCUMENT: dict[str, set[str]] = {
     "": {

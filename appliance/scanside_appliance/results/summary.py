@@ -29,6 +29,7 @@ def _numbers(document: Mapping[str, Any]) -> list[str]:
         _line("verdict", "analysed"),
         _line("POI", _number(measured["poi_percent"], "%", 1)),
         _line("iHU", _number(measured["ihu_hu"], "HU")),
+        _line("dense", f"{_number(measured['high_opacity_percent'], '%', 1)} of the lung from -200 HU on"),
         _line("lungs", _number(measured["lung_volume_ml"], "ml")),
         *(_line(side, _lung(measured[side])) for side in ("right", "left")),
         _line("zones", f"score {_number(measured['six_zone_score'], 'of 24')}"),

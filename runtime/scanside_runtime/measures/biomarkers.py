@@ -16,10 +16,13 @@ import numpy.typing as npt
 from scanside_runtime.settings import MeasureSettings
 from scanside_runtime.volume import Bools, Hu, Masks, Volume
 
-Counts = npt.NDArray[np.int64]  # (z, 3): voxels of lung, voxels of infection in it, sum of their HU
+Counts = npt.NDArray[np.int64]  # (z, 4): voxels of lung, of infection in it, sum of their HU, those that are dense
 
 DEFAULT_FLOOR = MeasureSettings()
 EXTENT_BASIS = "worse_lung"
+HIGH_OPACITY_HU = -200
+"""Infection from here on is consolidation rather than ground glass: the percentage of high opacity of Chaganti S et
+al., Radiol Artif Intell 2020; 2: e200048 (PHO)."""
 THIRDS = ("lower", "middle", "upper")  # from the feet up
 
 
@@ -28,12 +31,15 @@ class Region:
     """What is measured in the whole, in a lung, in a zone.
 
     poi_percent: 100 * infection / lung; None without lung. ihu_hu: mean HU of the infection; None without infection.
+    high_opacity_percent: as POI, of the infection at `HIGH_OPACITY_HU` and denser alone; consolidation_ml its volume.
     """
 
     poi_percent: float | None
     ihu_hu: float | None
     lung_volume_ml: float
     infection_volume_ml: float | None
+    high_opacity_percent: float | None
+    consolidation_ml: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +165,12 @@ def zone_score(poi_percent: float) -> int:
 
 
 def _count(hu: Hu, lung: Bools, infection: Bools) -> Counts:
-    """Voxels of lung, voxels of infection in it, and the sum of their HU, for each slice; (z, 3) int64."""
-    counts = np.zeros((hu.shape[0], 3), dtype=np.int64)
+    """Voxels of lung, of infection in it, the sum of their HU, how many of them are dense, by slice; (z, 4) int64."""
+    counts = np.zeros((hu.shape[0], 4), dtype=np.int64)
     for z in np.flatnonzero(lung.any(axis=(1, 2))):
         infected = hu[z][lung[z] & infection[z]]  # (voxels,) int16
-        counts[z] = np.count_nonzero(lung[z]), infected.size, infected.sum(dtype=np.int64)
+        dense = np.count_nonzero(infected >= HIGH_OPACITY_HU)
+        counts[z] = np.count_nonzero(lung[z]), infected.size, infected.sum(dtype=np.int64), dense
     return counts
 
 
@@ -178,12 +185,14 @@ def _thirds(counts: Counts) -> list[Counts]:
 
 
 def _region(counts: Counts, voxel_ml: float) -> Region:
-    lung, infected, hu_sum = (int(total) for total in counts.sum(axis=0))
+    lung, infected, hu_sum, dense = (int(total) for total in counts.sum(axis=0))
     return Region(
         poi_percent=100.0 * infected / lung if lung else None,
         ihu_hu=hu_sum / infected if infected else None,
         lung_volume_ml=lung * voxel_ml,
         infection_volume_ml=infected * voxel_ml,
+        high_opacity_percent=100.0 * dense / lung if lung else None,
+        consolidation_ml=dense * voxel_ml,
     )
 
 
@@ -215,4 +224,11 @@ def _worse_lung_percent(lungs: tuple[Region, Region], floor: MeasureSettings) ->
 
 
 def _without_infection(region: Place) -> Place:
-    return replace(region, poi_percent=None, ihu_hu=None, infection_volume_ml=None)
+    return replace(
+        region,
+        poi_percent=None,
+        ihu_hu=None,
+        infection_volume_ml=None,
+        high_opacity_percent=None,
+        consolidation_ml=None,
+    )
