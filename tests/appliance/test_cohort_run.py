@@ -222,8 +222,8 @@ def _address(file: Path) -> str:
 
     wait_until(lambda: file.exists() and file.stat().st_size > 0)
     address = json.loads(file.read_text())["address"]
-    with Client(address, timeout=60, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
+    with Client(address, timeout=300, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=300)
     return address
 
 
@@ -290,7 +290,7 @@ def test_what_cant_be_a_cohort_is_said_before_any_work(tmp_path: Path, arguments
     assert "Traceback" not in done.stderr
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
     """Until the condition holds; fails when it never does."""
     end = time.monotonic() + seconds
     while not holds():

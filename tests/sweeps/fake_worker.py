@@ -1,7 +1,8 @@
 """In place of the child that analyses: its result is the list of what it was given. Some words in a file change it.
 
-CRASH ends it by a signal, HANG makes it wait, HUNGRY makes it eat memory, DEFECT is an exception with a name in it,
-SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk, CONFLICT somebody else under a known ID.
+CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
+DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk,
+CONFLICT somebody else under a known ID.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
     if b"CRASH" in text:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"HANG" in text:
+        Path(order["output"], "hangs").touch()
         time.sleep(3600)
+    while b"WAIT" in text and not Path(order["root"]).with_suffix(".go").exists():
+        time.sleep(0.02)
     if b"HUNGRY" in text:
         KEPT.append(b"x" * 2**30)
         time.sleep(3600)
