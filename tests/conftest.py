@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from kit.watch_box import Box
 
-# The same examples on each run and no deadline: a busy machine must not turn a property red.
-settings.register_profile("house", deadline=None, derandomize=True, max_examples=60)
+# The same examples on each run, no deadline and no look at the clock: a busy machine must not turn a property red.
+settings.register_profile(
+    "house", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("house")
 
 

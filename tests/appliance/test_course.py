@@ -17,8 +17,6 @@ from scanside_appliance.files.layout import patient_folder
 from scanside_runtime.phantom.make import PhantomSpec, Truth
 from scanside_runtime.settings import ProgressionSettings
 
-pytestmark = pytest.mark.timeout(400)  # one patient for all tests: some 25 s alone, and each core may be shared
-
 WORST = sick_spec(1.0, 120.0)
 COURSE: dict[str, PhantomSpec] = {
     "20200401": sick_spec(0.55),

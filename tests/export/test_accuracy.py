@@ -42,7 +42,6 @@ def test_a_consolidation_of_30_percent_of_a_lung_stays_in_the_denominator(deploy
     assert found.whole.poi_percent == pytest.approx(phantom.truth.poi_percent, abs=2.0)
 
 
-@pytest.mark.timeout(480)  # ten whole analyses, five of them in FP32: slow where a processor has AVX2 alone
 def test_int8_says_what_fp32_says_on_real_scans(deployed: Networks, shared_data: Path) -> None:
     exact = load_networks(open_bundle(), choose_engine("auto", "fp32", 0))
     lungs, infection, difference_points = [], [], []
