@@ -14,9 +14,10 @@ demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
 
 # The exporter's tests run apart: what they load (torch, NNCF: gigabytes) is never in a process that tests the box.
-# Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower.
+# Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower. One that has
+# nothing left takes tests of another; what is expensive is made once for all of them (tests/kit/made_once.py).
 # A process that dies ends the run: replaced, it would leave its tests waiting for ever.
-PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --max-worker-restart 0
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal --max-worker-restart 0
 
 test: lint
 	@$(PYTEST) --ignore tests/export

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kit.export_samples import Exported, run_export
+from kit.made_once import made_once
 
 
 @pytest.fixture
@@ -22,4 +23,4 @@ def one_torch_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """What `export`, `quantize` and `bundle` make of two small networks, once for all tests."""
-    return run_export(tmp_path_factory.mktemp("export"))
+    return Exported.below(made_once(tmp_path_factory, "export", run_export))
