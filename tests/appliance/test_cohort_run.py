@@ -193,7 +193,8 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
 
     def start(*arguments: str) -> subprocess.Popen:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen([sys.executable, "-m", *arguments], env=environment(), cwd=tmp_path, **quiet)
+        own = {**environment(), "DASK_TEMPORARY_DIRECTORY": str(tmp_path)}
+        return subprocess.Popen([sys.executable, "-m", *arguments], env=own, cwd=tmp_path, **quiet)
 
     started = [start("distributed.cli.dask_scheduler", "--scheduler-file", str(file), "--port", "0", "--no-dashboard")]
     started += [
