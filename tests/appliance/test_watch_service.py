@@ -122,17 +122,18 @@ def test_slices_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
     assert box.is_sound()
 
 
-def test_sigterm_hands_back_what_can_not_be_finished_in_time(box: Box) -> None:
+def test_sigterm_hands_back_what_can_not_be_finished_in_time(box: Box, systemd: Systemd) -> None:
     box.root.mkdir()
     write_settings(box.root)
     box.put(*study(1, text="HANG"))
     daemon = start(box.root)
     try:
         wait_for(lambda: "analysing" in json.loads(box.scanside("status", "--json").output)["headline"])
+        daemon.terminate()
+        wait_for(lambda: "STATUS=ending" in systemd.words)
     finally:
-        while daemon.poll() is None:
-            daemon.terminate()  # the second one does not wait
-            time.sleep(0.2)
+        daemon.terminate()  # the second one does not wait
+        daemon.wait()
     (job,) = json.loads(box.scanside("queue", "--json").output)
     assert (daemon.returncode, job["state"], job["attempts"]) == (0, "queued", 0)
     assert box.is_sound()
