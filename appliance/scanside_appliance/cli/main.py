@@ -255,7 +255,7 @@ def _analyzed(path: Path, request: Request, study: str | None, series: str | Non
 def _deliver(analysis: Analysis, delivery: Delivery) -> int:
     """Write where that is asked for, print, give the exit code. What can't be written is printed all the same."""
     from scanside_appliance.results.output import write_output
-    from scanside_runtime.errors import BoxOutput
+    from scanside_runtime.errors import BoxFailed
 
     code = analysis.exit_code
     if delivery.output is None:
@@ -263,7 +263,7 @@ def _deliver(analysis: Analysis, delivery: Delivery) -> int:
     else:
         try:
             document = write_output(analysis, delivery.output, dicom=delivery.dicom)
-        except BoxOutput as error:
+        except BoxFailed as error:
             _complain(error.code, f"{error.message} {error.advice}")
             document, code = _unwritten(analysis, error), error.exit_code
     _print_document(document, delivery)
