@@ -1,6 +1,7 @@
 """The settings of the box: one frozen tree, read from TOML; every setting has a default that works.
 
 A key that is not known is an error, never a silent default: a typo in `floor_percent` would change a clinical number.
+Every number has bounds, and NaN or infinity lies in none: compared with NaN, a guard finds nothing, and says nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from scanside_runtime.errors import SettingsUnusable
 
@@ -22,19 +24,59 @@ Group = TypeVar("Group")
 
 
 @dataclass(frozen=True, slots=True)
-class MeasureSettings:
-    """`[measures]`: a zone or a lung counts as affected from `floor_percent` of its volume and `floor_ml` on."""
+class Within:
+    """Bounds of a number, both allowed; with `above`, the lower one is not."""
 
-    floor_percent: float = 0.5
-    floor_ml: float = 1.0
+    low: float
+    high: float
+    above: bool = False
+
+    def __contains__(self, number: float) -> bool:
+        return self.low <= number <= self.high and not (self.above and number == self.low)
+
+    def __str__(self) -> str:
+        low, high = f"{self.low:.10g}", f"{self.high:.10g}"
+        return f"it must be above {low} and at most {high}" if self.above else f"it must lie between {low} and {high}"
+
+
+Share = Annotated[float, Within(0, 1)]
+Percent = Annotated[float, Within(0, 100)]
+SomePercent = Annotated[float, Within(0, 100, above=True)]
+AnyHu = Annotated[float, Within(-1024, 3071)]
+SomeMl = Annotated[float, Within(0, 100_000, above=True)]
+SomeMm = Annotated[float, Within(0, 100, above=True)]
+Seconds = Annotated[float, Within(0, 604_800)]  # a week
+SomeSeconds = Annotated[float, Within(0, 604_800, above=True)]
+Megabytes = Annotated[int, Within(1, 1_048_576)]  # a TB
+ProcessMegabytes = Annotated[int, Within(256, 1_048_576)]  # Python and its libraries take some 160
+
+
+class Section:
+    """A table of the file. Made only of numbers within their bounds that fit each other; raises SettingsUnusable."""
+
+    __slots__ = ()
 
     def __post_init__(self) -> None:
-        _check(0.0 <= self.floor_percent <= 100.0, "measures.floor_percent", "it must lie between 0 and 100")
-        _check(0.0 <= self.floor_ml < math.inf, "measures.floor_ml", "it must be 0 or more")
+        section: Any = type(self)
+        for name, kind in _annotated(section).items():
+            for bounds in getattr(kind, "__metadata__", ()):
+                _check(getattr(self, name) in bounds, f"{_sections()[section]}.{name}", str(bounds))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """What one value demands of another."""
 
 
 @dataclass(frozen=True, slots=True)
-class SeveritySettings:
+class MeasureSettings(Section):
+    """`[measures]`: a zone or a lung counts as affected from `floor_percent` of its volume and `floor_ml` on."""
+
+    floor_percent: Percent = 0.5
+    floor_ml: Annotated[float, Within(0, 1000)] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeveritySettings(Section):
     """`[severity]`: the extent grades from which a patient is flagged, and the file of a fitted model.
 
     model: path of a `scanside.severity-model/1` file; empty for the box's own or the bundle's, where there is one.
@@ -44,7 +86,7 @@ class SeveritySettings:
     watch_from: str = "CT-2"
     model: str = ""
 
-    def __post_init__(self) -> None:
+    def _check_together(self) -> None:
         known = f"it must be one of {', '.join(EXTENT_GRADES)}"
         _check(self.severe_from in EXTENT_GRADES, "severity.severe_from", known)
         _check(self.watch_from in EXTENT_GRADES, "severity.watch_from", known)
@@ -52,17 +94,14 @@ class SeveritySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class InferenceSettings:
+class InferenceSettings(Section):
     """`[inference]`: threads of the engine; 0 takes all cores."""
 
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        _check(self.threads >= 0, "inference.threads", "it must be 0 (all cores) or more")
+    threads: Annotated[int, Within(0, 1024)] = 0
 
 
 @dataclass(frozen=True, slots=True)
-class CoverageSettings:
+class CoverageSettings(Section):
     """`[coverage]`: how much lung a chest has, and how much of it may reach an end slice or the edge.
 
     withhold_share: the lung's area in the first or last slice as a share of its largest, above which no POI is given.
@@ -73,18 +112,13 @@ class CoverageSettings:
     (`scanside-export cuts` prints both.)
     """
 
-    least_lung_ml: float = 400.0
-    withhold_share: float = 0.1
-    edge_share: float = 0.02
-
-    def __post_init__(self) -> None:
-        _check(0.0 < self.least_lung_ml < math.inf, "coverage.least_lung_ml", "it must be above 0")
-        _check(0.0 <= self.withhold_share <= 1.0, "coverage.withhold_share", "it must lie between 0 and 1")
-        _check(0.0 <= self.edge_share <= 1.0, "coverage.edge_share", "it must lie between 0 and 1")
+    least_lung_ml: SomeMl = 400.0
+    withhold_share: Share = 0.1
+    edge_share: Share = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class AnatomySettings:
+class AnatomySettings(Section):
     """`[anatomy]`: what a pair of lungs looks like.
 
     gas_hu: lungs are no darker than this in the median; free gas, bowel gas and sinuses are. Measured: 13 real series
@@ -97,23 +131,20 @@ class AnatomySettings:
     lone_share: below it the smaller lung counts as not found, and no POI is given.
     """
 
-    gas_hu: float = -960.0
-    least_fill: float = 0.16
-    most_fill: float = 0.6
-    largest_ml: float = 12000.0
-    uneven_share: float = 0.33
-    lone_share: float = 0.1
+    gas_hu: Annotated[float, Within(-1024, 0)] = -960.0
+    least_fill: Share = 0.16
+    most_fill: Share = 0.6
+    largest_ml: SomeMl = 12000.0
+    uneven_share: Annotated[float, Within(0, 0.5)] = 0.33
+    lone_share: Annotated[float, Within(0, 0.5)] = 0.1
 
-    def __post_init__(self) -> None:
-        _check(-1024.0 <= self.gas_hu <= 0.0, "anatomy.gas_hu", "it must lie between -1024 and 0")
-        _check(0.0 <= self.least_fill < self.most_fill, "anatomy.least_fill", "it must be below most_fill")
-        _check(0.0 < self.largest_ml < math.inf, "anatomy.largest_ml", "it must be above 0")
-        _check(0.0 <= self.uneven_share <= 0.5, "anatomy.uneven_share", "it must lie between 0 and 0.5")
-        _check(0.0 <= self.lone_share <= self.uneven_share, "anatomy.lone_share", "it must not exceed uneven_share")
+    def _check_together(self) -> None:
+        _check(self.least_fill < self.most_fill, "anatomy.least_fill", "it must be below most_fill")
+        _check(self.lone_share <= self.uneven_share, "anatomy.lone_share", "it must not exceed uneven_share")
 
 
 @dataclass(frozen=True, slots=True)
-class QualitySettings:
+class QualitySettings(Section):
     """`[quality]`: from when on the pictures themselves are doubted.
 
     air_highest_hu: the trachea's air in the median; above, HU are not calibrated. Measured in 13 real series of five
@@ -127,29 +158,25 @@ class QualitySettings:
     uncertain_points: POI between a network three times surer and three times less sure, in percentage points.
     """
 
-    air_highest_hu: float = -900.0
-    soft_lowest_hu: float = -30.0
-    soft_highest_hu: float = 110.0
-    blood_hu: float = 90.0
-    noise_hu: float = 50.0
-    metal_hu: float = 2500.0
-    metal_ml: float = 0.2
-    validated_from_mm: float = 2.0
-    validated_to_mm: float = 10.0
-    uncertain_points: float = 5.0
+    air_highest_hu: Annotated[float, Within(-1024, 0, above=True)] = -900.0
+    soft_lowest_hu: AnyHu = -30.0
+    soft_highest_hu: AnyHu = 110.0
+    blood_hu: Annotated[float, Within(0, 1000)] = 90.0
+    noise_hu: Annotated[float, Within(0, 1000, above=True)] = 50.0
+    metal_hu: Annotated[float, Within(0, 3070)] = 2500.0  # nothing is denser than 3071
+    metal_ml: Annotated[float, Within(0, 1000, above=True)] = 0.2
+    validated_from_mm: SomeMm = 2.0
+    validated_to_mm: SomeMm = 10.0
+    uncertain_points: SomePercent = 5.0
 
-    def __post_init__(self) -> None:
-        _check(-1024.0 < self.air_highest_hu <= 0.0, "quality.air_highest_hu", "it must lie between -1024 and 0")
+    def _check_together(self) -> None:
         _check(self.soft_lowest_hu < self.soft_highest_hu, "quality.soft_lowest_hu", "it must be below soft_highest_hu")
-        _check(0.0 < self.noise_hu < math.inf, "quality.noise_hu", "it must be above 0")
-        _check(0.0 < self.metal_ml < math.inf, "quality.metal_ml", "it must be above 0")
-        ascending = 0.0 < self.validated_from_mm < self.validated_to_mm
-        _check(ascending, "quality.validated_from_mm", "it must be above 0 and below validated_to_mm")
-        _check(0.0 < self.uncertain_points <= 100.0, "quality.uncertain_points", "it must lie between 0 and 100")
+        ascending = self.validated_from_mm < self.validated_to_mm
+        _check(ascending, "quality.validated_from_mm", "it must be below validated_to_mm")
 
 
 @dataclass(frozen=True, slots=True)
-class MotionSettings:
+class MotionSettings(Section):
     """`[motion]`: which slices count as moved, and how many of them are too many.
 
     moved_from: the detector's probability from which a slice counts as moved; with it 3.2 % of the untouched slices
@@ -158,27 +185,20 @@ class MotionSettings:
     all have 0.17 and less but one (0.21). withhold_share: of the slices with infection.
     """
 
-    moved_from: float = 0.8
-    caution_share: float = 0.2
-    withhold_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("moved_from", "caution_share", "withhold_share"):
-            _check(0.0 <= getattr(self, name) <= 1.0, f"motion.{name}", "it must lie between 0 and 1")
+    moved_from: Share = 0.8
+    caution_share: Share = 0.2
+    withhold_share: Share = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class PatientSettings:
+class PatientSettings(Section):
     """`[patient]`: from what age on; the networks have seen no children."""
 
-    adult_from_years: float = 18.0
-
-    def __post_init__(self) -> None:
-        _check(0.0 <= self.adult_from_years < 120.0, "patient.adult_from_years", "it must lie between 0 and 120")
+    adult_from_years: Annotated[float, Within(0, 120)] = 18.0
 
 
 @dataclass(frozen=True, slots=True)
-class ProgressionSettings:
+class ProgressionSettings(Section):
     """`[progression]`: the measurement error of a change, used until the bundle carries its own; source says whence.
 
     poi_points, ihu_hu: the largest change that may be no change of the patient. The defaults are the wider sides,
@@ -188,18 +208,16 @@ class ProgressionSettings:
     nearer: -0.7 to 0.8 points and -26 to 32 HU.
     """
 
-    poi_points: float = 1.5
-    ihu_hu: float = 48.0
+    poi_points: SomePercent = 1.5
+    ihu_hu: Annotated[float, Within(0, 4095, above=True)] = 48.0
     source: str = "scanside-chest 0.3.0 against true changes, 4 phantom patients of six scans"
 
-    def __post_init__(self) -> None:
-        for name in ("poi_points", "ihu_hu"):
-            _check(0.0 < getattr(self, name) < math.inf, f"progression.{name}", "it must be above 0")
+    def _check_together(self) -> None:
         _check(bool(self.source), "progression.source", "it must say where the figures come from")
 
 
 @dataclass(frozen=True, slots=True)
-class ReadingSettings:
+class ReadingSettings(Section):
     """`[reading]`: what the reader of foreign files may cost; beyond it a study is refused, never read in part.
 
     max_files: in a folder or zip. A whole study of thin slices in several reconstructions has some 5 000.
@@ -216,24 +234,19 @@ class ReadingSettings:
         must hold them.
     """
 
-    max_files: int = 20_000
-    max_file_mb: int = 512
-    max_archive_mb: int = 4096
-    max_inflated_mb: int = 64
-    max_matrix: int = 2048
-    max_voxels_m: int = 256
-    memory_mb: int = 768
-    file_seconds: float = 30.0
-    study_seconds: float = 300.0
-
-    def __post_init__(self) -> None:
-        for key, value in asdict(self).items():
-            _check(0 < value < math.inf, f"reading.{key}", "it must be above 0")
-        _check(self.memory_mb >= 256, "reading.memory_mb", "the reader needs 256 or more for itself")
+    max_files: Annotated[int, Within(1, 100_000_000)] = 20_000
+    max_file_mb: Megabytes = 512
+    max_archive_mb: Megabytes = 4096
+    max_inflated_mb: Megabytes = 64
+    max_matrix: Annotated[int, Within(1, 65_535)] = 2048
+    max_voxels_m: Annotated[int, Within(1, 100_000)] = 256
+    memory_mb: ProcessMegabytes = 768
+    file_seconds: SomeSeconds = 30.0
+    study_seconds: SomeSeconds = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class InboxSettings:
+class InboxSettings(Section):
     """`[inbox]`: when a study in the watched folder counts as complete; all times are durations.
 
     quiet_s: nothing of the study changed for so long.
@@ -242,58 +255,46 @@ class InboxSettings:
     leftover_s: after so long a file named like a temporary one (`.part`, `.tmp`) is taken as what it is.
     """
 
-    quiet_s: float = 60.0
-    patience_s: float = 900.0
-    scan_s: float = 10.0
-    leftover_s: float = 3600.0
+    quiet_s: SomeSeconds = 60.0
+    patience_s: SomeSeconds = 900.0
+    scan_s: SomeSeconds = 10.0
+    leftover_s: Seconds = 3600.0
 
-    def __post_init__(self) -> None:
-        for name in ("quiet_s", "scan_s"):
-            _check(0.0 < getattr(self, name) < math.inf, f"inbox.{name}", "it must be above 0")
-        _check(self.quiet_s <= self.patience_s < math.inf, "inbox.patience_s", "it must not be below quiet_s")
-        _check(0.0 <= self.leftover_s < math.inf, "inbox.leftover_s", "it must be 0 or more")
+    def _check_together(self) -> None:
+        _check(self.quiet_s <= self.patience_s, "inbox.patience_s", "it must not be below quiet_s")
 
 
 @dataclass(frozen=True, slots=True)
-class JobSettings:
+class JobSettings(Section):
     """`[jobs]`: limits of one analysis, and what happens when it fails.
 
     retry_after_s: the wait before the second attempt, four times as long before each further one. warm_s: the process
     that analyses is let go after so long without a study.
     """
 
-    time_limit_s: float = 900.0
-    memory_limit_mb: int = 3072
-    attempts: int = 3
-    retry_after_s: float = 60.0
-    warm_s: float = 600.0
-
-    def __post_init__(self) -> None:
-        _check(0.0 < self.time_limit_s < math.inf, "jobs.time_limit_s", "it must be above 0")
-        _check(self.memory_limit_mb >= 256, "jobs.memory_limit_mb", "it must be 256 or more")
-        _check(self.attempts >= 1, "jobs.attempts", "it must be 1 or more")
-        for name in ("retry_after_s", "warm_s"):
-            _check(0.0 <= getattr(self, name) < math.inf, f"jobs.{name}", "it must be 0 or more")
+    time_limit_s: SomeSeconds = 900.0
+    memory_limit_mb: ProcessMegabytes = 3072
+    attempts: Annotated[int, Within(1, 1000)] = 3
+    retry_after_s: Seconds = 60.0
+    warm_s: Seconds = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class DiskSettings:
+class DiskSettings(Section):
     """`[disk]`: from `stop_percent` in use on, nothing more is taken in.
 
     Where `clean_archive` allows it, the oldest studies that are archived and reported are then removed from the archive
     until `clean_to_percent` is reached; results stay. reserve_mb is kept back for the database.
     """
 
-    stop_percent: float = 90.0
+    stop_percent: SomePercent = 90.0
     clean_archive: bool = True
-    clean_to_percent: float = 80.0
-    reserve_mb: int = 64
+    clean_to_percent: Percent = 80.0
+    reserve_mb: Annotated[int, Within(0, 1_048_576)] = 64
 
-    def __post_init__(self) -> None:
-        _check(0.0 < self.stop_percent <= 100.0, "disk.stop_percent", "it must lie between 0 and 100")
-        below = 0.0 <= self.clean_to_percent <= self.stop_percent
+    def _check_together(self) -> None:
+        below = self.clean_to_percent <= self.stop_percent
         _check(below, "disk.clean_to_percent", "it must not exceed stop_percent")
-        _check(self.reserve_mb >= 0, "disk.reserve_mb", "it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,9 +358,21 @@ def _value(kind: type[Any], value: object, key: str) -> Any:
         _check(isinstance(value, dict), key, f"it is a slice: write [{key}]")
         return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
     if kind is float and type(value) is int:
-        return float(value)
+        return float(value) if abs(value) < 2**53 else math.inf  # whole numbers of TOML have no end
     _check(type(value) is kind, key, f"it must be of type {kind.__name__}")
     return value
+
+
+@cache
+def _annotated(section: Any) -> dict[str, Any]:
+    """The types of its values with the bounds in them."""
+    return get_type_hints(section, include_extras=True)
+
+
+@cache
+def _sections() -> dict[type[Any], str]:
+    """What the file calls each table."""
+    return {kind: name for name, kind in get_type_hints(Settings).items()}
 
 
 def _check(holds: bool, key: str, why: str) -> None:
