@@ -21,7 +21,7 @@ from scanside_runtime.followup.progression import Progression, progression
 from scanside_runtime.followup.scan import RESULT_SCHEMA, Person, Scan
 from scanside_runtime.measures.biomarkers import Biomarkers, measure, withheld
 from scanside_runtime.measures.severity import Severity, assess, assess_extent
-from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
+from scanside_runtime.measures.severity_model import SeverityModel, bundled_severity_model, read_severity_model
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.engine import EngineChoice, choose_engine
 from scanside_runtime.model.segment import Networks, load_networks, segment
@@ -197,9 +197,9 @@ def _load(request: Request, settings: Settings) -> tuple[Bundle, EngineChoice, N
 
 
 def _yardsticks(bundle: Bundle, request: Request, settings: Settings) -> Yardsticks:
-    named = settings.severity.model
-    model = read_severity_model(Path(named)) if named else request.site_model or bundle.severity_model()
-    return Yardsticks(model, measurement_error(bundle, settings.progression))
+    named, own = settings.severity.model, request.site_model
+    model = read_severity_model(Path(named)) if named else own or bundled_severity_model(bundle.severity_document)
+    return Yardsticks(model, measurement_error(bundle.limits_of_agreement, settings.progression, bundle.title))
 
 
 def _conclude(analysis: Analysis, settings: Settings, yardsticks: Yardsticks, record: Record) -> None:

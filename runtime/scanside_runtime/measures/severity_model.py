@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scanside_runtime.measures.errors import SeverityModelUnusable
+from scanside_runtime.model.errors import ModelBundleDamaged
 
 SEVERITY_MODEL_SCHEMA = "scanside.severity-model/1"
 FEATURES = ("poi_percent", "ihu_hu")
@@ -135,6 +136,15 @@ class SeverityModel:
             source=_typed(values, "source", str),
             standardisation=None if scale is None else _standardisation(_object(scale, "standardisation")),
         )
+
+
+def bundled_severity_model(document: Any) -> SeverityModel | None:
+    """The model of a bundle, from its `severity_document`; None where it carries none. Raises ModelBundleDamaged."""
+    try:
+        return None if document is None else SeverityModel.from_document(document)
+    except ValueError as problem:
+        why = f"its severity model can't be used ({problem})"
+        raise ModelBundleDamaged(name="manifest.json", why=why) from problem
 
 
 def read_severity_model(path: Path) -> SeverityModel:
