@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
-from kit.analysis_samples import analysed, refused
+from kit.analysis_samples import SPACING_MM, analysed, chest_hu, refused
+from kit.bundle_samples import write_bundle
 from kit.watch_box import Box, study
 from scanside_appliance.files import atomic
 from scanside_appliance.jobs.result_folder import unsound
+from scanside_appliance.jobs.worker import Order, analyze_study
 from scanside_appliance.results.errors import BoxSource
 from scanside_appliance.results.output import write_output
 from scanside_runtime.errors import BoxOutput
+from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.settings import InferenceSettings, Settings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -116,6 +120,21 @@ def test_what_else_lies_in_the_folder_stays(tmp_path: Path) -> None:
     (tmp_path / "out" / "notes.txt").write_text("call the ward")
     document = write_output(analysed(tmp_path / "series"), tmp_path / "out")  # type: ignore[arg-type]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*document["artefacts"], "mine", "notes.txt"}
+
+
+def test_the_worker_blames_the_box_and_leaves_nothing_when_the_slices_cant_be_read_again(
+    tmp_path: Path, bad_sector: Callable[[], None]
+) -> None:
+    write_series(chest_hu(), SPACING_MM, tmp_path / "files")
+    (tmp_path / "out").mkdir()
+    order = Order(
+        tmp_path, tmp_path / "files", tmp_path / "out", 1, None, None, None, "2026-01-01", False, (),
+        Settings(inference=InferenceSettings(threads=1)), write_bundle(tmp_path / "bundle").folder,
+    )  # fmt: skip
+    bad_sector()  # in this process: the analysis reads in a child of its own
+    with pytest.raises(BoxSource):
+        analyze_study(order, lambda *_: None)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_answer_without_a_document_is_no_result_and_its_study_is_put_aside(box: Box) -> None:
