@@ -17,8 +17,8 @@ from scanside_appliance.cohort.table import write_table
 from scanside_appliance.cohort.work import Measure, Options, measure_study
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
-from scanside_runtime.provenance import software_version
 from scanside_runtime.settings import InferenceSettings, settings_digest
+from scanside_runtime.version import software_version
 
 Progress = Callable[[str, int, int], None]
 

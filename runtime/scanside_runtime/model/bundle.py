@@ -10,8 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
-from scanside_runtime.model.errors import ModelBundleDamaged, ModelBundleMissing, ModelWithoutContract
+from scanside_runtime.model.errors import (
+    ModelBundleDamaged,
+    ModelBundleMissing,
+    ModelNeedsNewer,
+    ModelWithoutContract,
+)
 from scanside_runtime.model.onnx_file import metadata
+from scanside_runtime.version import is_older_than, software_version
 
 BUNDLE_SCHEMA = "scanside.bundle/1"
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_bundle"
@@ -94,7 +100,7 @@ class Bundle:
 def open_bundle(folder: Path | None = None) -> Bundle:
     """The bundle in a folder; without one, the bundle that Scanside brings along.
 
-    Raises ModelBundleMissing, ModelBundleDamaged.
+    Raises ModelBundleMissing, ModelBundleDamaged, and ModelNeedsNewer where it was made for newer software.
     """
     folder = folder or DEFAULT_BUNDLE
     try:
@@ -106,10 +112,18 @@ def open_bundle(folder: Path | None = None) -> Bundle:
         if manifest["schema"] != BUNDLE_SCHEMA:
             raise ModelBundleDamaged(name=MANIFEST, why=f"schema {manifest['schema']!r} is not {BUNDLE_SCHEMA!r}")
         bundle = Bundle(folder, manifest, hashlib.sha256(data).hexdigest())
+        _check_software(bundle)
         _check_shape(bundle)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise ModelBundleDamaged(name=MANIFEST, why=f"it is no manifest ({problem})") from problem
     return bundle
+
+
+def _check_software(bundle: Bundle) -> None:
+    """Newer software may read more than this one knows of; a bundle that names none is for every one."""
+    minimum = str(bundle.manifest.get("minimum_software") or "0")
+    if is_older_than(minimum):
+        raise ModelNeedsNewer(title=bundle.title, minimum=minimum, version=software_version())
 
 
 def _check_shape(bundle: Bundle) -> None:
