@@ -97,7 +97,7 @@ def scanned(spec: PhantomSpec, number: int, bundle: Bundle) -> tuple[Scan, Measu
 
 
 def tallies(seed: int, bundle: Bundle) -> Iterator[Tally]:
-    error = measurement_error(bundle, Settings().progression)
+    error = measurement_error(bundle.limits_of_agreement, Settings().progression, bundle.title)
     scans = [scanned(spec, number, bundle) for number, spec in enumerate(course_specs(seed))]
     for (before, true_before), (after, true_after) in pairwise(scans):
         if not (before.measured and after.measured):
@@ -141,7 +141,7 @@ def cpu_s() -> int:
 
 
 def limits(summaries: dict[str, dict[str, object]], bundle: Bundle, patients: int) -> dict[str, object]:
-    """`measurement_error.LIMITS` of the manifest."""
+    """`limits_of_agreement` of the manifest."""
     return {
         "of": "change",
         "poi_points": summaries["poi"]["change_off"],

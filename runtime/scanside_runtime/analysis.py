@@ -24,6 +24,7 @@ from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, wi
 from scanside_runtime.measures.severity import Severity, assess, assess_extent
 from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.model.bundle import Bundle
+from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
 from scanside_runtime.model.segment import segment
 from scanside_runtime.options import Options
@@ -194,7 +195,7 @@ def _measure(
         with known.timed("load"):
             loaded = known.networks = loading.result()
             model = _severity_model(loaded.bundle, options)
-            error = measurement_error(loaded.bundle, settings.progression)
+            error = measurement_error(loaded.bundle.limits_of_agreement, settings.progression, loaded.bundle.title)
     with known.timed("segment"):
         masks = segment(volume, loaded, progress)
     with known.timed("quality"):
@@ -246,7 +247,18 @@ def _load(networks: LoadedNetworks | KeptNetworks | None, options: Options) -> L
 def _severity_model(bundle: Bundle, options: Options) -> SeverityModel | None:
     """The settings' own model, else the box's, else the bundle's."""
     named = options.settings.severity.model
-    return read_severity_model(Path(named)) if named else options.site_model or bundle.severity_model()
+    if named:
+        return read_severity_model(Path(named))
+    return options.site_model or bundled_severity_model(bundle.severity_document)
+
+
+def bundled_severity_model(document: Any) -> SeverityModel | None:
+    """The model of a bundle, from its `severity_document`; None where it carries none. Raises ModelBundleDamaged."""
+    try:
+        return None if document is None else SeverityModel.from_document(document)
+    except ValueError as problem:
+        why = f"its severity model can't be used ({problem})"
+        raise ModelBundleDamaged(name="manifest.json", why=why) from problem
 
 
 def _withheld_because(flags: list[Finding]) -> Reason | None:
@@ -275,7 +287,7 @@ def _scan(
         scanner=(series.manufacturer, series.model),
         contrast_bolus_agent=series.contrast_bolus_agent,
         flags=frozenset(flag.code for flag in flags),
-        bundle=f"{bundle.name} {bundle.version}",
+        bundle=bundle.title,
     )
 
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import EngineChoice, instruction_set
 from scanside_runtime.model.networks import Networks
-
-
-def software_version() -> str:
-    """The installed version, or "unknown" when run from sources that are not installed."""
-    try:
-        return version("scanside")
-    except PackageNotFoundError:
-        return "unknown"
+from scanside_runtime.version import software_version, source_commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +44,7 @@ class Provenance:
 
     def to_document(self) -> dict[str, Any]:
         """Plain values, the software in front."""
-        return {"software": "scanside", "version": software_version(), "commit": None, **asdict(self)}
+        return {"software": "scanside", "version": software_version(), "commit": source_commit(), **asdict(self)}
 
 
 def bundle_facts(bundle: Bundle) -> BundleFacts:

@@ -1,6 +1,7 @@
 """The settings of the box: one frozen tree, read from TOML; every setting has a default that works.
 
 A key that is not known is an error, never a silent default: a typo in `floor_percent` would change a clinical number.
+Every number has bounds, and NaN or infinity lies in none: compared with NaN, a guard finds nothing, and says nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,23 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
+from scanside_runtime.bounds import (
+    AnyHu,
+    Megabytes,
+    Percent,
+    ProcessMegabytes,
+    Seconds,
+    Share,
+    SomeMl,
+    SomeMm,
+    SomePercent,
+    SomeSeconds,
+    Within,
+)
 from scanside_runtime.errors import SettingsUnusable
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
@@ -21,8 +36,24 @@ EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
 Group = TypeVar("Group")
 
 
+class Table:
+    """A table of the file. Made only of numbers within their bounds that fit each other; raises SettingsUnusable."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        table: Any = type(self)
+        for name, kind in _annotated(table).items():
+            for bounds in getattr(kind, "__metadata__", ()):
+                _check(getattr(self, name) in bounds, f"{_tables()[table]}.{name}", str(bounds))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """What one value demands of another."""
+
+
 @dataclass(frozen=True, slots=True)
-class MeasureSettings:
+class MeasureSettings(Table):
     """`[measures]`: from how much infection on a zone or a lung counts as affected; both limits must be reached.
 
     It touches the zone score and the extent grade, never POI and iHU.
@@ -31,16 +62,12 @@ class MeasureSettings:
     floor_ml: infection as a volume.
     """
 
-    floor_percent: float = 0.5
-    floor_ml: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(0.0 <= self.floor_percent <= 100.0, "measures.floor_percent", "it must lie between 0 and 100")
-        _check(0.0 <= self.floor_ml < math.inf, "measures.floor_ml", "it must be 0 or more")
+    floor_percent: Percent = 0.5
+    floor_ml: Annotated[float, Within(0, 1000)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class SeveritySettings:
+class SeveritySettings(Table):
     """`[severity]`: from which extent grade on a patient is flagged, and the file of a fitted model.
 
     severe_from: extent grade from which the flag is SEVERE.
@@ -53,7 +80,7 @@ class SeveritySettings:
     watch_from: str = "CT-2"
     model: str = ""
 
-    def __post_init__(self) -> None:
+    def _check_together(self) -> None:
         known = f"it must be one of {', '.join(EXTENT_GRADES)}"
         _check(self.severe_from in EXTENT_GRADES, "severity.severe_from", known)
         _check(self.watch_from in EXTENT_GRADES, "severity.watch_from", known)
@@ -61,20 +88,17 @@ class SeveritySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class InferenceSettings:
+class InferenceSettings(Table):
     """`[inference]`: the engine that runs the networks.
 
     threads: threads of the engine; 0 takes all cores.
     """
 
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        _check(self.threads >= 0, "inference.threads", "it must be 0 (all cores) or more")
+    threads: Annotated[int, Within(0, 1024)] = 0
 
 
 @dataclass(frozen=True, slots=True)
-class CoverageSettings:
+class CoverageSettings(Table):
     """`[coverage]`: how much lung a chest has, and how much of it may reach an end slice or the edge.
 
     `scanside-export cuts` measures what is lost; the figures here are of eleven whole scans.
@@ -87,18 +111,13 @@ class CoverageSettings:
         by narrowing the scans from each side: up to 0.02 at most 0.8 % is lost, to 0.03 1.5 %, to 0.05 7.1 %.
     """
 
-    least_lung_ml: float = 400.0
-    withhold_share: float = 0.1
-    edge_share: float = 0.02
-
-    def __post_init__(self) -> None:
-        _check(0.0 < self.least_lung_ml < math.inf, "coverage.least_lung_ml", "it must be above 0")
-        _check(0.0 <= self.withhold_share <= 1.0, "coverage.withhold_share", "it must lie between 0 and 1")
-        _check(0.0 <= self.edge_share <= 1.0, "coverage.edge_share", "it must lie between 0 and 1")
+    least_lung_ml: SomeMl = 400.0
+    withhold_share: Share = 0.1
+    edge_share: Share = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class AnatomySettings:
+class AnatomySettings(Table):
     """`[anatomy]`: what a pair of lungs looks like. What was measured was measured in 13 real series.
 
     gas_hu: lungs whose median is darker are gas, not lung: free gas, bowel gas, sinuses. Measured: lungs -880 to -733,
@@ -111,23 +130,20 @@ class AnatomySettings:
     lone_share: below it the smaller lung counts as not found, and no POI is given.
     """
 
-    gas_hu: float = -960.0
-    least_fill: float = 0.16
-    most_fill: float = 0.6
-    largest_ml: float = 12000.0
-    uneven_share: float = 0.33
-    lone_share: float = 0.1
+    gas_hu: Annotated[float, Within(-1024, 0)] = -960.0
+    least_fill: Share = 0.16
+    most_fill: Share = 0.6
+    largest_ml: SomeMl = 12000.0
+    uneven_share: Annotated[float, Within(0, 0.5)] = 0.33
+    lone_share: Annotated[float, Within(0, 0.5)] = 0.1
 
-    def __post_init__(self) -> None:
-        _check(-1024.0 <= self.gas_hu <= 0.0, "anatomy.gas_hu", "it must lie between -1024 and 0")
-        _check(0.0 <= self.least_fill < self.most_fill, "anatomy.least_fill", "it must be below most_fill")
-        _check(0.0 < self.largest_ml < math.inf, "anatomy.largest_ml", "it must be above 0")
-        _check(0.0 <= self.uneven_share <= 0.5, "anatomy.uneven_share", "it must lie between 0 and 0.5")
-        _check(0.0 <= self.lone_share <= self.uneven_share, "anatomy.lone_share", "it must not exceed uneven_share")
+    def _check_together(self) -> None:
+        _check(self.least_fill < self.most_fill, "anatomy.least_fill", "it must be below most_fill")
+        _check(self.lone_share <= self.uneven_share, "anatomy.lone_share", "it must not exceed uneven_share")
 
 
 @dataclass(frozen=True, slots=True)
-class QualitySettings:
+class QualitySettings(Table):
     """`[quality]`: from when on the pictures themselves are doubted. What was measured was measured in 13 real series.
 
     air_highest_hu: the trachea's air in the median; above it HU are not calibrated, and no POI is given. Measured, five
@@ -145,29 +161,25 @@ class QualitySettings:
     uncertain_points: POI between a network three times surer and three times less sure; above it a caution.
     """
 
-    air_highest_hu: float = -900.0
-    soft_lowest_hu: float = -30.0
-    soft_highest_hu: float = 110.0
-    blood_hu: float = 90.0
-    noise_hu: float = 50.0
-    metal_hu: float = 2500.0
-    metal_ml: float = 0.2
-    validated_from_mm: float = 2.0
-    validated_to_mm: float = 10.0
-    uncertain_points: float = 5.0
+    air_highest_hu: Annotated[float, Within(-1024, 0, above=True)] = -900.0
+    soft_lowest_hu: AnyHu = -30.0
+    soft_highest_hu: AnyHu = 110.0
+    blood_hu: Annotated[float, Within(0, 1000)] = 90.0
+    noise_hu: Annotated[float, Within(0, 1000, above=True)] = 50.0
+    metal_hu: Annotated[float, Within(0, 3070)] = 2500.0  # nothing is denser than 3071
+    metal_ml: Annotated[float, Within(0, 1000, above=True)] = 0.2
+    validated_from_mm: SomeMm = 2.0
+    validated_to_mm: SomeMm = 10.0
+    uncertain_points: SomePercent = 5.0
 
-    def __post_init__(self) -> None:
-        _check(-1024.0 < self.air_highest_hu <= 0.0, "quality.air_highest_hu", "it must lie between -1024 and 0")
+    def _check_together(self) -> None:
         _check(self.soft_lowest_hu < self.soft_highest_hu, "quality.soft_lowest_hu", "it must be below soft_highest_hu")
-        _check(0.0 < self.noise_hu < math.inf, "quality.noise_hu", "it must be above 0")
-        _check(0.0 < self.metal_ml < math.inf, "quality.metal_ml", "it must be above 0")
-        ascending = 0.0 < self.validated_from_mm < self.validated_to_mm
-        _check(ascending, "quality.validated_from_mm", "it must be above 0 and below validated_to_mm")
-        _check(0.0 < self.uncertain_points <= 100.0, "quality.uncertain_points", "it must lie between 0 and 100")
+        ascending = self.validated_from_mm < self.validated_to_mm
+        _check(ascending, "quality.validated_from_mm", "it must be below validated_to_mm")
 
 
 @dataclass(frozen=True, slots=True)
-class MotionSettings:
+class MotionSettings(Table):
     """`[motion]`: which slices count as moved, and how many of them are too many.
 
     moved_from: the detector's probability from which a slice counts as moved; with it 3.2 % of the untouched slices of
@@ -177,30 +189,23 @@ class MotionSettings:
     withhold_share: moved slices as a share of the slices with infection; above it no POI is given.
     """
 
-    moved_from: float = 0.8
-    caution_share: float = 0.2
-    withhold_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("moved_from", "caution_share", "withhold_share"):
-            _check(0.0 <= getattr(self, name) <= 1.0, f"motion.{name}", "it must lie between 0 and 1")
+    moved_from: Share = 0.8
+    caution_share: Share = 0.2
+    withhold_share: Share = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class PatientSettings:
+class PatientSettings(Table):
     """`[patient]`: from what age on.
 
     adult_from_years: below it no POI is given; the networks have seen no children.
     """
 
-    adult_from_years: float = 18.0
-
-    def __post_init__(self) -> None:
-        _check(0.0 <= self.adult_from_years < 120.0, "patient.adult_from_years", "it must lie between 0 and 120")
+    adult_from_years: Annotated[float, Within(0, 120)] = 18.0
 
 
 @dataclass(frozen=True, slots=True)
-class ProgressionSettings:
+class ProgressionSettings(Table):
     """`[progression]`: the measurement error of a change, used until the bundle carries its own.
 
     The defaults are the wider sides, rounded up to half a point and a HU, of the limits of agreement of measured
@@ -213,18 +218,16 @@ class ProgressionSettings:
     source: where the two figures come from; it stands below every history.
     """
 
-    poi_points: float = 1.5
-    ihu_hu: float = 48.0
+    poi_points: SomePercent = 1.5
+    ihu_hu: Annotated[float, Within(0, 4095, above=True)] = 48.0
     source: str = "scanside-chest 0.3.0 against true changes, 4 phantom patients of six scans"
 
-    def __post_init__(self) -> None:
-        for name in ("poi_points", "ihu_hu"):
-            _check(0.0 < getattr(self, name) < math.inf, f"progression.{name}", "it must be above 0")
+    def _check_together(self) -> None:
         _check(bool(self.source), "progression.source", "it must say where the figures come from")
 
 
 @dataclass(frozen=True, slots=True)
-class ReadingSettings:
+class ReadingSettings(Table):
     """`[reading]`: what the reader of foreign files may cost; beyond it a study is refused, never read in part.
 
     max_files: in a folder or zip. A whole study of thin slices in several reconstructions has some 5 000.
@@ -242,24 +245,19 @@ class ReadingSettings:
     study_seconds: for one pass over all files. There are two, headers and pixels; `jobs.time_limit_s` must hold both.
     """
 
-    max_files: int = 20_000
-    max_file_mb: int = 512
-    max_archive_mb: int = 4096
-    max_inflated_mb: int = 64
-    max_matrix: int = 2048
-    max_voxels_m: int = 256
-    memory_mb: int = 768
-    file_seconds: float = 30.0
-    study_seconds: float = 300.0
-
-    def __post_init__(self) -> None:
-        for key, value in asdict(self).items():
-            _check(0 < value < math.inf, f"reading.{key}", "it must be above 0")
-        _check(self.memory_mb >= 256, "reading.memory_mb", "the reader needs 256 or more for itself")
+    max_files: Annotated[int, Within(1, 100_000_000)] = 20_000
+    max_file_mb: Megabytes = 512
+    max_archive_mb: Megabytes = 4096
+    max_inflated_mb: Megabytes = 64
+    max_matrix: Annotated[int, Within(1, 65_535)] = 2048
+    max_voxels_m: Annotated[int, Within(1, 100_000)] = 256
+    memory_mb: ProcessMegabytes = 768
+    file_seconds: SomeSeconds = 30.0
+    study_seconds: SomeSeconds = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class InboxSettings:
+class InboxSettings(Table):
     """`[inbox]`: when a study in the watched folder counts as complete; all times are durations.
 
     quiet_s: nothing of the study changed for so long.
@@ -268,20 +266,17 @@ class InboxSettings:
     leftover_s: after so long a file named like a temporary one (`.part`, `.tmp`) is taken as what it is.
     """
 
-    quiet_s: float = 60.0
-    patience_s: float = 900.0
-    scan_s: float = 10.0
-    leftover_s: float = 3600.0
+    quiet_s: SomeSeconds = 60.0
+    patience_s: SomeSeconds = 900.0
+    scan_s: SomeSeconds = 10.0
+    leftover_s: Seconds = 3600.0
 
-    def __post_init__(self) -> None:
-        for name in ("quiet_s", "scan_s"):
-            _check(0.0 < getattr(self, name) < math.inf, f"inbox.{name}", "it must be above 0")
-        _check(self.quiet_s <= self.patience_s < math.inf, "inbox.patience_s", "it must not be below quiet_s")
-        _check(0.0 <= self.leftover_s < math.inf, "inbox.leftover_s", "it must be 0 or more")
+    def _check_together(self) -> None:
+        _check(self.quiet_s <= self.patience_s, "inbox.patience_s", "it must not be below quiet_s")
 
 
 @dataclass(frozen=True, slots=True)
-class JobSettings:
+class JobSettings(Table):
     """`[jobs]`: limits of one analysis, and what happens when it fails.
 
     time_limit_s: for one analysis.
@@ -291,22 +286,15 @@ class JobSettings:
     warm_s: the process that analyses is let go after so long without a study.
     """
 
-    time_limit_s: float = 900.0
-    memory_limit_mb: int = 3072
-    attempts: int = 3
-    retry_after_s: float = 60.0
-    warm_s: float = 600.0
-
-    def __post_init__(self) -> None:
-        _check(0.0 < self.time_limit_s < math.inf, "jobs.time_limit_s", "it must be above 0")
-        _check(self.memory_limit_mb >= 256, "jobs.memory_limit_mb", "it must be 256 or more")
-        _check(self.attempts >= 1, "jobs.attempts", "it must be 1 or more")
-        for name in ("retry_after_s", "warm_s"):
-            _check(0.0 <= getattr(self, name) < math.inf, f"jobs.{name}", "it must be 0 or more")
+    time_limit_s: SomeSeconds = 900.0
+    memory_limit_mb: ProcessMegabytes = 3072
+    attempts: Annotated[int, Within(1, 1000)] = 3
+    retry_after_s: Seconds = 60.0
+    warm_s: Seconds = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class DiskSettings:
+class DiskSettings(Table):
     """`[disk]`: what happens when the disk fills up. Results are never removed.
 
     stop_percent: from so much in use on, nothing more is taken in.
@@ -315,16 +303,14 @@ class DiskSettings:
     reserve_mb: kept back for the database.
     """
 
-    stop_percent: float = 90.0
+    stop_percent: SomePercent = 90.0
     clean_archive: bool = True
-    clean_to_percent: float = 80.0
-    reserve_mb: int = 64
+    clean_to_percent: Percent = 80.0
+    reserve_mb: Annotated[int, Within(0, 1_048_576)] = 64
 
-    def __post_init__(self) -> None:
-        _check(0.0 < self.stop_percent <= 100.0, "disk.stop_percent", "it must lie between 0 and 100")
-        below = 0.0 <= self.clean_to_percent <= self.stop_percent
+    def _check_together(self) -> None:
+        below = self.clean_to_percent <= self.stop_percent
         _check(below, "disk.clean_to_percent", "it must not exceed stop_percent")
-        _check(self.reserve_mb >= 0, "disk.reserve_mb", "it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,9 +374,21 @@ def _value(kind: type[Any], value: object, key: str) -> Any:
         _check(isinstance(value, dict), key, f"it is a table: write [{key}]")
         return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
     if kind is float and type(value) is int:
-        return float(value)
+        return float(value) if abs(value) < 2**53 else math.inf  # whole numbers of TOML have no end
     _check(type(value) is kind, key, f"it must be of type {kind.__name__}")
     return value
+
+
+@cache
+def _annotated(section: Any) -> dict[str, Any]:
+    """The types of its values with the bounds in them."""
+    return get_type_hints(section, include_extras=True)
+
+
+@cache
+def _tables() -> dict[type[Any], str]:
+    """What the file calls each table."""
+    return {kind: name for name, kind in get_type_hints(Settings).items()}
 
 
 def _check(holds: bool, key: str, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ import cv2
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from kit.analysis_samples import chest_masks, chest_series
+from kit.turned_segmentation import WAYS, turned_segmentation
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.statistics.phrases.report_phrases import Statement, phrase_lists, statements
 from scanside_runtime.metrics import dice
@@ -207,6 +210,37 @@ def test_dicom_segmentations_are_compared_on_their_source_images(run: Run, tmp_p
     ]
     assert compared(run, tmp_path, "--segment", "Left lung")["dice_mean"] == 1.0
     assert run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b", "--segment", "Tumour")[0] == 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_segmentations_are_compared_voxel_by_voxel_however_their_frames_are_turned(
+    run: Run, tmp_path: Path, way: tuple[bool, bool, bool]
+) -> None:
+    series, volume = chest_series(tmp_path / "scan", orientation="FFS")
+    whole = chest_masks(volume)
+    smaller = whole.infection.array.copy()
+    smaller[3] = smaller[:, 24] = smaller[:, :, 28:30] = False
+    for side, infection in (("a", whole.infection), ("b", volume.with_mask(smaller))):
+        (tmp_path / side).mkdir()
+        masks = Masks(whole.right_lung, whole.left_lung, infection)
+        content = series_segmentation(series, masks, algorithm_version="1", software_version="1")
+        (tmp_path / side / "seg.dcm").write_bytes(turned_segmentation(content, *way) if side == "b" else content)
+    expected = dice(whole.infection.array, smaller)
+    assert compared(run, tmp_path)["dice_mean"] == pytest.approx(expected)
+    assert compared(run, tmp_path, "--segment", "Left lung")["dice_mean"] == 1.0
+
+
+def test_segmentations_whose_frames_lie_apart_get_no_dice(run: Run, tmp_path: Path) -> None:
+    series, volume = chest_series(tmp_path / "scan")
+    content = series_segmentation(series, chest_masks(volume), algorithm_version="1", software_version="1")
+    for side, away_mm in (("a", 0.0), ("b", 80.0)):
+        (tmp_path / side).mkdir()
+        ds = pydicom.dcmread(io.BytesIO(content))
+        for item in ds.PerFrameFunctionalGroupsSequence:
+            item.PlanePositionSequence[0].ImagePositionPatient[0] += away_mm
+        ds.save_as(tmp_path / side / "seg.dcm")
+    code, _, err = run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b")
+    assert (code, "their frames lie in different places" in err) == (3, True)
 
 
 def test_segmentations_of_other_images_and_pictures_that_are_no_masks_get_no_dice(run: Run, tmp_path: Path) -> None:

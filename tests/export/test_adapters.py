@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 from kit.analysis_samples import chest_hu, chest_masks, chest_series
+from kit.turned_segmentation import WAYS, turned_segmentation
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_export.cli.main import RECIPES
 from scanside_export.data.adapters.forms import FORMS, parse_source, read_form
 from scanside_export.data.adapters.metaimage import read_metaimage
-from scanside_export.data.adapters.nifti import read_nifti
+from scanside_export.data.adapters.nifti import read_nifti, same_grid
+from scanside_export.data.adapters.segmentation import read_segments
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.data.recipe import read_recipe
 from scanside_export.errors import LabelsUnusable
@@ -45,11 +49,20 @@ def infection() -> np.ndarray:
     return mask
 
 
-def write_nifti(path: Path, array: np.ndarray, axes: str = "RAS") -> None:
-    """An LPS array (z, y, x) in a file whose axes run as told."""
+def write_nifti(
+    path: Path, array: np.ndarray, axes: str = "RAS", moved_mm: tuple[float, ...] = (0, 0, 0), placed: bool = True
+) -> None:
+    """An LPS array (z, y, x) in a file whose axes run as told, moved in RAS; unless `placed`, it says no place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     dz, dy, dx = SPACING_MM
-    ras = nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)[::-1, ::-1]), np.diag([dx, dy, dz, 1.0]))
+    affine = np.diag([dx, dy, dz, 1.0])
+    affine[:3, 3] = moved_mm
+    ras = nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)[::-1, ::-1]), affine)
+    if not placed:
+        ras.set_sform(None, 0)
+        ras.set_qform(None, 0)
+        nibabel.save(ras, path)
+        return
     turn = nibabel.orientations.ornt_transform(
         nibabel.orientations.axcodes2ornt("RAS"), nibabel.orientations.axcodes2ornt(axes)
     )
@@ -68,6 +81,61 @@ def test_a_volume_comes_out_feet_to_head_and_right_to_left_however_it_is_stored(
     grid = read_nifti(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(grid.values, chest())
     assert grid.spacing_mm == pytest.approx(SPACING_MM)
+
+
+@pytest.mark.parametrize("moved_mm", [(80.0, 0, 0), (0, -1.0, 0), (0, 0, 8.0)])
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "ASR"])
+def test_a_mask_that_lies_elsewhere_than_its_picture_is_refused(
+    tmp_path: Path, moved_mm: tuple[float, ...], axes: str
+) -> None:
+    write_nifti(tmp_path / "images" / "a.nii.gz", chest())
+    write_nifti(tmp_path / "masks" / "a.nii.gz", infection().astype(np.uint8), axes, moved_mm)
+    with pytest.raises(LabelsUnusable, match="lies elsewhere than its picture"):
+        list(read_form("pairs", tmp_path))
+
+
+def test_how_far_away_a_mask_lies_is_said_in_the_patients_directions(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii", chest())
+    write_nifti(tmp_path / "b.nii", infection() * 1.0, moved_mm=(80.0, -2.0, 3.0))
+    with pytest.raises(LabelsUnusable, match=r"-80\.0, \+2\.0, \+3\.0 mm \(left, back, up\)"):
+        same_grid(read_nifti(tmp_path / "a.nii"), read_nifti(tmp_path / "b.nii"), tmp_path / "b.nii")
+
+
+def test_a_mask_less_than_half_a_voxel_away_goes_by_its_voxels(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "images" / "a.nii.gz", chest(), moved_mm=(-120.0, -90.0, 33.0))
+    write_nifti(tmp_path / "masks" / "a.nii.gz", infection().astype(np.uint8), moved_mm=(-119.7, -90.3, 36.0))
+    (case,) = read_form("pairs", tmp_path)
+    check(case, "infection-3d", "a")
+
+
+def test_a_pair_that_says_no_place_goes_by_its_voxels_and_one_without_beside_one_with_is_refused(
+    tmp_path: Path,
+) -> None:
+    write_nifti(tmp_path / "images" / "a.nii.gz", chest(), placed=False)
+    write_nifti(tmp_path / "masks" / "a.nii.gz", infection().astype(np.uint8), placed=False)
+    (case,) = read_form("pairs", tmp_path)
+    np.testing.assert_array_equal(case.hu, chest()[:, :, ::-1])
+    np.testing.assert_array_equal(case.infection[0], infection()[:, :, ::-1])
+    write_nifti(tmp_path / "images" / "a.nii.gz", chest())
+    with pytest.raises(LabelsUnusable, match="only one says where it lies"):
+        list(read_form("pairs", tmp_path))
+
+
+def test_a_nifti_mask_is_held_against_the_place_of_its_dicom_series(tmp_path: Path) -> None:
+    _, volume = chest_series(tmp_path / "images" / "P1")
+    (tmp_path / "masks").mkdir()
+    lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
+    for moved_mm, taken in ((0.0, True), (80.0, False)):
+        affine = lps_to_ras @ volume.affine
+        affine[0, 3] += moved_mm
+        mask = nibabel.Nifti1Image(chest_masks(volume).infection.array.transpose(2, 1, 0).astype(np.uint8), affine)
+        nibabel.save(mask, tmp_path / "masks" / "P1.nii.gz")
+        if taken:
+            (case,) = read_form("pairs", tmp_path)
+            np.testing.assert_array_equal(case.infection[0], chest_masks(volume).infection.array)
+            continue
+        with pytest.raises(LabelsUnusable, match="lies elsewhere"):
+            list(read_form("pairs", tmp_path))
 
 
 def test_mosmed_studies_with_a_mask_become_cases(tmp_path: Path) -> None:
@@ -119,7 +187,9 @@ def test_medseg_volumes_become_cases(tmp_path: Path) -> None:
     assert set(np.unique(case.lungs)) == {0, RIGHT, LEFT}
 
 
-def write_metaimage(path: Path, array: np.ndarray, element: str, *, compressed: bool, matrix: str) -> None:
+def write_metaimage(
+    path: Path, array: np.ndarray, element: str, *, compressed: bool, matrix: str, offset: str = "0 0 0"
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = array.tobytes()
     raw = path.with_suffix(".zraw" if compressed else ".raw")
@@ -129,7 +199,7 @@ def write_metaimage(path: Path, array: np.ndarray, element: str, *, compressed: 
     path.write_text(
         f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
         f"CompressedData = {compressed}\n"
-        f"TransformMatrix = {matrix}\nOffset = 0 0 0\nElementSpacing = {dx} {dy} {dz}\nDimSize = {x} {y} {z}\n"
+        f"TransformMatrix = {matrix}\nOffset = {offset}\nElementSpacing = {dx} {dy} {dz}\nDimSize = {x} {y} {z}\n"
         f"ElementType = {element}\nElementDataFile = {raw.name}\n"
     )
 
@@ -152,6 +222,20 @@ def test_a_metaimage_that_lies_the_other_way_round_is_turned(tmp_path: Path) -> 
     matrix = "-1 0 0 0 -1 0 0 0 1"
     write_metaimage(tmp_path / "a.mhd", turned, "MET_SHORT", compressed=True, matrix=matrix)
     np.testing.assert_array_equal(read_metaimage(tmp_path / "a.mhd").values, chest())
+
+
+def test_a_metaimage_that_is_turned_lies_where_the_other_lies_and_nowhere_else(tmp_path: Path) -> None:
+    _, dy, dx = SPACING_MM
+    turned = np.ascontiguousarray(chest()[:, ::-1, ::-1])
+    write_metaimage(tmp_path / "a.mhd", chest(), "MET_SHORT", compressed=True, matrix="1 0 0 0 1 0 0 0 1")
+    for name, away_mm in (("b", 0.0), ("c", 80.0)):
+        offset = f"{dx * (SHAPE[2] - 1) + away_mm} {dy * (SHAPE[1] - 1)} 0"
+        matrix = "-1 0 0 0 -1 0 0 0 1"
+        write_metaimage(tmp_path / f"{name}.mhd", turned, "MET_SHORT", compressed=True, matrix=matrix, offset=offset)
+    picture, same, moved = (read_metaimage(tmp_path / f"{name}.mhd") for name in "abc")
+    assert same_grid(picture, same, tmp_path) is same
+    with pytest.raises(LabelsUnusable, match=r"\+80\.0, \+0\.0, \+0\.0 mm"):
+        same_grid(picture, moved, tmp_path)
 
 
 def test_a_metaimage_with_fewer_voxels_than_it_says_is_refused(tmp_path: Path) -> None:
@@ -184,7 +268,35 @@ def test_a_dicom_series_with_scansides_own_segmentation_becomes_a_case(
     np.testing.assert_array_equal(case.infection[0], masks.infection.array)
     np.testing.assert_array_equal(case.lungs == RIGHT, masks.right_lung.array)
     np.testing.assert_array_equal(case.lungs == LEFT, masks.left_lung.array)
+    assert not any(array.flags.writeable for array in (case.hu, case.lungs, *case.infection))
     assert case.slice_thickness_mm == volume.slice_thickness_mm
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("orientation", ["HFS", "FFS", "HFP"])
+def test_a_segmentation_is_read_onto_the_volume_however_its_frames_are_turned(
+    tmp_path: Path, orientation: str, way: tuple[bool, bool, bool]
+) -> None:
+    series, volume = chest_series(tmp_path / "scan", orientation=orientation)
+    masks = chest_masks(volume)
+    content = series_segmentation(series, masks, algorithm_version="1", software_version="1")
+    (tmp_path / "seg.dcm").write_bytes(turned_segmentation(content, *way))
+    segments = read_segments(tmp_path / "seg.dcm", volume)
+    assert volume.hu.shape[1] != volume.hu.shape[2]
+    np.testing.assert_array_equal(segments["Left lung"], masks.left_lung.array)
+    np.testing.assert_array_equal(segments["Right lung"], masks.right_lung.array)
+    np.testing.assert_array_equal(segments["Infection"], masks.infection.array)
+
+
+@pytest.mark.parametrize("cosines", [[0.8, 0.6, 0, -0.6, 0.8, 0], [1, 0, 0, 1, 0, 0]])
+def test_a_segmentation_that_is_turned_askew_is_refused(tmp_path: Path, cosines: list[float]) -> None:
+    series, volume = chest_series(tmp_path / "scan")
+    content = series_segmentation(series, chest_masks(volume), algorithm_version="1", software_version="1")
+    ds = pydicom.dcmread(io.BytesIO(content))
+    ds.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient = cosines
+    ds.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(LabelsUnusable, match="do not lie on the grid"):
+        read_segments(tmp_path / "seg.dcm", volume)
 
 
 def test_a_segmentation_of_another_series_is_refused(tmp_path: Path) -> None:

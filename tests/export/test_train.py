@@ -89,7 +89,7 @@ def test_what_a_training_leaves_can_be_read_with_its_contract(tmp_path: Path) ->
     trained = read_checkpoint(train(chosen, tmp_path))
     assert trained.recipe == chosen
     assert trained.contract == chosen.contract(DIGEST)
-    assert trained.samples_seen == 4
+    assert [stage.samples for stage in trained.stages] == [4]
     assert not trained.model.training
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "curves.png", "log.csv"]
 
@@ -120,7 +120,7 @@ def test_whom_an_earlier_stage_saw_is_in_the_weights_of_the_next_one_too(tmp_pat
     run = Run(tmp_path / "second", DIGEST, threads=1, start_from=first)
     second = read_checkpoint(training.train(real, only_real, run))
     assert second.sources == {"phantom", "real"}
-    assert second.samples_seen == 4
+    assert sum(stage.samples for stage in second.stages) == 4
     assert second.saw("phantom_9", "phantom")
     third = Run(tmp_path / "third", DIGEST, threads=1, start_from=first, left_out=("phantom_9",))
     blind = read_checkpoint(training.train([*CASES, phantom_case(8)], recipe("lungs", 1), third))

@@ -28,9 +28,9 @@ from scanside_runtime.dicom.errors import (
     SeriesSingleSlice,
     SeriesStudyNotFound,
 )
+from scanside_runtime.dicom.kernel import Sharpness, sharpness
 from scanside_runtime.dicom.series import Series, choose_series, find_series, studies
 from scanside_runtime.errors import Refused
-from scanside_runtime.kernel import Sharpness, sharpness
 
 
 def chosen(folder: Path, slices: list[Dataset]) -> Series:

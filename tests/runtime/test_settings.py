@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
 from scanside_runtime.errors import SettingsUnusable
-from scanside_runtime.settings import MeasureSettings, Settings, load_settings, settings_digest
+from scanside_runtime.settings import (
+    MeasureSettings,
+    MotionSettings,
+    QualitySettings,
+    Settings,
+    load_settings,
+    settings_digest,
+)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -48,6 +57,12 @@ def test_what_the_file_says_replaces_the_default_and_nothing_else(tmp_path: Path
         ("[measures]\nfloor_ml = nan", "measures.floor_ml"),
         ("[measures]\nfloor_ml = inf", "measures.floor_ml"),
         ("[measures]\nfloor_percent = 101.0", "measures.floor_percent"),
+        ("[quality]\nblood_hu = nan", "quality.blood_hu"),
+        ("[quality]\nmetal_hu = nan", "quality.metal_hu"),
+        ("[quality]\nmetal_hu = inf", "quality.metal_hu"),
+        ("[quality]\nmetal_hu = 3071", "quality.metal_hu"),
+        ("[measures]\nfloor_ml = " + "9" * 400, "measures.floor_ml"),
+        ("[inbox]\npatience_s = 1", "inbox.patience_s"),
         ("[inference]\nthreads = 1.5", "inference.threads"),
         ("[inference]\nthreads = -1", "inference.threads"),
         ("[severity]\nsevere_from = 'CT-5'", "severity.severe_from"),
@@ -60,6 +75,30 @@ def test_a_key_or_value_that_is_not_known_is_refused_by_name(tmp_path: Path, tex
         load_settings(written(tmp_path, text))
     assert f"setting {key} " in caught.value.message
     assert (caught.value.code, caught.value.exit_code) == ("BOX_SETTINGS", 5)
+
+
+NUMBERS = [
+    pytest.param(kind, name, id=f"{section}.{name}")
+    for section, kind in get_type_hints(Settings).items()
+    for name, type_ in get_type_hints(kind).items()
+    if type_ in (int, float)
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), NUMBERS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e12, -1e12])
+def test_no_number_of_the_settings_is_none_or_without_bounds(kind: Any, name: str, value: float) -> None:
+    with pytest.raises(SettingsUnusable, match=rf"^The setting \w+\.{name} can't be used: it must ") as caught:
+        kind(**{name: value})
+    assert "at most" in caught.value.message or "between" in caught.value.message
+
+
+def test_a_bound_is_named_with_the_key() -> None:
+    with pytest.raises(SettingsUnusable, match=r"motion\.moved_from can't be used: it must lie between 0 and 1\."):
+        MotionSettings(moved_from=1.1)
+    with pytest.raises(SettingsUnusable, match=r"metal_ml can't be used: it must be above 0 and at most 1000\."):
+        QualitySettings(metal_ml=0.0)
+    assert MotionSettings(moved_from=1.0).moved_from == 1.0
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -12,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.bundle_samples import write_bundle
-from scanside_runtime.followup.measurement_error import LIMITS, measurement_error
+from scanside_runtime.analysis import bundled_severity_model
+from scanside_runtime.followup.measurement_error import MeasurementError, measurement_error
 from scanside_runtime.measures.errors import SeverityModelUnusable
-from scanside_runtime.measures.severity_model import SEVERITY_MODEL_SCHEMA, SeverityModel, read_severity_model
+from scanside_runtime.measures.severity_model import (
+    SEVERITY_MODEL_SCHEMA,
+    SeverityModel,
+    read_severity_model,
+)
+from scanside_runtime.model.bundle import LIMITS, Bundle
 from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.settings import ProgressionSettings
 
@@ -101,21 +107,30 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bundle_carries_a_model_or_none(tmp_path: Path) -> None:
-    assert write_bundle(tmp_path / "a").severity_model() is None
-    model = write_bundle(tmp_path / "b", severity_model=DOCUMENT).severity_model()
+    assert bundled_severity_model(write_bundle(tmp_path / "a").severity_document) is None
+    model = bundled_severity_model(write_bundle(tmp_path / "b", severity_model=DOCUMENT).severity_document)
     assert model == SeverityModel.from_document(DOCUMENT)
 
 
 def test_a_bundle_with_a_broken_model_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(ModelBundleDamaged, match="cut_off"):
-        write_bundle(tmp_path, severity_model={**DOCUMENT, "cut_off": 2.0}).severity_model()
+        bundled_severity_model(write_bundle(tmp_path, severity_model={**DOCUMENT, "cut_off": 2.0}).severity_document)
+
+
+def test_a_bundle_whose_validation_is_no_table_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(ModelBundleDamaged, match="it is no manifest"):
+        write_bundle(tmp_path, validation=[1])
+
+
+def error_of(bundle: Bundle, settings: ProgressionSettings | None = None) -> MeasurementError:
+    return measurement_error(bundle.limits_of_agreement, settings or ProgressionSettings(), bundle.title)
 
 
 EITHER = {"poi_points": {"lower": -1.0, "upper": 1.0}, "ihu_hu": {"lower": -9.0, "upper": 9.0}}
 
 
 def test_the_measurement_error_is_the_settings_until_a_bundle_carries_limits(tmp_path: Path) -> None:
-    error = measurement_error(write_bundle(tmp_path), ProgressionSettings(1.5, 20.0, "our own rescans"))
+    error = error_of(write_bundle(tmp_path), ProgressionSettings(1.5, 20.0, "our own rescans"))
     assert (error.poi_points, error.ihu_hu, error.source) == (1.5, 20.0, "our own rescans")
 
 
@@ -125,7 +140,7 @@ def test_a_bundles_limits_of_one_measurement_become_those_of_a_difference(tmp_pa
         "ihu_hu": {"bias": 0.0, "lower": -20.0, "upper": 20.0},
     }
     bundle = write_bundle(tmp_path, validation={LIMITS: limits})
-    error = measurement_error(bundle, ProgressionSettings())
+    error = error_of(bundle)
     assert error.poi_points == pytest.approx(2.0 * math.sqrt(2.0))
     assert error.ihu_hu == pytest.approx(20.0 * math.sqrt(2.0))
     assert error.source == "validation of tiny 1"
@@ -138,7 +153,7 @@ def test_a_bundles_limits_of_a_change_are_taken_as_they_are_by_the_wider_side(tm
         "ihu_hu": {"bias": 4.0, "lower": -59.0, "upper": 67.0},
         "source": "24 phantom patients",
     }
-    error = measurement_error(write_bundle(tmp_path, validation={LIMITS: limits}), ProgressionSettings())
+    error = error_of(write_bundle(tmp_path, validation={LIMITS: limits}))
     assert (error.poi_points, error.ihu_hu, error.source) == (1.9, 67.0, "24 phantom patients")
 
 
@@ -148,4 +163,4 @@ def test_a_bundles_limits_of_a_change_are_taken_as_they_are_by_the_wider_side(tm
 )
 def test_limits_that_are_none_make_the_bundle_damaged(tmp_path: Path, limits: Any) -> None:
     with pytest.raises(ModelBundleDamaged, match="limits_of_agreement"):
-        measurement_error(write_bundle(tmp_path, validation={LIMITS: limits}), ProgressionSettings())
+        error_of(write_bundle(tmp_path, validation={LIMITS: limits}))

@@ -2,7 +2,7 @@
 
 CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
 DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk,
-CONFLICT somebody else under a known ID.
+CONFLICT somebody else under a known ID, UNWRITTEN a refusal in the middle of writing: a page, and no document.
 """
 
 from __future__ import annotations
@@ -50,10 +50,13 @@ def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
         "inputs": sorted(hashlib.sha256(content).hexdigest() for content in contents.values()),
         "revision": order["revision"],
         "supersedes": order["supersedes"],
+        "provenance": {"revision": order["revision"]},
         "incomplete": order["incomplete"],
         "earlier": order["earlier"],
     }
     replace_file(Path(order["output"]) / "report.html", b"<p>a page</p>")
+    if b"UNWRITTEN" in text:
+        return {"exit_code": 3, "code": "INPUT_UNREADABLE", "reason": "it can't be read"}
     replace_file(Path(order["output"]) / "result.json", json.dumps(document).encode())
     found = {"severity": "severe" if b"SEVERE" in text else "none", "trend": "rising" if b"RISING" in text else None}
     return {"exit_code": exit_code, "verdict": verdict, "code": code, **found}

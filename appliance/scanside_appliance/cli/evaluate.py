@@ -77,7 +77,8 @@ def _limits(context: typer.Context, poi_limit: float | None, ihu_limit: float | 
     from scanside_runtime.followup.measurement_error import measurement_error
     from scanside_runtime.model.bundle import open_bundle
 
-    error = measurement_error(open_bundle(), context.obj.settings().progression)
+    bundle = open_bundle()
+    error = measurement_error(bundle.limits_of_agreement, context.obj.settings().progression, bundle.title)
     return {
         "poi_percent": error.poi_points if poi_limit is None else poi_limit,
         "ihu_hu": error.ihu_hu if ihu_limit is None else ihu_limit,

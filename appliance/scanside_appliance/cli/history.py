@@ -33,7 +33,8 @@ def history(
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    error = measurement_error(open_bundle(), context.obj.settings().progression)
+    bundle = open_bundle()
+    error = measurement_error(bundle.limits_of_agreement, context.obj.settings().progression, bundle.title)
     found = patient_history(results or context.obj.root / "results", patient, issuer, error)
     if page is not None:
         _write_page(found, page)

@@ -18,8 +18,8 @@ from scanside_appliance.cohort.work import Measure, measure_study
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.options import Options
-from scanside_runtime.provenance import software_version
 from scanside_runtime.settings import InferenceSettings, settings_digest
+from scanside_runtime.version import software_version
 
 Progress = Callable[[str, int, int], None]
 

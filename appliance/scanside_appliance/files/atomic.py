@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -26,6 +28,29 @@ def replace_file(target: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_directory(target.parent)
+
+
+def replace_files(folder: Path, contents: Mapping[str, bytes], gone: Iterable[str] = ()) -> None:
+    """Put files into `folder`, all or none. The last of them vouches for the others: it is there only with all of them.
+
+    All are written and synced in a hidden folder below `folder` first: that is where space runs out and disks fail.
+    Then the last one's predecessor goes, the others take their names, those named `gone` go, and the last one comes.
+    The folder is made where it is missing; what else lies in it stays.
+
+    Raises OSError; until all files are written, what stood in `folder` before stands there still.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    *names, last = contents
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as part:
+        for name, content in contents.items():
+            replace_file(Path(part, name), content)
+        for name in (last, *gone):
+            (folder / name).unlink(missing_ok=True)
+        for name in names:
+            Path(part, name).replace(folder / name)
+        sync_directory(folder)
+        Path(part, last).replace(folder / last)
+    sync_directory(folder)
 
 
 def sync_directory(folder: Path) -> None:

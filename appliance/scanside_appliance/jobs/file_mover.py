@@ -32,6 +32,7 @@ from scanside_appliance.files.durable_files import (
 )
 from scanside_appliance.files.layout import BoxLayout, archive_place, quarantine_place, work_place
 from scanside_appliance.jobs.errors import BoxAnalysisDied
+from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import INBOX, FileRow, Job, State, Store
 
 REASON = "reason.txt"
@@ -174,13 +175,13 @@ class FileMover:
             return self._store.change(job.id, state=State.publishing, result_dir=folder.name, **columns)
 
     def _publish(self, job: Job) -> Job:
-        """The one moment in which a result becomes visible."""
+        """The one moment in which a result becomes visible: whole, and with a sound document, or not at all."""
         hashes = self._store.result(job.id)
         target = self._layout.result(job.patient, job.study, job.revision or 0)
         finished = self._layout.unfinished / (job.result_dir or "")
         if not _holds(target, hashes):
-            if lies_at(target) or not _holds(finished, hashes):
-                log.warning("study %s: the finished result is gone; analysed again", job.study)
+            if lies_at(target) or not _holds(finished, hashes) or unsound(finished, job.verdict, job.revision):
+                log.warning("study %s: the finished result is gone or is none; analysed again", job.study)
                 return self._store.change(job.id, state=State.queued, result_dir=None)
             make_folder(target.parent, self._layout.root)
             finished.rename(target)

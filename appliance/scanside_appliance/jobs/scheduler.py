@@ -13,6 +13,7 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.priority import is_due, next_job, rank
+from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.errors import BoxOutput, ScansideError
@@ -99,10 +100,17 @@ class Scheduler:
         return True
 
     def _kept(self, job: Job, outcome: Outcome) -> Outcome:
-        """The result is committed; where the box can't do that, it is to blame, and the result is made again."""
+        """The result is committed; where the box can't do that, it is to blame, and the result is made again.
+
+        Where there is no sound result, whatever was answered, the analysis counts as died.
+        """
         found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
         found |= {"code": outcome.code, "reason": None}
         try:
+            wrong = unsound(outcome.folder, outcome.verdict, job.revision)
+            if wrong is not None:
+                shutil.rmtree(outcome.folder, ignore_errors=True)
+                return Outcome("study", outcome.folder, BoxAnalysisDied.code, f"without a result ({wrong})")
             self._file_mover.hand_over_result(job, outcome.folder, **found)
             return outcome
         except OSError as error:

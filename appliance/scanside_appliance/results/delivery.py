@@ -12,7 +12,7 @@ from pydicom.uid import UID
 
 from scanside_appliance.results.output import PAGE, document_json, write_output
 from scanside_appliance.results.summary import summary
-from scanside_runtime.errors import BoxOutput, ScansideError
+from scanside_runtime.errors import BoxFailed, ScansideError
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis import Analysis
@@ -52,7 +52,7 @@ class Delivery:
             return analysis.exit_code
         try:
             self._say(write_output(analysis, self.folder, dicom=self.dicom))
-        except BoxOutput as error:
+        except BoxFailed as error:
             self.complain(error.code, f"{error.message} {error.advice}")
             self._say(_unwritten(analysis, error))
             return error.exit_code

@@ -48,7 +48,7 @@ _WHEN_VALID = (*_MAY_BE_EMPTY, *_TAKEN_WHEN_VALID, "FrameOfReferenceUID", "Slice
 def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str, software_version: str) -> bytes:
     """The masks of an analysed series as the bytes of a DICOM file.
 
-    Raises OSError or InputUnreadable when the files of the series can't be read any more.
+    Raises InputUnreadable or InputTooLarge when the files of the series can't be read any more.
     """
     arrays = (masks.left_lung.array, masks.right_lung.array, masks.infection.array)
     return segmentation_bytes(

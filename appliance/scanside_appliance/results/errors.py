@@ -1,8 +1,15 @@
-"""Why a patient's history can't be shown."""
+"""Why a result can't be written, or a patient's history can't be shown."""
 
 from __future__ import annotations
 
-from scanside_runtime.errors import Refused
+from scanside_runtime.errors import BoxFailed, Refused
+
+
+class BoxSource(BoxFailed):
+    """The slices were measured, and can't be read again for the DICOM Segmentation: {why}."""
+
+    code = "BOX_SOURCE"
+    advice = "Check the disk or the share that the study lies on, then analyse it again; --no-dicom needs no second look."
 
 
 class PatientNotOnRecord(Refused):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_files
 from scanside_appliance.files.layout import RESULT
 from scanside_appliance.results.dicom_seg import series_segmentation
+from scanside_appliance.results.errors import BoxSource
 from scanside_appliance.results.pictures import Pictures, draw_pictures, montage, png_bytes
 from scanside_appliance.results.report import ComparisonRow, render_page
-from scanside_runtime.errors import BoxOutput
+from scanside_runtime.errors import BoxOutput, Refused
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis import Analysis
@@ -31,27 +32,21 @@ def write_output(
 ) -> dict[str, Any]:
     """Write everything about one study into `folder`; returns the document with `artefacts` filled.
 
-    - Each file appears whole or not at all; `result.json` comes last, so that what it lists is there.
-    - What an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
+    - All of it appears or nothing: everything is made before the folder is touched, and what an earlier run left stays
+      as it was where this one fails. `result.json` comes last, so that what it lists is there.
+    - Else what an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
     - A withheld infection is neither drawn nor written as a Segmentation.
 
-    Raises BoxOutput when the folder can't be written.
+    Raises BoxOutput when the folder can't be written, BoxSource when the slices can't be read again.
     """
+    makers = _makers(analysis, comparison, dicom=dicom)
+    document = {**analysis.document(), "artefacts": [RESULT, *makers]}
+    contents = {name: make(document) for name, make in makers.items()}
+    contents[RESULT] = (document_json(document, indent=2) + "\n").encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return _write(analysis, folder, _makers(analysis, comparison, dicom=dicom))
+        replace_files(folder, contents, gone=[name for name in OURS if name not in contents])
     except OSError as error:
         raise BoxOutput(folder=folder, why=error.strerror or error) from error
-
-
-def _write(analysis: Analysis, folder: Path, makers: Mapping[str, Callable[[dict[str, Any]], bytes]]) -> dict[str, Any]:
-    document = {**analysis.document(), "artefacts": [RESULT, *makers]}
-    for name in OURS:
-        if name not in makers:
-            (folder / name).unlink(missing_ok=True)
-    for name, make in makers.items():
-        replace_file(folder / name, make(document))
-    replace_file(folder / RESULT, (document_json(document, indent=2) + "\n").encode())
     return document
 
 
@@ -82,9 +77,12 @@ def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
         raise ValueError("an analysed study without series or masks: the analysis broke its promise")
     provenance = document["provenance"]
     bundle = provenance["bundle"]
-    return series_segmentation(
-        analysis.series,
-        analysis.masks,
-        algorithm_version=f"{bundle['name']} {bundle['version']}",
-        software_version=str(provenance["version"]),
-    )
+    try:
+        return series_segmentation(
+            analysis.series,
+            analysis.masks,
+            algorithm_version=f"{bundle['name']} {bundle['version']}",
+            software_version=str(provenance["version"]),
+        )
+    except Refused as error:  # it was read and measured a moment ago: the disk or the share is to blame, not the study
+        raise BoxSource(why=error.message.removesuffix(".")) from error

@@ -39,7 +39,6 @@ class Logistic:
     intercept: float
     terms: tuple[Term, ...]
     aic: float
-    log_likelihood: float
     probability: Floats
 
 
@@ -60,7 +59,7 @@ def fit_logistic(positive: Bools, features: dict[str, Floats]) -> Logistic:
         for i, name in enumerate(features)
     )  # fmt: skip
     intercept = float(fitted.params[0] - np.sum(per_sd * means / sds))
-    return Logistic(intercept, terms, float(fitted.aic), float(fitted.llf), np.asarray(fitted.predict()))
+    return Logistic(intercept, terms, float(fitted.aic), np.asarray(fitted.predict()))
 
 
 def _fit(outcome: Floats, design: Floats) -> sm.Logit:

@@ -15,8 +15,10 @@ import cv2
 import highdicom as hd
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from scanside_appliance.statistics.auc import Bools
 from scanside_appliance.statistics.errors import CohortMasks
@@ -140,8 +142,45 @@ def _picture(path: Path) -> Bools:
     return np.asarray(pixels > 0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frames:
+    """One segment, a frame for each source image.
+
+    planes: (n, rows, columns) bool. corners_mm: (n, 3) LPS of each frame's first pixel, NaN where none is stored.
+    steps_mm: (2, 3) from one row to the next, and from one column to the next.
+    """
+
+    planes: Bools
+    corners_mm: npt.NDArray[np.float64]
+    steps_mm: npt.NDArray[np.float64]
+
+    def flipped(self, axis: int) -> _Frames:
+        """Rows (0) or columns (1) in the opposite order."""
+        last = self.planes.shape[axis + 1] - 1
+        steps = self.steps_mm * np.where(np.arange(2) == axis, -1.0, 1.0)[:, None]
+        return _Frames(np.flip(self.planes, axis + 1), self.corners_mm + last * self.steps_mm[axis], steps)
+
+    def upright(self) -> _Frames:
+        """The same voxels; columns run up the first of the axes x, y, z that the frames span, rows the other."""
+        axes = np.abs(self.steps_mm).argmax(axis=1)
+        frames = self
+        for number, axis in enumerate(axes):
+            frames = frames.flipped(number) if self.steps_mm[number, axis] < 0 else frames
+        if axes[0] < axes[1]:
+            frames = _Frames(frames.planes.transpose(0, 2, 1), frames.corners_mm, frames.steps_mm[::-1])
+        return frames
+
+    def far_corners_mm(self) -> npt.NDArray[np.float64]:
+        """(n, 3) LPS of each frame's last pixel."""
+        last = np.array(self.planes.shape[1:]) - 1
+        return np.asarray(self.corners_mm + last @ self.steps_mm)
+
+
 def _segmentations(a: tuple[Path, ...], b: tuple[Path, ...], segment: str) -> tuple[Bools, Bools]:
-    """The segment in both, on the source images that either speaks of; a frame that is not stored is empty."""
+    """The segment in both, on the source images that either speaks of; a frame that is not stored is empty.
+
+    However the frames are turned: a voxel is compared with the one at its place.
+    """
     try:
         with lenient():
             both = [hd.seg.Segmentation.from_dataset(dcmread(path[0]), copy=False) for path in (a, b)]
@@ -149,26 +188,59 @@ def _segmentations(a: tuple[Path, ...], b: tuple[Path, ...], segment: str) -> tu
             if spoken_of[0].isdisjoint(spoken_of[1]):
                 raise ValueError("they speak of other images")
             sources = sorted(spoken_of[0] | spoken_of[1])
-            first, second = (_segment(one, segment, sources) for one in both)
+            first, second = (_segment(one, segment, sources).upright() for one in both)
     except (*BAD_DICOM, OSError) as error:
         raise ValueError(f"the Segmentation can't be used ({error})") from error
-    return first, second
+    if first.planes.shape == second.planes.shape:
+        _check_places(first, second)
+    return first.planes, second.planes
 
 
-def _segment(one: hd.seg.Segmentation, label: str, sources: list[str]) -> Bools:
-    """(sources, rows, columns) bool."""
+def _check_places(first: _Frames, second: _Frames) -> None:
+    """Frames of one source image lie in one place, to half a pixel. Raises ValueError."""
+    apart_mm = np.abs([first.corners_mm - second.corners_mm, first.far_corners_mm() - second.far_corners_mm()])
+    if (apart_mm > 0.5 * np.linalg.norm(first.steps_mm, axis=1).min()).any():  # NaN, no frame, is apart from nothing
+        raise ValueError("their frames lie in different places")
+
+
+def _segment(one: hd.seg.Segmentation, label: str, sources: list[str]) -> _Frames:
+    """The frames of a segment as they are stored, one for each source."""
     numbers = one.get_segment_numbers(segment_label=label)
     if not numbers:
         raise ValueError(f"it has no segment {label!r}")
-    return np.asarray(
-        one.get_pixels_by_source_instance(
-            sources,
-            segment_numbers=numbers[:1],
-            assert_missing_frames_are_empty=True,
-            ignore_spatial_locations=True,
-        )[..., 0]
-        > 0
+    pixels = one.get_pixels_by_source_instance(
+        sources, segment_numbers=numbers[:1], assert_missing_frames_are_empty=True, ignore_spatial_locations=True
     )
+    corners = _corners_mm(one, numbers[0])
+    return _Frames(
+        np.asarray(pixels[..., 0] > 0),
+        np.array([corners.get(uid, (np.nan,) * 3) for uid in sources], np.float64),
+        _steps_mm(one),
+    )
+
+
+def _corners_mm(one: hd.seg.Segmentation, number: int) -> dict[str, list[float]]:
+    """Image Position (Patient) of a segment's frames, by the source image that each was drawn on."""
+    return {
+        str(item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID): list(
+            map(float, _either(one, item, "PlanePositionSequence").ImagePositionPatient)
+        )
+        for item in one.PerFrameFunctionalGroupsSequence
+        if item.SegmentIdentificationSequence[0].ReferencedSegmentNumber == number and "DerivationImageSequence" in item
+    }
+
+
+def _steps_mm(one: hd.seg.Segmentation) -> npt.NDArray[np.float64]:
+    """(2, 3) LPS from row to row and from column to column (PS3.3 C.7.6.2.1.1)."""
+    first = one.PerFrameFunctionalGroupsSequence[0]
+    cosines = np.array(_either(one, first, "PlaneOrientationSequence").ImageOrientationPatient, np.float64)
+    spacing_mm = np.array(_either(one, first, "PixelMeasuresSequence").PixelSpacing, np.float64)
+    return np.asarray(cosines.reshape(2, 3)[::-1] * spacing_mm[:, None])
+
+
+def _either(one: hd.seg.Segmentation, frame: Dataset, name: str) -> Any:
+    """A functional group of the frame, or else the one that all frames share."""
+    return (frame if name in frame else one.SharedFunctionalGroupsSequence[0])[name][0]
 
 
 _READERS: dict[str, Callable[[tuple[Path, ...], tuple[Path, ...], str], tuple[Bools, Bools]]] = {

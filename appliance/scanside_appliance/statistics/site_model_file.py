@@ -14,7 +14,7 @@ from scanside_appliance.statistics.calibration import IHU, POI, Exams, Model
 from scanside_appliance.statistics.errors import CohortTable
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
-from scanside_runtime.provenance import software_version
+from scanside_runtime.version import software_version
 
 USES = {"poi": (POI,), "ihu": (IHU,), "both": (POI, IHU)}
 HAIR = 1e-9

@@ -21,11 +21,6 @@ def write_ir(onnx_file: Path, contract: ModelContract, *, compress_to_fp16: bool
     return target
 
 
-def read_ir_contract(xml: Path) -> ModelContract:
-    """The contract that an IR carries. Raises RuntimeError when there is none."""
-    return ModelContract.from_json(str(openvino.Core().read_model(xml).get_rt_info([CONTRACT_KEY]).value))
-
-
 class IrEngine:
     """An IR behind the runtime's interface, for the exporter's check; computed in FP32 like the others."""
 

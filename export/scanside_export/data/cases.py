@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +38,7 @@ ASSUMED_LUNG_WIDTH_MM = 290.0
 class Case:
     """One series with what is known about it.
 
-    hu: (z, y, x) int16, LPS. spacing_mm: (z, y, x).
+    hu: (z, y, x) int16, LPS. spacing_mm: (z, y, x). All arrays are read-only.
     lungs: (z, y, x) uint8: 0 none, 1 right, 2 left, 254 none where nobody drew, 255 not known; infection is lung.
     infection: one (z, y, x) bool for each reader; empty where infection is not known.
     source: the recipe's share under which it is drawn. slice_thickness_mm: where the scanner said so.
@@ -50,6 +51,11 @@ class Case:
     lungs: npt.NDArray[np.uint8]
     infection: tuple[npt.NDArray[np.bool_], ...]
     slice_thickness_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        arrays: tuple[npt.NDArray[Any], ...] = (self.hu, self.lungs, *self.infection)
+        for array in arrays:
+            array.setflags(write=False)
 
 
 def lungs_drawn(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

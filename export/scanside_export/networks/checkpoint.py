@@ -46,11 +46,6 @@ class Trained:
     kept: bool = False
 
     @property
-    def samples_seen(self) -> int:
-        """Of all stages."""
-        return sum(stage.samples for stage in self.stages)
-
-    @property
     def left_out(self) -> tuple[str, ...]:
         """Cases that the last stage did not draw though its recipe could."""
         return self.stages[-1].left_out

@@ -7,14 +7,13 @@ values that it can't do without become None and are refused by name where they a
 from __future__ import annotations
 
 import math
-import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from typing import Any, BinaryIO
 
 import pydicom
@@ -32,6 +31,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from scanside_runtime.dicom.dates import age_between, first_moment, parsed_date, stated_age_years
 from scanside_runtime.dicom.errors import InputTooLarge
 from scanside_runtime.dicom.files import HEAD_BYTES, MIB, SourceFile
 from scanside_runtime.findings import Finding
@@ -67,17 +67,9 @@ _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
-FIRST_YEAR, LAST_YEAR = 1850, 2200
-"""Dates outside are placeholders (00010101, 99991231), and no clock can count with them."""
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR; where it leads to is never followed
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
-
-_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
-_TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
-_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
-_AGE = re.compile(r"(\d{1,3})([DWMY])")
-_AGE_UNITS_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,57 +332,20 @@ def _sex(ds: Dataset, notes: list[Finding]) -> str | None:
 
 
 def _age_years(ds: Dataset, birth: date | None, study: date | None, notes: list[Finding]) -> float | None:
-    """From PatientAge ("045Y", "018M", "012W", "090D"), else from the dates of birth and study."""
+    """From PatientAge, else from the dates of birth and study; an age of 0 counts where the dates give none."""
     stated = text(ds, "PatientAge")
-    match = _AGE.fullmatch(stated.upper()) if stated else None
-    if match:
-        return round(int(match[1]) / _AGE_UNITS_PER_YEAR[match[2]], 2)
-    if stated:
+    age = stated_age_years(stated)
+    if stated and age is None:
         notes.append(_noted("PatientAge", stated, "an age"))
-    if birth and study and birth <= study:
-        years = study.year - birth.year - ((study.month, study.day) < (birth.month, birth.day))
-        return float(years) if years >= 2 else round((study - birth).days / 365.25, 2)
-    return None
+    by_dates = age_between(birth, study)
+    return age if age or by_dates is None else by_dates
 
 
 def acquired_at(ds: Dataset) -> str | None:
     """When the slice was acquired, ISO 8601: the acquisition's own moment, else the series', else the study's."""
-    stated = text(ds, "AcquisitionDateTime") or ""
-    zone = _OFFSET.search(stated) or _OFFSET.fullmatch(text(ds, "TimezoneOffsetFromUTC") or "")
-    moments = [(stated[:8], re.split(r"[+-]", stated[8:])[0])]
-    for level in ("Acquisition", "Series", "Study"):
-        moments.append((text(ds, f"{level}Date") or "", text(ds, f"{level}Time") or ""))
-    found = [moment for day, time in moments if (moment := _moment(day, time, zone)) is not None]
-    return next((moment for moment in found if "T" in moment), found[0] if found else None)
-
-
-def _moment(day: str, time: str, zone: re.Match[str] | None) -> str | None:
-    """ISO 8601 of a DICOM date and time; the date alone where the time is missing or invalid."""
-    on = parsed_date(day)
-    if on is None:
-        return None
-    match = _TIME.fullmatch(time)
-    if match is None:
-        return on.isoformat()
-    hour, minute, second = (int(part or 0) for part in match.groups()[:3])
-    try:
-        at = datetime(on.year, on.month, on.day, hour, minute, second, int((match[4] or "").ljust(6, "0")))
-        return (at.replace(tzinfo=_zone(zone)) if zone else at).isoformat()
-    except ValueError:
-        return on.isoformat()
-
-
-def _zone(match: re.Match[str]) -> timezone:
-    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
-    return timezone(-offset if match[1] == "-" else offset)
-
-
-def parsed_date(stated: str | None) -> date | None:
-    """A DICOM date (the dotted form of old files too), or None when it is none."""
-    match = _DATE.fullmatch(stated or "")
-    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
-        return None
-    try:
-        return date(int(match[1]), int(match[2]), int(match[3]))
-    except ValueError:
-        return None
+    levels = [
+        (text(ds, f"{level}Date") or "", text(ds, f"{level}Time") or "")
+        for level in ("Acquisition", "Series", "Study")
+    ]
+    stated, offset = text(ds, "AcquisitionDateTime") or "", text(ds, "TimezoneOffsetFromUTC") or ""
+    return first_moment(stated, offset, levels)

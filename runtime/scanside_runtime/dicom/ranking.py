@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from scanside_runtime.dicom.errors import SeriesNotChest, SeriesProjection, SeriesReformatted
 from scanside_runtime.dicom.headers import SliceHeader
-from scanside_runtime.kernel import Sharpness, sharpness
+from scanside_runtime.dicom.kernel import Sharpness, sharpness
 
 WANTED_THICKNESS_MM = 5.0
 THINNEST_MM, THICKEST_MM = 0.5, 10.0

@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scanside_runtime.measures.severity_model import SeverityModel
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
-from scanside_runtime.model.errors import ModelBundleDamaged, ModelBundleMissing, ModelWithoutContract
+from scanside_runtime.model.errors import (
+    ModelBundleDamaged,
+    ModelBundleMissing,
+    ModelNeedsNewer,
+    ModelWithoutContract,
+)
 from scanside_runtime.model.onnx_file import metadata
+from scanside_runtime.version import is_older_than, software_version
 
 BUNDLE_SCHEMA = "scanside.bundle/1"
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_bundle"
 MANIFEST = "manifest.json"
+LIMITS = "limits_of_agreement"
+"""In the manifest's `validation`; what it holds is said in `followup/measurement_error.py`, which reads it."""
 LEFT_OUT = "left_out"
 """In the manifest, since 0.3.0: the cases with experts' labels that no training behind the weights has drawn."""
 
@@ -39,6 +46,21 @@ class Bundle:
         """The version that results carry."""
         return str(self.manifest["version"])
 
+    @property
+    def title(self) -> str:
+        """Name and version, for people."""
+        return f"{self.name} {self.version}"
+
+    @property
+    def severity_document(self) -> Any:
+        """The fitted severity model that the bundle carries, as it stands in the manifest; None where there is none."""
+        return self.manifest.get("severity_model")
+
+    @property
+    def limits_of_agreement(self) -> Any:
+        """How well its measures agree with the truth, as it stands in the manifest; None where that is not said."""
+        return (self.manifest.get("validation") or {}).get(LIMITS)
+
     def network(self, network: str, stored_as: str) -> tuple[bytes, ModelContract]:
         """The file of a network ("lungs", "infection") as "int8" or "fp16", and its contract.
 
@@ -53,14 +75,6 @@ class Bundle:
         if contract.network != network:
             raise ModelBundleDamaged(name=name, why=f"it holds the network {contract.network!r}, not {network!r}")
         return data, contract
-
-    def severity_model(self) -> SeverityModel | None:
-        """The fitted severity model that the bundle carries, if any. Raises ModelBundleDamaged."""
-        document = self.manifest.get("severity_model")
-        try:
-            return None if document is None else SeverityModel.from_document(document)
-        except ValueError as problem:
-            raise ModelBundleDamaged(name=MANIFEST, why=f"its severity model can't be used ({problem})") from problem
 
     def read(self, name: str) -> bytes:
         """A file's bytes after size and hash matched. Raises ModelBundleDamaged."""
@@ -86,7 +100,7 @@ class Bundle:
 def open_bundle(folder: Path | None = None) -> Bundle:
     """The bundle in a folder; without one, the bundle that Scanside brings along.
 
-    Raises ModelBundleMissing, ModelBundleDamaged.
+    Raises ModelBundleMissing, ModelBundleDamaged, and ModelNeedsNewer where it was made for newer software.
     """
     folder = folder or DEFAULT_BUNDLE
     try:
@@ -98,10 +112,18 @@ def open_bundle(folder: Path | None = None) -> Bundle:
         if manifest["schema"] != BUNDLE_SCHEMA:
             raise ModelBundleDamaged(name=MANIFEST, why=f"schema {manifest['schema']!r} is not {BUNDLE_SCHEMA!r}")
         bundle = Bundle(folder, manifest, hashlib.sha256(data).hexdigest())
+        _check_software(bundle)
         _check_shape(bundle)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise ModelBundleDamaged(name=MANIFEST, why=f"it is no manifest ({problem})") from problem
     return bundle
+
+
+def _check_software(bundle: Bundle) -> None:
+    """Newer software may read more than this one knows of; a bundle that names none is for every one."""
+    minimum = str(bundle.manifest.get("minimum_software") or "0")
+    if is_older_than(minimum):
+        raise ModelNeedsNewer(title=bundle.title, minimum=minimum, version=software_version())
 
 
 def _check_shape(bundle: Bundle) -> None:
@@ -109,7 +131,7 @@ def _check_shape(bundle: Bundle) -> None:
     for listed in bundle.manifest["files"].values():
         if not isinstance(listed["bytes"], int) or not isinstance(listed["sha256"], str):
             raise TypeError("a file needs its size and its SHA-256")
-    dict(bundle.manifest["networks"]), bundle.name, bundle.version
+    dict(bundle.manifest["networks"]), dict(bundle.manifest.get("validation") or {}), bundle.title
 
 
 def _stays_inside(name: str) -> bool:

@@ -19,6 +19,13 @@ class ModelBundleDamaged(ModelUnusable):
     advice = "Install the model bundle again from its source; do not use this copy."
 
 
+class ModelNeedsNewer(ModelUnusable):
+    """The model bundle {title} needs Scanside {minimum} or newer; this is {version}."""
+
+    code = "MODEL_NEEDS_NEWER"
+    advice = "Update Scanside, or install a bundle that was made for this version."
+
+
 class ModelFileUnsafe(ModelUnusable):
     """The network {name} is not accepted: {why}."""
 

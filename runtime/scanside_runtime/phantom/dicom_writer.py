@@ -131,8 +131,8 @@ def write_series(
     """Write one file for each slice; the paths come back in the order of `hu`, feet to head.
 
     hu: (z, y, x) int16 in LPS order; spacing_mm (z, y, x); origin_mm: LPS (x, y, z) of the centre of the first voxel.
-    slice_mm: SliceThickness, the spacing unless told. orientation: the same patient, stored otherwise and said so
-    by ImageOrientationPatient and ImagePositionPatient (PS3.3 C.7.6.2.1.1): "FFS" and "HFP" as a feet-first or prone
+    slice_thickness_mm: SliceThickness, the spacing unless told. orientation: the same patient stored otherwise, as
+    ImageOrientationPatient and ImagePositionPatient say (PS3.3 C.7.6.2.1.1): "FFS" and "HFP" as a feet-first or prone
     patient's scanner writes, "flipped_rows" and "flipped_columns" with the rows from back to front, the columns from
     left to right, "reversed_order" with InstanceNumber from head to feet. rescale: (RescaleSlope, RescaleIntercept);
     pixels are unsigned unless a stored value is negative, so (1, 0) gives signed ones. With a slope of 1 the HU come

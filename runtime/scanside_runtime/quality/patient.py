@@ -6,12 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from scanside_runtime.dicom.dates import OLDEST_YEARS
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings import PatientSettings
 from scanside_runtime.volume import Bools, Masks, Volume
 
-OLDEST_YEARS = 125.0
-"""An age above is none."""
 STEP_MM = 5.0
 PIXEL_MM = 4.0
 TISSUE_HU = -500

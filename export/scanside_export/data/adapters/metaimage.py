@@ -26,13 +26,18 @@ def read_metaimage(path: Path) -> NiftiGrid:
         order = ">" if "true" in _byte_order(tags).lower() else "<"
         values = np.frombuffer(_data(path, tags, x * y * z), order + ELEMENTS[tags["ElementType"]])
         values = values.reshape(z, y, x)
-        signs = np.diag(np.array(tags.get("TransformMatrix", "1 0 0 0 1 0 0 0 1").split(), float).reshape(3, 3))
+        axes = np.array(tags.get("TransformMatrix", "1 0 0 0 1 0 0 0 1").split(), float).reshape(3, 3)
+        offset_mm = np.array(tags.get("Offset", "0 0 0").split(), float).reshape(3)
     except (OSError, KeyError, ValueError, UnicodeDecodeError, zlib.error) as problem:
         raise LabelsUnusable(folder=path, why=f"it is no MetaImage that can be read ({problem})") from problem
+    signs = np.diag(axes)
     if not (np.abs(signs) > 0.98).all():
         raise LabelsUnusable(folder=path, why="its slices are not axial")
     flips = tuple(slice(None, None, 1 if sign > 0 else -1) for sign in signs[::-1])
-    return NiftiGrid(np.ascontiguousarray(values[flips]), (dz, dy, dx))
+    # Where an axis runs the other way, its last voxel comes first.
+    first = np.where(signs > 0, 0, [x - 1, y - 1, z - 1]) * (dx, dy, dz) @ axes  # mm from the first one stored
+    origin_mm = tuple(float(mm) for mm in offset_mm + first)
+    return NiftiGrid(np.ascontiguousarray(values[flips]), (dz, dy, dx), origin_mm)
 
 
 def _tags(path: Path) -> dict[str, str]:

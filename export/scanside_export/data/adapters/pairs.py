@@ -10,6 +10,7 @@ DIR/lungs/NAME.nii.gz          may be left out: everything above 0 is lung
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,27 +70,30 @@ def _from_nifti(name: str, picture: Path, mask: Path, lungs: Path | None) -> Cas
 
 def _from_dicom(name: str, picture: Path, mask: Path, lungs: Path | None) -> Case:
     volume = read_volume(choose_series(find_series(picture)))
-    grid = NiftiGrid(volume.hu, volume.spacing_mm)
+    grid = _grid(volume)
     lung = None if lungs is None else same_grid(grid, read_nifti(lungs), lungs).values > 0
     if stem(mask) is not None:
         infection = same_grid(grid, read_nifti(mask), mask).values > 0
         case = make_case(name, VOLUMES, grid, (infection,), lung)
     else:
         case = _segmented(name, volume, mask, lung)
-    return Case(case.name, case.source, case.hu, case.spacing_mm, case.lungs, case.infection, volume.slice_thickness_mm)
+    return replace(case, slice_thickness_mm=volume.slice_thickness_mm)
+
+
+def _grid(volume: Volume) -> NiftiGrid:
+    return NiftiGrid(volume.hu, volume.spacing_mm, tuple(float(mm) for mm in volume.affine[:3, 3]))
 
 
 def _segmented(name: str, volume: Volume, mask: Path, lungs: Bools | None) -> Case:
     """By the segments' labels; lungs of the Segmentation are taken where no file gives them."""
     segments = read_segments(mask, volume)
     infection = _infection(segments, mask)
-    case = make_case(name, VOLUMES, NiftiGrid(volume.hu, volume.spacing_mm), (infection,), lungs)
-    sides = {side: _labelled(segments, side) for side in ("left", "right")}
-    if lungs is None and all(side is not None for side in sides.values()):
-        case.lungs[...] = 0
-        case.lungs[sides["right"]], case.lungs[sides["left"]] = RIGHT, LEFT
-        case.lungs[infection & (case.lungs == 0)] = UNKNOWN
-    return case
+    case = make_case(name, VOLUMES, _grid(volume), (infection,), lungs)
+    right, left = (_labelled(segments, side) for side in ("right", "left"))
+    if lungs is not None or right is None or left is None:
+        return case
+    sides = np.select([left, right, infection], [LEFT, RIGHT, UNKNOWN], 0).astype(np.uint8)
+    return replace(case, lungs=sides)
 
 
 def _infection(segments: dict[str, Bools], path: Path) -> Bools:

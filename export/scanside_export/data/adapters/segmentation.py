@@ -32,8 +32,8 @@ def read_segments(path: Path, volume: Volume) -> dict[str, Bools]:
         segments = {label: np.zeros(volume.hu.shape, dtype=np.bool_) for label in labels.values()}
         for item, frame in zip(ds.PerFrameFunctionalGroupsSequence, frames, strict=True):
             number = int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-            z, plane = _placed(frame > 0, _frame_to_voxel(ds, item, volume), volume, path)
-            segments[labels[number]][z] |= plane
+            place = _place(frame.shape, _frame_to_voxel(ds, item, volume), volume, path)
+            segments[labels[number]][place] |= frame > 0
     except (InvalidDicomError, OSError, AttributeError, KeyError, ValueError, NotImplementedError) as problem:
         raise LabelsUnusable(folder=path, why=f"it is no Segmentation that can be read ({problem})") from problem
     return segments
@@ -57,19 +57,24 @@ def _either(item: Any, shared: Any, name: str) -> Any:
     return (getattr(item, name, None) or getattr(shared, name))[0]
 
 
-def _placed(
-    frame: Bools, to_voxel: npt.NDArray[np.float64], volume: Volume, path: Path
-) -> tuple[int, Bools]:
-    """The slice on which a frame lies, and the frame as that slice's plane (y, x)."""
-    rows, columns = frame.shape
-    corners = (to_voxel @ np.array([[0, columns - 1], [0, rows - 1], [1, 1]]))[:3].T  # first and last pixel, (x, y, z)
-    first, last = np.rint(corners).astype(int)
-    size = np.abs(last - first) + 1
-    inside = bool((np.minimum(first, last) >= 0).all() and (np.maximum(first, last) < volume.hu.shape[::-1]).all())
-    if np.abs(corners - np.rint(corners)).max() > OFF_GRID_PX or tuple(size) != (columns, rows, 1) or not inside:
+def _place(
+    shape: tuple[int, int], to_voxel: npt.NDArray[np.float64], volume: Volume, path: Path
+) -> tuple[npt.NDArray[np.intp], ...]:
+    """The voxels (z, y, x) of a frame's pixels, each of the three (rows, columns).
+
+    A column and a row further is a voxel further along two axes of the volume, in whichever order and direction.
+    Raises LabelsUnusable where the frame is on another grid.
+    """
+    rows, columns = shape
+    corners = np.array([[0, columns - 1, 0, columns - 1], [0, 0, rows - 1, rows - 1], [1, 1, 1, 1]])
+    exact = (to_voxel @ corners)[:3]  # (3, 4): (x, y, z) of each corner
+    by_column, by_row = steps = np.rint(to_voxel[:3, :2]).astype(np.intp).T
+    first = np.rint(exact[:, 0]).astype(np.intp)
+    on_grid = np.stack([by_column, by_row, first], axis=1) @ corners
+    along_axes = (np.abs(steps).sum(axis=1) == 1).all() and not (by_column * by_row).any()
+    inside = (on_grid >= 0).all() and (on_grid.max(axis=1) < volume.hu.shape[::-1]).all()
+    if not (along_axes and inside and np.abs(exact - on_grid).max() <= OFF_GRID_PX):
         raise LabelsUnusable(folder=path, why="its frames do not lie on the grid of the CT")
-    plane = np.zeros(volume.hu.shape[1:], dtype=np.bool_)
-    turned = frame[:: 1 if last[1] >= first[1] else -1, :: 1 if last[0] >= first[0] else -1]
-    top, left = min(first[1], last[1]), min(first[0], last[0])
-    plane[top : top + rows, left : left + columns] = turned
-    return int(first[2]), plane
+    row, column = np.indices(shape)
+    x, y, z = (first[axis] + by_column[axis] * column + by_row[axis] * row for axis in range(3))
+    return z, y, x
