@@ -15,8 +15,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, JPEGLSLossless, RLELossless, generate_uid
 
 from kit.analysis_samples import chest_masks, chest_series
+from kit.reading import choose_series, find_series
 from scanside_appliance.results.dicom_seg import LABELS, segmentation_bytes, series_segmentation
-from scanside_runtime.dicom.series import Series, choose_series, find_series
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.volume import Masks, Volume
 
 SHAPE = (7, 10, 11)  # deliberately odd, and rows are not columns

@@ -2,24 +2,26 @@
 
 `python -m scanside_appliance.jobs.worker`.
 
-{"do": "selftest"} is answered by {"engine": ...}; {"do": "analyze", ...} by {"progress": ...} as often as there is
-progress, then by {"exit_code": ...}. Either may end in {"exit_code": ..., "code": ..., "reason": ...}.
+`SelfTest` is answered by `SelfTested`; an `Order` by `Stage` as often as there is progress, then by `Ended`. Either may
+end in `Failed`, an error of ours, or in `Defect`.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scanside_appliance.defects import raised_at
+from scanside_appliance.jobs.messages import Defect, Ended, SelfTest, SelfTested, Stage
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
-from scanside_runtime.process.child_side import Answers, end_with_the_daemon, limit_memory, questions
-from scanside_runtime.settings import Settings, settings_of
+from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.messages import Failed
+from scanside_runtime.process.typed import typed
+from scanside_runtime.settings import Settings
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,58 +48,40 @@ class Order:
     bundle: Path | None
 
 
+QUESTIONS: tuple[type[SelfTest | Order], ...] = (SelfTest, Order)
+
+
 def main() -> None:
     """Answer until the daemon closes the pipe."""
-    limit_mb = int(sys.argv[1])
-    answers = Answers()
+    channel, _ = Channel.open()
     os.umask(0o027)
     end_with_the_daemon()
-    limit_memory(limit_mb)
-    for question in questions():
-        answers.send(**_answered(question, answers))
+    for question in channel.questions(QUESTIONS):
+        channel.send(_answered(question, channel))
 
 
-def _answered(question: dict[str, Any], answers: Answers) -> dict[str, Any]:
-    """The answer, whatever happens. A defect is raised_at by type and place: its message may quote a header."""
+def _answered(question: SelfTest | Order, channel: Channel) -> SelfTested | Ended | Failed | Defect:
+    """The answer, whatever happens."""
     try:
-        if question["do"] == "selftest":
-            return _selftest(settings_of(question["settings"]), _path(question["bundle"]))
-        return analyze_study(_order(question), lambda *stage: answers.send(progress=stage))
+        if isinstance(question, SelfTest):
+            return _selftest(question)
+        return typed(Ended, analyze_study(question, lambda *stage: channel.send(Stage(*stage))))
     except ScansideError as error:
-        return {"exit_code": error.exit_code, "code": error.code, "reason": f"{error.message} {error.advice}"}
+        return Failed.of(error)
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
-        where = f"in a defect ({raised_at(error)})"
-        return {"exit_code": ScansideError.exit_code, "code": ScansideError.code, "reason": where}
+        return Defect(raised_at(error))
 
 
-def _order(question: dict[str, Any]) -> Order:
-    fields = {key: value for key, value in question.items() if key != "do"}
-    typed = {
-        "root": Path(fields["root"]),
-        "files": Path(fields["files"]),
-        "output": Path(fields["output"]),
-        "earlier": tuple(Path(folder) for folder in fields["earlier"]),
-        "settings": settings_of(fields["settings"]),
-        "bundle": _path(fields["bundle"]),
-    }
-    return Order(**{**fields, **typed})
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-def _selftest(settings: Settings, bundle: Path | None) -> dict[str, Any]:
+def _selftest(question: SelfTest) -> SelfTested:
     """The box computes what the exporter computed; all that an analysis needs is imported on the way."""
-    from scanside_appliance.results import output
-    from scanside_runtime import analysis
+    import scanside_runtime.analysis  # noqa: F401  # like the line above, for the first study
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.engine import choose_engine
     from scanside_runtime.model.selftest import run_selftest
 
-    choice = choose_engine("auto", "auto", settings.inference.threads)
-    found = run_selftest(open_bundle(bundle), choice)
-    return {"engine": f"{choice.name} {found.precision}", "schema": analysis.SCHEMA, "artefacts": output.OURS}
+    choice = choose_engine("auto", "auto", question.settings.inference.threads)
+    found = run_selftest(open_bundle(question.bundle), choice)
+    return SelfTested(f"{choice.name} {found.precision}")
 
 
 def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:

@@ -56,19 +56,18 @@ class Found:
     not_dicom: int
 
 
-def find_series(path: Path, limits: ReadingSettings | None = None, at: Callable[[str], None] | None = None) -> Found:
+def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] | None = None) -> Found:
     """The headers of all DICOM objects at a path: a folder at any depth, one file, or a zip.
 
-    In this process; for files that nobody vouches for: `reading.StudyReader`. `at` is called with the name of each
+    In this process; for files that nobody vouches for: `reader.StudyReader`. `at` is called with the name of each
     file before it is read. Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM
     at all.
     """
-    limits = limits or ReadingSettings()
     listing = list_files(path, limits)
     headers: list[SliceHeader] = []
     unreadable: list[PassedOver] = []
     not_dicom = listing.not_opened
-    with SourceReader(limits) as reader, lenient():
+    with SourceReader() as reader, lenient():
         for file in listing.files:
             if at is not None:
                 at(file.name)
@@ -91,8 +90,8 @@ def _read_header(reader: SourceReader, file: SourceFile, limits: ReadingSettings
     if file.name.upper().endswith("DICOMDIR"):
         return None
     try:
-        if is_dicom(BytesIO(reader.head(file))):
-            return _parsed(reader.read(file), file, limits)
+        if is_dicom(BytesIO(reader.start(file))):
+            return _parsed(reader.read(file, limits), file, limits)
     except OSError as error:
         raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
     except BAD_DICOM as error:
@@ -108,7 +107,7 @@ def _parsed(data: bytes, file: SourceFile, limits: ReadingSettings) -> SliceHead
     ds = read_dataset(stream, pixels=False, max_inflated_mb=limits.max_inflated_mb)
     if ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY:
         return None
-    state = FileState(hashlib.sha256(data).hexdigest())
+    state = _summed(data, len(data) if _is_deflated(ds) else stream.tell())
     if text(ds, "SOPClassUID") == CT_IMAGE:
         state = _with_pixels(state, ds, stream, limits)
     header = slice_header(ds, file, state)
@@ -117,6 +116,19 @@ def _parsed(data: bytes, file: SourceFile, limits: ReadingSettings) -> SliceHead
     if data[128:132] == b"DICM":
         raise InputUnreadable(name=file.name, why="its header is cut off or carries no UIDs")
     return None
+
+
+def _summed(data: bytes, header_bytes: int) -> FileState:
+    """The sums of a file and of its header, each byte looked at once."""
+    seen = memoryview(data)
+    digest = hashlib.sha256(seen[:header_bytes])
+    header_sha256 = digest.hexdigest()
+    digest.update(seen[header_bytes:])
+    return FileState(digest.hexdigest(), header_bytes, header_sha256)
+
+
+def _is_deflated(ds: Dataset) -> bool:
+    return bool(ds.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian)
 
 
 def _with_pixels(state: FileState, ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> FileState:
@@ -131,7 +143,7 @@ def _with_pixels(state: FileState, ds: Dataset, stream: BytesIO, limits: Reading
 
 def _pixel_value(ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> bytes | None:
     """Pixel Data as stored, fragments and all; None where the file ends before it."""
-    if ds.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+    if _is_deflated(ds):
         stream.seek(0)
         inflated = read_dataset(stream, pixels=True, max_inflated_mb=limits.max_inflated_mb)
         return bytes(inflated.get("PixelData") or b"")
