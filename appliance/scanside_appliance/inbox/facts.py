@@ -113,7 +113,7 @@ def _can_be(facts: Facts) -> bool:
 
 
 def _unread(path: Path) -> Facts:
-    """Of a file that ends every reader: its bytes are summed, and nothing in them is believed."""
+    """Of a file that ends every reader: its bytes are summed, so that it can be put aside, and nothing is believed."""
     try:
         with open_regular(path) as file:
             sha256, seen = hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno())

@@ -52,7 +52,10 @@ def main() -> None:
 
 
 def facts_of(path: Path, reading: ReadingSettings) -> Facts:
-    """What the daemon must know of a file; one that is larger than is read is broken. Raises OSError."""
+    """What the daemon must know of a file; one that is larger than is read is broken. Raises OSError.
+
+    The sum is taken of the very bytes that are parsed: from here on the book knows the file by it.
+    """
     with open_regular(path) as file:
         data = file.read(reading.max_file_mb * MIB + 1)
         digest = hashlib.sha256(data)

@@ -105,7 +105,7 @@ class SliceHeader:
     sha256: of the file at first sight; what is decoded later must be the same bytes.
     header_bytes, header_sha256: where the pixel data begins, and of the bytes before it; of the whole file where a
         deflated data set has no such place.
-    pixels_sha256: of the pixel data as stored, None where there is none or it was not looked at.
+    pixels_sha256: of the pixel data as stored, where another slice of the series lies at the same place; else None.
     damage: why the pixel data is not complete, None where it is.
     """
 
