@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 
+from kit.dicom_samples import make_slice, write
 from kit.watch_box import PYTHON, Box, study, wait_for
 from scanside_appliance.files.layout import study_key
+from scanside_appliance.inbox.facts import PROBE
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.jobs.errors import BoxDatabase, BoxSelfTest
 from scanside_appliance.jobs.store import State, Store
@@ -305,6 +307,18 @@ def test_a_worker_that_says_thousands_of_things_between_two_turns_is_heard_to_it
     watch(replace(box.plan(lambda: load_settings(path)), worker=(*PYTHON, "-c", CHATTY)))
     (job,) = json.loads(box.scanside("queue", "--json").output)
     assert "heard to its end" in job["reason"]
+
+
+def test_the_inbox_reads_files_as_large_as_the_settings_say_also_when_these_are_read_again(box: Box) -> None:
+    path = write_settings(box.root)
+    plan = replace(box.plan(lambda: load_settings(path)), probe=PROBE)
+    quick, counts = path.read_text(), []
+    for number, max_file_mb in enumerate((1, 3)):
+        write(box.inbox / str(number), [make_slice(number, Rows=1024, Columns=1025, PixelData=bytes(2 * 1024 * 1025))])
+        path.write_text(f"{quick}[reading]\nmax_file_mb = {max_file_mb}\n")
+        watch(plan)
+        counts.append((len(box.places("quarantine/INPUT_BROKEN")), len(box.places("archive"))))
+    assert counts == [(1, 0), (1, 1)]
 
 
 @pytest.mark.parametrize("defect", [RecursionError, MemoryError])

@@ -74,7 +74,8 @@ def _answered(question: SelfTest | Order, channel: Channel) -> SelfTested | Ende
 
 def _selftest(question: SelfTest) -> SelfTested:
     """The box computes what the exporter computed; all that an analysis needs is imported on the way."""
-    import scanside_runtime.analysis  # noqa: F401  # like the line above, for the first study
+    import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
+    import scanside_runtime.analysis  # noqa: F401
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.engine import choose_engine
     from scanside_runtime.model.selftest import run_selftest
