@@ -1,10 +1,11 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
 # make fuzz   damages files at random and reads them, for 20 minutes
-# make docs   docs/cli.md and docs/reason-codes.md, written from the programs themselves
+# make docs   docs/cli.md, docs/reason-codes.md and docs/settings.md, written from the code itself
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Modules are compiled when they are first imported, which most of them never are: a third of an installation's time.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
@@ -14,9 +15,10 @@ demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
 
 # The exporter's tests run apart: what they load (torch, NNCF: gigabytes) is never in a process that tests the box.
-# Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower.
+# Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower. One that has
+# nothing left takes tests of another; what is expensive is made once for all of them (tests/kit/made_once.py).
 # A process that dies ends the run: replaced, it would leave its tests waiting for ever.
-PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --max-worker-restart 0
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal --max-worker-restart 0
 
 test: lint
 	@$(PYTEST) --ignore tests/export
@@ -43,10 +45,10 @@ clean:
 	@$(PYTHON) -m venv .venv
 
 .venv/box.stamp: pyproject.toml | .venv/bin/python
-	@$(PIP) install --editable .
+	@$(INSTALL) --editable .
 	@touch $@
 
 # All extras hold the box's packages too, so that a demo after the tests installs nothing.
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	@$(PIP) install --editable ".[export,cohort,dev]"
+	@$(INSTALL) --editable ".[export,cohort,dev]"
 	@touch $@ .venv/box.stamp

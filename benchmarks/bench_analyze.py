@@ -19,7 +19,8 @@ from scanside_runtime.measures.biomarkers import measure
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 from scanside_runtime.model.engine import choose_engine, instruction_set
 from scanside_runtime.model.errors import ModelPrecision
-from scanside_runtime.model.segment import load_networks, segment
+from scanside_runtime.model.networks import load_networks
+from scanside_runtime.model.segment import segment
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
 from scanside_runtime.quality.gate import judge

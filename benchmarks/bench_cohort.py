@@ -17,8 +17,8 @@ from kit.reading import find_studies
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.run import run_cohort
 from scanside_appliance.cohort.studies import CohortStudy
-from scanside_appliance.cohort.work import Options
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
 from scanside_runtime.settings import InferenceSettings, Settings

@@ -29,6 +29,7 @@ from scanside_runtime.followup.progression import compare
 from scanside_runtime.followup.scan import Measures, Scan
 from scanside_runtime.metrics import limits_of_agreement
 from scanside_runtime.model.bundle import Bundle, open_bundle
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import PhantomSpec, make_phantom, random_spec
 from scanside_runtime.settings import Settings
@@ -90,7 +91,7 @@ def scanned(spec: PhantomSpec, number: int, bundle: Bundle) -> tuple[Scan, Measu
         write_series(
             phantom.hu, phantom.spacing_mm, Path(folder), slice_thickness_mm=spec.slice_thickness_mm, tags=tags
         )
-        scan = Scan.from_document(analyze(Path(folder), bundle=bundle.folder).document())
+        scan = Scan.from_document(analyze(Path(folder), Options(bundle=bundle.folder)).document())
     truth = phantom.truth
     return scan, Measures(truth.poi_percent, truth.ihu_hu, truth.infection_volume_ml, truth.lung_volume_ml)
 

@@ -22,7 +22,8 @@ from scanside_export.data.cases import infection_volume
 from scanside_export.data.volumes import volume_of
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import load_networks, segment
+from scanside_runtime.model.networks import load_networks
+from scanside_runtime.model.segment import segment
 
 Row = dict[str, str]
 

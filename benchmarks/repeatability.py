@@ -26,6 +26,7 @@ from scanside_runtime.analysis import analyze
 from scanside_runtime.followup.progression import LEAST_INFECTION_ML
 from scanside_runtime.followup.scan import Measures, Scan
 from scanside_runtime.metrics import limits_of_agreement
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import PhantomSpec, make_phantom, random_spec
 
@@ -78,7 +79,7 @@ def thick_pair(hu: np.ndarray, spacing_mm: Spacing) -> Pair:
 def measured(scan: tuple[np.ndarray, Spacing], bundle: Path | None) -> Measures:
     with tempfile.TemporaryDirectory() as folder:
         write_series(scan[0], scan[1], Path(folder))
-        return Scan.from_document(analyze(Path(folder), bundle=bundle).document()).whole
+        return Scan.from_document(analyze(Path(folder), Options(bundle=bundle)).document()).whole
 
 
 def main() -> None:

@@ -1,11 +1,14 @@
-"""Writes docs/cli.md and docs/reason-codes.md from the programs themselves: `make docs`.
+"""Writes docs/cli.md, docs/reason-codes.md and docs/settings.md from the code itself: `make docs`.
 
 A test says when they are stale.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
+from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -16,9 +19,35 @@ import scanside_appliance.cli.main
 import scanside_export.cli.main
 from scanside_appliance.explain import Explanation, error_explanation, explanations
 from scanside_export.errors import LabelsUnusable, TrainingUnusable
+from scanside_runtime.settings import Settings
 
 FOLDER = Path(__file__).parent
 SOURCE = "<!-- Made by `make docs`; changes by hand are lost. -->"
+UNITS = {
+    "percent": "%",
+    "points": "percentage points",
+    "share": "share, 0 to 1",
+    "fill": "share, 0 to 1",
+    "hu": "HU",
+    "ml": "ml",
+    "mm": "mm",
+    "s": "s",
+    "seconds": "s",
+    "mb": "MB",
+    "m": "million voxels",
+    "years": "years",
+    "files": "files",
+    "matrix": "pixels",
+    "threads": "threads",
+    "attempts": "analyses",
+    "moved_from": "probability, 0 to 1",
+    "severe_from": "CT-0 to CT-4",
+    "watch_from": "CT-0 to CT-4",
+    "model": "path",
+    "source": "words",
+    "clean_archive": "true or false",
+}
+"""By a setting's whole name, else by the last word of it. A setting without a unit is not written down."""
 FAMILIES = {
     "INPUT": "what was handed over can't be read or used",
     "SERIES": "there is no series here that can be measured, or no single one",
@@ -33,7 +62,7 @@ FAMILIES = {
 
 def pages() -> dict[str, str]:
     """The text of every generated page, by file name."""
-    return {"reason-codes.md": reason_codes_page(), "cli.md": cli_page()}
+    return {"reason-codes.md": reason_codes_page(), "cli.md": cli_page(), "settings.md": settings_page()}
 
 
 def reason_codes_page() -> str:
@@ -66,6 +95,57 @@ def _codes(members: list[Explanation]) -> str:
 def _unformatted(message: str) -> str:
     """{values} without the way in which they are printed."""
     return re.sub(r"\{(\w+):[^}]*\}", r"{\1}", message)
+
+
+def settings_page() -> str:
+    """Every setting with its default and unit, and what the docstring of its table says."""
+    parts = [
+        SOURCE,
+        "# Settings",
+        "Nothing has to be set: every setting has a default that works. The file is `/etc/scanside/scanside.toml` "
+        "([TOML](https://toml.io); [an example](watch.md#settings)), or any other with "
+        "`scanside --settings FILE analyze PATH`. A name that is not known and a value that can't be are errors "
+        "(`BOX_SETTINGS`), so that a typo never changes a number in silence.",
+    ]
+    defaults = Settings()
+    for one in fields(Settings):
+        parts += _settings_table(one.name, getattr(defaults, one.name))
+    return "\n\n".join(parts) + "\n"
+
+
+def _settings_table(name: str, group: Any) -> list[str]:
+    """One table of the settings file."""
+    prose, entries = _described(inspect.getdoc(group) or "", [one.name for one in fields(group)])
+    rows = ["| setting | default | unit | meaning |", "|---|---|---|---|"]
+    for names, text in entries:
+        shown = (", ".join(f"`{what}`" for what in column) for column in (names, [_toml(group, one) for one in names]))
+        rows.append(f"| {' | '.join(shown)} | {_unit(names[0])} | {_cell(_sentence(text))} |")
+    return [f"## [{name}]", *(_sentence(text) for text in prose), "\n".join(rows)]
+
+
+def _described(docstring: str, names: list[str]) -> tuple[list[str], list[tuple[list[str], str]]]:
+    """A docstring as its paragraphs and what it says of each setting. Raises KeyError for one that it leaves out."""
+    prose: list[str] = []
+    entries: list[tuple[list[str], str]] = []
+    for paragraph in re.sub(r"^`\[\w+\]`: ", "", docstring).split("\n\n"):
+        parts = re.split(r"^([a-z_]+(?:, [a-z_]+)*): ", paragraph, flags=re.MULTILINE)
+        prose += [" ".join(parts[0].split())] * bool(parts[0].strip())
+        entries += [(head.split(", "), text) for head, text in zip(parts[1::2], parts[2::2], strict=True)]
+    if (said := [name for heads, _ in entries for name in heads]) != names:
+        raise KeyError(f"the docstring describes {said}, the settings are {names}")
+    return prose, entries
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _toml(group: Any, name: str) -> str:
+    return json.dumps(getattr(group, name))  # a TOML value of these types is a JSON value
+
+
+def _unit(name: str) -> str:
+    return UNITS.get(name) or UNITS[name.rpartition("_")[2]]
 
 
 def cli_page() -> str:

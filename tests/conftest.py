@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from kit.export_samples import Exported
     from kit.watch_box import Box
 
-# The same examples on each run and no deadline: a busy machine must not turn a property red.
-settings.register_profile("house", deadline=None, derandomize=True, max_examples=60)
+# The same examples on each run, no deadline and no look at the clock: a busy machine must not turn a property red.
+settings.register_profile(
+    "house", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("house")
 
 
@@ -42,25 +43,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(ended.value.code or 0), printed.out, printed.err
 
     return call
-
-
-@pytest.fixture
-def one_torch_thread() -> Iterator[None]:
-    """One thread for torch: sums in one order, and a busy machine is not fought over."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """What `export`, `quantize` and `bundle` make of two small networks, once for all tests."""
-    from kit.export_samples import run_export
-
-    return run_export(tmp_path_factory.mktemp("export"))
 
 
 @pytest.fixture

@@ -17,6 +17,10 @@ from scanside_appliance.explain import WITH_ERRORS
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOTS = ("runtime", "appliance", "export")
 TRAINING = {"torch", "nncf", "onnx", "scipy", "nibabel", "matplotlib"}
+HEAVY = {"torch", "nncf"}
+OF_THE_EXPORTER = REPOSITORY / "tests" / "export"
+HEAVY_SAMPLES = "export_samples"
+"""What takes gigabytes, and the tests and samples that may load it: no process with them tests the box."""
 ENGINES = {"openvino", "onnxruntime"}
 COHORT = {"scipy", "sklearn", "statsmodels", "pandas", "pyarrow", "dask", "distributed", "nibabel", "matplotlib"}
 OF_THE_COHORT = {"statistics", "cluster", "table"}
@@ -27,7 +31,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, with the checkout's three roots first."""
     path = os.pathsep.join(str(REPOSITORY / root) for root in ROOTS)
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def modules_after(statement: str) -> set[str]:
@@ -62,6 +66,28 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def box_tests() -> list[Path]:
+    """All tests and samples but those of the exporter."""
+    return [p for p in sources("tests") if not p.is_relative_to(OF_THE_EXPORTER) and p.stem != HEAVY_SAMPLES]
+
+
+def imports(path: Path) -> list[str]:
+    """The import statements of a file, inside functions too."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [ast.unparse(node) for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def test_no_test_of_the_box_imports_what_trains() -> None:
+    assert [path for path in box_tests() if imported(path) & HEAVY] == []
+    assert [path for path in box_tests() if any(HEAVY_SAMPLES in line for line in imports(path))] == []
+
+
+def test_what_the_boxs_tests_use_of_the_exporter_loads_nothing_that_trains() -> None:
+    lines = {line for path in box_tests() for line in imports(path) if "scanside_export" in line}
+    assert lines
+    assert not modules_after("; ".join(sorted(lines))) & HEAVY
 
 
 def test_importing_the_box_loads_nothing_of_training() -> None:

@@ -14,6 +14,7 @@ from scanside_appliance.results.output import PAGE, write_output
 from scanside_appliance.results.report import ComparisonRow
 from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.errors import BoxOutput
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import Phantom, Truth, demo_spec, make_phantom
 from scanside_runtime.settings import Settings
@@ -75,7 +76,7 @@ def _analysed(
         origin_mm=phantom.origin_mm,
         slice_thickness_mm=phantom.spec.slice_thickness_mm,
     )
-    return analyze(scratch, settings=settings, progress=progress)
+    return analyze(scratch, Options(settings), progress=progress)
 
 
 def compare(found: dict[str, Any], truth: Truth) -> tuple[ComparisonRow, ...]:

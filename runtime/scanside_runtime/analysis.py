@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.rescale import check_rescale
 from scanside_runtime.dicom.series import Series, Study, choose_series, study_in
 from scanside_runtime.errors import Held, ScansideError
 from scanside_runtime.findings import Finding
-from scanside_runtime.followup.measurement_error import MeasurementError, measurement_error
-from scanside_runtime.followup.patient_record import EarlierLookup, Record, record_of
+from scanside_runtime.followup.measurement_error import measurement_error
+from scanside_runtime.followup.patient_record import Record, record_of
 from scanside_runtime.followup.progression import Progression, progression
-from scanside_runtime.followup.scan import RESULT_SCHEMA, Person, Scan
-from scanside_runtime.measures.biomarkers import Biomarkers, measure, withheld
+from scanside_runtime.followup.scan import RESULT_SCHEMA, Measures, Moment, Person, Scan
+from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld
 from scanside_runtime.measures.severity import Severity, assess, assess_extent
 from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
-from scanside_runtime.model.bundle import Bundle, open_bundle
-from scanside_runtime.model.engine import EngineChoice, choose_engine
-from scanside_runtime.model.segment import Networks, load_networks, segment
+from scanside_runtime.model.bundle import Bundle
+from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
+from scanside_runtime.model.segment import segment
+from scanside_runtime.options import Options
 from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
 from scanside_runtime.quality.gate import explain_withheld, judge
 from scanside_runtime.quality.patient import check_age
@@ -47,40 +49,15 @@ class Reason:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for, beside the settings; None and "auto" leave the choice to Scanside.
-
-    earlier: where the patient's earlier results are looked up. site_model: the severity model of this box.
-    """
-
-    path: Path
-    study_uid: str | None = None
-    series_uid: str | None = None
-    engine: str = "auto"
-    precision: str = "auto"
-    bundle: Path | None = None
-    earlier: EarlierLookup | None = None
-    site_model: SeverityModel | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Yardsticks:
-    """What the measures are held against: the fitted severity model, if any, and the error of a change."""
-
-    severity_model: SeverityModel | None
-    error: MeasurementError
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
-    """What one study came to; filled step by step, so that a refusal keeps what was known before it."""
+    """What one study came to. Of a refusal: what was known before it; the rest is None."""
 
     provenance: Provenance
     verdict: Verdict = "refused"
     exit_code: int = 3
     reason: Reason | None = None
-    flags: list[Finding] = field(default_factory=list)
+    flags: tuple[Finding, ...] = ()
     study: Study | None = None
     series: Series | None = None
     volume: Volume | None = None
@@ -88,7 +65,7 @@ class Analysis:
     biomarkers: Biomarkers | None = None
     severity: Severity = NOT_ASSESSED
     progression: Progression | None = None
-    timing_ms: dict[str, float] = field(default_factory=dict)
+    timing_ms: Mapping[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The result document, schema scanside.result/1; `artefacts` is filled by who writes them."""
@@ -103,119 +80,207 @@ class Analysis:
             "severity": self.severity.to_document(),
             "progression": None if self.progression is None else self.progression.to_document(),
             "provenance": self.provenance.to_document(),
-            "timing_ms": self.timing_ms,
+            "timing_ms": dict(self.timing_ms),
             "artefacts": [],
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which study and series of a path. found: what `StudyReader.find` found there, where that was asked already."""
+
+    path: Path
+    study_uid: str | None = None
+    series_uid: str | None = None
+    found: Found | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Conclusion:
+    """What all that was measured comes to."""
+
+    verdict: Verdict
+    exit_code: int
+    reason: Reason | None = None
+    biomarkers: Biomarkers | None = None
+    severity: Severity = NOT_ASSESSED
+    progression: Progression | None = None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a study so far. Each step notes what it made, once; a refusal keeps what stands here."""
+
+    study: Study | None = None
+    series: Series | None = None
+    volume: Volume | None = None
+    networks: LoadedNetworks | None = None
+    masks: Masks | None = None
+    flags: list[Finding] = field(default_factory=list)
+    timing_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note how long a stage takes, also where it ends in an error."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timing_ms[stage] = _milliseconds(began)
+
+    def provenance(self, settings: Settings) -> Provenance:
+        """What has taken part so far."""
+        return Provenance(
+            settings_digest(settings),
+            bundle=None if self.networks is None else bundle_facts(self.networks.bundle),
+            engine=None if self.networks is None else engine_facts(self.networks.choice, self.networks),
+            input_sha256=None if self.volume is None else self.volume.input_sha256,
+        )
+
+
 def analyze(
     path: Path,
+    options: Options | None = None,
     *,
     study_uid: str | None = None,
     series_uid: str | None = None,
-    engine: str = "auto",
-    precision: str = "auto",
-    bundle: Path | None = None,
-    settings: Settings | None = None,
-    earlier: EarlierLookup | None = None,
-    site_model: SeverityModel | None = None,
+    found: Found | None = None,
+    networks: LoadedNetworks | KeptNetworks | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Measure one study: a folder, a zip or a DICOM file.
 
     Bad input is no exception: the analysis comes back refused (exit code 3), held (6), or with what is wrong with the
-    bundle (4) or the box (5), and says why. `earlier` finds the patient's earlier results by ID and issuer; without it
-    there is no progression. `site_model` is the severity model of this box; one that the settings name goes before it,
-    the bundle's comes after it. `progress` is called with (stage, done, total).
+    bundle (4) or the box (5), and says why.
+
+    options: how to analyse. study_uid, series_uid: one of several. found: what lies at the path, where that is known
+    already. networks: loaded ones (then the bundle, engine and precision of `options` are not looked at), or where they
+    are kept from study to study; else they are loaded for this one. progress: called with (stage, done, total).
     """
-    settings = settings or Settings()
-    request = Request(path, study_uid, series_uid, engine, precision, bundle, earlier, site_model)
-    analysis = Analysis(Provenance(settings_digest(settings)))
+    options = options or Options()
+    known = _Known()
     began = time.perf_counter()
     try:
-        _measure(analysis, request, settings, progress)
+        end = _measure(known, Selection(path, study_uid, series_uid, found), options, networks, progress)
     except ScansideError as error:
-        _refuse(analysis, error)
-    analysis.timing_ms["total"] = _milliseconds(began)
-    return analysis
+        end = _refusal(error)
+    known.timing_ms["total"] = _milliseconds(began)
+    return _analysis(known, end, options.settings)
 
 
-def _measure(analysis: Analysis, request: Request, settings: Settings, progress: Progress | None) -> None:
+def refused(error: ScansideError, settings: Settings | None = None) -> Analysis:
+    """What can be said where there was nothing to analyse yet: the reason."""
+    provenance = Provenance(None if settings is None else settings_digest(settings))
+    end = _refusal(error)
+    return Analysis(provenance, end.verdict, end.exit_code, end.reason)
+
+
+def _measure(
+    known: _Known,
+    selection: Selection,
+    options: Options,
+    networks: LoadedNetworks | KeptNetworks | None,
+    progress: Progress | None,
+) -> _Conclusion:
+    settings = options.settings
     with StudyReader(settings.reading) as reader, ThreadPoolExecutor(max_workers=1) as beside:
-        with _timed(analysis, "headers"):
-            series = _choose(analysis, reader, request, settings)
-            record = _past(analysis, series.study, request)
-        loading = beside.submit(_load, request, settings)
-        with _timed(analysis, "decode"):
-            analysis.volume = volume = reader.read_volume(series, _stage("decode", progress))
-            analysis.provenance = replace(analysis.provenance, input_sha256=volume.input_sha256)
-        analysis.flags.extend(check_rescale(series.slices, volume.hu))
-        with _timed(analysis, "load"):
-            bundle, choice, networks = loading.result()
-            yardsticks = _yardsticks(bundle, request, settings)
-            analysis.provenance = replace(
-                analysis.provenance, bundle=bundle_facts(bundle), engine=engine_facts(choice, networks)
-            )
-    with _timed(analysis, "segment"):
-        masks = segment(volume, networks, progress)
-    with _timed(analysis, "quality"):
-        analysis.flags.extend(judge(volume, masks, series.kernel, settings))
-        analysis.masks = masks
-    with _timed(analysis, "measure"):
-        analysis.biomarkers = measure(volume, masks, settings.measures)
-    _conclude(analysis, settings, yardsticks, record)
+        with known.timed("headers"):
+            series = _choose(known, reader, selection, settings)
+            record = _past(known, series.study, options)
+        loading = beside.submit(_load, networks, options)
+        with known.timed("decode"):
+            volume = known.volume = reader.read_volume(series, _stage("decode", progress))
+        known.flags += check_rescale(series.slices, volume.hu)
+        with known.timed("load"):
+            loaded = known.networks = loading.result()
+            model = _severity_model(loaded.bundle, options)
+            error = measurement_error(loaded.bundle, settings.progression)
+    with known.timed("segment"):
+        masks = segment(volume, loaded, progress)
+    with known.timed("quality"):
+        known.flags += judge(volume, masks, series.kernel, settings)
+        known.masks = masks
+    with known.timed("measure"):
+        biomarkers = measure(volume, masks, settings.measures)
+    reason = _withheld_because(known.flags)
+    biomarkers = biomarkers if reason is None else withheld(biomarkers)
+    present = _scan(series, biomarkers, known.flags, loaded.bundle, measured=reason is None)
+    change = progression(present, record.scans, error)
+    recent = () if change is None else change.recent
+    severity = assess(biomarkers, settings.severity, model, recent, error.poi_points)
+    if reason is not None:
+        return _Conclusion("refused", 3, reason, biomarkers, severity, change)
+    return _Conclusion("analysed", 0, None, biomarkers, severity, change)
 
 
-def _choose(analysis: Analysis, reader: StudyReader, request: Request, settings: Settings) -> Series:
+def _choose(known: _Known, reader: StudyReader, selection: Selection, settings: Settings) -> Series:
     """The series to measure, and what its headers give reason to say."""
-    found = reader.find(request.path)
-    analysis.study = study_in(found, request.study_uid)
-    analysis.series = series = choose_series(
+    found = selection.found or reader.find(selection.path)
+    known.study = study_in(found, selection.study_uid)
+    known.series = series = choose_series(
         found,
-        study_uid=request.study_uid,
-        series_uid=request.series_uid,
+        study_uid=selection.study_uid,
+        series_uid=selection.series_uid,
         limits=settings.reading,
     )
-    analysis.study = series.study
-    analysis.flags.extend(series.notes)
-    analysis.flags.extend(check_age(series.study.age_years, settings.patient))
+    known.flags += series.notes
+    known.flags += check_age(series.study.age_years, settings.patient)
     return series
 
 
-def _past(analysis: Analysis, study: Study, request: Request) -> Record:
+def _past(known: _Known, study: Study, options: Options) -> Record:
     """The patient's earlier scans; those that can't be used are named."""
-    record = record_of(_person(study), study.study_uid, request.earlier)
-    analysis.flags.extend(Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable)
+    record = record_of(_person(study), study.study_uid, options.earlier)
+    known.flags += [Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable]
     return record
 
 
-def _load(request: Request, settings: Settings) -> tuple[Bundle, EngineChoice, Networks]:
+def _load(networks: LoadedNetworks | KeptNetworks | None, options: Options) -> LoadedNetworks:
     """The networks on their engine; runs while the reader decodes."""
-    bundle = open_bundle(request.bundle)
-    choice = choose_engine(request.engine, request.precision, settings.inference.threads)
-    return bundle, choice, load_networks(bundle, choice)
+    if isinstance(networks, LoadedNetworks):
+        return networks
+    kept = networks or KeptNetworks()
+    return kept.load(options.bundle, options.engine, options.precision, options.settings.inference.threads)
 
 
-def _yardsticks(bundle: Bundle, request: Request, settings: Settings) -> Yardsticks:
-    named = settings.severity.model
-    model = read_severity_model(Path(named)) if named else request.site_model or bundle.severity_model()
-    return Yardsticks(model, measurement_error(bundle, settings.progression))
+def _severity_model(bundle: Bundle, options: Options) -> SeverityModel | None:
+    """The settings' own model, else the box's, else the bundle's."""
+    named = options.settings.severity.model
+    return read_severity_model(Path(named)) if named else options.site_model or bundle.severity_model()
 
 
-def _conclude(analysis: Analysis, settings: Settings, yardsticks: Yardsticks, record: Record) -> None:
-    """Analysed, unless a finding withholds what rests on infection; then what changed, and how severe it is."""
-    if analysis.biomarkers is None:
-        raise ValueError("nothing was measured")
-    withholding = next((flag for flag in analysis.flags if flag.level == "withhold"), None)
-    if withholding is None:
-        analysis.verdict, analysis.exit_code = "analysed", 0
-    else:
-        analysis.reason = Reason(withholding.code, withholding.message, explain_withheld(withholding.code))
-        analysis.biomarkers = withheld(analysis.biomarkers)
-    present = Scan.from_document(analysis.document())
-    analysis.progression = progression(present, record.scans, yardsticks.error)
-    recent = () if analysis.progression is None else analysis.progression.recent
-    analysis.severity = assess(analysis.biomarkers, settings.severity, yardsticks.severity_model, recent)
+def _withheld_because(flags: list[Finding]) -> Reason | None:
+    """The first finding that takes back what rests on infection."""
+    first = next((flag for flag in flags if flag.level == "withhold"), None)
+    return None if first is None else Reason(first.code, first.message, explain_withheld(first.code))
+
+
+def _scan(
+    series: Series, biomarkers: Biomarkers, flags: list[Finding], bundle: Bundle, *, measured: bool
+) -> Scan:
+    """The scan as later ones will find it in its document."""
+    study = series.study
+    stated = study.acquired_at or study.study_date
+    places = {"left": biomarkers.left, "right": biomarkers.right, **biomarkers.zones.by_name()}
+    return Scan(
+        study_uid=study.study_uid,
+        moment=None if stated is None else Moment.from_iso(stated),
+        acquired_at=stated,
+        person=_person(study),
+        verdict="analysed" if measured else "refused",
+        whole=_measures(biomarkers.whole),
+        places={name: _measures(place) for name, place in places.items()},
+        slice_thickness_mm=series.slice_thickness_mm or series.spacing_mm[0],
+        kernel=series.kernel,
+        scanner=(series.manufacturer, series.model),
+        contrast_bolus_agent=series.contrast_bolus_agent,
+        flags=frozenset(flag.code for flag in flags),
+        bundle=f"{bundle.name} {bundle.version}",
+    )
+
+
+def _measures(region: Region) -> Measures:
+    return Measures(region.poi_percent, region.ihu_hu, region.infection_volume_ml, region.lung_volume_ml)
 
 
 def _person(study: Study) -> Person:
@@ -226,10 +291,27 @@ def _left_out(name: str) -> str:
     return f"An earlier result of the patient can't be used, the trend leaves it out: {name}."
 
 
-def _refuse(analysis: Analysis, error: ScansideError) -> None:
-    analysis.reason = Reason(error.code, error.message, error.advice)
-    analysis.exit_code = error.exit_code
-    analysis.verdict = "held" if isinstance(error, Held) else "refused"
+def _refusal(error: ScansideError) -> _Conclusion:
+    reason = Reason(error.code, error.message, error.advice)
+    return _Conclusion("held" if isinstance(error, Held) else "refused", error.exit_code, reason)
+
+
+def _analysis(known: _Known, end: _Conclusion, settings: Settings) -> Analysis:
+    return Analysis(
+        provenance=known.provenance(settings),
+        verdict=end.verdict,
+        exit_code=end.exit_code,
+        reason=end.reason,
+        flags=tuple(known.flags),
+        study=known.study if known.series is None else known.series.study,
+        series=known.series,
+        volume=known.volume,
+        masks=known.masks,
+        biomarkers=end.biomarkers,
+        severity=end.severity,
+        progression=end.progression,
+        timing_ms=known.timing_ms,
+    )
 
 
 def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:
@@ -248,15 +330,6 @@ def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:
         "chosen_because": series.chosen_because,
         "passed_over": [asdict(one) for one in series.passed_over],
     }
-
-
-@contextmanager
-def _timed(analysis: Analysis, stage: str) -> Iterator[None]:
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        analysis.timing_ms[stage] = _milliseconds(began)
 
 
 def _milliseconds(began: float) -> float:

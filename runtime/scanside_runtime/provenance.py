@@ -8,7 +8,7 @@ from typing import Any
 
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import EngineChoice, instruction_set
-from scanside_runtime.model.segment import Networks
+from scanside_runtime.model.networks import Networks
 
 
 def software_version() -> str:

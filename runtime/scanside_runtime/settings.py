@@ -23,7 +23,13 @@ Group = TypeVar("Group")
 
 @dataclass(frozen=True, slots=True)
 class MeasureSettings:
-    """`[measures]`: a zone or a lung counts as affected from `floor_percent` of its volume and `floor_ml` on."""
+    """`[measures]`: from how much infection on a zone or a lung counts as affected; both limits must be reached.
+
+    It touches the zone score and the extent grade, never POI and iHU.
+
+    floor_percent: infection as a share of the zone's or the lung's volume.
+    floor_ml: infection as a volume.
+    """
 
     floor_percent: float = 0.5
     floor_ml: float = 1.0
@@ -35,9 +41,12 @@ class MeasureSettings:
 
 @dataclass(frozen=True, slots=True)
 class SeveritySettings:
-    """`[severity]`: the extent grades from which a patient is flagged, and the file of a fitted model.
+    """`[severity]`: from which extent grade on a patient is flagged, and the file of a fitted model.
 
-    model: path of a `scanside.severity-model/1` file; empty for the box's own or the bundle's, where there is one.
+    severe_from: extent grade from which the flag is SEVERE.
+    watch_from: extent grade from which the flag is WATCH.
+    model: path of a `scanside.severity-model/1` file. Empty: the box's own model, else the bundle's, else the extent
+        grade decides.
     """
 
     severe_from: str = "CT-3"
@@ -53,7 +62,10 @@ class SeveritySettings:
 
 @dataclass(frozen=True, slots=True)
 class InferenceSettings:
-    """`[inference]`: threads of the engine; 0 takes all cores."""
+    """`[inference]`: the engine that runs the networks.
+
+    threads: threads of the engine; 0 takes all cores.
+    """
 
     threads: int = 0
 
@@ -65,12 +77,14 @@ class InferenceSettings:
 class CoverageSettings:
     """`[coverage]`: how much lung a chest has, and how much of it may reach an end slice or the edge.
 
+    `scanside-export cuts` measures what is lost; the figures here are of eleven whole scans.
+
+    least_lung_ml: less lung than this is no chest.
     withhold_share: the lung's area in the first or last slice as a share of its largest, above which no POI is given.
-    Measured by cutting eleven whole scans at every slice of 5 mm: up to 0.1 at most 0.5 % of the lungs' volume is
-    lost, from 0.1 to 0.15 at most 1.1 %, to 0.2 1.8 %, to 0.3 2.9 %, to 0.5 8.3 %.
+        Measured by cutting the scans at every slice of 5 mm: up to 0.1 at most 0.5 % of the lungs' volume is lost,
+        from 0.1 to 0.15 at most 1.1 %, to 0.2 1.8 %, to 0.3 2.9 %, to 0.5 8.3 %.
     edge_share: the share of the lungs' outline on the edge of the field of view, above which no POI is given. Measured
-    by narrowing the same scans from each side: up to 0.02 at most 0.8 % is lost, to 0.03 1.5 %, to 0.05 7.1 %.
-    (`scanside-export cuts` prints both.)
+        by narrowing the scans from each side: up to 0.02 at most 0.8 % is lost, to 0.03 1.5 %, to 0.05 7.1 %.
     """
 
     least_lung_ml: float = 400.0
@@ -85,15 +99,15 @@ class CoverageSettings:
 
 @dataclass(frozen=True, slots=True)
 class AnatomySettings:
-    """`[anatomy]`: what a pair of lungs looks like.
+    """`[anatomy]`: what a pair of lungs looks like. What was measured was measured in 13 real series.
 
-    gas_hu: lungs are no darker than this in the median; free gas, bowel gas and sinuses are. Measured: 13 real series
-    -880 to -733, gas -1000.
-    least_fill, most_fill: lung volume as a share of width x width x depth of the lungs. Measured in 13 real series:
-    0.19 (held at mid-breath) and 0.28 to 0.44; half of the usual 0.32 is a shallow breath.
-    largest_ml: more is no human lung; the largest that were published are below it (West, 2012: some 10 l).
-    uneven_share: the smaller lung's share of both; below it is a caution. Measured in 13 real series: 0.35 (a collapsed
-    upper lobe) to 0.48.
+    gas_hu: lungs whose median is darker are gas, not lung: free gas, bowel gas, sinuses. Measured: lungs -880 to -733,
+        gas -1000.
+    least_fill, most_fill: lung volume as a share of width x width x depth of the lungs; outside of the two a caution.
+        Measured: 0.19 (held at mid-breath) and 0.28 to 0.44; half of the usual 0.32 is a shallow breath.
+    largest_ml: more is no human lung, and no POI is given; the largest that were published are below it (West, 2012:
+        some 10 l).
+    uneven_share: the smaller lung's share of both; below it a caution. Measured: 0.35 (a collapsed upper lobe) to 0.48.
     lone_share: below it the smaller lung counts as not found, and no POI is given.
     """
 
@@ -114,17 +128,21 @@ class AnatomySettings:
 
 @dataclass(frozen=True, slots=True)
 class QualitySettings:
-    """`[quality]`: from when on the pictures themselves are doubted.
+    """`[quality]`: from when on the pictures themselves are doubted. What was measured was measured in 13 real series.
 
-    air_highest_hu: the trachea's air in the median; above, HU are not calibrated. Measured in 13 real series of five
-    makers: -1012 to -944; air is -1000 by definition of the scale (DICOM PS3.3 C.8.2.1, RescaleType HU).
-    soft_lowest_hu, soft_highest_hu: the most frequent value of soft tissue. Measured in the same: 12 to 52.
+    air_highest_hu: the trachea's air in the median; above it HU are not calibrated, and no POI is given. Measured, five
+        makers: -1012 to -944; air is -1000 by definition of the scale (DICOM PS3.3 C.8.2.1, RescaleType HU).
+    soft_lowest_hu, soft_highest_hu: the most frequent value of soft tissue; outside of the two the same. Measured: 12
+        to 52.
     blood_hu: three quarters of what is soft between the lungs lie below it without contrast medium. Measured: 35 to 52
-    without, 141 to 395 with it.
-    noise_hu: the usual scatter within 7 mm of soft tissue (Christianson et al., AJR 2015;205:W93).
-    metal_hu, metal_ml: denser than cortical bone, and so much of it at the height of the lungs.
-    validated_from_mm, validated_to_mm: slice thickness that validation covered.
-    uncertain_points: POI between a network three times surer and three times less sure, in percentage points.
+        without, 141 to 395 with it.
+    noise_hu: the usual scatter within 7 mm of soft tissue, above which pictures are noisy (Christianson et al., AJR
+        2015;205:W93).
+    metal_hu: denser than cortical bone is metal.
+    metal_ml: from so much metal at the height of the lungs on a caution.
+    validated_from_mm, validated_to_mm: slice thickness that validation covered; outside of the two at least a
+        caution.
+    uncertain_points: POI between a network three times surer and three times less sure; above it a caution.
     """
 
     air_highest_hu: float = -900.0
@@ -152,10 +170,11 @@ class QualitySettings:
 class MotionSettings:
     """`[motion]`: which slices count as moved, and how many of them are too many.
 
-    moved_from: the detector's probability from which a slice counts as moved; with it 3.2 % of the untouched slices
-    of eight series count as moved, each judged by a model fitted to the other seven.
-    caution_share: of all lung slices. Measured: of 13 COVID-19 series and 5 drawn sick chests without simulated motion
-    all have 0.17 and less but one (0.21). withhold_share: of the slices with infection.
+    moved_from: the detector's probability from which a slice counts as moved; with it 3.2 % of the untouched slices of
+        eight series count as moved, each judged by a model fitted to the other seven.
+    caution_share: moved slices as a share of all lung slices; from it on a caution. Measured: of 13 COVID-19 series and
+        5 drawn sick chests without simulated motion all have 0.17 and less but one (0.21).
+    withhold_share: moved slices as a share of the slices with infection; above it no POI is given.
     """
 
     moved_from: float = 0.8
@@ -169,7 +188,10 @@ class MotionSettings:
 
 @dataclass(frozen=True, slots=True)
 class PatientSettings:
-    """`[patient]`: from what age on; the networks have seen no children."""
+    """`[patient]`: from what age on.
+
+    adult_from_years: below it no POI is given; the networks have seen no children.
+    """
 
     adult_from_years: float = 18.0
 
@@ -179,13 +201,16 @@ class PatientSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProgressionSettings:
-    """`[progression]`: the measurement error of a change, used until the bundle carries its own; source says whence.
+    """`[progression]`: the measurement error of a change, used until the bundle carries its own.
 
-    poi_points, ihu_hu: the largest change that may be no change of the patient. The defaults are the wider sides,
-    rounded up to half a point and a HU, of the limits of agreement of measured changes against true ones: 20 steps of 4
-    random phantom patients with six scans each (`benchmarks/courses.py`), scanside-chest 0.3.0: -1.3 to 1.2 points and
-    -40.9 to 47.2 HU. Two scans of 19 unchanged patients (14 phantoms, 5 real series, `benchmarks/repeatability.py`) lay
-    nearer: -0.7 to 0.8 points and -26 to 32 HU.
+    The defaults are the wider sides, rounded up to half a point and a HU, of the limits of agreement of measured
+    changes against true ones: 20 steps of 4 random phantom patients with six scans each (`benchmarks/courses.py`),
+    scanside-chest 0.3.0: -1.3 to 1.2 points and -40.9 to 47.2 HU. Two scans of 19 unchanged patients (14 phantoms,
+    5 real series, `benchmarks/repeatability.py`) lay nearer: -0.7 to 0.8 points and -26 to 32 HU.
+
+    poi_points: the largest change of POI that may be no change of the patient.
+    ihu_hu: the same for iHU.
+    source: where the two figures come from; it stands below every history.
     """
 
     poi_points: float = 1.5
@@ -207,13 +232,14 @@ class ReadingSettings:
     max_archive_mb: a zip, unpacked.
     max_inflated_mb: one file of the deflated transfer syntax (DICOM PS3.5 A.5), unpacked; deflate grows up to
         1 030 times (RFC 1951), and one slice of 4 096 x 4 096 has 32 MB.
-    max_matrix: rows or columns. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion Precision).
-    max_voxels_m: of the chosen series, in millions of voxels; 900 slices of 512 x 512 have 236 million. An
-        analysis takes some 10 bytes a voxel beside 0.4 GB, and `jobs.memory_limit_mb` must hold it.
+    max_matrix: rows or columns of a slice. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion
+        Precision).
+    max_voxels_m: of the chosen series; 900 slices of 512 x 512 have 236 million. An analysis takes some 10 bytes a
+        voxel beside 0.4 GB, and `jobs.memory_limit_mb` must hold it.
     memory_mb: address space (RLIMIT_AS, getrlimit(2)) of the reader beside the pixels that it hands over. It needs
         some 160 MB for itself.
-    file_seconds, study_seconds: for one file, and for one pass over all of them; there are two, and `jobs.time_limit_s`
-        must hold them.
+    file_seconds: for one file.
+    study_seconds: for one pass over all files. There are two, headers and pixels; `jobs.time_limit_s` must hold both.
     """
 
     max_files: int = 20_000
@@ -237,8 +263,8 @@ class InboxSettings:
     """`[inbox]`: when a study in the watched folder counts as complete; all times are durations.
 
     quiet_s: nothing of the study changed for so long.
-    patience_s: a hole in the grid or a file that breaks off is waited for so long; then it goes on as incomplete.
-    scan_s: between two full scans.
+    patience_s: a missing slice or a file that breaks off is waited for so long; then the study goes on as incomplete.
+    scan_s: the inbox is looked through so often, whatever the kernel reports.
     leftover_s: after so long a file named like a temporary one (`.part`, `.tmp`) is taken as what it is.
     """
 
@@ -258,8 +284,11 @@ class InboxSettings:
 class JobSettings:
     """`[jobs]`: limits of one analysis, and what happens when it fails.
 
-    retry_after_s: the wait before the second attempt, four times as long before each further one. warm_s: the process
-    that analyses is let go after so long without a study.
+    time_limit_s: for one analysis.
+    memory_limit_mb: for one analysis.
+    attempts: after so many failures the study is put aside.
+    retry_after_s: the wait before the second attempt, four times as long before each further one.
+    warm_s: the process that analyses is let go after so long without a study.
     """
 
     time_limit_s: float = 900.0
@@ -278,10 +307,12 @@ class JobSettings:
 
 @dataclass(frozen=True, slots=True)
 class DiskSettings:
-    """`[disk]`: from `stop_percent` in use on, nothing more is taken in.
+    """`[disk]`: what happens when the disk fills up. Results are never removed.
 
-    Where `clean_archive` allows it, the oldest studies that are archived and reported are then removed from the archive
-    until `clean_to_percent` is reached; results stay. reserve_mb is kept back for the database.
+    stop_percent: from so much in use on, nothing more is taken in.
+    clean_archive: whether the oldest studies that are archived and reported may then be removed from the archive.
+    clean_to_percent: removing ends when no more than this is in use.
+    reserve_mb: kept back for the database.
     """
 
     stop_percent: float = 90.0
@@ -298,7 +329,7 @@ class DiskSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set, by slice of the file."""
+    """Everything that can be set, by table of the file. `docs/settings.md` is made of these docstrings."""
 
     measures: MeasureSettings = field(default_factory=MeasureSettings)
     severity: SeveritySettings = field(default_factory=SeveritySettings)
@@ -332,7 +363,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def settings_of(table: Mapping[str, Any]) -> Settings:
-    """The settings in a table of slices, as `dataclasses.asdict` gives it. Raises SettingsUnusable."""
+    """The settings in a table of tables, as `dataclasses.asdict` gives it. Raises SettingsUnusable."""
     return _read(Settings, table, "")
 
 
@@ -354,7 +385,7 @@ def _read(group: type[Group], table: Mapping[str, Any], prefix: str) -> Group:
 def _value(kind: type[Any], value: object, key: str) -> Any:
     """A value of the file as the type that the setting has."""
     if is_dataclass(kind):
-        _check(isinstance(value, dict), key, f"it is a slice: write [{key}]")
+        _check(isinstance(value, dict), key, f"it is a table: write [{key}]")
         return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
     if kind is float and type(value) is int:
         return float(value)

@@ -18,6 +18,7 @@ from scanside_appliance.site_model import install_site_model
 from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.followup.patient_record import Earlier
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.settings import InferenceSettings, Settings, SeveritySettings
 
@@ -49,7 +50,7 @@ def model(name: str, severe: bool) -> SeverityModel:
 
 def run(folder: Path, bundle: Path, severity_model: str = "", **options: Any) -> Analysis:
     settings = Settings(inference=InferenceSettings(threads=1), severity=SeveritySettings(model=severity_model))
-    return analyze(folder, bundle=bundle, engine="onnxruntime", settings=settings, **options)
+    return analyze(folder, Options(settings, "onnxruntime", bundle=bundle, **options))
 
 
 def before(acquired_at: str, poi_percent: float, **changes: Any) -> Any:

@@ -22,6 +22,7 @@ from scanside_appliance.demo import compare
 from scanside_appliance.explain import known_codes
 from scanside_runtime.dicom.errors import GeometryMissingSlices
 from scanside_runtime.errors import ScansideError
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags
 from scanside_runtime.phantom.make import Truth
 from scanside_runtime.quality.gate import explain_withheld
@@ -33,7 +34,12 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def analysis(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., StubAnalysis]], None]:
     """Puts an analysis in the place of the real one."""
-    return lambda analyze: monkeypatch.setattr("scanside_runtime.analysis.analyze", analyze)
+
+    def put(analyze: Callable[..., StubAnalysis]) -> None:
+        for place in ("scanside_runtime.analysis", "scanside_appliance.studies"):
+            monkeypatch.setattr(f"{place}.analyze", analyze)
+
+    return put
 
 
 def test_help_loads_neither_engine_nor_imaging_library() -> None:
@@ -150,8 +156,8 @@ def test_an_output_that_cant_be_written_ends_with_5_and_the_result_is_still_prin
 def test_options_reach_the_analysis(run: Run, analysis: Any, tmp_path: Path) -> None:
     asked: dict[str, object] = {}
 
-    def analyze(path: Path, **options: object) -> StubAnalysis:
-        asked.update(options, path=path)
+    def analyze(path: Path, options: Options, **chosen: object) -> StubAnalysis:
+        asked.update(chosen, path=path, options=options)
         return refused(tmp_path / "series")
 
     analysis(analyze)
@@ -161,8 +167,10 @@ def test_options_reach_the_analysis(run: Run, analysis: Any, tmp_path: Path) -> 
     run("--settings", settings, "analyze", "scan.zip", *chosen)
     assert asked["path"] == Path("scan.zip")
     assert (asked["study_uid"], asked["series_uid"]) == ("1.2", "1.3")
-    assert (asked["engine"], asked["precision"], asked["bundle"]) == ("onnxruntime", "fp32", Path("b"))
-    assert asked["settings"].measures.floor_ml == 2.5  # type: ignore[attr-defined]
+    options = asked["options"]
+    assert isinstance(options, Options)
+    assert (options.engine, options.precision, options.bundle) == ("onnxruntime", "fp32", Path("b"))
+    assert options.settings.measures.floor_ml == 2.5
 
 
 def test_all_analyses_each_study_into_its_own_folder_and_ends_with_the_worst_code(
@@ -171,7 +179,7 @@ def test_all_analyses_each_study_into_its_own_folder_and_ends_with_the_worst_cod
     one, _ = chest_series(tmp_path / "in" / "one", tags=SeriesTags(study_uid="1.2.3"))
     two, _ = chest_series(tmp_path / "in" / "two", tags=SeriesTags(study_uid="1.2.4"))
     sick, refusal = analysed(tmp_path / "a"), refused(tmp_path / "b")
-    analysis(lambda _, study_uid, **__: sick if study_uid == one.study.study_uid else refusal)
+    analysis(lambda *_, study_uid, **__: sick if study_uid == one.study.study_uid else refusal)
     code, out, _ = run("analyze", tmp_path / "in", "--all", "--json", "--output", tmp_path / "out")
     assert code == 3
     assert [json.loads(line)["verdict"] for line in out.splitlines()] == ["analysed", "refused"]

@@ -15,7 +15,7 @@ import pytest
 
 from kit.analysis_samples import chest_masks, chest_series
 from scanside_appliance.results.dicom_seg import series_segmentation
-from scanside_appliance.statistics.report_phrases import Statement, phrase_lists, statements
+from scanside_appliance.statistics.phrases.report_phrases import Statement, phrase_lists, statements
 from scanside_runtime.metrics import dice
 from scanside_runtime.phantom.dicom_writer import SeriesTags
 from scanside_runtime.volume import Masks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.course_samples import repositioned, sick_spec, write_scan
+from kit.made_once import made_once
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import patient_folder
 from scanside_runtime.phantom.make import PhantomSpec, Truth
 from scanside_runtime.settings import ProgressionSettings
-
-pytestmark = pytest.mark.timeout(400)  # one patient for all tests: some 25 s alone, and each core may be shared
 
 WORST = sick_spec(1.0, 120.0)
 COURSE: dict[str, PhantomSpec] = {
@@ -27,8 +26,8 @@ COURSE: dict[str, PhantomSpec] = {
     "20200409": repositioned(WORST),  # the same state, scanned once more
     "20200414": sick_spec(0.75),
     "20200421": sick_spec(0.5),
+    "20200424": sick_spec(0.9, slice_thickness_mm=7.5),
 }
-ODD_DAY = "20200424"
 
 
 @dataclass(frozen=True)
@@ -41,27 +40,40 @@ class Course:
     truths: list[Truth]
 
 
-def analysed(root: Path, series: Path, number: int) -> tuple[dict[str, Any], str]:
-    """One scan analysed by the box, its result put where the box keeps results."""
-    folder = root / "results" / patient_folder("PHANTOM", None) / f"1.2.826.0.1.{number}" / "1"
+def result_folder(root: Path, number: int) -> Path:
+    """Where the box keeps the result of a scan."""
+    return root / "results" / patient_folder("PHANTOM", None) / f"1.2.826.0.1.{number}" / "1"
+
+
+def analyse(root: Path, series: Path, number: int) -> str:
+    """The document of one scan, analysed by the box; its result is put where the box keeps results."""
+    folder = result_folder(root, number)
     shown = CliRunner().invoke(
         app, ["--root", str(root), "analyze", str(series), "--json", "--no-dicom", "--output", str(folder)]
     )
     assert shown.exit_code == 0, shown.output
-    return json.loads(shown.stdout), (folder / "report.html").read_text(encoding="utf-8")
+    return shown.stdout
+
+
+def make_course(root: Path) -> None:
+    """All scans, analysed in the order of their days."""
+    (root / "results").mkdir()
+    for number, (day, spec) in enumerate(COURSE.items(), start=1):
+        truth = write_scan(root / "series" / day, spec, day, number).truth
+        (root / f"{number}.json").write_text(analyse(root, root / "series" / day, number), encoding="utf-8")
+        (root / f"{number}.truth.json").write_text(json.dumps(asdict(truth)), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    root = tmp_path_factory.mktemp("box")
-    (root / "results").mkdir()
-    documents, pages, truths = [], [], []
-    for number, (day, spec) in enumerate([*COURSE.items(), (ODD_DAY, sick_spec(0.9, slice_thickness_mm=7.5))], start=1):
-        truths.append(write_scan(root / "series" / day, spec, day, number).truth)
-        document, page = analysed(root, root / "series" / day, number)
-        documents.append(document)
-        pages.append(page)
-    return Course(root, documents, pages, truths)
+    root = made_once(tmp_path_factory, "course", make_course)
+    numbers = range(1, len(COURSE) + 1)
+    return Course(
+        root,
+        [json.loads((root / f"{number}.json").read_text(encoding="utf-8")) for number in numbers],
+        [(result_folder(root, number) / "report.html").read_text(encoding="utf-8") for number in numbers],
+        [Truth(**json.loads((root / f"{number}.truth.json").read_text(encoding="utf-8"))) for number in numbers],
+    )
 
 
 def true_trend(before: float | None, after: float | None, error: float) -> str:

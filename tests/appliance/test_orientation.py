@@ -16,6 +16,7 @@ from kit.bundle_samples import write_bundle
 from scanside_appliance.results.output import write_output
 from scanside_appliance.results.pictures import INFECTION, LEFT_LUNG, RIGHT_LUNG
 from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.settings import InferenceSettings, Settings
 
@@ -76,7 +77,7 @@ def exported(
     folder = tmp_path_factory.mktemp(request.param)
     write_position(folder / "series", request.param)
     one_thread = Settings(inference=InferenceSettings(threads=1))
-    analysis = analyze(folder / "series", bundle=bundle, engine="onnxruntime", settings=one_thread)
+    analysis = analyze(folder / "series", Options(one_thread, "onnxruntime", bundle=bundle))
     write_output(analysis, folder / "out")
     return analysis, folder / "out"
 

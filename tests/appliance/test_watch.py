@@ -115,7 +115,7 @@ def test_what_is_no_image_is_put_aside_with_a_reason_in_plain_words(box: Box) ->
 def test_a_poisonous_study_is_tried_again_put_aside_and_does_not_stop_the_next(box: Box, text: str) -> None:
     box.put(*study(1, text=text))
     box.put(*study(2))
-    box.run(time_limit_s=1.0)
+    box.run()
     assert (len(box.of(1)), len(box.of(2))) == (0, 1)
     (put_aside,) = json.loads(box.scanside("queue", "--json").output)
     assert (put_aside["state"], put_aside["attempts"], put_aside["code"]) == ("quarantined", 2, "BOX_ANALYSIS_DIED")
@@ -138,7 +138,7 @@ def test_a_study_that_takes_the_whole_box_down_with_it_is_put_aside_in_the_end(b
 
 def test_retry_analyses_again_what_was_put_aside(box: Box) -> None:
     box.put(*study(1, text="HANG"))
-    box.run(time_limit_s=0.3)
+    box.run()
     key = study_key("1.2.1")
     assert box.scanside("retry", key).exit_code == 0
     box.run()
@@ -156,7 +156,7 @@ def test_retry_and_release_of_what_there_is_not_say_so(box: Box, command: str) -
 
 def test_new_slices_of_a_study_that_was_put_aside_bring_all_of_it_back(box: Box) -> None:
     box.put(*study(1, text="HANG"))
-    box.run(time_limit_s=0.3)
+    box.run()
     box.put(Slice(1, 4, "HANG"))
     box.run()
     assert len(box.places("quarantine/BOX_ANALYSIS_DIED")) == 4

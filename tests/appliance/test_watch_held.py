@@ -11,7 +11,8 @@ import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import study_key
-from scanside_appliance.jobs.worker import Order, _flags
+from scanside_appliance.jobs.messages import Order
+from scanside_appliance.jobs.worker import _flags
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings import Settings
 from sweeps.box import Slice, contents

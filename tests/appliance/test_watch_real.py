@@ -17,6 +17,7 @@ from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import patient_key, study_key
 from scanside_runtime.analysis import analyze
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
 from scanside_runtime.settings import load_settings, settings_digest
@@ -63,7 +64,7 @@ def watched(
 def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
     bundle = write_bundle_with_sample(tmp_path / "bundle").folder
     root, settings = tmp_path / "box", tmp_path / "box.toml"
-    expected = analyze(sent, bundle=bundle).document()
+    expected = analyze(sent, Options(bundle=bundle)).document()
     done = watched(root, settings, bundle, sent)
     assert done.returncode == 0, done.stderr
     folder = root / "results" / patient_key("CANARY7", None, STUDY) / study_key(STUDY) / "1"

@@ -34,7 +34,7 @@ from scanside_runtime.errors import SettingsUnusable
 from scanside_runtime.model.errors import ModelBundleMissing, ModelSelfTest
 from scanside_runtime.process.messages import Failed, encode
 from scanside_runtime.settings import Settings, load_settings
-from sweeps.box import Slice, environment, said, start, write_settings
+from sweeps.box import LONGEST_S, Slice, environment, said, start, write_settings
 
 
 def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) -> None:
@@ -65,7 +65,7 @@ def test_the_live_screen_shows_the_queue_until_it_is_ended(box: Box, tmp_path: P
     screen = subprocess.Popen(command, env=environment(COLUMNS="160"), stdout=subprocess.PIPE, text=True)
     wait_for((tmp_path / "drawn").exists)
     screen.send_signal(signal.SIGINT)
-    shown = screen.communicate(timeout=60.0)[0]
+    shown = screen.communicate(timeout=LONGEST_S)[0]
     assert screen.returncode == 0
     assert study_key("1.2.1") in shown
 
@@ -109,14 +109,16 @@ def test_the_daemon_sees_what_comes_while_it_runs_and_ends_on_sigterm(box: Box) 
 
 def test_slices_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
     box.root.mkdir()
-    write_settings(box.root, time_limit_s=2.0)
-    box.put(*study(1, text="HANG"))
+    write_settings(box.root)
+    box.put(*study(1, text="WAIT"))
     daemon = start(box.root)
     try:
         wait_for(lambda: "analysing" in json.loads(box.scanside("status", "--json").output)["headline"])
         box.put(*study(2))
         wait_for(lambda: any(one["state"] == "queued" for one in json.loads(box.scanside("queue", "--json").output)))
         box.put(Slice(2, 4))
+        wait_for(lambda: not box.places("inbox"))
+        box.root.with_suffix(".go").touch()
         wait_for(lambda: box.of(2))
     finally:
         daemon.terminate()
@@ -125,16 +127,16 @@ def test_slices_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
     assert box.is_sound()
 
 
-def test_sigterm_hands_back_what_can_not_be_finished_in_time(box: Box) -> None:
+def test_sigterm_hands_back_what_can_not_be_finished_in_time(box: Box, systemd: Systemd) -> None:
     box.root.mkdir()
-    write_settings(box.root, time_limit_s=60.0)
+    write_settings(box.root)
     box.put(*study(1, text="HANG"))
     daemon = start(box.root)
     try:
         wait_for(lambda: "analysing" in json.loads(box.scanside("status", "--json").output)["headline"])
-    finally:
         daemon.terminate()
-        time.sleep(0.2)
+        wait_for(lambda: "STATUS=ending" in systemd.words)
+    finally:
         daemon.terminate()  # the second one does not wait
         daemon.wait()
     (job,) = json.loads(box.scanside("queue", "--json").output)
@@ -151,7 +153,7 @@ def test_sighup_reads_the_settings_again_and_bad_ones_change_nothing(box: Box) -
         wait_for(lambda: json.loads(box.scanside("status", "--json").output).get("waiting"))
         path.write_text("[inbox]\nquite_s = 1")
         daemon.send_signal(signal.SIGHUP)
-        time.sleep(0.3)
+        wait_for(lambda: "BOX_SETTINGS" in said(box.root))
         assert daemon.poll() is None
         write_settings(box.root)
         daemon.send_signal(signal.SIGHUP)
@@ -159,7 +161,6 @@ def test_sighup_reads_the_settings_again_and_bad_ones_change_nothing(box: Box) -
     finally:
         daemon.terminate()
         daemon.wait()
-    assert "BOX_SETTINGS" in said(box.root)
     assert "settings read again" in said(box.root)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import onnx
 import pytest
 
@@ -109,9 +111,20 @@ def test_two_cases_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_cases_prepared_by_several_processes_are_the_same_ones(tmp_path: Path) -> None:
-    material = Material(None, phantoms=6)
+    pairs = [("pairs", pair(tmp_path / name, seed)) for name, seed in (("a", 8), ("b", 9))]
+    material = Material(None, pairs, phantoms=1)
     assert prepare(material, tmp_path / "two", jobs=2) == prepare(material, tmp_path / "one")
-    assert len(load(tmp_path / "two")) == 6
+    assert len(load(tmp_path / "two")) == 3
+
+
+def pair(folder: Path, seed: int) -> Path:
+    """A volume and its mask as NIfTI files that are called after their folder."""
+    case = phantom_case(seed, slab_mm=20.0)
+    for kind, array in (("images", case.hu), ("masks", case.infection[0].astype(np.int16))):
+        (folder / kind).mkdir(parents=True)
+        image = nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), np.diag([-6.0, -6.0, 20.0, 1.0]))
+        nibabel.save(image, folder / kind / f"{folder.name}.nii.gz")
+    return folder
 
 
 def test_what_one_of_several_processes_refuses_is_refused_with_its_own_sentence(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from scanside_export.evaluation.score_summary import bootstrap_ci95, slice_figur
 from scanside_export.evaluation.score_table import table
 from scanside_runtime.metrics import dice
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import load_networks, segment
+from scanside_runtime.model.networks import load_networks
+from scanside_runtime.model.segment import segment
 from scanside_runtime.phantom.make import make_phantom, random_spec
 from scanside_runtime.volume import Bools, Masks
 

@@ -23,6 +23,7 @@ from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import Engine, choose_engine, load_engine
 from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.model.networks import load_networks
 from scanside_runtime.model.onnx_file import metadata
 from scanside_runtime.model.selftest import GOLDEN, run_selftest
 
@@ -151,7 +152,7 @@ def test_the_golden_masks_hold_something_to_compare(exported: Exported) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_bundle_passes_its_own_test_on_both_engines(exported: Exported, name: str, precision: str) -> None:
-    passed = run_selftest(open_bundle(exported.bundle), choose_engine(name, precision, 1))
+    passed = run_selftest(load_networks(open_bundle(exported.bundle), choose_engine(name, precision, 1)))
     assert min(passed.lungs_dice, passed.infection_dice) >= 0.97
     assert passed.precision.endswith("fp32")
 
@@ -170,7 +171,7 @@ def test_the_self_test_notices_networks_that_answer_otherwise(exported: Exported
     manifest = built.folder / "manifest.json"
     manifest.write_text(_relisted(manifest.read_text(encoding="utf-8"), data), encoding="utf-8")
     with pytest.raises(ModelSelfTest):
-        run_selftest(open_bundle(built.folder), choose_engine("onnxruntime", "fp32", 1))
+        run_selftest(load_networks(open_bundle(built.folder), choose_engine("onnxruntime", "fp32", 1)))
 
 
 def test_a_threshold_that_the_files_do_not_have_yet_is_no_bundle(exported: Exported, tmp_path: Path) -> None:

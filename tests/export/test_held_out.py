@@ -24,7 +24,7 @@ from scanside_export.evaluation.held_out import (
 from scanside_export.evaluation.held_out_table import held_out_document, held_out_table
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import load_networks
+from scanside_runtime.model.networks import load_networks
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from scanside_export.bundling.model_card import Release
 from scanside_export.bundling.write_bundle import build_bundle
 from scanside_export.convert.parity import Parity, compare, torch_networks
 from scanside_export.networks.checkpoint import read_checkpoint
-from scanside_runtime.model.segment import Networks, segment
+from scanside_runtime.model.networks import Networks
+from scanside_runtime.model.segment import segment
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -21,7 +21,7 @@ from scanside_export.networks.shipped_weights import read_network, with_statisti
 from scanside_export.training.train import Run, train
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, MANIFEST, open_bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import load_networks
+from scanside_runtime.model.networks import load_networks
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -18,6 +18,7 @@ from kit.analysis_samples import SPACING_MM, chest_hu
 from scanside_appliance.results.output import write_output
 from scanside_runtime.analysis import analyze
 from scanside_runtime.dicom.headers import lenient
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.settings import InferenceSettings, ReadingSettings, Settings
 from scanside_runtime.volume import Hu
@@ -78,7 +79,7 @@ def judge(one: Case, folder: Path, bundle: Path) -> Outcome:
     path = one.make(study) or study
     settings = Settings(inference=InferenceSettings(threads=1), reading=ReadingSettings(**one.reading))
     began = time.perf_counter()
-    analysis = analyze(path, bundle=bundle, engine="onnxruntime", settings=settings, **one.options)
+    analysis = analyze(path, Options(settings, "onnxruntime", bundle=bundle), **one.options)
     document = json.loads(json.dumps(write_output(analysis, folder / "out"), allow_nan=False))
     return Outcome(
         verdict=document["verdict"],

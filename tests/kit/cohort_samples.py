@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scanside_appliance.cohort.rows import COLUMNS, Row
 from scanside_appliance.cohort.studies import CohortStudy
-from scanside_appliance.cohort.work import Options
+from scanside_runtime.options import Options
 from scanside_runtime.settings import Settings
 
 OPTIONS = Options(Settings())

@@ -96,10 +96,14 @@ class Exported:
     cases: Path
     bundle: Path
 
+    @classmethod
+    def below(cls, folder: Path) -> Exported:
+        return cls(folder / "runs", folder / "work", folder / "cases", folder / "bundle")
 
-def run_export(folder: Path) -> Exported:
+
+def run_export(folder: Path) -> None:
     torch.set_num_threads(1)
-    made = Exported(folder / "runs", folder / "work", folder / "cases", folder / "bundle")
+    made = Exported.below(folder)
     for network, model in (("lungs", lungs_by_hand()), ("infection", infection_by_hand())):
         write_checkpoint(made.runs / network, model, tiny_recipe(network, shares={"real": 1.0}))
     for seed in (8, 9):
@@ -108,7 +112,6 @@ def run_export(folder: Path) -> Exported:
     command("export", *runs_and_work)
     command("quantize", *runs_and_work, "--cases", str(made.cases), "--slabs", "6")
     command("bundle", *runs_and_work, "--out", str(made.bundle), "--name", "tiny", "--version", "9.8.7")
-    return made
 
 
 def command(*arguments: str, exit_code: int = 0) -> str:

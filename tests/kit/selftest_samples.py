@@ -11,7 +11,7 @@ import numpy as np
 from kit.bundle_samples import SIDE, write_bundle
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import load_networks
+from scanside_runtime.model.networks import load_networks
 from scanside_runtime.model.selftest import GOLDEN, decided
 
 

@@ -16,6 +16,7 @@ from kit.bundle_samples import LUNGS, lungs_network, write_bundle
 from kit.dicom_samples import change, make_series, write
 from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.model.bundle import MANIFEST
+from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, SeriesTags, write_series
 from scanside_runtime.settings import CoverageSettings, InferenceSettings, MeasureSettings, Settings
 from scanside_runtime.volume import Hu
@@ -23,7 +24,9 @@ from scanside_runtime.volume import Hu
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
 
 # The result document as ARCHITECTURE.md has it, key by key.
-REGION = {"poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml"}
+REGION = {
+    "poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml", "high_opacity_percent", "consolidation_ml",
+}  # fmt: skip
 ZONES = {f"{side}_{third}" for side in ("right", "left") for third in ("upper", "middle", "lower")}
 DOCUMENT: dict[str, set[str]] = {
     "": {
@@ -40,7 +43,9 @@ DOCUMENT: dict[str, set[str]] = {
         "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because", "passed_over",
     },
     "biomarkers": REGION | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"},
-    "severity": {"flag", "basis", "probability", "cut_off", "model", "why"},
+    "severity": {
+        "flag", "basis", "probability", "cut_off", "model", "why", "deciding_percent", "distance_points",
+    },
     "provenance": {
         "software", "version", "commit", "bundle", "engine", "input_sha256", "settings_sha256", "revision",
         "supersedes",
@@ -75,8 +80,13 @@ def write_chest(folder: Path, hu: Hu | None = None, **options: Any) -> list[Path
     return write_series(noisy_chest() if hu is None else hu, SPACING_MM, folder, **options)
 
 
-def run(path: Path, bundle: Path, **options: Any) -> Analysis:
-    return analyze(path, **{"bundle": bundle, "engine": "onnxruntime", "settings": ONE_THREAD, **options})
+CHOICES = ("study_uid", "series_uid", "found", "networks", "progress")
+
+
+def run(path: Path, bundle: Path, **how: Any) -> Analysis:
+    chosen = {name: how.pop(name) for name in CHOICES if name in how}
+    options = Options(**{"bundle": bundle, "engine": "onnxruntime", "settings": ONE_THREAD, **how})
+    return analyze(path, options, **chosen)
 
 
 def document(analysis: Analysis) -> dict[str, Any]:

@@ -68,6 +68,23 @@ def test_ihu_is_the_mean_density_of_the_infection_alone() -> None:
     assert found.whole.ihu_hu == found.right.ihu_hu == pytest.approx(-350.5)
 
 
+def test_infection_at_minus_200_hu_and_denser_is_consolidation() -> None:
+    hu = np.full(SHAPE, -600, dtype=np.int16)  # ground glass
+    hu[0:3, :2, RIGHT] = -200
+    hu[3, :2, RIGHT] = -201
+    found = measured(rows(RIGHT, slice(0, 9), 4), hu=hu)
+    assert found.right.consolidation_ml == pytest.approx(3 * 20 * 0.25)
+    assert found.right.high_opacity_percent == pytest.approx(100.0 * 60 / 900)
+    assert (found.left.consolidation_ml, found.left.high_opacity_percent) == (0.0, 0.0)
+    assert found.whole.high_opacity_percent == pytest.approx(100.0 * 60 / 1800)
+    assert found.zones.right_lower.consolidation_ml == pytest.approx(3 * 20 * 0.25)
+
+
+def test_dense_vessels_outside_the_infection_are_no_consolidation() -> None:
+    found = measured(np.zeros(SHAPE, dtype=np.bool_), hu=np.full(SHAPE, 40, dtype=np.int16))
+    assert (found.whole.consolidation_ml, found.whole.high_opacity_percent) == (0.0, 0.0)
+
+
 def test_infection_outside_the_lungs_is_not_measured() -> None:
     infection = np.zeros(SHAPE, dtype=np.bool_)
     infection[:, :, 0] = infection[:, :, 11] = True
@@ -181,6 +198,7 @@ def test_zones_add_up_to_their_lung_and_lungs_to_the_whole(parts: tuple[Any, Any
         lung = getattr(found, side)
         assert sum(zone.lung_volume_ml for zone in zones) == pytest.approx(lung.lung_volume_ml)
         assert sum(zone.infection_volume_ml for zone in zones) == pytest.approx(lung.infection_volume_ml)
+        assert sum(zone.consolidation_ml for zone in zones) == pytest.approx(lung.consolidation_ml)
     assert found.left.lung_volume_ml + found.right.lung_volume_ml == pytest.approx(found.whole.lung_volume_ml)
     both = (found.left.infection_volume_ml or 0.0) + (found.right.infection_volume_ml or 0.0)
     assert both == pytest.approx(found.whole.infection_volume_ml)
@@ -194,22 +212,25 @@ def test_numbers_stay_in_their_ranges_and_are_never_nan(parts: tuple[Any, Any, A
     json.dumps(found.to_document(), allow_nan=False)
     regions = [found.whole, found.left, found.right, *(getattr(found.zones, n) for n in type(found.zones).__slots__)]
     assert all(r.poi_percent is None or 0.0 <= r.poi_percent <= 100.0 for r in regions)
+    assert all((r.consolidation_ml or 0.0) <= (r.infection_volume_ml or 0.0) for r in regions)
     assert all((r.ihu_hu is None) == (r.infection_volume_ml == 0.0) for r in regions)
     inside = hu[(sides > 0) & infection]
     assert found.whole.ihu_hu == (pytest.approx(float(inside.mean(dtype=np.float64))) if inside.size else None)
 
 
-FOUR = {"poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml"}
+REGION = {
+    "poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml", "high_opacity_percent", "consolidation_ml",
+}  # fmt: skip
 
 
 def test_the_document_has_exactly_the_fields_of_the_contract() -> None:
     document = measured(rows(RIGHT, slice(0, 9), 3)).to_document()
-    assert set(document) == FOUR | {
+    assert set(document) == REGION | {
         "left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"
     }  # fmt: skip
-    assert set(document["left"]) == set(document["right"]) == FOUR
+    assert set(document["left"]) == set(document["right"]) == REGION
     assert set(document["zones"]) == {f"{s}_{t}" for s in ("right", "left") for t in ("upper", "middle", "lower")}
-    assert all(set(zone) == FOUR | {"score"} for zone in document["zones"].values())
+    assert all(set(zone) == REGION | {"score"} for zone in document["zones"].values())
 
 
 def leaves(document: dict[str, Any], path: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scanside_appliance.explain import known_codes
 from sweeps.made_cases import TABLES
 
 MEANT = ("INPUT_", "SERIES_", "GEOMETRY_")
-# Families that nothing carries, and what needs more than files: a decoder that crashes (test_reading.py).
+# Families that nothing carries, and what needs more than files: a decoder that crashes (test_reader.py).
 ELSEWHERE = {"INPUT_REFUSED", "INPUT_HELD", "INPUT_CRASH"}
 OF_THE_WATCHED_FOLDER = {
     *("INPUT_NOT_DICOM", "INPUT_ARCHIVE", "INPUT_BROKEN", "INPUT_SUPERSEDED", "INPUT_CONFLICT", "INPUT_INCOMPLETE"),

@@ -55,12 +55,12 @@ if 'scanside_runtime.dicom.reader_process' in sys.orig_argv:
     sys.addaudithook(watch)
 """
 ANALYSE = """
-from scanside_runtime.analysis import analyze
+from scanside_runtime import Options, analyze
 from scanside_runtime.settings import InferenceSettings, Settings
 
 series, bundle, engine = sys.argv[1:]
 one_thread = Settings(inference=InferenceSettings(threads=1))
-analysis = analyze(Path(series), bundle=Path(bundle), engine=engine, settings=one_thread)
+analysis = analyze(Path(series), Options(one_thread, engine, bundle=Path(bundle)))
 links = [os.readlink(f'/proc/self/fd/{number}') for number in os.listdir('/proc/self/fd')
          if os.path.islink(f'/proc/self/fd/{number}')]
 print(json.dumps({'document': analysis.document(), 'tried': tried, 'loaded': list(sys.modules),

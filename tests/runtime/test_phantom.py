@@ -135,7 +135,7 @@ def fine() -> Phantom:
     return make_phantom(replace(demo_spec(), matrix=128, slice_thickness_mm=1.25, increment_mm=1.25))
 
 
-@pytest.mark.parametrize("slice_mm", [2.5, 5.0, 10.0])
+@pytest.mark.parametrize("slice_thickness_mm", [2.5, 5.0, 10.0])
 def test_volumes_and_poi_do_not_hang_on_the_slice_thickness(fine: Phantom, slice_thickness_mm: float) -> None:
     thick = make_phantom(
         replace(demo_spec(), matrix=128, slice_thickness_mm=slice_thickness_mm, increment_mm=slice_thickness_mm)

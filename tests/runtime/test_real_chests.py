@@ -128,13 +128,15 @@ def _agree(analyses: list[Analysis]) -> None:
     assert max(poi_percent) - min(poi_percent) < 1.5, poi_percent
 
 
-def test_inserted_lesions_measure_the_same_at_2_4_6_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
+def test_inserted_lesions_measure_the_same_at_2_4_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
     hu, spacing_mm = hu_volume(shared_data / "ct" / "nsclc-r01-001_thorax_2mm.npz")
-    lungs = reference_lungs(hu, spacing_mm) > 0
+    dz, dy, dx = spacing_mm
+    coarse = reference_lungs(hu[:, ::2, ::2], (dz, 2 * dy, 2 * dx)) > 0  # where lesions go need not be exact
+    lungs = coarse.repeat(2, axis=1).repeat(2, axis=2)
     rng = np.random.default_rng(20200417)
     sick, _ = insert(hu, lungs, spacing_mm, random_lesions(lungs, spacing_mm, rng, burden=0.8), rng)
     analyses = []
-    for by in (1, 2, 3, 5):
+    for by in (1, 2, 5):
         write_averaged(sick, spacing_mm, by, tmp_path / str(by))
         analyses.append(_analyse(tmp_path / str(by)))
     _agree(analyses)

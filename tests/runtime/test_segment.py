@@ -10,12 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from scanside_runtime.model.contract import ModelContract
+from scanside_runtime.model.networks import Network, Networks
 from scanside_runtime.model.segment import (
     CLOSING_MM,
     LEFT,
     RIGHT,
-    Network,
-    Networks,
     airless_pieces,
     close_over,
     segment,

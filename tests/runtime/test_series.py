@@ -29,9 +29,9 @@ from scanside_runtime.dicom.errors import (
     SeriesSingleSlice,
     SeriesStudyNotFound,
 )
-from scanside_runtime.dicom.ranking import Sharpness, sharpness
 from scanside_runtime.dicom.series import Series, studies
 from scanside_runtime.errors import Refused
+from scanside_runtime.kernel import Sharpness, sharpness
 
 
 def chosen(folder: Path, slices: list[Dataset]) -> Series:

@@ -10,18 +10,66 @@ import pytest
 
 from kit.course_samples import ERROR, scan
 from scanside_runtime.followup.progression import Change, compare
-from scanside_runtime.measures.biomarkers import Biomarkers, measure, withheld
+from scanside_runtime.measures.biomarkers import Biomarkers, extent_grade, measure, withheld
 from scanside_runtime.measures.severity import assess, assess_extent, fast_progress
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
 from scanside_runtime.settings import SeveritySettings
 from scanside_runtime.volume import Masks, Volume
 
+PERCENT = {"CT-0": 0.0, "CT-1": 10.0, "CT-2": 30.0, "CT-3": 60.0, "CT-4": 90.0}
+"""In the middle of each grade."""
+
 
 def graded(grade: str | None) -> Biomarkers:
+    percent = None if grade is None else PERCENT[grade]
     volume = Volume(np.full((3, 10, 11), -850, dtype=np.int16), np.eye(4), (10.0, 5.0, 5.0))
     lung = volume.with_mask(np.ones((3, 10, 11), dtype=np.bool_))
     nothing = volume.with_mask(np.zeros((3, 10, 11), dtype=np.bool_))
-    return replace(measure(volume, Masks(lung, nothing, nothing)), ct_extent_grade=grade)
+    healthy = measure(volume, Masks(lung, nothing, nothing))
+    return replace(healthy, ct_extent_grade=grade, worse_lung_percent=percent)
+
+
+def in_the_worse_lung(percent: float) -> Biomarkers:
+    return replace(graded("CT-1"), ct_extent_grade=extent_grade(percent), worse_lung_percent=percent)
+
+
+@pytest.mark.parametrize(
+    ("percent", "flag", "distance_points"),
+    [
+        (24.9, "watch", 0.1),  # in INT8; in FP32 the same lung was 26.2 %
+        (26.2, "watch", 23.8),
+        (23.6, "none", 1.4),
+        (48.8, "severe", 1.2),
+        (50.0, "severe", 25.0),
+        (75.0, "severe", 0.0),
+        (76.0, "severe", None),
+        (0.0, "none", 25.0),
+    ],
+)
+def test_within_the_measurement_error_of_a_grade_the_graver_flag_is_given(
+    percent: float, flag: str, distance_points: float | None
+) -> None:
+    found = assess(in_the_worse_lung(percent), error_points=1.3)
+    assert (found.flag, found.deciding_percent) == (flag, percent)
+    assert found.distance_points == (None if distance_points is None else pytest.approx(distance_points))
+    plain = assess(in_the_worse_lung(percent))
+    assert (found.why is None) == (plain.flag == flag)
+
+
+def test_a_flag_that_was_made_graver_says_by_how_much() -> None:
+    found = assess(in_the_worse_lung(24.9), error_points=1.3)
+    assert found.why is not None
+    assert "24.9 %, is 0.1 points below CT-2" in found.why
+
+
+def test_no_disease_is_none_however_large_the_error() -> None:
+    rule = SeveritySettings(watch_from="CT-1")
+    assert assess(in_the_worse_lung(0.0), rule, error_points=5.0).flag == "none"
+
+
+def test_the_figure_that_decides_stands_beside_a_models_probability() -> None:
+    found = assess(sick(40.0, "CT-2"), model=model())
+    assert (found.basis, found.deciding_percent, found.distance_points) == ("model", 30.0, 20.0)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +93,8 @@ def test_a_withheld_study_is_not_assessed() -> None:
 
 def test_the_document_says_that_this_is_a_rule_and_no_fitted_model() -> None:
     document = assess_extent(graded("CT-3")).to_document()
-    assert set(document) == {"flag", "basis", "probability", "cut_off", "model", "why"}
+    figures = {"probability", "cut_off", "deciding_percent", "distance_points"}
+    assert set(document) == {"flag", "basis", "model", "why", *figures}
     assert set(document["model"]) == {"name", "source", "fitted_on", "sensitivity", "specificity", "sha256"}
     assert (document["basis"], document["probability"], document["cut_off"]) == ("extent", None, None)
     assert document["model"]["fitted_on"] is None

@@ -22,7 +22,7 @@ AREAS = ("inbox", "work", "archive", "quarantine")
 QUICK = """
 [inbox]
 quiet_s = {quiet_s}
-scan_s = {quiet_s}
+scan_s = {scan_s}
 patience_s = {patience_s}
 [jobs]
 attempts = 2
@@ -36,12 +36,12 @@ clean_to_percent = {clean_to_percent}
 clean_archive = {clean_archive}
 reserve_mb = {reserve_mb}
 """
-PATIENCE_S = 90.0
-"""A run that takes so long hangs: it is killed, and its exit code says so."""
+LONGEST_S = 300.0
+"""What takes so long hangs, on however busy a machine: a run is killed then, and its exit code says so."""
 DEFAULTS = {
     "quiet_s": 0.05,
     "patience_s": 0.05,
-    "time_limit_s": 20.0,
+    "time_limit_s": LONGEST_S,
     "warm_s": 600.0,
     "stop_percent": 99.9,
     "clean_to_percent": 99.0,
@@ -84,9 +84,10 @@ def put(inbox: Path, slices: Iterable[Slice], folder: str = "") -> set[str]:
 
 
 def write_settings(root: Path, **changes: Any) -> Path:
-    """A settings file beside the root."""
+    """A settings file beside the root; unless it is said, a look is taken as often as a study may be quiet."""
     path = root.with_suffix(".toml")
-    path.write_text(QUICK.format(**{**DEFAULTS, **changes}))
+    values = {**DEFAULTS, **changes}
+    path.write_text(QUICK.format(**{"scan_s": values["quiet_s"], **values}))
     return path
 
 
@@ -109,7 +110,7 @@ def run_once(root: Path, *prefix: str, worker_prefix: Sequence[str] = ()) -> sub
         everything, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
-            said = process.communicate(timeout=PATIENCE_S)
+            said = process.communicate(timeout=LONGEST_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             said = process.communicate()

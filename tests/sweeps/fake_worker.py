@@ -1,7 +1,8 @@
 """In place of the child that analyses: its result is the list of what it was given. Some words in a file change it.
 
-CRASH ends it by a signal, HANG makes it wait, HUNGRY makes it eat memory, DEFECT is an exception with a name in it,
-SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk, CONFLICT somebody else under a known ID.
+CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
+DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk,
+CONFLICT somebody else under a known ID.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import signal
 import time
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_appliance.jobs.messages import Defect, Ended, SelfTest, SelfTested, Stage
-from scanside_appliance.jobs.worker import Order
+from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTest, SelfTested, Stage
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
@@ -29,7 +29,10 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     if b"CRASH" in text:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"HANG" in text:
+        (order.output / "hangs").touch()
         time.sleep(3600)
+    while b"WAIT" in text and not order.root.with_suffix(".go").exists():
+        time.sleep(0.02)
     if b"HUNGRY" in text:
         KEPT.append(b"x" * 2**30)
         time.sleep(3600)

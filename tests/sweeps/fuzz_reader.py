@@ -49,7 +49,8 @@ SYNTAXES = (
     JPEG2000Lossless,
 )
 LIMITS = ReadingSettings(memory_mb=640, file_seconds=20.0, study_seconds=60.0)
-HANGS_AFTER_S = 60.0
+HANGS_AFTER_S = 300.0
+WITHOUT_END = 10**9
 SLICES = 10
 # Lengths and markers that parsers stumble over: undefined length, item, delimiters, sequences, JPEG and JPEG 2000.
 DICTIONARY = (
@@ -121,12 +122,12 @@ def read_as_a_study(folder: Path) -> str:
     return "read"
 
 
-def work(scratch: Path, first: int, seed: int, ends_at: float) -> None:
-    """Cases from `first` on until the time is over; says each number before it, and what came of it."""
+def work(scratch: Path, first: int, seed: int, ends_at: float, cases: int) -> None:
+    """Cases from `first` on until the time is over, or there were enough; says each number before it, and what came."""
     limits_of(LIMITS).apply()
     seeds = [sorted((scratch / "seeds" / syntax).iterdir()) for syntax in SYNTAXES]
     number = first
-    while time.time() < ends_at:
+    while time.time() < ends_at and number < cases:
         sys.stdout.write(f"{number} ")
         sys.stdout.flush()
         make_case(scratch / "case", seeds, number, seed)
@@ -134,8 +135,8 @@ def work(scratch: Path, first: int, seed: int, ends_at: float) -> None:
         number += 1
 
 
-def fuzz(seconds: float, seed: int, keep: Path) -> tuple[Counter[str], list[str]]:
-    """How often each code came, and the findings; their bytes are kept in a folder for each."""
+def fuzz(seconds: float, seed: int, keep: Path, cases: int = WITHOUT_END) -> tuple[Counter[str], list[str]]:
+    """How often each code came in so much time, or so many cases, and the findings; the bytes of each are kept."""
     codes: Counter[str] = Counter()
     findings: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -143,8 +144,8 @@ def fuzz(seconds: float, seed: int, keep: Path) -> tuple[Counter[str], list[str]
         seed_files(folder / "seeds")
         (folder / "case").mkdir()
         number, ends_at = 0, time.time() + seconds
-        while time.time() < ends_at:
-            lines, how = run_worker(folder, number, seed, ends_at)
+        while time.time() < ends_at and number < cases:
+            lines, how = run_worker(folder, number, seed, ends_at, cases)
             codes.update(line.split()[1] for line in lines if " " in line.strip())
             number += len(lines)
             if how is None:
@@ -157,9 +158,9 @@ def fuzz(seconds: float, seed: int, keep: Path) -> tuple[Counter[str], list[str]
     return codes, findings
 
 
-def run_worker(folder: Path, first: int, seed: int, ends_at: float) -> tuple[list[str], str | None]:
-    """The lines of one worker, and how it ended; None where its time was over."""
-    command = [sys.executable, __file__, "--worker", str(folder), str(first), str(seed), str(ends_at)]
+def run_worker(folder: Path, first: int, seed: int, ends_at: float, cases: int) -> tuple[list[str], str | None]:
+    """The lines of one worker, and how it ended; None where its time was over, or its cases were done."""
+    command = [sys.executable, __file__, "--worker", *map(str, (folder, first, seed, ends_at, cases))]
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # the same sources as here
         worker = subprocess.Popen(command, stdout=said, stderr=complained, env=environment)
@@ -173,7 +174,7 @@ def run_worker(folder: Path, first: int, seed: int, ends_at: float) -> tuple[lis
 
 
 def wait_or_kill(worker: subprocess.Popen[bytes], said: int, ends_at: float) -> str | None:
-    """Waits for the end of a worker; one that says nothing for a minute hangs and is killed."""
+    """Waits for the end of a worker; one that says nothing for long hangs and is killed."""
     size, since = -1, time.time()
     while worker.poll() is None:
         time.sleep(0.05)
@@ -203,9 +204,9 @@ def keep_case(case: Path, target: Path) -> None:
 def main() -> int:
     """The command; 1 where there are findings."""
     if "--worker" in sys.argv:
-        folder, first, seed, ends_at = sys.argv[-4:]
+        folder, first, seed, ends_at, cases = sys.argv[-5:]
         pydicom.config.logger.setLevel("CRITICAL")
-        work(Path(folder), int(first), int(seed), float(ends_at))
+        work(Path(folder), int(first), int(seed), float(ends_at), int(cases))
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20.0)

@@ -57,7 +57,7 @@ def sweep(folder: Path, slices: int, seconds: float, seed: int = 1) -> tuple[int
             write_slowly(root / "inbox" / "slow" / f"{number}.dcm", content, way)
             pause = seconds / slices
             time.sleep(3 * QUIET_S if number in (slices // 3, slices // 2) else chance.uniform(0, 2 * pause))
-        if not wait(lambda: revisions(root) and set(revisions(root)[-1]["inputs"]) == sums, 60.0):
+        if not wait(lambda: revisions(root) and set(revisions(root)[-1]["inputs"]) == sums):
             broken.append(f"the newest revision lacks slices: {[len(one['inputs']) for one in revisions(root)]}")
         time.sleep(2 * QUIET_S)
         found = revisions(root)

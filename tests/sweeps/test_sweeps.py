@@ -72,10 +72,9 @@ def test_a_wall_clock_that_jumps_by_ten_years_changes_no_result(tmp_path: Path) 
     calm, jumped = (clocks.run(tmp_path, library, seconds) for seconds in (0, clocks.JUMPS["ten years on"]))
     assert (calm[1], jumped[1]) == ([], [])
     assert calm[0] == jumped[0]
-    assert '"clock": null' not in jumped[2]
+    assert (calm[2] is None, jumped[2] is None) == (True, False)
 
 
-@pytest.mark.timeout(600)  # the watchdog must find out that the daemon hangs
 def test_the_unit_lives_under_a_real_systemd(tmp_path: Path) -> None:
     if not unit.can_run():
         pytest.skip("this needs root and systemd")

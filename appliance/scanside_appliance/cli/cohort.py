@@ -62,8 +62,8 @@ def run(
     from scanside_appliance.cohort.run import run_cohort
     from scanside_appliance.cohort.studies import find_studies
     from scanside_appliance.cohort.table import FORMS
-    from scanside_appliance.cohort.work import Options
     from scanside_appliance.site_model import model_in_force
+    from scanside_runtime.options import Options
 
     if out.suffix.lower() not in FORMS:
         raise typer.BadParameter(f"the table must end in {' or '.join(FORMS)}", param_hint="--out")

@@ -64,7 +64,7 @@ def changes(
     with extra():
         from scanside_appliance.statistics.changes import change_tables, phrase_counts, read_changes
         from scanside_appliance.statistics.changes_output import lines
-        from scanside_appliance.statistics.report_phrases import phrase_lists
+        from scanside_appliance.statistics.phrases.report_phrases import phrase_lists
     found = read_changes(table, phrase_lists(phrases or ()))
     limits = _limits(context, poi_limit, ihu_limit)
     tables = [one.to_document() for one in change_tables(found, limits)]

@@ -52,3 +52,22 @@ def _lines() -> Report:
             typer.echo(f"{done} of {total}: {what}", err=True)
 
     return report
+
+
+@contextmanager
+def progress() -> Iterator[Report | None]:
+    """A callback (stage, done, total) for work of seconds, that draws a bar; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+
+
+def complain(code: str, text: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"scanside: {code}: {text}", err=True)

@@ -21,11 +21,15 @@ COLUMNS: dict[str, type] = {
     "series_uid": str, "slices": int, "kernel": str, "manufacturer": str, "model": str,
     "bundle": str, "bundle_sha256": str, "engine": str, "precision": str, "software_version": str,
     "input_sha256": str, "source": str,
+    "high_opacity_percent": float, "consolidation_ml": float,
 }  # fmt: skip
 """Every column in its order with its type; an empty cell means not measured or not stated."""
 
 _STUDY = ("patient_id", "acquired_at", "issuer", "age_years", "sex")
-_MEASURES = ("poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml", "six_zone_score", "ct_extent_grade")
+_MEASURES = (
+    *("poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml", "six_zone_score", "ct_extent_grade"),
+    *("high_opacity_percent", "consolidation_ml"),
+)
 _SERIES = ("slice_thickness_mm", "slices", "kernel", "manufacturer", "model")
 _SIDES = tuple(f"{side}_{measure}" for side in ("left", "right") for measure in ("poi_percent", "ihu_hu"))
 

@@ -14,9 +14,10 @@ from scanside_appliance.cohort.processes import Answer
 from scanside_appliance.cohort.rows import Row, failed_row, is_final
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.table import write_table
-from scanside_appliance.cohort.work import Measure, Options, measure_study
+from scanside_appliance.cohort.work import Measure, measure_study
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
+from scanside_runtime.options import Options
 from scanside_runtime.provenance import software_version
 from scanside_runtime.settings import InferenceSettings, settings_digest
 

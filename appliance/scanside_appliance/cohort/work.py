@@ -5,29 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from scanside_appliance.cohort.rows import Row, failed_row, row_of
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_runtime.dicom.errors import InputUnreadable
-from scanside_runtime.measures.severity_model import SeverityModel
-from scanside_runtime.settings import Settings
+from scanside_runtime.model.networks import KeptNetworks
+from scanside_runtime.options import Options
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How every study is analysed."""
+class _Kept(threading.local):
+    """A thread's networks, kept from study to study: a cluster's worker may run several threads in one process."""
 
-    settings: Settings
-    engine: str = "auto"
-    precision: str = "auto"
-    bundle: Path | None = None
-    site_model: SeverityModel | None = None
+    def __init__(self) -> None:
+        self.networks = KeptNetworks()
 
+
+_OF_THIS_THREAD = _Kept()
 
 Measure = Callable[[CohortStudy, Options], Row]
 """One study in, its row out. What is handed to processes and clusters, so it must be a function of a module."""
@@ -40,15 +38,7 @@ def measure_study(study: CohortStudy, options: Options) -> Row:
     began = time.perf_counter()
     try:
         with _path_of(study) as path:
-            analysis = analyze(
-                path,
-                study_uid=study.uid,
-                engine=options.engine,
-                precision=options.precision,
-                bundle=options.bundle,
-                settings=options.settings,
-                site_model=options.site_model,
-            )
+            analysis = analyze(path, options, study_uid=study.uid, networks=_OF_THIS_THREAD.networks)
     except OSError as error:
         return failed_row(study, InputUnreadable(name=study.path, why=error.strerror or error))
     return row_of(study, analysis.document(), time.perf_counter() - began)

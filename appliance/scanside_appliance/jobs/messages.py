@@ -1,4 +1,4 @@
-"""What the worker is asked beside an `Order` (worker.py), and what it answers."""
+"""What the worker is asked, and what it answers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,31 @@ class SelfTest:
 
     settings: Settings
     bundle: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One study to analyse.
+
+    root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
+    newest revision of each. alone: a person released it, it is measured without them.
+    """
+
+    root: Path
+    files: Path
+    output: Path
+    revision: int
+    supersedes: str | None
+    incomplete: str | None
+    clock_trouble: str | None
+    today: str
+    alone: bool
+    earlier: tuple[Path, ...]
+    settings: Settings
+    bundle: Path | None
+
+
+QUESTIONS: tuple[type[SelfTest | Order], ...] = (SelfTest, Order)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,45 +10,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from scanside_appliance.defects import raised_at
-from scanside_appliance.jobs.messages import Defect, Ended, SelfTest, SelfTested, Stage
+from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTest, SelfTested, Stage
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
+from scanside_runtime.model.networks import KeptNetworks
 from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.process.typed import typed
-from scanside_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from scanside_runtime.analysis import Analysis
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One study to analyse.
-
-    root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
-    newest revision of each. alone: a person released it, it is measured without them.
-    """
-
-    root: Path
-    files: Path
-    output: Path
-    revision: int
-    supersedes: str | None
-    incomplete: str | None
-    clock_trouble: str | None
-    today: str
-    alone: bool
-    earlier: tuple[Path, ...]
-    settings: Settings
-    bundle: Path | None
-
-
-QUESTIONS: tuple[type[SelfTest | Order], ...] = (SelfTest, Order)
 
 
 def main() -> None:
@@ -56,36 +33,37 @@ def main() -> None:
     channel, _ = Channel.open()
     os.umask(0o027)
     end_with_the_daemon()
+    networks = KeptNetworks()
     for question in channel.questions(QUESTIONS):
-        channel.send(_answered(question, channel))
+        channel.send(_answered(question, channel, networks))
 
 
-def _answered(question: SelfTest | Order, channel: Channel) -> SelfTested | Ended | Failed | Defect:
+def _answered(
+    question: SelfTest | Order, channel: Channel, networks: KeptNetworks
+) -> SelfTested | Ended | Failed | Defect:
     """The answer, whatever happens."""
     try:
         if isinstance(question, SelfTest):
-            return _selftest(question)
-        return typed(Ended, analyze_study(question, lambda *stage: channel.send(Stage(*stage))))
+            return _selftest(question, networks)
+        return typed(Ended, analyze_study(question, networks, lambda *stage: channel.send(Stage(*stage))))
     except ScansideError as error:
         return Failed.of(error)
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
         return Defect(raised_at(error))
 
 
-def _selftest(question: SelfTest) -> SelfTested:
-    """The box computes what the exporter computed; all that an analysis needs is imported on the way."""
+def _selftest(question: SelfTest, networks: KeptNetworks) -> SelfTested:
+    """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
     import scanside_runtime.analysis  # noqa: F401
-    from scanside_runtime.model.bundle import open_bundle
-    from scanside_runtime.model.engine import choose_engine
     from scanside_runtime.model.selftest import run_selftest
 
-    choice = choose_engine("auto", "auto", question.settings.inference.threads)
-    found = run_selftest(open_bundle(question.bundle), choice)
-    return SelfTested(f"{choice.name} {found.precision}")
+    loaded = networks.load(question.bundle, "auto", "auto", question.settings.inference.threads)
+    found = run_selftest(loaded)
+    return SelfTested(f"{loaded.choice.name} {found.precision}")
 
 
-def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:
+def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> dict[str, Any]:
     """Measure a study and write its result. Refused and held are answers too; the box's and the model's troubles raise.
 
     Raises BoxFailed, ModelUnusable, SeverityModelUnusable.
@@ -94,21 +72,15 @@ def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:
     from scanside_appliance.results.output import write_output
     from scanside_appliance.site_model import model_in_force
     from scanside_runtime.analysis import analyze
+    from scanside_runtime.options import Options
 
-    analysis = analyze(
-        order.files,
-        bundle=order.bundle,
-        settings=order.settings,
-        earlier=results_in(order.earlier),
-        site_model=model_in_force(order.root),
-        progress=progress,
-    )
+    past, model = results_in(order.earlier), model_in_force(order.root)
+    options = Options(order.settings, bundle=order.bundle, earlier=past, site_model=model)
+    analysis = analyze(order.files, options, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
         return _trouble(analysis.exit_code, analysis.document()["reason"])
-    analysis.provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)
-    analysis.flags.extend(_flags(order, analysis.series.study.study_date if analysis.series else None))
     progress("write", 0, 1)
-    document = write_output(analysis, order.output)
+    document = write_output(_as_ordered(analysis, order), order.output)
     return {
         "exit_code": analysis.exit_code,
         "verdict": document["verdict"],
@@ -116,6 +88,13 @@ def analyze_study(order: Order, progress: Progress) -> dict[str, Any]:
         "trend": (document["progression"] or {}).get("trend"),
         "code": (document["reason"] or {}).get("code"),
     }
+
+
+def _as_ordered(analysis: Analysis, order: Order) -> Analysis:
+    """With the box's own count of results, and what it knows of the study beside its pictures."""
+    provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)
+    flags = _flags(order, analysis.series.study.study_date if analysis.series else None)
+    return replace(analysis, provenance=provenance, flags=(*analysis.flags, *flags))
 
 
 def _trouble(exit_code: int, reason: dict[str, str] | None) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest
-from scanside_appliance.jobs.messages import Defect, Ended, SelfTest, SelfTested, Stage
+from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTest, SelfTested, Stage
 from scanside_appliance.jobs.store import Job
-from scanside_appliance.jobs.worker import Order
 from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
 from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so that what the worker raises is known here
 from scanside_runtime.process.child import Child, ChildDied

@@ -29,6 +29,7 @@ def _numbers(document: Mapping[str, Any]) -> list[str]:
         _line("verdict", "analysed"),
         _line("POI", _number(measured["poi_percent"], "%", 1)),
         _line("iHU", _number(measured["ihu_hu"], "HU")),
+        _line("dense", f"{_number(measured['high_opacity_percent'], '%', 1)} of the lung from -200 HU on"),
         _line("lungs", _number(measured["lung_volume_ml"], "ml")),
         *(_line(side, _lung(measured[side])) for side in ("right", "left")),
         _line("zones", f"score {_number(measured['six_zone_score'], 'of 24')}"),
@@ -45,7 +46,16 @@ def _severity(severity: Mapping[str, Any], grade: str | None) -> str:
         return f"{flag} (model {model['name']}: {odds})"
     if severity["basis"] == "progress":
         return f"{flag} ({model['name']}: {severity['why']})"
-    return f"{flag} (extent grade {grade or NOT_MEASURED})"
+    return f"{flag} (extent grade {grade or NOT_MEASURED}{_next_grade(severity)})"
+
+
+def _next_grade(severity: Mapping[str, Any]) -> str:
+    """What decides, and how far the next grade is."""
+    percent, points = severity.get("deciding_percent"), severity.get("distance_points")
+    if percent is None:
+        return ""
+    decides = f", {percent:.1f} % of the worse lung"
+    return decides if points is None else f"{decides}, {points:.1f} points below the next"
 
 
 def _trend(progression: Mapping[str, Any] | None) -> list[str]:

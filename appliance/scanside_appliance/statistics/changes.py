@@ -17,7 +17,7 @@ import pandas as pd
 
 from scanside_appliance.statistics.agreement import agreement
 from scanside_appliance.statistics.errors import CohortTable
-from scanside_appliance.statistics.report_phrases import KINDS, PhraseList, Statement, statements
+from scanside_appliance.statistics.phrases.report_phrases import KINDS, PhraseList, Statement, statements
 from scanside_appliance.statistics.tables import numbers, patients, read_table
 
 PAIRS = {"poi_percent": ("expanded", "contracted"), "ihu_hu": ("density_up", "density_down")}

@@ -28,7 +28,7 @@ from scanside_export.networks.checkpoint import Trained, read_checkpoint
 from scanside_export.training.train import Run, train
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import load_networks
+from scanside_runtime.model.networks import load_networks
 
 SLAB_MM = 5.0
 

@@ -18,8 +18,8 @@ from scanside_export.errors import TrainingUnusable
 from scanside_runtime.model.bundle import BUNDLE_SCHEMA, LEFT_OUT, MANIFEST, Bundle, open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import choose_engine
+from scanside_runtime.model.networks import Networks, load_networks
 from scanside_runtime.model.onnx_file import metadata
-from scanside_runtime.model.segment import Networks, load_networks
 from scanside_runtime.model.selftest import GOLDEN, decided
 from scanside_runtime.model.stacks import body_box, make_stacks, mask_box
 from scanside_runtime.phantom.make import make_phantom, random_spec

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from scanside_export.data.recipe import Recipe
 
 
 def cross_validate(
@@ -37,23 +40,15 @@ def cross_validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Train, export, quantise and score each fold by patient; run again after an interruption, and it goes on."""
-    from dataclasses import replace
-
     from scanside_export.bundling.cross_validate import CrossValidation
     from scanside_export.bundling.cross_validate import cross_validate as run_folds
     from scanside_export.data.folds import FOLDS
-    from scanside_export.data.recipe import read_recipe
     from scanside_export.data.windowed_slices import read_slices
     from scanside_export.evaluation.score_table import table
 
     if (images is None) != (masks is None):
         raise typer.BadParameter("give --images and --masks together")
-    shipped = Path(__file__).parents[1] / "recipes"
-    recipes = {"infection": read_recipe(infection_recipe or shipped / "infection.toml")}
-    if lungs is None:
-        recipes["lungs"] = read_recipe(lungs_recipe or shipped / "lungs.toml")
-    if samples is not None:
-        recipes = {network: replace(recipe, samples=samples) for network, recipe in recipes.items()}
+    recipes = _recipes({"infection": infection_recipe} | ({"lungs": lungs_recipe} if lungs is None else {}), samples)
     pictures = read_slices(images, masks) if images is not None and masks is not None else []
     threads = threads or len(os.sched_getaffinity(0))
     plan = CrossValidation(cases, work, recipes, start_from, pictures, lungs, slabs, threads=threads)
@@ -63,6 +58,19 @@ def cross_validate(
     figures = run_folds(plan, chosen)
     _write(figures, work, table(figures))
     typer.echo(json.dumps(figures, indent=2) if as_json else table(figures))
+
+
+def _recipes(files: dict[str, Path | None], samples: int | None) -> dict[str, Recipe]:
+    """Each network's own recipe, or the shipped one."""
+    from dataclasses import replace
+
+    from scanside_export.data.recipe import read_recipe
+
+    shipped = Path(__file__).parents[1] / "recipes"
+    recipes = {network: read_recipe(file or shipped / f"{network}.toml") for network, file in files.items()}
+    if samples is None:
+        return recipes
+    return {network: replace(recipe, samples=samples) for network, recipe in recipes.items()}
 
 
 def _write(figures: dict[str, Any], work: Path, text: str) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scanside_export.evaluation.evaluate import Plane, VolumeScore
     from scanside_export.evaluation.evaluate_slices import SliceScore
     from scanside_runtime.model.bundle import Bundle
-    from scanside_runtime.model.segment import Networks
+    from scanside_runtime.model.networks import Networks
 
 evaluations = typer.Typer(
     help="Scores a bundle on experts' labels, by the deployed runtime.", no_args_is_help=True, rich_markup_mode=None
@@ -121,7 +121,7 @@ def held_out(
 def _deployed(bundle: Path | None, engine: str, precision: str) -> tuple[Bundle, Networks]:
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.engine import choose_engine
-    from scanside_runtime.model.segment import load_networks
+    from scanside_runtime.model.networks import load_networks
 
     opened = open_bundle(bundle)
     return opened, load_networks(opened, choose_engine(engine, precision, 0))

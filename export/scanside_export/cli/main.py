@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from scanside_export.cli.motion import motion
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
+    from scanside_export.data.cases import Case
+    from scanside_export.data.recipe import Recipe
     from scanside_export.networks.checkpoint import Trained
 
 app = typer.Typer(
@@ -111,34 +114,46 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples; a GPU wants several.")] = 0,
 ) -> None:
     """Train one network by its recipe; run again after an interruption, and it goes on."""
-    from dataclasses import replace
-
-    from scanside_export.data.folds import SCORED_SOURCES, held_out, named
     from scanside_export.data.prepare import load, read_digest
-    from scanside_export.data.recipe import read_recipe
     from scanside_export.training.train import Run
     from scanside_export.training.train import train as run_training
     from scanside_export.training.validation import make_validation
     from scanside_runtime.model.bundle import DEFAULT_BUNDLE
 
-    chosen = read_recipe(recipe or RECIPES / f"{_known(network)}.toml")
-    if samples is not None:
-        chosen = replace(chosen, samples=samples)
+    chosen = _recipe(network, recipe, samples)
     known = load(cases)
-    names = [case.name for case in known]
-    in_folds = [case.name for case in known if case.source in SCORED_SOURCES]
-    try:
-        watched = named(names, validate or [])
-        away = named(names, leave_out or []) | watched | (held_out(in_folds, fold) if fold is not None else frozenset())
-    except ValueError as problem:
-        raise typer.BadParameter(str(problem)) from problem
-    left_out = tuple(sorted(away))
+    watched, left_out = _left_out(known, validate or [], leave_out or [], fold)
     seen = [case for case in known if case.name in watched]
     validation = make_validation(seen, chosen, validate_samples, validate_every) if seen else None
     threads = threads or len(os.sched_getaffinity(0))
     start = DEFAULT_BUNDLE if start_from == Path("shipped") else start_from
     run = Run(runs / network, read_digest(cases, left_out), threads, start, left_out, validation, device, workers)
     typer.echo(run_training(known, chosen, run))
+
+
+def _recipe(network: str, file: Path | None, samples: int | None) -> Recipe:
+    from dataclasses import replace
+
+    from scanside_export.data.recipe import read_recipe
+
+    recipe = read_recipe(file or RECIPES / f"{_known(network)}.toml")
+    return recipe if samples is None else replace(recipe, samples=samples)
+
+
+def _left_out(
+    cases: Sequence[Case], validate: Sequence[str], leave_out: Sequence[str], fold: int | None
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Names of the cases to score now and then, and of all that the training must not see."""
+    from scanside_export.data.folds import SCORED_SOURCES, held_out, named
+
+    names = [case.name for case in cases]
+    in_folds = [case.name for case in cases if case.source in SCORED_SOURCES]
+    try:
+        watched = named(names, validate)
+        away = named(names, leave_out) | watched | (held_out(in_folds, fold) if fold is not None else frozenset())
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    return watched, tuple(sorted(away))
 
 
 @app.command()

@@ -44,7 +44,7 @@ def _seen(data: Path, names: Iterable[str], seeds: int) -> list[Seen]:
     from scanside_export.evaluation.motion_model import real_volumes, seen_in
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.engine import choose_engine
-    from scanside_runtime.model.segment import load_networks
+    from scanside_runtime.model.networks import load_networks
 
     networks = load_networks(open_bundle(), choose_engine("auto", "auto", 0))
     cases = []

@@ -18,7 +18,8 @@ from scanside_runtime.measures.severity import assess_extent
 from scanside_runtime.metrics import dice
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import EngineChoice, Floats, choose_engine
-from scanside_runtime.model.segment import Network, Networks, load_networks, segment
+from scanside_runtime.model.networks import Network, Networks, load_networks
+from scanside_runtime.model.segment import segment
 from scanside_runtime.volume import Masks, Volume
 
 LUNGS_DICE = {"fp32": 0.999, "int8": 0.99}

@@ -16,7 +16,8 @@ from scanside_export.data.volumes import averaged
 from scanside_export.evaluation.motion_model import DEVELOPED_ON, MEASURED_ON, real_volumes
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.model.segment import load_networks, segment
+from scanside_runtime.model.networks import load_networks
+from scanside_runtime.model.segment import segment
 from scanside_runtime.quality.coverage import share_on_the_edge
 from scanside_runtime.volume import Bools
 

@@ -17,7 +17,8 @@ from scanside_runtime.metrics import (
     volume_error_percent,
 )
 from scanside_runtime.model.components import drop_small
-from scanside_runtime.model.segment import Networks, segment
+from scanside_runtime.model.networks import Networks
+from scanside_runtime.model.segment import segment
 from scanside_runtime.volume import Bools, Masks, Volume
 
 BASELINE_HU = (-700, 150)

@@ -11,7 +11,8 @@ import numpy as np
 from scanside_export.data.windowed_slices import WindowedSlice, slice_volume
 from scanside_export.evaluation.score_summary import slice_figures
 from scanside_runtime.metrics import dice, precision, sensitivity
-from scanside_runtime.model.segment import Network, segment_infection
+from scanside_runtime.model.networks import Network
+from scanside_runtime.model.segment import segment_infection
 from scanside_runtime.volume import Bools
 
 

@@ -14,7 +14,7 @@ from scanside_export.evaluation.evaluate import VolumeScore, evaluate
 from scanside_export.evaluation.evaluate_slices import evaluate_slices
 from scanside_export.evaluation.score_summary import slice_figures, volumes_document
 from scanside_runtime.model.engine import Engine, Floats
-from scanside_runtime.model.segment import Network, Networks
+from scanside_runtime.model.networks import Network, Networks
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 

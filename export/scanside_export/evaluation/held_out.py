@@ -18,7 +18,8 @@ from scanside_export.data.prepare import Background, forget, near_healthy
 from scanside_export.data.volumes import labelled_case
 from scanside_export.evaluation.evaluate import Plane
 from scanside_runtime.metrics import dice, poi_percent, volume_error_percent
-from scanside_runtime.model.segment import Networks, segment
+from scanside_runtime.model.networks import Networks
+from scanside_runtime.model.segment import segment
 
 PATIENTS = (
     Background("pyradiomics-lung2_5mm.npz", sides=(RIGHT,)),

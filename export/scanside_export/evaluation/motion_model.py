@@ -12,7 +12,8 @@ import numpy.typing as npt
 from scanside_export.data.motion import KINDS, Kind
 from scanside_export.data.motion_cases import HEART_HEIGHT, MOVED, SLIGHTLY, STILL, Marks, motion_case
 from scanside_export.data.volumes import real_volume
-from scanside_runtime.model.segment import Networks, segment
+from scanside_runtime.model.networks import Networks
+from scanside_runtime.model.segment import segment
 from scanside_runtime.quality.motion import OFFSET, WEIGHTS, motion_features
 from scanside_runtime.quality.overview import Overview, make_overview
 from scanside_runtime.volume import Masks, Volume

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanside_runtime.dicom.geometry import Layout
+from scanside_runtime.dicom.headers import SliceHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class NameStudies:
 class Decode:
     """Decode slices into the shared pixels: answered by `Decoded` after each, `Done`.
 
-    indices: among the headers that were found. shape: (z, y, x).
+    slices: by their headers, which this reader or another one found. shape: (z, y, x).
     """
 
-    indices: tuple[int, ...]
+    slices: tuple[SliceHeader, ...]
     layout: Layout
     shape: tuple[int, int, int]
 

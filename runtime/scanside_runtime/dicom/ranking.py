@@ -1,16 +1,16 @@
 """Which of several axial chest series is measured, and which are no chest slices at all.
 
-Words and kernels are data: a new vendor's name is one more entry.
+Words are data: another one is one more entry.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from enum import IntEnum
 
 from scanside_runtime.dicom.errors import SeriesNotChest, SeriesProjection, SeriesReformatted
 from scanside_runtime.dicom.headers import SliceHeader
+from scanside_runtime.kernel import Sharpness, sharpness
 
 WANTED_THICKNESS_MM = 5.0
 THINNEST_MM, THICKEST_MM = 0.5, 10.0
@@ -29,34 +29,6 @@ _PROJECTION_TYPES = {"PROJECTION IMAGE", "MIP", "MINIP", "MIN IP", "VOLREN", "VR
 
 _REFORMATTED_WORDS = re.compile(r"\b(?:mprs?|cprs?|reformat\w*)\b")
 _REFORMATTED_TYPES = {"REFORMATTED", "MPR", "CPR", "CURVED MPR", "CURVED_PLANAR", "CSA MPR"}
-
-_SOFT_NAMES = {"SOFT", "STANDARD", "STND", "DETAIL", "A", "B", "C", "UA", "UB", "SA", "SB", "SMOOTH"}
-_SHARP_NAMES = {"LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "D", "E", "L", "YA", "YB", "YC", "YD", "YL", "SHARP"}
-_SIEMENS = re.compile(r"[A-Z]{1,2}(\d{2,3})[A-Z]?")
-_CANON = re.compile(r"FC(\d{2})")
-
-
-class Sharpness(IntEnum):
-    """What the convolution kernel does to lung, ordered from best to worst for measuring HU."""
-
-    SOFT = 0
-    UNSTATED = 1
-    SHARP = 2
-
-
-def sharpness(kernel: str | None) -> Sharpness:
-    """Soft, sharp, or unstated, from the names that GE, Philips, Siemens (soft below 50) and Canon use."""
-    name = re.split(r"[\s\\,;(]", (kernel or "").upper().strip())[0]
-    if name in _SOFT_NAMES:
-        return Sharpness.SOFT
-    if name in _SHARP_NAMES:
-        return Sharpness.SHARP
-    if canon := _CANON.match(name):
-        return Sharpness.SOFT if int(canon[1]) < 30 else Sharpness.SHARP
-    if siemens := _SIEMENS.fullmatch(name):
-        return Sharpness.SOFT if int(siemens[1]) < 50 else Sharpness.SHARP
-    return Sharpness.UNSTATED
-
 
 _REASONS = (
     "its pixel data is incomplete",

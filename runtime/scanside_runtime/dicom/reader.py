@@ -25,7 +25,6 @@ import numpy as np
 
 from scanside_runtime.dicom.decode import Progress, check_complete, volume_of
 from scanside_runtime.dicom.errors import BoxReader, InputCrash, InputMemory, InputTimeout
-from scanside_runtime.dicom.files import SourceFile
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver
 from scanside_runtime.dicom.messages import At, Decode, Decoded, Done, Find, NameStudies, NotDicom, Question
@@ -54,7 +53,6 @@ class StudyReader:
     def __init__(self, limits: ReadingSettings) -> None:
         self._limits = limits
         self._resources = ExitStack()
-        self._files: dict[SourceFile, int] = {}
         self._at = "the study"
 
     def __enter__(self) -> Self:
@@ -97,7 +95,6 @@ class StudyReader:
                     unreadable.append(answer)
                 case NotDicom(files):
                     not_dicom = files
-        self._files = {header.file: index for index, header in enumerate(headers)}
         return Found(tuple(headers), tuple(unreadable), not_dicom)
 
     def studies_of(self, paths: Sequence[Path]) -> Iterator[StudyUids]:
@@ -112,13 +109,15 @@ class StudyReader:
                 yield answer
 
     def read_volume(self, series: Series, progress: Progress | None = None) -> Volume:
-        """As `decode.read_volume`, for a series of what `find` found. Raises its errors, and those of `find`."""
+        """As `decode.read_volume`, of a series that this reader or another one found.
+
+        Raises its errors, and those of `find`.
+        """
         check_complete(series)
         shape = series.grid.shape
         size_bytes = 2 * shape[0] * shape[1] * shape[2]
         os.ftruncate(self._pixels_fd, size_bytes)
-        indices = tuple(self._files[header.file] for header in series.slices)
-        for answer in self._ask(Decode(indices, series.grid.layout, shape)):
+        for answer in self._ask(Decode(series.slices, series.grid.layout, shape)):
             if isinstance(answer, Decoded) and progress is not None:
                 progress(answer.slices, len(series.slices))
         self._child.end()  # nobody else can change the pixels any more

@@ -18,7 +18,7 @@ import numpy as np
 
 from scanside_runtime.dicom.decode import decode_into
 from scanside_runtime.dicom.errors import InputMemory
-from scanside_runtime.dicom.index import Found, find_series
+from scanside_runtime.dicom.index import find_series
 from scanside_runtime.dicom.messages import QUESTIONS, At, Decode, Decoded, Done, Find, NameStudies, NotDicom, Question
 from scanside_runtime.dicom.study_uids import studies_of
 from scanside_runtime.errors import ScansideError
@@ -30,11 +30,10 @@ from scanside_runtime.settings import ReadingSettings
 
 
 class Session:
-    """What the child knows between two questions: what it found."""
+    """Answers questions, each from what it says alone."""
 
     def __init__(self, channel: Channel, limits: Limits, reading: ReadingSettings, pixels_fd: int) -> None:
         self._channel, self._limits, self._reading, self._pixels_fd = channel, limits, reading, pixels_fd
-        self._found: Found | None = None
 
     def answer(self, question: Question) -> None:
         """All answers to one question. Raises ScansideError, MemoryError."""
@@ -51,7 +50,7 @@ class Session:
         self._channel.send(At(name))
 
     def _find(self, path: Path) -> None:
-        self._found = found = find_series(path, self._reading, self._at)
+        found = find_series(path, self._reading, self._at)
         for header in found.headers:
             self._channel.send(header)
         for passed_over in found.unreadable:
@@ -63,9 +62,7 @@ class Session:
             self._channel.send(study_uids)
 
     def _decode(self, question: Decode) -> None:
-        if self._found is None:
-            raise ValueError("nothing was found yet")
-        slices = [self._found.headers[index] for index in question.indices]
+        slices = question.slices
         size_bytes = 2 * question.shape[0] * question.shape[1] * question.shape[2]
         self._limits.apply(shared_bytes=size_bytes)
         shared = mmap.mmap(self._pixels_fd, size_bytes)

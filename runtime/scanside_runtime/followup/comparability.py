@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scanside_runtime.dicom.ranking import Sharpness, sharpness
 from scanside_runtime.followup.scan import Scan
+from scanside_runtime.kernel import Sharpness, sharpness
 
 THIN_BELOW_MM = 3.0
 """Thinner slices are averaged to thick ones before the networks see them (`ModelContract.thin_below_mm`)."""

@@ -7,7 +7,7 @@ and both lungs to the whole, whatever the order of the sums. Numbers are rounded
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,10 +16,13 @@ import numpy.typing as npt
 from scanside_runtime.settings import MeasureSettings
 from scanside_runtime.volume import Bools, Hu, Masks, Volume
 
-Counts = npt.NDArray[np.int64]  # (z, 3): voxels of lung, voxels of infection in it, sum of their HU
+Counts = npt.NDArray[np.int64]  # (z, 4): voxels of lung, of infection in it, sum of their HU, those that are dense
 
 DEFAULT_FLOOR = MeasureSettings()
 EXTENT_BASIS = "worse_lung"
+HIGH_OPACITY_HU = -200
+"""Infection from here on is consolidation rather than ground glass: the percentage of high opacity of Chaganti S et
+al., Radiol Artif Intell 2020; 2: e200048 (PHO)."""
 THIRDS = ("lower", "middle", "upper")  # from the feet up
 
 
@@ -28,12 +31,15 @@ class Region:
     """What is measured in the whole, in a lung, in a zone.
 
     poi_percent: 100 * infection / lung; None without lung. ihu_hu: mean HU of the infection; None without infection.
+    high_opacity_percent: as POI, of the infection at `HIGH_OPACITY_HU` and denser alone; consolidation_ml its volume.
     """
 
     poi_percent: float | None
     ihu_hu: float | None
     lung_volume_ml: float
     infection_volume_ml: float | None
+    high_opacity_percent: float | None
+    consolidation_ml: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,17 @@ class Zones:
     left_middle: Zone
     left_lower: Zone
 
+    def by_name(self) -> dict[str, Zone]:
+        """Zones by the names of their fields."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class Biomarkers:
     """All that is measured in one study; None means not measured.
 
     six_zone_score: 0 to 24, the sum over the zones that hold lung. ct_extent_grade: CT-0 to CT-4.
+    worse_lung_percent: what the grade is read from, POI of the worse lung, 0 below the floors.
     """
 
     whole: Region
@@ -72,10 +83,12 @@ class Biomarkers:
     six_zone_score: int | None
     ct_extent_grade: str | None
     ct_extent_basis: str | None
+    worse_lung_percent: float | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """The block `biomarkers` of the result document, numbers as measured."""
+        """The block `biomarkers` of the result document, numbers as measured; what decides stands in `severity`."""
         document = asdict(self)
+        del document["worse_lung_percent"]
         return {**document.pop("whole"), **document}
 
 
@@ -96,14 +109,16 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
     ml = volume.voxel_ml
     zones = Zones(**_zones("right", right, ml, floor), **_zones("left", left, ml, floor))
     right_lung, left_lung = _region(right, ml), _region(left, ml)
+    worse_percent = _worse_lung_percent((left_lung, right_lung), floor)
     return Biomarkers(
         whole=_region(np.concatenate((right, left)), ml),
         left=left_lung,
         right=right_lung,
         zones=zones,
         six_zone_score=_total(zones),
-        ct_extent_grade=_worse_grade((left_lung, right_lung), floor),
+        ct_extent_grade=None if worse_percent is None else extent_grade(worse_percent),
         ct_extent_basis=EXTENT_BASIS,
+        worse_lung_percent=worse_percent,
     )
 
 
@@ -114,10 +129,11 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         whole=_without_infection(biomarkers.whole),
         left=_without_infection(biomarkers.left),
         right=_without_infection(biomarkers.right),
-        zones=Zones(**{name: replace(_without_infection(zone), score=None) for name, zone in _by_name(zones).items()}),
+        zones=Zones(**{name: replace(_without_infection(zone), score=None) for name, zone in zones.by_name().items()}),
         six_zone_score=None,
         ct_extent_grade=None,
         ct_extent_basis=None,
+        worse_lung_percent=None,
     )
 
 
@@ -136,17 +152,25 @@ def extent_grade(poi_percent: float) -> str:
     return "CT-3" if poi_percent >= 50.0 else "CT-2" if poi_percent >= 25.0 else "CT-1"
 
 
+def points_to_next_grade(poi_percent: float) -> float | None:
+    """How far a lung is below CT-2, CT-3 or CT-4, whichever is next; None in CT-4."""
+    starts = {"CT-0": 25.0, "CT-1": 25.0, "CT-2": 50.0, "CT-3": 75.0}
+    start = starts.get(extent_grade(poi_percent))
+    return None if start is None else start - poi_percent
+
+
 def zone_score(poi_percent: float) -> int:
     """0 none, then 1 to 4 for (0, 25), [25, 50), [50, 75), [75, 100] %."""
     return 0 if poi_percent <= 0.0 else min(4, 1 + int(poi_percent // 25.0))
 
 
 def _count(hu: Hu, lung: Bools, infection: Bools) -> Counts:
-    """Voxels of lung, voxels of infection in it, and the sum of their HU, for each slice; (z, 3) int64."""
-    counts = np.zeros((hu.shape[0], 3), dtype=np.int64)
+    """Voxels of lung, of infection in it, the sum of their HU, how many of them are dense, by slice; (z, 4) int64."""
+    counts = np.zeros((hu.shape[0], 4), dtype=np.int64)
     for z in np.flatnonzero(lung.any(axis=(1, 2))):
         infected = hu[z][lung[z] & infection[z]]  # (voxels,) int16
-        counts[z] = np.count_nonzero(lung[z]), infected.size, infected.sum(dtype=np.int64)
+        dense = np.count_nonzero(infected >= HIGH_OPACITY_HU)
+        counts[z] = np.count_nonzero(lung[z]), infected.size, infected.sum(dtype=np.int64), dense
     return counts
 
 
@@ -161,12 +185,14 @@ def _thirds(counts: Counts) -> list[Counts]:
 
 
 def _region(counts: Counts, voxel_ml: float) -> Region:
-    lung, infected, hu_sum = (int(total) for total in counts.sum(axis=0))
+    lung, infected, hu_sum, dense = (int(total) for total in counts.sum(axis=0))
     return Region(
         poi_percent=100.0 * infected / lung if lung else None,
         ihu_hu=hu_sum / infected if infected else None,
         lung_volume_ml=lung * voxel_ml,
         infection_volume_ml=infected * voxel_ml,
+        high_opacity_percent=100.0 * dense / lung if lung else None,
+        consolidation_ml=dense * voxel_ml,
     )
 
 
@@ -189,18 +215,20 @@ def _affected_percent(region: Region, floor: MeasureSettings) -> float | None:
 
 
 def _total(zones: Zones) -> int | None:
-    scores = [zone.score for zone in _by_name(zones).values() if zone.score is not None]
+    scores = [zone.score for zone in zones.by_name().values() if zone.score is not None]
     return sum(scores) if scores else None
 
 
-def _worse_grade(lungs: tuple[Region, Region], floor: MeasureSettings) -> str | None:
-    affected = [percent for lung in lungs if (percent := _affected_percent(lung, floor)) is not None]
-    return extent_grade(max(affected)) if affected else None
+def _worse_lung_percent(lungs: tuple[Region, Region], floor: MeasureSettings) -> float | None:
+    return max((percent for lung in lungs if (percent := _affected_percent(lung, floor)) is not None), default=None)
 
 
 def _without_infection(region: Place) -> Place:
-    return replace(region, poi_percent=None, ihu_hu=None, infection_volume_ml=None)
-
-
-def _by_name(zones: Zones) -> dict[str, Zone]:
-    return {name: getattr(zones, name) for name in Zones.__slots__}
+    return replace(
+        region,
+        poi_percent=None,
+        ihu_hu=None,
+        infection_volume_ml=None,
+        high_opacity_percent=None,
+        consolidation_ml=None,
+    )

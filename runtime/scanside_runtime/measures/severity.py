@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from scanside_runtime.followup.progression import Change
-from scanside_runtime.measures.biomarkers import Biomarkers
+from scanside_runtime.measures.biomarkers import Biomarkers, extent_grade, points_to_next_grade
 from scanside_runtime.measures.severity_model import SeverityModel
 from scanside_runtime.settings import SeveritySettings
 
@@ -46,7 +46,11 @@ class Grounds:
 
 @dataclass(frozen=True, slots=True)
 class Severity:
-    """The flag and what it rests on; probability and cut-off only where a model gives them; why: in one sentence."""
+    """The flag and what it rests on.
+
+    probability, cut_off: only where a model gives them. why: in one sentence. deciding_percent: POI of the worse lung,
+    which gives the extent grade. distance_points: how far it is below the next grade from CT-2 on; None in CT-4.
+    """
 
     flag: Flag
     basis: Basis
@@ -54,6 +58,8 @@ class Severity:
     cut_off: float | None
     model: Grounds
     why: str | None = None
+    deciding_percent: float | None = None
+    distance_points: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The block `severity` of the result document."""
@@ -65,6 +71,7 @@ def assess(
     rule: SeveritySettings = DEFAULT_RULE,
     model: SeverityModel | None = None,
     recent: Sequence[Change] = (),
+    error_points: float = 0.0,
 ) -> Severity:
     """The flag: by the rule on progress, by the fitted model, or by extent grade.
 
@@ -73,20 +80,30 @@ def assess(
     - A model says severe from its cut-off on; below it, the extent grade may still say watch.
     - A model whose features were not all measured (iHU, where nothing is infected) leaves it to the extent grade.
 
-    recent: changes that end at this scan, against earlier ones.
+    recent: changes that end at this scan, against earlier ones. error_points: how far POI may be off, see
+    `assess_extent`.
     """
-    extent = assess_extent(biomarkers, rule)
+    extent = assess_extent(biomarkers, rule, error_points)
     if biomarkers is None or extent.flag == "not_assessed":
         return extent
     fitted = extent if model is None else _by_model(model, biomarkers, extent)
     fast = None if fitted.flag == "severe" else next(filter(fast_progress, recent), None)
-    return fitted if fast is None else _by_progress(fast)
+    return fitted if fast is None else _by_progress(fast, extent)
 
 
-def assess_extent(biomarkers: Biomarkers | None, rule: SeveritySettings = DEFAULT_RULE) -> Severity:
-    """The flag by extent grade: "not_assessed" where nothing was measured, the grade withheld, or there is no lung."""
+def assess_extent(
+    biomarkers: Biomarkers | None, rule: SeveritySettings = DEFAULT_RULE, error_points: float = 0.0
+) -> Severity:
+    """The flag by extent grade: "not_assessed" where nothing was measured, the grade withheld, or there is no lung.
+
+    Within the measurement error of a graver flag it is the graver one, and says so: another precision or another
+    breath must not decide in silence. The grade itself stays as it was measured, and no disease stays none.
+    """
+    percent = None if biomarkers is None else biomarkers.worse_lung_percent
+    flag = _flag(None if percent is None else extent_grade(percent), rule)
+    graver = _flag(extent_grade(percent + error_points), rule) if percent else flag
     return Severity(
-        flag=_flag(None if biomarkers is None else biomarkers.ct_extent_grade, rule),
+        flag=graver,
         basis="extent",
         probability=None,
         cut_off=None,
@@ -94,6 +111,17 @@ def assess_extent(biomarkers: Biomarkers | None, rule: SeveritySettings = DEFAUL
             name=f"CT extent grade: severe from {rule.severe_from}, watch from {rule.watch_from}",
             source=EXTENT_SOURCE,
         ),
+        why=None if percent is None or graver == flag else _near_the_edge(percent, error_points),
+        deciding_percent=percent,
+        distance_points=None if percent is None else points_to_next_grade(percent),
+    )
+
+
+def _near_the_edge(percent: float, error_points: float) -> str:
+    below = points_to_next_grade(percent) or 0.0
+    return (
+        f"The worse lung, {percent:.1f} %, is {below:.1f} points below {extent_grade(percent + error_points)}, within "
+        f"the measurement error of {error_points:.1f} points: the graver flag is given."
     )
 
 
@@ -112,14 +140,13 @@ def fast_progress(change: Change) -> bool:
     return soon and large and change.trend == "rising"
 
 
-def _by_progress(change: Change) -> Severity:
+def _by_progress(change: Change, extent: Severity) -> Severity:
     before_ml = change.previous.whole.infection_volume_ml or 0.0
     after_ml = before_ml + (change.whole.infection_volume_change_ml or 0.0)
-    return Severity(
+    return replace(
+        extent,
         flag="severe",
         basis="progress",
-        probability=None,
-        cut_off=None,
         model=Grounds(name="Progress of more than 50 % within 48 hours", source=PROGRESS_SOURCE),
         why=f"Infection grew from {before_ml:.0f} to {after_ml:.0f} ml in {24.0 * change.interval_days:.0f} hours.",
     )
@@ -134,7 +161,15 @@ def _by_model(model: SeverityModel, biomarkers: Biomarkers, extent: Severity) ->
     probability = model.probability(measured)
     flag: Flag = "severe" if probability >= model.cut_off else "watch" if extent.flag != "none" else "none"
     note = "Below the model's cut-off, but the extent grade asks to watch." if flag == "watch" else None
-    return Severity(flag, "model", probability, model.cut_off, _grounds(model), note)
+    return replace(
+        extent,
+        flag=flag,
+        basis="model",
+        probability=probability,
+        cut_off=model.cut_off,
+        model=_grounds(model),
+        why=note if extent.why is None or flag != "watch" else f"{note} {extent.why}",
+    )
 
 
 def _grounds(model: SeverityModel) -> Grounds:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.components import (
     close_in_plane,
     drop_small,
@@ -22,8 +21,7 @@ from scanside_runtime.model.components import (
     label_in_planes,
     open_in_plane,
 )
-from scanside_runtime.model.contract import ModelContract
-from scanside_runtime.model.engine import Engine, EngineChoice, load_engine
+from scanside_runtime.model.networks import Network, Networks
 from scanside_runtime.model.stacks import Stacks, body_box, make_stacks, mask_box
 from scanside_runtime.volume import Bools, Masks, Volume
 
@@ -53,22 +51,6 @@ CLOSING_MM = 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Network:
-    """A loaded network and what it expects of the world."""
-
-    engine: Engine
-    contract: ModelContract
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Networks:
-    """Both networks of a bundle."""
-
-    lungs: Network
-    infection: Network
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Suspicion:
     """What the infection network answers.
 
@@ -79,27 +61,15 @@ class Suspicion:
     bounds_ml: tuple[float, float]
 
 
-def load_networks(bundle: Bundle, choice: EngineChoice) -> Networks:
-    """Both networks of a bundle in the wanted precision. Raises ModelUnusable and its kinds."""
-
-    def load(name: str) -> Network:
-        data, contract = bundle.network(name, choice.stored_as)
-        return Network(load_engine(data, choice), contract)
-
-    return Networks(load("lungs"), load("infection"))
-
-
 def segment(volume: Volume, networks: Networks, progress: Progress | None = None) -> Masks:
     """Both lungs and the infection within them. An empty lung field gives empty masks."""
-    sides = segment_lungs(volume, networks.lungs, progress)
-    lungs = sides > 0
+    found = segment_lungs(volume, networks.lungs, progress)
+    lungs = found > 0
     suspicion = segment_infection(volume, lungs, networks.infection, progress)
-    suspected = suspicion.suspected
-    suspected |= whole_consolidations(volume, lungs, suspected)
+    suspected = suspicion.suspected | whole_consolidations(volume, lungs, suspicion.suspected)
     airless = airless_pieces(volume, lungs, suspected)
-    sides[airless] = 0
     suspected &= ~airless
-    sides = close_over(sides, suspected, volume)
+    sides = close_over(np.where(airless, np.uint8(0), found), suspected, volume)
     infection = drop_small(suspected & (sides > 0), _voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side) for side in (RIGHT, LEFT))
     return Masks(right, left, volume.with_mask(infection), suspicion.bounds_ml)

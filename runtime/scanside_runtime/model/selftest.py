@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from scanside_runtime.metrics import dice
 from scanside_runtime.model.bundle import Bundle
-from scanside_runtime.model.engine import EngineChoice
 from scanside_runtime.model.errors import ModelBundleDamaged, ModelSelfTest
-from scanside_runtime.model.segment import Network, load_networks
+from scanside_runtime.model.networks import LoadedNetworks, Network
 
 GOLDEN = "golden/phantom.npz"
 LEAST_DICE = {"int8": 0.97, "bf16": 0.98, "fp32": 0.995}
@@ -27,20 +26,19 @@ class SelfTest:
     precision: str
 
 
-def run_selftest(bundle: Bundle, choice: EngineChoice) -> SelfTest:
-    """Answer the golden stacks.
+def run_selftest(networks: LoadedNetworks) -> SelfTest:
+    """Answer the golden stacks of the networks' bundle.
 
-    Raises ModelSelfTest when the masks are not the exporter's, and ModelUnusable's kinds.
+    Raises ModelSelfTest when the masks are not the exporter's, ModelBundleDamaged where there are no golden stacks.
     """
-    networks = load_networks(bundle, choice)
-    golden = _golden(bundle)
+    golden, least = _golden(networks.bundle), LEAST_DICE[networks.choice.precision]
     found = {
         name: _agreement(decided(network, golden[f"{name}_stack"]), golden[f"{name}_mask"])
         for name, network in (("lungs", networks.lungs), ("infection", networks.infection))
     }
     for name, value in found.items():
-        if value < LEAST_DICE[choice.precision]:
-            raise ModelSelfTest(why=_differs(name, value, LEAST_DICE[choice.precision]))
+        if value < least:
+            raise ModelSelfTest(why=_differs(name, value, least))
     return SelfTest(found["lungs"], found["infection"], networks.infection.engine.computed_in)
 
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.dicom.ranking import Sharpness, sharpness
 from scanside_runtime.findings import Finding
+from scanside_runtime.kernel import Sharpness, sharpness
 from scanside_runtime.quality.overview import Overview, disc, hull
 from scanside_runtime.settings import QualitySettings
 from scanside_runtime.volume import Masks, Volume

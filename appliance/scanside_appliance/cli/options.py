@@ -1,0 +1,68 @@
+"""What the options of several commands mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scanside_runtime.options import Options
+    from scanside_runtime.settings import Settings
+
+SETTINGS_FILE = Path("/etc/scanside/scanside.toml")
+BOX_ROOT = Path("/var/lib/scanside")
+
+
+class EngineName(StrEnum):
+    """What runs the networks."""
+
+    auto = "auto"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+
+
+class PrecisionName(StrEnum):
+    """What the layers are computed in."""
+
+    auto = "auto"
+    int8 = "int8"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the networks.")]
+PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="What the layers are computed in.")]
+BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+@dataclass(frozen=True, slots=True)
+class BoxOptions:
+    """Where this box keeps its things."""
+
+    root: Path
+    settings_file: Path | None
+
+    def settings(self) -> Settings:
+        """The settings in force. Raises SettingsUnusable."""
+        from scanside_runtime.settings import load_settings
+
+        return load_settings(self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None))
+
+    def analysis(
+        self, engine: EngineName, precision: PrecisionName, bundle: Path | None, earlier: Path | None
+    ) -> Options:
+        """How this box analyses on request: by its settings, its earlier results (or a folder's), its severity model.
+
+        Raises SettingsUnusable, InputNotFound, SeverityModelUnusable.
+        """
+        from scanside_appliance.results.archive import lookup
+        from scanside_appliance.site_model import model_in_force
+        from scanside_runtime.options import Options
+
+        past, model = lookup(self.root, earlier), model_in_force(self.root)
+        return Options(self.settings(), engine.value, precision.value, bundle, past, model)

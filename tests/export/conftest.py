@@ -1,0 +1,26 @@
+"""What the exporter's tests share. They alone load torch: see the Makefile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from kit.export_samples import Exported, run_export
+from kit.made_once import made_once
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """One thread for torch: sums in one order, and a busy machine is not fought over."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """What `export`, `quantize` and `bundle` make of two small networks, once for all tests."""
+    return Exported.below(made_once(tmp_path_factory, "export", run_export))
