@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.output import write_output
 from scanside_appliance.results.pictures import draw_pictures
 from scanside_appliance.results.report import render_page
 from scanside_runtime.analysis import Analysis, analyze
-from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.series import Series, choose_series, find_series
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.measures.biomarkers import measure
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 from scanside_runtime.model.engine import choose_engine, instruction_set
@@ -86,7 +86,7 @@ def test_read_59x512x512(benchmark: BenchmarkFixture, folder: Path, where: str) 
         return read_volume(choose_series(find_series(folder)))
 
     def in_a_child() -> Volume:
-        with StudyReader() as reader:
+        with StudyReader(LIMITS) as reader:
             return reader.read_volume(choose_series(reader.find(folder)))
 
     benchmark.pedantic(here if where == "in process" else in_a_child, rounds=5)

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from kit.reading import find_studies
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.run import run_cohort
-from scanside_appliance.cohort.studies import CohortStudy, find_studies
+from scanside_appliance.cohort.studies import CohortStudy
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE
 from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series

@@ -19,7 +19,7 @@ from scanside_appliance.inbox.scan import scan
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
-from scanside_runtime.settings import InboxSettings
+from scanside_runtime.settings import InboxSettings, ReadingSettings
 
 needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")
 PROGRAM = (sys.executable, "-c", "from scanside_appliance.cli.main import main; main()")
@@ -40,8 +40,8 @@ def write(phantom: Phantom, folder: Path, study: int = 0) -> Path:
 def test_headers_and_hashes_59_files_of_512x512(benchmark: BenchmarkFixture, phantom: Phantom, tmp_path: Path) -> None:
     files = sorted(write(phantom, tmp_path).rglob("*.dcm"))
     prober = Prober(time.monotonic)
-    prober.probe(files[0])
-    benchmark(lambda: [prober.probe(file) for file in files])
+    prober.probe(files[0], ReadingSettings())
+    benchmark(lambda: [prober.probe(file, ReadingSettings()) for file in files])
     prober.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.inbox.watcher import file_system, is_network
@@ -167,3 +168,13 @@ def test_patients_without_an_id_share_no_folder_and_issuers_part_patients() -> N
     assert patient_key(None, None, "1.2.1") != patient_key("", None, "1.2.2")
     assert patient_key("7", "A", "1") != patient_key("7", "B", "1")
     assert patient_key("7", "A", "1") == patient_key("7", "A", "2")
+
+
+@pytest.mark.parametrize("said", ["[]", "[" * 100_000, '{"jobs": [1]}', '{"headline": 3, "waiting": [1]}', "null"])
+def test_a_status_that_somebody_else_wrote_counts_as_nothing_said(box: Box, said: str) -> None:
+    box.put(*study(1))
+    box.run()
+    (box.root / "status.json").write_text(said)
+    shown = box.scanside("status")
+    assert shown.exit_code == 0
+    assert "never" in shown.output

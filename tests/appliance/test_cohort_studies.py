@@ -11,7 +11,7 @@ import pytest
 
 from kit.cohort_samples import OPTIONS
 from kit.dicom_samples import ROOT, make_series, write
-from scanside_appliance.cohort.studies import find_studies
+from kit.reading import find_studies
 from scanside_appliance.cohort.work import _path_of, measure_study
 from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
 from scanside_runtime.settings import ReadingSettings

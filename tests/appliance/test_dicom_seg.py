@@ -12,11 +12,20 @@ import pydicom
 import pytest
 from highdicom.seg import segread
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 from kit.analysis_samples import chest_masks, chest_series
+from kit.reading import choose_series, find_series
 from scanside_appliance.results.dicom_seg import LABELS, segmentation_bytes, series_segmentation
-from scanside_runtime.dicom.series import Series, choose_series, find_series
+from scanside_runtime.dicom.errors import InputUnreadable
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.volume import Masks, Volume
 
 SHAPE = (7, 10, 11)  # deliberately odd, and rows are not columns
@@ -149,7 +158,9 @@ def test_the_masks_of_a_series_come_back_in_the_patient_whatever_the_stored_orde
     assert_same_place(series, volume, chest_masks(volume))
 
 
-@pytest.mark.parametrize("transfer_syntax", [RLELossless, JPEGLSLossless])
+@pytest.mark.parametrize(
+    "transfer_syntax", [RLELossless, JPEGLSLossless, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian]
+)
 def test_compressed_slices_are_referenced_without_their_pixels(tmp_path: Path, transfer_syntax: str) -> None:
     series, volume = chest_series(tmp_path, transfer_syntax=transfer_syntax)
     assert_same_place(series, volume, chest_masks(volume))
@@ -160,6 +171,17 @@ def test_slices_in_a_zip_are_referenced(tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "study"), "zip", tmp_path / "series")
     series = choose_series(find_series(Path(archive)))
     assert_same_place(series, volume, chest_masks(volume))
+
+
+def test_a_header_that_changed_is_not_parsed_and_the_pixels_are_not_read_again(tmp_path: Path) -> None:
+    series, volume = chest_series(tmp_path)
+    masks, file = chest_masks(volume), series.slices[3].file.path
+    data = file.read_bytes()
+    file.write_bytes(data[:-2] + b"\1\1")
+    assert_same_place(series, volume, masks)
+    file.write_bytes(data.replace(b"ORIGINAL", b"DERIVED "))
+    with pytest.raises(InputUnreadable, match="changed"):
+        assert_same_place(series, volume, masks)
 
 
 def assert_same_place(series: Series, volume: Volume, masks: Masks) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
+from kit.reading import LIMITS, find_series
 from scanside_appliance.inbox.facts import Prober
 from scanside_appliance.inbox.probe_process import facts_of
-from scanside_runtime.dicom.index import find_series
+from scanside_runtime.settings import ReadingSettings
 
 
 def one_file(folder: Path, **changes: object) -> Path:
@@ -24,14 +26,14 @@ def one_file(folder: Path, **changes: object) -> Path:
 
 
 def test_a_slice_is_told_with_its_study_its_place_and_its_hash(tmp_path: Path) -> None:
-    found = facts_of(one_file(tmp_path))
-    assert (found["kind"], found["whole"], found["along_mm"]) == ("image", True, 30.0)
-    assert found["study_uid"].endswith(".1")
-    assert found["patient_id"] == "P1"
+    found = facts_of(one_file(tmp_path), LIMITS)
+    assert (found.kind, found.whole, found.along_mm) == ("image", True, 30.0)
+    assert found.study_uid.endswith(".1")
+    assert found.patient_id == "P1"
 
 
 def test_names_and_birth_dates_stay_in_the_child(tmp_path: Path) -> None:
-    found = str(facts_of(one_file(tmp_path, PatientName="CANARY^BIRD", PatientBirthDate="19700615")))
+    found = str(facts_of(one_file(tmp_path, PatientName="CANARY^BIRD", PatientBirthDate="19700615"), LIMITS))
     assert "CANARY" not in found
     assert "1970" not in found
 
@@ -40,12 +42,12 @@ def test_names_and_birth_dates_stay_in_the_child(tmp_path: Path) -> None:
 def test_a_whole_file_is_whole_in_every_transfer_syntax_and_a_shortened_one_is_not(tmp_path: Path, syntax: str) -> None:
     write(tmp_path / "plain", [make_slice(3)])
     file = min(transcode(tmp_path / "plain", tmp_path / "coded", LOSSLESS[syntax]).iterdir())
-    assert facts_of(file)["whole"]
+    assert facts_of(file, LIMITS).whole
     data = file.read_bytes()
     for cut in (20, len(data) // 3):
         file.write_bytes(data[:-cut])
-        found = facts_of(file)
-        assert found["kind"] == "broken" or not found["whole"], cut
+        found = facts_of(file, LIMITS)
+        assert found.kind == "broken" or not found.whole, cut
 
 
 @pytest.mark.parametrize("syntax", ["explicit", "RLE", "JPEG-LS", "JPEG 2000"])
@@ -58,7 +60,7 @@ def test_inbox_and_analysis_judge_alike_whether_the_picture_is_there(tmp_path: P
         ds.PixelData = value
         ds.save_as(file, enforce_file_format=True)
         analysis_finds = find_series(file).headers[0].damage is None
-        assert facts_of(file)["whole"] == analysis_finds, (len(value), len(pixels))
+        assert facts_of(file, LIMITS).whole == analysis_finds, (len(value), len(pixels))
     assert not analysis_finds
 
 
@@ -66,7 +68,7 @@ def test_of_pictures_with_frames_and_colours_all_must_be_there(tmp_path: Path) -
     frames = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "NumberOfFrames": 2, "SamplesPerPixel": 3, "BitsAllocated": 8}
     size = 10 * 11 * 2 * 3
     for length, whole in ((size, True), (size - 2, False)):
-        assert facts_of(one_file(tmp_path, PixelData=bytes(length), **frames))["whole"] == whole
+        assert facts_of(one_file(tmp_path, PixelData=bytes(length), **frames), LIMITS).whole == whole
 
 
 def test_a_file_that_ends_in_its_header_is_broken_or_cut_off(tmp_path: Path) -> None:
@@ -74,33 +76,33 @@ def test_a_file_that_ends_in_its_header_is_broken_or_cut_off(tmp_path: Path) -> 
     data = file.read_bytes()
     for length in (0, 140, 200, 400, 600):
         file.write_bytes(data[:length])
-        found = facts_of(file)
-        assert found["kind"] == "broken" or (found["kind"] == "image" and not found["whole"]), length
+        found = facts_of(file, LIMITS)
+        assert found.kind == "broken" or (found.kind == "image" and not found.whole), length
 
 
 def test_other_files_are_told_as_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no image")
     shutil.make_archive(str(tmp_path / "packed"), "zip", write(tmp_path / "s", make_series(2)))
-    assert facts_of(tmp_path / "text")["kind"] == "other"
-    assert facts_of(tmp_path / "packed.zip")["kind"] == "zip"
+    assert facts_of(tmp_path / "text", LIMITS).kind == "other"
+    assert facts_of(tmp_path / "packed.zip", LIMITS).kind == "zip"
 
 
 def test_slices_of_one_orientation_are_one_stack_and_a_localizer_is_none(tmp_path: Path) -> None:
-    axial = [facts_of(file)["stack"] for file in sorted(write(tmp_path / "a", make_series(2)).iterdir())]
-    localizer = facts_of(one_file(tmp_path / "l", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    axial = [facts_of(file, LIMITS).stack for file in sorted(write(tmp_path / "a", make_series(2)).iterdir())]
+    localizer = facts_of(one_file(tmp_path / "l", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), LIMITS)
     assert axial[0] == axial[1] != ""
-    assert (localizer["stack"], localizer["along_mm"]) == ("", None)
+    assert (localizer.stack, localizer.along_mm) == ("", None)
 
 
 def test_the_child_answers_goes_on_after_a_file_it_can_not_reach_and_is_let_go(tmp_path: Path) -> None:
     now = [0.0]
     prober = Prober(lambda: now[0])
     try:
-        assert prober.probe(tmp_path / "missing").kind == "out_of_reach"
-        assert prober.probe(one_file(tmp_path)).kind == "image"
+        assert prober.probe(tmp_path / "missing", LIMITS).kind == "out_of_reach"
+        assert prober.probe(one_file(tmp_path), LIMITS).kind == "image"
         now[0] = 100.0
         prober.rest(60.0)
-        assert prober.probe(one_file(tmp_path)).whole
+        assert prober.probe(one_file(tmp_path), LIMITS).whole
     finally:
         prober.close()
 
@@ -110,16 +112,53 @@ def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Pat
     prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", script])
     for number in (1, 2):
         file = one_file(tmp_path / str(number))
-        found = prober.probe(file)
+        found = prober.probe(file, LIMITS)
         assert (found.kind, found.study_uid) == ("broken", "")
         assert (found.sha256, found.size) == (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
 
 
-def test_a_file_that_is_too_large_to_be_read_is_summed_as_a_whole(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("scanside_appliance.inbox.probe_process.LARGEST_FILE_BYTES", 400)
+def large_file(folder: Path) -> Path:
+    """A slice of somewhat more than 2 MB."""
+    return one_file(folder, Rows=1024, Columns=1025, PixelData=bytes(2 * 1024 * 1025))
+
+
+def test_a_file_that_is_too_large_to_be_read_is_summed_as_a_whole(tmp_path: Path) -> None:
+    file = large_file(tmp_path)
+    found = facts_of(file, ReadingSettings(max_file_mb=1))
+    assert (found.kind, found.sha256) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def test_how_large_a_file_may_be_is_what_the_settings_say_also_after_they_were_read_again(tmp_path: Path) -> None:
+    file = large_file(tmp_path)
+    prober = Prober(lambda: 0.0)
+    try:
+        assert prober.probe(file, ReadingSettings(max_file_mb=1)).kind == "broken"
+        assert prober.probe(file, ReadingSettings(max_file_mb=3)).kind == "image"
+        assert prober.probe(file, ReadingSettings(max_file_mb=1)).kind == "broken"
+    finally:
+        prober.close()
+
+
+def test_a_deflated_file_may_unpack_to_as_much_as_the_settings_say(tmp_path: Path) -> None:
+    write(tmp_path / "plain", [make_slice(3, Rows=1024, Columns=1025, PixelData=bytes(2 * 1024 * 1025))])
+    file = min(transcode(tmp_path / "plain", tmp_path / "coded", DeflatedExplicitVRLittleEndian).iterdir())
+    assert facts_of(file, ReadingSettings(max_inflated_mb=1)).kind == "broken"
+    assert facts_of(file, ReadingSettings(max_inflated_mb=3)).whole
+
+
+FOREIGN_HASH = """
+import sys
+sys.stdin.readline()
+print('{"Facts": {"kind": "image", "sha256": "../../scanside.db", "study_uid": "1"}}', flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_hash_that_is_none_is_not_believed_for_it_would_become_the_name_of_a_file(tmp_path: Path) -> None:
+    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", FOREIGN_HASH])
     file = one_file(tmp_path)
-    found = facts_of(file)
-    assert (found["kind"], found["sha256"]) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())
+    found = prober.probe(file, LIMITS)
+    assert (found.kind, found.sha256) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 class FailsOnce:
@@ -142,10 +181,10 @@ def test_an_answer_that_could_not_be_read_is_never_taken_for_that_of_the_next_fi
     files = [one_file(tmp_path / name, PatientID=name) for name in ("a", "b", "c")]
     prober = Prober(lambda: 0.0)
     try:
-        assert prober.probe(files[0]).patient_id == "a"
+        assert prober.probe(files[0], LIMITS).patient_id == "a"
         child = prober._child
         assert child is not None
         child._stdout = FailsOnce(child._stdout)  # type: ignore[assignment]
-        assert [prober.probe(file).patient_id for file in files[1:]] == ["b", "c"]
+        assert [prober.probe(file, LIMITS).patient_id for file in files[1:]] == ["b", "c"]
     finally:
         prober.close()

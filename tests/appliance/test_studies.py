@@ -11,12 +11,12 @@ import pytest
 from kit.analysis_samples import chest_series
 from kit.bundle_samples import write_bundle
 from kit.cohort_samples import OPTIONS
+from kit.reading import choose_series, find_studies
 from scanside_appliance.cohort import work
-from scanside_appliance.cohort.studies import find_studies
-from scanside_appliance.jobs.worker import Order, analyze_study
+from scanside_appliance.jobs.messages import Order
+from scanside_appliance.jobs.worker import analyze_study
 from scanside_appliance.studies import analyze_all
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.series import choose_series
 from scanside_runtime.model import networks
 from scanside_runtime.model.networks import KeptNetworks
 from scanside_runtime.options import Options
@@ -95,7 +95,7 @@ def test_the_second_study_of_a_worker_loads_no_network(
             settings=ONE_THREAD,
             bundle=bundle,
         )
-        assert analyze_study(order, kept, lambda *_: None)["verdict"] == "analysed"
+        assert analyze_study(order, kept, lambda *_: None).verdict == "analysed"
         assert counted["load_engine"] == 2
 
 

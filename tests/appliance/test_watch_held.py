@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import study_key
-from scanside_appliance.jobs.worker import _flags, _order
+from scanside_appliance.jobs.messages import Order
+from scanside_appliance.jobs.worker import _flags
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings import Settings
 from sweeps.box import Slice, contents
@@ -148,9 +149,9 @@ def test_another_content_of_a_slice_is_not_released_while_the_rest_of_its_study_
 
 
 def test_the_page_of_a_released_study_says_that_it_stands_by_itself(tmp_path: Path) -> None:
-    question = {
-        "root": tmp_path, "files": tmp_path, "output": tmp_path, "revision": 2, "supersedes": "1", "incomplete": None,
-        "clock_trouble": None, "today": "2026-01-01", "earlier": [], "settings": asdict(Settings()), "bundle": None,
-    }  # fmt: skip
-    said = {alone: [one.code for one in _flags(_order({**question, "alone": alone}), None)] for alone in (False, True)}
+    order = Order(
+        root=tmp_path, files=tmp_path, output=tmp_path, revision=2, supersedes="1", incomplete=None, clock_trouble=None,
+        today="2026-01-01", alone=False, earlier=(), settings=Settings(), bundle=None,
+    )  # fmt: skip
+    said = {alone: [one.code for one in _flags(replace(order, alone=alone), None)] for alone in (False, True)}
     assert said == {False: [], True: ["PATIENT_RELEASED"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -39,25 +40,32 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
-    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
-    root, settings = tmp_path / "box", tmp_path / "box.toml"
+def watched(
+    root: Path, settings: Path, bundle: Path, sent: Path, *before: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`watch --once` of a box that was sent a study; `before`: folders whose modules every process imports first."""
     # How full this machine's disk is must not decide.
     settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
     (root / "inbox").mkdir(parents=True)
     for file in sent.rglob("*.dcm"):
         os.link(file, root / "inbox" / f"CANARY_{file.name}")
-    expected = analyze(sent, Options(bundle=bundle)).document()
     program = "from scanside_appliance.cli.main import main; main()"
     arguments = ["--root", str(root), "--settings", str(settings), "watch", "--once", "--bundle", str(bundle)]
-    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance"))
-    done = subprocess.run(
+    paths = os.pathsep.join(map(str, (*before, *(REPOSITORY / name for name in ("runtime", "appliance")))))
+    return subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
+    root, settings = tmp_path / "box", tmp_path / "box.toml"
+    expected = analyze(sent, Options(bundle=bundle)).document()
+    done = watched(root, settings, bundle, sent)
     assert done.returncode == 0, done.stderr
     folder = root / "results" / patient_key("CANARY7", None, STUDY) / study_key(STUDY) / "1"
     document = json.loads((folder / "result.json").read_text())
@@ -75,3 +83,51 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
 
 def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:
     assert Clock(wall=lambda: 1e18).now_text() == "unknown"
+
+
+# Before any other module of each process (site): every sum that is taken is noted, with the process that took it.
+NOTES_EVERY_SUM = """
+import hashlib, os, sys
+
+take, take_of_file = hashlib.sha256, hashlib.file_digest
+
+def note(sum):
+    children = ('reader_process', 'probe_process', 'worker')
+    who = next((one for one in children if any(word.endswith(one) for word in sys.orig_argv)), 'daemon')
+    with open(os.environ['SUMS'], 'a') as file:
+        file.write(f'{who} {sum}\\n')
+
+class Noted:
+    def __init__(self, data=b'', **more):
+        self.sum = take(data, **more)
+    def update(self, data):
+        self.sum.update(data)
+    def hexdigest(self):
+        note(self.sum.hexdigest())
+        return self.sum.hexdigest()
+    def __getattr__(self, name):
+        return getattr(self.sum, name)
+
+def of_file(*arguments):
+    found = take_of_file(*arguments)
+    note(found.hexdigest())
+    return found
+
+hashlib.sha256, hashlib.file_digest = Noted, of_file
+"""
+
+
+def test_a_watched_file_is_summed_once_at_each_reading_and_once_before_it_is_archived(
+    tmp_path: Path, sent: Path
+) -> None:
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "noted" / "sitecustomize.py").write_text(NOTES_EVERY_SUM)
+    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
+    sums = tmp_path / "sums.txt"
+    watched(tmp_path / "box", tmp_path / "box.toml", bundle, sent, tmp_path / "noted", SUMS=str(sums))
+    taken = [line.split(" ") for line in sums.read_text().splitlines()]
+    for file in sent.rglob("*.dcm"):
+        whole, picture = file.read_bytes(), pydicom.dcmread(file).PixelData
+        of_this = {hashlib.sha256(data).hexdigest() for data in (whole, picture)}
+        by = [who for who, one in taken if one in of_this]
+        assert by == ["probe_process", "reader_process", "reader_process", "daemon"], file.name

@@ -19,15 +19,20 @@ from typing import Any
 
 import pytest
 
+from kit.dicom_samples import make_slice, write
 from kit.watch_box import PYTHON, Box, study, wait_for
 from scanside_appliance.files.layout import study_key
+from scanside_appliance.inbox.facts import PROBE
+from scanside_appliance.inbox.scan import scan
 from scanside_appliance.jobs.errors import BoxDatabase, BoxSelfTest
 from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.jobs.worker_client import WORKER
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.service import watch
 from scanside_appliance.service.systemd import alive
 from scanside_runtime.errors import SettingsUnusable
-from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.model.errors import ModelBundleMissing, ModelSelfTest
+from scanside_runtime.process.messages import Failed, encode
 from scanside_runtime.settings import Settings, load_settings
 from sweeps.box import LONGEST_S, Slice, environment, said, start, write_settings
 
@@ -273,10 +278,65 @@ def test_ready_is_not_said_where_the_selftest_comes_to_no_answer_and_another_sta
 
 
 def test_networks_that_fail_the_selftest_end_with_4(box: Box) -> None:
-    answer = """import sys; input(); print('{"exit_code": 4, "reason": "too far off"}', flush=True); sys.stdin.read()"""
+    failed = encode(Failed.of(ModelSelfTest(why="too far off"))).decode()
+    answer = f"import sys; input(); print({failed!r}, flush=True); sys.stdin.read()"
     with pytest.raises(ModelSelfTest, match="too far off") as failed:
         watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", answer)))
     assert failed.value.exit_code == 4
+
+
+def test_what_is_wrong_with_the_bundle_is_said_as_the_error_that_it_is(box: Box, tmp_path: Path) -> None:
+    plan = replace(box.plan(Settings), worker=WORKER, bundle=tmp_path / "nowhere")
+    with pytest.raises(ModelBundleMissing, match="nowhere"):
+        watch(plan)
+
+
+CHATTY = """
+import sys
+for line in sys.stdin:
+    if line.startswith('{"SelfTest"'):
+        print('{"SelfTested": {"engine": "fake"}}', flush=True)
+    else:
+        print('\\n'.join(['{"Stage": {"name": "decode", "done": 1, "total": 5000}}'] * 5000))
+        print('{"Ended": {"exit_code": 1, "code": "BOX_DEFECT", "reason": "heard to its end"}}', flush=True)
+"""
+
+
+def test_a_worker_that_says_thousands_of_things_between_two_turns_is_heard_to_its_end(box: Box) -> None:
+    box.put(*study(1))
+    path = write_settings(box.root)
+    watch(replace(box.plan(lambda: load_settings(path)), worker=(*PYTHON, "-c", CHATTY)))
+    (job,) = json.loads(box.scanside("queue", "--json").output)
+    assert "heard to its end" in job["reason"]
+
+
+def test_the_inbox_reads_files_as_large_as_the_settings_say_also_when_these_are_read_again(box: Box) -> None:
+    path = write_settings(box.root)
+    plan = replace(box.plan(lambda: load_settings(path)), probe=PROBE)
+    quick, counts = path.read_text(), []
+    for number, max_file_mb in enumerate((1, 3)):
+        write(box.inbox / str(number), [make_slice(number, Rows=1024, Columns=1025, PixelData=bytes(2 * 1024 * 1025))])
+        path.write_text(f"{quick}[reading]\nmax_file_mb = {max_file_mb}\n")
+        watch(plan)
+        counts.append((len(box.places("quarantine/INPUT_BROKEN")), len(box.places("archive"))))
+    assert counts == [(1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("defect", [RecursionError, MemoryError])
+def test_a_step_that_needs_too_much_is_a_trouble_of_that_step_and_not_the_end(
+    box: Box, monkeypatch: pytest.MonkeyPatch, defect: type[Exception]
+) -> None:
+    box.put(*study(1))
+    failures = iter([defect("CANARY")] * 3)
+
+    def broken(_: Path) -> Any:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return scan(box.inbox)
+
+    monkeypatch.setattr("scanside_appliance.service.daemon.scan", broken)
+    box.run()
+    assert len(box.of(1)) == 1
 
 
 def test_the_status_is_no_good_after_a_start_that_failed_until_one_succeeds(box: Box) -> None:

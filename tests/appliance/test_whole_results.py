@@ -19,6 +19,7 @@ from scanside_appliance.jobs.worker import Order, analyze_study
 from scanside_appliance.results.errors import BoxSource
 from scanside_appliance.results.output import write_output
 from scanside_runtime.errors import BoxOutput
+from scanside_runtime.model.networks import KeptNetworks
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.settings import InferenceSettings, Settings
 
@@ -133,7 +134,7 @@ def test_the_worker_blames_the_box_and_leaves_nothing_when_the_slices_cant_be_re
     )  # fmt: skip
     bad_sector()  # in this process: the analysis reads in a child of its own
     with pytest.raises(BoxSource):
-        analyze_study(order, lambda *_: None)
+        analyze_study(order, KeptNetworks(), lambda *_: None)
     assert list((tmp_path / "out").iterdir()) == []
 
 

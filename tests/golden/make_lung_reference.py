@@ -18,10 +18,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from kit.reading import choose_series, find_series, read_volume
 from kit.real_series import CHESTS, dicom_folder
 from scanside_export.data.lung_reference import reference_lungs
-from scanside_runtime.dicom.decode import read_volume
-from scanside_runtime.dicom.series import choose_series, find_series
 
 TARGET = Path(__file__).with_name("lung_reference_ml.json")
 

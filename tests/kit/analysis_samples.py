@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from scanside_runtime.dicom.decode import read_volume
-from scanside_runtime.dicom.series import Series, choose_series, find_series
+from kit.reading import choose_series, find_series, read_volume
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.measures.biomarkers import measure, withheld
 from scanside_runtime.measures.severity import assess_extent
 from scanside_runtime.phantom.dicom_writer import write_series

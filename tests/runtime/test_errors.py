@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from scanside_runtime.dicom.errors import GeometryMissingSlices, SeriesNotChest
-from scanside_runtime.dicom.messages import error_message, raised
-from scanside_runtime.errors import Refused, registered
+from scanside_runtime.errors import Refused, ScansideError, registered
+from scanside_runtime.process.messages import Failed, decode, encode
 
 
 def test_a_code_given_twice_is_refused_where_the_second_class_is_defined() -> None:
@@ -22,7 +22,11 @@ def test_a_class_without_a_code_of_its_own_is_refused() -> None:
         type("Nameless", (Refused,), {})
 
 
-@pytest.mark.parametrize("way", [lambda e: pickle.loads(pickle.dumps(e)), lambda e: raised(error_message(e))])
+def through_a_pipe(error: ScansideError) -> ScansideError:
+    return decode(encode(Failed.of(error)), (Failed,)).error()
+
+
+@pytest.mark.parametrize("way", [lambda error: pickle.loads(pickle.dumps(error)), through_a_pipe])
 def test_an_error_from_another_process_is_the_same_error(way: object) -> None:
     sent = GeometryMissingSlices(count=2, where="slice 3", spacing_mm=5.0)
     assert callable(way)
@@ -33,4 +37,4 @@ def test_an_error_from_another_process_is_the_same_error(way: object) -> None:
 
 def test_a_message_with_a_code_that_no_error_has_is_refused() -> None:
     with pytest.raises(ValueError, match="no error has the code INPUT_NONSENSE"):
-        raised({"error": "INPUT_NONSENSE", "values": {}})
+        Failed("INPUT_NONSENSE", 3, "", {}).error()

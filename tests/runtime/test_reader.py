@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -17,25 +16,22 @@ from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
+from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom import reader as reading
 from scanside_runtime.dicom.codestream import Codestream, codestream_header
-from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.errors import (
     BoxReader,
     InputCrash,
+    InputMemory,
     InputNotFound,
     InputTimeout,
     InputTooLarge,
     InputTruncated,
     InputUnreadable,
 )
-from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.headers import SliceHeader
-from scanside_runtime.dicom.index import find_series
-from scanside_runtime.dicom.messages import encode, error_message, raised, typed
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.series import choose_series
-from scanside_runtime.findings import Finding
+from scanside_runtime.process.messages import decode, encode
 from scanside_runtime.settings import ReadingSettings
 from sweeps.box import LONGEST_S
 from sweeps.fuzz_reader import fuzz
@@ -64,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_reader_gives_what_reading_in_this_process_gives(folder: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "study"), "zip", folder))
     for path in (folder, archive):
-        with StudyReader() as reader:
+        with StudyReader(LIMITS) as reader:
             found = reader.find(path)
             assert found == find_series(path)
             volume = reader.read_volume(choose_series(found))
@@ -77,7 +73,7 @@ def test_the_reader_gives_what_reading_in_this_process_gives(folder: Path, tmp_p
 
 def test_a_path_is_meant_from_where_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
-    with StudyReader() as reader:
+    with StudyReader(LIMITS) as reader:
         assert len(reader.find(Path("study")).headers) == 12
 
 
@@ -85,17 +81,17 @@ def test_modules_that_lie_with_the_study_are_never_run(folder: Path, monkeypatch
     for name in ("numpy", "pydicom", "json", "scanside_runtime"):
         (folder / f"{name}.py").write_text("raise SystemExit('run')")
     monkeypatch.chdir(folder)
-    with StudyReader() as reader:
+    with StudyReader(LIMITS) as reader:
         assert len(reader.find(folder).headers) == 12
 
 
 def test_an_error_of_the_reader_is_the_same_error_here(folder: Path) -> None:
     (folder / "000.dcm").write_bytes((folder / "000.dcm").read_bytes()[:-3])
-    with StudyReader() as reader:
+    with StudyReader(LIMITS) as reader:
         found = reader.find(folder)
         with pytest.raises(InputTruncated, match=r"000\.dcm.*217 of 220 bytes"):
             reader.read_volume(choose_series(found))
-    with StudyReader() as reader, pytest.raises(InputNotFound):
+    with StudyReader(LIMITS) as reader, pytest.raises(InputNotFound):
         reader.find(folder / "nowhere")
 
 
@@ -116,7 +112,7 @@ def test_a_decoder_that_crashes_is_a_refusal_of_the_study(many: Path, number: in
         for child in children():
             os.kill(child, number)
 
-    with StudyReader() as reader:
+    with StudyReader(LIMITS) as reader:
         series = choose_series(reader.find(many))
         with pytest.raises(InputCrash, match=r"\.dcm") as caught:
             reader.read_volume(series, at_slice(3, crash))
@@ -128,7 +124,7 @@ def test_a_reader_that_the_box_takes_away_is_no_fault_of_the_study(many: Path) -
         for child in children():
             os.kill(child, signal.SIGKILL)
 
-    with StudyReader() as reader:
+    with StudyReader(LIMITS) as reader:
         series = choose_series(reader.find(many))
         with pytest.raises(BoxReader, match="from outside") as caught:
             reader.read_volume(series, at_slice(3, kill))
@@ -150,27 +146,32 @@ def test_a_reader_that_hangs_is_a_refusal_and_leaves_nothing_behind(many: Path) 
 
 
 def test_a_reader_that_was_not_asked_anything_ends_with_its_block() -> None:
-    with StudyReader():
+    with StudyReader(LIMITS):
         assert len(children()) == 1
     assert children() == set()
+
+
+def fake_reader(sources: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program in place of the reader's."""
+    package = sources / "scanside_runtime" / "dicom"
+    package.mkdir(parents=True)
+    for folder_of_code in (package.parent, package):
+        (folder_of_code / "__init__.py").touch()
+    (package / "reader_process.py").write_text(program)
+    monkeypatch.setattr(reading, "_SOURCES", sources)
 
 
 def test_a_defect_of_the_reader_is_not_blamed_on_the_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "scanside_runtime" / "dicom"
-    package.mkdir(parents=True)
-    for folder_of_code in (package.parent, package):
-        (folder_of_code / "__init__.py").touch()
-    (package / "reader_process.py").write_text("1 / 0")
-    monkeypatch.setattr(reading, "_SOURCES", tmp_path)
-    with StudyReader() as reader, pytest.raises(RuntimeError, match="ZeroDivisionError"):
+    fake_reader(tmp_path, "1 / 0", monkeypatch)
+    with StudyReader(LIMITS) as reader, pytest.raises(RuntimeError, match="ZeroDivisionError"):
         reader.find(folder)
 
 
 def test_a_reader_that_can_not_be_started_is_a_matter_of_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    with pytest.raises(BoxReader) as caught, StudyReader():
+    with pytest.raises(BoxReader) as caught, StudyReader(LIMITS):
         pass
     assert caught.value.exit_code == 5
 
@@ -178,7 +179,7 @@ def test_a_reader_that_can_not_be_started_is_a_matter_of_the_box(monkeypatch: py
 def test_one_bit_that_flips_after_the_first_look_is_noticed(folder: Path, tmp_path: Path) -> None:
     """JPEG lossless decodes to wrong pixels without a word; the sum does not."""
     coded = transcode(folder, tmp_path / "coded", JPEGLosslessSV1)
-    with StudyReader() as reader:
+    with StudyReader(LIMITS) as reader:
         series = choose_series(reader.find(coded))
         data = bytearray((coded / "005.dcm").read_bytes())
         data[data.rindex(b"\xff\xd9") - 20] ^= 0x10
@@ -200,31 +201,33 @@ def test_limits_are_those_of_the_settings(folder: Path) -> None:
 
 def test_a_header_arrives_as_it_was_sent(folder: Path) -> None:
     for header in find_series(folder).headers:
-        assert typed(SliceHeader, json.loads(encode({"header": header}))["header"]) == header
+        assert decode(encode(header), (SliceHeader,)) == header
 
 
-@pytest.mark.parametrize(
-    ("kind", "value"),
-    [
-        (Finding, {"code": "X", "level": "fatal", "message": "no such level"}),
-        (Finding, {"code": 1, "level": "note", "message": "a number"}),
-        (Finding, ["code", "note", "message"]),
-        (Layout, {"transposed": True}),
-        (SliceHeader, {"file": {"path": 3, "member": ""}}),
-    ],
-)
-def test_what_has_not_its_type_is_refused(kind: type[object], value: object) -> None:
-    with pytest.raises(ValueError, match="is no"):
-        typed(kind, value)
+ANSWERS_NONSENSE = """
+import sys
+sys.stdin.readline()
+print('{"SliceHeader": {"file": 3}}', flush=True)
+sys.stdin.read()
+"""
 
 
-def test_errors_arrive_with_their_values_and_only_errors_do() -> None:
-    error = raised(json.loads(encode(error_message(InputUnreadable(name="a", why="b")))))
-    assert isinstance(error, InputUnreadable)
-    assert error.message == "a can't be read: b."
-    for name in ("inspect", "ClassVar", "Nothing"):
-        with pytest.raises(ValueError, match="no error"):
-            raised({"error": name, "values": {}})
+def test_a_reader_that_answers_what_no_reader_says_is_a_refusal_and_is_ended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_reader(tmp_path, ANSWERS_NONSENSE, monkeypatch)
+    with StudyReader(LIMITS) as reader:
+        with pytest.raises(InputCrash, match="an answer that can't be read"):
+            reader.find(folder)
+        assert children() == set()
+
+
+def test_a_reader_without_memory_is_told_as_such_however_it_ended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_reader(tmp_path, "raise MemoryError", monkeypatch)
+    with StudyReader(LIMITS) as reader, pytest.raises(InputMemory, match="768 MB"):
+        reader.find(folder)
 
 
 # Compressed pictures

@@ -15,13 +15,13 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from scanside_runtime.dicom.decode import read_volume
+from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom.errors import InputRescaleJumps, SeriesNotChest, SeriesSingleSlice
 from scanside_runtime.dicom.headers import lenient, read_dataset, rescale
 from scanside_runtime.dicom.pixels import stored_values
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.rescale import check_rescale
-from scanside_runtime.dicom.series import Found, choose_series, find_series
+from scanside_runtime.dicom.series import Found
 from scanside_runtime.errors import Refused
 
 GATED = "4dlung-113_gated40_3mm.tar.xz"
@@ -95,7 +95,7 @@ def altered(paths: list[Path], change: Callable[[Dataset, int], None]) -> None:
 
 
 def refusal_of(paths: list[Path]) -> Refused:
-    with StudyReader() as reader, pytest.raises(Refused) as caught:
+    with StudyReader(LIMITS) as reader, pytest.raises(Refused) as caught:
         reader.read_volume(choose_series(reader.find(paths[0].parent)))
     return caught.value
 
@@ -191,7 +191,7 @@ def test_all_sixteen_codings_decode_to_the_same_slice(ct: Path, tmp_path: Path) 
     assert len(files) == 16
     for file in files:
         with lenient(), file.open("rb") as stream:
-            ds = read_dataset(stream, pixels=True)
+            ds = read_dataset(stream, pixels=True, max_inflated_mb=LIMITS.max_inflated_mb)
             slope, intercept = rescale(ds) or (0.0, 0.0)
             hu = stored_values(ds, file.name) * slope + intercept
         allowed = LOSSY.get(str(ds.file_meta.TransferSyntaxUID), 0)

@@ -15,6 +15,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from kit.dicom_samples import ROOT, change, make_series, make_slice, picture, write
+from kit.reading import choose_series, find_series
 from scanside_runtime.dicom.errors import (
     GeometryMissingSlices,
     GeometryNoPosition,
@@ -29,7 +30,7 @@ from scanside_runtime.dicom.errors import (
     SeriesStudyNotFound,
 )
 from scanside_runtime.dicom.kernel import Sharpness, sharpness
-from scanside_runtime.dicom.series import Series, choose_series, find_series, studies
+from scanside_runtime.dicom.series import Series, studies
 from scanside_runtime.errors import Refused
 
 

@@ -16,9 +16,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless
 
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, change, make_series, make_slice, picture, transcode, write
-from scanside_runtime.dicom.decode import content_digest, read_volume, to_source_frames
+from kit.reading import choose_series, find_series, read_volume
+from scanside_runtime.dicom.decode import content_digest, to_source_frames
 from scanside_runtime.dicom.errors import InputTransferSyntax, InputTruncated, InputUnreadable
-from scanside_runtime.dicom.series import Series, choose_series, find_series
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.phantom.dicom_writer import FileNames, Orientation, write_series
 from scanside_runtime.volume import Volume
 

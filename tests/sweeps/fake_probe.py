@@ -6,30 +6,32 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
-from scanside_runtime.process.child_side import Answers, end_with_the_daemon, questions
+from scanside_appliance.inbox.facts import Facts, Probe
+from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.typed import typed
 
 
-def facts(path: Path) -> dict[str, Any]:
+def facts(path: Path) -> Facts:
     data = path.read_bytes()
     seen = os.stat(path)
     known = {"sha256": hashlib.sha256(data).hexdigest(), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
     try:
         stated = json.loads(data.split(b"\n")[0])
     except ValueError:
-        return {"kind": "other", **known}
-    return {"kind": "image", "whole": data.endswith(b"END"), "stack": stated["study_uid"], **stated, **known}
+        return Facts("other", **known)
+    whole = data.endswith(b"END")
+    return typed(Facts, {"kind": "image", "whole": whole, "stack": stated["study_uid"], **stated, **known})
 
 
 def main() -> None:
-    answers = Answers()
+    channel = Channel()
     end_with_the_daemon()
-    for question in questions():
+    for question in channel.questions((Probe,)):
         try:
-            answers.send(**facts(Path(question["path"])))
+            channel.send(facts(question.path))
         except OSError as error:
-            answers.send(kind="out_of_reach", why=str(error.strerror))
+            channel.send(Facts("out_of_reach", why=str(error.strerror)))
 
 
 if __name__ == "__main__":

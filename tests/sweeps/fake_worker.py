@@ -12,68 +12,71 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
-from typing import Any
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_runtime.process.child_side import Answers, end_with_the_daemon, questions
+from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTest, SelfTested, Stage
+from scanside_runtime.errors import BoxOutput, ScansideError
+from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.messages import Failed
 
 KEPT: list[bytes] = []
 
 
-def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
-    contents = {file: file.read_bytes() for file in sorted(Path(order["files"]).iterdir())}
+def analyze(order: Order, channel: Channel) -> Ended | Defect:
+    contents = {file: file.read_bytes() for file in sorted(order.files.iterdir())}
     text = b"".join(contents.values())
-    answers.send(progress=["reading", len(contents), len(contents)])
+    channel.send(Stage("reading", len(contents), len(contents)))
     if b"CRASH" in text:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"HANG" in text:
-        Path(order["output"], "hangs").touch()
+        (order.output / "hangs").touch()
         time.sleep(3600)
-    while b"WAIT" in text and not Path(order["root"]).with_suffix(".go").exists():
+    while b"WAIT" in text and not order.root.with_suffix(".go").exists():
         time.sleep(0.02)
     if b"HUNGRY" in text:
         KEPT.append(b"x" * 2**30)
         time.sleep(3600)
     if b"BOX" in text:
-        return {"exit_code": 5, "code": "BOX_OUTPUT", "reason": "no space"}
+        raise BoxOutput(folder="results", why="no space")
     if b"DEFECT" in text:
-        return {"exit_code": 1, "code": "BOX_DEFECT", "reason": "in a defect (ValueError at fake_worker.py:1)"}
+        return Defect("ValueError at fake_worker.py:1")
     code, exit_code, verdict = None, 0, "analysed"
     if b"REFUSED" in text:
         code, exit_code, verdict = "SERIES_SINGLE_SLICE", 3, "refused"
-    if b"CONFLICT" in text and order["earlier"]:
+    if b"CONFLICT" in text and order.earlier:
         code, exit_code, verdict = "PATIENT_CONFLICT", 6, "held"
     document = {
         "verdict": verdict,
-        "alone": order["alone"],
+        "alone": order.alone,
         "inputs": sorted(hashlib.sha256(content).hexdigest() for content in contents.values()),
-        "revision": order["revision"],
-        "supersedes": order["supersedes"],
-        "provenance": {"revision": order["revision"]},
-        "incomplete": order["incomplete"],
-        "earlier": order["earlier"],
+        "revision": order.revision,
+        "supersedes": order.supersedes,
+        "provenance": {"revision": order.revision},
+        "incomplete": order.incomplete,
+        "earlier": [str(folder) for folder in order.earlier],
     }
-    replace_file(Path(order["output"]) / "report.html", b"<p>a page</p>")
+    replace_file(order.output / "report.html", b"<p>a page</p>")
     if b"UNWRITTEN" in text:
-        return {"exit_code": 3, "code": "INPUT_UNREADABLE", "reason": "it can't be read"}
-    replace_file(Path(order["output"]) / "result.json", json.dumps(document).encode())
-    found = {"severity": "severe" if b"SEVERE" in text else "none", "trend": "rising" if b"RISING" in text else None}
-    return {"exit_code": exit_code, "verdict": verdict, "code": code, **found}
+        return Ended(3, "INPUT_UNREADABLE", "it can't be read")
+    replace_file(order.output / "result.json", json.dumps(document).encode())
+    severity, trend = "severe" if b"SEVERE" in text else "none", "rising" if b"RISING" in text else None
+    return Ended(exit_code, code, verdict=verdict, severity=severity, trend=trend)
 
 
 def main() -> None:
-    answers = Answers()
+    channel = Channel()
     os.umask(0o027)
     end_with_the_daemon()
-    for question in questions():
-        if question["do"] == "selftest":
-            answers.send(engine="fake")
+    for question in channel.questions((SelfTest, Order)):
+        if isinstance(question, SelfTest):
+            channel.send(SelfTested("fake"))
             continue
         try:
-            answers.send(**analyze(question, answers))
+            channel.send(analyze(question, channel))
+        except ScansideError as error:
+            channel.send(Failed.of(error))
         except OSError as error:
-            answers.send(exit_code=5, code="BOX_OUTPUT", reason=str(error.strerror))
+            channel.send(Failed.of(BoxOutput(folder="results", why=str(error.strerror))))
 
 
 if __name__ == "__main__":

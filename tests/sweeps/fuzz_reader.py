@@ -32,8 +32,7 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.dicom.decode import read_volume
-from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.reader_process import limit_memory
+from scanside_runtime.dicom.reader import StudyReader, limits_of
 from scanside_runtime.dicom.series import choose_series, find_series
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.phantom.dicom_writer import write_series
@@ -107,7 +106,7 @@ def make_case(folder: Path, seeds: list[list[Path]], number: int, seed: int) -> 
 def read_in_process(folder: Path) -> str:
     """What the reader's process does, without a process of its own: the code that comes of it, or "read"."""
     try:
-        read_volume(choose_series(find_series(folder, LIMITS), limits=LIMITS))
+        read_volume(choose_series(find_series(folder, LIMITS), limits=LIMITS), LIMITS)
     except ScansideError as error:
         return error.code
     return "read"
@@ -125,7 +124,7 @@ def read_as_a_study(folder: Path) -> str:
 
 def work(scratch: Path, first: int, seed: int, ends_at: float, cases: int) -> None:
     """Cases from `first` on until the time is over, or there were enough; says each number before it, and what came."""
-    limit_memory(LIMITS)
+    limits_of(LIMITS).apply()
     seeds = [sorted((scratch / "seeds" / syntax).iterdir()) for syntax in SYNTAXES]
     number = first
     while time.time() < ends_at and number < cases:

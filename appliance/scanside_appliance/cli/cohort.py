@@ -73,7 +73,9 @@ def run(
     options = Options(settings, bundle=bundle and bundle.absolute(), site_model=model_in_force(context.obj.root))
     try:
         with long_progress() as report:
-            studies = find_studies(folders, lambda files: report("files looked at", files, files), settings.reading)
+            studies = find_studies(
+                folders, limits=settings.reading, noticed=lambda files: report("files looked at", files, files)
+            )
             summary = run_cohort(studies, out, workers, options, progress=report)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)

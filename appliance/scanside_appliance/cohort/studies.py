@@ -57,7 +57,7 @@ class _Seen:
 
 
 def find_studies(
-    folders: Iterable[Path], noticed: Noticed | None = None, limits: ReadingSettings | None = None
+    folders: Iterable[Path], *, limits: ReadingSettings, noticed: Noticed | None = None
 ) -> list[CohortStudy]:
     """Every study below the folders (or in the zips, or of the single files), sorted by name.
 
@@ -65,7 +65,7 @@ def find_studies(
     InputEmpty where no path holds any DICOM file, and BoxReader where no reader can be started.
     """
     seen, looked_at = _Seen(), 0
-    for path, found in _answers(dict.fromkeys(_files(folders)), limits or ReadingSettings()):
+    for path, found in _answers(dict.fromkeys(_files(folders)), limits):
         _note(path, found, seen)
         looked_at += 1
         if noticed is not None:

@@ -53,10 +53,10 @@ def is_folder(path: Path) -> bool:
 def move_file(source: Path, target: Path, sha256: str) -> bool:
     """Bring a file to `target`; False where it lies at neither place. Nothing is ever overwritten.
 
-    On one file system this is a rename: the file is at one place or at the other. Across file systems it is a copy,
-    synced and compared with `sha256` before it gets its name; only then is the source removed, so that until then it
-    lies at both. The folders are not synced: see `sync_folders`. What an interrupted call left is put right by calling
-    again.
+    On one file system this is a rename: the file is at one place or at the other, and no byte is read. Across file
+    systems it is a copy, synced and compared with `sha256` before it gets its name; only then is the source removed, so
+    that until then it lies at both. The folders are not synced: see `sync_folders`. What an interrupted call left is
+    put right by calling again.
 
     Raises OSError, FileExistsError where other bytes lie at `target`.
     """
@@ -90,7 +90,10 @@ def _make_private(path: Path) -> None:
 
 
 def _settle_copy(source: Path, target: Path, sha256: str) -> bool:
-    """A copy that was cut short before its source was removed, or the same bytes sent twice."""
+    """A copy that was cut short before its source was removed, or the same bytes sent twice.
+
+    Both are summed: only what lies there once more, byte for byte, is removed.
+    """
     if not is_there(target, sha256) or not is_there(source, sha256):
         raise FileExistsError(errno.EEXIST, "another file has this name", str(target))
     sync_directory(target.parent)

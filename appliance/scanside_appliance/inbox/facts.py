@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from scanside_runtime.dicom.files import open_regular
-from scanside_runtime.process.child import Child, ChildDied
+from scanside_runtime.process.child import Child, ChildDied, one_thread
+from scanside_runtime.process.limits import Limits
+from scanside_runtime.settings import ReadingSettings
 
 Kind = Literal["image", "other", "zip", "broken", "out_of_reach"]
 PROBE = (sys.executable, "-m", "scanside_appliance.inbox.probe_process")
 LONGEST_READ_S = 60.0
 ATTEMPTS = 2
+OWN_MB = 512
+"""Address space of a child that reads headers, beside what it reads."""
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The question: what is there to know of this file? Answered by `Facts`."""
+
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +61,34 @@ class Prober:
     def __init__(self, clock: Callable[[], float], command: Sequence[str] = PROBE) -> None:
         self._clock, self._command = clock, command
         self._child: Child | None = None
+        self._reading: ReadingSettings | None = None
         self._used = 0.0
 
-    def probe(self, path: Path) -> Facts:
+    def probe(self, path: Path, reading: ReadingSettings) -> Facts:
         """The facts of a file; "broken" where reading it ended the child, or took too long, more than once.
 
-        Raises OSError where the child can't be started.
+        A child that was started with other settings is replaced. Raises OSError where none can be started.
         """
         for _ in range(ATTEMPTS):
             self._used = self._clock()
-            self._child = self._child or Child(self._command)
+            child = self._started(reading)
             try:
-                self._child.ask({"path": str(path)})
-                answer = self._child.answer(LONGEST_READ_S)
+                child.ask(Probe(path))
+                facts = child.answer((Facts,), LONGEST_READ_S)
             except ChildDied:
-                answer = None
-            if answer is not None:
-                return Facts(**answer)
+                facts = None
+            if facts is not None and _can_be(facts):
+                return facts
             self.close()
         return _unread(path)
+
+    def _started(self, reading: ReadingSettings) -> Child:
+        if self._child is None or self._reading != reading:
+            self.close()
+            command = [*self._command, json.dumps(asdict(reading))]
+            self._child = Child(command, limits_of(reading), environment=one_thread())
+            self._reading = reading
+        return self._child
 
     def rest(self, idle_s: float) -> None:
         """Let the child go when it had nothing to read for so long."""
@@ -79,8 +102,18 @@ class Prober:
             self._child = None
 
 
+def limits_of(reading: ReadingSettings) -> Limits:
+    """Of a child that reads with these settings: it holds the largest file, its picture, and a copy on the way."""
+    return Limits(OWN_MB + 3 * max(reading.max_file_mb, reading.max_inflated_mb), "mapped")
+
+
+def _can_be(facts: Facts) -> bool:
+    """Whether these are facts of some file: the child has parsed foreign bytes, and a hash becomes a file's name."""
+    return facts.kind == "out_of_reach" or _SHA256.fullmatch(facts.sha256) is not None
+
+
 def _unread(path: Path) -> Facts:
-    """Of a file that ends every reader: its bytes are summed, and nothing in them is believed."""
+    """Of a file that ends every reader: its bytes are summed, so that it can be put aside, and nothing is believed."""
     try:
         with open_regular(path) as file:
             sha256, seen = hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno())

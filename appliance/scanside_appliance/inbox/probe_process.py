@@ -2,20 +2,23 @@
 
 `python -m scanside_appliance.inbox.probe_process`.
 
-Each file is read to its end once: hashed, parsed, and held against its own lengths as in the analysis, so that a file
+Each file is read to its end, once: hashed, parsed, and held against its own lengths as in the analysis, so that a file
 that breaks off is known as such. Names and birth dates of patients do not leave this process.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from pydicom.dataset import Dataset
 
+from scanside_appliance.inbox.facts import Facts, Probe
 from scanside_runtime.dicom.completeness import object_damage
 from scanside_runtime.dicom.errors import InputTooLarge
 from scanside_runtime.dicom.files import MIB, SourceFile, open_regular
@@ -23,93 +26,94 @@ from scanside_runtime.dicom.headers import (
     BAD_DICOM,
     CT_IMAGE,
     MEDIA_DIRECTORY,
-    FileState,
     SliceHeader,
     is_dicom,
     lenient,
     read_dataset,
     slice_header,
 )
-from scanside_runtime.process.child_side import Answers, end_with_the_daemon, limit_memory, questions
+from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.typed import typed
 from scanside_runtime.settings import ReadingSettings
 
-MEMORY_LIMIT_MB = 2048
-LARGEST_FILE_BYTES = ReadingSettings().max_file_mb * MIB
 UNREADABLE = (*BAD_DICOM, InputTooLarge)
 
 
 def main() -> None:
     """Answer until the daemon closes the pipe."""
-    answers = Answers()
+    channel, _ = Channel.open()
     end_with_the_daemon()
-    limit_memory(MEMORY_LIMIT_MB)
-    for question in questions():
+    reading = typed(ReadingSettings, json.loads(sys.argv[1]))
+    for question in channel.questions((Probe,)):
         try:
-            answers.send(**facts_of(Path(question["path"])))
+            channel.send(facts_of(question.path, reading))
         except OSError as error:
-            answers.send(kind="out_of_reach", why=error.strerror or "it can't be read")
+            channel.send(Facts("out_of_reach", why=error.strerror or "it can't be read"))
 
 
-def facts_of(path: Path) -> dict[str, Any]:
-    """What the daemon must know of a file. Raises OSError where it can't be read."""
+def facts_of(path: Path, reading: ReadingSettings) -> Facts:
+    """What the daemon must know of a file; one that is larger than is read is broken. Raises OSError.
+
+    The sum is taken of the very bytes that are parsed: from here on the book knows the file by it.
+    """
     with open_regular(path) as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        data = file.read(LARGEST_FILE_BYTES + 1)
+        data = file.read(reading.max_file_mb * MIB + 1)
+        digest = hashlib.sha256(data)
+        while more := file.read(MIB):
+            digest.update(more)
         seen = os.fstat(file.fileno())
-    known = {"sha256": sha256, "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
-    if len(data) != seen.st_size:
-        return {"kind": "broken", **known}
-    return {**_kind(data, path, FileState(sha256)), **known}
+    is_read = len(data) == seen.st_size
+    facts = _parsed(data, path, reading) if is_read else Facts("broken")
+    return replace(facts, sha256=digest.hexdigest(), size=seen.st_size, mtime_ns=seen.st_mtime_ns)
 
 
-def _kind(data: bytes, path: Path, state: FileState) -> dict[str, Any]:
+def _parsed(data: bytes, path: Path, reading: ReadingSettings) -> Facts:
     if data[:4] == b"PK\x03\x04":
-        return {"kind": "zip"}
+        return Facts("zip")
     if not data:
-        return {"kind": "broken"}
+        return Facts("broken")
     if not is_dicom(BytesIO(data)):
-        return {"kind": "other"}
+        return Facts("other")
     try:
         with lenient():
-            ds = read_dataset(BytesIO(data), pixels=True)
-            header = slice_header(ds, SourceFile(path), state)
+            ds = read_dataset(BytesIO(data), pixels=True, max_inflated_mb=reading.max_inflated_mb)
+            header = slice_header(ds, SourceFile(path))
             complete = object_damage(ds) is None
             if _is_directory(ds):
-                return {"kind": "other"}
+                return Facts("other")
     except UNREADABLE:
-        return _kind_of_head(data, path, state)
+        return _parsed_head(data, path, reading)
     return _image(header, complete, data)
 
 
-def _kind_of_head(data: bytes, path: Path, state: FileState) -> dict[str, Any]:
+def _parsed_head(data: bytes, path: Path, reading: ReadingSettings) -> Facts:
     """The file can't be parsed to its end; perhaps its header can."""
     try:
         with lenient():
-            header = slice_header(read_dataset(BytesIO(data), pixels=False), SourceFile(path), state)
-            return _image(header, False, data)
+            ds = read_dataset(BytesIO(data), pixels=False, max_inflated_mb=reading.max_inflated_mb)
+            return _image(slice_header(ds, SourceFile(path)), False, data)
     except UNREADABLE:
-        return {"kind": "broken"}
+        return Facts("broken")
 
 
 def _is_directory(ds: Dataset) -> bool:
     return bool(ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY)
 
 
-def _image(header: SliceHeader, complete: bool, data: bytes) -> dict[str, Any]:
+def _image(header: SliceHeader, complete: bool, data: bytes) -> Facts:
     if not header.study_uid:
-        return {"kind": "broken" if data[128:132] == b"DICM" else "other"}
+        return Facts("broken" if data[128:132] == b"DICM" else "other")
     stack, along_mm = _place(header)
-    return {
-        "kind": "image",
-        "whole": complete,
-        "study_uid": header.study_uid,
-        "sop_uid": header.sop_instance_uid,
-        "patient_id": header.patient.patient_id,
-        "issuer": header.patient.issuer,
-        "stack": stack,
-        "along_mm": along_mm,
-    }
+    return Facts(
+        "image",
+        whole=complete,
+        study_uid=header.study_uid,
+        sop_uid=header.sop_instance_uid,
+        patient_id=header.patient.patient_id,
+        issuer=header.patient.issuer,
+        stack=stack,
+        along_mm=along_mm,
+    )
 
 
 def _place(header: SliceHeader) -> tuple[str, float | None]:

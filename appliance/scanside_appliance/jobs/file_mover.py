@@ -161,7 +161,9 @@ class FileMover:
     def hand_over_result(self, job: Job, folder: Path, **columns: str | None) -> Job:
         """Commit to a finished result: synced, every file hashed, the input still what was taken.
 
-        Where the input changed meanwhile, the result is worth nothing and the files go back to the inbox.
+        The input's sums are those of the inbox: what was measured in between, and what goes to the archive now, is what
+        was sent. This is the one time that they are taken for the move, as a rename changes no byte. Where the input
+        changed, the result is worth nothing and the files go back to the inbox.
         """
         if not all(is_there(row.path(self._layout.root), row.sha256) for row in self._store.files(job.id)):
             log.warning("study %s: files changed while they were analysed; they go back to the inbox", job.study)

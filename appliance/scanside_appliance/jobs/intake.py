@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.durable_files import is_there, make_folder, move_file, sync_folders
+from scanside_appliance.files.durable_files import make_folder, move_file, sync_folders
 from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import Arrival
@@ -205,8 +205,7 @@ class Intake:
         if known.place == CLEANED:
             place = archive_place(job.patient, job.study)
             kept = self._layout.root / place / known.name
-        if not is_there(kept, known.sha256):
-            make_folder(kept.parent, self._layout.root)
+        make_folder(kept.parent, self._layout.root)
         if move_file(source, kept, known.sha256):
             sync_folders(kept.parent, source.parent)
         with self._store.transaction():

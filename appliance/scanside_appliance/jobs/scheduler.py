@@ -67,8 +67,7 @@ class Scheduler:
             supersedes=str(revision - 1) if revision > 1 else None,
             clock_trouble=self._clock_watch.look(),
             today=_day(self._clock),
-            alone=bool(job.alone),
-            earlier=[] if job.alone else [str(folder) for folder in self._earlier(job)],
+            earlier=[] if job.alone else self._earlier(job),
         )
         self.current = job
 

@@ -2,25 +2,24 @@
 
 `python -m scanside_appliance.jobs.worker`.
 
-{"do": "selftest"} is answered by {"engine": ...}; {"do": "analyze", ...} by {"progress": ...} as often as there is
-progress, then by {"exit_code": ...}. Either may end in {"exit_code": ..., "code": ..., "reason": ...}.
+`SelfTest` is answered by `SelfTested`; an `Order` by `Stage` as often as there is progress, then by `Ended`. Either may
+end in `Failed`, an error of ours, or in `Defect`.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from scanside_appliance.defects import raised_at
+from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTest, SelfTested, Stage
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.model.networks import KeptNetworks
-from scanside_runtime.process.child_side import Answers, end_with_the_daemon, limit_memory, questions
-from scanside_runtime.settings import Settings, settings_of
+from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.messages import Failed
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis import Analysis
@@ -28,82 +27,42 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One study to analyse.
-
-    root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
-    newest revision of each. alone: a person released it, it is measured without them.
-    """
-
-    root: Path
-    files: Path
-    output: Path
-    revision: int
-    supersedes: str | None
-    incomplete: str | None
-    clock_trouble: str | None
-    today: str
-    alone: bool
-    earlier: tuple[Path, ...]
-    settings: Settings
-    bundle: Path | None
-
-
 def main() -> None:
     """Answer until the daemon closes the pipe."""
-    limit_mb = int(sys.argv[1])
-    answers = Answers()
+    channel, _ = Channel.open()
     os.umask(0o027)
     end_with_the_daemon()
-    limit_memory(limit_mb)
     networks = KeptNetworks()
-    for question in questions():
-        answers.send(**_answered(question, answers, networks))
+    for question in channel.questions(QUESTIONS):
+        channel.send(_answered(question, channel, networks))
 
 
-def _answered(question: dict[str, Any], answers: Answers, networks: KeptNetworks) -> dict[str, Any]:
-    """The answer, whatever happens. A defect is raised_at by type and place: its message may quote a header."""
+def _answered(
+    question: SelfTest | Order, channel: Channel, networks: KeptNetworks
+) -> SelfTested | Ended | Failed | Defect:
+    """The answer, whatever happens."""
     try:
-        if question["do"] == "selftest":
-            return _selftest(settings_of(question["settings"]), _path(question["bundle"]), networks)
-        return analyze_study(_order(question), networks, lambda *stage: answers.send(progress=stage))
+        if isinstance(question, SelfTest):
+            return _selftest(question, networks)
+        return analyze_study(question, networks, lambda *stage: channel.send(Stage(*stage)))
     except ScansideError as error:
-        return {"exit_code": error.exit_code, "code": error.code, "reason": f"{error.message} {error.advice}"}
+        return Failed.of(error)
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
-        where = f"in a defect ({raised_at(error)})"
-        return {"exit_code": ScansideError.exit_code, "code": ScansideError.code, "reason": where}
+        return Defect(raised_at(error))
 
 
-def _order(question: dict[str, Any]) -> Order:
-    fields = {key: value for key, value in question.items() if key != "do"}
-    typed = {
-        "root": Path(fields["root"]),
-        "files": Path(fields["files"]),
-        "output": Path(fields["output"]),
-        "earlier": tuple(Path(folder) for folder in fields["earlier"]),
-        "settings": settings_of(fields["settings"]),
-        "bundle": _path(fields["bundle"]),
-    }
-    return Order(**{**fields, **typed})
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-def _selftest(settings: Settings, bundle: Path | None, networks: KeptNetworks) -> dict[str, Any]:
+def _selftest(question: SelfTest, networks: KeptNetworks) -> SelfTested:
     """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
-    from scanside_appliance.results import output
-    from scanside_runtime import analysis
+    import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
+    import scanside_runtime.analysis  # noqa: F401
     from scanside_runtime.model.selftest import run_selftest
 
-    loaded = networks.load(bundle, "auto", "auto", settings.inference.threads)
+    loaded = networks.load(question.bundle, "auto", "auto", question.settings.inference.threads)
     found = run_selftest(loaded)
-    return {"engine": f"{loaded.choice.name} {found.precision}", "schema": analysis.SCHEMA, "artefacts": output.OURS}
+    return SelfTested(f"{loaded.choice.name} {found.precision}")
 
 
-def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> dict[str, Any]:
+def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> Ended:
     """Measure a study and write its result. Refused and held are answers too; the box's and the model's troubles raise.
 
     Raises BoxFailed, ModelUnusable, SeverityModelUnusable.
@@ -118,16 +77,16 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> d
     options = Options(order.settings, bundle=order.bundle, earlier=past, site_model=model)
     analysis = analyze(order.files, options, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
-        return _trouble(analysis.exit_code, analysis.document()["reason"])
+        return _trouble(analysis)
     progress("write", 0, 1)
     document = write_output(_as_ordered(analysis, order), order.output)
-    return {
-        "exit_code": analysis.exit_code,
-        "verdict": document["verdict"],
-        "severity": document["severity"]["flag"],
-        "trend": (document["progression"] or {}).get("trend"),
-        "code": (document["reason"] or {}).get("code"),
-    }
+    return Ended(
+        analysis.exit_code,
+        code=None if analysis.reason is None else analysis.reason.code,
+        verdict=analysis.verdict,
+        severity=analysis.severity.flag,
+        trend=(document["progression"] or {}).get("trend"),
+    )
 
 
 def _as_ordered(analysis: Analysis, order: Order) -> Analysis:
@@ -137,9 +96,12 @@ def _as_ordered(analysis: Analysis, order: Order) -> Analysis:
     return replace(analysis, provenance=provenance, flags=(*analysis.flags, *flags))
 
 
-def _trouble(exit_code: int, reason: dict[str, str] | None) -> dict[str, Any]:
-    known = reason or {"code": BoxFailed.code, "message": str(BoxFailed()), "advice": BoxFailed.advice}
-    return {"exit_code": exit_code, "code": known["code"], "reason": f"{known['message']} {known['advice']}"}
+def _trouble(analysis: Analysis) -> Ended:
+    """What ails the bundle or the box; there is no result."""
+    reason = analysis.reason
+    if reason is None:
+        return Ended(analysis.exit_code, BoxFailed.code, f"{BoxFailed()} {BoxFailed.advice}")
+    return Ended(analysis.exit_code, reason.code, f"{reason.message} {reason.advice}")
 
 
 def _flags(order: Order, study_date: str | None) -> list[Finding]:

@@ -6,20 +6,26 @@ import secrets
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest
+from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTest, SelfTested, Stage
 from scanside_appliance.jobs.store import Job
-from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
+from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so that what the worker raises is known here
 from scanside_runtime.process.child import Child, ChildDied
-from scanside_runtime.settings import Settings
+from scanside_runtime.process.limits import Limits
+from scanside_runtime.process.messages import Failed
+from scanside_runtime.settings import JobSettings, Settings
 
 WORKER = (sys.executable, "-m", "scanside_appliance.jobs.worker")
 LONGEST_START_S = 300.0
+ANSWERS_AT_ONCE = 10_000
+_PROOFS: tuple[type[SelfTested | Failed | Defect], ...] = (SelfTested, Failed, Defect)
+_REPORTS: tuple[type[Stage | Ended | Failed | Defect], ...] = (Stage, Ended, Failed, Defect)
 ANSWERED = (0, 3, 6)
 """Exit codes of an analysis that came to a result: analysed, refused, held."""
 
@@ -66,39 +72,65 @@ class WorkerClient:
     def selftest(self, settings: Settings) -> str:
         """Start the worker and let it prove itself; the engine's name.
 
-        Raises ModelSelfTest where the networks are to blame, BoxSelfTest where the test came to no answer: then
-        another start may do better.
+        Raises what the worker raised where the networks or the box are to blame (ModelUnusable, BoxFailed), BoxSelfTest
+        where the test came to no answer: then another start may do better.
         """
+        answer = self._proof(settings)
+        if isinstance(answer, SelfTested):
+            return answer.engine
+        self.end()
+        raise answer
+
+    def _proof(self, settings: Settings) -> SelfTested | ScansideError:
+        """The worker's answer to the self-test, or why there is none."""
         child = self._start(settings)
         try:
-            child.ask({"do": "selftest", "settings": asdict(settings), "bundle": _text(self._bundle)})
-            answer = child.answer(LONGEST_START_S) or {"reason": f"no answer in {LONGEST_START_S:.0f} s"}
+            child.ask(SelfTest(settings, self._bundle))
+            answer: SelfTested | Failed | Defect | None = child.answer(_PROOFS, LONGEST_START_S)
         except ChildDied as died:
-            answer = {"reason": f"it ended {died.how}"}
-        if "engine" not in answer:
-            self.end()
-            failed = ModelSelfTest if answer.get("exit_code") == ModelSelfTest.exit_code else BoxSelfTest
-            raise failed(why=answer.get("reason"))
-        return str(answer["engine"])
+            return BoxSelfTest(why=f"it ended {died.ending.how}")
+        match answer:
+            case None:
+                return BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
+            case Failed():
+                return _raised_in(answer)
+            case Defect(where):
+                return BoxSelfTest(why=f"in a defect ({where})")
+        return answer
 
-    def begin(self, job: Job, settings: Settings, **more: Any) -> None:
-        """Send a study to the worker. Raises OSError where its folder can't be made."""
+    def begin(
+        self,
+        job: Job,
+        settings: Settings,
+        *,
+        supersedes: str | None,
+        clock_trouble: str | None,
+        today: str,
+        earlier: Sequence[Path],
+    ) -> None:
+        """Send a study to the worker, with what the box knows beside it. Raises OSError where its folder can't be made.
+
+        earlier: the folders of the patient's other results, none where the study is measured alone.
+        """
         folder = self._layout.unfinished / f"{job.id}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o750)
         self._busy, self._since = folder, self._clock.monotonic()
-        question = {
-            "do": "analyze",
-            "root": str(self._layout.root),
-            "files": str(self._layout.root / work_place(job.id)),
-            "output": str(folder),
-            "revision": job.revision,
-            "incomplete": job.incomplete,
-            "settings": asdict(settings),
-            "bundle": _text(self._bundle),
-            **more,
-        }
+        order = Order(
+            root=self._layout.root,
+            files=self._layout.root / work_place(job.id),
+            output=folder,
+            revision=job.revision or 0,
+            supersedes=supersedes,
+            incomplete=job.incomplete,
+            clock_trouble=clock_trouble,
+            today=today,
+            alone=bool(job.alone),
+            earlier=tuple(earlier),
+            settings=settings,
+            bundle=self._bundle,
+        )
         try:
-            (self._child or self._start(settings)).ask(question)
+            (self._child or self._start(settings)).ask(order)
         except ChildDied:
             self._drop()  # `poll` says what happened
 
@@ -108,28 +140,46 @@ class WorkerClient:
             return None
         if self._child is None:
             return self._failed("before it began")
-        if self._clock.monotonic() - self._since > settings.jobs.time_limit_s:
-            return self._failed(f"at its time limit of {settings.jobs.time_limit_s:.0f} s")
-        if self._child.memory_mb() > settings.jobs.memory_limit_mb:
-            return self._failed(f"at its memory limit of {settings.jobs.memory_limit_mb} MB")
+        if (limit := self._limit_reached(self._child, settings.jobs)) is not None:
+            return self._failed(f"at its {limit}")
         try:
-            answer = self._child.answer(0.0)
+            return self._heard(self._child)
         except ChildDied as died:
-            return self._failed(died.how)
-        if answer is None:
-            return None
-        if "exit_code" not in answer:
-            return self.poll(settings)
-        return self._finished(answer)
+            return self._failed(died.ending.how)
 
-    def _finished(self, answer: dict[str, Any]) -> Outcome:
+    def _limit_reached(self, child: Child, limits: JobSettings) -> str | None:
+        if self._clock.monotonic() - self._since > limits.time_limit_s:
+            return f"time limit of {limits.time_limit_s:.0f} s"
+        if child.memory_mb() > limits.memory_limit_mb:
+            return f"memory limit of {limits.memory_limit_mb} MB"
+        return None
+
+    def _heard(self, child: Child) -> Outcome | None:
+        """All that waits in the pipe, but not for ever: whoever says more than that is heard in the next turn.
+
+        Raises ChildDied.
+        """
+        for _ in range(ANSWERS_AT_ONCE):
+            answer: Stage | Ended | Failed | Defect | None = child.answer(_REPORTS, 0.0)
+            match answer:
+                case None:
+                    return None
+                case Ended():
+                    return self._finished(answer)
+                case Failed(code, exit_code, words):
+                    return self._finished(Ended(exit_code, code, words))
+                case Defect(where):
+                    defect = ScansideError
+                    return self._finished(Ended(defect.exit_code, defect.code, f"in a defect ({where})"))
+        return None
+
+    def _finished(self, end: Ended) -> Outcome:
         folder, self._busy, self._since = self._busy or Path(), None, self._clock.monotonic()
-        blame = "nobody" if answer["exit_code"] in ANSWERED else "box" if answer["exit_code"] in (4, 5) else "study"
+        blame = "nobody" if end.exit_code in ANSWERED else "box" if end.exit_code in (4, 5) else "study"
         if blame != "nobody":
             self._drop()
             shutil.rmtree(folder, ignore_errors=True)
-        known = {key: answer.get(key) for key in ("code", "reason", "verdict", "severity", "trend")}
-        return Outcome(blame, folder, **known)
+        return Outcome(blame, folder, end.code, end.reason, end.verdict, end.severity, end.trend)
 
     def _failed(self, how: str) -> Outcome:
         folder, self._busy = self._busy or Path(), None
@@ -154,7 +204,7 @@ class WorkerClient:
     def _start(self, settings: Settings) -> Child:
         self._drop()
         self._since = self._clock.monotonic()
-        self._child = Child([*self._command, str(settings.jobs.memory_limit_mb)])
+        self._child = Child(self._command, Limits(settings.jobs.memory_limit_mb, "written"))
         return self._child
 
     def _drop(self) -> None:
@@ -163,5 +213,10 @@ class WorkerClient:
             self._child = None
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _raised_in(failed: Failed) -> ScansideError:
+    """What the worker raised, where it says that networks or box are to blame; else the test came to no answer."""
+    try:
+        error = failed.error()
+    except ValueError:
+        return BoxSelfTest(why=failed.words)
+    return error if isinstance(error, ModelUnusable | BoxFailed) else BoxSelfTest(why=failed.words)

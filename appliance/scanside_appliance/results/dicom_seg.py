@@ -18,7 +18,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import validate_value
 
-from scanside_runtime.dicom.decode import same_bytes, to_source_frames
+from scanside_runtime.dicom.decode import same_header, to_source_frames
 from scanside_runtime.dicom.files import SourceReader
 from scanside_runtime.dicom.headers import BAD_DICOM, lenient
 from scanside_runtime.dicom.series import Series
@@ -63,14 +63,12 @@ def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str,
 def _read_headers(series: Series) -> list[Dataset]:
     """The source slices' headers, as far as a Segmentation needs them; feet first like the series.
 
-    Read in this process: the very bytes that the reader's own process has parsed and decoded within its limits.
+    Read in this process: the very bytes that the reader's own process has parsed within its limits, and none but those.
     """
     wanted = [*_OF_THE_SERIES, *_OF_EACH_SLICE, *_WHEN_VALID]
     with SourceReader() as reader, lenient():
         return [
-            dcmread(
-                io.BytesIO(same_bytes(reader, header)), force=True, stop_before_pixels=True, specific_tags=wanted
-            )
+            dcmread(io.BytesIO(same_header(reader, header)), force=True, stop_before_pixels=True, specific_tags=wanted)
             for header in series.slices
         ]
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from scanside_appliance.clock import Clock
+from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import PROBE, Prober
@@ -95,7 +96,7 @@ class Daemon:
     def start(self) -> None:
         """Put right what the last end left, and prove the networks.
 
-        Raises ModelSelfTestFailed, BoxSelfTest, OSError, sqlite3.Error.
+        Raises ModelUnusable, BoxFailed (BoxSelfTest for no answer), OSError, sqlite3.Error.
         """
         self._file_mover.recover()
         disk.finish_cleaning(self._layout, self._store)
@@ -119,6 +120,8 @@ class Daemon:
             disk.give_reserve(self._layout)
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
+        except (RecursionError, MemoryError) as error:  # this step needed too much: the next one need not
+            self._note(f"a step ended in a defect ({raised_at(error)})")
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
@@ -245,7 +248,7 @@ class Daemon:
         """For so long at most, so that the rest has its turn."""
         until = self._clock.monotonic() + seconds
         for name in self._inbox.unread(self._clock.monotonic()):
-            facts = self._prober.probe(self._layout.inbox / name)
+            facts = self._prober.probe(self._layout.inbox / name, self._settings.reading)
             self._inbox.learn(name, facts, self._clock.monotonic())
             self._plan.progressed()
             if self._clock.monotonic() > until:

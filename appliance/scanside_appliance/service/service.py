@@ -53,7 +53,7 @@ class Signals:
 def watch(plan: Plan) -> None:
     """Run until a signal ends it, or, with `once`, until the inbox is worked off.
 
-    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelSelfTest.
+    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelUnusable.
     """
     os.umask(0o027)
     layout = BoxLayout(plan.root.resolve())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scanside_appliance.files.atomic import replace_file
@@ -12,6 +12,7 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.readiness import Waiting
 from scanside_appliance.jobs.retention import Disk
 from scanside_appliance.jobs.store import State
+from scanside_runtime.process.typed import typed
 
 SCHEMA = "scanside.status/1"
 
@@ -86,14 +87,30 @@ def _metric(name: str, kind: str, meaning: str, values: Mapping[str, float]) -> 
     return [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}", *samples] if samples else []
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What of `status.json` is read again, and what stands for each value before the first start."""
+
+    schema: str = SCHEMA
+    headline: str = "starting"
+    jobs: dict[str, int] = field(default_factory=dict)
+    waiting: tuple[Waiting, ...] = ()
+    put_aside: dict[str, int] = field(default_factory=dict)
+    at: str | None = None
+    trouble: str | None = None
+    clock: str | None = None
+    disk: Disk | None = None
+    engine: str | None = None
+
+
 def last_said(layout: BoxLayout) -> dict[str, Any]:
-    """`status.json`; the same with nothing in it before the first start."""
-    empty: dict[str, Any] = {"schema": SCHEMA, "headline": "starting", "jobs": {}, "waiting": [], "put_aside": {}}
-    empty |= dict.fromkeys(("at", "trouble", "clock", "disk", "engine"))
+    """`status.json`; with nothing in it before the first start, and where a value has not the type that was written."""
     try:
-        return {**empty, **json.loads(layout.status.read_text(encoding="utf-8"))}
-    except (OSError, ValueError):
-        return empty
+        document = json.loads(layout.status.read_text(encoding="utf-8"))
+        known = asdict(typed(Said, document))
+        return {**document, **known}
+    except (OSError, ValueError, RecursionError):
+        return asdict(Said())
 
 
 def write_failure(layout: BoxLayout, at: str, trouble: str) -> None:

@@ -22,7 +22,10 @@ from scanside_export.data.cases import (
 from scanside_export.data.folds import patient_of
 from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.series import choose_series, find_series
+from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.volume import Bools, Volume
+
+READING = ReadingSettings()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +114,7 @@ def real_volume(path: Path) -> Volume:
 def _unpacked(archive: Path) -> Volume:
     with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
-        return read_volume(choose_series(find_series(Path(folder))))
+        return read_volume(choose_series(find_series(Path(folder), READING), limits=READING), READING)
 
 
 PARITY_VOLUMES = (

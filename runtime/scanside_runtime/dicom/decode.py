@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -27,8 +28,8 @@ from scanside_runtime.volume import HU_MAX, HU_MIN, Volume
 Progress = Callable[[int, int], None]
 
 
-def read_volume(series: Series, progress: Progress | None = None) -> Volume:
-    """Decodes the series to HU, in this process. For files that nobody vouches for: `reading.StudyReader`.
+def read_volume(series: Series, limits: ReadingSettings, progress: Progress | None = None) -> Volume:
+    """Decodes the series to HU, in this process. For files that nobody vouches for: `reader.StudyReader`.
 
     - stored values times RescaleSlope plus RescaleIntercept of their own slice, rounded to the nearest integer;
     - PixelPaddingValue, or the range up to PixelPaddingRangeLimit, becomes -1024 (DICOM PS3.3 C.7.5.1.1.2);
@@ -40,7 +41,7 @@ def read_volume(series: Series, progress: Progress | None = None) -> Volume:
     """
     check_complete(series)
     hu = np.empty(series.grid.shape, dtype=np.int16)  # (z, y, x)
-    for done, _ in enumerate(decode_into(hu, series.slices, series.grid.layout, ReadingSettings()), start=1):
+    for done, _ in enumerate(decode_into(hu, series.slices, series.grid.layout, limits), start=1):
         if progress is not None:
             progress(done, len(series.slices))
     return volume_of(series, hu)
@@ -60,9 +61,9 @@ def decode_into(
 
     Raises as `read_volume`; InputUnreadable where a file is not the one whose header was read.
     """
-    with SourceReader(limits) as reader:
+    with SourceReader() as reader:
         for z, header in enumerate(slices):
-            hu[z] = layout.to_lps(_slice_hu(same_bytes(reader, header), header, limits))
+            hu[z] = layout.to_lps(_slice_hu(_same_bytes(reader, header, limits), header, limits))
             yield
 
 
@@ -82,13 +83,34 @@ def content_digest(series: Series) -> str:
     return hashlib.sha256("\n".join(sorted(header.sha256 for header in series.slices)).encode("ascii")).hexdigest()
 
 
-def same_bytes(reader: SourceReader, header: SliceHeader) -> bytes:
-    """The file as it was at first sight. Raises InputUnreadable where it is gone or another one."""
+def _same_bytes(reader: SourceReader, header: SliceHeader, limits: ReadingSettings) -> bytes:
+    """The file as it was at first sight: its pixels belong to the header that was judged.
+
+    Raises InputUnreadable where it is gone or another one.
+    """
+    with _named(header):
+        return _unchanged(reader.read(header.file, limits), header.sha256, header)
+
+
+def same_header(reader: SourceReader, header: SliceHeader) -> bytes:
+    """The bytes before the pixel data, as at first sight: what the reader's own process has survived, and no more.
+
+    Of a deflated file it is the whole file. Raises InputUnreadable where it is gone or another one.
+    """
+    with _named(header):
+        return _unchanged(reader.start(header.file, header.header_bytes), header.header_sha256, header)
+
+
+@contextmanager
+def _named(header: SliceHeader) -> Iterator[None]:
     try:
-        data = reader.read(header.file)
+        yield
     except OSError as error:
         raise InputUnreadable(name=header.file.name, why=error.strerror or "can't be read") from error
-    if hashlib.sha256(data).hexdigest() != header.sha256:
+
+
+def _unchanged(data: bytes, sha256: str, header: SliceHeader) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise InputUnreadable(name=header.file.name, why="the file changed while it was read")
     return data
 

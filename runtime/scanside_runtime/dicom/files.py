@@ -65,10 +65,12 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 class SourceReader:
-    """Reads source files, none larger than allowed; keeps a zip open between its members. A context manager."""
+    """Reads source files; keeps a zip open between its members. A context manager.
 
-    def __init__(self, limits: ReadingSettings | None = None) -> None:
-        self._limit_bytes = (limits or ReadingSettings()).max_file_mb * MIB
+    A whole file is read within `limits`; the start of one needs none, it is as long as the caller says.
+    """
+
+    def __init__(self) -> None:
         self._archive: zipfile.ZipFile | None = None
         self._archive_path: Path | None = None
         self._open_files = ExitStack()
@@ -81,48 +83,54 @@ class SourceReader:
     ) -> None:
         self._open_files.close()
 
-    def open(self, file: SourceFile) -> BinaryIO:
+    def open(self, file: SourceFile, limits: ReadingSettings) -> BinaryIO:
         """The file as a seekable stream, for whoever needs its beginning only. Raises as `read`."""
-        return io.BytesIO(self._member(file, None)) if file.member else open_regular(file.path)
+        return io.BytesIO(self.read(file, limits)) if file.member else open_regular(file.path)
 
-    def head(self, file: SourceFile) -> bytes:
-        """The first 132 bytes, enough to tell DICOM from anything else. Raises as `read`."""
-        return self._bytes(file, HEAD_BYTES)
-
-    def read(self, file: SourceFile) -> bytes:
-        """All bytes of the file. Raises OSError, InputTooLarge, or InputUnreadable for a damaged member of a zip."""
-        return self._bytes(file, None)
-
-    def _bytes(self, file: SourceFile, count: int | None) -> bytes:
+    def start(self, file: SourceFile, count: int = HEAD_BYTES) -> bytes:
+        """The first bytes, by default enough to tell DICOM from anything else. Raises as `read`."""
         if file.member:
-            return self._member(file, count)
-        with self.open(file) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            return stream.read(self._allowed(file, size) if count is None else count)
+            return self._member(file, None, count)
+        with open_regular(file.path) as stream:
+            return stream.read(count)
 
-    def _allowed(self, file: SourceFile, size: int) -> int:
-        if size > self._limit_bytes:
-            raise InputTooLarge(what=f"{file.name} has {size // MIB} MB, at most {self._limit_bytes // MIB} are read")
-        return size
+    def read(self, file: SourceFile, limits: ReadingSettings) -> bytes:
+        """All bytes of the file. Raises OSError, InputTooLarge, or InputUnreadable for a damaged member of a zip."""
+        if file.member:
+            return self._member(file, limits)
+        with open_regular(file.path) as stream:
+            return stream.read(_allowed(file, os.fstat(stream.fileno()).st_size, limits))
 
-    def _member(self, file: SourceFile, count: int | None) -> bytes:
+    def _member(self, file: SourceFile, limits: ReadingSettings | None, count: int = 0) -> bytes:
+        """So many bytes of a member, or all of it where there are limits."""
         try:
-            if self._archive is None or self._archive_path != file.path:
-                stream = self._open_files.enter_context(open_regular(file.path))
-                self._archive, self._archive_path = zipfile.ZipFile(stream), file.path
-            size = self._archive.getinfo(file.member).file_size
-            with self._archive.open(file.member) as member:
-                return member.read(self._allowed(file, size) if count is None else count)
+            archive = self._opened(file.path)
+            if limits is not None:
+                count = _allowed(file, archive.getinfo(file.member).file_size, limits)
+            with archive.open(file.member) as member:
+                return member.read(count)
         except (*_BAD_ARCHIVE, KeyError) as error:
             raise InputUnreadable(name=file.name, why=f"damaged or encrypted in the zip ({error})") from error
 
+    def _opened(self, path: Path) -> zipfile.ZipFile:
+        if self._archive is None or self._archive_path != path:
+            stream = self._open_files.enter_context(open_regular(path))
+            self._archive, self._archive_path = zipfile.ZipFile(stream), path
+        return self._archive
 
-def list_files(path: Path, limits: ReadingSettings | None = None) -> Listing:
+
+def _allowed(file: SourceFile, size: int, limits: ReadingSettings) -> int:
+    """The size of a file where it may be read. Raises InputTooLarge."""
+    if size > limits.max_file_mb * MIB:
+        raise InputTooLarge(what=f"{file.name} has {size // MIB} MB, at most {limits.max_file_mb} are read")
+    return size
+
+
+def list_files(path: Path, limits: ReadingSettings) -> Listing:
     """The files of a folder, of a zip, or the one file itself, sorted by name.
 
     Raises InputNotFound, InputUnreadable (not permitted, damaged zip) and InputTooLarge.
     """
-    limits = limits or ReadingSettings()
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

@@ -95,12 +95,16 @@ class SliceHeader:
     pixel_spacing_mm: (between rows, between columns).
     rescale: (slope, intercept).
     sha256: of the file at first sight; what is decoded later must be the same bytes.
-    pixels_sha256: of the pixel data as stored, None where there is none or it was not looked at.
+    header_bytes, header_sha256: where the pixel data begins, and of the bytes before it; of the whole file where a
+        deflated data set has no such place.
+    pixels_sha256: of the pixel data as stored, where another slice of the series lies at the same place; else None.
     damage: why the pixel data is not complete, None where it is.
     """
 
     file: SourceFile
     sha256: str
+    header_bytes: int
+    header_sha256: str
     pixels_sha256: str | None
     damage: str | None
     sop_class_uid: str
@@ -150,7 +154,7 @@ def is_dicom(stream: BinaryIO) -> bool:
     return head[128:] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
-def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int = 64) -> Dataset:
+def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int) -> Dataset:
     """The data set, its transfer syntax filled in where the file does not state it.
 
     Without pixels the stream is left at the pixel data, unless the data set is deflated.
@@ -192,6 +196,8 @@ class FileState:
     """What is known of a file besides its header; the fields are those of `SliceHeader`, sha256 empty if not taken."""
 
     sha256: str = ""
+    header_bytes: int = 0
+    header_sha256: str = ""
     pixels_sha256: str | None = None
     damage: str | None = None
 
@@ -203,6 +209,8 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
     return SliceHeader(
         file=file,
         sha256=state.sha256,
+        header_bytes=state.header_bytes,
+        header_sha256=state.header_sha256,
         pixels_sha256=state.pixels_sha256,
         damage=state.damage,
         sop_class_uid=text(ds, "SOPClassUID") or "",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -56,22 +57,24 @@ class Found:
     not_dicom: int
 
 
-def find_series(path: Path, limits: ReadingSettings | None = None, at: Callable[[str], None] | None = None) -> Found:
+def _nobody(name: str) -> None:
+    """Nobody wants to know."""
+
+
+def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] = _nobody) -> Found:
     """The headers of all DICOM objects at a path: a folder at any depth, one file, or a zip.
 
-    In this process; for files that nobody vouches for: `reading.StudyReader`. `at` is called with the name of each
+    In this process; for files that nobody vouches for: `reader.StudyReader`. `at` is called with the name of each
     file before it is read. Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM
     at all.
     """
-    limits = limits or ReadingSettings()
     listing = list_files(path, limits)
     headers: list[SliceHeader] = []
     unreadable: list[PassedOver] = []
     not_dicom = listing.not_opened
-    with SourceReader(limits) as reader, lenient():
+    with SourceReader() as reader, lenient():
         for file in listing.files:
-            if at is not None:
-                at(file.name)
+            at(file.name)
             try:
                 header = _read_header(reader, file, limits)
             except InputUnreadable as error:
@@ -81,9 +84,41 @@ def find_series(path: Path, limits: ReadingSettings | None = None, at: Callable[
                 not_dicom += 1
             else:
                 headers.append(header)
+        headers = list(_with_pictures(reader, headers, limits, at))
     if not headers and not unreadable:
         raise InputEmpty(files=len(listing.files))
     return Found(tuple(headers), tuple(unreadable), not_dicom)
+
+
+def _with_pictures(
+    reader: SourceReader, headers: list[SliceHeader], limits: ReadingSettings, at: Callable[[str], None]
+) -> Iterator[SliceHeader]:
+    """The same with `pixels_sha256` where it decides: slices of a series that lie at one place may be copies."""
+    slices_at = Counter(_place(header) for header in headers)
+    for header in headers:
+        if slices_at[_place(header)] > 1:
+            at(header.file.name)
+            yield replace(header, pixels_sha256=_pixels_sha256(reader, header, limits))
+        else:
+            yield header
+
+
+def _place(header: SliceHeader) -> tuple[object, ...]:
+    """Where a slice lies; a file that is no CT slice, or has no position, has a place of its own."""
+    if header.sop_class_uid != CT_IMAGE or header.image_position_patient is None:
+        return (header.file,)
+    return (header.series_uid, header.image_position_patient, header.image_orientation_patient)
+
+
+def _pixels_sha256(reader: SourceReader, header: SliceHeader, limits: ReadingSettings) -> str | None:
+    """SHA-256 of Pixel Data as stored; None where it is not complete, or the file can't be read any more."""
+    try:
+        data = reader.read(header.file, limits)
+        ds = read_dataset(stream := BytesIO(data), pixels=False, max_inflated_mb=limits.max_inflated_mb)
+        value = _pixel_value(ds, stream, limits)
+    except (*BAD_DICOM, OSError, InputUnreadable):
+        return None
+    return hashlib.sha256(value).hexdigest() if value else None
 
 
 def _read_header(reader: SourceReader, file: SourceFile, limits: ReadingSettings) -> SliceHeader | None:
@@ -91,8 +126,8 @@ def _read_header(reader: SourceReader, file: SourceFile, limits: ReadingSettings
     if file.name.upper().endswith("DICOMDIR"):
         return None
     try:
-        if is_dicom(BytesIO(reader.head(file))):
-            return _parsed(reader.read(file), file, limits)
+        if is_dicom(BytesIO(reader.start(file))):
+            return _parsed(reader.read(file, limits), file, limits)
     except OSError as error:
         raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
     except BAD_DICOM as error:
@@ -108,9 +143,9 @@ def _parsed(data: bytes, file: SourceFile, limits: ReadingSettings) -> SliceHead
     ds = read_dataset(stream, pixels=False, max_inflated_mb=limits.max_inflated_mb)
     if ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY:
         return None
-    state = FileState(hashlib.sha256(data).hexdigest())
+    state = _summed(data, len(data) if _is_deflated(ds) else stream.tell())
     if text(ds, "SOPClassUID") == CT_IMAGE:
-        state = _with_pixels(state, ds, stream, limits)
+        state = replace(state, damage=_damage(ds, stream, limits))
     header = slice_header(ds, file, state)
     if header.sop_class_uid and header.series_uid and header.study_uid:
         return header
@@ -119,19 +154,33 @@ def _parsed(data: bytes, file: SourceFile, limits: ReadingSettings) -> SliceHead
     return None
 
 
-def _with_pixels(state: FileState, ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> FileState:
-    """Sum and completeness of the pixel data that follows the header; a header alone never shows a file cut off."""
+def _summed(data: bytes, header_bytes: int) -> FileState:
+    """The sums of a file and of its header, each byte looked at once: of which bytes a header is.
+
+    What is decoded, and what is read again, is held against them; `input_sha256` is made of them.
+    """
+    seen = memoryview(data)
+    digest = hashlib.sha256(seen[:header_bytes])
+    header_sha256 = digest.hexdigest()
+    digest.update(seen[header_bytes:])
+    return FileState(digest.hexdigest(), header_bytes, header_sha256)
+
+
+def _is_deflated(ds: Dataset) -> bool:
+    return bool(ds.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian)
+
+
+def _damage(ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> str | None:
+    """Why the pixel data that follows the header is not complete; a header alone never shows a file cut off."""
     try:
-        value = _pixel_value(ds, stream, limits)
+        return pixel_damage(ds, _pixel_value(ds, stream, limits))
     except BAD_DICOM:
-        return replace(state, damage="its picture has no end")
-    pixels_sha256 = hashlib.sha256(value).hexdigest() if value else None
-    return replace(state, pixels_sha256=pixels_sha256, damage=pixel_damage(ds, value))
+        return "its picture has no end"
 
 
 def _pixel_value(ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> bytes | None:
     """Pixel Data as stored, fragments and all; None where the file ends before it."""
-    if ds.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+    if _is_deflated(ds):
         stream.seek(0)
         inflated = read_dataset(stream, pixels=True, max_inflated_mb=limits.max_inflated_mb)
         return bytes(inflated.get("PixelData") or b"")

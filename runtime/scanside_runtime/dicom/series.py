@@ -1,7 +1,7 @@
 """From files to one axial chest series whose grid is sound: headers only, no pixels yet.
 
-found = find_series(path)            every DICOM header, and what was passed over
-series = choose_series(found)        one series, with the reason for it
+found = find_series(path, limits)                 every DICOM header, and what was passed over
+series = choose_series(found, limits=limits)      one series, with the reason for it
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ def studies(found: Found) -> list[tuple[str, str]]:
 def choose_series(
     found: Found,
     *,
+    limits: ReadingSettings,
     study_uid: str | None = None,
     series_uid: str | None = None,
-    limits: ReadingSettings | None = None,
 ) -> Series:
     """One axial chest CT series whose slices make one volume, and why it was chosen.
 
@@ -112,7 +112,7 @@ def choose_series(
         if series_uid not in groups:
             raise SeriesNotFound(series_uid=series_uid)
         groups = {series_uid: groups[series_uid]}
-    candidates, refusals = _judged(groups, limits or ReadingSettings(), named=series_uid is not None)
+    candidates, refusals = _judged(groups, limits, named=series_uid is not None)
     if not candidates:
         raise _closest(refusals, groups)
     because = "It was named by its UID." if series_uid else _because(candidates, refusals, groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,13 @@ class StudyUids:
     archive: bool = False
 
 
-def studies_of(paths: list[Path], limits: ReadingSettings | None = None, at: At | None = None) -> Iterator[StudyUids]:
+def studies_of(paths: Sequence[Path], limits: ReadingSettings, at: At | None = None) -> Iterator[StudyUids]:
     """For each path, a file, whose it is; no file is read beyond its header.
 
-    In this process; for files that nobody vouches for: `reading.StudyReader`. `at` is called with the name of each
+    In this process; for files that nobody vouches for: `reader.StudyReader`. `at` is called with the name of each
     file and member before it is read.
     """
-    limits = limits or ReadingSettings()
-    with SourceReader(limits) as reader, lenient():
+    with SourceReader() as reader, lenient():
         for path in paths:
             yield _studies_of(path, reader, limits, at or _nobody)
 
@@ -59,7 +58,7 @@ def _study_uid(file: SourceFile, reader: SourceReader, limits: ReadingSettings, 
         return None
     at(file.name)
     try:
-        with reader.open(file) as stream:
+        with reader.open(file, limits) as stream:
             if not is_dicom(stream):
                 return "" if file.name.lower().endswith(".dcm") else None
             ds = read_dataset(stream, pixels=False, max_inflated_mb=limits.max_inflated_mb)

@@ -1,1 +1,1 @@
-"""A child process that is asked by lines of JSON."""
+"""One child protocol: a process of our own that is limited, asked, believed by type, and ended with its group."""

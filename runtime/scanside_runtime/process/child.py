@@ -1,103 +1,229 @@
-"""A child process that is asked by lines of JSON on its stdin and answers by lines of JSON on its stdout."""
+"""The parent's end: a child is started with limits, asked, believed by type alone, and ended with its group."""
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import subprocess
-from collections.abc import Sequence
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
-LONGEST_ANSWER = 2**22
+from scanside_runtime.process.limits import Limits
+from scanside_runtime.process.messages import decode, encode
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = TypeVar("Kind")
+LONGEST_ANSWER = 2**20
+LONGEST_END_S = 5.0
+"""A child whose pipe is closed has so long to end by itself; then nobody will know why."""
+LONGEST_POLL_MS = 2**31 - 1
+_OUT_OF_MEMORY = ("MemoryError", "bad_alloc")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a child came to its end.
+
+    cause: "memory" and "time" (of the processor) where its limits ended it, else "signal" or "exit"; "answer" where it
+    was ended by us, for an answer that can't be read or a pipe without one.
+    how: in words, to be read after "it ended". number: the signal or the exit code.
+    last_words: the last line on its stderr where that was kept; it may quote a header.
+    """
+
+    cause: Literal["memory", "time", "signal", "exit", "answer"]
+    how: str
+    number: int = 0
+    last_words: str = ""
 
 
 class ChildDied(Exception):
-    """The child ended, or answered what is no JSON object; `how` says it in words."""
+    """The child is gone, and all that it started; `ending` says how."""
 
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how = how
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.how)
+        self.ending = ending
 
 
 class Child:
-    """A running child. It is the head of its own process group, so that what it starts ends with it."""
+    """A running child. It is the head of its own process group, so that what it starts ends with it.
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a library's complaint may quote a header
-            start_new_session=True,
-            bufsize=0,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise ChildDied("without pipes")
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+    command: a module of ours that begins with `Channel.open()`; the limits are added as its last argument.
+    keep_stderr: in a nameless file, so that `Ending` knows of memory and last words; else nobody hears it, as a
+    library's complaint may quote a header.
+
+    A child that nobody ended is ended when this object goes. Raises OSError where it can't be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        limits: Limits,
+        *,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        keep_stderr: bool = False,
+    ) -> None:
+        with ExitStack() as unless_started:
+            self._stderr = unless_started.enter_context(TemporaryFile()) if keep_stderr else None
+            self._process = subprocess.Popen(
+                [*command, encode(limits).decode("ascii").strip()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr or subprocess.DEVNULL,
+                pass_fds=pass_fds,
+                env=environment,
+                start_new_session=True,
+                bufsize=0,
+            )
+            unless_started.pop_all()
+        pipes = [one for one in (self._process.stdin, self._process.stdout, self._stderr) if one is not None]
+        self._finalizer = weakref.finalize(self, _end, self._process, pipes)
+        self._stdin, self._stdout = pipes[:2]
         os.set_blocking(self._stdout.fileno(), False)
         self._unread = b""
+        self._ending = Ending("answer", "when it was needed no longer")
 
     def fileno(self) -> int:
         """For `select`: readable when there is an answer, or when it ended."""
         return self._stdout.fileno()
 
-    def ask(self, question: dict[str, Any]) -> None:
-        """Send a line. Raises ChildDied."""
+    def ask(self, question: DataclassInstance) -> None:
+        """Send a question. Raises ChildDied."""
+        self._check_alive()
+        data = memoryview(encode(question))
         try:
-            self._stdin.write(json.dumps(question).encode() + b"\n")
+            while data:
+                data = data[self._stdin.write(data) :]
         except OSError as error:
-            raise ChildDied(self._how_it_ended()) from error
+            raise self._ended() from error
 
-    def answer(self, wait_s: float) -> dict[str, Any] | None:
-        """The next line, None when there is none in time. Raises ChildDied; the child must be ended then."""
+    def answer(self, kinds: tuple[type[Kind], ...], wait_s: float) -> Kind | None:
+        """The next answer, None when there is none in time.
+
+        Raises ChildDied where it ended, or answered what is none of these kinds; then it was killed with its group.
+        """
+        self._check_alive()
+        until = time.monotonic() + wait_s
         while b"\n" not in self._unread:
-            if not select.select([self._stdout], [], [], wait_s)[0]:
-                return None
-            block = self._read()
-            if not block or len(self._unread) > LONGEST_ANSWER:
-                raise ChildDied(self._how_it_ended())
-            self._unread += block
+            if not _is_readable(self._stdout, until - time.monotonic()):
+                if not _has_ended(self._process.pid):
+                    return None
+                if not _is_readable(self._stdout, 0.0):  # what it started holds the pipe open
+                    raise self._ended()
+            self._read()
         line, _, self._unread = self._unread.partition(b"\n")
-        return _object(line)
+        try:
+            return decode(line, kinds)
+        except ValueError as error:
+            raise self._given_up("with an answer that can't be read") from error
 
-    def _read(self) -> bytes | None:
+    def _read(self) -> None:
         """What the pipe holds. One that fails is given up: the answer left in it would be taken for the next one's."""
         try:
-            return self._stdout.read(2**16)
+            block = self._stdout.read(2**16)
         except OSError as error:
-            raise ChildDied(f"with a pipe that can't be read ({error.strerror})") from error
+            raise self._given_up(f"with a pipe that can't be read ({error.strerror})") from error
+        if block == b"":
+            raise self._ended()
+        self._unread += block or b""  # None where there was nothing after all
+        if len(self._unread) > LONGEST_ANSWER and b"\n" not in self._unread:
+            raise self._given_up("with an answer that has no end")
 
     def memory_mb(self) -> float:
         """Resident memory of the child and of what it started; 0 when it is gone."""
         return sum(_resident_mb(pid) for pid in _descendants(self._process.pid))
 
     def end(self) -> None:
-        """Kill it with everything that it started."""
-        for pid in (self._process.pid, *_descendants(self._process.pid)):
-            _kill_group(pid)
-        self._process.wait()
-        self._stdin.close()
-        self._stdout.close()
+        """Kill it with everything that it started, and reap it; safe to call twice."""
+        self._finalizer()
 
-    def _how_it_ended(self) -> str:
-        try:
-            code = self._process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            return "without an answer"
-        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    def _given_up(self, how: str) -> ChildDied:
+        self.end()
+        self._ending = Ending("answer", how)
+        return ChildDied(self._ending)
+
+    def _check_alive(self) -> None:
+        if not self._finalizer.alive:
+            raise ChildDied(self._ending)
+
+    def _ended(self) -> ChildDied:
+        """It is gone, or closed its pipe: why. It is reaped with its group, so that nobody can have got its number."""
+        if not _ends_within(self._process.pid, LONGEST_END_S):
+            return self._given_up("without an answer")
+        said = _said(self._stderr)
+        self.end()
+        self._ending = _ending(self._process.returncode, said)
+        return ChildDied(self._ending)
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def one_thread() -> dict[str, str]:
+    """The environment of a child whose address space is limited: each thread of a library would take some of it."""
+    return {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")}
+
+
+def _ending(returncode: int, said: str) -> Ending:
+    """Memory first: a child that has none left ends in many ways."""
+    last_words = said.splitlines()[-1] if said else ""
+    number = abs(returncode)
+    how = f"by {_signal_name(number)}" if returncode < 0 else f"with exit code {number}"
+    if any(word in said for word in _OUT_OF_MEMORY):
+        return Ending("memory", "at the limit of its memory", number, last_words)
+    if returncode == -signal.SIGXCPU:
+        return Ending("time", "at the limit of its processor time", number, last_words)
+    return Ending("signal" if returncode < 0 else "exit", how, number, last_words)
+
+
+def _signal_name(number: int) -> str:
     try:
-        answer = json.loads(line)
-    except ValueError as error:
-        raise ChildDied("with an answer that can't be read") from error
-    if not isinstance(answer, dict):
-        raise ChildDied("with an answer that can't be read")
-    return answer
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _said(stderr: IO[bytes] | None) -> str:
+    if stderr is None:
+        return ""
+    stderr.seek(0)
+    return stderr.read().decode("utf-8", "replace").strip()
+
+
+def _is_readable(stream: IO[bytes], wait_s: float) -> bool:
+    """There is something to read, or the end, within the time."""
+    waiting = select.poll()
+    waiting.register(stream, select.POLLIN)
+    return bool(waiting.poll(min(max(0.0, 1000.0 * wait_s), LONGEST_POLL_MS)))
+
+
+def _ends_within(pid: int, wait_s: float) -> bool:
+    """Whether a child ends in time. It stays unreaped."""
+    until = time.monotonic() + wait_s
+    while not _has_ended(pid):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _end(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]]) -> None:
+    """Kill a child with its group and reap it."""
+    for pid in (process.pid, *_descendants(process.pid)):
+        _kill_group(pid)
+    process.wait()
+    for pipe in pipes:
+        pipe.close()
 
 
 def _kill_group(pid: int) -> None:

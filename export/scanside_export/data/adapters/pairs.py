@@ -22,8 +22,10 @@ from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.errors import LabelsUnusable
 from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.series import choose_series, find_series
+from scanside_runtime.settings import ReadingSettings
 from scanside_runtime.volume import Bools, Volume
 
+READING = ReadingSettings()
 INFECTION_WORDS = ("infection", "covid", "pneumonia", "ground", "consolidation", "opacit", "lesion")
 
 
@@ -69,7 +71,7 @@ def _from_nifti(name: str, picture: Path, mask: Path, lungs: Path | None) -> Cas
 
 
 def _from_dicom(name: str, picture: Path, mask: Path, lungs: Path | None) -> Case:
-    volume = read_volume(choose_series(find_series(picture)))
+    volume = read_volume(choose_series(find_series(picture, READING), limits=READING), READING)
     grid = _grid(volume)
     lung = None if lungs is None else same_grid(grid, read_nifti(lungs), lungs).values > 0
     if stem(mask) is not None:

@@ -1,0 +1,79 @@
+"""What the worker is asked, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanside_runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """Compute what the exporter computed: answered by `SelfTested`, or by what went wrong."""
+
+    settings: Settings
+    bundle: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One study to analyse.
+
+    root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
+    newest revision of each. alone: a person released it, it is measured without them.
+    """
+
+    root: Path
+    files: Path
+    output: Path
+    revision: int
+    supersedes: str | None
+    incomplete: str | None
+    clock_trouble: str | None
+    today: str
+    alone: bool
+    earlier: tuple[Path, ...]
+    settings: Settings
+    bundle: Path | None
+
+
+QUESTIONS: tuple[type[SelfTest | Order], ...] = (SelfTest, Order)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTested:
+    """The networks are what they were; with which engine and precision."""
+
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How far an analysis has come: as often as there is progress, before its end."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An analysis came to its end; the exit code is that of `scanside analyze`.
+
+    verdict, severity, trend: of the result, where there is one. code, reason: why there is none, or it holds none.
+    """
+
+    exit_code: int
+    code: str | None = None
+    reason: str | None = None
+    verdict: str | None = None
+    severity: str | None = None
+    trend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A defect of ours, told by type and place: its message may quote a header."""
+
+    raised_at: str

@@ -1,0 +1,229 @@
+"""One protocol for every child: it is limited, asked, believed by type alone, and ended with all that it started."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanside_runtime.dicom.errors import InputTruncated, InputUnreadable
+from scanside_runtime.dicom.geometry import Layout
+from scanside_runtime.dicom.headers import SliceHeader
+from scanside_runtime.errors import ScansideError
+from scanside_runtime.findings import Finding
+from scanside_runtime.process.child import Child, ChildDied
+from scanside_runtime.process.limits import Limits
+from scanside_runtime.process.messages import Failed, decode, encode
+from scanside_runtime.process.typed import typed
+
+LIMITS = Limits(1024, "written")
+ANSWER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Question:
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    number: float = 0.0
+
+
+@contextmanager
+def child(program: str, limits: Limits = LIMITS, *, keep_stderr: bool = False) -> Iterator[Child]:
+    found = Child([sys.executable, "-c", program], limits, keep_stderr=keep_stderr)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def says(text: str) -> str:
+    """A child that answers with this line, and then waits."""
+    return f"import sys; sys.stdin.readline(); print({text!r}, flush=True); sys.stdin.read()"
+
+
+def how_it_ended(program: str, limits: Limits = LIMITS) -> Any:
+    with child(program, limits, keep_stderr=True) as asked, pytest.raises(ChildDied) as died:
+        asked.answer((Answer,), ANSWER_S)
+    return died.value.ending
+
+
+def is_gone(pid: int) -> bool:
+    """Ended, whether or not somebody has asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def test_a_child_answers_in_dataclasses_and_a_default_need_not_be_said() -> None:
+    with child(says('{"Answer": {"text": "so"}}')) as asked:
+        asked.ask(Question("how?"))
+        assert asked.answer((Answer,), ANSWER_S) == Answer("so")
+        assert asked.answer((Answer,), 0.0) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no JSON",
+        "[1]",
+        "{}",
+        '{"Answer": {"text": 3}}',
+        '{"Answer": {"text": "a", "number": NaN}}',
+        '{"Answer": {"text": "a", "number": 1e999}}',
+        '{"Answer": {"text": "a", "number": true}}',
+        '{"Other": {"text": "a"}}',
+        '{"Answer": {"text": "a"}, "More": {}}',
+        "[" * 100_000,
+    ],
+)
+def test_a_child_that_answers_anything_else_is_not_believed_and_ended(line: str) -> None:
+    with child(says(line)) as asked:
+        asked.ask(Question("how?"))
+        with pytest.raises(ChildDied, match="an answer that can't be read") as died:
+            asked.answer((Answer,), ANSWER_S)
+    assert died.value.ending.cause == "answer"
+
+
+def test_an_answer_without_an_end_is_not_waited_for() -> None:
+    with child("while True: print('x' * 65536, end='', flush=True)") as asked, pytest.raises(ChildDied, match="no end"):
+        asked.answer((Answer,), ANSWER_S)
+
+
+@pytest.mark.parametrize(
+    ("program", "cause", "how"),
+    [
+        ("raise SystemExit(7)", "exit", "with exit code 7"),
+        ("pass", "exit", "with exit code 0"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "signal", "by SIGSEGV"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 3)", "signal", "by signal 37"),
+        ("raise MemoryError", "memory", "at the limit of its memory"),
+        ("import os, sys; sys.stderr.write('std::bad_alloc'); sys.stderr.flush(); os.abort()", "memory", "memory"),
+    ],
+)
+def test_how_a_child_ended_is_told_in_one_way(program: str, cause: str, how: str) -> None:
+    ending = how_it_ended(program)
+    assert (ending.cause, how in ending.how) == (cause, True)
+
+
+LIMITED = "from scanside_runtime.process.child_side import Channel; Channel.open(); "
+
+
+@pytest.mark.parametrize("counted", ["mapped", "written"])
+def test_a_child_gets_no_more_memory_than_it_is_allowed(counted: Any) -> None:
+    ending = how_it_ended(LIMITED + "bytearray(2**29)", Limits(400, counted))
+    assert ending.cause == "memory"
+
+
+def test_what_is_mapped_and_never_written_counts_where_foreign_bytes_are_parsed_and_not_where_engines_run() -> None:
+    reserves = LIMITED + "import mmap; mmap.mmap(-1, 2**29, mmap.MAP_SHARED); print('{\"Answer\": {\"text\": \"\"}}')"
+    reserves = reserves.replace("print(", "import os; os.write(channel._answers, b'%s\\n' % b")
+    reserves = reserves.replace("Channel.open()", "channel, _ = Channel.open()")
+    assert how_it_ended(reserves, Limits(400, "mapped")).last_words.startswith("OSError")
+    with child(reserves, Limits(400, "written")) as asked:
+        assert asked.answer((Answer,), ANSWER_S) == Answer("")
+
+
+def test_a_child_that_never_stops_computing_is_ended_by_its_limit_of_time() -> None:
+    assert how_it_ended(LIMITED + "\nwhile True: pass", Limits(1024, "mapped", processor_s=1)).cause == "time"
+
+
+def test_what_a_library_prints_is_no_answer() -> None:
+    prints = "channel, _ = Channel.open(); print('hello'); import os; os.write(channel._answers, b'{\"Answer\": "
+    with child(LIMITED.replace("Channel.open(); ", prints) + '{"text": "so"}}\\n\')') as asked:
+        assert asked.answer((Answer,), ANSWER_S) == Answer("so")
+
+
+STARTS_ANOTHER = """
+import subprocess, sys
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print('{"Answer": {"text": "%d"}}' % other.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("dies_first", [False, True])
+def test_what_a_child_started_ends_with_it_also_when_it_ended_by_itself(dies_first: bool) -> None:
+    with child(STARTS_ANOTHER) as asked:
+        answer = asked.answer((Answer,), ANSWER_S)
+        assert answer is not None
+        if dies_first:
+            os.kill(asked._process.pid, signal.SIGKILL)
+            with pytest.raises(ChildDied, match="by SIGKILL"):
+                asked.answer((Answer,), 1.0)
+        asked.end()
+        asked.end()
+    until = time.monotonic() + ANSWER_S
+    while not is_gone(int(answer.text)):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_child_that_is_forgotten_is_ended_without_a_warning() -> None:
+    asked = Child([sys.executable, "-c", "import time; time.sleep(600)"], LIMITS)
+    pid = asked._process.pid
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        del asked
+        gc.collect()
+    assert is_gone(pid)
+
+
+# What passes between the two
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Finding, {"code": "X", "level": "fatal", "message": "no such level"}),
+        (Finding, {"code": 1, "level": "note", "message": "a number"}),
+        (Finding, ["code", "note", "message"]),
+        (Layout, {"transposed": True}),
+        (SliceHeader, {"file": {"path": 3, "member": ""}}),
+        (tuple[int, int], [1, True]),
+        (dict[str, int], {"a": "b"}),
+    ],
+)
+def test_what_has_not_its_type_is_refused(kind: type[object], value: object) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        typed(kind, value)
+
+
+def test_a_tuple_is_as_long_as_its_type_says() -> None:
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        typed(tuple[int, int], [1, 2, 3])
+
+
+def test_errors_arrive_with_their_values_and_only_errors_do() -> None:
+    error = decode(encode(Failed.of(InputUnreadable(name=Path("a"), why="b"))), (Failed,)).error()
+    assert isinstance(error, InputUnreadable)
+    assert error.message == "a can't be read: b."
+    for name in ("inspect", "ClassVar", "Nothing"):
+        with pytest.raises(ValueError, match="no error"):
+            Failed(name, 1, "", {}).error()
+
+
+@pytest.mark.parametrize("values", [{}, {"name": "a"}])
+def test_an_error_without_its_values_is_none(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=InputTruncated.code):
+        Failed(InputTruncated.code, 3, "", values).error()
+
+
+def test_every_error_crosses_the_pipe_with_code_and_words() -> None:
+    failed = decode(encode(Failed.of(ScansideError())), (Failed,))
+    assert (failed.code, failed.exit_code) == ("BOX_DEFECT", 1)
+    assert "could not go on" in failed.words
