@@ -143,6 +143,13 @@ def test_a_patients_folder_says_nothing_about_him(box: Path) -> None:
 TRENDS = [None, "rising", "rising", "stable", "falling", "falling"]
 
 
+def test_a_later_revision_that_was_refused_does_not_hide_the_one_that_was_measured(tmp_path: Path) -> None:
+    keep(tmp_path, result(DAYS[0], 5.0), "1")
+    keep(tmp_path, result(DAYS[0], 40.0, verdict="refused"), "2")
+    (counts,) = earlier_results(tmp_path, "P-17", None).documents
+    assert counts["biomarkers"]["poi_percent"] == 5.0
+
+
 def test_a_study_that_a_later_revision_gave_to_another_patient_is_no_longer_the_first_ones(tmp_path: Path) -> None:
     first = result(DAYS[0], 5.0)
     corrected = {**first, "study": {**first["study"], "patient_id": "CORRECTED"}}

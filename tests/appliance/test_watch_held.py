@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +46,51 @@ def test_what_was_released_leaves_no_reason_behind_in_quarantine(box: Box) -> No
     box.run()
     assert list(box.root.glob("quarantine/INPUT_CONFLICT/*")) == []
     assert len(list(box.root.glob("quarantine/INPUT_SUPERSEDED/*/reason.txt"))) == 1
+
+
+def release_another_content(box: Box) -> str:
+    """A study of which a person accepted another content of one slice; its key."""
+    box.put(*study(1))
+    box.run()
+    box.put(Slice(1, 2, "other"))
+    box.run()
+    key = study_key("1.2.1")
+    assert box.scanside("release", key).exit_code == 0
+    box.run()
+    return key
+
+
+def test_retry_never_analyses_what_a_person_decided_against(box: Box) -> None:
+    key = release_another_content(box)
+    assert getattr(box.scanside("retry", key).exception, "code", None) == "BOX_NO_SUCH_STUDY"
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3, 3]
+    assert len(box.places("quarantine/INPUT_SUPERSEDED")) == 1
+    assert box.is_sound()
+
+
+def test_retry_after_a_release_repeats_the_analysis_that_failed_and_that_alone(box: Box) -> None:
+    release_another_content(box)
+    box.put(Slice(1, 4, "CRASH"))
+    box.run()
+    assert box.scanside("retry", study_key("1.2.1")).exit_code == 0
+    (queued,) = json.loads(box.scanside("queue", "--json").output)
+    assert queued["state"] == "claiming"
+    with closing(sqlite3.connect(box.root / "scanside.db")) as sql:
+        superseded = sql.execute("SELECT state FROM jobs WHERE code = 'INPUT_SUPERSEDED'").fetchall()
+    assert superseded == [("quarantined",)]
+
+
+def test_a_later_revision_that_was_refused_is_not_what_the_next_scan_is_compared_with(box: Box) -> None:
+    box.put(*study(1, patient="one"))
+    box.run()
+    box.put(Slice(1, 4, "REFUSED", patient="one"))
+    box.run()
+    assert [one["verdict"] for one in box.of(1)] == ["analysed", "refused"]
+    box.put(*study(2, patient="one"))
+    box.run()
+    (earlier,) = box.of(2)[0]["earlier"]
+    assert Path(earlier).name == "1"
 
 
 def hold_for_another_person(box: Box) -> str:

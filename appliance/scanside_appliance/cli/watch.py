@@ -73,11 +73,15 @@ def queue(
 
 
 def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
-    """Analyse a study again that was put aside after its analysis failed."""
+    """Analyse a study again that was put aside after its analysis failed.
+
+    What a person decided stays: a content that `release` took the place of is never analysed again.
+    """
+    from scanside_appliance.jobs.errors import BoxAnalysisDied
     from scanside_appliance.jobs.store import State
 
-    with _open(context) as store:
-        job = _job_at_rest(store, study, State.quarantined)
+    with _open(context) as store, store.transaction():
+        job = _job_at_rest(store, study, State.quarantined, BoxAnalysisDied.code)
         store.change(job, state=State.claiming, attempts=0, interruptions=0, code=None, reason=None)
     _say(study, "queued again", as_json)
 
@@ -122,13 +126,16 @@ def _open(context: typer.Context) -> Iterator[Store]:
         raise BoxDatabase(name=path.name, why=error) from error
 
 
-def _job_at_rest(store: Store, study: str, state: str) -> int:
-    """The newest job of the study in this state, while nothing else of it is under way. Raises BoxNoSuchStudy."""
+def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) -> int:
+    """The newest job of the study in this state, and for this reason where one is given, while it rests.
+
+    Raises BoxNoSuchStudy.
+    """
     from scanside_appliance.jobs.errors import BoxNoSuchStudy
     from scanside_appliance.jobs.store import ACTIVE
 
     jobs = store.jobs_of_study(study)
-    found = [job.id for job in jobs if job.state == state and job.study_uid]
+    found = [job.id for job in jobs if job.state == state and job.study_uid and code in (None, job.code)]
     if not study or not found or any(job.state in ACTIVE for job in jobs):
         raise BoxNoSuchStudy(study=study)
     return found[-1]

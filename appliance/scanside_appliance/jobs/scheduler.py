@@ -78,9 +78,11 @@ class Scheduler:
             self._store.change(job.id, state=State.queued)
 
     def _earlier(self, job: Job) -> list[Path]:
-        """The newest result of each other study of the patient, oldest first."""
-        newest = {one.study: one for one in self._store.jobs_of_patient(job.patient) if one.study != job.study}
-        return [self._layout.result(one.patient, one.study, one.revision or 0) for one in newest.values()]
+        """The result that counts of each other study of the patient, oldest first: a refused one hides no other."""
+        others = [one for one in self._store.jobs_of_patient(job.patient) if one.study != job.study]
+        counts = {one.study: one for one in sorted(others, key=lambda one: (one.verdict != "refused", one.id))}
+        in_order = sorted(counts.values(), key=lambda one: one.id)
+        return [self._layout.result(one.patient, one.study, one.revision or 0) for one in in_order]
 
     def advance(self, settings: Settings) -> bool:
         """Whether the worker came to an end with its study; what follows is done."""

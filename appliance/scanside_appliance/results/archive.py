@@ -1,7 +1,7 @@
 """The results that lie on the box, found by patient: what trends are made from.
 
 results/<patient>/<study>/<revision>/result.json, and any other folder with `result.json` files below it. Of each study
-the latest revision counts; what it superseded is left out.
+the latest revision counts, and one that was refused only where no other is there; what it superseded is left out.
 """
 
 from __future__ import annotations
@@ -132,19 +132,19 @@ def read_result(path: Path) -> Mapping[str, Any]:
 
 
 def latest_revisions(found: Iterable[StoredResult]) -> list[StoredResult]:
-    """Of each study the result with the highest revision, and of those the last by path."""
+    """Of each study the result with the highest revision, and of those the last by path; a refused one hides none."""
     latest: dict[str, StoredResult] = {}
     for one in sorted(found, key=_age):
         latest[str((one.document.get("study") or {}).get("study_uid"))] = one
     return list(latest.values())
 
 
-def _age(one: StoredResult) -> tuple[int, str]:
-    """Older first. The revision stands in the document, else it is the number that its folder is called by."""
+def _age(one: StoredResult) -> tuple[bool, int, str]:
+    """Refused first, then older first. The revision stands in the document, else it is the number that its folder is called by."""
     stated = (one.document.get("provenance") or {}).get("revision")
     name = one.path.parent.name
     revision = stated if isinstance(stated, int) else int(name) if name.isdecimal() else 0
-    return revision, str(one.path)
+    return one.document.get("verdict") != "refused", revision, str(one.path)
 
 
 def identity(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
