@@ -14,7 +14,7 @@ from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.inbox.watcher import file_system, is_network
-from scanside_appliance.jobs.errors import BoxDatabase
+from scanside_appliance.jobs.errors import BoxDatabaseNewer
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
 from scanside_appliance.jobs.store import CLEANED, Job, NewFile, State, Store
@@ -85,7 +85,7 @@ def test_a_database_of_a_newer_version_is_left_alone(layout: BoxLayout) -> None:
     with sqlite3.connect(layout.database) as sql:
         sql.execute("PRAGMA user_version = 99")
     sql.close()
-    with pytest.raises(BoxDatabase, match="newer"):
+    with pytest.raises(BoxDatabaseNewer, match="newer"):
         Store(layout.database)
 
 

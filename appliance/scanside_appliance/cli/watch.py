@@ -112,18 +112,13 @@ def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -
 
 @contextmanager
 def _open(context: typer.Context) -> Iterator[Store]:
-    import sqlite3
-
     from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.jobs.errors import BoxDatabase
+    from scanside_appliance.jobs.database_errors import database_errors
     from scanside_appliance.jobs.store import Store
 
     path = BoxLayout(context.obj.root).database
-    try:
-        with Store.existing(path) as store:
-            yield store
-    except sqlite3.DatabaseError as error:
-        raise BoxDatabase(name=path.name, why=error) from error
+    with database_errors(path), Store.existing(path) as store:
+        yield store
 
 
 def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) -> int:

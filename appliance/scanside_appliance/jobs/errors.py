@@ -62,10 +62,52 @@ class BoxAnalysisDied(BoxFailed):
 
 
 class BoxDatabase(BoxFailed):
-    """The database {name} can't be used: {why}."""
+    """The database {name} is damaged: {why}."""
 
     code = "BOX_DATABASE"
     advice = "Move it away and start again: what lies in work goes back to the inbox, and results stay where they are."
+
+
+class BoxDatabaseNewer(BoxFailed):
+    """The database {name} was written by a newer Scanside (version {version})."""
+
+    code = "BOX_DATABASE_NEWER"
+    advice = "Install that Scanside again, or put the copy of the database back that was made before the upgrade."
+
+
+class BoxDatabaseMissing(BoxFailed):
+    """The database {name} is not there yet."""
+
+    code = "BOX_DATABASE_MISSING"
+    advice = "scanside watch makes it when it starts. If the box was started before, check that --root is its folder."
+
+
+class BoxDatabaseRights(BoxFailed):
+    """The database {name} may not be read or written by this user: {why}."""
+
+    code = "BOX_DATABASE_RIGHTS"
+    advice = "It is whole; leave it where it is. Run the command as the box's own user, for example with sudo -u scanside."
+
+
+class BoxDatabaseBusy(BoxFailed):
+    """The database {name} is in use by another program: {why}."""
+
+    code = "BOX_DATABASE_BUSY"
+    advice = "It is whole; leave it where it is. Wait a little and try again; end whatever else has it open."
+
+
+class BoxDatabaseDisk(BoxFailed):
+    """The disk does not let the database {name} be read or written: {why}."""
+
+    code = "BOX_DATABASE_DISK"
+    advice = "Leave it where it is. Check that the disk is mounted, sound and not read-only, then start again."
+
+
+class BoxDiskFull(BoxFailed):
+    """The disk is full: the database {name} can't be written ({why})."""
+
+    code = "BOX_DISK_FULL"
+    advice = "Nothing is lost; leave the database where it is. Make room on the disk: then it goes on."
 
 
 class BoxNoSuchStudy(BoxFailed):

@@ -44,11 +44,13 @@ def keep_reserve(layout: BoxLayout, settings: DiskSettings) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
 
 
-def give_reserve(layout: BoxLayout) -> None:
-    """Let the database have the reserve."""
-    if lies_at(layout.reserve):
-        log.warning("the disk is full: the reserve is given to the database")
-        layout.reserve.unlink()
+def give_reserve(layout: BoxLayout) -> bool:
+    """Let the database have the reserve; whether there was one."""
+    if not lies_at(layout.reserve):
+        return False
+    log.warning("the disk is full: the reserve is given to the database")
+    layout.reserve.unlink()
+    return True
 
 
 def clean(layout: BoxLayout, store: Store, settings: DiskSettings) -> int:

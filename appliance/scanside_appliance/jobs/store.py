@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from scanside_appliance.jobs.errors import BoxDatabase
+from scanside_appliance.jobs.database_errors import database_errors
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
 
 SCHEMA_VERSION = 2
 CLEANED = "cleaned"
@@ -116,11 +117,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
+        with database_errors(path):
             self._sql = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise BoxDatabase(name=path.name, why=error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +134,7 @@ class Store:
             self._sql.execute(f"PRAGMA {pragma}")
         found = int(self._sql.execute("PRAGMA user_version").fetchone()[0])
         if found > SCHEMA_VERSION:
-            raise BoxDatabase(name=self._path.name, why=f"it was written by a newer Scanside (version {found})")
+            raise BoxDatabaseNewer(name=self._path.name, version=found)
         if found == 0:
             self._run("schema.sql", SCHEMA_VERSION)
         for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
@@ -148,18 +147,16 @@ class Store:
 
     def check(self) -> None:
         """Read the whole file once. Raises BoxDatabase where it is damaged."""
-        try:
+        with database_errors(self._path):
             (answer,) = self._sql.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise BoxDatabase(name=self._path.name, why=error) from error
         if answer != "ok":
             raise BoxDatabase(name=self._path.name, why=answer)
 
     @classmethod
     def existing(cls, path: Path) -> Store:
-        """The database of a box that was started before. Raises BoxDatabase."""
+        """The database of a box that was started before. Raises BoxDatabaseMissing and what opening raises."""
         if not path.is_file():
-            raise BoxDatabase(name=path.name, why="it is not there yet; scanside watch makes it")
+            raise BoxDatabaseMissing(name=path.name)
         return cls(path)
 
     @contextmanager

@@ -140,7 +140,7 @@ def latest_revisions(found: Iterable[StoredResult]) -> list[StoredResult]:
 
 
 def _age(one: StoredResult) -> tuple[bool, int, str]:
-    """Refused first, then older first. The revision stands in the document, else it is the number that its folder is called by."""
+    """Refused first, then older first. The revision stands in the document, else it is its folder's number."""
     stated = (one.document.get("provenance") or {}).get("revision")
     name = one.path.parent.name
     revision = stated if isinstance(stated, int) else int(name) if name.isdecimal() else 0

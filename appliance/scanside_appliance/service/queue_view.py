@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.errors import BoxDatabase
+from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.priority import rank
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
 from scanside_appliance.service.service import is_running
@@ -20,7 +19,7 @@ COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")
 
 
 def box_facts(layout: BoxLayout) -> dict[str, Any]:
-    """What the daemon last said, and whether it runs now. Raises BoxDatabase."""
+    """What the daemon last said, and whether it runs now. Raises BoxFailed."""
     said = last_said(layout) | {"running": is_running(layout)}
     if not said["running"]:
         trouble = said["trouble"] or _unattended(layout)
@@ -39,12 +38,9 @@ def _unattended(layout: BoxLayout) -> str | None:
 
 @contextmanager
 def _book(layout: BoxLayout) -> Iterator[Store]:
-    """Raises BoxDatabase."""
-    try:
-        with Store(layout.database) as store:
-            yield store
-    except sqlite3.DatabaseError as error:
-        raise BoxDatabase(name=layout.database.name, why=error) from error
+    """Raises BoxFailed."""
+    with database_errors(layout.database), Store(layout.database) as store:
+        yield store
 
 
 def box_lines(facts: dict[str, Any]) -> list[str]:
@@ -66,7 +62,7 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def queue_facts(layout: BoxLayout, *, every: bool = False) -> list[dict[str, Any]]:
-    """One entry a job, in the order of their turn; what came to rest last. Raises BoxDatabase."""
+    """One entry a job, in the order of their turn; what came to rest last. Raises BoxFailed."""
     if not layout.database.is_file():
         return []
     with _book(layout) as store:

@@ -18,7 +18,9 @@ from types import FrameType
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
 from scanside_appliance.inbox.watcher import InboxWatcher
-from scanside_appliance.jobs.errors import BoxDatabase
+from scanside_appliance.jobs.database_errors import database_error, is_full_disk
+from scanside_appliance.jobs.errors import BoxDiskFull
+from scanside_appliance.jobs.retention import give_reserve
 from scanside_appliance.jobs.store import Store
 from scanside_appliance.service.daemon import Daemon, Plan
 from scanside_appliance.service.errors import BoxRunning, BoxStuck
@@ -28,6 +30,8 @@ from scanside_runtime.errors import ScansideError, SettingsUnusable
 
 STOP_S = 25.0
 """SIGTERM lets an analysis go on for so long; then it is handed back."""
+ROOM_EVERY_S = 10.0
+"""A start on a full disk looks so often whether there is room."""
 ONCE_GIVES_UP_AFTER = 6
 log = logging.getLogger("scanside")
 
@@ -53,14 +57,39 @@ class Signals:
 def watch(plan: Plan) -> None:
     """Run until a signal ends it, or, with `once`, until the inbox is worked off.
 
-    Raises BoxRoot, BoxRunning, BoxDatabase, BoxStuck, BoxSelfTest, ModelUnusable.
+    Raises BoxRoot, BoxRunning, BoxStuck, BoxSelfTest, ModelUnusable, and what
+    opening the database raises.
     """
     os.umask(0o027)
     layout = BoxLayout(plan.root.resolve())
     layout.make()
-    with _alone(layout), _last_word(plan, layout), Store(layout.database) as store:
+    with _alone(layout), _last_word(plan, layout), _opened(plan, layout) as store:
         store.check()
         _work(plan, layout, store)
+
+
+def _opened(plan: Plan, layout: BoxLayout) -> Store:
+    """The book. A full disk gives its reserve; where that is not enough it is waited for room, but not with `once`.
+
+    Raises BoxFailed.
+    """
+    while True:
+        try:
+            return Store(layout.database)
+        except BoxDiskFull as error:
+            if not give_reserve(layout):
+                _wait_for_room(plan, layout, error)
+
+
+def _wait_for_room(plan: Plan, layout: BoxLayout, full: BoxDiskFull) -> None:
+    """Said in the log, to systemd and, if there is room for it, in the status. Raises `full` with `once`."""
+    if plan.once:
+        raise full
+    log.error("%s: %s %s", full.code, full.message, full.advice)
+    notify(STATUS="waiting: the disk is full", EXTEND_TIMEOUT_USEC=round(4e6 * ROOM_EVERY_S))
+    with suppress(OSError):
+        write_failure(layout, plan.clock.now_text(), f"{full.code}: {full.message} {full.advice}")
+    time.sleep(ROOM_EVERY_S)
 
 
 @contextmanager
@@ -85,17 +114,27 @@ def _work(plan: Plan, layout: BoxLayout, store: Store) -> None:
         signals = ending.enter_context(_signals())
         daemon = ending.enter_context(closing(Daemon(plan, layout, store, plan.read_settings())))
         try:
-            daemon.start()
+            _started(daemon, layout)
             notify(READY=1, STATUS="ready")
             if plan.hint:
                 ending.enter_context(closing(InboxWatcher(layout.inbox, signals.wake)))
             _run(plan, daemon, signals)
         except sqlite3.DatabaseError as error:
-            raise BoxDatabase(name=layout.database.name, why=error) from error
+            raise database_error(layout.database, error) from error
         except OSError as error:
             raise BoxRoot(root=layout.root, why=error.strerror or error) from error
         finally:
             notify(STOPPING=1)
+
+
+def _started(daemon: Daemon, layout: BoxLayout) -> None:
+    """A start that finds the disk full has the reserve, and is done again: each of its steps may be."""
+    try:
+        daemon.start()
+    except (sqlite3.OperationalError, OSError) as error:
+        if not is_full_disk(layout.database, error) or not give_reserve(layout):
+            raise
+        daemon.start()
 
 
 def _run(plan: Plan, daemon: Daemon, signals: Signals) -> None:

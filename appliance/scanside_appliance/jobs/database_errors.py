@@ -1,0 +1,63 @@
+"""What an error of SQLite means for the box: a full disk, rights and a lock are no damage, and are never called so."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scanside_appliance.jobs.errors import (
+    BoxDatabase,
+    BoxDatabaseBusy,
+    BoxDatabaseDisk,
+    BoxDatabaseRights,
+    BoxDiskFull,
+)
+from scanside_runtime.errors import BoxFailed
+
+PRIMARY = 0xFF
+"""An extended result code carries its primary one in the lowest byte (sqlite.org/rescode.html)."""
+LITTLE_BYTES = 2**20
+"""With less room than that, a disk that fails is a disk that is full."""
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+RIGHTS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN)
+BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Errors of SQLite leave as errors of the box. Raises what `database_error` says."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise database_error(path, error) from error
+
+
+def database_error(path: Path, error: sqlite3.DatabaseError) -> BoxFailed:
+    """The error of the box that an error of SQLite is. What is not known to be damage is the disk's."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
+    values = {"name": path.name, "why": error}
+    if code in DAMAGED:
+        return BoxDatabase(**values)
+    if code in BUSY:
+        return BoxDatabaseBusy(**values)
+    if code == sqlite3.SQLITE_FULL or (code not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM) and _is_full(path)):
+        return BoxDiskFull(**values)
+    return BoxDatabaseRights(**values) if code in RIGHTS else BoxDatabaseDisk(**values)
+
+
+def is_full_disk(path: Path, error: sqlite3.DatabaseError | OSError) -> bool:
+    """Whether nothing but room was missing."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return isinstance(database_error(path, error), BoxDiskFull)
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < LITTLE_BYTES
+    except OSError:
+        return False
