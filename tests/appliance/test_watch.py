@@ -136,6 +136,23 @@ def test_a_study_that_takes_the_whole_box_down_with_it_is_put_aside_in_the_end(b
     assert box.is_sound()
 
 
+def test_the_reason_says_what_the_files_were_called_in_the_inbox(box: Box) -> None:
+    names = ("scan 7/Übersicht.txt", "a\x1b[2J\nb.txt", "r\u202etxt.exe", "back\\slash")
+    for name in names:
+        path = box.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"no image {len(name)}")
+    (box.inbox / os.fsdecode(b"odd\xff")).write_text("no image at all")
+    box.run()
+    (reason,) = box.root.glob("quarantine/INPUT_NOT_DICOM/*/reason.txt")
+    called = {line.partition("  was  ")[2] for line in reason.read_text().splitlines() if "  was  " in line}
+    assert called == {
+        "scan 7/Übersicht.txt", r"a\x1b[2J\nb.txt", r"r\u202etxt.exe", r"back\\slash", r"odd\udcff",
+    }  # fmt: skip
+    kept = {file.name for file in reason.parent.iterdir()} - {"reason.txt"}
+    assert all(name in reason.read_text() for name in kept)
+
+
 def test_retry_analyses_again_what_was_put_aside(box: Box) -> None:
     box.put(*study(1, text="HANG"))
     box.run()
@@ -209,7 +226,7 @@ def test_no_name_reaches_a_log_a_status_or_an_error(
     printed = capfd.readouterr()
     words = [printed.out, printed.err, caplog.text, str(stuck.value)]
     words += [path.read_text() for path in (box.root / "status.json", box.root / "metrics.prom")]
-    words += [path.read_text() for path in box.root.rglob("reason.txt")]
+    words += [path.read_text().partition("In the inbox")[0] for path in box.root.rglob("reason.txt")]
     words += [box.scanside(command, "--json").output for command in ("status", "queue")]
     assert len(words) > 8
     assert not [text for text in words if "CANARY" in text]

@@ -31,6 +31,7 @@ from scanside_appliance.files.durable_files import (
     sync_folders,
 )
 from scanside_appliance.files.layout import BoxLayout, archive_place, quarantine_place, work_place
+from scanside_appliance.files.names import harmless
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import INBOX, FileRow, Job, State, Store
@@ -155,8 +156,15 @@ class FileMover:
         folder = self._layout.root / place
         make_folder(folder, self._layout.root)
         if not lies_at(folder / REASON):
-            replace_file(folder / REASON, _reason_text(job, self._clock.now_text()).encode())
+            replace_file(folder / REASON, self._reason_text(job).encode())
         return self._bring(job, place)
+
+    def _reason_text(self, job: Job) -> str:
+        """Why the files lie here, and what they were called."""
+        study = f"Study {job.study}\n" if job.study else ""
+        when = f"Put here at {self._clock.now_text()} by the box's clock. Nothing was changed in the files."
+        names = "".join(f"{row.name}  was  {harmless(os.fsdecode(row.source))}\n" for row in self._store.files(job.id))
+        return f"{job.code}\n\n{job.reason}\n\n{study}{when}\n\nIn the inbox the files were called:\n{names}"
 
     def hand_over_result(self, job: Job, folder: Path, **columns: str | None) -> Job:
         """Commit to a finished result: synced, every file hashed, the input still what was taken.
@@ -234,9 +242,3 @@ def _synced_sha256(path: Path) -> str:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return file_sha256(path)
-
-
-def _reason_text(job: Job, now: str) -> str:
-    study = f"Study {job.study}\n" if job.study else ""
-    when = f"Put here at {now} by the box's clock. Nothing was changed in the files."
-    return f"{job.code}\n\n{job.reason}\n\n{study}{when}\n"
