@@ -369,6 +369,34 @@ def test_a_start_with_bad_settings_or_a_damaged_database_stands_in_the_status(bo
     assert "BOX_DATABASE" in json.loads(box.scanside("status", "--json").output)["trouble"]
 
 
+@pytest.mark.parametrize("settings", ["quite_s = 1\n", "[inbox", None])
+def test_the_status_names_settings_that_can_not_be_used(box: Box, settings: str | None) -> None:
+    box.run()
+    file = box.root.with_suffix(".other.toml")
+    if settings is not None:
+        file.write_text(settings)
+    shown = box.scanside("--settings", str(file), "status")
+    assert shown.exit_code == 5
+    assert "BOX_SETTINGS: The setting " in shown.output
+    assert "Correct the settings file" in shown.output
+
+
+def test_the_status_of_a_root_that_is_missing_or_a_file_says_so(box: Box) -> None:
+    missing = box.scanside("status")
+    box.root.write_text("")
+    file = json.loads(box.scanside("status", "--json").output)
+    assert missing.exit_code == 5
+    assert f"BOX_ROOT: The box's folder {box.root} can't be used: No such file" in missing.output
+    assert "Not a directory. Check that it exists" in file["trouble"]
+
+
+def test_the_status_of_a_damaged_book_is_still_a_status(box: Box) -> None:
+    box.run()
+    (box.root / "scanside.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
+    shown = json.loads(box.scanside("status", "--json").output)
+    assert (shown["running"], shown["trouble"].partition(":")[0]) == (False, "BOX_DATABASE")
+
+
 def test_a_defect_of_the_daemon_stands_in_the_status_by_type_and_place_alone(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ A study keeps one name, its key: in folders, in logs, on the command line.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,14 @@ class BoxLayout:
         try:
             for folder in (self.root, self.inbox, self.results, self.unfinished, *map(self.root.joinpath, _OTHERS)):
                 folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        except OSError as error:
+            raise BoxRoot(root=self.root, why=error.strerror or error) from error
+
+
+    def check(self) -> None:
+        """Raises BoxRoot where the root is no folder that can be looked into."""
+        try:
+            os.scandir(self.root).close()
         except OSError as error:
             raise BoxRoot(root=self.root, why=error.strerror or error) from error
 

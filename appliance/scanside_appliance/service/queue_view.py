@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,18 +13,34 @@ from scanside_appliance.jobs.priority import rank
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
 from scanside_appliance.service.service import is_running
 from scanside_appliance.service.status import last_said
+from scanside_runtime.errors import BoxFailed
+from scanside_runtime.settings import Settings
 
 SHOWN = (*ACTIVE, State.held, State.quarantined)
 COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")
 
 
-def box_facts(layout: BoxLayout) -> dict[str, Any]:
-    """What the daemon last said, and whether it runs now. Raises BoxFailed."""
+def box_facts(layout: BoxLayout, read_settings: Callable[[], Settings] = Settings) -> dict[str, Any]:
+    """What the daemon last said, whether it runs now, and what would keep it from its next start."""
     said = last_said(layout) | {"running": is_running(layout)}
     if not said["running"]:
-        trouble = said["trouble"] or _unattended(layout)
-        said |= {"headline": "not running", "analysing": None, "trouble": trouble}
+        said |= {"headline": "not running", "analysing": None}
+    said["trouble"] = _unusable(layout, read_settings, running=said["running"]) or said["trouble"]
+    if not said["running"]:
+        said["trouble"] = said["trouble"] or _unattended(layout)
     return said
+
+
+def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, running: bool) -> str | None:
+    """What ails root, settings or book, in the words in which a command would end with it."""
+    try:
+        layout.check()
+        read_settings()
+        if not running:
+            _unattended(layout)
+    except BoxFailed as error:
+        return f"{error.code}: {error.message} {error.advice}"
+    return None
 
 
 def _unattended(layout: BoxLayout) -> str | None:
