@@ -204,6 +204,29 @@ def test_wrong_usage_ends_with_2_and_prints_no_result(run: Run, arguments: list[
     assert err
 
 
+def test_earlier_results_that_are_not_there_are_wrong_usage_and_named_by_their_path(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("analyze", tmp_path, "--earlier", tmp_path / "nowhere")
+    assert (code, out) == (2, "")
+    assert "nowhere" in err
+    assert "--earlier" in err
+
+
+@pytest.mark.parametrize("command", [[], ["analyze"], ["queue"], ["bundle", "list"]])
+def test_a_short_option_gives_the_same_help(run: Run, command: list[str]) -> None:
+    assert run(*command, "-h") == run(*command, "--help")
+
+
+@pytest.mark.parametrize(
+    ("shell", "word"), [("bash", "COMPREPLY"), ("zsh", "#compdef"), ("fish", "complete --command")]
+)
+def test_each_shell_can_have_its_completion(run: Run, monkeypatch: pytest.MonkeyPatch, shell: str, word: str) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # the shell is named, not found out
+    code, out, _ = run("--show-completion", shell)
+    assert code == 0
+    assert word in out
+    assert "scanside" in out
+
+
 def test_settings_with_a_typo_end_with_5_and_a_document_that_names_the_key(run: Run, tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("[measures]\nflor_ml = 1.0\n")
     code, out, _ = run("--settings", tmp_path / "s.toml", "analyze", tmp_path, "--json")

@@ -397,6 +397,23 @@ def test_the_status_of_a_damaged_book_is_still_a_status(box: Box) -> None:
     assert (shown["running"], shown["trouble"].partition(":")[0]) == (False, "BOX_DATABASE")
 
 
+def test_a_start_says_where_it_works_by_which_settings_and_what_waits(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.put(*study(1), Slice(1, 2, "other"))
+    box.run()
+    caplog.clear()
+    caplog.set_level("INFO", logger="scanside")
+    write_settings(box.root, **box.settings)
+    watch(replace(box.plan(Settings), settings_from="/etc/some.toml"))
+    assert caplog.messages[:4] == [
+        f"root      {box.root}",
+        f"inbox     {box.inbox}",
+        "settings  /etc/some.toml",
+        "waiting   0 study(ies) under way, 1 held",
+    ]
+
+
 def test_a_defect_of_the_daemon_stands_in_the_status_by_type_and_place_alone(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:

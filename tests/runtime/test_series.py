@@ -139,6 +139,7 @@ def test_nothing_there_an_empty_folder_and_no_dicom_are_told_apart(tmp_path: Pat
     with pytest.raises(InputNotFound) as missing:
         find_series(tmp_path / "nowhere")
     assert missing.value.exit_code == 3
+    assert missing.value.message == f"There is nothing at {tmp_path / 'nowhere'}."
     with pytest.raises(InputEmpty):
         find_series(tmp_path)
     (tmp_path / "readme.txt").write_text("words")

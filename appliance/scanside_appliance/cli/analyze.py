@@ -39,6 +39,8 @@ def analyze(
 
     if every and (study or series):
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
+    if earlier is not None and not earlier.is_dir():
+        raise typer.BadParameter(f"there is no folder {earlier.absolute()}", param_hint="--earlier")
     delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain)
     try:
         options = context.obj.analysis(engine, precision, bundle, earlier)

@@ -23,7 +23,7 @@ def demo(
     from scanside_appliance.results.output import document_json
     from scanside_appliance.results.summary import summary
 
-    with progress() as report:
+    with progress("drawing a phantom") as report:
         shown = run_demo(output, context.obj.settings(), report)
     if as_json:
         typer.echo(document_json(shown.facts()))

@@ -31,7 +31,7 @@ app = typer.Typer(
     name="scanside",
     help="Measures lung infection (POI, iHU) on chest CT. Research use only, not a medical device.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -51,7 +51,11 @@ class BoxOptions:
         """The settings in force. Raises SettingsUnusable."""
         from scanside_runtime.settings import load_settings
 
-        return load_settings(self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None))
+        return load_settings(self.settings_in_use())
+
+    def settings_in_use(self) -> Path | None:
+        """The file that the settings come from; None where they are the defaults."""
+        return self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
 
     def analysis(
         self, engine: EngineName, precision: PrecisionName, bundle: Path | None, earlier: Path | None

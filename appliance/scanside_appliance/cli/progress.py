@@ -55,8 +55,11 @@ def _lines() -> Report:
 
 
 @contextmanager
-def progress() -> Iterator[Report | None]:
-    """A callback (stage, done, total) for work of seconds, that draws a bar; None where stderr is no terminal."""
+def progress(first: str = "starting") -> Iterator[Report | None]:
+    """A callback (stage, done, total) for work of seconds, that draws a bar; None where stderr is no terminal.
+
+    first: what the bar is labelled with until a stage is named.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -64,7 +67,7 @@ def progress() -> Iterator[Report | None]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task(first, total=None)
         yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
 
 

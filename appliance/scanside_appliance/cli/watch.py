@@ -38,7 +38,8 @@ def watch(
     from scanside_appliance.service.service import watch as run
 
     log_to_stderr()
-    run(Plan(context.obj.root, context.obj.settings, once=once, bundle=bundle))
+    named = str(context.obj.settings_in_use() or "the defaults")
+    run(Plan(context.obj.root, context.obj.settings, once=once, settings_from=named, bundle=bundle))
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:

@@ -21,7 +21,7 @@ from scanside_appliance.inbox.watcher import InboxWatcher
 from scanside_appliance.jobs.database_errors import database_error, is_full_disk
 from scanside_appliance.jobs.errors import BoxDiskFull
 from scanside_appliance.jobs.retention import give_reserve
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.store import ACTIVE, State, Store
 from scanside_appliance.service.daemon import Daemon, Plan
 from scanside_appliance.service.errors import BoxRunning, BoxStuck
 from scanside_appliance.service.status import write_failure
@@ -65,7 +65,21 @@ def watch(plan: Plan) -> None:
     layout.make()
     with _alone(layout), _last_word(plan, layout), _opened(plan, layout) as store:
         store.check()
+        for line in _first_words(plan, layout, store):
+            log.info("%s", line)
         _work(plan, layout, store)
+
+
+def _first_words(plan: Plan, layout: BoxLayout, store: Store) -> list[str]:
+    """Where it works, by which settings, and what waits for it."""
+    waiting = sum(number for state, number in store.numbers().items() if state in ACTIVE)
+    return [
+        f"root      {layout.root}",
+        f"inbox     {layout.inbox}",
+        f"settings  {plan.settings_from}",
+        f"waiting   {waiting} study(ies) under way, {len(store.jobs([State.held]))} held",
+        "the networks are proved first, then the inbox is watched",
+    ]
 
 
 def _opened(plan: Plan, layout: BoxLayout) -> Store:

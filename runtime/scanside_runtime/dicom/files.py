@@ -144,7 +144,7 @@ def list_files(path: Path, limits: ReadingSettings) -> Listing:
         if not dicom and _claims_to_be_a_zip(path):
             raise InputUnreadable(name=path.name, why="the zip breaks off or is none; copy it again")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputNotFound(name=path.name) from error
+        raise InputNotFound(name=path.absolute()) from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise InputUnreadable(name=path.name, why=getattr(error, "strerror", None) or "can't be opened") from error
     return Listing((SourceFile(path),))
