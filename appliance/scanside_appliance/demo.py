@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_appliance.results.output import PAGE, write_output
+from scanside_appliance.files.layout import PAGE
+from scanside_appliance.results.output import write_output
 from scanside_appliance.results.report import ComparisonRow
 from scanside_runtime.analysis import Analysis, analyze
 from scanside_runtime.errors import BoxOutput

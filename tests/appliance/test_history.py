@@ -36,6 +36,24 @@ def keep(results: Path, document: dict[str, Any], revision: str = "1") -> Path:
     return folder / "result.json"
 
 
+def test_results_are_found_by_patient_by_day_and_as_the_last_one(tmp_path: Path) -> None:
+    one = keep(tmp_path / "results", result(DAYS[0], 5.0))
+    two = keep(tmp_path / "results", result(DAYS[1], 6.0, **{"study.patient_id": "P-18", "study.patient_name": "B^C"}))
+    keep(tmp_path / "results", result(DAYS[1], None, **{"study.patient_id": "P-18"}), "2")
+    os.utime(one, (4e9, 4e9))
+
+    def found(wanted: str, *more: str) -> list[str]:
+        shown = CliRunner().invoke(app, ["--root", str(tmp_path), "results", wanted, *more])
+        return shown.output.splitlines()
+
+    pages = [str(path.with_name("report.html")) for path in (one, two)]
+    assert found("last") == [pages[0]]
+    assert found("P-18") == found("B^C") == found(DAYS[1][:10]) == [pages[1]]
+    assert len(found("P-18", "--all")) == 2
+    nobody = CliRunner().invoke(app, ["--root", str(tmp_path), "results", "P-99"]).exception
+    assert getattr(nobody, "code", None) == "PATIENT_NO_RESULT"
+
+
 @pytest.fixture
 def box(tmp_path: Path) -> Path:
     for day, poi in zip(DAYS, POI, strict=True):

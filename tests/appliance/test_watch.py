@@ -227,6 +227,6 @@ def test_no_name_reaches_a_log_a_status_or_an_error(
     words = [printed.out, printed.err, caplog.text, str(stuck.value)]
     words += [path.read_text() for path in (box.root / "status.json", box.root / "metrics.prom")]
     words += [path.read_text().partition("In the inbox")[0] for path in box.root.rglob("reason.txt")]
-    words += [box.scanside(command, "--json").output for command in ("status", "queue")]
+    words += [box.scanside(*line, "--json").output for line in (("status",), ("queue", "--all", "--no-names"))]
     assert len(words) > 8
     assert not [text for text in words if "CANARY" in text]

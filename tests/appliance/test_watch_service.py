@@ -21,13 +21,14 @@ import pytest
 
 from kit.dicom_samples import make_slice, write
 from kit.watch_box import PYTHON, Box, study, wait_for
-from scanside_appliance.files.layout import study_key
+from scanside_appliance.files.layout import BoxLayout, study_key
 from scanside_appliance.inbox.facts import PROBE
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.jobs.errors import BoxDatabase, BoxSelfTest
 from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.jobs.worker_client import WORKER
 from scanside_appliance.service.errors import BoxRunning
+from scanside_appliance.service.queue_view import live_rows
 from scanside_appliance.service.service import watch
 from scanside_appliance.service.systemd import alive
 from scanside_runtime.errors import SettingsUnusable
@@ -68,6 +69,33 @@ def test_the_live_screen_shows_the_queue_until_it_is_ended(box: Box, tmp_path: P
     shown = screen.communicate(timeout=LONGEST_S)[0]
     assert screen.returncode == 0
     assert study_key("1.2.1") in shown
+
+
+def test_the_queue_names_patient_date_poi_and_report_but_not_on_a_screen_that_others_see(box: Box) -> None:
+    box.put(*study(1))
+    box.put(*study(2, text="CRASH"), folder="from the scanner")
+    box.run()
+    (path,) = box.root.glob("results/*/*/1/result.json")
+    document = json.loads(path.read_text()) | {"schema": "scanside.result/1", "biomarkers": {"poi_percent": 7.25}}
+    document["study"] = {"patient_name": "A^\x1bB", "acquired_at": "2026-01-31T10:00:00"}
+    path.write_text(json.dumps(document))
+    shown = box.scanside("queue", "--all").output
+    assert r"A^\x1bB, 2026-01-31T10:00:00, POI 7.2 %" in shown
+    assert str(path.with_name("report.html")) in shown
+    assert "from inbox/from the scanner" in shown
+    hidden = box.scanside("queue", "--all", "--no-names").output
+    assert not [word for word in ("A^", "POI", "report.html", "scanner") if word in hidden]
+
+
+def test_the_live_queue_shows_what_arrives_and_what_was_done(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    said = json.loads((box.root / "status.json").read_text())
+    said["waiting"] = [{"study": "abc", "files": 3, "why": "still arriving"}]
+    (box.root / "status.json").write_text(json.dumps(said))
+    rows = live_rows(BoxLayout(box.root), every=False, names=False)
+    assert rows[0] == ("abc", "arriving", "3 files, still arriving")
+    assert [row[:2] for row in rows[1:]] == [(study_key("1.2.1"), "done")]
 
 
 def test_status_and_queue_of_a_box_that_was_never_started_are_no_error(box: Box) -> None:

@@ -59,7 +59,8 @@ def queue(
     context: typer.Context,
     as_json: AsJson = False,
     every: Annotated[bool, typer.Option("--all", help="Studies that are done, too.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Keep showing it until Ctrl-C.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Keep showing it until Ctrl-C, with what arrives.")] = False,
+    no_names: Annotated[bool, typer.Option("--no-names", help="For screens that others see: hashes alone.")] = False,
 ) -> None:
     """List studies that wait, are analysed, are held for a person or were put aside, in the order of their turn."""
     from scanside_appliance.files.layout import BoxLayout
@@ -67,9 +68,9 @@ def queue(
 
     layout = BoxLayout(context.obj.root)
     if live and not as_json:
-        show_live(layout, every=every)
+        show_live(layout, every=every, names=not no_names)
         return
-    facts = queue_facts(layout, every=every)
+    facts = queue_facts(layout, every=every, names=not no_names)
     typer.echo(json.dumps(facts) if as_json else "\n".join(queue_lines(facts)))
 
 

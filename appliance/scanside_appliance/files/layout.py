@@ -14,7 +14,7 @@ from scanside_runtime.errors import BoxFailed
 
 FOLDER_MODE = 0o750
 KEY_LETTERS = 16
-RESULT = "result.json"
+RESULT, PAGE = "result.json", "report.html"
 
 
 class BoxRoot(BoxFailed):

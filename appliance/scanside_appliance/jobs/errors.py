@@ -79,7 +79,7 @@ class BoxDatabaseMissing(BoxFailed):
     """The database {name} is not there yet."""
 
     code = "BOX_DATABASE_MISSING"
-    advice = "scanside watch makes it when it starts. If the box was started before, check that --root is its folder."
+    advice = "Start scanside watch once: it makes it. If the box was started before, check that --root is its folder."
 
 
 class BoxDatabaseRights(BoxFailed):

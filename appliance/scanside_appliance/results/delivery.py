@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import UID
 
-from scanside_appliance.results.output import PAGE, document_json, write_output
+from scanside_appliance.files.layout import PAGE
+from scanside_appliance.results.output import document_json, write_output
 from scanside_appliance.results.summary import summary
 from scanside_runtime.errors import BoxFailed, ScansideError
 

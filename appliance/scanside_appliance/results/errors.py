@@ -19,6 +19,13 @@ class PatientNotOnRecord(Refused):
     advice = "Check the patient ID, and the folder of results (--root or --results)."
 
 
+class ResultNotFound(Refused):
+    """There is no result of {wanted} in {folder}."""
+
+    code = "PATIENT_NO_RESULT"
+    advice = "Say a patient's ID or name as its page has it, a day as 2026-01-31, or last; check --root."
+
+
 class PatientSeveralIssuers(Refused):
     """The ID {patient_id} was given by more than one issuer: {issuers}."""
 

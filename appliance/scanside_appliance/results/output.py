@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanside_appliance.files.atomic import replace_files
-from scanside_appliance.files.layout import RESULT
+from scanside_appliance.files.layout import PAGE, RESULT
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.errors import BoxSource
 from scanside_appliance.results.pictures import Pictures, draw_pictures, montage, png_bytes
@@ -18,7 +18,7 @@ from scanside_runtime.errors import BoxOutput, Refused
 if TYPE_CHECKING:
     from scanside_runtime.analysis import Analysis
 
-PAGE, MONTAGE, CORONAL, SEGMENTATION = "report.html", "montage.png", "coronal.png", "seg.dcm"
+MONTAGE, CORONAL, SEGMENTATION = "montage.png", "coronal.png", "seg.dcm"
 OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION)
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import PAGE, RESULT, BoxLayout
+from scanside_appliance.files.names import harmless
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.priority import rank
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
+from scanside_appliance.results.archive import read_results
+from scanside_appliance.results.finder import shown_of
 from scanside_appliance.service.service import is_running
 from scanside_appliance.service.status import last_said
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings import Settings
 
 SHOWN = (*ACTIVE, State.held, State.quarantined)
-COLUMNS = ("study", "state", "revision", "rank", "attempts", "reason")
+COLUMNS = ("study", "state", "what")
+DONE_SHOWN = 10
+"""The live screen shows so many of the studies that are done."""
 
 
 def box_facts(layout: BoxLayout, read_settings: Callable[[], Settings] = Settings) -> dict[str, Any]:
@@ -77,16 +83,38 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     return [f"{name:<10}{text}" for name, text in lines]
 
 
-def queue_facts(layout: BoxLayout, *, every: bool = False) -> list[dict[str, Any]]:
-    """One entry a job, in the order of their turn; what came to rest last. Raises BoxFailed."""
+def queue_facts(
+    layout: BoxLayout, *, every: bool = False, names: bool = True, done: int = 0
+) -> list[dict[str, Any]]:
+    """One entry a job, in the order of their turn; what came to rest last. Raises BoxFailed.
+
+    names: with the patient, the report's path and the folder in the inbox, for who may see them. done: so many of the
+    last that are done, too.
+    """
     if not layout.database.is_file():
         return []
     with _book(layout) as store:
         open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
-        jobs = store.jobs(State) if every else open_ones
+        jobs = store.jobs(State) if every else _with_latest(open_ones, store.jobs([State.done]), done)
         ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
-    ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
-    return [_entry(layout, job, grade) for job, grade in ranked]
+        ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
+        return [_entry(layout, job, grade) | (_names(layout, store, job) if names else {}) for job, grade in ranked]
+
+
+def _with_latest(open_ones: list[Job], all_done: list[Job], done: int) -> list[Job]:
+    latest = all_done[max(len(all_done) - done, 0) :]
+    return [*open_ones, *(job for job in latest if job not in open_ones)]
+
+
+def _names(layout: BoxLayout, store: Store, job: Job) -> dict[str, Any]:
+    """Whose the study is and how much was found, once there is a result; and where in the inbox it came from."""
+    files = store.files(job.id)
+    came_from = harmless(os.fsdecode(files[0].source).rpartition("/")[0]) if files else None
+    if job.state not in (State.archiving, State.done):
+        return {"from": came_from}
+    folder = layout.result(job.patient, job.study, job.revision or 0)
+    found, _ = read_results([folder / RESULT])
+    return {"from": came_from, "report": str(folder / PAGE), **(shown_of(found[0].document) if found else {})}
 
 
 def _concerns_a_study(job: Job) -> bool:
@@ -125,21 +153,44 @@ def queue_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _queue_line(one: dict[str, Any]) -> str:
+    first, *more = _said_of(one) or [""]
+    line = f"{one['study'] or '(no study)':<17} {one['state']:<12} {first}".rstrip()
+    return "\n".join([line, *(f"{'':<18}{text}" for text in more)])
+
+
+def _said_of(one: dict[str, Any]) -> list[str]:
+    """Verdict or reason, then whose it is, then where the report lies."""
     more = " ".join(filter(None, (one["verdict"], one["code"]))) if one["verdict"] else one["reason"] or ""
-    return f"{one['study'] or '(no study)':<17} {one['state']:<12} {more}".rstrip()
+    return [more, *filter(None, (_who(one), one.get("report")))]
 
 
-def show_live(layout: BoxLayout, *, every: bool) -> None:
+def _who(one: dict[str, Any]) -> str:
+    """Name, date and POI of what has a result; of the rest, the folder of the inbox that it came in."""
+    poi = None if one.get("poi_percent") is None else f"POI {one['poi_percent']:.1f} %"
+    known = [one.get("patient_name") or one.get("patient_id"), one.get("date"), poi]
+    return harmless(", ".join(filter(None, known))) or (f"from inbox/{one['from']}" if one.get("from") else "")
+
+
+def live_rows(layout: BoxLayout, *, every: bool, names: bool) -> list[tuple[str, str, str]]:
+    """What arrives, what waits, and what was done last: study, state, what there is to say. Raises BoxFailed."""
+    waiting = last_said(layout)["waiting"]
+    arriving = [(one["study"], "arriving", f"{one['files']} files, {one['why']}") for one in waiting]
+    entries = queue_facts(layout, every=every, names=names, done=DONE_SHOWN)
+    return [*arriving, *((one["study"] or "", one["state"], "\n".join(_said_of(one))) for one in entries)]
+
+
+def show_live(layout: BoxLayout, *, every: bool, names: bool) -> None:
     """The queue as a screen that is drawn again each second, until Ctrl-C."""
     from rich.live import Live
     from rich.table import Table
+    from rich.text import Text
 
     def table() -> Table:
         shown = Table(title=str(box_facts(layout)["headline"]), expand=True)
         for column in COLUMNS:
             shown.add_column(column)
-        for one in queue_facts(layout, every=every):
-            shown.add_row(*("" if one[column] is None else str(one[column]) for column in COLUMNS))
+        for row in live_rows(layout, every=every, names=names):
+            shown.add_row(*map(Text, row))
         return shown
 
     try:
