@@ -42,6 +42,14 @@ KINDS = {
         "A value in the header that the measurement does not need is invalid and was taken as not stated.",
         "Nothing for this measurement; correct the entry on the console if it is needed.",
     ),
+    "INPUT_SHARED_UID": FindingKind(
+        ("caution",),
+        "Different slices carry one SOP Instance UID, or none: their positions tell them apart, but nothing can refer "
+        "to them, and no DICOM objects are written.",
+        "Look whether the slices are of one scan. A tool on the way has damaged the identifiers: export the study "
+        "again from the scanner to have a Segmentation.",
+        "SOPInstanceUID of the measured slices is compared with that of all objects of the study.",
+    ),
     "INPUT_LOSSY": FindingKind(
         ("caution",),
         "The pixels were compressed with loss: HU are near, not exact.",
