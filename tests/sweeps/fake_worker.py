@@ -2,6 +2,7 @@
 
 CRASH ends it by a signal, HANG makes it wait, HUNGRY makes it eat memory, DEFECT is an exception with a name in it,
 SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk, CONFLICT somebody else under a known ID.
+Files that name several patients are refused, as the analysis does.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
     code, exit_code, verdict = None, 0, "analysed"
     if b"REFUSED" in text:
         code, exit_code, verdict = "SERIES_SINGLE_SLICE", 3, "refused"
+    if len({json.loads(content.split(b"\n")[0])["patient_id"] for content in contents.values()}) > 1:
+        code, exit_code, verdict = "PATIENT_MIXED", 3, "refused"
     if b"CONFLICT" in text and order["earlier"]:
         code, exit_code, verdict = "PATIENT_CONFLICT", 6, "held"
     document = {

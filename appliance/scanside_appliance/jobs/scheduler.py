@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scanside_appliance.clock import Clock, ClockWatch
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import BoxLayout, patient_key
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.priority import is_due, next_job, rank
 from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
+from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.settings import JobSettings, Settings
 
@@ -102,6 +103,8 @@ class Scheduler:
         """The result is committed; where the box can't do that, it is to blame, and the result is made again."""
         found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
         found |= {"code": outcome.code, "reason": None}
+        if outcome.code == PatientMixed.code:  # two patients' files: in neither's folder
+            found["patient"] = patient_key(None, None, job.study_uid)
         try:
             self._file_mover.hand_over_result(job, outcome.folder, **found)
             return outcome
