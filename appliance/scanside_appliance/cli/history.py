@@ -33,8 +33,10 @@ def history(
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    error = measurement_error(open_bundle(), context.obj.settings().progression)
-    found = patient_history(results or context.obj.root / "results", patient, issuer, error)
+    settings = context.obj.settings()
+    error = measurement_error(open_bundle(), settings.progression)
+    folder = results or context.obj.root / "results"
+    found = patient_history(folder, patient, issuer, error, settings.patient.placeholder_ids)
     if page is not None:
         _write_page(found, page)
     if as_json:

@@ -67,6 +67,7 @@ class Biomarkers:
     """All that is measured in one study; None means not measured.
 
     six_zone_score: 0 to 24, the sum over the zones that hold lung. ct_extent_grade: CT-0 to CT-4.
+    lung_width_mm: from the right lung's right edge to the left one's left: the size of the chest, whatever the breath.
     """
 
     whole: Region
@@ -76,6 +77,7 @@ class Biomarkers:
     six_zone_score: int | None
     ct_extent_grade: str | None
     ct_extent_basis: str | None
+    lung_width_mm: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The block `biomarkers` of the result document, numbers as measured."""
@@ -108,6 +110,7 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
         six_zone_score=_total(zones),
         ct_extent_grade=_worse_grade((left_lung, right_lung), floor),
         ct_extent_basis=EXTENT_BASIS,
+        lung_width_mm=_width_mm(volume, masks.lungs),
     )
 
 
@@ -122,7 +125,14 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         six_zone_score=None,
         ct_extent_grade=None,
         ct_extent_basis=None,
+        lung_width_mm=biomarkers.lung_width_mm,
     )
+
+
+def _width_mm(volume: Volume, lungs: Bools) -> float | None:
+    """How far the lungs reach across the patient: columns with 1 ml of lung or more, so that specks do not count."""
+    inside = np.flatnonzero(np.count_nonzero(lungs, axis=(0, 1)) * volume.voxel_ml >= 1.0)
+    return float(inside[-1] - inside[0] + 1) * volume.spacing_mm[2] if inside.size else None
 
 
 def extent_grade(poi_percent: float) -> str:
