@@ -212,8 +212,8 @@ KINDS = {
         "left out.",
         "Enter the patient's own ID, birth date and sex on the console, and send this study and the earlier ones "
         "again.",
-        "patient.placeholder_ids, or one sign over and over; a result is proven by the same birth date, where neither "
-        "sex nor given name differs.",
+        "The list patient.placeholder_ids, or one sign over and over; a result is proven by the same birth date, where "
+        "neither sex nor given name differs.",
     ),
     "PATIENT_OTHER_ISSUER": FindingKind(
         ("caution",),
@@ -232,7 +232,7 @@ KINDS = {
     "PATIENT_SET_APART": FindingKind(
         ("note",),
         "Results under this ID wait for a person's decision, or were released to stand by themselves: left out.",
-        "scanside queue lists what is held. Correct what is wrong on the console and send those studies again.",
+        "See scanside queue for what is held. Correct what is wrong on the console and send those studies again.",
     ),
     "PATIENT_UNDATED": FindingKind(
         ("caution",),

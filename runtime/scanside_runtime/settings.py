@@ -205,7 +205,7 @@ class PatientSettings:
     """
 
     adult_from_years: float = 18.0
-    placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
+    placeholder_ids: list[str] = field(default_factory=lambda: [*PLACEHOLDER_IDS])
 
     def __post_init__(self) -> None:
         _check(0.0 <= self.adult_from_years < 120.0, "patient.adult_from_years", "it must lie between 0 and 120")
@@ -410,10 +410,9 @@ def _value(kind: type[Any], value: object, key: str) -> Any:
         return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
     if kind is float and type(value) is int:
         return float(value)
-    if kind == tuple[str, ...]:
-        texts = isinstance(value, (list, tuple)) and all(type(one) is str for one in value)
-        _check(texts, key, "it must be a list of texts")
-        return tuple(value)  # type: ignore[arg-type]  # checked in the line above
+    if kind == list[str]:
+        _check(isinstance(value, list) and all(type(one) is str for one in value), key, "it must be a list of texts")
+        return value
     _check(type(value) is kind, key, f"it must be of type {kind.__name__}")
     return value
 

@@ -107,9 +107,9 @@ def flags_of(folder: Path, bundle: Path, earlier: Earlier, **patient: Any) -> li
 def test_under_an_id_that_is_given_to_many_there_is_no_trend_without_the_birth_date(folder: Path, bundle: Path) -> None:
     nobodys = Earlier((before("2020-03-01T10:00:00", 0.5, **{"study.birth_date": None}),))
     mine = Earlier((before("2020-03-01T10:00:00", 0.5),))
-    said = flags_of(folder, bundle, nobodys, placeholder_ids=("phantom",))
+    said = flags_of(folder, bundle, nobodys, placeholder_ids=["phantom"])
     assert said == ["PATIENT_ID_PLACEHOLDER", "None"]
-    assert flags_of(folder, bundle, mine, placeholder_ids=("phantom",)) == ["rising"]
+    assert flags_of(folder, bundle, mine, placeholder_ids=["phantom"]) == ["rising"]
     assert flags_of(folder, bundle, nobodys) == ["rising"]
 
 

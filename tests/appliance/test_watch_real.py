@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from kit.case_kit import put
 from kit.selftest_samples import write_bundle_with_sample
+from scanside_appliance.cli.main import app
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import patient_key, study_key
 from scanside_runtime.analysis import analyze
@@ -39,6 +43,20 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def watched_once(root: Path, settings: Path, bundle: Path) -> subprocess.CompletedProcess[str]:
+    """`watch --once` as the shell starts it."""
+    program = "from scanside_appliance.cli.main import main; main()"
+    arguments = ["--root", str(root), "--settings", str(settings), "watch", "--once", "--bundle", str(bundle)]
+    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance"))
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
     bundle = write_bundle_with_sample(tmp_path / "bundle").folder
     root, settings = tmp_path / "box", tmp_path / "box.toml"
@@ -48,16 +66,7 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
     for file in sent.rglob("*.dcm"):
         os.link(file, root / "inbox" / f"CANARY_{file.name}")
     expected = analyze(sent, Options(bundle=bundle)).document()
-    program = "from scanside_appliance.cli.main import main; main()"
-    arguments = ["--root", str(root), "--settings", str(settings), "watch", "--once", "--bundle", str(bundle)]
-    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("runtime", "appliance"))
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = watched_once(root, settings, bundle)
     assert done.returncode == 0, done.stderr
     folder = root / "results" / patient_key("CANARY7", None, STUDY) / study_key(STUDY) / "1"
     document = json.loads((folder / "result.json").read_text())
@@ -71,6 +80,23 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
     assert (lost(root, []), unsound_results(root)) == ([], [])
     assert "CANARY" not in done.stderr + done.stdout + (root / "status.json").read_text()
     assert not [path for path in root.rglob("*") if "CANARY" in path.name]
+
+
+def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_released(tmp_path: Path, sent: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
+    root, settings = tmp_path / "box", tmp_path / "box.toml"
+    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    shutil.copytree(sent, root / "inbox" / "sent")
+    put([*(root / "inbox").rglob("*.dcm")], SOPInstanceUID="1.2.3")
+    assert watched_once(root, settings, bundle).returncode == 0
+    assert len(list(root.glob("quarantine/INPUT_DUPLICATE_UID/*/*.dcm"))) == len(list(sent.rglob("*.dcm")))
+    assert CliRunner().invoke(app, ["--root", str(root), "release", study_key(STUDY)]).exit_code == 0
+    assert watched_once(root, settings, bundle).returncode == 0
+    (found,) = root.glob("results/[!.]*/*/*/result.json")
+    document = json.loads(found.read_text())
+    assert document["biomarkers"] == analyze(sent, Options(bundle=bundle)).document()["biomarkers"]
+    assert "INPUT_SHARED_UID" in [flag["code"] for flag in document["flags"]]
+    assert "seg.dcm" not in document["artefacts"]
 
 
 def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:

@@ -84,7 +84,7 @@ def test_the_digest_follows_the_values_and_not_the_way_they_were_written(tmp_pat
 
 def test_a_list_of_texts_replaces_the_default_and_survives_the_way_to_the_worker(tmp_path: Path) -> None:
     settings = load_settings(written(tmp_path, "[patient]\nplaceholder_ids = ['GAST', 'GUEST']\n"))
-    assert settings.patient.placeholder_ids == ("GAST", "GUEST")
+    assert settings.patient.placeholder_ids == ["GAST", "GUEST"]
     assert settings_of(json.loads(json.dumps(asdict(settings)))) == settings
 
 
