@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -39,7 +40,7 @@ def analyze(order: dict[str, Any], answers: Answers) -> dict[str, Any]:
     code, exit_code, verdict = None, 0, "analysed"
     if b"REFUSED" in text:
         code, exit_code, verdict = "SERIES_SINGLE_SLICE", 3, "refused"
-    if len({json.loads(content.split(b"\n")[0])["patient_id"] for content in contents.values()}) > 1:
+    if len(set(re.findall(rb'"patient_id": "([^"]*)"', text))) > 1:
         code, exit_code, verdict = "PATIENT_MIXED", 3, "refused"
     if b"CONFLICT" in text and order["earlier"]:
         code, exit_code, verdict = "PATIENT_CONFLICT", 6, "held"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom.uid import UID
 
@@ -307,16 +308,20 @@ def _series(
 
 
 def _study(slices: Sequence[SliceHeader]) -> Study:
-    """From the first slice; the acquisition begins with its earliest slice."""
-    patient = slices[0].patient
+    """Each fact from the first slice that states it; the acquisition begins with its earliest slice."""
     return Study(
-        patient_id=patient.patient_id,
-        issuer=patient.issuer,
-        patient_name=patient.patient_name,
+        patient_id=_first_stated(slices, "patient_id"),
+        issuer=_first_stated(slices, "issuer"),
+        patient_name=_first_stated(slices, "patient_name"),
         study_uid=slices[0].study_uid,
-        study_date=patient.study_date,
+        study_date=_first_stated(slices, "study_date"),
         acquired_at=min((h.patient.acquired_at for h in slices if h.patient.acquired_at), default=None),
-        birth_date=patient.birth_date,
-        age_years=patient.age_years,
-        sex=patient.sex,
+        birth_date=_first_stated(slices, "birth_date"),
+        age_years=_first_stated(slices, "age_years"),
+        sex=_first_stated(slices, "sex"),
     )
+
+
+def _first_stated(slices: Sequence[SliceHeader], fact: str) -> Any:
+    """What slices say of their one patient; a slice that leaves it out hides nothing that another one says."""
+    return next((value for header in slices if (value := getattr(header.patient, fact)) is not None), None)
