@@ -45,6 +45,8 @@ UNITS = {
     "watch_from": "CT-0 to CT-4",
     "model": "path",
     "source": "words",
+    "factor": "times",
+    "placeholder_ids": "list of texts",
     "clean_archive": "true or false",
 }
 """By a setting's whole name, else by the last word of it. A setting without a unit is not written down."""

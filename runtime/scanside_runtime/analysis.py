@@ -18,7 +18,9 @@ from scanside_runtime.errors import Held, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.followup.measurement_error import measurement_error
 from scanside_runtime.followup.patient_record import Record, record_of
+from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.progression import Progression, progression
+from scanside_runtime.followup.same_body import check_same_body
 from scanside_runtime.followup.scan import RESULT_SCHEMA, Measures, Moment, Person, Scan
 from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld
 from scanside_runtime.measures.severity import Severity, assess, assess_extent
@@ -205,8 +207,10 @@ def _measure(
         biomarkers = measure(volume, masks, settings.measures)
     reason = _withheld_because(known.flags)
     biomarkers = biomarkers if reason is None else withheld(biomarkers)
-    present = _scan(series, biomarkers, known.flags, loaded.bundle, measured=reason is None)
+    person = _person(series.study, settings)
+    present = _scan(series, person, biomarkers, known.flags, loaded.bundle, measured=reason is None)
     change = progression(present, record.scans, error)
+    known.flags += check_same_body(present, change, settings.progression)
     recent = () if change is None else change.recent
     severity = assess(biomarkers, settings.severity, model, recent, error.poi_points)
     if reason is not None:
@@ -231,8 +235,14 @@ def _choose(known: _Known, reader: StudyReader, selection: Selection, settings: 
 
 def _past(known: _Known, study: Study, options: Options) -> Record:
     """The patient's earlier scans; those that can't be used are named."""
-    record = record_of(_person(study), study.study_uid, options.earlier)
+    settings = options.settings
+    person = _person(study, settings)
+    record = record_of(person, study.study_uid, options.earlier, settings.patient.placeholder_ids)
+    known.flags += record.notes
     known.flags += [Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable]
+    if record.scans and (study.acquired_at or study.study_date) is None:
+        message = f"The scan states no date: it is compared with none of {len(record.scans)} earlier one(s)."
+        known.flags.append(Finding("PATIENT_UNDATED", "caution", message))
     return record
 
 
@@ -268,7 +278,13 @@ def _withheld_because(flags: list[Finding]) -> Reason | None:
 
 
 def _scan(
-    series: Series, biomarkers: Biomarkers, flags: list[Finding], bundle: Bundle, *, measured: bool
+    series: Series,
+    person: Person,
+    biomarkers: Biomarkers,
+    flags: list[Finding],
+    bundle: Bundle,
+    *,
+    measured: bool,
 ) -> Scan:
     """The scan as later ones will find it in its document."""
     study = series.study
@@ -278,7 +294,7 @@ def _scan(
         study_uid=study.study_uid,
         moment=None if stated is None else Moment.from_iso(stated),
         acquired_at=stated,
-        person=_person(study),
+        person=person,
         verdict="analysed" if measured else "refused",
         whole=_measures(biomarkers.whole),
         places={name: _measures(place) for name, place in places.items()},
@@ -288,6 +304,7 @@ def _scan(
         contrast_bolus_agent=series.contrast_bolus_agent,
         flags=frozenset(flag.code for flag in flags),
         bundle=bundle.title,
+        lung_width_mm=biomarkers.lung_width_mm,
     )
 
 
@@ -295,8 +312,9 @@ def _measures(region: Region) -> Measures:
     return Measures(region.poi_percent, region.ihu_hu, region.infection_volume_ml, region.lung_volume_ml)
 
 
-def _person(study: Study) -> Person:
-    return Person(study.patient_id, study.issuer, study.birth_date, study.sex)
+def _person(study: Study, settings: Settings) -> Person:
+    person = Person(study.patient_id, study.issuer, study.birth_date, study.sex, study.patient_name)
+    return without_placeholders(person, settings.patient.placeholder_ids)
 
 
 def _left_out(name: str) -> str:

@@ -42,6 +42,14 @@ KINDS = {
         "A value in the header that the measurement does not need is invalid and was taken as not stated.",
         "Nothing for this measurement; correct the entry on the console if it is needed.",
     ),
+    "INPUT_SHARED_UID": FindingKind(
+        ("caution",),
+        "Different slices carry one SOP Instance UID, or none: their positions tell them apart, but nothing can refer "
+        "to them, and no DICOM objects are written.",
+        "Look whether the slices are of one scan. A tool on the way has damaged the identifiers: export the study "
+        "again from the scanner to have a Segmentation.",
+        "SOPInstanceUID of the measured slices is compared with that of all objects of the study.",
+    ),
     "INPUT_LOSSY": FindingKind(
         ("caution",),
         "The pixels were compressed with loss: HU are near, not exact.",
@@ -197,6 +205,47 @@ KINDS = {
         ("caution",),
         "A person accepted the study though the patient's ID is on record with something else; it stands by itself.",
         "Do not compare it with earlier results under this ID before it is certain that they are the same person's.",
+    ),
+    "PATIENT_ID_PLACEHOLDER": FindingKind(
+        ("caution",),
+        "The patient ID is one that is given to many; results under it that are not proven to be this patient's are "
+        "left out.",
+        "Enter the patient's own ID, birth date and sex on the console, and send this study and the earlier ones "
+        "again.",
+        "The list patient.placeholder_ids, or one sign over and over; a result is proven by the same birth date, where "
+        "neither sex nor given name differs.",
+    ),
+    "PATIENT_OTHER_ISSUER": FindingKind(
+        ("caution",),
+        "There are earlier results under this ID, but of another issuer, or of none: they are not compared.",
+        "If it is the same person (an archive began to add the issuer), send the earlier studies again with the "
+        "issuer; scanside history PATIENT --issuer TEXT shows them.",
+        "IssuerOfPatientID; results that state another birth date, sex or given name are another person's.",
+    ),
+    "PATIENT_OTHER_NAME": FindingKind(
+        ("caution",),
+        "There are earlier results under this ID with another given name: they are left out of the trend.",
+        "Find out whose pictures these are: twins under one ID, or a name that was corrected. Correct the entry on the "
+        "console and send the study again.",
+        "The given names of PatientName; initials, middle names and another family name make no other person.",
+    ),
+    "PATIENT_SET_APART": FindingKind(
+        ("note",),
+        "Results under this ID wait for a person's decision, or were released to stand by themselves: left out.",
+        "See scanside queue for what is held. Correct what is wrong on the console and send those studies again.",
+    ),
+    "PATIENT_UNDATED": FindingKind(
+        ("caution",),
+        "The scan states no date, so that it can't be compared with the patient's earlier ones.",
+        "Correct the date on the console and send the study again.",
+    ),
+    "PATIENT_OTHER_BODY": FindingKind(
+        ("caution",),
+        "Since the scan before, the lungs or the chest changed in size by more than a breath makes.",
+        "Look at the pictures of both scans: is it the same person? An operation, a collapsed lung or a large effusion "
+        "does it, too.",
+        "Lung volume by more than progression.lung_volume_factor, width of the lungs by more than "
+        "progression.lung_width_percent, against the last measured scan and the last comparable one.",
     ),
     "PATIENT_UNDER_AGE": FindingKind(
         ("withhold",),

@@ -32,6 +32,14 @@ from scanside_runtime.bounds import (
 from scanside_runtime.errors import SettingsUnusable
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
+PLACEHOLDER_IDS = (
+    "ANONYMOUS", "ANONYMOUS PATIENT", "ANONYMIZED", "ANONYMISED", "ANONYM", "ANON", "DEIDENTIFIED", "REDACTED",
+    "REMOVED", "UNKNOWN", "UNKNOWN PATIENT", "UNIDENTIFIED", "UNDEFINED", "UNSPECIFIED", "UNBEKANNT", "INCONNU",
+    "DESCONOCIDO", "NOT KNOWN", "NOT SPECIFIED", "NOT AVAILABLE", "NONE", "NULL", "NIL", "NAN", "NA", "NO ID",
+    "NO PATIENT ID", "ID", "PATIENT", "PATIENT ID", "NO NAME", "TEST", "TEST PATIENT", "DEMO", "DUMMY",
+    "SAMPLE", "DEFAULT", "EMERGENCY", "TRAUMA", "JOHN DOE", "JANE DOE", "123", "1234", "12345", "123456", "1234567",
+    "12345678", "123456789",
+)  # fmt: skip
 
 Group = TypeVar("Group")
 
@@ -196,12 +204,19 @@ class MotionSettings(Table):
 
 @dataclass(frozen=True, slots=True)
 class PatientSettings(Table):
-    """`[patient]`: from what age on.
+    """`[patient]`: from what age on, and which IDs are nobody's.
 
     adult_from_years: below it no POI is given; the networks have seen no children.
+    placeholder_ids: patient IDs that are given to many, whatever their case, spaces and signs. Under them scans are one
+        person's only where the birth date is the same, and nothing differs. An ID of one sign over and over (`0000`) is
+        one without being listed.
     """
 
     adult_from_years: Annotated[float, Within(0, 120)] = 18.0
+    placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
+
+    def _check_together(self) -> None:
+        _check(all(map(str.strip, self.placeholder_ids)), "patient.placeholder_ids", "an empty text is no ID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +231,17 @@ class ProgressionSettings(Table):
     poi_points: the largest change of POI that may be no change of the patient.
     ihu_hu: the same for iHU.
     source: where the two figures come from; it stands below every history.
+    lung_volume_factor: lungs that are more than so many times larger or smaller than in the scan before are a caution:
+        they may be another person's. What stays after breathing out is some third of a full breath in, seldom less.
+    lung_width_percent: the same for the width of the chest inside, by so many percent of the smaller; the breath
+        moves the ribs sideways by some 5 %.
     """
 
     poi_points: SomePercent = 1.5
     ihu_hu: Annotated[float, Within(0, 4095, above=True)] = 48.0
     source: str = "scanside-chest 0.3.0 against true changes, 4 phantom patients of six scans"
+    lung_volume_factor: Annotated[float, Within(1, 100, above=True)] = 3.0
+    lung_width_percent: SomePercent = 15.0
 
     def _check_together(self) -> None:
         _check(bool(self.source), "progression.source", "it must say where the figures come from")
@@ -375,6 +396,10 @@ def _value(kind: type[Any], value: object, key: str) -> Any:
         return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
     if kind is float and type(value) is int:
         return float(value) if abs(value) < 2**53 else math.inf  # whole numbers of TOML have no end
+    if kind == tuple[str, ...]:
+        texts = value if isinstance(value, (list, tuple)) and all(type(one) is str for one in value) else None
+        _check(texts is not None, key, "it must be a list of texts")
+        return tuple(texts or ())
     _check(type(value) is kind, key, f"it must be of type {kind.__name__}")
     return value
 

@@ -272,16 +272,6 @@ def a_slope_that_doubles_half_way(folder: Path) -> None:
     put(scan(folder)[7:], RescaleSlope="2")
 
 
-@case("INPUT_DUPLICATE_UID")
-def two_slices_of_one_uid(folder: Path) -> None:
-    put(scan(folder)[4:6], SOPInstanceUID="1.2.3")
-
-
-@case("INPUT_DUPLICATE_UID")
-def a_slice_without_uid(folder: Path) -> None:
-    put(scan(folder), only=4, SOPInstanceUID=None)
-
-
 @case("GEOMETRY_NO_POSITION")
 def a_bit_flipped_in_a_position(folder: Path) -> None:
     path = scan(folder, origin_mm=(-100.0, -80.0, -63.25))[4]

@@ -42,7 +42,8 @@ DOCUMENT: dict[str, set[str]] = {
         "uid", "description", "slices", "spacing_mm", "slice_thickness_mm", "kernel", "contrast_bolus_agent",
         "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because", "passed_over",
     },
-    "biomarkers": REGION | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"},
+    "biomarkers": REGION
+    | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis", "lung_width_mm"},
     "severity": {
         "flag", "basis", "probability", "cut_off", "model", "why", "deciding_percent", "distance_points",
     },

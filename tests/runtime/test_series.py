@@ -590,6 +590,14 @@ def test_two_patients_in_one_series_are_refused_whatever_tells_them_apart(
         chosen(tmp_path, slices)
 
 
+def test_what_the_first_slice_leaves_out_is_taken_from_the_next_that_says_it(tmp_path: Path) -> None:
+    slices = make_series()
+    change(slices[0], PatientName="", PatientSex="", PatientBirthDate="", StudyDate="")
+    study = chosen(tmp_path, slices).study
+    assert (study.patient_name, study.sex, study.birth_date) == ("Test^Person", "F", "1970-06-15")
+    assert (study.study_date, study.age_years) == ("2020-04-01", 49.0)
+
+
 def test_a_slice_that_does_not_state_the_name_is_no_other_patient(tmp_path: Path) -> None:
     slices = make_series()
     change(slices[7], PatientName="", PatientSex="")

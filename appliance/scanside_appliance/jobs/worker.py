@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scanside_appliance.defects import raised_at
+from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTest, SelfTested, Stage
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
@@ -73,7 +74,8 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     from scanside_runtime.analysis import analyze
     from scanside_runtime.options import Options
 
-    past, model = results_in(order.earlier), model_in_force(order.root)
+    everyone = None if order.alone else BoxLayout(order.root).results
+    past, model = results_in(order.earlier, everyone), model_in_force(order.root)
     options = Options(order.settings, bundle=order.bundle, earlier=past, site_model=model)
     analysis = analyze(order.files, options, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):

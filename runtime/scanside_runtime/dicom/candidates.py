@@ -20,7 +20,6 @@ from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     GeometryTilt,
     GeometryUnevenSpacing,
-    InputDuplicateUid,
     InputNoRescale,
     InputNotHu,
     InputTooLarge,
@@ -35,6 +34,7 @@ from scanside_runtime.dicom.errors import (
 )
 from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
 from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
+from scanside_runtime.dicom.person_name import is_one_name
 from scanside_runtime.dicom.pixels import DECODABLE, LOSSY, check_greyscale
 from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
 from scanside_runtime.errors import Refused
@@ -103,13 +103,12 @@ def _one_grid(slices: Sequence[SliceHeader], limits: ReadingSettings, *, named: 
         ranking.check_chest(slices[0])
         ranking.check_original(slices[0])
     ranking.check_slices(slices[0])
-    _check_one_patient(slices)
+    _check_all_have_the_id(slices)
     check_axial(slices)
     slices, notes = _sorted_without_copies(slices)
     _check_enough(slices)
     grid = check_grid(slices)
     _check_one_reconstruction(slices)
-    _check_uids(slices)
     return Candidate(tuple(slices), grid, (*notes, *grid.notes, *_lossy_notes(slices)))
 
 
@@ -193,14 +192,26 @@ def _check_header_whole(header: SliceHeader) -> None:
         raise InputUnreadable(name=header.file.name, why="its header states no rows and columns")
 
 
-def _check_one_patient(slices: Sequence[SliceHeader]) -> None:
-    """One PatientID, and of names and sexes that are stated, one each. Raises PatientMixed."""
-    patients = {h.patient.patient_id or "(none)" for h in slices}
-    names = {h.patient.patient_name for h in slices if h.patient.patient_name}
-    sexes = {h.patient.sex for h in slices if h.patient.sex}
-    for stated in (patients, names, sexes):
+def check_one_patient(headers: Sequence[SliceHeader]) -> None:
+    """Of what is stated of the patient nothing differs: ID, issuer, birth date, sex, name (padded as it may be).
+
+    Raises PatientMixed.
+    """
+    patients = [header.patient for header in headers]
+    for keyword in ("patient_id", "issuer", "birth_date", "sex"):
+        stated = {value for patient in patients if (value := getattr(patient, keyword))}
         if len(stated) > 1:
             raise PatientMixed(patients=", ".join(sorted(stated)))
+    names = sorted({patient.patient_name for patient in patients if patient.patient_name})
+    if not is_one_name(names):
+        raise PatientMixed(patients=", ".join(names))
+
+
+def _check_all_have_the_id(slices: Sequence[SliceHeader]) -> None:
+    """A series in which some slices state a PatientID and others none may be two. Raises PatientMixed."""
+    patient_ids = {header.patient.patient_id or "(none)" for header in slices}
+    if len(patient_ids) > 1:
+        raise PatientMixed(patients=", ".join(sorted(patient_ids)))
 
 
 def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], tuple[Finding, ...]]:
@@ -233,15 +244,6 @@ def _check_one_reconstruction(slices: Sequence[SliceHeader]) -> None:
     differs = mixed_reconstruction(slices)
     if differs:
         raise GeometryMixedReconstruction(differs=differs)
-
-
-def _check_uids(slices: Sequence[SliceHeader]) -> None:
-    """Each slice has a SOPInstanceUID of its own."""
-    seen = {""}
-    for header in slices:
-        if header.sop_instance_uid in seen:
-            raise InputDuplicateUid(name=header.file.name)
-        seen.add(header.sop_instance_uid)
 
 
 def _lossy_notes(slices: Sequence[SliceHeader]) -> tuple[Finding, ...]:

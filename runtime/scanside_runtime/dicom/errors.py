@@ -68,13 +68,6 @@ class InputRescaleJumps(Refused):
     advice = "Export the original CT slices from the scanner; do not measure these."
 
 
-class InputDuplicateUid(Refused):
-    """Different slices carry the same SOP Instance UID or none ({name}), so that nothing can refer to them."""
-
-    code = "INPUT_DUPLICATE_UID"
-    advice = "Export the study again from the scanner; a tool on the way has damaged its identifiers."
-
-
 class InputCrash(Refused):
     """Reading {name} ended the reader ({how}); the file is damaged or made to do harm."""
 
@@ -188,10 +181,10 @@ class SeriesNotFound(Refused):
 
 
 class PatientMixed(Refused):
-    """The series carries more than one patient: {patients}."""
+    """The study carries more than one patient: {patients}."""
 
     code = "PATIENT_MIXED"
-    advice = "Find out whose pictures these are before anything is measured."
+    advice = "Find out whose pictures these are; correct the entry on the console and send the study again."
 
 
 class GeometryNoPosition(Refused):

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom.uid import UID
 
 from scanside_runtime.dicom import ranking
-from scanside_runtime.dicom.candidates import Candidate, PassedSeries, candidate, is_localizer
+from scanside_runtime.dicom.candidates import Candidate, PassedSeries, candidate, check_one_patient, is_localizer
 from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     InputUnreadable,
+    PatientMixed,
     SeriesLocalizerOnly,
     SeriesNoCt,
     SeriesNotFound,
@@ -97,6 +99,7 @@ def choose_series(
 
     - every file that should be DICOM could be read (a lost slice may have been in it);
     - one study holds CT, or `study_uid` names it;
+    - that study is one patient's: no two of its objects state another PatientID, none of its CT objects anything else;
     - the series is CT Image Storage, no localizer, no projection, single-frame, MONOCHROME2, in HU, decodable;
     - no text says another part of the body or a reformat, unless `series_uid` names the series (see `ranking`);
     - at least 10 slices over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`), or a
@@ -108,6 +111,7 @@ def choose_series(
     _check_all_read(found)
     headers = _of_one_study(found, study_uid)
     groups = _by_series(headers)
+    _check_one_patient(headers)
     if series_uid is not None:
         if series_uid not in groups:
             raise SeriesNotFound(series_uid=series_uid)
@@ -117,7 +121,8 @@ def choose_series(
         raise _closest(refusals, groups)
     because = "It was named by its UID." if series_uid else _because(candidates, refusals, groups)
     passed_over = (*_passed_over(candidates, refusals, groups), *_other_objects(headers))
-    return _series(candidates[0], because, passed_over, _damaged_notes(candidates, refusals))
+    notes = (*_shared_uid_notes(candidates[0].slices, headers), *_damaged_notes(candidates, refusals))
+    return _series(candidates[0], because, passed_over, notes)
 
 
 def study_in(found: Found, study_uid: str | None = None) -> Study | None:
@@ -127,11 +132,26 @@ def study_in(found: Found, study_uid: str | None = None) -> Study | None:
     """
     known = [uid for uid, _ in studies(found)] if study_uid is None else [study_uid]
     headers = [header for header in found.headers if len(known) == 1 and header.study_uid == known[0]]
-    of_one = all(
-        len({getattr(header.patient, name) for header in headers} - {None}) <= 1
-        for name in ("patient_id", "issuer", "patient_name", "birth_date", "sex")
-    )
-    return _study(headers) if headers and of_one else None
+    return _study(headers) if headers and _of_one_patient(headers) else None
+
+
+def _of_one_patient(headers: Sequence[SliceHeader]) -> bool:
+    try:
+        check_one_patient(headers)
+    except PatientMixed:
+        return False
+    return True
+
+
+def _check_one_patient(headers: Sequence[SliceHeader]) -> None:
+    """One study is one patient's, whichever of its series is measured.
+
+    Objects that are no CT may spell the rest otherwise, the PatientID they share. Raises PatientMixed.
+    """
+    check_one_patient([header for header in headers if _is_ct(header)])
+    patient_ids = {header.patient.patient_id for header in headers if header.patient.patient_id}
+    if len(patient_ids) > 1:
+        raise PatientMixed(patients=", ".join(sorted(patient_ids)))
 
 
 def _judged(
@@ -244,6 +264,19 @@ def _damaged_notes(candidates: Sequence[Candidate], refusals: dict[str, Refused]
     )
 
 
+def _shared_uid_notes(slices: Sequence[SliceHeader], headers: Iterable[SliceHeader]) -> tuple[Finding, ...]:
+    """Slices that no UID of their own names: positions tell them apart, but nothing can refer to them."""
+    contents: dict[str, set[tuple[object, ...]]] = {}
+    for header in headers:
+        content = (header.pixels_sha256 or header.sha256, header.image_position_patient)
+        contents.setdefault(header.sop_instance_uid, set()).add(content)
+    shared = sum(not one.sop_instance_uid or len(contents[one.sop_instance_uid]) > 1 for one in slices)
+    if not shared:
+        return ()
+    message = f"{shared} of {len(slices)} slices carry a SOP Instance UID that others carry too, or none."
+    return (Finding("INPUT_SHARED_UID", "caution", f"{message} Their positions tell them apart."),)
+
+
 def _is_damage(why: Refused) -> bool:
     return not (isinstance(why, GeometryNotAxial) or why.code.startswith("SERIES_"))
 
@@ -275,16 +308,20 @@ def _series(
 
 
 def _study(slices: Sequence[SliceHeader]) -> Study:
-    """From the first slice; the acquisition begins with its earliest slice."""
-    patient = slices[0].patient
+    """Each fact from the first slice that states it; the acquisition begins with its earliest slice."""
     return Study(
-        patient_id=patient.patient_id,
-        issuer=patient.issuer,
-        patient_name=patient.patient_name,
+        patient_id=_first_stated(slices, "patient_id"),
+        issuer=_first_stated(slices, "issuer"),
+        patient_name=_first_stated(slices, "patient_name"),
         study_uid=slices[0].study_uid,
-        study_date=patient.study_date,
+        study_date=_first_stated(slices, "study_date"),
         acquired_at=min((h.patient.acquired_at for h in slices if h.patient.acquired_at), default=None),
-        birth_date=patient.birth_date,
-        age_years=patient.age_years,
-        sex=patient.sex,
+        birth_date=_first_stated(slices, "birth_date"),
+        age_years=_first_stated(slices, "age_years"),
+        sex=_first_stated(slices, "sex"),
     )
+
+
+def _first_stated(slices: Sequence[SliceHeader], fact: str) -> Any:
+    """What slices say of their one patient; a slice that leaves it out hides nothing that another one says."""
+    return next((value for header in slices if (value := getattr(header.patient, fact)) is not None), None)

@@ -74,6 +74,7 @@ class Biomarkers:
 
     six_zone_score: 0 to 24, the sum over the zones that hold lung. ct_extent_grade: CT-0 to CT-4.
     worse_lung_percent: what the grade is read from, POI of the worse lung, 0 below the floors.
+    lung_width_mm: from the right lung's right edge to the left one's left: the size of the chest, whatever the breath.
     """
 
     whole: Region
@@ -84,6 +85,7 @@ class Biomarkers:
     ct_extent_grade: str | None
     ct_extent_basis: str | None
     worse_lung_percent: float | None = None
+    lung_width_mm: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The block `biomarkers` of the result document, numbers as measured; what decides stands in `severity`."""
@@ -119,6 +121,7 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
         ct_extent_grade=None if worse_percent is None else extent_grade(worse_percent),
         ct_extent_basis=EXTENT_BASIS,
         worse_lung_percent=worse_percent,
+        lung_width_mm=_width_mm(volume, masks.lungs),
     )
 
 
@@ -134,7 +137,14 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         ct_extent_grade=None,
         ct_extent_basis=None,
         worse_lung_percent=None,
+        lung_width_mm=biomarkers.lung_width_mm,
     )
+
+
+def _width_mm(volume: Volume, lungs: Bools) -> float | None:
+    """How far the lungs reach across the patient: columns with 1 ml of lung or more, so that specks do not count."""
+    inside = np.flatnonzero(np.count_nonzero(lungs, axis=(0, 1)) * volume.voxel_ml >= 1.0)
+    return float(inside[-1] - inside[0] + 1) * volume.spacing_mm[2] if inside.size else None
 
 
 def extent_grade(poi_percent: float) -> str:
