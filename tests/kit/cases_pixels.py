@@ -1,4 +1,4 @@
-"""Made cases: a chest whose pixels are coded oddly, with other things in the bits above BitsStored."""
+"""Made cases: a chest whose pixels are coded oddly, and one that does not lie as its header says."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
-from kit.case_kit import case, edit, put, scan
+from kit.case_kit import case, chest, edit, put, scan
 from kit.dicom_samples import transcode
+from kit.turned_chest import hearted_hu, turned
 
 
 def overlaid(folder: Path, transfer_syntax: str, *, signed: bool = False, shift: int = 0) -> None:
@@ -53,3 +54,20 @@ def an_overlay_above_and_below_the_stored_bits_in_jpeg_ls(folder: Path) -> None:
 @case("INPUT_UNREADABLE")
 def an_overlay_that_was_compressed_with_loss(folder: Path) -> None:
     overlaid(folder, JPEG2000)
+
+
+# What lies otherwise than the header says
+
+
+@case(None, "QUALITY_ORIENTATION")
+def a_chest_stored_upside_down(folder: Path) -> None:
+    scan(folder, turned(chest(), "z"))
+
+
+for axes in ("x", "z", "xz", "xy"):
+
+    def turned_chest(folder: Path, axes: str = axes) -> None:
+        scan(folder, turned(hearted_hu(), axes))
+
+    turned_chest.__name__ = f"a_chest_with_a_heart_flipped_in_{axes}"
+    case(None, "QUALITY_ORIENTATION")(turned_chest)

@@ -28,11 +28,12 @@ class Region:
     """What is measured in the whole, in a lung, in a zone.
 
     poi_percent: 100 * infection / lung; None without lung. ihu_hu: mean HU of the infection; None without infection.
+    All four are None where it is not certain which place it is.
     """
 
     poi_percent: float | None
     ihu_hu: float | None
-    lung_volume_ml: float
+    lung_volume_ml: float | None
     infection_volume_ml: float | None
 
 
@@ -123,6 +124,17 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         ct_extent_grade=None,
         ct_extent_basis=None,
     )
+
+
+def without_sides(biomarkers: Biomarkers) -> Biomarkers:
+    """The same study where it is not certain which side and which end is which: sides and zones are None.
+
+    What does not change when they are exchanged stays: the whole, the score of all zones, the grade of the worse lung.
+    """
+    unknown = Region(None, None, None, None)
+    nowhere = Zone(None, None, None, None, score=None)
+    zones = Zones(**dict.fromkeys(biomarkers.zones.by_name(), nowhere))
+    return replace(biomarkers, left=unknown, right=unknown, zones=zones)
 
 
 def extent_grade(poi_percent: float) -> str:
