@@ -22,7 +22,7 @@ from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.progression import Progression, progression
 from scanside_runtime.followup.same_body import check_same_body
 from scanside_runtime.followup.scan import RESULT_SCHEMA, Measures, Moment, Person, Scan
-from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld
+from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld, without_sides
 from scanside_runtime.measures.severity import Severity, assess, assess_extent
 from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.model.bundle import Bundle
@@ -32,6 +32,7 @@ from scanside_runtime.model.segment import segment
 from scanside_runtime.options import Options
 from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
 from scanside_runtime.quality.gate import explain_withheld, judge
+from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
 from scanside_runtime.settings import Settings, settings_digest
 from scanside_runtime.volume import Masks, Volume
@@ -207,6 +208,8 @@ def _measure(
         biomarkers = measure(volume, masks, settings.measures)
     reason = _withheld_because(known.flags)
     biomarkers = biomarkers if reason is None else withheld(biomarkers)
+    if any(flag.code == ORIENTATION for flag in known.flags):
+        biomarkers = without_sides(biomarkers)
     person = _person(series.study, settings)
     present = _scan(series, person, biomarkers, known.flags, loaded.bundle, measured=reason is None)
     change = progression(present, record.scans, error)

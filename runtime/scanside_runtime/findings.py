@@ -154,6 +154,17 @@ KINDS = {
         "missed. Withheld: let a radiologist read the study.",
         "The smaller lung's share of both, below anatomy.uneven_share; withheld below anatomy.lone_share.",
     ),
+    "QUALITY_ORIENTATION": FindingKind(
+        ("caution", "withhold"),
+        "Heart, trachea or spine do not lie where the header says: the pictures may be mirrored, upside down or "
+        "wrongly turned, or the organs lie mirrored (situs inversus). Sides and zones are not given, both lungs are.",
+        "Look at the pictures and at the patient's position on the console. If the position was entered wrongly or "
+        "other software turned the pictures, correct it and send again; in situs inversus take the numbers of both "
+        "lungs.",
+        "The trachea between the lungs near their lower end and not near the upper; what is soft between them to the "
+        "right of the spine, and the larger lung on the left; the spine in front. Withheld where the lungs stand "
+        "upside down and are cut off.",
+    ),
     "QUALITY_MOTION": FindingKind(
         ("caution", "withhold"),
         "Breathing or the heartbeat blurred slices or doubled contours, which looks like infection.",

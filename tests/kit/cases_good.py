@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -124,6 +126,31 @@ def thick_slices_that_overlap(folder: Path) -> None:
 @case(None, "GEOMETRY_TILT_CORRECTED")
 def a_gantry_tilted_by_6_degrees(folder: Path) -> None:
     tilted(scan(folder), 6.0)
+
+
+# Numbers that are the same, whatever digits they are written with
+
+
+for keyword, ways in {
+    "SliceThickness": ("9.4500002", "9.4499998"),
+    "PixelSpacing": (["4", "5"], ["4.0000002", "5"]),
+    "RescaleIntercept": ("-1024", "-1024.0000001"),
+    "ImageOrientationPatient": ([1, 0, 0, 0, 1, 0], ["0.99999999", "0.00000001", 0, 0, 1, 0]),
+}.items():
+
+    def in_two_ways(folder: Path, keyword: str = keyword, ways: Sequence[Any] = ways) -> None:
+        for number, path in enumerate(scan(folder)):
+            put([path], **{keyword: ways[number % 2]})
+
+    in_two_ways.__name__ = f"the_{keyword}_written_in_two_ways"
+    case(None)(in_two_ways)
+
+
+@case(None, "GEOMETRY_COPIES")
+def copies_that_another_program_wrote(folder: Path) -> None:
+    scan(folder / "a")
+    shutil.copytree(folder / "a", folder / "b")
+    put(sorted((folder / "b").iterdir()), PixelSpacing=["4.0000001", "5"])
 
 
 @case(None, "SERIES_SPLIT")

@@ -153,6 +153,14 @@ def upside_down(case: Chest) -> Chest:
     return turned, Masks(*(turned.with_mask(array[::-1]) for array in arrays))
 
 
+def turned(case: Chest) -> Chest:
+    """All of it, the trachea too, from head to feet."""
+    volume, masks = case
+    arrays = (masks.right_lung.array, masks.left_lung.array, masks.infection.array)
+    other = volume_of(volume.hu[::-1])
+    return other, Masks(*(other.with_mask(array[::-1]) for array in arrays))
+
+
 CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("PATIENT_TWO_BODIES", "withhold", two_bodies),
     ("QUALITY_HU_CALIBRATION", "withhold", lambda: shifted(120)),
@@ -170,6 +178,8 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("QUALITY_LUNG_VOLUME", "caution", sparse_lungs),
     ("QUALITY_UNEVEN_LUNGS", "caution", lambda: left_lung_in(4)),
     ("QUALITY_UNEVEN_LUNGS", "withhold", lambda: left_lung_in(1)),
+    ("QUALITY_ORIENTATION", "caution", lambda: turned(chest())),
+    ("QUALITY_ORIENTATION", "withhold", lambda: turned(cut_below(19))),
     ("QUALITY_THICKNESS", "caution", lambda: chest(spacing_mm=(9.5, 4.0, 5.0), thickness_mm=9.9)),
     ("QUALITY_THICKNESS", "withhold", lambda: chest(thickness_mm=12.0)),
     ("QUALITY_CONTRAST", "caution", lambda: with_blood_of(220)),

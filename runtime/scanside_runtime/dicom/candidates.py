@@ -43,6 +43,7 @@ from scanside_runtime.settings import ReadingSettings
 
 MIN_SLICES = 10
 MIN_COVERAGE_MM = 100.0
+NUMBER_TOLERANCE = 1e-5  # relative and absolute: what is written with fewer digits is the same number
 BEYOND_THE_END = 0.75  # of the distance of slices: centres of thin ones lie further out than those of thick ones
 _HU_TYPES = (None, "HU", "US", "NORMALIZED")
 # What a series looks like that holds more than one stack.
@@ -225,7 +226,7 @@ def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHea
     if len(places) == 1:
         raise SeriesSingleSlice()
     for place in places:
-        if len({_picture(slices[index]) for index in place}) > 1:
+        if not all(_same_picture(slices[place[0]], slices[index]) for index in place[1:]):
             raise GeometryDuplicatePositions(
                 count=sum(len(place) > 1 for place in places), position_mm=float(along[place[0]])
             )
@@ -234,10 +235,13 @@ def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHea
     return [min((slices[index] for index in place), key=lambda h: h.file) for place in places], notes
 
 
-def _picture(header: SliceHeader) -> tuple[object, ...]:
-    """What the picture of a slice is made of, whatever else the file says."""
-    place = (header.image_position_patient, header.image_orientation_patient, header.pixel_spacing_mm)
-    return (header.pixels_sha256, place, header.rows, header.columns, header.rescale, header.transfer_syntax)
+def _same_picture(one: SliceHeader, other: SliceHeader) -> bool:
+    """The same pixels in the same place with the same meaning, whatever else the files say."""
+    words = [(h.pixels_sha256, h.rows, h.columns, h.transfer_syntax) for h in (one, other)]
+    fields = ("image_position_patient", "image_orientation_patient", "pixel_spacing_mm", "rescale")
+    pairs = [(getattr(one, name) or (), getattr(other, name) or ()) for name in fields]
+    near = all(len(a) == len(b) and np.allclose(a, b, rtol=NUMBER_TOLERANCE, atol=NUMBER_TOLERANCE) for a, b in pairs)
+    return words[0] == words[1] and near
 
 
 def _check_one_reconstruction(slices: Sequence[SliceHeader]) -> None:

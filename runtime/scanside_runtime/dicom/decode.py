@@ -139,7 +139,7 @@ def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.
         slope_and_intercept = rescale(ds)
         if slope_and_intercept is None:
             raise InputNoRescale(name=name)
-        meant = signed_or_unsigned(values, ds)
+        meant = signed_or_unsigned(values, ds, name)
         return _hu(meant, _padding(ds, values, meant), *slope_and_intercept)
 
 

@@ -292,7 +292,8 @@ def whole(ds: Dataset, keyword: str, missing: int = 0) -> int:
 
 
 def _positive(numbers: tuple[float, ...] | None) -> float | None:
-    return numbers[0] if numbers is not None and numbers[0] > 0 else None
+    """To 0.0001: writers turn 10 into 10.0000001, which is no other length and beyond no limit."""
+    return round(numbers[0], 4) if numbers is not None and numbers[0] > 0 else None
 
 
 def _patient_header(ds: Dataset) -> tuple[PatientHeader, list[Finding]]:

@@ -26,7 +26,7 @@ def check_rescale(slices: Sequence[SliceHeader], hu: Hu) -> tuple[Finding, ...]:
     and pixels contradict each other, and nobody knows which is right.
     """
     ways = [header.rescale or (1.0, 0.0) for header in slices]
-    changes = [z for z in range(len(ways) - 1) if ways[z] != ways[z + 1]]
+    changes = [z for z in range(len(ways) - 1) if not _alike(ways[z], ways[z + 1])]
     if not changes:
         return ()
     means = hu.mean(axis=(1, 2), dtype=np.float64)  # (z,)
@@ -35,8 +35,21 @@ def check_rescale(slices: Sequence[SliceHeader], hu: Hu) -> tuple[Finding, ...]:
         shared_jump_hu = abs(_by_another_way(float(means[z + 1]), ways[z + 1], ways[z]) - float(means[z]))
         if jump_hu > JUMP_HU and shared_jump_hu < jump_hu:
             raise InputRescaleJumps(slice=z + 1, slices=len(slices), jump_hu=jump_hu)
-    message = f"{len(set(ways))} different ways to HU along the series; each slice was taken by its own."
+    message = f"{_count_of(ways)} different ways to HU along the series; each slice was taken by its own."
     return (Finding("INPUT_RESCALE_VARIES", "note", message),)
+
+
+def _alike(one: Way, other: Way) -> bool:
+    """The same numbers, though one is written with fewer digits: 16 bits differ by less than 0.1 HU."""
+    return bool(np.allclose(one, other, rtol=1e-6, atol=1e-6))
+
+
+def _count_of(ways: Sequence[Way]) -> int:
+    kept: list[Way] = []
+    for way in ways:
+        if not any(_alike(way, other) for other in kept):
+            kept.append(way)
+    return len(kept)
 
 
 def _by_another_way(hu: float, way: Way, other: Way) -> float:

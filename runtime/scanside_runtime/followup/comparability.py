@@ -73,8 +73,8 @@ def _other_thickness(before: Scan, after: Scan) -> str | None:
     a, b = before.slice_thickness_mm, after.slice_thickness_mm
     if a is None or b is None or min(a, b) <= 0.0:
         return "a slice thickness is not stated"
-    thin = (a < THIN_BELOW_MM, b < THIN_BELOW_MM)
-    if all(thin) or (not any(thin) and max(a, b) / min(a, b) <= THICKNESS_RATIO):
+    thin = (round(a, 2) < THIN_BELOW_MM, round(b, 2) < THIN_BELOW_MM)
+    if all(thin) or (not any(thin) and round(max(a, b) / min(a, b), 3) <= THICKNESS_RATIO):
         return None
     return f"the slices are {a:g} mm and {b:g} mm thick"
 

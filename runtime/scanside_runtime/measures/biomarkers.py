@@ -32,11 +32,12 @@ class Region:
 
     poi_percent: 100 * infection / lung; None without lung. ihu_hu: mean HU of the infection; None without infection.
     high_opacity_percent: as POI, of the infection at `HIGH_OPACITY_HU` and denser alone; consolidation_ml its volume.
+    All are None where it is not certain which place it is.
     """
 
     poi_percent: float | None
     ihu_hu: float | None
-    lung_volume_ml: float
+    lung_volume_ml: float | None
     infection_volume_ml: float | None
     high_opacity_percent: float | None
     consolidation_ml: float | None
@@ -145,6 +146,17 @@ def _width_mm(volume: Volume, lungs: Bools) -> float | None:
     """How far the lungs reach across the patient: columns with 1 ml of lung or more, so that specks do not count."""
     inside = np.flatnonzero(np.count_nonzero(lungs, axis=(0, 1)) * volume.voxel_ml >= 1.0)
     return float(inside[-1] - inside[0] + 1) * volume.spacing_mm[2] if inside.size else None
+
+
+def without_sides(biomarkers: Biomarkers) -> Biomarkers:
+    """The same study where it is not certain which side and which end is which: sides and zones are None.
+
+    What does not change when they are exchanged stays: the whole, the score of all zones, the grade of the worse lung.
+    """
+    unknown = Region(None, None, None, None, None, None)
+    nowhere = Zone(None, None, None, None, None, None, score=None)
+    zones = Zones(**dict.fromkeys(biomarkers.zones.by_name(), nowhere))
+    return replace(biomarkers, left=unknown, right=unknown, zones=zones)
 
 
 def extent_grade(poi_percent: float) -> str:

@@ -39,7 +39,7 @@ def check_thickness(volume: Volume, settings: QualitySettings) -> tuple[Finding,
 
     `caution` from 0.5 to 10 mm where validation did not reach, `withhold` outside.
     """
-    thickness_mm = max(volume.spacing_mm[0], volume.slice_thickness_mm or 0.0)
+    thickness_mm = round(max(volume.spacing_mm[0], volume.slice_thickness_mm or 0.0), 2)
     low, high = THICKNESS_MM
     if not low <= thickness_mm <= high:
         message = f"The slices are {thickness_mm:g} mm thick; Scanside measures {low:g} to {high:g} mm."
