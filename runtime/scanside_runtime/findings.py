@@ -62,6 +62,13 @@ KINDS = {
         "A series that might have been measured is damaged, and another one was taken.",
         "Look whether the series that was taken is the wanted one; if not, export the study again.",
     ),
+    "SERIES_LABELLED_OTHERWISE": FindingKind(
+        ("note", "caution"),
+        "The texts of the series name another part of the body; whether it is a chest is decided by the picture.",
+        "Look whether it is the right study, then correct the entry on the console: the next programme may believe it.",
+        "SeriesDescription, BodyPartExamined, ProtocolName and StudyDescription, by words in some forty languages: "
+        "caution for head, neck, spine and limbs, note for abdomen and heart.",
+    ),
     "GEOMETRY_COPIES": FindingKind(
         ("note",),
         "Exact copies of slices were left out.",

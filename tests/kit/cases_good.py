@@ -180,3 +180,35 @@ def pixels_compressed_with_loss(folder: Path) -> None:
     """JPEG-LS without loss that calls itself near-lossless: the decoder does not mind, the reader must warn."""
     for path in scan(folder, transfer_syntax=JPEGLSLossless):
         overwrite(path, b"1.2.840.10008.1.2.4.80", b"1.2.840.10008.1.2.4.81")
+
+
+# Words that name a chest in other languages, or another part than the one in the picture
+
+
+for number, (said, body_part) in enumerate(
+    (
+        ("TÓRAX/ABDOMEN", ""),
+        ("TORAKS ABDOMEN", "ABDOMEN"),
+        ("ОГК, брюшная полость", ""),
+        ("胸部平扫", "HEAD"),
+        ("Klatka piersiowa", "ABDOMEN"),
+        ("ΘΩΡΑΚΑΣ", "NECK"),
+        ("Chest HEAD FIRST ARM DOWN", "CHEST"),
+    )
+):
+
+    def in_words(folder: Path, said: str = said, body_part: str = body_part) -> None:
+        put(scan(folder), SpecificCharacterSet="ISO_IR 192", SeriesDescription=said, BodyPartExamined=body_part)
+
+    in_words.__name__ = f"a_chest_in_words_{number}_{said.split()[0].replace('/', '_')}"
+    case(None)(in_words)
+
+
+for said in ("HEAD", "Schädel", "頭部", "ABDOMEN", "T-Spine"):
+
+    def mislabelled(folder: Path, said: str = said) -> None:
+        texts = {"SeriesDescription": said, "BodyPartExamined": "", "ProtocolName": "", "StudyDescription": ""}
+        put(scan(folder), SpecificCharacterSet="ISO_IR 192", **texts)
+
+    mislabelled.__name__ = f"a_chest_mislabelled_{said}"
+    case(None, "SERIES_LABELLED_OTHERWISE")(mislabelled)

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 
 from kit.analysis_samples import SPACING_MM
-from kit.case_kit import case, chest, move, put, scan, tilted
+from kit.case_kit import case, chest, cut, move, put, scan, second_series, tilted
 from scanside_runtime.phantom.dicom_writer import SeriesTags
 
 # What holds no series to measure
@@ -48,8 +48,27 @@ for kind, code in {
 
 
 @case("SERIES_NOT_CHEST")
-def a_head_by_its_texts(folder: Path) -> None:
-    scan(folder, tags=SeriesTags(series_description="HEAD 5MM", body_part_examined="HEAD", study_description="CT HEAD"))
+def a_head_that_says_head(folder: Path) -> None:
+    head = SeriesTags(series_description="HEAD 5MM", body_part_examined="HEAD", study_description="CT HEAD")
+    scan(folder, np.where(chest() < -300, np.int16(40), chest()), tags=head)
+
+
+@case("SERIES_NOT_CHEST")
+def a_head_that_says_chest(folder: Path) -> None:
+    says = SeriesTags(series_description="CHEST 5MM", body_part_examined="CHEST")
+    scan(folder, np.where(chest() < -300, np.int16(40), chest()), tags=says)
+
+
+@case("GEOMETRY_MISSING_SLICES")
+def a_chest_that_lacks_a_slice_beside_a_whole_abdomen(folder: Path) -> None:
+    scan(folder / "chest")[6].unlink()
+    second_series(folder / "abdomen", series_description="Abdomen", body_part_examined="ABDOMEN")
+
+
+@case("INPUT_TRUNCATED")
+def a_chest_cut_off_beside_a_whole_head(folder: Path) -> None:
+    cut(scan(folder / "chest")[6], 0.7)
+    second_series(folder / "head", series_description="Kopf", body_part_examined="HEAD")
 
 
 @case("SERIES_NOT_CHEST")

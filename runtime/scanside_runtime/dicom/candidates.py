@@ -82,7 +82,7 @@ class Candidate:
 def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
     """The slices of a series on their grid; of a series with several acquisitions or reconstructions, the best part.
 
-    named: a person named the series, so that what its texts and ImageType say does not keep it out.
+    named: a person named the series, so that a reformat by its texts or ImageType is not kept out.
     Raises the first reason against it.
     """
     slices = _without_localizers(group)
@@ -100,7 +100,6 @@ def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: b
 def _one_grid(slices: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
     _check_objects(slices, limits)
     if not named:
-        ranking.check_chest(slices[0])
         ranking.check_original(slices[0])
     ranking.check_slices(slices[0])
     _check_one_patient(slices)

@@ -149,7 +149,7 @@ class SeriesNotChest(Refused):
     """This is no chest: {why}."""
 
     code = "SERIES_NOT_CHEST"
-    advice = "Send a chest CT. If this is one, name the series by its UID, or look at the pictures: they decide."
+    advice = "Send a chest CT. If the study holds one, name its series by its UID: the picture decides, not its texts."
 
 
 class SeriesTooFewSlices(Refused):
