@@ -108,13 +108,23 @@ KINDS = {
         ("caution", "withhold"),
         "The lowest slice still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the lowest slice as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the lowest slice as a share of their largest: caution from coverage.caution_share on, "
+        "withheld above coverage.withhold_share.",
     ),
     "COVERAGE_APEX_CUT": FindingKind(
         ("caution", "withhold"),
         "The highest slice still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the highest slice as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the highest slice as a share of their largest: caution from coverage.caution_share on, "
+        "withheld above coverage.withhold_share.",
+    ),
+    "COVERAGE_GUT_GAS": FindingKind(
+        ("caution", "withhold"),
+        "Gas of the stomach or the gut was taken for lung in the lowest slice.",
+        "Look at the outlines in the pictures; analyse a series that ends below the lungs, or a chest instead of an "
+        "abdomen.",
+        "Pieces of the lowest slice's lung with a median below anatomy.gas_hu, by their area as a share of the lungs' "
+        "largest: caution from coverage.caution_share on, withheld above coverage.withhold_share.",
     ),
     "COVERAGE_FIELD_OF_VIEW": FindingKind(
         ("caution", "withhold"),
@@ -191,7 +201,8 @@ KINDS = {
         ("caution",),
         "There is metal at the height of the lungs; its streaks can look like infection or hide it.",
         "Take off what can be taken off (bracelets, necklace, cables) before a scan; look at the slices with streaks.",
-        "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on.",
+        "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on, where those slices hold "
+        "quality.metal_share of the lungs or more.",
     ),
     "QUALITY_UNCERTAIN": FindingKind(
         ("caution",),

@@ -28,7 +28,7 @@ from scanside_runtime.volume import Masks, Volume
 def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) -> tuple[Finding, ...]:
     """Everything that speaks against the numbers of a chest, the gravest first.
 
-    Raises SeriesNoLungs or SeriesNotLungs where what was segmented is no chest.
+    Raises SeriesNotChest where what was segmented is no chest.
     """
     require_lungs(masks, settings.coverage)
     require_chest(volume, masks, settings.anatomy)
@@ -36,7 +36,7 @@ def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) 
     return (
         *check_one_body(volume, masks),
         *check_calibration(volume, masks, settings.quality),
-        *check_coverage(masks, settings.coverage),
+        *check_coverage(volume, masks, settings.coverage, settings.anatomy.gas_hu),
         *check_field_of_view(volume, masks, settings.coverage),
         *check_lung_volume(volume, masks, settings.anatomy),
         *check_sides(masks, settings.anatomy),
