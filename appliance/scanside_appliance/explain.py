@@ -46,6 +46,8 @@ FOUND_BY = {
     "SERIES_NOT_CHEST": "By the picture, after segmentation, whatever the texts of the headers say: at least "
     "coverage.least_lung_ml of lung, its median between anatomy.gas_hu and -250 HU, 60 mm high and 100 mm wide, the "
     "right lung on the right.",
+    "INPUT_NOT_HU": "By RescaleType, where it names another quantity; and by the picture: less than 2 % of it lies "
+    "below -600 HU though it has the contrasts of air and tissue.",
     "PATIENT_MIXED": "PatientID, PatientName and PatientSex of all slices of the series are compared.",
     "GEOMETRY_TILT": "How far the first pixels of the slices lie from one straight line along the normal.",
     "MODEL_SELFTEST": "The sample in the bundle is segmented and compared with the exporter's own answer.",

@@ -14,7 +14,7 @@ from scanside_runtime.dicom.body_parts import BodyPart, body_part
 from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.rescale import check_rescale
+from scanside_runtime.dicom.rescale import check_hu, check_rescale
 from scanside_runtime.dicom.series import Series, Study, choose_series, study_in
 from scanside_runtime.errors import Held, Refused, ScansideError
 from scanside_runtime.findings import Finding
@@ -243,6 +243,7 @@ def _measure(
         with known.timed("decode"):
             volume = known.volume = reader.read_volume(series, _stage("decode", progress))
         known.flags += check_rescale(series.slices, volume.hu)
+        known.flags += check_hu(series.slices, volume.hu)
         with known.timed("load"):
             loaded = known.networks = loading.result()
             model = _severity_model(loaded.bundle, options)

@@ -52,6 +52,13 @@ KINDS = {
         "Rescale Slope or Intercept differ between the slices; each was taken to HU by its own.",
         "Nothing: the HU of neighbouring slices agree.",
     ),
+    "INPUT_RESCALE_TYPE": FindingKind(
+        ("note",),
+        "RescaleType is not spelled HU; the picture shows that the values are HU.",
+        "Nothing for this measurement; tell whoever runs the software that wrote the files.",
+        "Of the picture without padding at least 2 % is below -600 HU and 5 % between -150 and 150 HU; other "
+        "quantities (MGML, PCT, ED, EDW, Z_EFF, HU_MOD) are refused by their name.",
+    ),
     "SERIES_SPLIT": FindingKind(
         ("caution",),
         "The series holds more than one acquisition or reconstruction; they were told apart and one was measured.",

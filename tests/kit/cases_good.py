@@ -212,3 +212,20 @@ for said in ("HEAD", "Schädel", "頭部", "ABDOMEN", "T-Spine"):
 
     mislabelled.__name__ = f"a_chest_mislabelled_{said}"
     case(None, "SERIES_LABELLED_OTHERWISE")(mislabelled)
+
+
+# HU, however RescaleType is spelled
+
+
+for unit in ("Houndsfield Unit", "hu", "HOUNSFIELD", "UNSPECIFIED", "US", "H.U.", "Hounsfield-Einheiten"):
+
+    def spelled(folder: Path, unit: str = unit) -> None:
+        put(scan(folder), RescaleType=unit)
+
+    spelled.__name__ = f"HU_spelled_{unit}"
+    case(None, "INPUT_RESCALE_TYPE")(spelled)
+
+
+@case(None)
+def HU_with_a_space_behind(folder: Path) -> None:  # noqa: N802
+    put(scan(folder), RescaleType="HU ")

@@ -262,6 +262,45 @@ def an_iodine_map(folder: Path) -> None:
     put(scan(folder), RescaleType="MGML")
 
 
+for unit in ("Z_EFF", "mg/ml", "Iodine [mg/ml]", "HU_MOD"):
+
+    def another_quantity(folder: Path, unit: str = unit) -> None:
+        put(scan(folder), RescaleType=unit)
+
+    another_quantity.__name__ = f"a_map_of_{unit}"
+    case("INPUT_NOT_HU")(another_quantity)
+
+
+for unit in ("US", "UNSPECIFIED", "hu"):
+
+    def a_map_unnamed(folder: Path, unit: str = unit) -> None:
+        """Iodine of blood, nothing elsewhere: no air at -1000."""
+        put(scan(folder, np.where(chest() > 60, chest() // 2, np.int16(0))), RescaleType=unit)
+
+    a_map_unnamed.__name__ = f"an_iodine_map_that_says_{unit}"
+    case("INPUT_NOT_HU")(a_map_unnamed)
+
+
+@case("INPUT_NOT_HU")
+def signed_values_declared_unsigned(folder: Path) -> None:
+    put(scan(folder, rescale=(1.0, 0.0)), PixelRepresentation=0)
+
+
+@case("INPUT_NOT_HU")
+def signed_values_declared_unsigned_with_padding(folder: Path) -> None:
+    put(scan(folder, rescale=(1.0, 0.0), pixel_padding_value=-2000), PixelRepresentation=0)
+
+
+@case("INPUT_NOT_HU")
+def an_intercept_that_was_lost(folder: Path) -> None:
+    put(scan(folder), RescaleIntercept="0")
+
+
+@case("INPUT_NOT_HU")
+def a_slope_that_turns_the_scale_round(folder: Path) -> None:
+    put(scan(folder), RescaleSlope="-1", RescaleIntercept="1024")
+
+
 @case("INPUT_RESCALE_CONTRADICTS")
 def an_intercept_that_changes_and_the_pixels_do_not(folder: Path) -> None:
     put(scan(folder), only=6, RescaleIntercept="0")

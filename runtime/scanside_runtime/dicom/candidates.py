@@ -36,6 +36,7 @@ from scanside_runtime.dicom.errors import (
 from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
 from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
 from scanside_runtime.dicom.pixels import DECODABLE, LOSSY, check_greyscale
+from scanside_runtime.dicom.rescale import is_map
 from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
@@ -44,7 +45,6 @@ from scanside_runtime.settings import ReadingSettings
 MIN_SLICES = 10
 MIN_COVERAGE_MM = 100.0
 BEYOND_THE_END = 0.75  # of the distance of slices: centres of thin ones lie further out than those of thick ones
-_HU_TYPES = (None, "HU", "US", "NORMALIZED")
 # What a series looks like that holds more than one stack.
 _MIXTURES = (
     GeometryDuplicatePositions,
@@ -177,8 +177,8 @@ def _check_objects(slices: Sequence[SliceHeader], limits: ReadingSettings) -> No
             raise InputTransferSyntax(transfer_syntax=header.transfer_syntax)
         if header.rescale is None:
             raise InputNoRescale(name=header.file.name)
-        if header.rescale_type not in _HU_TYPES:
-            raise InputNotHu(rescale_type=header.rescale_type)
+        if is_map(header.rescale_type):
+            raise InputNotHu(why=f'RescaleType says "{header.rescale_type}"')
     if sum(h.rows * h.columns for h in slices) > limits.max_voxels_m * 10**6:
         raise InputTooLarge(what=f"the series has more than {limits.max_voxels_m} million voxels")
 

@@ -97,10 +97,13 @@ class InputTimeout(Refused):
 
 
 class InputNotHu(Refused):
-    """The rescaled values are {rescale_type}, not HU."""
+    """The values are not HU: {why}."""
 
     code = "INPUT_NOT_HU"
-    advice = "Choose a plain CT reconstruction, not a material or iodine map."
+    advice = (
+        "Export the slices as the scanner made them: no material or iodine map, and no copy in which other software has "
+        "changed the values, PixelRepresentation, or Rescale Slope and Intercept."
+    )
 
 
 class SeriesNoCt(Refused):

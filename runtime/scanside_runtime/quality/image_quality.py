@@ -118,10 +118,10 @@ def check_metal(volume: Volume, masks: Masks, settings: QualitySettings) -> tupl
 
     Streaks stay in the planes of the metal: it counts where those planes hold `settings.metal_share` of the lungs.
     """
-    metal = (volume.hu >= settings.metal_hu) & masks.lungs.any(axis=(1, 2))[:, None, None]
-    found_ml = float(np.count_nonzero(metal)) * volume.voxel_ml
     lung_px = masks.lungs.sum(axis=(1, 2))  # (z,)
-    share = float(lung_px[metal.any(axis=(1, 2))].sum()) / max(1.0, float(lung_px.sum()))
+    metal_px = (volume.hu >= settings.metal_hu).sum(axis=(1, 2)) * (lung_px > 0)  # (z,)
+    found_ml = float(metal_px.sum()) * volume.voxel_ml
+    share = float(lung_px[metal_px > 0].sum()) / max(1.0, float(lung_px.sum()))
     if found_ml < settings.metal_ml or share < settings.metal_share:
         return ()
     message = (
