@@ -42,6 +42,11 @@ KINDS = {
         "A value in the header that the measurement does not need is invalid and was taken as not stated.",
         "Nothing for this measurement; correct the entry on the console if it is needed.",
     ),
+    "INPUT_MENDED": FindingKind(
+        ("note",),
+        "The files break a rule of DICOM, and what they mean leaves no doubt; they were read as that.",
+        "Nothing for this measurement; tell whoever runs the software that wrote the files.",
+    ),
     "INPUT_LOSSY": FindingKind(
         ("caution",),
         "The pixels were compressed with loss: HU are near, not exact.",

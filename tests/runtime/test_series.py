@@ -307,7 +307,7 @@ def test_an_incomplete_series_that_was_passed_over_is_a_caution(tmp_path: Path) 
         ({"PixelSpacing": None}, "GEOMETRY_NO_PIXEL_SPACING"),
         ({"PixelSpacing": [0, 0.7]}, "GEOMETRY_NO_PIXEL_SPACING"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "GEOMETRY_NOT_AXIAL"),
-        ({"ImagePositionPatient": [0, 0, 0]}, "SERIES_SINGLE_SLICE"),
+        ({"ImagePositionPatient": [0, 0, 0]}, "SERIES_ONE_POSITION"),
     ],
 )
 def test_what_can_not_be_measured_is_refused_with_its_code(tmp_path: Path, changes: dict[str, Any], code: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scanside_runtime.dicom import ranking
+from scanside_runtime.dicom.completeness import damage_refusal
 from scanside_runtime.dicom.errors import (
     GeometryDuplicatePositions,
     GeometryMissingSlices,
@@ -20,18 +21,20 @@ from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     GeometryTilt,
     GeometryUnevenSpacing,
+    InputDecimalComma,
     InputDuplicateUid,
+    InputFileTooLarge,
+    InputHeaderLacks,
     InputNoRescale,
     InputNotHu,
-    InputTooLarge,
     InputTransferSyntax,
-    InputTruncated,
-    InputUnreadable,
     PatientMixed,
     SeriesEnhancedCt,
     SeriesLocalizerOnly,
+    SeriesOnePosition,
     SeriesSingleSlice,
     SeriesTooFewSlices,
+    SeriesTooLarge,
 )
 from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
 from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
@@ -171,25 +174,30 @@ def _check_objects(slices: Sequence[SliceHeader], limits: ReadingSettings) -> No
         _check_header_whole(header)
         if max(header.rows, header.columns) > limits.max_matrix:
             size = f"{header.rows} x {header.columns}"
-            raise InputTooLarge(what=f"a slice has {size} pixels, at most {limits.max_matrix} each way are read")
+            raise InputFileTooLarge(what=f"a slice has {size} pixels, at most {limits.max_matrix} each way are read")
         check_greyscale(header.photometric_interpretation, header.samples_per_pixel)
         if header.transfer_syntax not in DECODABLE:
             raise InputTransferSyntax(transfer_syntax=header.transfer_syntax)
+        if header.decimal_comma is not None:
+            raise InputDecimalComma(name=header.file.name, stated=header.decimal_comma)
         if header.rescale is None:
             raise InputNoRescale(name=header.file.name)
         if is_map(header.rescale_type):
             raise InputNotHu(why=f'RescaleType says "{header.rescale_type}"')
-    if sum(h.rows * h.columns for h in slices) > limits.max_voxels_m * 10**6:
-        raise InputTooLarge(what=f"the series has more than {limits.max_voxels_m} million voxels")
+    voxels_m = sum(h.rows * h.columns for h in slices) / 10**6
+    if voxels_m > limits.max_voxels_m:
+        raise SeriesTooLarge(voxels_m=voxels_m, slices=len(slices), limit_m=limits.max_voxels_m)
 
 
 def _check_header_whole(header: SliceHeader) -> None:
     """A header that lacks its last elements and its pixels is a file that breaks off."""
     breaks_off = header.rows < 1 or header.columns < 1 or header.rescale is None
     if breaks_off and header.damage:
-        raise InputTruncated(name=header.file.name, why=header.damage)
+        raise damage_refusal(header.file.name, header.damage)
     if header.rows < 1 or header.columns < 1:
-        raise InputUnreadable(name=header.file.name, why="its header states no rows and columns")
+        raise InputHeaderLacks(name=header.file.name, keyword="Rows or Columns")
+    if header.photometric_interpretation is None:
+        raise InputHeaderLacks(name=header.file.name, keyword="PhotometricInterpretation")
 
 
 def _check_one_patient(slices: Sequence[SliceHeader]) -> None:
@@ -211,7 +219,8 @@ def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHea
     order = sorted(range(len(slices)), key=lambda index: (along[index], slices[index].sop_instance_uid))
     places = np.split(order, np.flatnonzero(np.diff(along[order]) >= SAME_POSITION_MM) + 1)
     if len(places) == 1:
-        raise SeriesSingleSlice()
+        alike = len({header.pixels_sha256 for header in slices}) == 1
+        raise SeriesSingleSlice() if alike else SeriesOnePosition(slices=len(slices))
     for place in places:
         if len({_picture(slices[index]) for index in place}) > 1:
             raise GeometryDuplicatePositions(

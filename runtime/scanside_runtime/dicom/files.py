@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from scanside_runtime.dicom.errors import InputNotFound, InputTooLarge, InputUnreadable
+from scanside_runtime.dicom.errors import InputFileTooLarge, InputNotFound, InputTooLarge, InputUnreadable
 from scanside_runtime.settings import ReadingSettings
 
 HEAD_BYTES = 132
@@ -102,7 +102,8 @@ class SourceReader:
 
     def _allowed(self, file: SourceFile, size: int) -> int:
         if size > self._limit_bytes:
-            raise InputTooLarge(what=f"{file.name} has {size // MIB} MB, at most {self._limit_bytes // MIB} are read")
+            most_mb = self._limit_bytes // MIB
+            raise InputFileTooLarge(what=f"{file.name} has {size // MIB} MB, at most {most_mb} are read")
         return size
 
     def _member(self, file: SourceFile, count: int | None) -> bytes:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, BinaryIO
 
-import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -32,8 +31,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from scanside_runtime.dicom.errors import InputTooLarge
+from scanside_runtime.dicom.errors import InputFileTooLarge
 from scanside_runtime.dicom.files import HEAD_BYTES, MIB, SourceFile
+from scanside_runtime.dicom.mending import decimal_comma, read_header, read_whole
 from scanside_runtime.findings import Finding
 
 # What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
@@ -105,6 +105,7 @@ class SliceHeader:
     sha256: of the file at first sight; what is decoded later must be the same bytes.
     pixels_sha256: of the pixel data as stored, None where there is none or it was not looked at.
     damage: why the pixel data is not complete, None where it is.
+    decimal_comma: a needed number that is written with decimal commas, as `keyword value`.
     """
 
     file: SourceFile
@@ -141,6 +142,7 @@ class SliceHeader:
     contrast_bolus_agent: str | None
     patient: PatientHeader
     notes: tuple[Finding, ...]
+    decimal_comma: str | None = None
 
 
 @contextmanager
@@ -159,16 +161,13 @@ def is_dicom(stream: BinaryIO) -> bool:
 
 
 def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int = 64) -> Dataset:
-    """The data set, its transfer syntax filled in where the file does not state it.
+    """The data set, its transfer syntax filled in where the file does not state it; with pixels: mended (`mending`).
 
     Without pixels the stream is left at the pixel data, unless the data set is deflated.
-    Raises any of BAD_DICOM, and InputTooLarge where a deflated data set has more than `max_inflated_mb`.
+    Raises any of BAD_DICOM, and InputFileTooLarge where a deflated data set has more than `max_inflated_mb`.
     """
     _check_inflated(stream, max_inflated_mb * MIB)
-    if pixels:
-        ds = pydicom.dcmread(stream, force=True)
-    else:
-        ds = pydicom.dcmread(stream, force=True, stop_before_pixels=True, specific_tags=list(_TAGS))
+    ds = read_whole(stream) if pixels else read_header(stream, _TAGS)
     if not ds.file_meta.get("TransferSyntaxUID"):
         ds.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(ds)
     return ds
@@ -184,7 +183,7 @@ def _check_inflated(stream: BinaryIO, limit_bytes: int) -> None:
             inflated_bytes += len(inflater.decompress(deflated, MIB))
             deflated = inflater.unconsumed_tail
             if inflated_bytes > limit_bytes:
-                raise InputTooLarge(what=f"a deflated file unpacks to more than {limit_bytes // MIB} MB")
+                raise InputFileTooLarge(what=f"a deflated file unpacks to more than {limit_bytes // MIB} MB")
     stream.seek(0)
 
 
@@ -243,6 +242,7 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
         contrast_bolus_agent=text(ds, "ContrastBolusAgent"),
         patient=patient,
         notes=tuple(notes),
+        decimal_comma=decimal_comma(ds),
     )
 
 

@@ -14,7 +14,7 @@ from pydicom.uid import UID
 
 from scanside_runtime.dicom import ranking
 from scanside_runtime.dicom.body_parts import BodyPart, body_part
-from scanside_runtime.dicom.candidates import Candidate, PassedSeries, candidate, is_localizer
+from scanside_runtime.dicom.candidates import MIN_SLICES, Candidate, PassedSeries, candidate, is_localizer
 from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     InputUnreadable,
@@ -29,6 +29,7 @@ from scanside_runtime.dicom.errors import (
     SeriesSingleSlice,
     SeriesStudyNotFound,
     SeriesTooFewSlices,
+    SeriesUidPerSlice,
 )
 from scanside_runtime.dicom.geometry import Grid
 from scanside_runtime.dicom.headers import CT_IMAGE, ENHANCED_CT, SliceHeader
@@ -131,6 +132,7 @@ def choose_series(
         groups = {series_uid: groups[series_uid]}
     candidates, refusals = _judged(groups, limits or ReadingSettings(), no_chests or {}, named=series_uid is not None)
     if not candidates:
+        _check_uids_of_series(refusals, groups)
         raise _closest(refusals, groups)
     if series_uid is None:
         _check_no_stand_in(candidates, refusals, groups)
@@ -220,6 +222,13 @@ def _closest(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]])
         return not isinstance(refusals[uid], SeriesLocalizerOnly), len(groups[uid])
 
     return refusals[max(refusals, key=slices)]
+
+
+def _check_uids_of_series(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]) -> None:
+    """No stack of slices in which each is a series. Raises SeriesUidPerSlice."""
+    lone = [groups[uid][0] for uid, why in refusals.items() if type(why) is SeriesSingleSlice and len(groups[uid]) == 1]
+    if len({header.image_position_patient for header in lone}) >= MIN_SLICES:
+        raise SeriesUidPerSlice(slices=len(lone))
 
 
 def _check_no_stand_in(
