@@ -134,13 +134,13 @@ class QualitySettings:
 
     air_highest_hu: the trachea's air in the median; above it HU are not calibrated, and no POI is given. Measured, five
         makers: -1012 to -944; air is -1000 by definition of the scale (DICOM PS3.3 C.8.2.1, RescaleType HU).
-    soft_lowest_hu, soft_highest_hu: the most frequent value of soft tissue; outside the same. Measured: 12 to 52.
+    soft_lowest_hu, soft_highest_hu: the most frequent value of soft tissue; outside of it too. Measured: 12 to 52.
     blood_hu: three quarters of what is soft between the lungs lie below it without contrast medium. Measured: 35 to 52
         without, 141 to 395 with it.
     noise_hu: the usual scatter within 7 mm of soft tissue; more is noisy (Christianson et al., AJR 2015;205:W93).
     metal_hu: denser than cortical bone is metal.
-    metal_ml, metal_share: a caution from so much metal on, in slices that hold so much of the lungs. Measured: 9.5 ml
-        in the spine beside 58 % (streaks are seen), 2.3 ml on the clothes beside 0.7 %; 13 are clipped at 1500 HU.
+    metal_ml: from so much metal on a caution. Measured: 9.5 ml in the spine, 2.3 on the clothes; 13 end at 1500 HU.
+    metal_share: where its slices hold so much of the lungs. Measured: 0.58 with streaks in them, 0.007 without.
     validated_from_mm, validated_to_mm: slice thickness that validation covered; outside of the two a caution.
     uncertain_points: POI between a network three times surer and three times less sure; above it a caution.
     """
