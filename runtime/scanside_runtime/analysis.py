@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.rescale import check_rescale
+from scanside_runtime.dicom.rescale import check_hu, check_rescale
 from scanside_runtime.dicom.series import Series, Study, choose_series, study_in
-from scanside_runtime.errors import Held, ScansideError
+from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
+from scanside_runtime.errors import Held, Refused, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.followup.measurement_error import measurement_error
 from scanside_runtime.followup.patient_record import Record, record_of
@@ -38,6 +40,8 @@ from scanside_runtime.settings import Settings, settings_digest
 from scanside_runtime.volume import Masks, Volume
 
 SCHEMA = RESULT_SCHEMA
+MOST_LOOKS = 3
+"""So many series of a study are segmented before none of them is a chest."""
 NOT_ASSESSED = assess_extent(None)
 
 Verdict = Literal["analysed", "refused", "held"]
@@ -91,12 +95,26 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which study and series of a path. found: what `StudyReader.find` found there, where that was asked already."""
+    """Which study and series of a path.
+
+    found: what `StudyReader.find` found there, where that was asked already. no_chests: series that were looked at.
+    """
 
     path: Path
     study_uid: str | None = None
     series_uid: str | None = None
     found: Found | None = None
+    no_chests: Mapping[str, SeriesNotChest] = field(default_factory=dict)
+
+    def choose(self, found: Found, settings: Settings) -> Series:
+        """The series to measure. Raises as `choose_series`."""
+        return choose_series(
+            found,
+            study_uid=self.study_uid,
+            series_uid=self.series_uid,
+            limits=settings.reading,
+            no_chests=self.no_chests,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +131,9 @@ class _Conclusion:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a study so far. Each step notes what it made, once; a refusal keeps what stands here."""
+    """What is known of a study so far. Each step notes what it made; a refusal keeps what stands here."""
 
+    found: Found | None = None
     study: Study | None = None
     series: Series | None = None
     volume: Volume | None = None
@@ -125,12 +144,12 @@ class _Known:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Note how long a stage takes, also where it ends in an error."""
+        """Note how long a stage takes in all, also where it ends in an error."""
         began = time.perf_counter()
         try:
             yield
         finally:
-            self.timing_ms[stage] = _milliseconds(began)
+            self.timing_ms[stage] = self.timing_ms.get(stage, 0.0) + _milliseconds(began)
 
     def provenance(self, settings: Settings) -> Provenance:
         """What has taken part so far."""
@@ -165,7 +184,7 @@ def analyze(
     known = _Known()
     began = time.perf_counter()
     try:
-        end = _measure(known, Selection(path, study_uid, series_uid, found), options, networks, progress)
+        end = _measure_a_chest(known, Selection(path, study_uid, series_uid, found), options, networks, progress)
     except ScansideError as error:
         end = _refusal(error)
     known.timing_ms["total"] = _milliseconds(began)
@@ -177,6 +196,39 @@ def refused(error: ScansideError, settings: Settings | None = None) -> Analysis:
     provenance = Provenance(None if settings is None else settings_digest(settings))
     end = _refusal(error)
     return Analysis(provenance, end.verdict, end.exit_code, end.reason)
+
+
+def _measure_a_chest(
+    known: _Known,
+    selection: Selection,
+    options: Options,
+    networks: LoadedNetworks | KeptNetworks | None,
+    progress: Progress | None,
+) -> _Conclusion:
+    """The first series that is a chest by its picture; where no text says chest, up to three are looked at."""
+    for _ in range(MOST_LOOKS - 1):
+        try:
+            return _measure(known, selection, options, networks, progress)
+        except SeriesNotChest as refusal:
+            further = _further_look(known, selection, options.settings, refusal)
+            if further is None:
+                raise
+            selection = further
+            known.flags.clear()
+    return _measure(known, selection, options, networks, progress)
+
+
+def _further_look(known: _Known, selection: Selection, settings: Settings, refusal: SeriesNotChest) -> Selection | None:
+    """The same study without the series that is no chest; None where it was named or called a chest, or is the last."""
+    found, series = known.found, known.series
+    if found is None or series is None or selection.series_uid or body_part(series.slices[0]) is BodyPart.CHEST:
+        return None
+    further = replace(selection, found=found, no_chests={**selection.no_chests, series.uid: refusal})
+    try:
+        further.choose(found, settings)
+    except Refused:
+        return None
+    return further
 
 
 def _measure(
@@ -195,6 +247,7 @@ def _measure(
         with known.timed("decode"):
             volume = known.volume = reader.read_volume(series, _stage("decode", progress))
         known.flags += check_rescale(series.slices, volume.hu)
+        known.flags += check_hu(series.slices, volume.hu)
         with known.timed("load"):
             loaded = known.networks = loading.result()
             model = _severity_model(loaded.bundle, options)
@@ -223,14 +276,9 @@ def _measure(
 
 def _choose(known: _Known, reader: StudyReader, selection: Selection, settings: Settings) -> Series:
     """The series to measure, and what its headers give reason to say."""
-    found = selection.found or reader.find(selection.path)
+    found = known.found = selection.found or reader.find(selection.path)
     known.study = study_in(found, selection.study_uid)
-    known.series = series = choose_series(
-        found,
-        study_uid=selection.study_uid,
-        series_uid=selection.series_uid,
-        limits=settings.reading,
-    )
+    known.series = series = selection.choose(found, settings)
     known.flags += series.notes
     known.flags += check_age(series.study.age_years, settings.patient)
     return series

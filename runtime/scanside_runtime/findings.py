@@ -50,6 +50,11 @@ KINDS = {
         "again from the scanner to have a Segmentation.",
         "SOPInstanceUID of the measured slices is compared with that of all objects of the study.",
     ),
+    "INPUT_MENDED": FindingKind(
+        ("note",),
+        "The files break a rule of DICOM, and what they mean leaves no doubt; they were read as that.",
+        "Nothing for this measurement; tell whoever runs the software that wrote the files.",
+    ),
     "INPUT_LOSSY": FindingKind(
         ("caution",),
         "The pixels were compressed with loss: HU are near, not exact.",
@@ -60,6 +65,13 @@ KINDS = {
         "Rescale Slope or Intercept differ between the slices; each was taken to HU by its own.",
         "Nothing: the HU of neighbouring slices agree.",
     ),
+    "INPUT_RESCALE_TYPE": FindingKind(
+        ("note",),
+        "RescaleType is not spelled HU; the picture shows that the values are HU.",
+        "Nothing for this measurement; tell whoever runs the software that wrote the files.",
+        "Of the picture without padding at least 2 % is below -600 HU and 5 % between -150 and 150 HU; other "
+        "quantities (MGML, PCT, ED, EDW, Z_EFF, HU_MOD) are refused by their name.",
+    ),
     "SERIES_SPLIT": FindingKind(
         ("caution",),
         "The series holds more than one acquisition or reconstruction; they were told apart and one was measured.",
@@ -69,6 +81,13 @@ KINDS = {
         ("caution",),
         "A series that might have been measured is damaged, and another one was taken.",
         "Look whether the series that was taken is the wanted one; if not, export the study again.",
+    ),
+    "SERIES_LABELLED_OTHERWISE": FindingKind(
+        ("note", "caution"),
+        "The texts of the series name another part of the body; whether it is a chest is decided by the picture.",
+        "Look whether it is the right study, then correct the entry on the console: the next programme may believe it.",
+        "SeriesDescription, BodyPartExamined, ProtocolName and StudyDescription, by words in some forty languages: "
+        "caution for head, neck, spine and limbs, note for abdomen and heart.",
     ),
     "GEOMETRY_COPIES": FindingKind(
         ("note",),
@@ -109,13 +128,23 @@ KINDS = {
         ("caution", "withhold"),
         "The lowest slice still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the lowest slice as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the lowest slice as a share of their largest: caution from coverage.caution_share on, "
+        "withheld above coverage.withhold_share.",
     ),
     "COVERAGE_APEX_CUT": FindingKind(
         ("caution", "withhold"),
         "The highest slice still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the highest slice as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the highest slice as a share of their largest: caution from coverage.caution_share on, "
+        "withheld above coverage.withhold_share.",
+    ),
+    "COVERAGE_GUT_GAS": FindingKind(
+        ("caution", "withhold"),
+        "Gas of the stomach or the gut was taken for lung in the lowest slice.",
+        "Look at the outlines in the pictures; analyse a series that ends below the lungs, or a chest instead of an "
+        "abdomen.",
+        "Pieces of the lowest slice's lung with a median below anatomy.gas_hu, by their area as a share of the lungs' "
+        "largest: caution from coverage.caution_share on, withheld above coverage.withhold_share.",
     ),
     "COVERAGE_FIELD_OF_VIEW": FindingKind(
         ("caution", "withhold"),
@@ -203,7 +232,8 @@ KINDS = {
         ("caution",),
         "There is metal at the height of the lungs; its streaks can look like infection or hide it.",
         "Take off what can be taken off (bracelets, necklace, cables) before a scan; look at the slices with streaks.",
-        "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on.",
+        "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on, where those slices hold "
+        "quality.metal_share of the lungs or more.",
     ),
     "QUALITY_UNCERTAIN": FindingKind(
         ("caution",),

@@ -265,8 +265,8 @@ def test_explain_says_how_a_code_is_found_and_what_to_do_now(run: Run) -> None:
 
 def test_explain_says_everything_that_one_code_can_mean(run: Run) -> None:
     _, out, _ = run("explain", "SERIES_NOT_CHEST")
-    assert "By the texts of the headers" in out
-    assert "after segmentation by shape and air" in out
+    assert "By the picture, after segmentation" in out
+    assert "the right lung on the right" in out
 
 
 @pytest.mark.parametrize("code", ["INPUT_REFUSED", "MODEL_UNUSABLE", "BOX_FAILED", "INPUT_HELD"])

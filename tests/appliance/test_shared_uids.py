@@ -8,9 +8,8 @@ import pydicom
 
 from kit.analysis_samples import SPACING_MM, analysed, chest_hu
 from kit.case_kit import put
+from kit.reading import choose_series, find_series, read_volume
 from scanside_appliance.results.output import write_output
-from scanside_runtime.dicom.decode import read_volume
-from scanside_runtime.dicom.series import choose_series, find_series
 from scanside_runtime.phantom.dicom_writer import write_series
 
 

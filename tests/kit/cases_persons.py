@@ -147,7 +147,7 @@ def one_uid_and_two_pictures_at_one_place(folder: Path) -> None:
     move(paths, lambda number, at: [at[0], at[1], at[2] - (SPACING_MM[0] if number == 6 else 0.0)])
 
 
-@case("SERIES_SINGLE_SLICE")
+@case("SERIES_ONE_POSITION")
 def one_uid_and_one_place_for_all_slices(folder: Path) -> None:
     paths = scan(folder)
     put(paths, SOPInstanceUID="1.2.3")

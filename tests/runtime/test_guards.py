@@ -144,6 +144,29 @@ def cut_below(area_from: int) -> Chest:
     return redrawn(lower)
 
 
+def with_gut_gas(columns: int) -> Chest:
+    """Gas in the lowest slices that the outlines hold."""
+    hu = chest_hu()
+    hu[:2, 12:20, 8 : 8 + columns] = -1000
+    volume, masks = volume_of(hu), chest_masks(volume_of(hu))
+    right = masks.right_lung.array.copy()
+    right[:2, 12:20, 8 : 8 + columns] = True
+    arrays = (right, masks.left_lung.array, masks.infection.array)
+    return volume, Masks(*(volume.with_mask(array) for array in arrays))
+
+
+def with_metal_at_the_base() -> Chest:
+    """On the clothes, beside the lowest hundredth of the lungs."""
+    volume, masks = redrawn(lambda right, left: [lung[2, :, :-1].fill(False) for lung in (right, left)])
+    hu = volume.hu.copy()
+    hu[2, 35, 22] = 3000
+    left = masks.left_lung.array.copy()
+    left[2, 20, 30] = True
+    changed = volume_of(hu)
+    arrays = (masks.right_lung.array, left, masks.infection.array & (masks.right_lung.array | left))
+    return changed, Masks(*(changed.with_mask(array) for array in arrays))
+
+
 def upside_down(case: Chest) -> Chest:
     volume, masks = case
     arrays = (masks.right_lung.array, masks.left_lung.array, masks.infection.array)
@@ -171,6 +194,8 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("COVERAGE_BASE_CUT", "withhold", lambda: cut_below(19)),
     ("COVERAGE_APEX_CUT", "caution", lambda: upside_down(cut_below(6))),
     ("COVERAGE_APEX_CUT", "withhold", lambda: upside_down(cut_below(19))),
+    ("COVERAGE_GUT_GAS", "caution", lambda: with_gut_gas(4)),
+    ("COVERAGE_GUT_GAS", "withhold", lambda: with_gut_gas(12)),
     ("COVERAGE_FIELD_OF_VIEW", "withhold", lambda: at_the_edge(slice(2, 12))),
     ("COVERAGE_FIELD_OF_VIEW", "withhold", behind_padding),
     ("COVERAGE_FIELD_OF_VIEW", "caution", lambda: redrawn(lambda right, _: right[5, 20, 0:4].fill(True))),
@@ -203,6 +228,7 @@ def test_a_chest_with_this_fault_is_found_out(code: str, level: str, case: Calla
         lambda: with_blood_of(60),
         lambda: with_noise_of(25.0),
         lambda: with_metal_of(2400),
+        with_metal_at_the_base,
         lambda: with_bounds(20.0, 60.0),
         lambda: left_lung_in(6),
         lambda: chest(thickness_mm=10.0),

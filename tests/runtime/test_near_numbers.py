@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from kit.dicom_samples import make_series, make_slice, picture, write
+from kit.reading import choose_series, find_series, read_volume
 from scanside_appliance.inbox.readiness import _holes
-from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.rescale import check_rescale
-from scanside_runtime.dicom.series import Series, choose_series, find_series
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.splitting import alike, mixed_reconstruction
 from scanside_runtime.model.contract import ModelContract
 from scanside_runtime.model.stacks import plan_slabs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scanside_runtime.dicom.person_name import components, is_one_name
+from scanside_runtime.dicom.values.person_name import components, is_one_name
 
 
 @pytest.mark.parametrize(

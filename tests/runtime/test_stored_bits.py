@@ -14,11 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from kit.dicom_samples import COLUMNS, ROWS, make_slice, transcode, write
-from scanside_runtime.dicom.decode import read_volume
+from kit.reading import choose_series, find_series, read_volume
 from scanside_runtime.dicom.errors import InputUnreadable
 from scanside_runtime.dicom.headers import lenient, read_dataset
 from scanside_runtime.dicom.pixels import signed_or_unsigned, stored_values
-from scanside_runtime.dicom.series import choose_series, find_series
 
 CODINGS = {
     "RLE": RLELossless,

@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.dicom.codestream import codestream_header
-from scanside_runtime.dicom.completeness import NATIVE, pixel_damage
+from scanside_runtime.dicom.completeness import NATIVE, damage_refusal, pixel_damage
 from scanside_runtime.dicom.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.headers import BAD_DICOM, text, whole
 
@@ -61,7 +61,7 @@ def stored_values(ds: Dataset, name: str) -> Stored:
     try:
         damage = pixel_damage(ds, ds.get("PixelData"))
         if damage:
-            raise InputTruncated(name=name, why=damage)
+            raise damage_refusal(name, damage)
         check_greyscale(text(ds, "PhotometricInterpretation"), whole(ds, "SamplesPerPixel", missing=1))
         if transfer_syntax not in _BY_PYDICOM:
             _check_codestream(ds, name)

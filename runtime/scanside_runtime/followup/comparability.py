@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scanside_runtime.dicom.kernel import Sharpness, sharpness
+from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
 from scanside_runtime.followup.person_names import is_one_person_by_name
 from scanside_runtime.followup.scan import Scan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from scanside_runtime.dicom.person_name import components
+from scanside_runtime.dicom.values.person_name import components
 
 
 def is_one_person_by_name(one: str | None, other: str | None) -> bool:

@@ -29,12 +29,12 @@ from scanside_runtime.volume import Masks, Volume
 def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) -> tuple[Finding, ...]:
     """Everything that speaks against the numbers of a chest, the gravest first.
 
-    Raises SeriesNoLungs or SeriesNotLungs where what was segmented is no chest.
+    Raises SeriesNotChest where what was segmented is no chest.
     """
     require_lungs(masks, settings.coverage)
     require_chest(volume, masks, settings.anatomy)
     overview = make_overview(volume, masks)
-    coverage = check_coverage(masks, settings.coverage)
+    coverage = check_coverage(volume, masks, settings.coverage, settings.anatomy.gas_hu)
     cut = any(finding.level == "withhold" for finding in coverage)
     return (
         *check_one_body(volume, masks),
