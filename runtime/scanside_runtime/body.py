@@ -15,6 +15,8 @@ import numpy.typing as npt
 from scanside_runtime.components import close_in_plane, fill_holes_in_plane, label, largest, open_in_plane
 from scanside_runtime.volume import HU_MIN, Bools, Volume
 
+Floats = npt.NDArray[np.float32]
+
 PIXEL_MM = 2.0
 STEP_MM = 5.0
 TISSUE_HU = -300
@@ -25,6 +27,8 @@ GAP_MM = 10.0
 """Half the width of the widest gap that the cut may have torn into the chest wall."""
 TONGUE_MM = 14.0
 """Half the thickness of what may be left of a couch on the body: thinner parts of the filled outline are no trunk."""
+LUNG_SHARE = 0.2
+"""A pocket of air that holds more than this share of what a network calls lung is no gap beside a couch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,62 +49,70 @@ class Body:
         plane = self.planes[self.plane_of[z]].view(np.uint8)
         return np.asarray(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_NEAREST) > 0)
 
+    def clear_outside(self, array: Bools | npt.NDArray[np.uint8]) -> None:
+        """Sets what lies outside of the body to 0, in place; array: (z, rows, columns)."""
+        for z in np.flatnonzero(array.any(axis=(1, 2))):
+            array[z][~self.slice(int(z))] = 0
 
-def find_body(volume: Volume) -> Body:
-    """The outline of the largest body; empty where there is none."""
+
+def find_body(volume: Volume, lungs: Bools | None = None) -> Body:
+    """The outline of the largest body; empty where there is none.
+
+    lungs: (z, y, x) bool, where a network sees them, couch and all; without them thin chest walls may be lost.
+    """
     step = max(1, round(STEP_MM / volume.spacing_mm[0]))
-    chosen = np.arange(step // 2 if len(volume.hu) > step // 2 else 0, len(volume.hu), step)
+    chosen = np.arange(min(step // 2, len(volume.hu) - 1), len(volume.hu), step)
     hu = np.stack([_coarse(volume.hu[z], volume.spacing_mm[1:]) for z in chosen])
+    seen = np.zeros(hu.shape, dtype=np.bool_)
+    if lungs is not None:
+        seen = np.stack([_coarse(lungs[z], volume.spacing_mm[1:]) for z in chosen]) > 0.5
     plane_of = np.abs(np.arange(len(volume.hu))[:, None] - chosen[None, :]).argmin(axis=1)
-    return Body(outline(hu), plane_of, volume.hu.shape[1:])
+    return Body(outline(hu, seen), plane_of, volume.hu.shape[1:])
 
 
-def outline(hu: npt.NDArray[np.float32]) -> Bools:
-    """The body in planes of `PIXEL_MM` pixels, (s, rows, columns) float32 HU to bool."""
+def outline(hu: Floats, lungs: Bools) -> Bools:
+    """The body in planes of `PIXEL_MM` pixels: hu (s, rows, columns) float32, lungs bool of that shape."""
     tissue = hu > TISSUE_HU
     thick = largest(open_in_plane(tissue, _pixels(SHELL_MM)))
     body = _dilated(thick, _pixels(SHELL_MM) + 1) & tissue
-    walls = body | _cut_by_the_picture(body, hu)
-    filled = fill_holes_in_plane(close_in_plane(walls, _pixels(GAP_MM)))
-    pockets = _pockets_of(filled, tissue)
-    walls = _dilated(pockets, _pixels(SHELL_MM)) & tissue
-    return open_in_plane(fill_holes_in_plane(filled | pockets | walls), _pixels(TONGUE_MM))
+    filled = fill_holes_in_plane(close_in_plane(body, _pixels(GAP_MM)))
+    walls = tissue | _cut_by_the_picture(hu, lungs)
+    pockets = _pockets_of(filled, walls, lungs)
+    shut_in = pockets | (_dilated(pockets, _pixels(SHELL_MM)) & walls)
+    whole = open_in_plane(fill_holes_in_plane(filled | shut_in), _pixels(TONGUE_MM))
+    whole[1:-1] |= whole[:-2] & whole[2:]
+    return whole
 
 
-def _pockets_of(body: Bools, tissue: Bools) -> Bools:
-    """Air shut in by tissue whose larger part in three dimensions is the body's: a lung behind a thin wall.
+def _pockets_of(body: Bools, walls: Bools, lungs: Bools) -> Bools:
+    """Air shut in by walls that belongs to the body in three dimensions: a lung behind a thin wall.
 
-    The air between couch and back is shut in too, but no part of it lies in the body.
+    It does where its larger part lies in the body, or where it holds a fifth of all lung. The air between couch and
+    back is shut in too, but does neither.
     """
-    pockets, sizes = label(fill_holes_in_plane(close_in_plane(tissue, 1)) & ~tissue)
-    inside = np.bincount(pockets[body], minlength=len(sizes))
-    belongs = 2 * inside > sizes
+    pockets, sizes = label(fill_holes_in_plane(close_in_plane(walls, 1)) & ~walls)
+    inside, lung = (np.bincount(pockets[mask], minlength=len(sizes)) for mask in (body, lungs))
+    belongs = (2 * inside > sizes) | (lung > max(1.0, LUNG_SHARE * np.count_nonzero(lungs)))
     belongs[0] = False
     return np.asarray(belongs[pockets], dtype=np.bool_)
 
 
-def _coarse(plane: npt.NDArray[np.int16], pixel_mm: tuple[float, float]) -> npt.NDArray[np.float32]:
+def _cut_by_the_picture(hu: Floats, lungs: Bools) -> Bools:
+    """The edge of what was reconstructed, as a wall in planes in which a lung reaches it; (s, rows, columns) bool.
+
+    The edge is the picture's border and what is padded in every plane, around a round field of view.
+    """
+    padded = (hu[:, 1:-1, 1:-1] <= HU_MIN).all(axis=0)
+    edge = np.pad(padded, 1, constant_values=True)[None]
+    reached = (lungs & _dilated(edge, _pixels(SHELL_MM))).any(axis=(1, 2), keepdims=True)
+    return np.asarray(edge & reached, dtype=np.bool_)
+
+
+def _coarse(plane: npt.NDArray[np.int16] | Bools, pixel_mm: tuple[float, float]) -> Floats:
     rows, columns = (max(1, round(n * mm / PIXEL_MM)) for n, mm in zip(plane.shape, pixel_mm, strict=True))
     shrinks = rows < plane.shape[0]
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(plane.astype(np.float32), (columns, rows), interpolation=way), dtype=np.float32)
-
-
-def _cut_by_the_picture(body: Bools, hu: npt.NDArray[np.float32]) -> Bools:
-    """Where the picture ends within the body's convex hull: there a lung may lie open, and the edge is its wall.
-
-    The edge is the border and what is padded in every plane, around a round field of view.
-    """
-    padded = (hu <= HU_MIN).all(axis=0)
-    edge = cv2.dilate(np.pad(padded.astype(np.uint8), 1, constant_values=1), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
-    return np.stack([_hull(plane) & edge if (plane & edge).any() else np.zeros_like(plane) for plane in body])
-
-
-def _hull(plane: Bools) -> Bools:
-    filled = np.zeros(plane.shape, dtype=np.uint8)
-    points = np.argwhere(plane)[:, ::-1].astype(np.int32)
-    cv2.fillConvexPoly(filled, np.asarray(cv2.convexHull(points)), 1)
-    return filled > 0
 
 
 def _dilated(mask: Bools, radius_px: int) -> Bools:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scanside_runtime.body import find_body
 from scanside_runtime.bundle import Bundle
 from scanside_runtime.components import (
     close_in_plane,
@@ -90,11 +91,15 @@ def load_networks(bundle: Bundle, choice: EngineChoice) -> Networks:
 
 
 def segment(volume: Volume, networks: Networks, progress: Progress | None = None) -> Masks:
-    """Both lungs and the infection within them. An empty lung field gives empty masks."""
+    """Both lungs and the infection within them, all within the body. An empty lung field gives empty masks."""
     sides = segment_lungs(volume, networks.lungs, progress)
+    body = find_body(volume, sides > 0)
+    body.clear_outside(sides)
+    sides = tidy_lungs(sides, volume)
     lungs = sides > 0
     suspicion = segment_infection(volume, lungs, networks.infection, progress)
     suspected = suspicion.suspected
+    body.clear_outside(suspected)
     suspected |= whole_consolidations(volume, lungs, suspected)
     airless = airless_pieces(volume, lungs, suspected)
     sides[airless] = 0
@@ -106,7 +111,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
 
 
 def segment_lungs(volume: Volume, network: Network, progress: Progress | None = None) -> Sides:
-    """Right and left lung by the network, (z, y, x) uint8, tidied: whole lungs, no crumbs, no holes."""
+    """Right and left lung by the network alone, (z, y, x) uint8."""
     sides = np.zeros(volume.hu.shape, dtype=np.uint8)
     stacks = make_stacks(volume, body_box(volume.hu), network.contract)
 
@@ -115,7 +120,7 @@ def segment_lungs(volume: Volume, network: Network, progress: Progress | None = 
         sides[stacks.slices_of(section)] = answer
 
     _infer(stacks, network, keep, "lungs", progress)
-    return tidy_lungs(sides, volume)
+    return sides
 
 
 def segment_infection(
