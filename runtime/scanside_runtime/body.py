@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scanside_runtime.components import close_in_plane, fill_holes_in_plane, label, largest, open_in_plane
 from scanside_runtime.volume import HU_MIN, Bools, Volume
 
-Floats = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.int16 | np.uint8]
 
 PIXEL_MM = 2.0
 STEP_MM = 5.0
@@ -65,13 +65,13 @@ def find_body(volume: Volume, lungs: Bools | None = None) -> Body:
     hu = np.stack([_coarse(volume.hu[z], volume.spacing_mm[1:]) for z in chosen])
     seen = np.zeros(hu.shape, dtype=np.bool_)
     if lungs is not None:
-        seen = np.stack([_coarse(lungs[z], volume.spacing_mm[1:]) for z in chosen]) > 0.5
+        seen = np.stack([_coarse(255 * lungs[z].view(np.uint8), volume.spacing_mm[1:]) for z in chosen]) > 127
     plane_of = np.abs(np.arange(len(volume.hu))[:, None] - chosen[None, :]).argmin(axis=1)
     return Body(outline(hu, seen), plane_of, volume.hu.shape[1:])
 
 
-def outline(hu: Floats, lungs: Bools) -> Bools:
-    """The body in planes of `PIXEL_MM` pixels: hu (s, rows, columns) float32, lungs bool of that shape."""
+def outline(hu: Plane, lungs: Bools) -> Bools:
+    """The body in planes of `PIXEL_MM` pixels: hu (s, rows, columns) int16, lungs bool of that shape."""
     tissue = hu > TISSUE_HU
     thick = largest(open_in_plane(tissue, _pixels(SHELL_MM)))
     body = _dilated(thick, _pixels(SHELL_MM) + 1) & tissue
@@ -97,7 +97,7 @@ def _pockets_of(body: Bools, walls: Bools, lungs: Bools) -> Bools:
     return np.asarray(belongs[pockets], dtype=np.bool_)
 
 
-def _cut_by_the_picture(hu: Floats, lungs: Bools) -> Bools:
+def _cut_by_the_picture(hu: Plane, lungs: Bools) -> Bools:
     """The edge of what was reconstructed, as a wall in planes in which a lung reaches it; (s, rows, columns) bool.
 
     The edge is the picture's border and what is padded in every plane, around a round field of view.
@@ -108,11 +108,11 @@ def _cut_by_the_picture(hu: Floats, lungs: Bools) -> Bools:
     return np.asarray(edge & reached, dtype=np.bool_)
 
 
-def _coarse(plane: npt.NDArray[np.int16] | Bools, pixel_mm: tuple[float, float]) -> Floats:
+def _coarse(plane: Plane, pixel_mm: tuple[float, float]) -> Plane:
+    """A native plane in pixels of `PIXEL_MM`."""
     rows, columns = (max(1, round(n * mm / PIXEL_MM)) for n, mm in zip(plane.shape, pixel_mm, strict=True))
-    shrinks = rows < plane.shape[0]
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(plane.astype(np.float32), (columns, rows), interpolation=way), dtype=np.float32)
+    way = cv2.INTER_AREA if rows < plane.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(plane, (columns, rows), interpolation=way), dtype=plane.dtype)
 
 
 def _dilated(mask: Bools, radius_px: int) -> Bools:
