@@ -1,10 +1,11 @@
 """Motion artefacts, slice by slice: heart and diaphragm in two places make double contours that look like infection.
 
 What the views of a moving patient disagree about is reconstructed as streaks and ghosts. Bright ones can't be told from
-disease; but each has a dark side, and lung is seldom much darker than the lung around it. So the dark side is measured,
-in sections of 5 mm on 2 mm pixels. Three figures of a section go through a logistic model that was fitted to simulated
-motion in real series (`scanside-export motion fit`; export/scanside_export/motion.py says how it is simulated, and
-`scanside-export motion measure` how well it works).
+disease; but each has a dark side, and lung is seldom much darker than healthy lung. So the dark side is measured, in
+sections of 5 mm on 2 mm pixels; healthy lung that is left between disease is none, and where hardly any is left, it
+can't be told. Three figures of a section go through a logistic model that was fitted to simulated motion in real series
+(`scanside-export motion fit`; export/scanside_export/motion.py says how it is simulated, and `scanside-export motion
+measure` how well it works).
 
 Source of the failure: Li Z. et al., medRxiv 2020.04.17.20070219, which names it and proposes to find such slices first.
 """
@@ -30,6 +31,10 @@ LEAST_INTERIOR_MM2 = 400.0
 STREAK_MM = 2.0
 HEALTHY_PERCENTILE = 30.0
 """What healthy lung measures in a section; the median is disease where half of the lung is sick."""
+AERATED_HU = -700.0
+"""Where that percentile is denser, it is disease itself: then healthy is the median of what lies below."""
+TOLD_SHARE = 0.3
+"""Sections with less aerated lung than this can't be told to have moved: what is dark in them may be what is left."""
 LEVEL_MM = 50.0
 """A streak is dark against the mean of the lung within a square of this side."""
 RING_MM = 14.0
@@ -53,12 +58,14 @@ class Signs(NamedTuple):
 
 
 def check_motion(overview: Overview, masks: Masks, settings: MotionSettings) -> tuple[Finding, ...]:
-    """Motion over most infected slices withholds; over a good part of all lung slices it is a caution."""
-    moved = moved_slices(overview, len(masks.infection.array), settings.moved_from)
+    """Motion over most infected slices withholds, where it can be told; over many lung slices it is a caution."""
+    slices = len(masks.infection.array)
+    moved = moved_slices(overview, slices, settings.moved_from)
+    surely = moved & told_slices(overview, slices)
     infected = masks.infection.array.any(axis=(1, 2))
     lungs = masks.lungs.any(axis=(1, 2))
     share = float(np.count_nonzero(moved & lungs)) / max(1, int(np.count_nonzero(lungs)))
-    among = float(np.count_nonzero(moved & infected)) / max(1, int(np.count_nonzero(infected)))
+    among = float(np.count_nonzero(surely & infected)) / max(1, int(np.count_nonzero(infected)))
     which = _ranges(np.flatnonzero(moved[::-1]) + 1)
     if among > settings.withhold_share:
         message = (
@@ -79,6 +86,15 @@ def moved_slices(overview: Overview, slices: int, moved_from: float) -> Bools:
         if probability >= moved_from:
             moved[overview.slices_of(section)] = True
     return moved
+
+
+def told_slices(overview: Overview, slices: int) -> Bools:
+    """In which of the native slices there is enough healthy lung to tell motion from disease, (slices,) bool."""
+    told = np.zeros(slices, dtype=np.bool_)
+    for section, (plane, lung) in enumerate(zip(overview.hu, overview.lungs, strict=True)):
+        aerated = np.count_nonzero(lung & (plane < AERATED_HU))
+        told[overview.slices_of(section)] = aerated >= TOLD_SHARE * max(1, np.count_nonzero(lung))
+    return told
 
 
 def motion_probabilities(overview: Overview) -> Numbers:
@@ -109,11 +125,18 @@ def section_signs(overview: Overview, section: int) -> Signs | None:
         return None
     plane = overview.hu[section]
     smooth = _blurred(plane, STREAK_MM)
-    level_hu = float(np.percentile(smooth[interior], HEALTHY_PERCENTILE))
+    level_hu = _healthy_hu(smooth[interior])
     return Signs(
         dark_hu=_darkest(smooth, interior, level_hu),
         heart_dark_hu=_darkest_beside_heart(plane, smooth, lung, level_hu),
     )
+
+
+def _healthy_hu(lung_hu: Floats) -> float:
+    """What healthy lung measures among the pixels of a section, (n,) float32."""
+    level_hu = float(np.percentile(lung_hu, HEALTHY_PERCENTILE))
+    aerated = lung_hu[lung_hu < AERATED_HU]
+    return float(np.median(aerated)) if level_hu > AERATED_HU and aerated.size else level_hu
 
 
 def _darkest(smooth: Floats, interior: Bools, level_hu: float) -> float:
