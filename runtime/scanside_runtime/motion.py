@@ -92,8 +92,8 @@ def told_slices(overview: Overview, slices: int) -> Bools:
     """In which of the native slices there is enough healthy lung to tell motion from disease, (slices,) bool."""
     told = np.zeros(slices, dtype=np.bool_)
     for section, (plane, lung) in enumerate(zip(overview.hu, overview.lungs, strict=True)):
-        aerated = np.count_nonzero(lung & (plane < AERATED_HU))
-        told[overview.slices_of(section)] = aerated >= TOLD_SHARE * max(1, np.count_nonzero(lung))
+        aerated = int(np.count_nonzero(lung & (plane < AERATED_HU)))
+        told[overview.slices_of(section)] = aerated >= TOLD_SHARE * max(1, int(np.count_nonzero(lung)))
     return told
 
 
