@@ -14,7 +14,7 @@ from scanside_export.motion_cases import MOVED, STILL, motion_case
 from scanside_export.motion_model import Seen, area_under_curve, figures, fit, left_out_scores, seen, shipped_scores
 from scanside_export.volumes import volume_of
 from scanside_runtime.components import close_in_plane, drop_small, fill_holes_in_plane
-from scanside_runtime.motion import check_motion, motion_probabilities, moved_slices, told_slices
+from scanside_runtime.motion import check_motion, motion_probabilities, moved_slices
 from scanside_runtime.overview import make_overview
 from scanside_runtime.phantom import Phantom, demo_spec, make_phantom
 from scanside_runtime.settings import MotionSettings
@@ -139,9 +139,8 @@ def breathing(phantom: Phantom) -> tuple[Volume, Masks]:
 def share_of_infected(breathing: tuple[Volume, Masks]) -> float:
     volume, masks = breathing
     infected = masks.infection.array.any(axis=(1, 2))
-    overview, slices = make_overview(volume, masks), len(volume.hu)
-    surely = moved_slices(overview, slices, DEFAULT.moved_from) & told_slices(overview, slices)
-    return float(surely[infected].mean())
+    moved_ones = moved_slices(make_overview(volume, masks), len(volume.hu), DEFAULT.moved_from)
+    return float(moved_ones[infected].mean())
 
 
 def test_motion_over_more_of_the_infected_slices_than_allowed_withholds(breathing: tuple[Volume, Masks]) -> None:
@@ -156,7 +155,7 @@ def test_motion_over_more_of_the_infected_slices_than_allowed_withholds(breathin
 def test_motion_over_no_more_than_allowed_is_a_caution_that_names_the_slices(
     breathing: tuple[Volume, Masks],
 ) -> None:
-    lenient = replace(DEFAULT, withhold_share=share_of_infected(breathing))
+    lenient = replace(DEFAULT, withhold_share=share_of_infected(breathing), caution_share=0.1)
     (finding,) = check_motion(make_overview(*breathing), breathing[1], lenient)
     assert (finding.code, finding.level) == ("QUALITY_MOTION", "caution")
     assert "slices" in finding.message
@@ -165,7 +164,7 @@ def test_motion_over_no_more_than_allowed_is_a_caution_that_names_the_slices(
 def test_without_infection_motion_is_never_more_than_a_caution(breathing: tuple[Volume, Masks]) -> None:
     volume, masks = breathing
     healthy = replace(masks, infection=volume.with_mask(np.zeros(volume.hu.shape, dtype=np.bool_)))
-    strict = replace(DEFAULT, withhold_share=0.0)
+    strict = replace(DEFAULT, withhold_share=0.0, caution_share=0.1)
     assert [one.level for one in check_motion(make_overview(volume, masks), healthy, strict)] == ["caution"]
 
 

@@ -17,8 +17,8 @@ FAMILIES = {
 
 BY_CODE = {
     "SERIES_NOT_CHEST": "By the texts of the headers; and after segmentation by shape and air, whatever they say: at "
-    "least coverage.least_lung_ml of lung, its median between anatomy.gas_hu and -250 HU, 60 mm high and 100 mm wide, "
-    "the right lung on the right.",
+    "least coverage.least_lung_ml of lung, a tenth of it with air, this no darker than anatomy.gas_hu in the median, "
+    "60 mm high and 100 mm wide, the right lung on the right.",
     "PATIENT_MIXED": "PatientID, PatientName and PatientSex of all sections of the series are compared.",
     "GEOMETRY_TILT": "How far the first pixels of the sections lie from one straight line along the normal.",
     "MODEL_SELFTEST": "The sample in the bundle is segmented and compared with the exporter's own answer.",

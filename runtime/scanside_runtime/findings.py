@@ -152,7 +152,7 @@ KINDS = {
         "Look at the slices that are named. If the patient can hold the breath, scan again with the fastest turn.",
         "Streaks darker than healthy lung, by a model fitted to simulated motion: a slice counts from "
         "motion.moved_from on. Caution from motion.caution_share of the lung slices, withheld above "
-        "motion.withhold_share of the slices with infection, of which those with hardly any healthy lung don't count.",
+        "motion.withhold_share of the slices with infection. Slices with little healthy lung are not judged.",
     ),
     "QUALITY_THICKNESS": FindingKind(
         ("caution", "withhold"),

@@ -29,12 +29,12 @@ Numbers = npt.NDArray[np.float64]
 LEAST_INTERIOR_MM2 = 400.0
 """Sections with less lung, 3 mm away from its border, are not judged."""
 STREAK_MM = 2.0
-HEALTHY_PERCENTILE = 30.0
-"""What healthy lung measures in a section; the median is disease where half of the lung is sick."""
 AERATED_HU = -700.0
-"""Where that percentile is denser, it is disease itself: then healthy is the median of what lies below."""
-TOLD_SHARE = 0.3
-"""Sections with less aerated lung than this can't be told to have moved: what is dark in them may be what is left."""
+"""Lung below holds air enough to be healthy."""
+AERATED_SHARE = 0.3
+"""Sections with less aerated lung are not judged: what is dark in them may be what disease has left."""
+HEALTHY_PERCENTILE = 30.0
+"""What healthy lung measures in a section, among its aerated lung: among all of it, it may be disease."""
 LEVEL_MM = 50.0
 """A streak is dark against the mean of the lung within a square of this side."""
 RING_MM = 14.0
@@ -58,14 +58,12 @@ class Signs(NamedTuple):
 
 
 def check_motion(overview: Overview, masks: Masks, settings: MotionSettings) -> tuple[Finding, ...]:
-    """Motion over most infected slices withholds, where it can be told; over many lung slices it is a caution."""
-    slices = len(masks.infection.array)
-    moved = moved_slices(overview, slices, settings.moved_from)
-    surely = moved & told_slices(overview, slices)
+    """Motion over most infected slices withholds; over a good part of all lung slices it is a caution."""
+    moved = moved_slices(overview, len(masks.infection.array), settings.moved_from)
     infected = masks.infection.array.any(axis=(1, 2))
     lungs = masks.lungs.any(axis=(1, 2))
     share = float(np.count_nonzero(moved & lungs)) / max(1, int(np.count_nonzero(lungs)))
-    among = float(np.count_nonzero(surely & infected)) / max(1, int(np.count_nonzero(infected)))
+    among = float(np.count_nonzero(moved & infected)) / max(1, int(np.count_nonzero(infected)))
     which = _ranges(np.flatnonzero(moved[::-1]) + 1)
     if among > settings.withhold_share:
         message = (
@@ -86,15 +84,6 @@ def moved_slices(overview: Overview, slices: int, moved_from: float) -> Bools:
         if probability >= moved_from:
             moved[overview.slices_of(section)] = True
     return moved
-
-
-def told_slices(overview: Overview, slices: int) -> Bools:
-    """In which of the native slices there is enough healthy lung to tell motion from disease, (slices,) bool."""
-    told = np.zeros(slices, dtype=np.bool_)
-    for section, (plane, lung) in enumerate(zip(overview.hu, overview.lungs, strict=True)):
-        aerated = int(np.count_nonzero(lung & (plane < AERATED_HU)))
-        told[overview.slices_of(section)] = aerated >= TOLD_SHARE * max(1, int(np.count_nonzero(lung)))
-    return told
 
 
 def motion_probabilities(overview: Overview) -> Numbers:
@@ -118,25 +107,21 @@ def motion_features(overview: Overview) -> Numbers:
 
 
 def section_signs(overview: Overview, section: int) -> Signs | None:
-    """The signs in one section; None where there is too little lung."""
+    """The signs in one section; None where there is too little lung, or too little of it is healthy."""
     lung = overview.lungs[section]
     interior = cv2.erode(lung.astype(np.uint8), disc(3.0)) > 0
     if np.count_nonzero(interior) * PIXEL_MM**2 < LEAST_INTERIOR_MM2:
         return None
     plane = overview.hu[section]
     smooth = _blurred(plane, STREAK_MM)
-    level_hu = _healthy_hu(smooth[interior])
+    aerated_hu = smooth[interior & (smooth < AERATED_HU)]
+    if aerated_hu.size < AERATED_SHARE * np.count_nonzero(interior):
+        return None
+    level_hu = float(np.percentile(aerated_hu, HEALTHY_PERCENTILE))
     return Signs(
         dark_hu=_darkest(smooth, interior, level_hu),
         heart_dark_hu=_darkest_beside_heart(plane, smooth, lung, level_hu),
     )
-
-
-def _healthy_hu(lung_hu: Floats) -> float:
-    """What healthy lung measures among the pixels of a section, (n,) float32."""
-    level_hu = float(np.percentile(lung_hu, HEALTHY_PERCENTILE))
-    aerated = lung_hu[lung_hu < AERATED_HU]
-    return float(np.median(aerated)) if level_hu > AERATED_HU and aerated.size else level_hu
 
 
 def _darkest(smooth: Floats, interior: Bools, level_hu: float) -> float:

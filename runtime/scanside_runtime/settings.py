@@ -87,8 +87,8 @@ class CoverageSettings:
 class AnatomySettings:
     """`[anatomy]`: what a pair of lungs looks like.
 
-    gas_hu: lungs are no darker than this in the median; free gas, bowel gas and sinuses are. Measured: 13 real series
-    -880 to -733, gas -1000.
+    gas_hu: aerated lung is no darker than this in the median; free gas, bowel gas and sinuses are. Measured: in 13 real
+    series -880 to -733 with all that is dense, gas -1000.
     least_fill, most_fill: lung volume as a share of width x width x depth of the lungs. Measured in 13 real series:
     0.19 (held at mid-breath) and 0.28 to 0.44; half of the usual 0.32 is a shallow breath.
     largest_ml: more is no human lung; the largest that were published are below it (West, 2012: some 10 l).
