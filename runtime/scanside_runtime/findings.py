@@ -198,9 +198,9 @@ KINDS = {
         ("caution", "withhold"),
         "Breathing or the heartbeat blurred slices or doubled contours, which looks like infection.",
         "Look at the slices that are named. If the patient can hold the breath, scan again with the fastest turn.",
-        "Streaks darker than the lung around them, by a model fitted to simulated motion: a slice counts from "
+        "Streaks darker than healthy lung, by a model fitted to simulated motion: a slice counts from "
         "motion.moved_from on. Caution from motion.caution_share of the lung slices, withheld above "
-        "motion.withhold_share of the slices with infection.",
+        "motion.withhold_share of the slices with infection. Slices with little healthy lung are not judged.",
     ),
     "QUALITY_THICKNESS": FindingKind(
         ("caution", "withhold"),

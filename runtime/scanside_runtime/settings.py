@@ -130,8 +130,8 @@ class CoverageSettings(Table):
 class AnatomySettings(Table):
     """`[anatomy]`: what a pair of lungs looks like. What was measured was measured in 13 real series.
 
-    gas_hu: lungs whose median is darker are gas, not lung: free gas, bowel gas, sinuses. Measured: lungs -880 to -733,
-        gas -1000.
+    gas_hu: aerated lung is no darker than this in the median; free gas, bowel gas and sinuses are. Measured: -880 to
+        -733 with all that is dense, gas -1000.
     least_fill, most_fill: lung volume as a share of width x width x depth of the lungs; outside of the two a caution.
         Measured: 0.19 (held at mid-breath) and 0.28 to 0.44; half of the usual 0.32 is a shallow breath.
     largest_ml: more is no human lung, and no POI is given; the largest that were published are below it (West, 2012:

@@ -304,6 +304,14 @@ def test_what_has_no_lungs_shape_and_air_is_no_chest(case: Callable[[], Chest]) 
     assert caught.value.code == "SERIES_NOT_CHEST"
 
 
+def test_lungs_of_which_nine_tenths_are_consolidated_are_still_lungs() -> None:
+    hu = chest_hu()
+    dense = (hu == -850) & (np.indices(hu.shape)[1] % 10 > 0)
+    assert dense.sum() > 0.85 * (hu == -850).sum()
+    volume, masks = chest(np.where(dense, 30, hu).astype(np.int16))
+    require_chest(volume, masks, AnatomySettings())
+
+
 def test_lungs_on_the_wrong_sides_are_no_chest() -> None:
     volume, masks = chest()
     swapped = Masks(masks.left_lung, masks.right_lung, masks.infection)
