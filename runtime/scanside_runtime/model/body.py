@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.model.components import close_in_plane, fill_holes_in_plane, label, largest, open_in_plane
-from scanside_runtime.volume import HU_MIN, Bools, Volume
-
-Plane = npt.NDArray[np.int16 | np.uint8]
+from scanside_runtime.volume import HU_MIN, Bools, Hu, Volume
 
 PIXEL_MM = 2.0
 STEP_MM = 5.0
@@ -45,9 +43,7 @@ class Body:
 
     def slice(self, z: int) -> Bools:
         """The outline in one native slice, (rows, columns) bool."""
-        rows, columns = self.native_shape
-        plane = self.planes[self.plane_of[z]].view(np.uint8)
-        return np.asarray(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_NEAREST) > 0)
+        return _nearest(self.planes[self.plane_of[z]], self.native_shape)
 
     def clear_outside(self, array: Bools | npt.NDArray[np.uint8]) -> None:
         """Sets what lies outside of the body to 0, in place; array: (z, rows, columns)."""
@@ -65,12 +61,12 @@ def find_body(volume: Volume, lungs: Bools | None = None) -> Body:
     hu = np.stack([_coarse(volume.hu[z], volume.spacing_mm[1:]) for z in chosen])
     seen = np.zeros(hu.shape, dtype=np.bool_)
     if lungs is not None:
-        seen = np.stack([_coarse(255 * lungs[z].view(np.uint8), volume.spacing_mm[1:]) for z in chosen]) > 127
+        seen = np.stack([_nearest(lungs[z], hu.shape[1:]) for z in chosen])
     plane_of = np.abs(np.arange(len(volume.hu))[:, None] - chosen[None, :]).argmin(axis=1)
     return Body(outline(hu, seen), plane_of, volume.hu.shape[1:])
 
 
-def outline(hu: Plane, lungs: Bools) -> Bools:
+def outline(hu: Hu, lungs: Bools) -> Bools:
     """The body in planes of `PIXEL_MM` pixels: hu (s, rows, columns) int16, lungs bool of that shape."""
     tissue = hu > TISSUE_HU
     thick = largest(open_in_plane(tissue, _pixels(SHELL_MM)))
@@ -97,7 +93,7 @@ def _pockets_of(body: Bools, walls: Bools, lungs: Bools) -> Bools:
     return np.asarray(belongs[pockets], dtype=np.bool_)
 
 
-def _cut_by_the_picture(hu: Plane, lungs: Bools) -> Bools:
+def _cut_by_the_picture(hu: Hu, lungs: Bools) -> Bools:
     """The edge of what was reconstructed, as a wall in planes in which a lung reaches it; (s, rows, columns) bool.
 
     The edge is the picture's border and what is padded in every plane, around a round field of view.
@@ -108,11 +104,16 @@ def _cut_by_the_picture(hu: Plane, lungs: Bools) -> Bools:
     return np.asarray(edge & reached, dtype=np.bool_)
 
 
-def _coarse(plane: Plane, pixel_mm: tuple[float, float]) -> Plane:
+def _nearest(plane: Bools, shape: tuple[int, ...]) -> Bools:
+    """A mask's plane on another grid of that many rows and columns over the same field."""
+    return np.asarray(cv2.resize(plane.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _coarse(plane: Hu, pixel_mm: tuple[float, float]) -> Hu:
     """A native plane in pixels of `PIXEL_MM`."""
     rows, columns = (max(1, round(n * mm / PIXEL_MM)) for n, mm in zip(plane.shape, pixel_mm, strict=True))
     way = cv2.INTER_AREA if rows < plane.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(plane, (columns, rows), interpolation=way), dtype=plane.dtype)
+    return np.asarray(cv2.resize(plane, (columns, rows), interpolation=way), dtype=np.int16)
 
 
 def _dilated(mask: Bools, radius_px: int) -> Bools:
