@@ -19,7 +19,7 @@ import scanside_appliance.cli.main
 import scanside_export.cli.main
 from scanside_appliance.explain import Explanation, error_explanation, explanations
 from scanside_export.errors import LabelsUnusable, TrainingUnusable
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 FOLDER = Path(__file__).parent
 SOURCE = "<!-- Made by `make docs`; changes by hand are lost. -->"

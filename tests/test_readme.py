@@ -30,7 +30,8 @@ from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import Lesion, demo_spec, make_phantom
-from scanside_runtime.settings import Settings, settings_of
+from scanside_runtime.settings.load import settings_of
+from scanside_runtime.settings.tables import Settings
 from sweeps.box import Slice, environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -16,12 +16,13 @@ from kit.course_samples import result
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import patient_folder
 from scanside_appliance.site_model import install_site_model
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.followup.patient_record import Earlier
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
-from scanside_runtime.settings import InferenceSettings, PatientSettings, Settings, SeveritySettings
+from scanside_runtime.settings.tables import InferenceSettings, PatientSettings, Settings, SeveritySettings
 
 PHANTOM = {"study.patient_id": "PHANTOM", "study.birth_date": "1960-01-01", "study.sex": "O"}
 LIKE_THE_CHEST = {

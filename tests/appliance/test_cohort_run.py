@@ -27,7 +27,7 @@ from scanside_appliance.extras import BoxExtraMissing
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
-from scanside_runtime.settings import InferenceSettings
+from scanside_runtime.settings.tables import InferenceSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

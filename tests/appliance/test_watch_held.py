@@ -18,7 +18,7 @@ from scanside_appliance.jobs.messages import Order
 from scanside_appliance.jobs.store import Job
 from scanside_appliance.jobs.worker import _flags
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 from sweeps.box import Slice, contents
 
 

@@ -20,11 +20,11 @@ from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.cli.main import app
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import patient_key, study_key
-from scanside_runtime.analysis import analyze
-from scanside_runtime.options import Options
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
-from scanside_runtime.settings import load_settings, settings_digest
+from scanside_runtime.settings.load import load_settings, settings_digest
 from sweeps.box import REPOSITORY, lost, unsound_results
 
 STUDY = "1.2.826.0.1.3680043.10.77"

@@ -25,7 +25,7 @@ from scanside_runtime.model.components import close_in_plane, drop_small, fill_h
 from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
 from scanside_runtime.quality.motion import check_motion, motion_probabilities, moved_slices
 from scanside_runtime.quality.overview import make_overview
-from scanside_runtime.settings import MotionSettings
+from scanside_runtime.settings.tables import MotionSettings
 from scanside_runtime.volume import Hu, Masks, Volume
 
 DEFAULT = MotionSettings()

@@ -17,11 +17,11 @@ from pydicom.uid import generate_uid
 
 from kit.analysis_samples import SPACING_MM, chest_hu
 from scanside_appliance.results.output import write_output
-from scanside_runtime.analysis import analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.dicom.headers import lenient
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
-from scanside_runtime.settings import InferenceSettings, ReadingSettings, Settings
+from scanside_runtime.settings.tables import InferenceSettings, ReadingSettings, Settings
 from scanside_runtime.volume import Hu
 
 Make = Callable[[Path], Path | None]

@@ -14,11 +14,12 @@ import pytest
 from kit.analysis_samples import SPACING_MM, chest_hu
 from kit.bundle_samples import LUNGS, lungs_network, write_bundle
 from kit.dicom_samples import change, make_series, write
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.model.bundle import MANIFEST
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, SeriesTags, write_series
-from scanside_runtime.settings import CoverageSettings, InferenceSettings, MeasureSettings, Settings
+from scanside_runtime.settings.tables import CoverageSettings, InferenceSettings, MeasureSettings, Settings
 from scanside_runtime.volume import Hu
 
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))

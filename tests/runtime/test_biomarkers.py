@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scanside_runtime.measures.biomarkers import Biomarkers, extent_grade, measure, withheld, zone_score
-from scanside_runtime.settings import MeasureSettings
+from scanside_runtime.settings.tables import MeasureSettings
 from scanside_runtime.volume import Masks, Volume
 
 Bools = npt.NDArray[np.bool_]

@@ -15,7 +15,13 @@ from scanside_runtime.quality.anatomy import require_chest
 from scanside_runtime.quality.gate import judge
 from scanside_runtime.quality.hu_calibration import soft_tissue_hu, tracheal_air_hu
 from scanside_runtime.quality.patient import check_age
-from scanside_runtime.settings import AnatomySettings, CoverageSettings, PatientSettings, QualitySettings, Settings
+from scanside_runtime.settings.tables import (
+    AnatomySettings,
+    CoverageSettings,
+    PatientSettings,
+    QualitySettings,
+    Settings,
+)
 from scanside_runtime.volume import Bools, Hu, Masks, Volume
 
 Chest = tuple[Volume, Masks]

@@ -18,7 +18,7 @@ from scanside_runtime.dicom.splitting import alike, mixed_reconstruction
 from scanside_runtime.model.contract import ModelContract
 from scanside_runtime.model.stacks import plan_slabs
 from scanside_runtime.quality.image_quality import check_thickness
-from scanside_runtime.settings import QualitySettings
+from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import Volume
 
 Say = Callable[[int], dict[str, Any]]

@@ -17,7 +17,7 @@ from scanside_runtime.followup.placeholders import is_placeholder, without_place
 from scanside_runtime.followup.progression import progression
 from scanside_runtime.followup.same_body import check_same_body
 from scanside_runtime.followup.scan import Person, Scan
-from scanside_runtime.settings import PLACEHOLDER_IDS, ProgressionSettings
+from scanside_runtime.settings.tables import PLACEHOLDER_IDS, ProgressionSettings
 
 DAYS = [f"2024-0{month}-01T10:00:00" for month in range(1, 8)]
 RELEASED = [{"code": "PATIENT_RELEASED", "level": "caution", "message": "by itself"}]

@@ -9,7 +9,7 @@ from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.quality.anatomy import require_lungs
 from scanside_runtime.quality.coverage import check_coverage
 from scanside_runtime.quality.gate import explain_withheld
-from scanside_runtime.settings import AnatomySettings, CoverageSettings
+from scanside_runtime.settings.tables import AnatomySettings, CoverageSettings
 from scanside_runtime.volume import Masks, Volume
 
 DEFAULT = CoverageSettings()

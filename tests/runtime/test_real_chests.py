@@ -15,7 +15,8 @@ from kit.real_series import CHESTS, CUT_AT_THE_BASE, Chest, dicom_folder, write_
 from scanside_export.data.cases import hu_volume
 from scanside_export.data.lesions import insert, random_lesions
 from scanside_export.data.lung_reference import reference_lungs
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.result import Analysis
 
 REFERENCE_ML = json.loads((Path(__file__).parents[1] / "golden" / "lung_reference_ml.json").read_text())
 

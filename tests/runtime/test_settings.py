@@ -11,15 +11,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from scanside_runtime.errors import SettingsUnusable
-from scanside_runtime.settings import (
-    MeasureSettings,
-    MotionSettings,
-    QualitySettings,
-    Settings,
-    load_settings,
-    settings_digest,
-    settings_of,
-)
+from scanside_runtime.settings.load import load_settings, settings_digest, settings_of
+from scanside_runtime.settings.tables import MeasureSettings, MotionSettings, QualitySettings, Settings
 
 
 def written(folder: Path, text: str) -> Path:

@@ -10,7 +10,8 @@ import pytest
 from kit.analysis_samples import SPACING_MM
 from kit.turned_chest import hearted_hu, lungs_of, turned
 from scanside_export.data.cases import hu_volume
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.measures.biomarkers import measure, without_sides
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.quality.orientation import check_orientation, contradictions

@@ -15,10 +15,11 @@ from scanside_appliance.cohort.rows import Row, failed_row, is_final
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.table import check_can_write, write_table
 from scanside_appliance.cohort.work import Measure, measure_study
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
-from scanside_runtime.options import Options
-from scanside_runtime.settings import InferenceSettings, settings_digest
+from scanside_runtime.settings.load import settings_digest
+from scanside_runtime.settings.tables import InferenceSettings
 from scanside_runtime.version import software_version
 
 Progress = Callable[[str, int, int], None]

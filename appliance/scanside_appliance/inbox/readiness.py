@@ -10,7 +10,7 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.scan import Signature
 from scanside_appliance.inbox.table import InboxTable, Values
-from scanside_runtime.settings import InboxSettings
+from scanside_runtime.settings.tables import InboxSettings
 
 HOLE = 1.5
 """A step between neighbouring slices of more than so many median steps is a hole."""

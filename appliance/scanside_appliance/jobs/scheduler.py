@@ -18,7 +18,7 @@ from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import BoxOutput, ScansideError
-from scanside_runtime.settings import JobSettings, Settings
+from scanside_runtime.settings.tables import JobSettings, Settings
 
 BOX_RETRY_S = 30.0
 log = logging.getLogger("scanside")

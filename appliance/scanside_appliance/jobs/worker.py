@@ -23,7 +23,7 @@ from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
 
 if TYPE_CHECKING:
-    from scanside_runtime.analysis import Analysis
+    from scanside_runtime.analysis.result import Analysis
 
 Progress = Callable[[str, int, int], None]
 
@@ -55,7 +55,7 @@ def _answered(
 def _selftest(question: SelfTest, networks: KeptNetworks) -> SelfTested:
     """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
-    import scanside_runtime.analysis  # noqa: F401
+    import scanside_runtime.analysis.analyze  # noqa: F401
     from scanside_runtime.model.selftest import run_selftest
 
     loaded = networks.load(question.bundle, "auto", "auto", question.settings.inference.threads)
@@ -71,8 +71,8 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     from scanside_appliance.results.archive import results_in
     from scanside_appliance.results.output import write_output
     from scanside_appliance.site_model import model_in_force
-    from scanside_runtime.analysis import analyze
-    from scanside_runtime.options import Options
+    from scanside_runtime.analysis.analyze import analyze
+    from scanside_runtime.analysis.options import Options
 
     everyone = None if order.alone else BoxLayout(order.root).results
     past, model = results_in(order.earlier, everyone), model_in_force(order.root)

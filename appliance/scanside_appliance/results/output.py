@@ -16,7 +16,7 @@ from scanside_appliance.results.report import ComparisonRow, render_page
 from scanside_runtime.errors import BoxOutput, Refused
 
 if TYPE_CHECKING:
-    from scanside_runtime.analysis import Analysis
+    from scanside_runtime.analysis.result import Analysis
 
 PAGE, MONTAGE, CORONAL, SEGMENTATION = "report.html", "montage.png", "coronal.png", "seg.dcm"
 OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION)

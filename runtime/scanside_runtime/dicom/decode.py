@@ -23,7 +23,7 @@ from scanside_runtime.dicom.geometry import Layout, Scalar
 from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient, read_dataset, rescale, whole
 from scanside_runtime.dicom.pixels import signed_or_unsigned, stored_values
 from scanside_runtime.dicom.series import Series
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import HU_MAX, HU_MIN, Volume
 
 Progress = Callable[[int, int], None]

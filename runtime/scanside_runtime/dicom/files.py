@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from scanside_runtime.dicom.errors import InputFileTooLarge, InputNotFound, InputTooLarge, InputUnreadable
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 HEAD_BYTES = 132
 MIB = 2**20

@@ -29,7 +29,7 @@ from scanside_runtime.dicom.headers import (
     text,
 )
 from scanside_runtime.dicom.mending import mended_notes, pixel_elements, unended_value
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 PIXEL_DATA = 0x7FE00010
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")

@@ -45,7 +45,7 @@ from scanside_runtime.dicom.index import Found, PassedOver, find_series
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 # Why a series was never a stack of slices of the chest, whatever its texts say.

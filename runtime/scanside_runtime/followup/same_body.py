@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from scanside_runtime.findings import Finding
 from scanside_runtime.followup.progression import Progression
 from scanside_runtime.followup.scan import Scan
-from scanside_runtime.settings import ProgressionSettings
+from scanside_runtime.settings.tables import ProgressionSettings
 
 
 def check_same_body(present: Scan, found: Progression | None, limits: ProgressionSettings) -> tuple[Finding, ...]:

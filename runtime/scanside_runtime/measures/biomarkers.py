@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.settings import MeasureSettings
+from scanside_runtime.settings.tables import MeasureSettings
 from scanside_runtime.volume import Bools, Hu, Masks, Volume
 
 Counts = npt.NDArray[np.int64]  # (z, 4): voxels of lung, of infection in it, sum of their HU, those that are dense

@@ -6,7 +6,7 @@ import numpy as np
 
 from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import AnatomySettings, CoverageSettings
+from scanside_runtime.settings.tables import AnatomySettings, CoverageSettings
 from scanside_runtime.volume import Bools, Masks, Volume
 
 LEAST_HEIGHT_MM = 60.0

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import CoverageSettings
+from scanside_runtime.settings.tables import CoverageSettings
 from scanside_runtime.volume import HU_MIN, Bools, Hu, Masks, Volume
 
 _CUT = (

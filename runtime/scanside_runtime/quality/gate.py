@@ -22,7 +22,7 @@ from scanside_runtime.quality.orientation import check_orientation
 from scanside_runtime.quality.overview import make_overview
 from scanside_runtime.quality.patient import check_one_body
 from scanside_runtime.quality.uncertainty import check_uncertainty
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks, Volume
 
 

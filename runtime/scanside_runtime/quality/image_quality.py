@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
 from scanside_runtime.findings import Finding
 from scanside_runtime.quality.overview import Overview, disc, hull
-from scanside_runtime.settings import QualitySettings
+from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import Masks, Volume
 
 THICKNESS_MM = (0.5, 10.0)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from scanside_runtime.findings import Finding
 from scanside_runtime.quality.overview import PIXEL_MM, Overview, disc, hull
-from scanside_runtime.settings import MotionSettings
+from scanside_runtime.settings.tables import MotionSettings
 from scanside_runtime.volume import Bools, Masks
 
 Floats = npt.NDArray[np.float32]

@@ -6,17 +6,11 @@ Every number has bounds, and NaN or infinity lies in none: compared with NaN, a 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
-from scanside_runtime.bounds import (
+from scanside_runtime.settings.bounds import (
     AnyHu,
     Megabytes,
     Percent,
@@ -28,8 +22,8 @@ from scanside_runtime.bounds import (
     SomePercent,
     SomeSeconds,
     Within,
+    check,
 )
-from scanside_runtime.errors import SettingsUnusable
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
 PLACEHOLDER_IDS = (
@@ -53,7 +47,7 @@ class Table:
         table: Any = type(self)
         for name, kind in _annotated(table).items():
             for bounds in getattr(kind, "__metadata__", ()):
-                _check(getattr(self, name) in bounds, f"{_tables()[table]}.{name}", str(bounds))
+                check(getattr(self, name) in bounds, f"{_tables()[table]}.{name}", str(bounds))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -91,8 +85,8 @@ class SeveritySettings(Table):
     def _check_together(self) -> None:
         known = f"it must be one of {', '.join(EXTENT_GRADES)}"
         for name in ("severe_from", "watch_from"):
-            _check(getattr(self, name) in EXTENT_GRADES, f"severity.{name}", known)
-        _check(self.watch_from <= self.severe_from, "severity.watch_from", "it must not be graver than severe_from")
+            check(getattr(self, name) in EXTENT_GRADES, f"severity.{name}", known)
+        check(self.watch_from <= self.severe_from, "severity.watch_from", "it must not be graver than severe_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +142,8 @@ class AnatomySettings(Table):
     lone_share: Annotated[float, Within(0, 0.5)] = 0.1
 
     def _check_together(self) -> None:
-        _check(self.least_fill < self.most_fill, "anatomy.least_fill", "it must be below most_fill")
-        _check(self.lone_share <= self.uneven_share, "anatomy.lone_share", "it must not exceed uneven_share")
+        check(self.least_fill < self.most_fill, "anatomy.least_fill", "it must be below most_fill")
+        check(self.lone_share <= self.uneven_share, "anatomy.lone_share", "it must not exceed uneven_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +176,9 @@ class QualitySettings(Table):
     uncertain_points: SomePercent = 5.0
 
     def _check_together(self) -> None:
-        _check(self.soft_lowest_hu < self.soft_highest_hu, "quality.soft_lowest_hu", "it must be below soft_highest_hu")
+        check(self.soft_lowest_hu < self.soft_highest_hu, "quality.soft_lowest_hu", "it must be below soft_highest_hu")
         ascending = self.validated_from_mm < self.validated_to_mm
-        _check(ascending, "quality.validated_from_mm", "it must be below validated_to_mm")
+        check(ascending, "quality.validated_from_mm", "it must be below validated_to_mm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +213,7 @@ class PatientSettings(Table):
     placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
 
     def _check_together(self) -> None:
-        _check(all(map(str.strip, self.placeholder_ids)), "patient.placeholder_ids", "an empty text is no ID")
+        check(all(map(str.strip, self.placeholder_ids)), "patient.placeholder_ids", "an empty text is no ID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +241,7 @@ class ProgressionSettings(Table):
     lung_width_percent: SomePercent = 15.0
 
     def _check_together(self) -> None:
-        _check(bool(self.source), "progression.source", "it must say where the figures come from")
+        check(bool(self.source), "progression.source", "it must say where the figures come from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +290,7 @@ class InboxSettings(Table):
     leftover_s: Seconds = 3600.0
 
     def _check_together(self) -> None:
-        _check(self.quiet_s <= self.patience_s, "inbox.patience_s", "it must not be below quiet_s")
+        check(self.quiet_s <= self.patience_s, "inbox.patience_s", "it must not be below quiet_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +328,7 @@ class DiskSettings(Table):
 
     def _check_together(self) -> None:
         below = self.clean_to_percent <= self.stop_percent
-        _check(below, "disk.clean_to_percent", "it must not exceed stop_percent")
+        check(below, "disk.clean_to_percent", "it must not exceed stop_percent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,57 +350,6 @@ class Settings:
     patient: PatientSettings = field(default_factory=PatientSettings)
 
 
-def load_settings(path: Path | None = None) -> Settings:
-    """The settings in a TOML file; without a file, the defaults.
-
-    Raises SettingsUnusable when the file can't be read, is no TOML, or holds a key or a value that is not known.
-    """
-    if path is None:
-        return Settings()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsUnusable(key=path.name, why=f"the file can't be read ({error.strerror})") from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise SettingsUnusable(key=path.name, why=f"the file is not TOML ({error})") from error
-    return settings_of(table)
-
-
-def settings_of(table: Mapping[str, Any]) -> Settings:
-    """The settings in a table of tables, as `dataclasses.asdict` gives it. Raises SettingsUnusable."""
-    return _read(Settings, table, "")
-
-
-def settings_digest(settings: Settings) -> str:
-    """SHA-256 (hex) of all values, defaults included: equal digests, equal behaviour."""
-    canonical = json.dumps(asdict(settings), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _read(group: type[Group], table: Mapping[str, Any], prefix: str) -> Group:
-    """One table of the file as its dataclass, the tables in it included."""
-    types = get_type_hints(group)
-    for name in table:
-        _check(name in types, f"{prefix}{name}", f"there is no such setting; known here: {', '.join(types)}")
-    values = {name: _value(types[name], value, f"{prefix}{name}") for name, value in table.items()}
-    return group(**values)
-
-
-def _value(kind: type[Any], value: object, key: str) -> Any:
-    """A value of the file as the type that the setting has."""
-    if is_dataclass(kind):
-        _check(isinstance(value, dict), key, f"it is a table: write [{key}]")
-        return _read(kind, value, f"{key}.")  # type: ignore[arg-type]  # checked in the line above
-    if kind is float and type(value) is int:
-        return float(value) if abs(value) < 2**53 else math.inf  # whole numbers of TOML have no end
-    if kind == tuple[str, ...]:
-        texts = value if isinstance(value, (list, tuple)) and all(type(one) is str for one in value) else None
-        _check(texts is not None, key, "it must be a list of texts")
-        return tuple(texts or ())
-    _check(type(value) is kind, key, f"it must be of type {kind.__name__}")
-    return value
-
-
 @cache
 def _annotated(section: Any) -> dict[str, Any]:
     """The types of its values with the bounds in them."""
@@ -417,9 +360,3 @@ def _annotated(section: Any) -> dict[str, Any]:
 def _tables() -> dict[type[Any], str]:
     """What the file calls each table."""
     return {kind: name for name, kind in get_type_hints(Settings).items()}
-
-
-def _check(holds: bool, key: str, why: str) -> None:
-    """Raises SettingsUnusable, naming the key, unless the condition holds."""
-    if not holds:
-        raise SettingsUnusable(key=key, why=why)

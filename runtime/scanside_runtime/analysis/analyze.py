@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.provenance import Provenance, bundle_facts, engine_facts
+from scanside_runtime.analysis.result import NOT_ASSESSED, Analysis, Reason, Verdict
 from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.reader import StudyReader
@@ -23,74 +26,24 @@ from scanside_runtime.followup.patient_record import Record, record_of
 from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.progression import Progression, progression
 from scanside_runtime.followup.same_body import check_same_body
-from scanside_runtime.followup.scan import RESULT_SCHEMA, Measures, Moment, Person, Scan
+from scanside_runtime.followup.scan import Measures, Moment, Person, Scan
 from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld, without_sides
-from scanside_runtime.measures.severity import Severity, assess, assess_extent
+from scanside_runtime.measures.severity import Severity, assess
 from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
 from scanside_runtime.model.segment import segment
-from scanside_runtime.options import Options
-from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
 from scanside_runtime.quality.gate import explain_withheld, judge
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
-from scanside_runtime.settings import Settings, settings_digest
+from scanside_runtime.settings.load import settings_digest
+from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks, Volume
 
-SCHEMA = RESULT_SCHEMA
 MOST_LOOKS = 3
 """So many series of a study are segmented before none of them is a chest."""
-NOT_ASSESSED = assess_extent(None)
-
-Verdict = Literal["analysed", "refused", "held"]
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why there is no measurement: a stable code, what happened, what to do next."""
-
-    code: str
-    message: str
-    advice: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Analysis:
-    """What one study came to. Of a refusal: what was known before it; the rest is None."""
-
-    provenance: Provenance
-    verdict: Verdict = "refused"
-    exit_code: int = 3
-    reason: Reason | None = None
-    flags: tuple[Finding, ...] = ()
-    study: Study | None = None
-    series: Series | None = None
-    volume: Volume | None = None
-    masks: Masks | None = None
-    biomarkers: Biomarkers | None = None
-    severity: Severity = NOT_ASSESSED
-    progression: Progression | None = None
-    timing_ms: Mapping[str, float] = field(default_factory=dict)
-
-    def document(self) -> dict[str, Any]:
-        """The result document, schema scanside.result/1; `artefacts` is filled by who writes them."""
-        return {
-            "schema": SCHEMA,
-            "verdict": self.verdict,
-            "reason": None if self.reason is None else asdict(self.reason),
-            "flags": [asdict(flag) for flag in self.flags],
-            "study": None if self.study is None else asdict(self.study),
-            "series": None if self.series is None else _series_block(self.series, self.volume),
-            "biomarkers": None if self.biomarkers is None else self.biomarkers.to_document(),
-            "severity": self.severity.to_document(),
-            "progression": None if self.progression is None else self.progression.to_document(),
-            "provenance": self.provenance.to_document(),
-            "timing_ms": dict(self.timing_ms),
-            "artefacts": [],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,24 +346,6 @@ def _analysis(known: _Known, end: _Conclusion, settings: Settings) -> Analysis:
         progression=end.progression,
         timing_ms=known.timing_ms,
     )
-
-
-def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:
-    return {
-        "uid": series.uid,
-        "description": series.description,
-        "slices": len(series.slices),
-        "spacing_mm": list(series.spacing_mm),
-        "slice_thickness_mm": series.slice_thickness_mm,
-        "kernel": series.kernel,
-        "contrast_bolus_agent": series.contrast_bolus_agent,
-        "manufacturer": series.manufacturer,
-        "model": series.model,
-        "transfer_syntax": series.transfer_syntax,
-        "hu_mean": None if volume is None else volume.hu_mean,
-        "chosen_because": series.chosen_because,
-        "passed_over": [asdict(one) for one in series.passed_over],
-    }
 
 
 def _milliseconds(began: float) -> float:
