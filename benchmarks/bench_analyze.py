@@ -12,7 +12,8 @@ from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.output import write_output
 from scanside_appliance.results.pictures import draw_pictures
 from scanside_appliance.results.report import render_page
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.measures.biomarkers import measure
@@ -24,7 +25,7 @@ from scanside_runtime.model.segment import segment
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
 from scanside_runtime.quality.gate import judge
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks, Volume
 
 needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")

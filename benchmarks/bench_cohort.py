@@ -17,11 +17,11 @@ from kit.reading import find_studies
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.run import run_cohort
 from scanside_appliance.cohort.studies import CohortStudy
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
-from scanside_runtime.settings import InferenceSettings, Settings
+from scanside_runtime.settings.tables import InferenceSettings, Settings
 
 STUDIES = 8
 needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")

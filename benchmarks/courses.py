@@ -23,16 +23,16 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from scanside_runtime.analysis import analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.followup.measurement_error import measurement_error
 from scanside_runtime.followup.progression import compare
 from scanside_runtime.followup.scan import Measures, Scan
 from scanside_runtime.metrics import limits_of_agreement
 from scanside_runtime.model.bundle import Bundle, open_bundle
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import PhantomSpec, make_phantom, random_spec
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 FIRST_SEED = 1_700_000_000
 SIZES = (0.6, 0.85, 1.1, 1.1, 0.8, 0.5)

@@ -22,11 +22,11 @@ import numpy as np
 import typer
 
 from scanside_export.data.cases import hu_volume, infection_volume
-from scanside_runtime.analysis import analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.followup.progression import LEAST_INFECTION_ML
 from scanside_runtime.followup.scan import Measures, Scan
 from scanside_runtime.metrics import limits_of_agreement
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import PhantomSpec, make_phantom, random_spec
 

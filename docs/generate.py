@@ -19,7 +19,7 @@ import scanside_appliance.cli.main
 import scanside_export.cli.main
 from scanside_appliance.explain import Explanation, error_explanation, explanations
 from scanside_export.errors import LabelsUnusable, TrainingUnusable
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 FOLDER = Path(__file__).parent
 SOURCE = "<!-- Made by `make docs`; changes by hand are lost. -->"
@@ -45,6 +45,8 @@ UNITS = {
     "watch_from": "CT-0 to CT-4",
     "model": "path",
     "source": "words",
+    "factor": "times",
+    "placeholder_ids": "list of texts",
     "clean_archive": "true or false",
 }
 """By a setting's whole name, else by the last word of it. A setting without a unit is not written down."""

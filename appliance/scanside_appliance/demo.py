@@ -13,12 +13,13 @@ from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import PAGE
 from scanside_appliance.results.output import write_output
 from scanside_appliance.results.report import ComparisonRow
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.errors import BoxOutput
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import Phantom, Truth, demo_spec, make_phantom
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 TRUTH = "truth.json"
 POI_TOLERANCE_POINTS = 1.0

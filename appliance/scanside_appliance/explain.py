@@ -43,10 +43,13 @@ FOUND_IN_FAMILY = {
 """What is true of every code of a family."""
 
 FOUND_BY = {
-    "SERIES_NOT_CHEST": "By the texts of the headers; and after segmentation by shape and air, whatever they say: at "
-    "least coverage.least_lung_ml of lung, its median between anatomy.gas_hu and -250 HU, 60 mm high and 100 mm wide, "
-    "the right lung on the right.",
-    "PATIENT_MIXED": "PatientID, PatientName and PatientSex of all slices of the series are compared.",
+    "SERIES_NOT_CHEST": "By the picture, after segmentation, whatever the texts of the headers say: at least "
+    "coverage.least_lung_ml of lung, a tenth of it with air, this no darker than anatomy.gas_hu in the median, 60 mm "
+    "high and 100 mm wide, the right lung on the right.",
+    "INPUT_NOT_HU": "By RescaleType, where it names another quantity; and by the picture: less than 2 % of it lies "
+    "below -600 HU though it has the contrasts of air and tissue.",
+    "PATIENT_MIXED": "PatientID of all objects of the study is compared, and of its CT images IssuerOfPatientID, "
+    "PatientBirthDate, PatientSex and PatientName, too (PS3.5 6.2: ^, = and spaces at its end mean nothing).",
     "GEOMETRY_TILT": "How far the first pixels of the slices lie from one straight line along the normal.",
     "MODEL_SELFTEST": "The sample in the bundle is segmented and compared with the exporter's own answer.",
 }

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from scanside_runtime.analysis import Analysis, Progress, analyze
+from scanside_runtime.analysis.analyze import Progress, analyze
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.series import studies
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.networks import KeptNetworks
-from scanside_runtime.options import Options
 
 
 def analyze_all(

@@ -13,21 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scanside_runtime.analysis import Analysis, analyze
+    from scanside_runtime.analysis.analyze import analyze
+    from scanside_runtime.analysis.options import Options
+    from scanside_runtime.analysis.result import Analysis
     from scanside_runtime.errors import ScansideError
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.networks import load_networks
-    from scanside_runtime.options import Options
-    from scanside_runtime.settings import Settings
+    from scanside_runtime.settings.tables import Settings
 
 __all__ = ["Analysis", "Options", "ScansideError", "Settings", "analyze", "load_networks", "open_bundle"]
 
 _LIES_IN = {
-    "Analysis": "analysis",
-    "Options": "options",
+    "Analysis": "analysis.result",
+    "Options": "analysis.options",
     "ScansideError": "errors",
-    "Settings": "settings",
-    "analyze": "analysis",
+    "Settings": "settings.tables",
+    "analyze": "analysis.analyze",
     "load_networks": "model.networks",
     "open_bundle": "model.bundle",
 }

@@ -42,6 +42,19 @@ KINDS = {
         "A value in the header that the measurement does not need is invalid and was taken as not stated.",
         "Nothing for this measurement; correct the entry on the console if it is needed.",
     ),
+    "INPUT_SHARED_UID": FindingKind(
+        ("caution",),
+        "Different slices carry one SOP Instance UID, or none: their positions tell them apart, but nothing can refer "
+        "to them, and no DICOM objects are written.",
+        "Look whether the slices are of one scan. A tool on the way has damaged the identifiers: export the study "
+        "again from the scanner to have a Segmentation.",
+        "SOPInstanceUID of the measured slices is compared with that of all objects of the study.",
+    ),
+    "INPUT_MENDED": FindingKind(
+        ("note",),
+        "The files break a rule of DICOM, and what they mean leaves no doubt; they were read as that.",
+        "Nothing for this measurement; tell whoever runs the software that wrote the files.",
+    ),
     "INPUT_LOSSY": FindingKind(
         ("caution",),
         "The pixels were compressed with loss: HU are near, not exact.",
@@ -52,6 +65,13 @@ KINDS = {
         "Rescale Slope or Intercept differ between the slices; each was taken to HU by its own.",
         "Nothing: the HU of neighbouring slices agree.",
     ),
+    "INPUT_RESCALE_TYPE": FindingKind(
+        ("note",),
+        "RescaleType is not spelled HU; the picture shows that the values are HU.",
+        "Nothing for this measurement; tell whoever runs the software that wrote the files.",
+        "Of the picture without padding at least 2 % is below -600 HU and 5 % between -150 and 150 HU; other "
+        "quantities (MGML, PCT, ED, EDW, Z_EFF, HU_MOD) are refused by their name.",
+    ),
     "SERIES_SPLIT": FindingKind(
         ("caution",),
         "The series holds more than one acquisition or reconstruction; they were told apart and one was measured.",
@@ -61,6 +81,13 @@ KINDS = {
         ("caution",),
         "A series that might have been measured is damaged, and another one was taken.",
         "Look whether the series that was taken is the wanted one; if not, export the study again.",
+    ),
+    "SERIES_LABELLED_OTHERWISE": FindingKind(
+        ("note", "caution"),
+        "The texts of the series name another part of the body; whether it is a chest is decided by the picture.",
+        "Look whether it is the right study, then correct the entry on the console: the next programme may believe it.",
+        "SeriesDescription, BodyPartExamined, ProtocolName and StudyDescription, by words in some forty languages: "
+        "caution for head, neck, spine and limbs, note for abdomen and heart.",
     ),
     "GEOMETRY_COPIES": FindingKind(
         ("note",),
@@ -101,13 +128,23 @@ KINDS = {
         ("caution", "withhold"),
         "The lowest slice still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the lowest slice as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the lowest slice as a share of their largest: caution from coverage.caution_share on, "
+        "withheld above coverage.withhold_share.",
     ),
     "COVERAGE_APEX_CUT": FindingKind(
         ("caution", "withhold"),
         "The highest slice still shows lung: the apex is cut off, and volumes and POI miss what lies beyond.",
         _WHOLE_LUNGS,
-        "The lungs' area in the highest slice as a share of their largest; withheld above coverage.withhold_share.",
+        "The lungs' area in the highest slice as a share of their largest: caution from coverage.caution_share on, "
+        "withheld above coverage.withhold_share.",
+    ),
+    "COVERAGE_GUT_GAS": FindingKind(
+        ("caution", "withhold"),
+        "Gas of the stomach or the gut was taken for lung in the lowest slice.",
+        "Look at the outlines in the pictures; analyse a series that ends below the lungs, or a chest instead of an "
+        "abdomen.",
+        "Pieces of the lowest slice's lung with a median below anatomy.gas_hu, by their area as a share of the lungs' "
+        "largest: caution from coverage.caution_share on, withheld above coverage.withhold_share.",
     ),
     "COVERAGE_FIELD_OF_VIEW": FindingKind(
         ("caution", "withhold"),
@@ -146,13 +183,24 @@ KINDS = {
         "missed. Withheld: let a radiologist read the study.",
         "The smaller lung's share of both, below anatomy.uneven_share; withheld below anatomy.lone_share.",
     ),
+    "QUALITY_ORIENTATION": FindingKind(
+        ("caution", "withhold"),
+        "Heart, trachea or spine do not lie where the header says: the pictures may be mirrored, upside down or "
+        "wrongly turned, or the organs lie mirrored (situs inversus). Sides and zones are not given, both lungs are.",
+        "Look at the pictures and at the patient's position on the console. If the position was entered wrongly or "
+        "other software turned the pictures, correct it and send again; in situs inversus take the numbers of both "
+        "lungs.",
+        "The trachea between the lungs near their lower end and not near the upper; what is soft between them to the "
+        "right of the spine, and the larger lung on the left; the spine in front. Withheld where the lungs stand "
+        "upside down and are cut off.",
+    ),
     "QUALITY_MOTION": FindingKind(
         ("caution", "withhold"),
         "Breathing or the heartbeat blurred slices or doubled contours, which looks like infection.",
         "Look at the slices that are named. If the patient can hold the breath, scan again with the fastest turn.",
-        "Streaks darker than the lung around them, by a model fitted to simulated motion: a slice counts from "
+        "Streaks darker than healthy lung, by a model fitted to simulated motion: a slice counts from "
         "motion.moved_from on. Caution from motion.caution_share of the lung slices, withheld above "
-        "motion.withhold_share of the slices with infection.",
+        "motion.withhold_share of the slices with infection. Slices with little healthy lung are not judged.",
     ),
     "QUALITY_THICKNESS": FindingKind(
         ("caution", "withhold"),
@@ -184,7 +232,8 @@ KINDS = {
         ("caution",),
         "There is metal at the height of the lungs; its streaks can look like infection or hide it.",
         "Take off what can be taken off (bracelets, necklace, cables) before a scan; look at the slices with streaks.",
-        "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on.",
+        "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on, where those slices hold "
+        "quality.metal_share of the lungs or more.",
     ),
     "QUALITY_UNCERTAIN": FindingKind(
         ("caution",),
@@ -197,6 +246,47 @@ KINDS = {
         ("caution",),
         "A person accepted the study though the patient's ID is on record with something else; it stands by itself.",
         "Do not compare it with earlier results under this ID before it is certain that they are the same person's.",
+    ),
+    "PATIENT_ID_PLACEHOLDER": FindingKind(
+        ("caution",),
+        "The patient ID is one that is given to many; results under it that are not proven to be this patient's are "
+        "left out.",
+        "Enter the patient's own ID, birth date and sex on the console, and send this study and the earlier ones "
+        "again.",
+        "The list patient.placeholder_ids, or one sign over and over; a result is proven by the same birth date, where "
+        "neither sex nor given name differs.",
+    ),
+    "PATIENT_OTHER_ISSUER": FindingKind(
+        ("caution",),
+        "There are earlier results under this ID, but of another issuer, or of none: they are not compared.",
+        "If it is the same person (an archive began to add the issuer), send the earlier studies again with the "
+        "issuer; scanside history PATIENT --issuer TEXT shows them.",
+        "IssuerOfPatientID; results that state another birth date, sex or given name are another person's.",
+    ),
+    "PATIENT_OTHER_NAME": FindingKind(
+        ("caution",),
+        "There are earlier results under this ID with another given name: they are left out of the trend.",
+        "Find out whose pictures these are: twins under one ID, or a name that was corrected. Correct the entry on the "
+        "console and send the study again.",
+        "The given names of PatientName; initials, middle names and another family name make no other person.",
+    ),
+    "PATIENT_SET_APART": FindingKind(
+        ("note",),
+        "Results under this ID wait for a person's decision, or were released to stand by themselves: left out.",
+        "See scanside queue for what is held. Correct what is wrong on the console and send those studies again.",
+    ),
+    "PATIENT_UNDATED": FindingKind(
+        ("caution",),
+        "The scan states no date, so that it can't be compared with the patient's earlier ones.",
+        "Correct the date on the console and send the study again.",
+    ),
+    "PATIENT_OTHER_BODY": FindingKind(
+        ("caution",),
+        "Since the scan before, the lungs or the chest changed in size by more than a breath makes.",
+        "Look at the pictures of both scans: is it the same person? An operation, a collapsed lung or a large effusion "
+        "does it, too.",
+        "Lung volume by more than progression.lung_volume_factor, width of the lungs by more than "
+        "progression.lung_width_percent, against the last measured scan and the last comparable one.",
     ),
     "PATIENT_UNDER_AGE": FindingKind(
         ("withhold",),

@@ -11,16 +11,18 @@ from typer.testing import CliRunner
 
 from kit.analysis_samples import SPACING_MM, chest_hu
 from kit.bundle_samples import write_bundle
+from kit.case_kit import put
 from kit.course_samples import result
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import patient_folder
 from scanside_appliance.site_model import install_site_model
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.followup.patient_record import Earlier
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import write_series
-from scanside_runtime.settings import InferenceSettings, Settings, SeveritySettings
+from scanside_runtime.settings.tables import InferenceSettings, PatientSettings, Settings, SeveritySettings
 
 PHANTOM = {"study.patient_id": "PHANTOM", "study.birth_date": "1960-01-01", "study.sex": "O"}
 LIKE_THE_CHEST = {
@@ -93,6 +95,39 @@ def test_what_is_no_result_is_left_out_with_a_caution_and_the_study_is_analysed(
     document = run(folder, bundle, earlier=lambda *_: earlier).document()
     assert [flag["code"] for flag in document["flags"]] == ["BOX_EARLIER_RESULT"] * 2
     assert (document["verdict"], document["progression"]["trend"]) == ("analysed", "rising")
+
+
+def flags_of(folder: Path, bundle: Path, earlier: Earlier, **patient: Any) -> list[str]:
+    settings = Settings(inference=InferenceSettings(threads=1), patient=PatientSettings(**patient))
+    analysis = analyze(folder, Options(settings, "onnxruntime", bundle=bundle, earlier=lambda *_: earlier))
+    assert analysis.verdict == "analysed"
+    trend = (analysis.document()["progression"] or {}).get("trend")
+    return [*(flag.code for flag in analysis.flags), str(trend)]
+
+
+def test_under_an_id_that_is_given_to_many_there_is_no_trend_without_the_birth_date(folder: Path, bundle: Path) -> None:
+    nobodys = Earlier((before("2020-03-01T10:00:00", 0.5, **{"study.birth_date": None}),))
+    mine = Earlier((before("2020-03-01T10:00:00", 0.5),))
+    said = flags_of(folder, bundle, nobodys, placeholder_ids=("phantom",))
+    assert said == ["PATIENT_ID_PLACEHOLDER", "None"]
+    assert flags_of(folder, bundle, mine, placeholder_ids=("phantom",)) == ["rising"]
+    assert flags_of(folder, bundle, nobodys) == ["rising"]
+
+
+def test_a_trend_that_an_added_issuer_takes_away_is_said_to_be_missing(folder: Path, bundle: Path) -> None:
+    elsewhere = Earlier(other_issuers=(before("2020-03-01T10:00:00", 0.5, **{"study.issuer": "ARCHIVE"}),))
+    assert flags_of(folder, bundle, elsewhere) == ["PATIENT_OTHER_ISSUER", "None"]
+
+
+def test_another_body_than_before_stands_beside_the_trend(folder: Path, bundle: Path) -> None:
+    small = before("2020-03-01T10:00:00", 0.5, **{"biomarkers.lung_width_mm": 120.0})
+    assert flags_of(folder, bundle, Earlier((small,))) == ["PATIENT_OTHER_BODY", "rising"]
+
+
+def test_a_scan_without_a_date_says_why_it_has_no_trend(bundle: Path, tmp_path: Path) -> None:
+    paths = write_series(chest_hu(), SPACING_MM, tmp_path)
+    put(paths, StudyDate="", SeriesDate="", AcquisitionDate="")
+    assert "PATIENT_UNDATED" in flags_of(tmp_path, bundle, Earlier((before("2020-03-01T10:00:00", 0.5),)))
 
 
 def test_the_settings_model_goes_before_the_box_and_that_before_the_bundle(folder: Path, tmp_path: Path) -> None:

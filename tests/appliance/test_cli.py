@@ -20,9 +20,9 @@ from kit.bundle_samples import write_bundle
 from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.demo import compare
 from scanside_appliance.explain import known_codes
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.dicom.errors import GeometryMissingSlices
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags
 from scanside_runtime.phantom.make import Truth
 from scanside_runtime.quality.gate import explain_withheld
@@ -36,7 +36,7 @@ def analysis(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., StubAna
     """Puts an analysis in the place of the real one."""
 
     def put(analyze: Callable[..., StubAnalysis]) -> None:
-        for place in ("scanside_runtime.analysis", "scanside_appliance.studies"):
+        for place in ("scanside_runtime.analysis.analyze", "scanside_appliance.studies"):
             monkeypatch.setattr(f"{place}.analyze", analyze)
 
     return put
@@ -288,8 +288,8 @@ def test_explain_says_how_a_code_is_found_and_what_to_do_now(run: Run) -> None:
 
 def test_explain_says_everything_that_one_code_can_mean(run: Run) -> None:
     _, out, _ = run("explain", "SERIES_NOT_CHEST")
-    assert "By the texts of the headers" in out
-    assert "after segmentation by shape and air" in out
+    assert "By the picture, after segmentation" in out
+    assert "the right lung on the right" in out
 
 
 @pytest.mark.parametrize("code", ["INPUT_REFUSED", "MODEL_UNUSABLE", "BOX_FAILED", "INPUT_HELD"])

@@ -23,10 +23,11 @@ from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
 from scanside_appliance.cohort.run import run_cohort
 from scanside_appliance.cohort.table import csv_bytes, parquet_bytes
+from scanside_appliance.extras import BoxExtraMissing
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
-from scanside_runtime.settings import InferenceSettings
+from scanside_runtime.settings.tables import InferenceSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -173,6 +174,17 @@ def test_a_worker_with_another_bundle_has_measured_nothing(tmp_path: Path) -> No
     summary = run_cohort(make_studies(2, tmp_path), tmp_path / "t.csv", Here(), OPTIONS, measure=foreign_row)
     assert (summary.codes, summary.exit_code) == ({"BOX_WORKER_DIFFERS": 2}, 5)
     assert {row["poi_percent"] for row in read(tmp_path / "t.csv")} == {""}
+
+
+def test_parquet_without_pyarrow_fails_before_any_study_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies, here = make_studies(3, tmp_path), Here()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(BoxExtraMissing, match="pyarrow"):
+        run_cohort(studies, tmp_path / "t.parquet", here, OPTIONS, measure=cheap_row)
+    assert here.done == []
+    assert not list(tmp_path.glob("t.*"))
 
 
 def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:

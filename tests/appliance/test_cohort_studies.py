@@ -14,7 +14,7 @@ from kit.dicom_samples import ROOT, make_series, write
 from kit.reading import find_studies
 from scanside_appliance.cohort.work import _path_of, measure_study
 from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 A, B, C = f"{ROOT}.1", f"{ROOT}.2", f"{ROOT}.3"
 

@@ -16,7 +16,7 @@ from kit.made_once import made_once
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import patient_folder
 from scanside_runtime.phantom.make import PhantomSpec, Truth
-from scanside_runtime.settings import ProgressionSettings
+from scanside_runtime.settings.tables import ProgressionSettings
 
 WORST = sick_spec(1.0, 120.0)
 COURSE: dict[str, PhantomSpec] = {

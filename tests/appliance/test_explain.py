@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from scanside_appliance.explain import explanation, explanations, known_codes
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 SETTINGS = {f"{group}.{name}" for group, values in asdict(Settings()).items() for name in values}
 

@@ -279,3 +279,39 @@ def test_a_flat_course_is_drawn_too(values: tuple[float, float]) -> None:
 
 def test_one_scan_makes_no_plot() -> None:
     assert draw_trend(rows((DAYS[0], 5.0, None))) == ()
+
+
+# Whose results are these?
+
+
+def test_the_same_id_of_another_issuer_is_found_where_the_patients_folder_holds_nothing(box: Path) -> None:
+    for found in (
+        earlier_results(box / "results", "P-17", "ARCHIVE"),
+        results_in([], box / "results")("P-17", "ARCHIVE"),
+        results_below(box / "results", "P-17", "ARCHIVE"),
+    ):
+        assert found.documents == ()
+        assert sorted(one["study"]["acquired_at"] for one in found.other_issuers) == DAYS
+
+
+def test_a_study_that_a_person_released_is_told_nothing_of_others(box: Path) -> None:
+    assert results_in([])("P-17", "ARCHIVE").other_issuers == ()
+
+
+def test_the_history_of_an_id_that_is_given_to_many_has_no_trend(tmp_path: Path) -> None:
+    for day in DAYS[:2]:
+        keep(tmp_path / "results", result(day, 5.0, **{"study.patient_id": "ANONYMOUS", "study.birth_date": None}))
+    shown = history(tmp_path, "ANONYMOUS", "--json")
+    last = json.loads(shown.stdout)["scans"][1]
+    assert last["trend"] == "not_comparable"
+    assert "given to many" in last["why"]
+
+
+def test_which_ids_are_given_to_many_is_a_setting(box: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('[patient]\nplaceholder_ids = ["P-17"]\n')
+    for one in (tmp_path / "results").rglob("result.json"):
+        document = json.loads(one.read_text())
+        one.write_text(json.dumps({**document, "study": {**document["study"], "birth_date": None}}))
+    command = ["--root", str(box), "--settings", str(tmp_path / "s.toml"), "history", "P-17", "--json"]
+    scans = json.loads(CliRunner().invoke(app, command).stdout)["scans"]
+    assert {row["trend"] for row in scans[1:]} == {"not_comparable"}

@@ -15,10 +15,11 @@ from kit.analysis_samples import SPACING_MM, chest_hu
 from kit.bundle_samples import write_bundle
 from scanside_appliance.results.output import write_output
 from scanside_appliance.results.pictures import INFECTION, LEFT_LUNG, RIGHT_LUNG
-from scanside_runtime.analysis import Analysis, analyze
-from scanside_runtime.options import Options
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.phantom.dicom_writer import write_series
-from scanside_runtime.settings import InferenceSettings, Settings
+from scanside_runtime.settings.tables import InferenceSettings, Settings
 
 Direction = tuple[int, int, int]
 RIGHTWARDS, LEFTWARDS, FRONTWARDS, BACKWARDS = (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0)

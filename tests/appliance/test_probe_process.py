@@ -18,7 +18,7 @@ from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, writ
 from kit.reading import LIMITS, find_series
 from scanside_appliance.inbox.facts import Prober
 from scanside_appliance.inbox.probe_process import facts_of
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 
 def one_file(folder: Path, **changes: object) -> Path:

@@ -16,12 +16,12 @@ from scanside_appliance.cohort import work
 from scanside_appliance.jobs.messages import Order
 from scanside_appliance.jobs.worker import analyze_study
 from scanside_appliance.studies import analyze_all
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.model import networks
 from scanside_runtime.model.networks import KeptNetworks
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags
-from scanside_runtime.settings import InferenceSettings, Settings
+from scanside_runtime.settings.tables import InferenceSettings, Settings
 
 STUDIES = 6
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))

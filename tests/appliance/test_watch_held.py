@@ -6,17 +6,21 @@ import hashlib
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kit.watch_box import Box, study
-from scanside_appliance.files.layout import study_key
+from scanside_appliance.files.layout import patient_key, study_key
+from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.jobs.intake import _other_patients, sort_files
 from scanside_appliance.jobs.messages import Order
+from scanside_appliance.jobs.store import Job
 from scanside_appliance.jobs.worker import _flags
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 from sweeps.box import Slice, contents
 
 
@@ -129,6 +133,151 @@ def test_what_a_person_released_stays_by_itself_when_a_late_slice_comes(box: Box
     box.put(Slice(2, 4))
     box.run()
     assert [(one["alone"], len(one["inputs"])) for one in box.of(2)] == [(False, 3), (True, 3), (True, 4)]
+
+
+# Two patients under one study
+
+
+def of_two_patients(box: Box) -> tuple[str, str]:
+    """A study whose slices name two patients; its key, and the folder that is nobody's."""
+    box.put(*study(1, patient="one"), Slice(1, 4, patient="two"), Slice(1, 5, patient="two"))
+    box.run()
+    return study_key("1.2.1"), patient_key(None, None, "1.2.1")
+
+
+def test_a_study_of_two_patients_is_refused_and_kept_in_neither_ones_folder(box: Box) -> None:
+    key, nobodys = of_two_patients(box)
+    (done,) = json.loads(box.scanside("queue", "--all", "--json").output)
+    assert (done["state"], done["verdict"], done["code"]) == ("done", "refused", "PATIENT_MIXED")
+    assert {place.rpartition("/")[0] for place in box.places("archive")} == {f"archive/{nobodys}/{key}"}
+    assert [path.parts[-4:-1] for path in box.root.glob("results/[!.]*/*/*/result.json")] == [(nobodys, key, "1")]
+    assert box.is_sound()
+
+
+def test_a_study_of_two_patients_that_is_sent_again_corrected_is_kept_as_its_patients(box: Box) -> None:
+    key, _ = of_two_patients(box)
+    box.put(*[Slice(1, number, "other", patient="one") for number in (4, 5)])
+    box.run()
+    assert box.scanside("release", key).exit_code == 0
+    box.run()
+    assert [one["verdict"] for one in box.of(1)] == ["refused", "analysed"]
+    mine = f"archive/{patient_key('one', None, '1.2.1')}/{key}/"
+    assert [place.startswith(mine) for place in box.places("archive")] == [True] * 5
+    assert box.is_sound()
+
+
+def test_late_slices_of_another_patient_are_held_and_the_result_stays_as_it_is(box: Box) -> None:
+    box.put(*study(1, patient="one"))
+    box.run()
+    box.put(Slice(1, 4, patient="two"))
+    box.run()
+    (held,) = json.loads(box.scanside("queue", "--json").output)
+    assert (held["state"], held["code"]) == ("held", "PATIENT_MIXED")
+    assert "two" not in held["reason"]  # names and IDs stay off the screen
+    assert [(one["verdict"], len(one["inputs"])) for one in box.of(1)] == [("analysed", 3)]
+    assert len(box.places("archive")) == 3
+    assert len(box.places("quarantine/PATIENT_MIXED")) == 1
+    assert box.is_sound()
+
+
+def test_late_slices_of_another_patient_that_are_released_leave_the_patients_folder(box: Box) -> None:
+    box.put(*study(1, patient="one"))
+    box.run()
+    box.put(Slice(1, 4, patient="two"))
+    box.run()
+    box.put(Slice(1, 5, patient="three"))
+    box.run()
+    key = study_key("1.2.1")
+    assert box.scanside("release", key).exit_code == 0
+    box.run()
+    assert [(one["verdict"], len(one["inputs"])) for one in box.of(1)] == [("analysed", 3), ("refused", 5)]
+    assert {place.split("/")[1] for place in box.places("archive")} == {patient_key(None, None, "1.2.1")}
+    assert box.is_sound()
+
+
+def test_late_slices_to_which_an_archive_added_the_issuer_are_no_other_patients() -> None:
+    kept = job(patient=patient_key("one", None, "1.2.1"))
+    late = Facts("image", study_uid="1.2.1", patient_id="one", issuer="ARCHIVE")
+    assert _other_patients([kept], [late]) == []
+    assert _other_patients([kept], [replace(late, patient_id=None)]) == []
+    assert len(_other_patients([kept], [replace(late, patient_id="two")])) == 2
+    assert _other_patients([job(patient=patient_key(None, None, "1.2.1"))], [late]) == []
+
+
+def job(**changes: Any) -> Job:
+    values = {one.name: None for one in fields(Job)} | {"id": 1, "state": "done", "revision": 1, **changes}
+    return Job(**values)
+
+
+# Slices that no UID of their own names
+
+
+def with_one_uid(number: int, slices: int = 4, **changes: Any) -> list[Slice]:
+    return study(number, slices, sop_uid="7f9c24e8", **changes)
+
+
+def test_slices_under_one_uid_are_held_whole_and_released_to_be_measured(box: Box) -> None:
+    box.put(*with_one_uid(1))
+    box.run()
+    key = study_key("1.2.1")
+    (held,) = json.loads(box.scanside("queue", "--json").output)
+    assert (held["state"], held["code"], box.of(1)) == ("held", "INPUT_DUPLICATE_UID", [])
+    assert box.scanside("release", key).exit_code == 0
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [4]
+    assert box.places("quarantine") == []
+    assert box.is_sound()
+
+
+def test_once_released_late_slices_under_the_same_uid_go_with_the_others(box: Box) -> None:
+    box.put(*with_one_uid(1))
+    box.run()
+    box.scanside("release", study_key("1.2.1"))
+    box.run()
+    box.put(*with_one_uid(1, slices=6), folder="again")
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [4, 6]
+    assert box.is_sound()
+
+
+def test_what_comes_while_slices_under_one_uid_are_held_is_held_with_them(box: Box) -> None:
+    box.put(*with_one_uid(1))
+    box.run()
+    box.put(Slice(1, 5), Slice(1, 6))
+    box.run()
+    assert box.of(1) == []
+    assert box.scanside("release", study_key("1.2.1")).exit_code == 0
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [6]
+    assert box.scanside("queue").output == "nothing waits\n"
+    assert box.is_sound()
+
+
+def test_two_contents_at_one_place_under_one_uid_are_a_conflict_still(box: Box) -> None:
+    box.put(*study(1), Slice(1, 2, "other"))
+    box.run()
+    (held,) = json.loads(box.scanside("queue", "--json").output)
+    assert held["code"] == "INPUT_CONFLICT"
+
+
+@pytest.mark.parametrize(
+    ("uid", "places", "stacks", "shared"),
+    [
+        ("1.2", (0.0, 5.0), ("a", "a"), True),
+        ("1.2", (0.0, 0.01), ("a", "a"), False),
+        ("1.2", (0.0, 0.0), ("a", "b"), True),
+        ("1.2", (None, None), ("", ""), False),
+        ("", (0.0, 5.0), ("a", "a"), True),
+    ],
+)
+def test_one_uid_at_several_places_names_no_slice(uid: str, places: Any, stacks: Any, shared: bool) -> None:
+    files = {
+        str(n): Facts("image", f"sum{n}", 1, 1, True, "1.2.1", uid, stack=stack, along_mm=along)
+        for n, (along, stack) in enumerate(zip(places, stacks, strict=True))
+    }
+    found = sort_files(files, [])
+    assert (len(found.new), len(found.conflicting)) == ((2, 0) if shared else (1, 1))
+    assert len({one.sop_uid for one in found.new.values()}) == len(found.new)
 
 
 def test_the_files_of_a_study_that_waits_for_a_person_are_not_cleaned_away(box: Box) -> None:

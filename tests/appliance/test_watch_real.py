@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,15 +13,18 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from kit.case_kit import put
 from kit.selftest_samples import write_bundle_with_sample
+from scanside_appliance.cli.main import app
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import patient_key, study_key
-from scanside_runtime.analysis import analyze
-from scanside_runtime.options import Options
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
-from scanside_runtime.settings import load_settings, settings_digest
+from scanside_runtime.settings.load import load_settings, settings_digest
 from sweeps.box import REPOSITORY, lost, unsound_results
 
 STUDY = "1.2.826.0.1.3680043.10.77"
@@ -40,15 +44,10 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def watched(
-    root: Path, settings: Path, bundle: Path, sent: Path, *before: Path, **environment: str
+def watched_once(
+    root: Path, settings: Path, bundle: Path, *before: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """`watch --once` of a box that was sent a study; `before`: folders whose modules every process imports first."""
-    # How full this machine's disk is must not decide.
-    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
-    (root / "inbox").mkdir(parents=True)
-    for file in sent.rglob("*.dcm"):
-        os.link(file, root / "inbox" / f"CANARY_{file.name}")
+    """`watch --once` as the shell starts it; `before`: folders whose modules every process imports first."""
     program = "from scanside_appliance.cli.main import main; main()"
     arguments = ["--root", str(root), "--settings", str(settings), "watch", "--once", "--bundle", str(bundle)]
     paths = os.pathsep.join(map(str, (*before, *(REPOSITORY / name for name in ("runtime", "appliance")))))
@@ -59,6 +58,18 @@ def watched(
         text=True,
         check=False,
     )
+
+
+def watched(
+    root: Path, settings: Path, bundle: Path, sent: Path, *before: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`watch --once` of a box that was sent a study; `before`: folders whose modules every process imports first."""
+    # How full this machine's disk is must not decide.
+    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    (root / "inbox").mkdir(parents=True)
+    for file in sent.rglob("*.dcm"):
+        os.link(file, root / "inbox" / f"CANARY_{file.name}")
+    return watched_once(root, settings, bundle, *before, **environment)
 
 
 def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
@@ -79,6 +90,23 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
     assert (lost(root, []), unsound_results(root)) == ([], [])
     assert "CANARY" not in done.stderr + done.stdout + (root / "status.json").read_text()
     assert not [path for path in root.rglob("*") if "CANARY" in path.name]
+
+
+def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_released(tmp_path: Path, sent: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
+    root, settings = tmp_path / "box", tmp_path / "box.toml"
+    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    shutil.copytree(sent, root / "inbox" / "sent")
+    put([*(root / "inbox").rglob("*.dcm")], SOPInstanceUID="1.2.3")
+    assert watched_once(root, settings, bundle).returncode == 0
+    assert len(list(root.glob("quarantine/INPUT_DUPLICATE_UID/*/*.dcm"))) == len(list(sent.rglob("*.dcm")))
+    assert CliRunner().invoke(app, ["--root", str(root), "release", study_key(STUDY)]).exit_code == 0
+    assert watched_once(root, settings, bundle).returncode == 0
+    (found,) = root.glob("results/[!.]*/*/*/result.json")
+    document = json.loads(found.read_text())
+    assert document["biomarkers"] == analyze(sent, Options(bundle=bundle)).document()["biomarkers"]
+    assert "INPUT_SHARED_UID" in [flag["code"] for flag in document["flags"]]
+    assert "seg.dcm" not in document["artefacts"]
 
 
 def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:

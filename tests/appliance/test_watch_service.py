@@ -34,7 +34,8 @@ from scanside_appliance.service.systemd import alive
 from scanside_runtime.errors import SettingsUnusable
 from scanside_runtime.model.errors import ModelBundleMissing, ModelSelfTest
 from scanside_runtime.process.messages import Failed, encode
-from scanside_runtime.settings import Settings, load_settings
+from scanside_runtime.settings.load import load_settings
+from scanside_runtime.settings.tables import Settings
 from sweeps.box import LONGEST_S, Slice, environment, said, start, write_settings
 
 

@@ -21,7 +21,7 @@ from scanside_appliance.results.output import write_output
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.model.networks import KeptNetworks
 from scanside_runtime.phantom.dicom_writer import write_series
-from scanside_runtime.settings import InferenceSettings, Settings
+from scanside_runtime.settings.tables import InferenceSettings, Settings
 
 Run = Callable[..., tuple[int, str, str]]
 

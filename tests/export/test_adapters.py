@@ -335,4 +335,4 @@ def test_a_form_that_there_is_not_is_told_with_those_that_there_are() -> None:
 def test_every_form_is_drawn_by_the_shipped_recipes() -> None:
     recipe = read_recipe(RECIPES / "infection.toml")
     assert {"infection-3d", "infection-2d", "real"} <= {name for name, share in recipe.shares.items() if share > 0}
-    assert len(FORMS) == 7
+    assert len(FORMS) == 9

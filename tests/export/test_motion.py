@@ -25,7 +25,7 @@ from scanside_runtime.model.components import close_in_plane, drop_small, fill_h
 from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
 from scanside_runtime.quality.motion import check_motion, motion_probabilities, moved_slices
 from scanside_runtime.quality.overview import make_overview
-from scanside_runtime.settings import MotionSettings
+from scanside_runtime.settings.tables import MotionSettings
 from scanside_runtime.volume import Hu, Masks, Volume
 
 DEFAULT = MotionSettings()
@@ -107,6 +107,36 @@ def test_a_sick_chest_that_held_still_is_no_motion(phantom: Phantom) -> None:
     assert check_motion(make_overview(volume, masks), masks, DEFAULT) == ()
 
 
+def mostly_sick(phantom: Phantom, share: float) -> tuple[Volume, Masks]:
+    """The phantom with the back of its lungs consolidated but for aerated rests, so much of each slice."""
+    hu, sick = phantom.hu.copy(), phantom.infection.copy()
+    for k in np.flatnonzero(phantom.lungs.any(axis=(1, 2))):
+        rows, columns = np.nonzero(phantom.lungs[k])
+        dense = (rows >= np.quantile(rows, 1.0 - share)) & ((rows // 6 + columns // 6) % 4 > 0)
+        hu[k, rows[dense], columns[dense]] = -250
+        sick[k, rows[dense], columns[dense]] = True
+    volume, masks = chest(phantom, hu)
+    return volume, replace(masks, infection=volume.with_mask(sick))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.85, 0.98])
+def test_nobody_is_withheld_for_being_sick(phantom: Phantom, share: float) -> None:
+    """Once three tenths of a slab are healthy at most, the darkest of what is left is no streak."""
+    volume, masks = mostly_sick(phantom, share)
+    assert 100 * masks.infection.volume_ml / float(masks.lungs.sum() * volume.voxel_ml) > 70 * share
+    assert "withhold" not in [one.level for one in check_motion(make_overview(volume, masks), masks, DEFAULT)]
+
+
+def test_motion_in_slices_that_disease_fills_is_a_caution_at_most(phantom: Phantom) -> None:
+    """Moved and sick at once can't be told from sick alone."""
+    volume, masks = mostly_sick(phantom, 0.98)
+    hu, rng = np.array(volume.hu), np.random.default_rng(3)
+    for k in np.flatnonzero(masks.lungs.any(axis=(1, 2))):
+        hu[k] = moved(volume.hu, masks.lungs, volume.spacing_mm, int(k), random_motion("respiratory", rng))
+    findings = check_motion(make_overview(replace(volume, hu=hu), masks), masks, replace(DEFAULT, withhold_share=0.05))
+    assert "withhold" not in [one.level for one in findings]
+
+
 @pytest.fixture(scope="module")
 def breathing(phantom: Phantom) -> tuple[Volume, Masks]:
     """The same chest, with every second infected slice moved."""
@@ -133,7 +163,7 @@ def test_motion_over_more_of_the_infected_slices_than_allowed_withholds(breathin
 def test_motion_over_no_more_than_allowed_is_a_caution_that_names_the_slices(
     breathing: tuple[Volume, Masks],
 ) -> None:
-    lenient = replace(DEFAULT, withhold_share=share_of_infected(breathing))
+    lenient = replace(DEFAULT, withhold_share=share_of_infected(breathing), caution_share=0.1)
     (finding,) = check_motion(make_overview(*breathing), breathing[1], lenient)
     assert (finding.code, finding.level) == ("QUALITY_MOTION", "caution")
     assert "slices" in finding.message
@@ -142,7 +172,7 @@ def test_motion_over_no_more_than_allowed_is_a_caution_that_names_the_slices(
 def test_without_infection_motion_is_never_more_than_a_caution(breathing: tuple[Volume, Masks]) -> None:
     volume, masks = breathing
     healthy = replace(masks, infection=volume.with_mask(np.zeros(volume.hu.shape, dtype=np.bool_)))
-    strict = replace(DEFAULT, withhold_share=0.0)
+    strict = replace(DEFAULT, withhold_share=0.0, caution_share=0.1)
     assert [one.level for one in check_motion(make_overview(volume, masks), healthy, strict)] == ["caution"]
 
 

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 from pydicom.uid import generate_uid
 
 from kit.analysis_samples import SPACING_MM, chest_hu
 from scanside_appliance.results.output import write_output
-from scanside_runtime.analysis import analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.dicom.headers import lenient
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
-from scanside_runtime.settings import InferenceSettings, ReadingSettings, Settings
+from scanside_runtime.settings.tables import InferenceSettings, ReadingSettings, Settings
 from scanside_runtime.volume import Hu
 
 Make = Callable[[Path], Path | None]
@@ -147,6 +148,40 @@ def overwrite(path: Path, old: bytes, new: bytes) -> None:
     if old not in data or len(old) != len(new):
         raise ValueError(f"{old!r} is not there, or {new!r} has another length")
     path.write_bytes(data.replace(old, new))
+
+
+def redeclared(path: Path, old: str, new: str) -> None:
+    """Another transfer syntax in the file's meta information, and no other change."""
+    data = path.read_bytes()
+    begins = 144 + int.from_bytes(data[140:144], "little")
+    was, now = (b"\x02\x00\x10\x00UI" + len(uid).to_bytes(2, "little") + uid for uid in map(_padded, (old, new)))
+    if was not in data[:begins]:
+        raise ValueError(f"{old} is not declared")
+    meta = data[144:begins].replace(was, now)
+    path.write_bytes(data[:140] + len(meta).to_bytes(4, "little") + meta + data[begins:])
+
+
+def _padded(uid: str) -> bytes:
+    return uid.encode() + b"\x00" * (len(uid) % 2)
+
+
+def undelimited(path: Path, behind: bytes) -> None:
+    """Takes the end of the fragments away (PS3.5 A.4) and what follows it, and puts something else behind."""
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"\xfe\xff\xdd\xe0\x00\x00\x00\x00")] + behind)
+
+
+def split_picture(path: Path) -> None:
+    """Two fragments for one picture, and an offset table of two entries, as for two frames."""
+    ds = pydicom.dcmread(path)
+    picture = get_frame(ds.PixelData, 0, number_of_frames=1)
+    middle = len(picture) // 4 * 2
+    halves = [picture[:middle], picture[middle:] + b"\x00" * (len(picture) % 2)]
+    table = (0).to_bytes(4, "little") + (middle + 8).to_bytes(4, "little")
+    items = [b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in (table, *halves)]
+    ds.PixelData = b"".join(items) + b"\xfe\xff\xdd\xe0" + bytes(4)
+    ds["PixelData"].is_undefined_length = True
+    ds.save_as(path)
 
 
 def cut(path: Path, share: float) -> None:

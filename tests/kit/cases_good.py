@@ -5,15 +5,33 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEGLSLossless
+from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from kit.analysis_samples import SPACING_MM
-from kit.case_kit import case, chest, cut, directory, edit, merged, overwrite, put, scan, second_series, tilted
+from kit.case_kit import (
+    case,
+    chest,
+    cut,
+    directory,
+    edit,
+    merged,
+    overwrite,
+    put,
+    redeclared,
+    scan,
+    second_series,
+    split_picture,
+    tilted,
+    undelimited,
+)
+from scanside_runtime.volume import Hu
 
 # Good studies, however they lie
 
@@ -126,6 +144,31 @@ def a_gantry_tilted_by_6_degrees(folder: Path) -> None:
     tilted(scan(folder), 6.0)
 
 
+# Numbers that are the same, whatever digits they are written with
+
+
+for keyword, ways in {
+    "SliceThickness": ("9.4500002", "9.4499998"),
+    "PixelSpacing": (["4", "5"], ["4.0000002", "5"]),
+    "RescaleIntercept": ("-1024", "-1024.0000001"),
+    "ImageOrientationPatient": ([1, 0, 0, 0, 1, 0], ["0.99999999", "0.00000001", 0, 0, 1, 0]),
+}.items():
+
+    def in_two_ways(folder: Path, keyword: str = keyword, ways: Sequence[Any] = ways) -> None:
+        for number, path in enumerate(scan(folder)):
+            put([path], **{keyword: ways[number % 2]})
+
+    in_two_ways.__name__ = f"the_{keyword}_written_in_two_ways"
+    case(None)(in_two_ways)
+
+
+@case(None, "GEOMETRY_COPIES")
+def copies_that_another_program_wrote(folder: Path) -> None:
+    scan(folder / "a")
+    shutil.copytree(folder / "a", folder / "b")
+    put(sorted((folder / "b").iterdir()), PixelSpacing=["4.0000001", "5"])
+
+
 @case(None, "SERIES_SPLIT")
 def thick_and_thin_slices_in_one_series(folder: Path) -> None:
     thick = scan(folder / "thick")
@@ -180,3 +223,119 @@ def pixels_compressed_with_loss(folder: Path) -> None:
     """JPEG-LS without loss that calls itself near-lossless: the decoder does not mind, the reader must warn."""
     for path in scan(folder, transfer_syntax=JPEGLSLossless):
         overwrite(path, b"1.2.840.10008.1.2.4.80", b"1.2.840.10008.1.2.4.81")
+
+
+# Words that name a chest in other languages, or another part than the one in the picture
+
+
+for number, (said, body_part) in enumerate(
+    (
+        ("TÓRAX/ABDOMEN", ""),
+        ("TORAKS ABDOMEN", "ABDOMEN"),
+        ("ОГК, брюшная полость", ""),
+        ("胸部平扫", "HEAD"),
+        ("Klatka piersiowa", "ABDOMEN"),
+        ("ΘΩΡΑΚΑΣ", "NECK"),
+        ("Chest HEAD FIRST ARM DOWN", "CHEST"),
+    )
+):
+
+    def in_words(folder: Path, said: str = said, body_part: str = body_part) -> None:
+        put(scan(folder), SpecificCharacterSet="ISO_IR 192", SeriesDescription=said, BodyPartExamined=body_part)
+
+    in_words.__name__ = f"a_chest_in_words_{number}_{said.split()[0].replace('/', '_')}"
+    case(None)(in_words)
+
+
+for said in ("HEAD", "Schädel", "頭部", "ABDOMEN", "T-Spine"):
+
+    def mislabelled(folder: Path, said: str = said) -> None:
+        texts = {"SeriesDescription": said, "BodyPartExamined": "", "ProtocolName": "", "StudyDescription": ""}
+        put(scan(folder), SpecificCharacterSet="ISO_IR 192", **texts)
+
+    mislabelled.__name__ = f"a_chest_mislabelled_{said}"
+    case(None, "SERIES_LABELLED_OTHERWISE")(mislabelled)
+
+
+# HU, however RescaleType is spelled
+
+
+for unit in ("Houndsfield Unit", "hu", "HOUNSFIELD", "UNSPECIFIED", "US", "H.U.", "Hounsfield-Einheiten"):
+
+    def spelled(folder: Path, unit: str = unit) -> None:
+        put(scan(folder), RescaleType=unit)
+
+    spelled.__name__ = f"HU_spelled_{unit}"
+    case(None, "INPUT_RESCALE_TYPE")(spelled)
+
+
+@case(None)
+def HU_with_a_space_behind(folder: Path) -> None:  # noqa: N802
+    put(scan(folder), RescaleType="HU ")
+
+
+# What a lenient reader reads without doubt
+
+
+@case(None, "INPUT_MENDED")
+def implicit_elements_declared_explicit(folder: Path) -> None:
+    for path in scan(folder, large(), (SPACING_MM[0], 1.0, 1.25), transfer_syntax=ImplicitVRLittleEndian):
+        redeclared(path, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+
+
+@case(None, "INPUT_MENDED")
+def explicit_elements_declared_implicit(folder: Path) -> None:
+    """The letters OW, taken for a length, are 22 351: the pictures are larger."""
+    for path in scan(folder, large(), (SPACING_MM[0], 1.0, 1.25)):
+        redeclared(path, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+
+
+def large() -> Hu:
+    """(14, 160, 176) int16."""
+    return np.repeat(np.repeat(chest(), 4, axis=1), 4, axis=2)
+
+
+for coding, syntax in {
+    "JPEG_lossless": JPEGLosslessSV1,
+    "JPEG_LS": JPEGLSLossless,
+    "JPEG_2000": JPEG2000Lossless,
+    "RLE": RLELossless,
+}.items():
+    for zeros in (0, 64):
+
+        def without_delimiter(folder: Path, syntax: str = syntax, zeros: int = zeros) -> None:
+            for path in scan(folder, transfer_syntax=syntax):
+                undelimited(path, bytes(zeros))
+
+        without_delimiter.__name__ = f"{coding}_without_a_delimiter_before_{zeros}_zeros"
+        case(None, "INPUT_MENDED")(without_delimiter)
+
+    def split(folder: Path, syntax: str = syntax) -> None:
+        for path in scan(folder, transfer_syntax=syntax):
+            split_picture(path)
+
+    split.__name__ = f"a_{coding}_picture_with_two_offsets"
+    if coding != "RLE":
+        case(None, "INPUT_MENDED")(split)
+
+
+@case(None, "INPUT_MENDED")
+def no_samples_per_pixel(folder: Path) -> None:
+    put(scan(folder), SamplesPerPixel=None)
+
+
+@case(None, "INPUT_MENDED")
+def no_samples_per_pixel_in_a_jpeg_picture(folder: Path) -> None:
+    put(scan(folder, transfer_syntax=JPEGLosslessSV1), SamplesPerPixel=None)
+
+
+for number, behind in enumerate(
+    (bytes(512), b"\xfa\xff\xfa\xffSQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" + bytes(40))
+):
+
+    def with_rubbish_behind(folder: Path, behind: bytes = behind) -> None:
+        for path in scan(folder):
+            path.write_bytes(path.read_bytes() + behind)
+
+    with_rubbish_behind.__name__ = f"rubbish_behind_the_picture_{number}"
+    case(None)(with_rubbish_behind)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
-from kit.case_kit import case, chest, cut, directory, overwrite, put, scan
+from kit.case_kit import case, chest, cut, directory, overwrite, put, redeclared, scan
 
 # What can't be read
 
@@ -107,14 +107,14 @@ def more_files_than_allowed(folder: Path) -> None:
     scan(folder)
 
 
-@case("INPUT_TOO_LARGE")
+@case("INPUT_FILE_TOO_LARGE")
 def one_file_of_a_gigabyte(folder: Path) -> None:
     path = scan(folder)[3]
     with path.open("r+b") as stream:
         stream.truncate(2**30)
 
 
-@case("INPUT_TOO_LARGE")
+@case("INPUT_FILE_TOO_LARGE")
 def a_deflated_file_that_unpacks_to_800_megabytes(folder: Path) -> None:
     """As a naive reader would: the header, then zeros without end."""
     path = scan(folder, transfer_syntax="1.2.840.10008.1.2.1.99")[2]
@@ -140,7 +140,7 @@ def a_jpeg_2000_picture_larger_than_its_header_says(folder: Path) -> None:
     resize_codestream(scan(folder, transfer_syntax=JPEG2000Lossless)[4], 20_000)
 
 
-@case("INPUT_TOO_LARGE")
+@case("INPUT_FILE_TOO_LARGE")
 def a_jpeg_2000_picture_of_20000_pixels_each_way(folder: Path) -> None:
     paths = scan(folder, transfer_syntax=JPEG2000Lossless)
     for path in paths:
@@ -262,6 +262,45 @@ def an_iodine_map(folder: Path) -> None:
     put(scan(folder), RescaleType="MGML")
 
 
+for unit in ("Z_EFF", "mg/ml", "Iodine [mg/ml]", "HU_MOD"):
+
+    def another_quantity(folder: Path, unit: str = unit) -> None:
+        put(scan(folder), RescaleType=unit)
+
+    another_quantity.__name__ = f"a_map_of_{unit}"
+    case("INPUT_NOT_HU")(another_quantity)
+
+
+for unit in ("US", "UNSPECIFIED", "hu"):
+
+    def a_map_unnamed(folder: Path, unit: str = unit) -> None:
+        """Iodine of blood, nothing elsewhere: no air at -1000."""
+        put(scan(folder, np.where(chest() > 60, chest() // 2, np.int16(0))), RescaleType=unit)
+
+    a_map_unnamed.__name__ = f"an_iodine_map_that_says_{unit}"
+    case("INPUT_NOT_HU")(a_map_unnamed)
+
+
+@case("INPUT_NOT_HU")
+def signed_values_declared_unsigned(folder: Path) -> None:
+    put(scan(folder, rescale=(1.0, 0.0)), PixelRepresentation=0)
+
+
+@case("INPUT_NOT_HU")
+def signed_values_declared_unsigned_with_padding(folder: Path) -> None:
+    put(scan(folder, rescale=(1.0, 0.0), pixel_padding_value=-2000), PixelRepresentation=0)
+
+
+@case("INPUT_NOT_HU")
+def an_intercept_that_was_lost(folder: Path) -> None:
+    put(scan(folder), RescaleIntercept="0")
+
+
+@case("INPUT_NOT_HU")
+def a_slope_that_turns_the_scale_round(folder: Path) -> None:
+    put(scan(folder), RescaleSlope="-1", RescaleIntercept="1024")
+
+
 @case("INPUT_RESCALE_CONTRADICTS")
 def an_intercept_that_changes_and_the_pixels_do_not(folder: Path) -> None:
     put(scan(folder), only=6, RescaleIntercept="0")
@@ -270,16 +309,6 @@ def an_intercept_that_changes_and_the_pixels_do_not(folder: Path) -> None:
 @case("INPUT_RESCALE_CONTRADICTS")
 def a_slope_that_doubles_half_way(folder: Path) -> None:
     put(scan(folder)[7:], RescaleSlope="2")
-
-
-@case("INPUT_DUPLICATE_UID")
-def two_slices_of_one_uid(folder: Path) -> None:
-    put(scan(folder)[4:6], SOPInstanceUID="1.2.3")
-
-
-@case("INPUT_DUPLICATE_UID")
-def a_slice_without_uid(folder: Path) -> None:
-    put(scan(folder), only=4, SOPInstanceUID=None)
 
 
 @case("GEOMETRY_NO_POSITION")
@@ -300,3 +329,58 @@ def a_bit_flipped_in_the_length_of_the_pixels(folder: Path) -> None:
     at = data.index(b"\xe0\x7f\x10\x00OW\x00\x00") + 8
     data[at + 1] ^= 0x08
     path.write_bytes(data)
+
+
+# What no second sending mends: the fault is named, and who can mend it
+
+
+for keyword in ("BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation", "Rows"):
+
+    def undescribed(folder: Path, keyword: str = keyword) -> None:
+        put(scan(folder), **{keyword: None})
+
+    undescribed.__name__ = f"a_header_without_{keyword}"
+    case("INPUT_HEADER_LACKS")(undescribed)
+
+
+@case("INPUT_CODING_CONTRADICTS")
+def plain_pixels_declared_jpeg(folder: Path) -> None:
+    for path in scan(folder):
+        redeclared(path, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70")
+
+
+for number, (point, comma) in enumerate(
+    ((b"-100.0\\-80.0", b"-100,0\\-80,0"), (b"DS\x08\x004.0\\5.0 ", b"DS\x08\x004,0\\5,0 "))
+):
+
+    def with_commas(folder: Path, point: bytes = point, comma: bytes = comma) -> None:
+        for path in scan(folder, origin_mm=(-100.0, -80.0, -63.25)):
+            overwrite(path, point, comma)
+
+    with_commas.__name__ = f"numbers_with_decimal_commas_{number}"
+    case("INPUT_DECIMAL_COMMA")(with_commas)
+
+
+@case("INPUT_DECIMAL_COMMA")
+def an_intercept_with_a_decimal_comma(folder: Path) -> None:
+    paths = scan(folder)
+    put(paths, RescaleIntercept="-1024.0")
+    for path in paths:
+        overwrite(path, b"-1024.0", b"-1024,0")
+
+
+@case("INPUT_TRUNCATED")
+def a_picture_without_its_end_and_without_a_delimiter(folder: Path) -> None:
+    """Zeros follow a fragment that is no end of a picture: here the transfer was broken off."""
+    for path in scan(folder, transfer_syntax=JPEGLosslessSV1):
+        data = path.read_bytes()
+        at = data.rindex(b"\xff\xd9")
+        path.write_bytes(data[:at] + bytes(64))
+
+
+@case("INPUT_UNREADABLE")
+def a_sequence_in_the_header_without_end(folder: Path) -> None:
+    path = scan(folder)[0]
+    data = path.read_bytes()
+    at = data.index(b"\x10\x00\x10\x00PN")
+    path.write_bytes(data[:at] + b"\x08\x00\x40\x11SQ\x00\x00\xff\xff\xff\xff" + data[at:])

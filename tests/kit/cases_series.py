@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 
 from kit.analysis_samples import SPACING_MM
-from kit.case_kit import case, chest, move, put, scan, tilted
+from kit.case_kit import case, chest, cut, edit, move, put, scan, second_series, tilted
 from scanside_runtime.phantom.dicom_writer import SeriesTags
 
 # What holds no series to measure
@@ -48,8 +48,27 @@ for kind, code in {
 
 
 @case("SERIES_NOT_CHEST")
-def a_head_by_its_texts(folder: Path) -> None:
-    scan(folder, tags=SeriesTags(series_description="HEAD 5MM", body_part_examined="HEAD", study_description="CT HEAD"))
+def a_head_that_says_head(folder: Path) -> None:
+    head = SeriesTags(series_description="HEAD 5MM", body_part_examined="HEAD", study_description="CT HEAD")
+    scan(folder, np.where(chest() < -300, np.int16(40), chest()), tags=head)
+
+
+@case("SERIES_NOT_CHEST")
+def a_head_that_says_chest(folder: Path) -> None:
+    says = SeriesTags(series_description="CHEST 5MM", body_part_examined="CHEST")
+    scan(folder, np.where(chest() < -300, np.int16(40), chest()), tags=says)
+
+
+@case("GEOMETRY_MISSING_SLICES")
+def a_chest_that_lacks_a_slice_beside_a_whole_abdomen(folder: Path) -> None:
+    scan(folder / "chest")[6].unlink()
+    second_series(folder / "abdomen", series_description="Abdomen", body_part_examined="ABDOMEN")
+
+
+@case("INPUT_TRUNCATED")
+def a_chest_cut_off_beside_a_whole_head(folder: Path) -> None:
+    cut(scan(folder / "chest")[6], 0.7)
+    second_series(folder / "head", series_description="Kopf", body_part_examined="HEAD")
 
 
 @case("SERIES_NOT_CHEST")
@@ -60,6 +79,40 @@ def a_body_without_lungs(folder: Path) -> None:
 @case("SERIES_SINGLE_SLICE")
 def one_slice(folder: Path) -> Path:
     return scan(folder)[5]
+
+
+@case("SERIES_ONE_POSITION")
+def all_slices_at_one_position(folder: Path) -> None:
+    put(scan(folder), ImagePositionPatient=[0, 0, 0])
+
+
+@case("SERIES_SINGLE_SLICE")
+def fourteen_copies_of_one_slice(folder: Path) -> None:
+    paths = scan(folder)
+    for path in paths[1:]:
+        shutil.copy(paths[0], path)
+
+
+@case("SERIES_UID_PER_SLICE")
+def a_series_uid_for_each_slice(folder: Path) -> None:
+    edit(scan(folder), lambda ds, number: setattr(ds, "SeriesInstanceUID", f"1.2.3.{number + 1}"))
+
+
+@case("SERIES_TOO_LARGE", reading={"max_voxels_m": 1})
+def more_voxels_than_are_measured(folder: Path) -> None:
+    scan(folder, np.repeat(np.repeat(chest(), 7, axis=1), 7, axis=2), (SPACING_MM[0], 0.6, 0.7))
+
+
+@case("GEOMETRY_MIXED_FRAME_OF_REFERENCE")
+def a_frame_of_reference_for_each_slice(folder: Path) -> None:
+    edit(scan(folder), lambda ds, number: setattr(ds, "FrameOfReferenceUID", f"1.2.3.{number + 1}"))
+
+
+@case(None)
+def a_bolus_test_at_one_position_beside_a_chest(folder: Path) -> None:
+    scan(folder / "chest")
+    bolus = second_series(folder / "bolus", series_description="Monitoring", body_part_examined="")
+    put(bolus, ImagePositionPatient=[0, 0, 0])
 
 
 @case("SERIES_TOO_FEW_SLICES")

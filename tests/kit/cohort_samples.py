@@ -10,8 +10,8 @@ from pathlib import Path
 
 from scanside_appliance.cohort.rows import COLUMNS, Row
 from scanside_appliance.cohort.studies import CohortStudy
-from scanside_runtime.options import Options
-from scanside_runtime.settings import Settings
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.settings.tables import Settings
 
 OPTIONS = Options(Settings())
 

@@ -16,7 +16,8 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import study_key
 from scanside_appliance.service.daemon import Plan
 from scanside_appliance.service.service import watch
-from scanside_runtime.settings import Settings, load_settings
+from scanside_runtime.settings.load import load_settings
+from scanside_runtime.settings.tables import Settings
 from sweeps.box import HERE, LONGEST_S, Slice, contents, lost, put, unsound_results, write_settings
 
 PYTHON = (sys.executable, "-S")

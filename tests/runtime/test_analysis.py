@@ -14,11 +14,12 @@ import pytest
 from kit.analysis_samples import SPACING_MM, chest_hu
 from kit.bundle_samples import LUNGS, lungs_network, write_bundle
 from kit.dicom_samples import change, make_series, write
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.model.bundle import MANIFEST
-from scanside_runtime.options import Options
 from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, SeriesTags, write_series
-from scanside_runtime.settings import CoverageSettings, InferenceSettings, MeasureSettings, Settings
+from scanside_runtime.settings.tables import CoverageSettings, InferenceSettings, MeasureSettings, Settings
 from scanside_runtime.volume import Hu
 
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
@@ -42,7 +43,8 @@ DOCUMENT: dict[str, set[str]] = {
         "uid", "description", "slices", "spacing_mm", "slice_thickness_mm", "kernel", "contrast_bolus_agent",
         "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because", "passed_over",
     },
-    "biomarkers": REGION | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"},
+    "biomarkers": REGION
+    | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis", "lung_width_mm"},
     "severity": {
         "flag", "basis", "probability", "cut_off", "model", "why", "deciding_percent", "distance_points",
     },

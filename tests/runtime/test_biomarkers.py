@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scanside_runtime.measures.biomarkers import Biomarkers, extent_grade, measure, withheld, zone_score
-from scanside_runtime.settings import MeasureSettings
+from scanside_runtime.settings.tables import MeasureSettings
 from scanside_runtime.volume import Masks, Volume
 
 Bools = npt.NDArray[np.bool_]
@@ -226,7 +226,7 @@ REGION = {
 def test_the_document_has_exactly_the_fields_of_the_contract() -> None:
     document = measured(rows(RIGHT, slice(0, 9), 3)).to_document()
     assert set(document) == REGION | {
-        "left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis"
+        "left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis", "lung_width_mm"
     }  # fmt: skip
     assert set(document["left"]) == set(document["right"]) == REGION
     assert set(document["zones"]) == {f"{s}_{t}" for s in ("right", "left") for t in ("upper", "middle", "lower")}
@@ -240,9 +240,18 @@ def leaves(document: dict[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
-def test_withheld_keeps_the_lung_volumes_and_nothing_that_rests_on_infection() -> None:
+def test_withheld_keeps_the_size_of_the_lungs_and_nothing_that_rests_on_infection() -> None:
     found = measured(rows(RIGHT, slice(0, 9), 3))
     before, after = leaves(found.to_document()), leaves(withheld(found).to_document())
     assert set(before) == set(after)
     kept = {path: value for path, value in after.items() if value is not None}
-    assert kept == {path: value for path, value in before.items() if path.endswith("lung_volume_ml")}
+    assert kept == {path: value for path, value in before.items() if path.endswith(("lung_volume_ml", "lung_width_mm"))}
+
+
+def test_the_width_of_the_lungs_reaches_from_edge_to_edge_and_counts_no_specks() -> None:
+    assert measured(np.zeros(SHAPE, dtype=np.bool_)).lung_width_mm == 21 * 5.0
+    right, left = boxes()
+    right[:, :, 1:11] = False
+    right[4, 3:5, 0], right[:, :, 3:11] = True, True  # a speck of 0.5 ml at the edge
+    volume = thorax()
+    assert measure(volume, masks_of(volume, right, left, np.zeros(SHAPE, dtype=np.bool_))).lung_width_mm == 19 * 5.0

@@ -8,11 +8,11 @@ import pytest
 from pydicom.dataset import Dataset
 
 from kit.dicom_samples import make_series
-from scanside_runtime.dicom.dates import age_between, parsed_date, stated_age_years
 from scanside_runtime.dicom.files import SourceFile
 from scanside_runtime.dicom.headers import SliceHeader, lenient, slice_header
+from scanside_runtime.dicom.values.dates import age_between, parsed_date, stated_age_years
 from scanside_runtime.quality.patient import check_age
-from scanside_runtime.settings import PatientSettings
+from scanside_runtime.settings.tables import PatientSettings
 
 
 def header(age: str | None, born: str, studied: str = "20200401") -> SliceHeader:

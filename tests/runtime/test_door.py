@@ -13,7 +13,7 @@ from kit.analysis_samples import chest_series
 from kit.bundle_samples import write_bundle
 from scanside_runtime import Analysis, Options, ScansideError, Settings, analyze, load_networks, open_bundle
 from scanside_runtime.model.engine import choose_engine
-from scanside_runtime.settings import InferenceSettings
+from scanside_runtime.settings.tables import InferenceSettings
 
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
 

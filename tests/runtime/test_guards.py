@@ -15,7 +15,13 @@ from scanside_runtime.quality.anatomy import require_chest
 from scanside_runtime.quality.gate import judge
 from scanside_runtime.quality.hu_calibration import soft_tissue_hu, tracheal_air_hu
 from scanside_runtime.quality.patient import check_age
-from scanside_runtime.settings import AnatomySettings, CoverageSettings, PatientSettings, QualitySettings, Settings
+from scanside_runtime.settings.tables import (
+    AnatomySettings,
+    CoverageSettings,
+    PatientSettings,
+    QualitySettings,
+    Settings,
+)
 from scanside_runtime.volume import Bools, Hu, Masks, Volume
 
 Chest = tuple[Volume, Masks]
@@ -144,6 +150,29 @@ def cut_below(area_from: int) -> Chest:
     return redrawn(lower)
 
 
+def with_gut_gas(columns: int) -> Chest:
+    """Gas in the lowest slices that the outlines hold."""
+    hu = chest_hu()
+    hu[:2, 12:20, 8 : 8 + columns] = -1000
+    volume, masks = volume_of(hu), chest_masks(volume_of(hu))
+    right = masks.right_lung.array.copy()
+    right[:2, 12:20, 8 : 8 + columns] = True
+    arrays = (right, masks.left_lung.array, masks.infection.array)
+    return volume, Masks(*(volume.with_mask(array) for array in arrays))
+
+
+def with_metal_at_the_base() -> Chest:
+    """On the clothes, beside the lowest hundredth of the lungs."""
+    volume, masks = redrawn(lambda right, left: [lung[2, :, :-1].fill(False) for lung in (right, left)])
+    hu = volume.hu.copy()
+    hu[2, 35, 22] = 3000
+    left = masks.left_lung.array.copy()
+    left[2, 20, 30] = True
+    changed = volume_of(hu)
+    arrays = (masks.right_lung.array, left, masks.infection.array & (masks.right_lung.array | left))
+    return changed, Masks(*(changed.with_mask(array) for array in arrays))
+
+
 def upside_down(case: Chest) -> Chest:
     volume, masks = case
     arrays = (masks.right_lung.array, masks.left_lung.array, masks.infection.array)
@@ -151,6 +180,14 @@ def upside_down(case: Chest) -> Chest:
     hu[7:, 12:16, 21:24] = -1000  # the trachea stays above
     turned = volume_of(hu)
     return turned, Masks(*(turned.with_mask(array[::-1]) for array in arrays))
+
+
+def turned(case: Chest) -> Chest:
+    """All of it, the trachea too, from head to feet."""
+    volume, masks = case
+    arrays = (masks.right_lung.array, masks.left_lung.array, masks.infection.array)
+    other = volume_of(volume.hu[::-1])
+    return other, Masks(*(other.with_mask(array[::-1]) for array in arrays))
 
 
 CASES: list[tuple[str, str, Callable[[], Chest]]] = [
@@ -163,6 +200,8 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("COVERAGE_BASE_CUT", "withhold", lambda: cut_below(19)),
     ("COVERAGE_APEX_CUT", "caution", lambda: upside_down(cut_below(6))),
     ("COVERAGE_APEX_CUT", "withhold", lambda: upside_down(cut_below(19))),
+    ("COVERAGE_GUT_GAS", "caution", lambda: with_gut_gas(4)),
+    ("COVERAGE_GUT_GAS", "withhold", lambda: with_gut_gas(12)),
     ("COVERAGE_FIELD_OF_VIEW", "withhold", lambda: at_the_edge(slice(2, 12))),
     ("COVERAGE_FIELD_OF_VIEW", "withhold", behind_padding),
     ("COVERAGE_FIELD_OF_VIEW", "caution", lambda: redrawn(lambda right, _: right[5, 20, 0:4].fill(True))),
@@ -170,6 +209,8 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("QUALITY_LUNG_VOLUME", "caution", sparse_lungs),
     ("QUALITY_UNEVEN_LUNGS", "caution", lambda: left_lung_in(4)),
     ("QUALITY_UNEVEN_LUNGS", "withhold", lambda: left_lung_in(1)),
+    ("QUALITY_ORIENTATION", "caution", lambda: turned(chest())),
+    ("QUALITY_ORIENTATION", "withhold", lambda: turned(cut_below(19))),
     ("QUALITY_THICKNESS", "caution", lambda: chest(spacing_mm=(9.5, 4.0, 5.0), thickness_mm=9.9)),
     ("QUALITY_THICKNESS", "withhold", lambda: chest(thickness_mm=12.0)),
     ("QUALITY_CONTRAST", "caution", lambda: with_blood_of(220)),
@@ -193,6 +234,7 @@ def test_a_chest_with_this_fault_is_found_out(code: str, level: str, case: Calla
         lambda: with_blood_of(60),
         lambda: with_noise_of(25.0),
         lambda: with_metal_of(2400),
+        with_metal_at_the_base,
         lambda: with_bounds(20.0, 60.0),
         lambda: left_lung_in(6),
         lambda: chest(thickness_mm=10.0),
@@ -226,6 +268,8 @@ def test_children_are_not_measured_and_unknown_is_not_adult(age_years: float | N
 def test_every_finding_of_the_gate_has_a_case() -> None:
     families = ("COVERAGE_", "QUALITY_", "PATIENT_")
     elsewhere = {"QUALITY_KERNEL", "QUALITY_MOTION", "PATIENT_UNDER_AGE", "PATIENT_AGE_UNKNOWN", "PATIENT_RELEASED"}
+    elsewhere |= {"PATIENT_ID_PLACEHOLDER", "PATIENT_OTHER_ISSUER", "PATIENT_OTHER_NAME", "PATIENT_SET_APART"}
+    elsewhere |= {"PATIENT_UNDATED", "PATIENT_OTHER_BODY"}
     wanted = {
         (code, level)
         for code, kind in KINDS.items()
@@ -264,6 +308,14 @@ def test_what_has_no_lungs_shape_and_air_is_no_chest(case: Callable[[], Chest]) 
     with pytest.raises(SeriesNotChest) as caught:
         judge(*case(), None, DEFAULT)
     assert caught.value.code == "SERIES_NOT_CHEST"
+
+
+def test_lungs_of_which_nine_tenths_are_consolidated_are_still_lungs() -> None:
+    hu = chest_hu()
+    dense = (hu == -850) & (np.indices(hu.shape)[1] % 10 > 0)
+    assert dense.sum() > 0.85 * (hu == -850).sum()
+    volume, masks = chest(np.where(dense, 30, hu).astype(np.int16))
+    require_chest(volume, masks, AnatomySettings())
 
 
 def test_lungs_on_the_wrong_sides_are_no_chest() -> None:

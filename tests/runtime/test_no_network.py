@@ -56,7 +56,7 @@ if 'scanside_runtime.dicom.reader_process' in sys.orig_argv:
 """
 ANALYSE = """
 from scanside_runtime import Options, analyze
-from scanside_runtime.settings import InferenceSettings, Settings
+from scanside_runtime.settings.tables import InferenceSettings, Settings
 
 series, bundle, engine = sys.argv[1:]
 one_thread = Settings(inference=InferenceSettings(threads=1))

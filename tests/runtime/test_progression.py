@@ -203,7 +203,8 @@ def test_another_birth_date_or_sex_under_the_same_id_is_held(other: dict[str, An
 
 
 def test_once_someone_released_such_a_scan_only_those_that_agree_are_compared() -> None:
-    assert record(ME, result(FIRST, 5.0, **{"study.sex": "M"}), result(SECOND, 5.0)) == [SECOND]
+    released = [{"code": "PATIENT_RELEASED", "level": "caution", "message": "by itself"}]
+    assert record(ME, result(FIRST, 5.0, **{"study.sex": "M", "flags": released}), result(SECOND, 5.0)) == [SECOND]
 
 
 def test_a_scan_that_does_not_say_which_of_two_people_it_shows_is_held() -> None:

@@ -9,10 +9,11 @@ from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.quality.anatomy import require_lungs
 from scanside_runtime.quality.coverage import check_coverage
 from scanside_runtime.quality.gate import explain_withheld
-from scanside_runtime.settings import CoverageSettings
+from scanside_runtime.settings.tables import AnatomySettings, CoverageSettings
 from scanside_runtime.volume import Masks, Volume
 
 DEFAULT = CoverageSettings()
+GAS_HU = AnatomySettings().gas_hu
 
 
 def lungs_with_areas(*areas: int) -> tuple[Volume, Masks]:
@@ -27,7 +28,7 @@ def lungs_with_areas(*areas: int) -> tuple[Volume, Masks]:
 
 
 def levels(*areas: int, settings: CoverageSettings = DEFAULT) -> dict[str, str]:
-    return {finding.code: finding.level for finding in check_coverage(lungs_with_areas(*areas)[1], settings)}
+    return {finding.code: finding.level for finding in check_coverage(*lungs_with_areas(*areas), settings, GAS_HU)}
 
 
 def test_lungs_that_end_within_the_series_are_whole() -> None:
@@ -54,11 +55,42 @@ def test_the_share_is_a_setting() -> None:
 
 
 def test_a_message_says_which_slice_and_how_much() -> None:
-    (finding,) = check_coverage(lungs_with_areas(25, 100, 0)[1], DEFAULT)
+    (finding,) = check_coverage(*lungs_with_areas(25, 100, 0), DEFAULT, GAS_HU)
     assert "lowest slice" in finding.message
     assert "25 %" in finding.message
-    (sliver,) = check_coverage(lungs_with_areas(1, 300, 0)[1], DEFAULT)
-    assert "less than 1 %" in sliver.message
+
+
+def test_less_than_a_hundredth_of_the_largest_area_is_no_cut() -> None:
+    assert levels(1, 101, 1) == {}
+    assert levels(1, 101, 0, settings=CoverageSettings(caution_share=0.005)) == {"COVERAGE_BASE_CUT": "caution"}
+
+
+@pytest.mark.parametrize(("gas", "level"), [(3, "caution"), (10, "caution"), (11, "withhold")])
+def test_gas_of_the_gut_in_the_lowest_slice_is_no_cut_base_and_is_named(gas: int, level: str) -> None:
+    volume, masks = lungs_with_areas(gas, 100, 0)
+    hu = np.where(masks.lungs, -850, 40).astype(np.int16)
+    hu[0][masks.lungs[0]] = -1000
+    (finding,) = check_coverage(Volume(hu, np.eye(4), volume.spacing_mm), masks, DEFAULT, GAS_HU)
+    assert (finding.code, finding.level) == ("COVERAGE_GUT_GAS", level)
+    assert "cut off" not in finding.message
+
+
+def test_lung_beside_gas_in_the_lowest_slice_is_still_cut_off() -> None:
+    volume, masks = lungs_with_areas(30, 100, 0)
+    left = masks.left_lung.array.copy()
+    left[0, 0, 20] = False  # ten voxels of gas apart
+    hu = np.where(left, -850, 40).astype(np.int16)
+    hu[0, 0, 21:30] = -1000
+    apart = Masks(volume.with_mask(~left & False), volume.with_mask(left), volume.with_mask(~left & False))
+    found = check_coverage(Volume(hu, np.eye(4), volume.spacing_mm), apart, DEFAULT, GAS_HU)
+    assert {one.code: one.level for one in found} == {"COVERAGE_BASE_CUT": "withhold", "COVERAGE_GUT_GAS": "caution"}
+
+
+def test_gas_in_the_highest_slice_may_be_a_bulla_and_is_a_cut_apex() -> None:
+    volume, masks = lungs_with_areas(0, 100, 20)
+    hu = np.where(masks.lungs, -1000, 40).astype(np.int16)
+    (finding,) = check_coverage(Volume(hu, np.eye(4), volume.spacing_mm), masks, DEFAULT, GAS_HU)
+    assert (finding.code, finding.level) == ("COVERAGE_APEX_CUT", "withhold")
 
 
 @pytest.mark.parametrize("code", ["COVERAGE_BASE_CUT", "COVERAGE_APEX_CUT"])

@@ -32,7 +32,7 @@ from scanside_runtime.dicom.errors import (
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.process.messages import decode, encode
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 from sweeps.box import LONGEST_S
 from sweeps.fuzz_reader import fuzz
 

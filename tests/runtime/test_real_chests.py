@@ -15,7 +15,8 @@ from kit.real_series import CHESTS, CUT_AT_THE_BASE, Chest, dicom_folder, write_
 from scanside_export.data.cases import hu_volume
 from scanside_export.data.lesions import insert, random_lesions
 from scanside_export.data.lung_reference import reference_lungs
-from scanside_runtime.analysis import Analysis, analyze
+from scanside_runtime.analysis.analyze import analyze
+from scanside_runtime.analysis.result import Analysis
 
 REFERENCE_ML = json.loads((Path(__file__).parents[1] / "golden" / "lung_reference_ml.json").read_text())
 
@@ -99,17 +100,93 @@ def test_an_abdomen_gives_no_poi_though_its_header_says_chest(shared_data: Path,
     _withheld(analyze(abdomen), {"COVERAGE_APEX_CUT", "SERIES_NOT_CHEST"})
 
 
-def test_a_head_gives_no_poi_though_its_header_says_nothing(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("label", ["", "CHEST"])
+def test_a_head_gives_no_poi_though_its_header_says_chest_or_nothing(
+    label: str, shared_data: Path, tmp_path: Path
+) -> None:
     folder = dicom_folder(shared_data / "ct" / "philips-ingenuity_head-study_subset.tar.xz", tmp_path / "study")
     head = tmp_path / "head"
     head.mkdir()
     for number, path in enumerate(sorted(path for path in (folder / "S2010").rglob("*") if path.is_file())):
         ds = pydicom.dcmread(path)
         for keyword in ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription"):
-            if keyword in ds:
-                delattr(ds, keyword)
+            setattr(ds, keyword, label)
         ds.save_as(head / f"{number:03d}.dcm")
     _withheld(analyze(head), {"SERIES_NOT_CHEST"})
+
+
+LABELS = (
+    *("CT CHEST", "Thorax nativ", "THORAX SANS IV", "TÓRAX/ABDOMEN", "TORACE", "Klatka piersiowa", "Hrudník"),
+    *("Mellkas", "TORAKS ABDOMEN", "ОГК и брюшная полость", "ΘΩΡΑΚΑΣ", "胸部+腹部", "胸腹部CT", "흉부"),
+    *("الصدر والبطن", "חזה", "Ngực"),
+)
+
+
+@pytest.fixture(scope="module")
+def short_chest(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real chest in slices of 10 mm."""
+    folder = tmp_path_factory.mktemp("chest")
+    hu, spacing_mm = hu_volume(shared_data / "ct" / "pyradiomics-lung2_5mm.npz")
+    write_averaged(hu, spacing_mm, 2, folder)
+    return folder
+
+
+def _labelled(source: Path, folder: Path, **texts: str) -> Path:
+    folder.mkdir(parents=True)
+    for path in source.iterdir():
+        ds = pydicom.dcmread(path)
+        for keyword in ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription"):
+            setattr(ds, keyword, texts.get(keyword, ""))
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        ds.save_as(folder / path.name)
+    return folder
+
+
+def test_a_chest_labelled_in_17_languages_is_chosen_and_called_a_chest(short_chest: Path, tmp_path: Path) -> None:
+    for number, label in enumerate(LABELS):
+        folder = _labelled(short_chest, tmp_path / str(number), SeriesDescription=label)
+        assert choose_series(find_series(folder)).notes == (), label
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("texts", "level"),
+    [
+        ({"BodyPartExamined": "HEAD", "SeriesDescription": "HEAD FIRST"}, "caution"),
+        ({"SeriesDescription": "Brzuch", "BodyPartExamined": "ABDOMEN"}, "note"),
+        ({"SeriesDescription": "胸部+腹部, ARM DOWN"}, None),
+    ],
+    ids=["head", "abdomen", "chest in Chinese"],
+)
+def test_a_real_chest_is_analysed_whatever_its_texts_say(
+    texts: dict[str, str], level: str | None, short_chest: Path, tmp_path: Path
+) -> None:
+    analysis = _analyse(_labelled(short_chest, tmp_path / "study", **texts))
+    assert [flag.level for flag in analysis.flags if flag.code == "SERIES_LABELLED_OTHERWISE"] == [level] * bool(level)
+    assert analysis.biomarkers is not None
+    assert analysis.biomarkers.whole.lung_volume_ml == pytest.approx(4033.0, rel=0.05)
+
+
+def test_of_two_series_without_a_name_the_chest_is_found_by_its_picture(
+    short_chest: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    """The head ranks first: its slices are nearer to 5 mm."""
+    head = dicom_folder(shared_data / "ct" / "philips-ingenuity_head-study_subset.tar.xz", tmp_path / "head")
+    study = tmp_path / "study"
+    _labelled(short_chest, study / "chest")
+    first = pydicom.dcmread(next((study / "chest").iterdir()), stop_before_pixels=True)
+    (study / "head").mkdir()
+    for number, path in enumerate(sorted(path for path in (head / "S2010").rglob("*") if path.is_file())):
+        ds = pydicom.dcmread(path)
+        ds.StudyInstanceUID = first.StudyInstanceUID
+        for keyword in ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription"):
+            setattr(ds, keyword, "")
+        ds.save_as(study / "head" / f"{number:03d}.dcm")
+    assert choose_series(find_series(study)).uid != first.SeriesInstanceUID
+    analysis = _analyse(study)
+    assert analysis.series is not None
+    assert analysis.series.uid == first.SeriesInstanceUID
+    assert [one.why.split(":")[0] for one in analysis.series.passed_over] == ["SERIES_NOT_CHEST"]
 
 
 def _withheld(analysis: Analysis, reasons: set[str]) -> None:

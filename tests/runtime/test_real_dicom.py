@@ -16,7 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from kit.reading import LIMITS, choose_series, find_series, read_volume
-from scanside_runtime.dicom.errors import InputRescaleJumps, SeriesNotChest, SeriesSingleSlice
+from scanside_runtime.dicom.errors import InputRescaleJumps, SeriesSingleSlice
 from scanside_runtime.dicom.headers import lenient, read_dataset, rescale
 from scanside_runtime.dicom.pixels import stored_values
 from scanside_runtime.dicom.reader import StudyReader
@@ -160,12 +160,14 @@ def test_two_real_reconstructions_under_one_uid_are_told_apart(two_kernels: Foun
     assert "64 slices, 5 mm, kernel L" in series.passed_over[0].why
 
 
-def test_the_head_study_is_refused_as_a_whole_and_in_each_series(ct: Path, tmp_path: Path) -> None:
+def test_of_the_head_study_one_series_is_left_to_the_picture_and_the_others_are_refused(
+    ct: Path, tmp_path: Path
+) -> None:
     folder = unpacked(ct / HEAD, tmp_path)
-    with pytest.raises(SeriesNotChest):
-        choose_series(find_series(folder))
-    codes = {"S1000": "SERIES_LOCALIZER_ONLY", "S2010": "SERIES_NOT_CHEST", "S2020": "SERIES_NOT_CHEST"}
-    codes |= {"S2030": "SERIES_NOT_CHEST", "S4010": "SERIES_SECONDARY_CAPTURE"}
+    series = choose_series(find_series(folder))
+    assert [(note.code, note.level) for note in series.notes] == [("SERIES_LABELLED_OTHERWISE", "caution")]
+    codes = {"S1000": "SERIES_LOCALIZER_ONLY", "S2020": "SERIES_TOO_FEW_SLICES"}
+    codes |= {"S2030": "SERIES_TOO_FEW_SLICES", "S4010": "SERIES_SECONDARY_CAPTURE"}
     for name, code in codes.items():
         with pytest.raises(Refused) as refusal:
             choose_series(find_series(folder / name))

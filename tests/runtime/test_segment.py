@@ -118,6 +118,16 @@ def test_infection_counts_only_within_the_lungs() -> None:
     np.testing.assert_array_equal(masks.lungs, boxed(RIGHT_BOX) | boxed(LEFT_BOX))
 
 
+def test_nothing_outside_of_the_body_is_lung_or_infected() -> None:
+    """A network that takes the air below a back for lung, and foam for infection."""
+    hu = chest()
+    hu[:, :16] = hu[:, 80:] = -1000
+    hu[:, 84:92] = INFECTED
+    masks = segment(volume_of(hu), networks())
+    np.testing.assert_array_equal(masks.lungs, boxed(RIGHT_BOX) | boxed(LEFT_BOX))
+    assert not masks.infection.array.any()
+
+
 def test_a_mirrored_patient_has_mirrored_masks() -> None:
     hu = chest()
     hu[2:4, 30:40, 12:20] = INFECTED

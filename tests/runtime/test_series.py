@@ -29,8 +29,8 @@ from scanside_runtime.dicom.errors import (
     SeriesSingleSlice,
     SeriesStudyNotFound,
 )
-from scanside_runtime.dicom.kernel import Sharpness, sharpness
 from scanside_runtime.dicom.series import Series, studies
+from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
 from scanside_runtime.errors import Refused
 
 
@@ -299,9 +299,6 @@ def test_an_incomplete_series_that_was_passed_over_is_a_caution(tmp_path: Path) 
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "SERIES_LOCALIZER_ONLY"),
         ({"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, "SERIES_PROJECTION"),
         ({"SeriesDescription": "Thorax MinIP 10mm"}, "SERIES_PROJECTION"),
-        ({"BodyPartExamined": "HEAD", "SeriesDescription": "5mm"}, "SERIES_NOT_CHEST"),
-        ({"BodyPartExamined": "", "SeriesDescription": "", "ProtocolName": "RoutineHead_1"}, "SERIES_NOT_CHEST"),
-        ({"BodyPartExamined": "ABDOMEN", "SeriesDescription": "5mm"}, "SERIES_NOT_CHEST"),
         ({"PhotometricInterpretation": "MONOCHROME1"}, "INPUT_NOT_GREYSCALE"),
         ({"RescaleSlope": None}, "INPUT_NO_RESCALE"),
         ({"RescaleIntercept": None}, "INPUT_NO_RESCALE"),
@@ -312,7 +309,7 @@ def test_an_incomplete_series_that_was_passed_over_is_a_caution(tmp_path: Path) 
         ({"PixelSpacing": None}, "GEOMETRY_NO_PIXEL_SPACING"),
         ({"PixelSpacing": [0, 0.7]}, "GEOMETRY_NO_PIXEL_SPACING"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "GEOMETRY_NOT_AXIAL"),
-        ({"ImagePositionPatient": [0, 0, 0]}, "SERIES_SINGLE_SLICE"),
+        ({"ImagePositionPatient": [0, 0, 0]}, "SERIES_ONE_POSITION"),
     ],
 )
 def test_what_can_not_be_measured_is_refused_with_its_code(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
@@ -333,6 +330,54 @@ def test_what_can_not_be_measured_is_refused_with_its_code(tmp_path: Path, chang
 )
 def test_a_chest_that_is_labelled_oddly_is_accepted(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert len(chosen(tmp_path, make_series(**changes)).slices) == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [
+        ({"BodyPartExamined": "HEAD", "SeriesDescription": "5mm"}, "caution"),
+        ({"BodyPartExamined": "", "SeriesDescription": "", "ProtocolName": "RoutineHead_1"}, "caution"),
+        ({"BodyPartExamined": "ABDOMEN", "SeriesDescription": "5mm"}, "note"),
+        ({"BodyPartExamined": "", "SeriesDescription": "BRZUCH 5mm"}, "note"),
+    ],
+)
+def test_a_series_labelled_as_another_part_is_left_to_the_picture_and_says_so(
+    tmp_path: Path, changes: dict[str, Any], level: str
+) -> None:
+    series = chosen(tmp_path, make_series(**changes))
+    assert [(note.code, note.level) for note in series.notes] == [("SERIES_LABELLED_OTHERWISE", level)]
+
+
+@pytest.mark.parametrize("other", ["Head 5mm", "ABDOMEN", "Schädel", "腹部", "ГОЛОВА"])
+@pytest.mark.parametrize("chest", [{}, {"ImageType": ["DERIVED", "PRIMARY"]}, {"SeriesDescription": "5mm"}])
+def test_another_part_beside_a_chest_is_never_measured_instead(
+    tmp_path: Path, other: str, chest: dict[str, Any]
+) -> None:
+    named = {"SpecificCharacterSet": "ISO_IR 192", "BodyPartExamined": ""}
+    write(tmp_path / "chest", make_series(**{**named, **chest, "SliceThickness": "9"}))
+    write(tmp_path / "other", other_series(0, **named, SeriesDescription=other, SliceThickness="5"))
+    assert choose_series(find_series(tmp_path)).slice_thickness_mm == 9.0
+
+
+def test_another_part_does_not_stand_in_for_a_chest_that_lacks_a_slice(tmp_path: Path) -> None:
+    slices = make_series()
+    write(tmp_path / "chest", slices[:5] + slices[6:])
+    write(tmp_path / "other", other_series(2, SeriesDescription="Abdomen", BodyPartExamined="ABDOMEN"))
+    with pytest.raises(GeometryMissingSlices):
+        choose_series(find_series(tmp_path))
+
+
+def test_a_bolus_test_without_a_name_keeps_no_mislabelled_chest_out(tmp_path: Path) -> None:
+    write(tmp_path / "bolus", make_series(5, SeriesDescription="Premonitoring", BodyPartExamined=""))
+    write(tmp_path / "chest", other_series(2, SeriesDescription="5mm", BodyPartExamined="HEAD"))
+    assert choose_series(find_series(tmp_path)).uid == f"{ROOT}.1.2"
+
+
+def test_a_damaged_head_beside_a_chest_is_no_caution(tmp_path: Path) -> None:
+    head = other_series(2, SeriesDescription="Head", BodyPartExamined="HEAD")
+    write(tmp_path / "head", head[:5] + head[6:])
+    write(tmp_path / "chest", make_series())
+    assert choose_series(find_series(tmp_path)).notes == ()
 
 
 @pytest.mark.parametrize(("slices", "code"), [(9, "SERIES_TOO_FEW_SLICES"), (1, "SERIES_SINGLE_SLICE")])
@@ -554,7 +599,7 @@ def test_everything_that_was_passed_over_is_listed_with_its_reason(tmp_path: Pat
     assert set(why) == set("234567")
     assert "sharper" in why["2"]
     assert "derived" in why["3"]
-    assert why["4"].startswith("SERIES_NOT_CHEST")
+    assert why["4"] == "its texts name another part of the body"
     assert why["5"].startswith("SERIES_LOCALIZER_ONLY")
     assert why["6"].startswith("SERIES_REFORMATTED")
     assert why["7"] == "no CT slices: Secondary Capture Image Storage"
@@ -589,6 +634,14 @@ def test_two_patients_in_one_series_are_refused_whatever_tells_them_apart(
     change(slices[7], **other)
     with pytest.raises(PatientMixed):
         chosen(tmp_path, slices)
+
+
+def test_what_the_first_slice_leaves_out_is_taken_from_the_next_that_says_it(tmp_path: Path) -> None:
+    slices = make_series()
+    change(slices[0], PatientName="", PatientSex="", PatientBirthDate="", StudyDate="")
+    study = chosen(tmp_path, slices).study
+    assert (study.patient_name, study.sex, study.birth_date) == ("Test^Person", "F", "1970-06-15")
+    assert (study.study_date, study.age_years) == ("2020-04-01", 49.0)
 
 
 def test_a_slice_that_does_not_state_the_name_is_no_other_patient(tmp_path: Path) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
 from scanside_runtime.errors import SettingsUnusable
-from scanside_runtime.settings import (
-    MeasureSettings,
-    MotionSettings,
-    QualitySettings,
-    Settings,
-    load_settings,
-    settings_digest,
-)
+from scanside_runtime.settings.load import load_settings, settings_digest, settings_of
+from scanside_runtime.settings.tables import MeasureSettings, MotionSettings, QualitySettings, Settings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -117,3 +113,15 @@ def test_the_digest_follows_the_values_and_not_the_way_they_were_written(tmp_pat
     other = load_settings(written(tmp_path, "[measures]\nfloor_ml = 1.5"))
     assert settings_digest(same) == settings_digest(Settings())
     assert settings_digest(other) != settings_digest(Settings())
+
+
+def test_a_list_of_texts_replaces_the_default_and_survives_the_way_to_the_worker(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, "[patient]\nplaceholder_ids = ['GAST', 'GUEST']\n"))
+    assert settings.patient.placeholder_ids == ("GAST", "GUEST")
+    assert settings_of(json.loads(json.dumps(asdict(settings)))) == settings
+
+
+@pytest.mark.parametrize("value", ["'GAST'", "[1]", "['']", "['a', ['b']]"])
+def test_what_is_no_list_of_texts_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SettingsUnusable, match=r"patient\.placeholder_ids"):
+        load_settings(written(tmp_path, f"[patient]\nplaceholder_ids = {value}\n"))

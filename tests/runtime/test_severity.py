@@ -13,7 +13,7 @@ from scanside_runtime.followup.progression import Change, compare
 from scanside_runtime.measures.biomarkers import Biomarkers, extent_grade, measure, withheld
 from scanside_runtime.measures.severity import assess, assess_extent, fast_progress
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
-from scanside_runtime.settings import SeveritySettings
+from scanside_runtime.settings.tables import SeveritySettings
 from scanside_runtime.volume import Masks, Volume
 
 PERCENT = {"CT-0": 0.0, "CT-1": 10.0, "CT-2": 30.0, "CT-3": 60.0, "CT-4": 90.0}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.bundle_samples import write_bundle
-from scanside_runtime.analysis import bundled_severity_model
+from scanside_runtime.analysis.analyze import bundled_severity_model
 from scanside_runtime.followup.measurement_error import MeasurementError, measurement_error
 from scanside_runtime.measures.errors import SeverityModelUnusable
 from scanside_runtime.measures.severity_model import (
@@ -22,7 +22,7 @@ from scanside_runtime.measures.severity_model import (
 )
 from scanside_runtime.model.bundle import LIMITS, Bundle
 from scanside_runtime.model.errors import ModelBundleDamaged
-from scanside_runtime.settings import ProgressionSettings
+from scanside_runtime.settings.tables import ProgressionSettings
 
 DOCUMENT: dict[str, Any] = {
     "schema": SEVERITY_MODEL_SCHEMA,

@@ -11,9 +11,9 @@ import pytest
 
 from kit.bundle_samples import write_bundle
 from scanside_runtime import version
+from scanside_runtime.analysis.provenance import Provenance
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.errors import ModelBundleDamaged, ModelNeedsNewer
-from scanside_runtime.provenance import Provenance
 from scanside_runtime.version import checkout_commit, is_older_than, source_commit
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -59,11 +59,12 @@ class Slice:
     text: str = ""
     patient: str = ""
     whole: bool = True
+    sop_uid: str = ""
 
     def content(self) -> bytes:
         facts = {
             "study_uid": f"1.2.{self.study}",
-            "sop_uid": f"1.2.{self.study}.{self.number}",
+            "sop_uid": self.sop_uid or f"1.2.{self.study}.{self.number}",
             "patient_id": self.patient or f"P{self.study}",
             "issuer": None,
             "along_mm": 5.0 * self.number,

@@ -8,7 +8,7 @@ from pathlib import Path
 from scanside_appliance.service.daemon import Plan
 from scanside_appliance.service.service import log_to_stderr, watch
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.settings import load_settings
+from scanside_runtime.settings.load import load_settings
 
 HERE = Path(__file__).parent
 PYTHON = (sys.executable, "-S")

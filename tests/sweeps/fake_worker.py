@@ -3,6 +3,7 @@
 CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
 DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk,
 CONFLICT somebody else under a known ID, UNWRITTEN a refusal in the middle of writing: a page, and no document.
+Files that name several patients are refused, as the analysis does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import time
 
@@ -40,11 +42,7 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         raise BoxOutput(folder="results", why="no space")
     if b"DEFECT" in text:
         return Defect("ValueError at fake_worker.py:1")
-    code, exit_code, verdict = None, 0, "analysed"
-    if b"REFUSED" in text:
-        code, exit_code, verdict = "SERIES_SINGLE_SLICE", 3, "refused"
-    if b"CONFLICT" in text and order.earlier:
-        code, exit_code, verdict = "PATIENT_CONFLICT", 6, "held"
+    code, exit_code, verdict = _outcome(text, order)
     document = {
         "verdict": verdict,
         "alone": order.alone,
@@ -61,6 +59,17 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     replace_file(order.output / "result.json", json.dumps(document).encode())
     severity, trend = "severe" if b"SEVERE" in text else "none", "rising" if b"RISING" in text else None
     return Ended(exit_code, code, verdict=verdict, severity=severity, trend=trend)
+
+
+def _outcome(text: bytes, order: Order) -> tuple[str | None, int, str]:
+    """Reason code, exit code and verdict."""
+    if b"REFUSED" in text:
+        return "SERIES_SINGLE_SLICE", 3, "refused"
+    if len(set(re.findall(rb'"patient_id": "([^"]*)"', text))) > 1:
+        return "PATIENT_MIXED", 3, "refused"
+    if b"CONFLICT" in text and order.earlier:
+        return "PATIENT_CONFLICT", 6, "held"
+    return None, 0, "analysed"
 
 
 def main() -> None:

@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kit import cases_good, cases_input, cases_series
+from kit import cases_good, cases_input, cases_persons, cases_pixels, cases_series
 from kit.bundle_samples import write_bundle
 from kit.case_kit import CASES, judge
 
-TABLES = (cases_good, cases_input, cases_series)
+TABLES = (cases_good, cases_input, cases_persons, cases_pixels, cases_series)
 
 
 def main() -> int:

@@ -34,8 +34,8 @@ def analyze(
     """
     from scanside_appliance.results.delivery import Delivery, gravest
     from scanside_appliance.studies import analyze_all
-    from scanside_runtime.analysis import analyze as analyze_study
-    from scanside_runtime.analysis import refused
+    from scanside_runtime.analysis.analyze import analyze as analyze_study
+    from scanside_runtime.analysis.analyze import refused
 
     if every and (study or series):
         raise typer.BadParameter("--all takes every study; leave --study and --series out")

@@ -21,7 +21,7 @@ from scanside_appliance.extras import extra
 if TYPE_CHECKING:
     from scanside_appliance.cohort.run import Summary, Workers
     from scanside_runtime.measures.severity_model import SeverityModel
-    from scanside_runtime.settings import Settings
+    from scanside_runtime.settings.tables import Settings
 
 MEGABYTES_A_PROCESS = 900
 FAILURES_SHOWN = 20
@@ -61,12 +61,13 @@ def run(
     from scanside_appliance.cli.progress import long_progress
     from scanside_appliance.cohort.run import run_cohort
     from scanside_appliance.cohort.studies import find_studies
-    from scanside_appliance.cohort.table import FORMS
+    from scanside_appliance.cohort.table import FORMS, check_can_write
     from scanside_appliance.site_model import model_in_force
-    from scanside_runtime.options import Options
+    from scanside_runtime.analysis.options import Options
 
     if out.suffix.lower() not in FORMS:
         raise typer.BadParameter(f"the table must end in {' or '.join(FORMS)}", param_hint="--out")
+    check_can_write(out)
     settings: Settings = context.obj.settings()
     workers, threads = _workers(processes, dask)
     settings = replace(settings, inference=replace(settings.inference, threads=threads))

@@ -33,9 +33,10 @@ def history(
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    bundle = open_bundle()
-    error = measurement_error(bundle.limits_of_agreement, context.obj.settings().progression, bundle.title)
-    found = patient_history(results or context.obj.root / "results", patient, issuer, error)
+    bundle, settings = open_bundle(), context.obj.settings()
+    error = measurement_error(bundle.limits_of_agreement, settings.progression, bundle.title)
+    folder = results or context.obj.root / "results"
+    found = patient_history(folder, patient, issuer, error, settings.patient.placeholder_ids)
     if page is not None:
         _write_page(found, page)
     if as_json:

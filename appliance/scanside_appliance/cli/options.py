@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scanside_runtime.options import Options
-    from scanside_runtime.settings import Settings
+    from scanside_runtime.analysis.options import Options
+    from scanside_runtime.settings.tables import Settings
 
 SETTINGS_FILE = Path("/etc/scanside/scanside.toml")
 BOX_ROOT = Path("/var/lib/scanside")
@@ -49,7 +49,7 @@ class BoxOptions:
 
     def settings(self) -> Settings:
         """The settings in force. Raises SettingsUnusable."""
-        from scanside_runtime.settings import load_settings
+        from scanside_runtime.settings.load import load_settings
 
         return load_settings(self.settings_in_use())
 
@@ -66,7 +66,7 @@ class BoxOptions:
         """
         from scanside_appliance.results.archive import lookup
         from scanside_appliance.site_model import model_in_force
-        from scanside_runtime.options import Options
+        from scanside_runtime.analysis.options import Options
 
         past, model = lookup(self.root, earlier), model_in_force(self.root)
         return Options(self.settings(), engine.value, precision.value, bundle, past, model)

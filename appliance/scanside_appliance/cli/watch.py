@@ -91,8 +91,9 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
 def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
     """Accept what is held.
 
-    INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. PATIENT_CONFLICT: the study
-    is measured again as a new revision, by itself: never compared with the results that are on record under its ID.
+    INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. INPUT_DUPLICATE_UID: slices
+    under one UID are told apart by their positions. PATIENT_MIXED: late slices go with the study. PATIENT_CONFLICT: the
+    study is measured again as a new revision, by itself: never compared with the results on record under its ID.
     """
     from scanside_appliance.clock import Clock
     from scanside_appliance.files.layout import BoxLayout

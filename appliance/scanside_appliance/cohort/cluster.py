@@ -14,7 +14,7 @@ from scanside_appliance.cohort.processes import Answer
 from scanside_appliance.cohort.rows import Row
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure
-from scanside_runtime.options import Options
+from scanside_runtime.analysis.options import Options
 
 AHEAD = 4
 """Studies handed over for each thread of the cluster: enough to keep it busy, few enough for the scheduler's memory."""

@@ -16,7 +16,7 @@ from scanside_appliance.cohort.errors import BoxWorkerDied
 from scanside_appliance.cohort.rows import Row
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure
-from scanside_runtime.options import Options
+from scanside_runtime.analysis.options import Options
 
 Answer = Row | BaseException
 STUDIES_A_PROCESS = 200

@@ -13,12 +13,13 @@ from scanside_appliance.cohort.journal import Journal, open_journal
 from scanside_appliance.cohort.processes import Answer
 from scanside_appliance.cohort.rows import Row, failed_row, is_final
 from scanside_appliance.cohort.studies import CohortStudy
-from scanside_appliance.cohort.table import write_table
+from scanside_appliance.cohort.table import check_can_write, write_table
 from scanside_appliance.cohort.work import Measure, measure_study
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
-from scanside_runtime.options import Options
-from scanside_runtime.settings import InferenceSettings, settings_digest
+from scanside_runtime.settings.load import settings_digest
+from scanside_runtime.settings.tables import InferenceSettings
 from scanside_runtime.version import software_version
 
 Progress = Callable[[str, int, int], None]
@@ -63,8 +64,9 @@ def run_cohort(
     """Analyse every study that the table's journal does not hold, and write the table.
 
     The table grows: rows of earlier runs into the same file stay. Whatever ends the run, what was done is in the
-    journal and the table. Raises ModelUnusable where the bundle can't be used, BoxOutput and BoxCluster.
+    journal and the table. Raises ModelUnusable where the bundle can't be used, BoxExtraMissing, BoxOutput, BoxCluster.
     """
+    check_can_write(table)
     bundle = open_bundle(options.bundle)  # here, so that a run that could only fail does not begin
     with open_journal(table, _conditions(options, bundle)) as journal:
         pending = [study for study in studies if not journal.is_done(study)]

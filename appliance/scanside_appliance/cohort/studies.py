@@ -18,7 +18,7 @@ from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.study_uids import StudyUids
 from scanside_runtime.errors import Refused
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 Noticed = Callable[[int], None]
 FILES_A_READER = 5000

@@ -24,6 +24,16 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
         raise BoxOutput(folder=path, why=error.strerror or error) from error
 
 
+def check_can_write(path: Path) -> None:
+    """What this form of table needs is installed: asked before hours of work. Raises BoxExtraMissing."""
+    if path.suffix.lower() != ".parquet":
+        return
+    try:
+        import pyarrow.parquet  # noqa: F401 - whether it is there
+    except ImportError as error:
+        raise BoxExtraMissing(package="pyarrow") from error
+
+
 def csv_bytes(rows: Sequence[Row]) -> bytes:
     """UTF-8, one header line, empty cells for what is not known."""
     out = io.StringIO(newline="")
@@ -35,11 +45,10 @@ def csv_bytes(rows: Sequence[Row]) -> bytes:
 
 def parquet_bytes(rows: Sequence[Row]) -> bytes:
     """Parquet, each column with its type whatever the rows hold. Raises BoxExtraMissing without pyarrow."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise BoxExtraMissing(package="pyarrow") from error
+    check_can_write(Path("x.parquet"))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     types = {str: pa.string(), float: pa.float64(), int: pa.int64()}
     schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     sink = io.BytesIO()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from scanside_appliance.cohort.rows import Row, failed_row, row_of
 from scanside_appliance.cohort.studies import CohortStudy
+from scanside_runtime.analysis.options import Options
 from scanside_runtime.dicom.errors import InputUnreadable
 from scanside_runtime.model.networks import KeptNetworks
-from scanside_runtime.options import Options
 
 
 class _Kept(threading.local):
@@ -33,7 +33,7 @@ Measure = Callable[[CohortStudy, Options], Row]
 
 def measure_study(study: CohortStudy, options: Options) -> Row:
     """Analyse one study. What is wrong with the study or the box is in the row."""
-    from scanside_runtime.analysis import analyze
+    from scanside_runtime.analysis.analyze import analyze
 
     began = time.perf_counter()
     try:

@@ -15,7 +15,7 @@ from typing import Literal
 from scanside_runtime.dicom.files import open_regular
 from scanside_runtime.process.child import Child, ChildDied, one_thread
 from scanside_runtime.process.limits import Limits
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 Kind = Literal["image", "other", "zip", "broken", "out_of_reach"]
 PROBE = (sys.executable, "-m", "scanside_appliance.inbox.probe_process")

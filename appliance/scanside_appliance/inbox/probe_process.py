@@ -34,7 +34,7 @@ from scanside_runtime.dicom.headers import (
 )
 from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.typed import typed
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 UNREADABLE = (*BAD_DICOM, InputTooLarge)
 

@@ -10,10 +10,12 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.scan import Signature
 from scanside_appliance.inbox.table import InboxTable, Values
-from scanside_runtime.settings import InboxSettings
+from scanside_runtime.settings.tables import InboxSettings
 
 HOLE = 1.5
 """A step between neighbouring slices of more than so many median steps is a hole."""
+SAME_PLACE_MM = 0.05
+"""Slices nearer than this lie at one place."""
 SECOND_LOOK_S = 60.0
 """What could not be read is tried again after so long."""
 STRAYS_AT_ONCE = 500
@@ -190,6 +192,5 @@ class Inbox:
 
 def _holes(along_mm: list[float]) -> int:
     """How many steps between neighbouring slices are much wider than the usual one; slices may lie there twice."""
-    layout = sorted({round(place, 2) for place in along_mm})
-    steps = sorted(after - before for before, after in pairwise(layout))
+    steps = sorted(step for a, b in pairwise(sorted(along_mm)) if (step := b - a) > SAME_PLACE_MM)
     return sum(step > HOLE * steps[len(steps) // 2] for step in steps) if len(steps) > 1 else 0

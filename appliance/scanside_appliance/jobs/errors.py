@@ -40,6 +40,16 @@ class InputConflict(Held):
     advice = "Find out which content is right. To accept what came last: scanside release STUDY."
 
 
+class InputDuplicateUid(Held):
+    """{count} different slices carry one SOP Instance UID, or none, so that nothing can refer to them."""
+
+    code = "INPUT_DUPLICATE_UID"
+    advice = (
+        "A tool on the way has damaged the identifiers: export the study again from the scanner. Or have the slices "
+        "told apart by their positions, without DICOM objects: scanside release STUDY."
+    )
+
+
 class InputBaseGone(Held):
     """To measure this study, {count} slice(s) are needed that were removed from the archive to make room."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from scanside_appliance.clock import Clock
@@ -20,13 +20,21 @@ from scanside_appliance.jobs.errors import (
     InputBaseGone,
     InputBroken,
     InputConflict,
+    InputDuplicateUid,
     InputNotDicom,
     InputSuperseded,
 )
 from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
+from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import ScansideError
 
 NAME_LETTERS = 40
+SHARED = "#"
+"""Behind a SOP Instance UID that several slices carry: then the sum of the file's bytes goes with it."""
+SAME_PLACE_MM = 0.05
+"""As in `scanside_runtime.dicom.geometry`, which the daemon does not import: it needs NumPy."""
+JOINED = (InputDuplicateUid.code, PatientMixed.code)
+"""Held for one of these in several arrivals: a release takes them all."""
 REST = (State.done, State.held, State.quarantined, State.replaced)
 
 
@@ -77,11 +85,30 @@ class Intake:
         if found.conflicting:
             reason = InputConflict(count=len(found.conflicting))
             jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, reason))
+        elif found.new and (doubt := self._doubt(arrival.study, found.new.values())):
+            jobs.append(self._hold(arrival.study, found.new, doubt))
         elif found.new and (gone := self._gone(arrival.study, {one.sop_uid for one in found.new.values()})):
             jobs.append(self._hold(arrival.study, found.new, InputBaseGone(count=gone)))
         elif found.new:
             jobs.append(self._claim(arrival, found, under_way))
         return jobs
+
+    def _doubt(self, study: str, new: Collection[Facts]) -> ScansideError | None:
+        """What a person must decide about new slices: are they this patient's, may one UID stand for many.
+
+        Of a study that stands by itself nothing is asked a second time: the analysis refuses two patients.
+        """
+        jobs = self._store.jobs_of_study(study)
+        strangers = [] if any(job.alone for job in jobs) else _other_patients(jobs, new)
+        if strangers:
+            return PatientMixed(patients=", ".join(strangers))
+        accepted = {job.id for job in jobs if job.state != State.held}
+        known = [row for row in self._store.files_of_study(study) if SHARED in row.sop_uid]
+        shared = sum(SHARED in one.sop_uid for one in new)
+        undecided = any(job.state == State.held and job.code == InputDuplicateUid.code for job in jobs)
+        if undecided or (shared and not any(row.job in accepted for row in known)):
+            return InputDuplicateUid(count=shared + len(known))
+        return None
 
     def _gone(self, study: str, others: Collection[str]) -> int:
         """How many slices, beside these, the study lacks since the archive was cleaned."""
@@ -102,9 +129,9 @@ class Intake:
         return job
 
     def _take_over(self, job: Job) -> None:
-        """Every file of the study but those that a person must judge; its patient stays the one it began with."""
+        """Every file of the study but those that a person must judge; its patient stays the first that it had."""
         others = [one for one in self._store.jobs_of_study(job.study) if one.id != job.id]
-        for one in filter(_waits_for_its_base, others):
+        for one in (one for one in others if _is_taken_along(one, job)):
             self._give_all(one, job)
             self._store.remove_job(one.id)
         earlier = [one for one in others if one.revision is not None]
@@ -114,7 +141,9 @@ class Intake:
                 self._store.change(one.id, state=State.replaced)
         if earlier:
             alone = max(job.alone, *(one.alone for one in earlier))
-            self._store.change(job.id, patient=earlier[0].patient, alone=alone)
+            nobodys = patient_key(None, None, job.study_uid)
+            patient = next((one.patient for one in earlier if one.patient != nobodys), job.patient)
+            self._store.change(job.id, patient=patient, alone=alone)
 
     def _give_all(self, one: Job, job: Job) -> None:
         rows = [row.id for row in self._store.files(one.id) if row.place != CLEANED]
@@ -218,9 +247,50 @@ def _waits_for_its_base(job: Job) -> bool:
     return job.state == State.held and job.code == InputBaseGone.code
 
 
+def _is_taken_along(held: Job, job: Job) -> bool:
+    """What waited for its base goes with any job of the study, what else is held with a release for its reason."""
+    return _waits_for_its_base(held) or (held.state == State.held and held.code in JOINED and held.code == job.code)
+
+
+def _other_patients(jobs: Iterable[Job], new: Iterable[Facts]) -> list[str]:
+    """The names on this box of patients whose slices come late to a study that was measured as another one's.
+
+    An issuer that was not stated before makes no other patient, nor does a slice that names none.
+    """
+    stated = [one for one in new if one.patient_id]
+    nobodys = {patient_key(None, None, one.study_uid) for one in stated}
+    known = {job.patient for job in jobs if job.revision is not None} - nobodys
+    keys = {
+        patient_key(one.patient_id, one.issuer, one.study_uid)
+        for one in stated
+        if not known & {patient_key(one.patient_id, issuer, one.study_uid) for issuer in (one.issuer, None)}
+    }
+    return sorted(keys | known) if keys and known else []
+
+
+def _told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
+    """Slices whose UID does not name them get the sum of their bytes beside it: one UID at several places, or none."""
+    shared = {row.sop_uid.partition(SHARED)[0] for row in known if SHARED in row.sop_uid}
+    places: dict[str, list[Facts]] = {}
+    for one in files.values():
+        if one.along_mm is not None:
+            places.setdefault(one.sop_uid, []).append(one)
+    shared |= {uid for uid, some in places.items() if not uid or _at_several_places(some)}
+    return {
+        name: replace(one, sop_uid=f"{one.sop_uid}{SHARED}{one.sha256}") if one.sop_uid in shared else one
+        for name, one in files.items()
+    }
+
+
+def _at_several_places(slices: Collection[Facts]) -> bool:
+    along = [one.along_mm or 0.0 for one in slices]
+    return len({one.stack for one in slices}) > 1 or max(along) - min(along) >= SAME_PLACE_MM
+
+
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
     """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
-    found = Sorted({}, {}, {}, {}, [])
+    found, known = Sorted({}, {}, {}, {}, []), list(known)
+    files = _told_apart(files, known)
     by_uid: dict[str, list[FileRow]] = {}
     by_sum: dict[str, FileRow] = {}
     for row in known:

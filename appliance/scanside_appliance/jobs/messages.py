@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from scanside_appliance.files.durable_files import is_folder, is_there, lies_at
 from scanside_appliance.files.layout import BoxLayout, archive_place
 from scanside_appliance.jobs.store import CLEANED, Job, Store
-from scanside_runtime.settings import DiskSettings
+from scanside_runtime.settings.tables import DiskSettings
 
 STUDIES_AT_ONCE = 20
 log = logging.getLogger("scanside")

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scanside_appliance.clock import Clock, ClockWatch
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import BoxLayout, patient_key
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.priority import is_due, next_job, rank
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
+from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import BoxOutput, ScansideError
-from scanside_runtime.settings import JobSettings, Settings
+from scanside_runtime.settings.tables import JobSettings, Settings
 
 BOX_RETRY_S = 30.0
 log = logging.getLogger("scanside")
@@ -107,6 +108,8 @@ class Scheduler:
         """
         found = {"verdict": outcome.verdict, "severity": outcome.severity, "trend": outcome.trend}
         found |= {"code": outcome.code, "reason": None}
+        if outcome.code == PatientMixed.code:  # two patients' files: in neither's folder
+            found["patient"] = patient_key(None, None, job.study_uid)
         try:
             wrong = unsound(outcome.folder, outcome.verdict, job.revision)
             if wrong is not None:

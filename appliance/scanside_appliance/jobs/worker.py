@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scanside_appliance.defects import raised_at
+from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTest, SelfTested, Stage
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
@@ -22,7 +23,7 @@ from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
 
 if TYPE_CHECKING:
-    from scanside_runtime.analysis import Analysis
+    from scanside_runtime.analysis.result import Analysis
 
 Progress = Callable[[str, int, int], None]
 
@@ -54,7 +55,7 @@ def _answered(
 def _selftest(question: SelfTest, networks: KeptNetworks) -> SelfTested:
     """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
-    import scanside_runtime.analysis  # noqa: F401
+    import scanside_runtime.analysis.analyze  # noqa: F401
     from scanside_runtime.model.selftest import run_selftest
 
     loaded = networks.load(question.bundle, "auto", "auto", question.settings.inference.threads)
@@ -70,10 +71,11 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     from scanside_appliance.results.archive import results_in
     from scanside_appliance.results.output import write_output
     from scanside_appliance.site_model import model_in_force
-    from scanside_runtime.analysis import analyze
-    from scanside_runtime.options import Options
+    from scanside_runtime.analysis.analyze import analyze
+    from scanside_runtime.analysis.options import Options
 
-    past, model = results_in(order.earlier), model_in_force(order.root)
+    everyone = None if order.alone else BoxLayout(order.root).results
+    past, model = results_in(order.earlier, everyone), model_in_force(order.root)
     options = Options(order.settings, bundle=order.bundle, earlier=past, site_model=model)
     analysis = analyze(order.files, options, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):

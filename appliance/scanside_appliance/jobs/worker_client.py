@@ -19,7 +19,7 @@ from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so t
 from scanside_runtime.process.child import Child, ChildDied
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
-from scanside_runtime.settings import JobSettings, Settings
+from scanside_runtime.settings.tables import JobSettings, Settings
 
 WORKER = (sys.executable, "-m", "scanside_appliance.jobs.worker")
 LONGEST_START_S = 300.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,34 +32,61 @@ class StoredResult:
 
 
 def earlier_results(results: Path, patient_id: str, issuer: str | None) -> Earlier:
-    """What the box's results folder holds of a patient, by the folder that is his."""
-    return results_below(results / patient_folder(patient_id, issuer), patient_id, issuer)
+    """What the box's results folder holds of a patient, by the folder that is his.
+
+    Where that holds nothing, all results are looked through for the same ID of another issuer.
+    """
+    own = results_below(results / patient_folder(patient_id, issuer), patient_id, issuer)
+    return own if own.documents else replace(own, other_issuers=_of_other_issuers(results, patient_id, issuer))
 
 
 def results_below(folder: Path, patient_id: str, issuer: str | None) -> Earlier:
-    """What lies anywhere below a folder of one patient: the latest revision of each study.
+    """What lies anywhere below a folder: the latest revision of each study.
 
     A folder or a file that can't be read, or is no result document, is named and passed over.
     """
     return _of_patient(*results_on_record(folder), patient_id, issuer)
 
 
-def results_in(folders: Iterable[Path]) -> EarlierLookup:
-    """A lookup in these result folders, for a caller that keeps a book of them."""
+def results_in(folders: Iterable[Path], results: Path | None = None) -> EarlierLookup:
+    """A lookup in these result folders, for a caller that keeps a book of them by patient.
+
+    results: where the same ID of another issuer may lie, looked through where the book has nothing.
+    """
     files = [folder / RESULT for folder in folders]
-    return partial(_earlier, files)
+    return partial(_earlier, files, results)
 
 
-def _earlier(files: Iterable[Path], patient_id: str, issuer: str | None) -> Earlier:
-    return _of_patient(*read_results(files), patient_id, issuer)
+def _earlier(files: Sequence[Path], results: Path | None, patient_id: str, issuer: str | None) -> Earlier:
+    own = _of_patient(*read_results(files), patient_id, issuer)
+    if files or results is None:
+        return own
+    return replace(own, other_issuers=_of_other_issuers(results, patient_id, issuer))
 
 
 def _of_patient(
     found: Iterable[StoredResult], unreadable: tuple[str, ...], patient_id: str, issuer: str | None
 ) -> Earlier:
     # A later revision may have put the study to another patient: the latest says whose it is.
-    mine = [one for one in latest_revisions(found) if identity(one.document) == (patient_id, issuer)]
-    return Earlier(tuple(one.document for one in mine), unreadable)
+    same_id = [one.document for one in latest_revisions(found) if identity(one.document)[0] == patient_id]
+    mine = tuple(document for document in same_id if identity(document)[1] == issuer)
+    others = tuple(document for document in same_id if identity(document)[1] != issuer)
+    return Earlier(mine, unreadable, others)
+
+
+def _of_other_issuers(results: Path, patient_id: str, issuer: str | None) -> tuple[Mapping[str, Any], ...]:
+    """The results of the same ID under another issuer, or under none; what names no such ID is not parsed."""
+    wanted = json.dumps(patient_id).encode()
+    files = (path for path in _result_files(results, lambda _: None) if _holds_text(path, wanted))
+    found, _ = read_results(files)
+    return _of_patient(found, (), patient_id, issuer).other_issuers
+
+
+def _holds_text(path: Path, wanted: bytes) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size <= LARGEST_RESULT_BYTES and wanted in path.read_bytes()
+    except OSError:
+        return False
 
 
 def results_on_record(folder: Path) -> tuple[list[StoredResult], tuple[str, ...]]:

@@ -16,7 +16,7 @@ from scanside_appliance.results.summary import summary
 from scanside_runtime.errors import BoxFailed, ScansideError
 
 if TYPE_CHECKING:
-    from scanside_runtime.analysis import Analysis
+    from scanside_runtime.analysis.result import Analysis
 
 FROM_MILD_TO_GRAVE = (0, 6, 3, 4, 5, 1)
 """Exit codes."""

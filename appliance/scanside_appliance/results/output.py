@@ -16,7 +16,7 @@ from scanside_appliance.results.report import ComparisonRow, render_page
 from scanside_runtime.errors import BoxOutput, Refused
 
 if TYPE_CHECKING:
-    from scanside_runtime.analysis import Analysis
+    from scanside_runtime.analysis.result import Analysis
 
 MONTAGE, CORONAL, SEGMENTATION = "montage.png", "coronal.png", "seg.dcm"
 OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION)
@@ -35,7 +35,7 @@ def write_output(
     - All of it appears or nothing: everything is made before the folder is touched, and what an earlier run left stays
       as it was where this one fails. `result.json` comes last, so that what it lists is there.
     - Else what an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
-    - A withheld infection is neither drawn nor written as a Segmentation.
+    - A withheld infection is neither drawn nor written as a Segmentation; slices that share a UID have none.
 
     Raises BoxOutput when the folder can't be written, BoxSource when the slices can't be read again.
     """
@@ -61,9 +61,14 @@ def _makers(
     if pictures is not None:
         makers[MONTAGE] = lambda _: png_bytes(montage(pictures.slices))
         makers[CORONAL] = lambda _: png_bytes(pictures.coronal)
-    if dicom and analysis.verdict == "analysed":
+    if dicom and analysis.verdict == "analysed" and _can_be_referred_to(analysis):
         makers[SEGMENTATION] = lambda document: _segmentation(analysis, document)
     return makers
+
+
+def _can_be_referred_to(analysis: Analysis) -> bool:
+    """A Segmentation names its source slices: each must have a UID of its own."""
+    return analysis.series is not None and all(note.code != "INPUT_SHARED_UID" for note in analysis.series.notes)
 
 
 def _pictures(analysis: Analysis) -> Pictures | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scanside_appliance.results.archive import identity, latest_revisions, results_on_record
 from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
 from scanside_runtime.followup.measurement_error import MeasurementError
+from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.progression import Step, course
 from scanside_runtime.followup.scan import Scan
 
@@ -47,9 +48,16 @@ class History:
         }
 
 
-def patient_history(results: Path, patient_id: str, issuer: str | None, error: MeasurementError) -> History:
+def patient_history(
+    results: Path,
+    patient_id: str,
+    issuer: str | None,
+    error: MeasurementError,
+    placeholders: Collection[str] = (),
+) -> History:
     """Everything below a folder of results about one patient ID.
 
+    Under an ID that is given to many (`placeholders`) scans are compared only where a birth date proves the person.
     Raises PatientNotOnRecord, and PatientSeveralIssuers where no issuer is given and more than one is on record.
     """
     found, unreadable = results_on_record(results)
@@ -65,7 +73,8 @@ def patient_history(results: Path, patient_id: str, issuer: str | None, error: M
     scans, problems = [], list(unreadable)
     for one in mine:
         try:
-            scans.append(Scan.from_document(one.document))
+            scan = Scan.from_document(one.document)
+            scans.append(replace(scan, person=without_placeholders(scan.person, placeholders)))
         except ValueError as problem:
             problems.append(f"{one.path} ({problem})")
     undated = tuple(scan.study_uid for scan in scans if scan.moment is None)

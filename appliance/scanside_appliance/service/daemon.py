@@ -28,7 +28,7 @@ from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 PROBE_BUDGET_S = 0.5
 PROBER_IDLE_S = 60.0

@@ -18,7 +18,7 @@ from scanside_appliance.results.finder import shown_of
 from scanside_appliance.service.service import is_running
 from scanside_appliance.service.status import last_said
 from scanside_runtime.errors import BoxFailed
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 SHOWN = (*ACTIVE, State.held, State.quarantined)
 COLUMNS = ("study", "state", "what")

@@ -22,7 +22,7 @@ Seeds = Annotated[int, typer.Option(help="Draws of motion for each series and ki
 def fit_model(data: Data, seeds: Seeds = 2) -> None:
     """Fit the model on the series it is developed on, and print it with what it does on series left out in turn."""
     from scanside_export.evaluation.motion_model import DEVELOPED_ON, figures, fit, left_out_scores
-    from scanside_runtime.settings import MotionSettings
+    from scanside_runtime.settings.tables import MotionSettings
 
     cases = _seen(data, DEVELOPED_ON, seeds)
     weights, offset = fit(cases)
@@ -34,7 +34,7 @@ def fit_model(data: Data, seeds: Seeds = 2) -> None:
 def measure(data: Data, seeds: Seeds = 2) -> None:
     """Measure the runtime's detector on series that it was not made with: AUC, moved slices found, false alarms."""
     from scanside_export.evaluation.motion_model import MEASURED_ON, figures, shipped_scores
-    from scanside_runtime.settings import MotionSettings
+    from scanside_runtime.settings.tables import MotionSettings
 
     cases = _seen(data, MEASURED_ON, seeds)
     typer.echo(json.dumps(figures(cases, shipped_scores(cases), MotionSettings().moved_from), indent=2))

@@ -18,6 +18,7 @@ class Recipe:
     shares: how often each source of cases is drawn. slab_mm: thicknesses drawn for series that can be averaged.
     fresh_lesions: how often a real background gets lesions that no other sample has.
     large_consolidations: how often one of these fills a good part of a lung.
+    couches: how often a picture that was cropped to the body gets a couch and what else lies around a patient.
     threshold: the contract's; chosen after the training, on training cases, for volume as well as for Dice.
     """
 
@@ -38,6 +39,7 @@ class Recipe:
     slab_mm: tuple[float, ...] = (3.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 10.0)
     fresh_lesions: float = 0.0
     large_consolidations: float = 0.0
+    couches: float = 0.0
     licence: str = ""
     threshold: float = 0.5
     augment: Mapping[str, float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scanside_export.data.augment import Augment, moved, rescanned
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
+from scanside_export.data.couches import with_couch
 from scanside_export.data.lesions import insert, large_consolidation, random_lesions
 from scanside_export.data.recipe import Recipe
 from scanside_runtime.model.stacks import (
@@ -36,6 +37,9 @@ FEWEST_SEEDS = 20
 
 OWN_NEIGHBOUR_MM = 2.9
 """Series with thinner slices than this are averaged to a drawn thickness."""
+
+CROPPED = ("infection-3d", "real", "phantom")
+"""Sources whose pictures end at the body, or have one couch in all of them: a recipe may draw others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,15 +108,23 @@ class Sampler:
             hu, fresh = self._with_fresh_lesions(case, phase, weights, place, rng)
         else:
             hu = np.stack([place.forward(slab_hu(case.hu[phase:], one), HU_MIN) for one in weights])
+        hu, around = self._with_couch(hu, case, rng)
         hu = rescanned(hu, self.augment, rng)
         middle = weights[len(weights) // 2]
         if self.recipe.network == "lungs":
             target, known = _lung_target(case.lungs[phase:], middle, place, flipped)
+            known[around] = 1.0
         else:
             reader = case.infection[rng.integers(len(case.infection))]
             target = np.maximum(_share(reader[phase:], middle, place), fresh)[None]
             known = np.ones(contract.matrix, dtype=np.float32)
         return Sample(windowed(hu, contract.window_hu), target, known)
+
+    def _with_couch(self, hu: Floats, case: Case, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """A stack, now and then with what lies around a patient; and where that is, which is surely no lung."""
+        if self.recipe.couches and case.source in CROPPED and rng.random() < self.recipe.couches:
+            return with_couch(hu, self.contract.pixel_mm, rng)
+        return hu, np.zeros(hu.shape[1:], dtype=np.bool_)
 
     def _with_fresh_lesions(
         self, case: Case, phase: int, weights: Floats, place: PlaneMap, rng: np.random.Generator

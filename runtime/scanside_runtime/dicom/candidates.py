@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scanside_runtime.dicom import ranking
+from scanside_runtime.dicom.completeness import damage_refusal
 from scanside_runtime.dicom.errors import (
     GeometryDuplicatePositions,
     GeometryMissingSlices,
@@ -20,31 +21,34 @@ from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     GeometryTilt,
     GeometryUnevenSpacing,
-    InputDuplicateUid,
+    InputDecimalComma,
+    InputFileTooLarge,
+    InputHeaderLacks,
     InputNoRescale,
     InputNotHu,
-    InputTooLarge,
     InputTransferSyntax,
-    InputTruncated,
-    InputUnreadable,
     PatientMixed,
     SeriesEnhancedCt,
     SeriesLocalizerOnly,
+    SeriesOnePosition,
     SeriesSingleSlice,
     SeriesTooFewSlices,
+    SeriesTooLarge,
 )
 from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
 from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
 from scanside_runtime.dicom.pixels import DECODABLE, LOSSY, check_greyscale
+from scanside_runtime.dicom.rescale import is_map
 from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
+from scanside_runtime.dicom.values.person_name import is_one_name
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 MIN_SLICES = 10
 MIN_COVERAGE_MM = 100.0
+NUMBER_TOLERANCE = 1e-5  # relative and absolute: what is written with fewer digits is the same number
 BEYOND_THE_END = 0.75  # of the distance of slices: centres of thin ones lie further out than those of thick ones
-_HU_TYPES = (None, "HU", "US", "NORMALIZED")
 # What a series looks like that holds more than one stack.
 _MIXTURES = (
     GeometryDuplicatePositions,
@@ -82,7 +86,7 @@ class Candidate:
 def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
     """The slices of a series on their grid; of a series with several acquisitions or reconstructions, the best part.
 
-    named: a person named the series, so that what its texts and ImageType say does not keep it out.
+    named: a person named the series, so that a reformat by its texts or ImageType is not kept out.
     Raises the first reason against it.
     """
     slices = _without_localizers(group)
@@ -100,16 +104,14 @@ def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: b
 def _one_grid(slices: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
     _check_objects(slices, limits)
     if not named:
-        ranking.check_chest(slices[0])
         ranking.check_original(slices[0])
     ranking.check_slices(slices[0])
-    _check_one_patient(slices)
+    _check_all_have_the_id(slices)
     check_axial(slices)
     slices, notes = _sorted_without_copies(slices)
     _check_enough(slices)
     grid = check_grid(slices)
     _check_one_reconstruction(slices)
-    _check_uids(slices)
     return Candidate(tuple(slices), grid, (*notes, *grid.notes, *_lossy_notes(slices)))
 
 
@@ -172,35 +174,52 @@ def _check_objects(slices: Sequence[SliceHeader], limits: ReadingSettings) -> No
         _check_header_whole(header)
         if max(header.rows, header.columns) > limits.max_matrix:
             size = f"{header.rows} x {header.columns}"
-            raise InputTooLarge(what=f"a slice has {size} pixels, at most {limits.max_matrix} each way are read")
+            raise InputFileTooLarge(what=f"a slice has {size} pixels, at most {limits.max_matrix} each way are read")
         check_greyscale(header.photometric_interpretation, header.samples_per_pixel)
         if header.transfer_syntax not in DECODABLE:
             raise InputTransferSyntax(transfer_syntax=header.transfer_syntax)
+        if header.decimal_comma is not None:
+            raise InputDecimalComma(name=header.file.name, stated=header.decimal_comma)
         if header.rescale is None:
             raise InputNoRescale(name=header.file.name)
-        if header.rescale_type not in _HU_TYPES:
-            raise InputNotHu(rescale_type=header.rescale_type)
-    if sum(h.rows * h.columns for h in slices) > limits.max_voxels_m * 10**6:
-        raise InputTooLarge(what=f"the series has more than {limits.max_voxels_m} million voxels")
+        if is_map(header.rescale_type):
+            raise InputNotHu(why=f'RescaleType says "{header.rescale_type}"')
+    voxels_m = sum(h.rows * h.columns for h in slices) / 10**6
+    if voxels_m > limits.max_voxels_m:
+        raise SeriesTooLarge(voxels_m=voxels_m, slices=len(slices), limit_m=limits.max_voxels_m)
 
 
 def _check_header_whole(header: SliceHeader) -> None:
     """A header that lacks its last elements and its pixels is a file that breaks off."""
     breaks_off = header.rows < 1 or header.columns < 1 or header.rescale is None
     if breaks_off and header.damage:
-        raise InputTruncated(name=header.file.name, why=header.damage)
+        raise damage_refusal(header.file.name, header.damage)
     if header.rows < 1 or header.columns < 1:
-        raise InputUnreadable(name=header.file.name, why="its header states no rows and columns")
+        raise InputHeaderLacks(name=header.file.name, keyword="Rows or Columns")
+    if header.photometric_interpretation is None:
+        raise InputHeaderLacks(name=header.file.name, keyword="PhotometricInterpretation")
 
 
-def _check_one_patient(slices: Sequence[SliceHeader]) -> None:
-    """One PatientID, and of names and sexes that are stated, one each. Raises PatientMixed."""
-    patients = {h.patient.patient_id or "(none)" for h in slices}
-    names = {h.patient.patient_name for h in slices if h.patient.patient_name}
-    sexes = {h.patient.sex for h in slices if h.patient.sex}
-    for stated in (patients, names, sexes):
+def check_one_patient(headers: Sequence[SliceHeader]) -> None:
+    """Of what is stated of the patient nothing differs: ID, issuer, birth date, sex, name (padded as it may be).
+
+    Raises PatientMixed.
+    """
+    patients = [header.patient for header in headers]
+    for keyword in ("patient_id", "issuer", "birth_date", "sex"):
+        stated = {value for patient in patients if (value := getattr(patient, keyword))}
         if len(stated) > 1:
             raise PatientMixed(patients=", ".join(sorted(stated)))
+    names = sorted({patient.patient_name for patient in patients if patient.patient_name})
+    if not is_one_name(names):
+        raise PatientMixed(patients=", ".join(names))
+
+
+def _check_all_have_the_id(slices: Sequence[SliceHeader]) -> None:
+    """A series in which some slices state a PatientID and others none may be two. Raises PatientMixed."""
+    patient_ids = {header.patient.patient_id or "(none)" for header in slices}
+    if len(patient_ids) > 1:
+        raise PatientMixed(patients=", ".join(sorted(patient_ids)))
 
 
 def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], tuple[Finding, ...]]:
@@ -212,9 +231,10 @@ def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHea
     order = sorted(range(len(slices)), key=lambda index: (along[index], slices[index].sop_instance_uid))
     places = np.split(order, np.flatnonzero(np.diff(along[order]) >= SAME_POSITION_MM) + 1)
     if len(places) == 1:
-        raise SeriesSingleSlice()
+        alike = len({header.pixels_sha256 for header in slices}) == 1
+        raise SeriesSingleSlice() if alike else SeriesOnePosition(slices=len(slices))
     for place in places:
-        if len({_picture(slices[index]) for index in place}) > 1:
+        if not all(_same_picture(slices[place[0]], slices[index]) for index in place[1:]):
             raise GeometryDuplicatePositions(
                 count=sum(len(place) > 1 for place in places), position_mm=float(along[place[0]])
             )
@@ -223,25 +243,19 @@ def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHea
     return [min((slices[index] for index in place), key=lambda h: h.file) for place in places], notes
 
 
-def _picture(header: SliceHeader) -> tuple[object, ...]:
-    """What the picture of a slice is made of, whatever else the file says."""
-    place = (header.image_position_patient, header.image_orientation_patient, header.pixel_spacing_mm)
-    return (header.pixels_sha256, place, header.rows, header.columns, header.rescale, header.transfer_syntax)
+def _same_picture(one: SliceHeader, other: SliceHeader) -> bool:
+    """The same pixels in the same place with the same meaning, whatever else the files say."""
+    words = [(h.pixels_sha256, h.rows, h.columns, h.transfer_syntax) for h in (one, other)]
+    fields = ("image_position_patient", "image_orientation_patient", "pixel_spacing_mm", "rescale")
+    pairs = [(getattr(one, name) or (), getattr(other, name) or ()) for name in fields]
+    near = all(len(a) == len(b) and np.allclose(a, b, rtol=NUMBER_TOLERANCE, atol=NUMBER_TOLERANCE) for a, b in pairs)
+    return words[0] == words[1] and near
 
 
 def _check_one_reconstruction(slices: Sequence[SliceHeader]) -> None:
     differs = mixed_reconstruction(slices)
     if differs:
         raise GeometryMixedReconstruction(differs=differs)
-
-
-def _check_uids(slices: Sequence[SliceHeader]) -> None:
-    """Each slice has a SOPInstanceUID of its own."""
-    seen = {""}
-    for header in slices:
-        if header.sop_instance_uid in seen:
-            raise InputDuplicateUid(name=header.file.name)
-        seen.add(header.sop_instance_uid)
 
 
 def _lossy_notes(slices: Sequence[SliceHeader]) -> tuple[Finding, ...]:

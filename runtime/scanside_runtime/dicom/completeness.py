@@ -13,9 +13,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from scanside_runtime.dicom.errors import InputCodingContradicts, InputHeaderLacks, InputTruncated
 from scanside_runtime.dicom.headers import CT_IMAGE, text, whole
+from scanside_runtime.errors import Refused
 
 NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+NOT_COMPRESSED = "they should be compressed, and are not"
 _ITEM = b"\xfe\xff\x00\xe0"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _FLOATING = ("FloatPixelData", "DoubleFloatPixelData")
@@ -31,11 +34,26 @@ def object_damage(ds: Dataset) -> str | None:
     return "there is no pixel data" if is_picture and not any(name in ds for name in _FLOATING) else None
 
 
+def damage_refusal(name: str, damage: str) -> Refused:
+    """The refusal of an object with `pixel_damage`: sending it again helps where something is missing."""
+    kind = InputCodingContradicts if damage == NOT_COMPRESSED else InputTruncated
+    return kind(name=name, why=damage)
+
+
+def check_described(ds: Dataset, name: str) -> None:
+    """The header says how pixels are stored; of none of these can it be guessed. Raises InputHeaderLacks."""
+    for keyword in ("BitsAllocated", "BitsStored", "PixelRepresentation"):
+        if text(ds, keyword) is None:
+            raise InputHeaderLacks(name=name, keyword=keyword)
+
+
 def pixel_damage(ds: Dataset, value: bytes | None) -> str | None:
     """Why the pixel data of an object is not complete; None where it is, as far as its lengths tell."""
     if not value:
         return "there is no pixel data"
     if str(ds.file_meta.TransferSyntaxUID) not in NATIVE:
+        if not value.startswith(_ITEM):
+            return NOT_COMPRESSED
         return None if _fragments_end_with(value) else "its fragments break off"
     expected = _native_bits(ds) // 8
     return f"{len(value)} of {expected} bytes are there" if len(value) < expected else None

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from scanside_runtime.dicom.completeness import check_described, damage_refusal
 from scanside_runtime.dicom.errors import InputNoRescale, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.files import SourceReader
 from scanside_runtime.dicom.geometry import Layout, Scalar
 from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient, read_dataset, rescale, whole
 from scanside_runtime.dicom.pixels import signed_or_unsigned, stored_values
 from scanside_runtime.dicom.series import Series
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import HU_MAX, HU_MIN, Volume
 
 Progress = Callable[[int, int], None]
@@ -48,10 +49,10 @@ def read_volume(series: Series, limits: ReadingSettings, progress: Progress | No
 
 
 def check_complete(series: Series) -> None:
-    """The pixel data of every slice is as long as it must be. Raises InputTruncated."""
+    """The pixel data of every slice is as long as it must be. Raises InputTruncated, InputCodingContradicts."""
     for header in series.slices:
         if header.damage:
-            raise InputTruncated(name=header.file.name, why=header.damage)
+            raise damage_refusal(header.file.name, header.damage)
 
 
 def decode_into(
@@ -133,13 +134,14 @@ def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.
             ds = read_dataset(BytesIO(data), pixels=True, max_inflated_mb=limits.max_inflated_mb)
         except BAD_DICOM as error:
             raise InputTruncated(name=name, why="the file breaks off") from error
+        check_described(ds, name)
         values = stored_values(ds, name)
         if values.shape != (header.rows, header.columns):
             raise InputUnreadable(name=name, why="its picture is not as large as its header says")
         slope_and_intercept = rescale(ds)
         if slope_and_intercept is None:
             raise InputNoRescale(name=name)
-        meant = signed_or_unsigned(values, ds)
+        meant = signed_or_unsigned(values, ds, name)
         return _hu(meant, _padding(ds, values, meant), *slope_and_intercept)
 
 

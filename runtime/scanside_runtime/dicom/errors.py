@@ -26,6 +26,26 @@ class InputTooLarge(Refused):
     advice = "Hand over one study at a time."
 
 
+class InputFileTooLarge(InputTooLarge):
+    """A file is larger than Scanside reads: {what}."""
+
+    code = "INPUT_FILE_TOO_LARGE"
+    advice = (
+        "No CT slice is as large. Export the study as classic CT images, one file a slice; if it is right as it is, raise "
+        "the limit in the table [reading] of the settings."
+    )
+
+
+class InputDecimalComma(Refused):
+    """Numbers in {name} are written with decimal commas ({stated}); DICOM has points."""
+
+    code = "INPUT_DECIMAL_COMMA"
+    advice = (
+        "Export the original from the scanner. Whoever runs the software that wrote these files must mend it: it writes "
+        "numbers as the language of its computer does."
+    )
+
+
 class InputEmpty(Refused):
     """There is no DICOM file here ({files} files looked at)."""
 
@@ -38,6 +58,26 @@ class InputTruncated(Refused):
 
     code = "INPUT_TRUNCATED"
     advice = "The transfer was broken off. Send or copy the study again."
+
+
+class InputHeaderLacks(Refused):
+    """The header of {name} does not state {keyword}, without which its pixels can't be read."""
+
+    code = "INPUT_HEADER_LACKS"
+    advice = (
+        "Export the original from the scanner. Whoever runs the software that wrote these files (archive, converter, "
+        "anonymiser) must mend it: sending them again changes nothing."
+    )
+
+
+class InputCodingContradicts(Refused):
+    """The pixels of {name} are not coded as its header says: {why}."""
+
+    code = "INPUT_CODING_CONTRADICTS"
+    advice = (
+        "Export the original from the scanner. Whoever runs the software that wrote these files (archive, converter) "
+        "must mend it: sending them again changes nothing."
+    )
 
 
 class InputTransferSyntax(Refused):
@@ -68,13 +108,6 @@ class InputRescaleJumps(Refused):
     advice = "Export the original CT slices from the scanner; do not measure these."
 
 
-class InputDuplicateUid(Refused):
-    """Different slices carry the same SOP Instance UID or none ({name}), so that nothing can refer to them."""
-
-    code = "INPUT_DUPLICATE_UID"
-    advice = "Export the study again from the scanner; a tool on the way has damaged its identifiers."
-
-
 class InputCrash(Refused):
     """Reading {name} ended the reader ({how}); the file is damaged or made to do harm."""
 
@@ -97,10 +130,13 @@ class InputTimeout(Refused):
 
 
 class InputNotHu(Refused):
-    """The rescaled values are {rescale_type}, not HU."""
+    """The values are not HU: {why}."""
 
     code = "INPUT_NOT_HU"
-    advice = "Choose a plain CT reconstruction, not a material or iodine map."
+    advice = (
+        "Export the slices as the scanner made them: no material or iodine map, and no copy in which other software has "
+        "changed the values, PixelRepresentation, or Rescale Slope and Intercept."
+    )
 
 
 class SeriesNoCt(Refused):
@@ -149,7 +185,7 @@ class SeriesNotChest(Refused):
     """This is no chest: {why}."""
 
     code = "SERIES_NOT_CHEST"
-    advice = "Send a chest CT. If this is one, name the series by its UID, or look at the pictures: they decide."
+    advice = "Send a chest CT. If the study holds one, name its series by its UID: the picture decides, not its texts."
 
 
 class SeriesTooFewSlices(Refused):
@@ -164,6 +200,36 @@ class SeriesSingleSlice(Refused):
 
     code = "SERIES_SINGLE_SLICE"
     advice = "Hand over the whole series: its folder or a zip, not one file."
+
+
+class SeriesOnePosition(SeriesSingleSlice):
+    """All {slices} slices state one and the same position, so their order and distance are not known."""
+
+    code = "SERIES_ONE_POSITION"
+    advice = (
+        "A bolus test is so, and is no chest: export the chest series. A chest is so when software on the way has "
+        "overwritten Image Position (Patient): export it again from the scanner."
+    )
+
+
+class SeriesUidPerSlice(Refused):
+    """Each of {slices} slices has a Series Instance UID of its own, so that none is a series."""
+
+    code = "SERIES_UID_PER_SLICE"
+    advice = (
+        "Export the study again from the scanner. Whoever runs the software that wrote these UIDs (anonymiser, converter) "
+        "must mend it: one series, one UID."
+    )
+
+
+class SeriesTooLarge(Refused):
+    """The series has {voxels_m:.0f} million voxels ({slices} slices), at most {limit_m} million are measured."""
+
+    code = "SERIES_TOO_LARGE"
+    advice = (
+        "Send a reconstruction with thicker slices (2 to 5 mm) or of the chest alone. On a box with more memory raise "
+        "reading.max_voxels_m, and jobs.memory_limit_mb with it."
+    )
 
 
 class SeriesSeveralStudies(Refused):
@@ -188,10 +254,10 @@ class SeriesNotFound(Refused):
 
 
 class PatientMixed(Refused):
-    """The series carries more than one patient: {patients}."""
+    """The study carries more than one patient: {patients}."""
 
     code = "PATIENT_MIXED"
-    advice = "Find out whose pictures these are before anything is measured."
+    advice = "Find out whose pictures these are; correct the entry on the console and send the study again."
 
 
 class GeometryNoPosition(Refused):
@@ -248,10 +314,13 @@ class GeometryMixedOrientation(Refused):
 
 
 class GeometryMixedFrame(Refused):
-    """The slices lie in {count} different frames of reference, so their positions can't be compared."""
+    """The {slices} slices lie in {count} different frames of reference, so their positions can't be compared."""
 
     code = "GEOMETRY_MIXED_FRAME_OF_REFERENCE"
-    advice = "Export one reconstruction as one series."
+    advice = (
+        "A few frames: the patient lay down anew between them; send each scan as a series of its own. As many frames as "
+        "slices: a tool on the way has made up the UIDs; export the study again from the scanner."
+    )
 
 
 class GeometryDuplicatePositions(Refused):

@@ -25,8 +25,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from scanside_runtime.dicom.errors import InputNotFound, InputTooLarge, InputUnreadable
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.dicom.errors import InputFileTooLarge, InputNotFound, InputTooLarge, InputUnreadable
+from scanside_runtime.settings.tables import ReadingSettings
 
 HEAD_BYTES = 132
 MIB = 2**20
@@ -120,9 +120,9 @@ class SourceReader:
 
 
 def _allowed(file: SourceFile, size: int, limits: ReadingSettings) -> int:
-    """The size of a file where it may be read. Raises InputTooLarge."""
+    """The size of a file where it may be read. Raises InputFileTooLarge."""
     if size > limits.max_file_mb * MIB:
-        raise InputTooLarge(what=f"{file.name} has {size // MIB} MB, at most {limits.max_file_mb} are read")
+        raise InputFileTooLarge(what=f"{file.name} has {size // MIB} MB, at most {limits.max_file_mb} are read")
     return size
 
 

@@ -168,7 +168,7 @@ def check_no_duplicates(along_mm: Vector) -> None:
 def _check_one_frame_of_reference(headers: Sequence[SliceHeader]) -> None:
     frames = {h.frame_of_reference_uid for h in headers}
     if len(frames) > 1:
-        raise GeometryMixedFrame(count=len(frames))
+        raise GeometryMixedFrame(slices=len(headers), count=len(frames))
 
 
 def _check_one_matrix(headers: Sequence[SliceHeader]) -> None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, BinaryIO
 
-import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -31,9 +30,10 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from scanside_runtime.dicom.dates import age_between, first_moment, parsed_date, stated_age_years
-from scanside_runtime.dicom.errors import InputTooLarge
+from scanside_runtime.dicom.errors import InputFileTooLarge
 from scanside_runtime.dicom.files import HEAD_BYTES, MIB, SourceFile
+from scanside_runtime.dicom.mending import decimal_comma, read_header, read_whole
+from scanside_runtime.dicom.values.dates import age_between, first_moment, parsed_date, stated_age_years
 from scanside_runtime.findings import Finding
 
 # What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
@@ -99,6 +99,7 @@ class SliceHeader:
         deflated data set has no such place.
     pixels_sha256: of the pixel data as stored, where another slice of the series lies at the same place; else None.
     damage: why the pixel data is not complete, None where it is.
+    decimal_comma: a needed number that is written with decimal commas, as `keyword value`.
     """
 
     file: SourceFile
@@ -137,6 +138,7 @@ class SliceHeader:
     contrast_bolus_agent: str | None
     patient: PatientHeader
     notes: tuple[Finding, ...]
+    decimal_comma: str | None = None
 
 
 @contextmanager
@@ -155,16 +157,13 @@ def is_dicom(stream: BinaryIO) -> bool:
 
 
 def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int) -> Dataset:
-    """The data set, its transfer syntax filled in where the file does not state it.
+    """The data set, its transfer syntax filled in where the file does not state it; with pixels: mended (`mending`).
 
     Without pixels the stream is left at the pixel data, unless the data set is deflated.
-    Raises any of BAD_DICOM, and InputTooLarge where a deflated data set has more than `max_inflated_mb`.
+    Raises any of BAD_DICOM, and InputFileTooLarge where a deflated data set has more than `max_inflated_mb`.
     """
     _check_inflated(stream, max_inflated_mb * MIB)
-    if pixels:
-        ds = pydicom.dcmread(stream, force=True)
-    else:
-        ds = pydicom.dcmread(stream, force=True, stop_before_pixels=True, specific_tags=list(_TAGS))
+    ds = read_whole(stream) if pixels else read_header(stream, _TAGS)
     if not ds.file_meta.get("TransferSyntaxUID"):
         ds.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(ds)
     return ds
@@ -180,7 +179,7 @@ def _check_inflated(stream: BinaryIO, limit_bytes: int) -> None:
             inflated_bytes += len(inflater.decompress(deflated, MIB))
             deflated = inflater.unconsumed_tail
             if inflated_bytes > limit_bytes:
-                raise InputTooLarge(what=f"a deflated file unpacks to more than {limit_bytes // MIB} MB")
+                raise InputFileTooLarge(what=f"a deflated file unpacks to more than {limit_bytes // MIB} MB")
     stream.seek(0)
 
 
@@ -243,6 +242,7 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
         contrast_bolus_agent=text(ds, "ContrastBolusAgent"),
         patient=patient,
         notes=tuple(notes),
+        decimal_comma=decimal_comma(ds),
     )
 
 
@@ -292,7 +292,8 @@ def whole(ds: Dataset, keyword: str, missing: int = 0) -> int:
 
 
 def _positive(numbers: tuple[float, ...] | None) -> float | None:
-    return numbers[0] if numbers is not None and numbers[0] > 0 else None
+    """To 0.0001: writers turn 10 into 10.0000001, which is no other length and beyond no limit."""
+    return round(numbers[0], 4) if numbers is not None and numbers[0] > 0 else None
 
 
 def _patient_header(ds: Dataset) -> tuple[PatientHeader, list[Finding]]:

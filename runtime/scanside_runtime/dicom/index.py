@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import data_element_generator
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from scanside_runtime.dicom.completeness import pixel_damage
@@ -29,7 +28,8 @@ from scanside_runtime.dicom.headers import (
     slice_header,
     text,
 )
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.dicom.mending import mended_notes, pixel_elements, unended_value
+from scanside_runtime.settings.tables import ReadingSettings
 
 PIXEL_DATA = 0x7FE00010
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -143,10 +143,12 @@ def _parsed(data: bytes, file: SourceFile, limits: ReadingSettings) -> SliceHead
     ds = read_dataset(stream, pixels=False, max_inflated_mb=limits.max_inflated_mb)
     if ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY:
         return None
+    notes = mended_notes(ds, data, stream.tell())
     state = _summed(data, len(data) if _is_deflated(ds) else stream.tell())
     if text(ds, "SOPClassUID") == CT_IMAGE:
         state = replace(state, damage=_damage(ds, stream, limits))
     header = slice_header(ds, file, state)
+    header = replace(header, notes=(*header.notes, *notes))
     if header.sop_class_uid and header.series_uid and header.study_uid:
         return header
     if data[128:132] == b"DICM":
@@ -184,5 +186,9 @@ def _pixel_value(ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> bytes
         stream.seek(0)
         inflated = read_dataset(stream, pixels=True, max_inflated_mb=limits.max_inflated_mb)
         return bytes(inflated.get("PixelData") or b"")
-    element = next(data_element_generator(stream, *ds.original_encoding), None)
+    at = stream.tell()
+    try:
+        element = next(pixel_elements(ds, stream), None)
+    except EOFError:
+        return unended_value(stream.getvalue(), at)
     return element.value if isinstance(element, RawDataElement) and element.tag == PIXEL_DATA else None

@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.dicom.codestream import codestream_header
-from scanside_runtime.dicom.completeness import NATIVE, pixel_damage
+from scanside_runtime.dicom.completeness import NATIVE, damage_refusal, pixel_damage
 from scanside_runtime.dicom.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.headers import BAD_DICOM, text, whole
 
@@ -51,7 +51,7 @@ DECODABLE = frozenset(str(uid) for uid in _BY_PYDICOM | _BY_GDCM_IN_PYDICOM | _B
 
 
 def stored_values(ds: Dataset, name: str) -> Stored:
-    """(rows, columns) integers as stored, unused bits still as they are for native and RLE pixels.
+    """(rows, columns) integers as stored, unused bits still as they are.
 
     Raises InputNotGreyscale, InputTransferSyntax, and InputTruncated where bytes are missing or do not decode.
     """
@@ -61,7 +61,7 @@ def stored_values(ds: Dataset, name: str) -> Stored:
     try:
         damage = pixel_damage(ds, ds.get("PixelData"))
         if damage:
-            raise InputTruncated(name=name, why=damage)
+            raise damage_refusal(name, damage)
         check_greyscale(text(ds, "PhotometricInterpretation"), whole(ds, "SamplesPerPixel", missing=1))
         if transfer_syntax not in _BY_PYDICOM:
             _check_codestream(ds, name)
@@ -76,19 +76,44 @@ def check_greyscale(photometric: str | None, samples: int) -> None:
         raise InputNotGreyscale(photometric=photometric, samples=samples)
 
 
-def signed_or_unsigned(values: Stored, ds: Dataset) -> Stored:
+def signed_or_unsigned(values: Stored, ds: Dataset, name: str) -> Stored:
     """The values with their unused bits put right: what lies above HighBit and below the stored bits is not theirs.
 
-    DICOM PS3.5 8.1.1. Compressed pictures other than RLE come out of their decoder right already.
+    DICOM PS3.5 8.1.1, for every coding: overlay planes in the upper bits are coded like all others. A picture coded
+    with no more bits than BitsStored has none that are unused; its decoder has extended the sign by its own precision.
+    Raises InputUnreadable where pixels compressed with loss have such bits: what they were is lost.
     """
-    if str(ds.file_meta.TransferSyntaxUID) not in _BY_PYDICOM:
-        return values
     container = values.dtype.itemsize * 8
+    coded = _coded_bits(ds, container)
     stored = whole(ds, "BitsStored", missing=container)
-    above = container - 1 - max(whole(ds, "HighBit"), stored - 1)
-    if stored >= container or above < 0:
+    if not 0 < stored < coded:
         return values
+    if str(ds.file_meta.TransferSyntaxUID) in LOSSY:
+        return _within_range(values, stored, name)
+    high_bit = whole(ds, "HighBit")
+    above = container - 1 - (high_bit if stored - 1 <= high_bit < coded else stored - 1)
     return np.right_shift(np.left_shift(values, above), container - stored)
+
+
+def _coded_bits(ds: Dataset, container: int) -> int:
+    """The precision with which the picture was coded; for native and RLE pixels the container's bits."""
+    if str(ds.file_meta.TransferSyntaxUID) in _BY_PYDICOM:
+        return container
+    picture = codestream_header(get_frame(ds.PixelData, 0, number_of_frames=1))
+    return container if picture is None else min(picture.bits, container)
+
+
+def _within_range(values: Stored, stored: int, name: str) -> Stored:
+    """Values clamped to the range of the stored bits: loss lets them overshoot by a little at sharp edges.
+
+    Raises InputUnreadable where they overshoot by more than an eighth of the range: then those are bits of their own.
+    """
+    least = -(2 ** (stored - 1)) if values.dtype.kind == "i" else 0
+    most = least + 2**stored - 1
+    slack = 2 ** (stored - 3)
+    if int(values.min()) < least - slack or int(values.max()) > most + slack:
+        raise InputUnreadable(name=name, why=f"bits above its {stored} stored ones were compressed with loss")
+    return np.clip(values, least, most)
 
 
 def _check_codestream(ds: Dataset, name: str) -> None:
@@ -113,7 +138,8 @@ def _decoded(ds: Dataset, transfer_syntax: str) -> Stored:
     if transfer_syntax in _BY_GDCM:
         return _decoded_by_gdcm(ds, transfer_syntax)
     if transfer_syntax in _BY_GDCM_IN_PYDICOM:
-        values = pixel_array(ds, decoding_plugin="gdcm")
+        coded = _coded_bits(ds, int(ds.BitsAllocated))  # told fewer, GDCM would cut the others off by itself
+        values = pixel_array(ds, decoding_plugin="gdcm", bits_stored=coded, correct_unused_bits=False)
     else:
         values = pixel_array(ds, correct_unused_bits=False)
     return values.astype(values.dtype.newbyteorder("="), copy=False)

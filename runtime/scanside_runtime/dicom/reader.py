@@ -34,7 +34,7 @@ from scanside_runtime.errors import ScansideError
 from scanside_runtime.process.child import Child, ChildDied, Ending, one_thread
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import Volume
 
 Answer = At | SliceHeader | PassedOver | NotDicom | StudyUids | Decoded | Done | Failed

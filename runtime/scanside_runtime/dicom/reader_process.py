@@ -26,7 +26,7 @@ from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.process.typed import typed
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 
 class Session:

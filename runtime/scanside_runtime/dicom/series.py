@@ -7,31 +7,55 @@ series = choose_series(found, limits=limits)      one series, with the reason fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom.uid import UID
 
 from scanside_runtime.dicom import ranking
-from scanside_runtime.dicom.candidates import Candidate, PassedSeries, candidate, is_localizer
+from scanside_runtime.dicom.candidates import (
+    MIN_SLICES,
+    Candidate,
+    PassedSeries,
+    candidate,
+    check_one_patient,
+    is_localizer,
+)
 from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     InputUnreadable,
+    PatientMixed,
     SeriesLocalizerOnly,
     SeriesNoCt,
+    SeriesNotChest,
     SeriesNotFound,
+    SeriesProjection,
+    SeriesReformatted,
     SeriesSecondaryCapture,
     SeriesSeveralStudies,
+    SeriesSingleSlice,
     SeriesStudyNotFound,
+    SeriesTooFewSlices,
+    SeriesUidPerSlice,
 )
 from scanside_runtime.dicom.geometry import Grid
 from scanside_runtime.dicom.headers import CT_IMAGE, ENHANCED_CT, SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver, find_series
+from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+# Why a series was never a stack of slices of the chest, whatever its texts say.
+_NO_STACK = (
+    GeometryNotAxial,
+    SeriesLocalizerOnly,
+    SeriesProjection,
+    SeriesReformatted,
+    SeriesNotChest,
+)
 
 __all__ = ["Found", "PassedOver", "Series", "Study", "choose_series", "find_series", "studies"]
 
@@ -92,32 +116,41 @@ def choose_series(
     limits: ReadingSettings,
     study_uid: str | None = None,
     series_uid: str | None = None,
+    no_chests: Mapping[str, SeriesNotChest] | None = None,
 ) -> Series:
     """One axial chest CT series whose slices make one volume, and why it was chosen.
 
     - every file that should be DICOM could be read (a lost slice may have been in it);
     - one study holds CT, or `study_uid` names it;
+    - that study is one patient's: no two of its objects state another PatientID, none of its CT objects anything else;
     - the series is CT Image Storage, no localizer, no projection, single-frame, MONOCHROME2, in HU, decodable;
-    - no text says another part of the body or a reformat, unless `series_uid` names the series (see `ranking`);
+    - no text says a reformat, unless `series_uid` names the series (see `ranking`);
+    - of a study in which another series may be the chest and can't be measured, none that is called another part;
     - at least 10 slices over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`), or a
       part of the series that is (see `candidates.candidate`);
-    - of several, the first by `ranking.rank`, or the one that `series_uid` names.
+    - of several, the first by `ranking.rank`, or the one that `series_uid` names;
+    - none of `no_chests`: series that were looked at and are no chest by their picture, with what was seen.
 
     Raises a subclass of Refused; where no series will do, the refusal of the one that came closest.
     """
     _check_all_read(found)
     headers = _of_one_study(found, study_uid)
     groups = _by_series(headers)
+    _check_one_patient(headers)
     if series_uid is not None:
         if series_uid not in groups:
             raise SeriesNotFound(series_uid=series_uid)
         groups = {series_uid: groups[series_uid]}
-    candidates, refusals = _judged(groups, limits, named=series_uid is not None)
+    candidates, refusals = _judged(groups, limits, no_chests or {}, named=series_uid is not None)
     if not candidates:
+        _check_uids_of_series(refusals, groups)
         raise _closest(refusals, groups)
+    if series_uid is None:
+        _check_no_stand_in(candidates, refusals, groups)
     because = "It was named by its UID." if series_uid else _because(candidates, refusals, groups)
     passed_over = (*_passed_over(candidates, refusals, groups), *_other_objects(headers))
-    return _series(candidates[0], because, passed_over, _damaged_notes(candidates, refusals))
+    notes = (*_shared_uid_notes(candidates[0].slices, headers), *_damaged_notes(candidates, refusals, groups))
+    return _series(candidates[0], because, passed_over, notes)
 
 
 def study_in(found: Found, study_uid: str | None = None) -> Study | None:
@@ -127,20 +160,41 @@ def study_in(found: Found, study_uid: str | None = None) -> Study | None:
     """
     known = [uid for uid, _ in studies(found)] if study_uid is None else [study_uid]
     headers = [header for header in found.headers if len(known) == 1 and header.study_uid == known[0]]
-    of_one = all(
-        len({getattr(header.patient, name) for header in headers} - {None}) <= 1
-        for name in ("patient_id", "issuer", "patient_name", "birth_date", "sex")
-    )
-    return _study(headers) if headers and of_one else None
+    return _study(headers) if headers and _of_one_patient(headers) else None
+
+
+def _of_one_patient(headers: Sequence[SliceHeader]) -> bool:
+    try:
+        check_one_patient(headers)
+    except PatientMixed:
+        return False
+    return True
+
+
+def _check_one_patient(headers: Sequence[SliceHeader]) -> None:
+    """One study is one patient's, whichever of its series is measured.
+
+    Objects that are no CT may spell the rest otherwise, the PatientID they share. Raises PatientMixed.
+    """
+    check_one_patient([header for header in headers if _is_ct(header)])
+    patient_ids = {header.patient.patient_id for header in headers if header.patient.patient_id}
+    if len(patient_ids) > 1:
+        raise PatientMixed(patients=", ".join(sorted(patient_ids)))
 
 
 def _judged(
-    groups: dict[str, list[SliceHeader]], limits: ReadingSettings, *, named: bool
+    groups: dict[str, list[SliceHeader]],
+    limits: ReadingSettings,
+    no_chests: Mapping[str, SeriesNotChest],
+    *,
+    named: bool,
 ) -> tuple[list[Candidate], dict[str, Refused]]:
     """The series that could be measured, best first, and why the others can't."""
     candidates: list[Candidate] = []
-    refusals: dict[str, Refused] = {}
+    refusals: dict[str, Refused] = dict(no_chests)
     for uid, group in groups.items():
+        if uid in no_chests:
+            continue
         try:
             candidates.append(candidate(group, limits, named=named))
         except Refused as refusal:
@@ -197,14 +251,42 @@ def _closest(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]])
     return refusals[max(refusals, key=slices)]
 
 
+def _check_uids_of_series(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]) -> None:
+    """No stack of slices in which each is a series. Raises SeriesUidPerSlice."""
+    lone = [groups[uid][0] for uid, why in refusals.items() if type(why) is SeriesSingleSlice and len(groups[uid]) == 1]
+    if len({header.image_position_patient for header in lone}) >= MIN_SLICES:
+        raise SeriesUidPerSlice(slices=len(lone))
+
+
+def _check_no_stand_in(
+    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
+) -> None:
+    """A head or an abdomen never stands in for a chest that can't be measured: then the reason of that is raised."""
+    if ranking.called_another_part(candidates[0].slices):
+        meant = {uid: why for uid, why in refusals.items() if _may_be_meant(groups[uid], why)}
+        if meant:
+            raise _closest(meant, groups)
+
+
+def _may_be_meant(group: Sequence[SliceHeader], why: Refused) -> bool:
+    """A refused series that may be the chest: slices, and no text that names another part.
+
+    A few slices (a bolus test) must be called a chest.
+    """
+    where = body_part(group[0])
+    few = isinstance(why, (SeriesSingleSlice, SeriesTooFewSlices))
+    return not isinstance(why, _NO_STACK) and where <= (BodyPart.CHEST if few else BodyPart.UNSAID)
+
+
 def _because(
     candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
 ) -> str:
     others = [ranking.called(one.slices) for one in candidates[1:]]
     refused = [f"{ranking.called(groups[uid])}: {why.code}" for uid, why in refusals.items()]
-    start = "The best of the axial chest series" if others else "The only axial chest series that can be measured"
+    start = "The best of the axial series" if others else "The only axial series that can be measured"
     passed = f" Passed over: {'; '.join(others + refused)}." if others or refused else ""
-    ranked = " Order: complete, original, chest, soft kernel, near 5 mm, more slices." if others else ""
+    order = "not called another part, complete, original, chest, soft kernel, near 5 mm, more slices"
+    ranked = f" Order: {order}." if others else ""
     return f"{start}: {ranking.called(candidates[0].slices)}.{ranked}{passed}"
 
 
@@ -220,7 +302,8 @@ def _passed_over(
         yield PassedSeries(first.series_uid, first.series_description, f"{localizers} localizer(s) in the series")
     for other in candidates[1:]:
         first, why = other.slices[0], ranking.why_behind(chosen.slices, other.slices)
-        yield PassedSeries(first.series_uid, first.series_description, f"it would do as well, but {why}")
+        as_well = "" if ranking.called_another_part(other.slices) else "it would do as well, but "
+        yield PassedSeries(first.series_uid, first.series_description, as_well + why)
     for uid, refusal in refusals.items():
         yield PassedSeries(uid, groups[uid][0].series_description, f"{refusal.code}: {refusal.message}")
 
@@ -232,7 +315,9 @@ def _other_objects(headers: Iterable[SliceHeader]) -> Iterator[PassedSeries]:
         yield PassedSeries(uid, header.series_description, f"no CT slices: {UID(header.sop_class_uid).name}")
 
 
-def _damaged_notes(candidates: Sequence[Candidate], refusals: dict[str, Refused]) -> tuple[Finding, ...]:
+def _damaged_notes(
+    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
+) -> tuple[Finding, ...]:
     """A chest series that was passed over because it is damaged may be the one that was meant."""
     damaged = {uid: why.message for uid, why in refusals.items() if _is_damage(why)}
     for one in candidates[1:]:
@@ -240,8 +325,23 @@ def _damaged_notes(candidates: Sequence[Candidate], refusals: dict[str, Refused]
         if broken is not None:
             damaged[broken.series_uid] = f"the pixels of {broken.file.name} are cut off: {broken.damage}."
     return tuple(
-        Finding("SERIES_PASSED_OVER", "caution", f"Series {uid} was passed over: {why}") for uid, why in damaged.items()
+        Finding("SERIES_PASSED_OVER", "caution", f"Series {uid} was passed over: {why}")
+        for uid, why in damaged.items()
+        if not ranking.called_another_part(groups[uid])
     )
+
+
+def _shared_uid_notes(slices: Sequence[SliceHeader], headers: Iterable[SliceHeader]) -> tuple[Finding, ...]:
+    """Slices that no UID of their own names: positions tell them apart, but nothing can refer to them."""
+    contents: dict[str, set[tuple[object, ...]]] = {}
+    for header in headers:
+        content = (header.pixels_sha256 or header.sha256, header.image_position_patient)
+        contents.setdefault(header.sop_instance_uid, set()).add(content)
+    shared = sum(not one.sop_instance_uid or len(contents[one.sop_instance_uid]) > 1 for one in slices)
+    if not shared:
+        return ()
+    message = f"{shared} of {len(slices)} slices carry a SOP Instance UID that others carry too, or none."
+    return (Finding("INPUT_SHARED_UID", "caution", f"{message} Their positions tell them apart."),)
 
 
 def _is_damage(why: Refused) -> bool:
@@ -270,21 +370,25 @@ def _series(
         frame_of_reference_uid=first.frame_of_reference_uid,
         chosen_because=because,
         passed_over=passed_over,
-        notes=(*header_notes, *chosen.notes, *notes),
+        notes=(*header_notes, *ranking.label_notes(slices), *chosen.notes, *notes),
     )
 
 
 def _study(slices: Sequence[SliceHeader]) -> Study:
-    """From the first slice; the acquisition begins with its earliest slice."""
-    patient = slices[0].patient
+    """Each fact from the first slice that states it; the acquisition begins with its earliest slice."""
     return Study(
-        patient_id=patient.patient_id,
-        issuer=patient.issuer,
-        patient_name=patient.patient_name,
+        patient_id=_first_stated(slices, "patient_id"),
+        issuer=_first_stated(slices, "issuer"),
+        patient_name=_first_stated(slices, "patient_name"),
         study_uid=slices[0].study_uid,
-        study_date=patient.study_date,
+        study_date=_first_stated(slices, "study_date"),
         acquired_at=min((h.patient.acquired_at for h in slices if h.patient.acquired_at), default=None),
-        birth_date=patient.birth_date,
-        age_years=patient.age_years,
-        sex=patient.sex,
+        birth_date=_first_stated(slices, "birth_date"),
+        age_years=_first_stated(slices, "age_years"),
+        sex=_first_stated(slices, "sex"),
     )
+
+
+def _first_stated(slices: Sequence[SliceHeader], fact: str) -> Any:
+    """What slices say of their one patient; a slice that leaves it out hides nothing that another one says."""
+    return next((value for header in slices if (value := getattr(header.patient, fact)) is not None), None)

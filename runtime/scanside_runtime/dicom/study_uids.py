@@ -10,7 +10,7 @@ from scanside_runtime.dicom.errors import InputTooLarge, InputUnreadable
 from scanside_runtime.dicom.files import SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import BAD_DICOM, is_dicom, lenient, read_dataset, text
 from scanside_runtime.errors import Refused
-from scanside_runtime.settings import ReadingSettings
+from scanside_runtime.settings.tables import ReadingSettings
 
 At = Callable[[str], None]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scanside_runtime.dicom.kernel import Sharpness, sharpness
+from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
+from scanside_runtime.followup.person_names import is_one_person_by_name
 from scanside_runtime.followup.scan import Scan
 
 THIN_BELOW_MM = 3.0
@@ -19,7 +20,8 @@ def obstacles(before: Scan, after: Scan) -> tuple[str, ...]:
     """Why two scans must not be compared, in words; empty where they may be.
 
     - POI was measured in both, by the same networks;
-    - birth date and sex do not differ where both state them;
+    - birth date, sex and given name do not differ where both state them, and under an ID that is given to many, or
+      where one was released to stand by itself, the birth date is the same;
     - one class of slice thickness: both below 3 mm, or both from 3 mm on and within a factor of 1.25;
     - one class of kernel: both soft, both sharp, or both of a kind that is not known with name and scanner the same;
     - contrast medium in both or in neither;
@@ -44,8 +46,21 @@ def _unmeasured(before: Scan, after: Scan) -> str | None:
 
 
 def _other_person(before: Scan, after: Scan) -> str | None:
-    conflict = before.person.conflicts(after.person)
-    return conflict and f"the patient is stated differently ({conflict})"
+    a, b = before.person, after.person
+    conflict = a.conflicts(b)
+    if conflict is None and not is_one_person_by_name(a.name, b.name):
+        conflict = f"name {a.name} and {b.name}"
+    if conflict:
+        return f"the patient is stated differently ({conflict})"
+    return None if a.is_proven(b) else _unproven(before, after)
+
+
+def _unproven(before: Scan, after: Scan) -> str | None:
+    """Where an ID is no proof, and no birth date is one."""
+    if before.person.is_anybody or after.person.is_anybody:
+        return f'the patient ID "{after.person.patient_id}" is given to many, and no birth date says whose they are'
+    apart = before.is_set_apart or after.is_set_apart
+    return "one of them was released to stand by itself" if apart else None
 
 
 def _other_networks(before: Scan, after: Scan) -> str | None:
@@ -58,8 +73,8 @@ def _other_thickness(before: Scan, after: Scan) -> str | None:
     a, b = before.slice_thickness_mm, after.slice_thickness_mm
     if a is None or b is None or min(a, b) <= 0.0:
         return "a slice thickness is not stated"
-    thin = (a < THIN_BELOW_MM, b < THIN_BELOW_MM)
-    if all(thin) or (not any(thin) and max(a, b) / min(a, b) <= THICKNESS_RATIO):
+    thin = (round(a, 2) < THIN_BELOW_MM, round(b, 2) < THIN_BELOW_MM)
+    if all(thin) or (not any(thin) and round(max(a, b) / min(a, b), 3) <= THICKNESS_RATIO):
         return None
     return f"the slices are {a:g} mm and {b:g} mm thick"
 

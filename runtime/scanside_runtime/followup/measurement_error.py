@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanside_runtime.model.errors import ModelBundleDamaged
-from scanside_runtime.settings import ProgressionSettings
+from scanside_runtime.settings.tables import ProgressionSettings
 
 
 @dataclass(frozen=True, slots=True)

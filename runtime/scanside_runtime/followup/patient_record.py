@@ -1,21 +1,31 @@
-"""Which earlier scans are the same person's. Two people under one ID are held for a person to decide, never merged."""
+"""Which earlier scans are the same person's. Two people under one ID are held for a person to decide, never merged.
+
+What is left out is said: nobody finds out by a trend that is missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from scanside_runtime.findings import Finding
 from scanside_runtime.followup.errors import PatientConflict
+from scanside_runtime.followup.person_names import is_one_person_by_name
+from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.scan import Person, Scan
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What is on record of a patient ID. documents: result documents; unreadable: names of those that can't be read."""
+    """What is on record of a patient ID. documents: result documents; unreadable: names of those that can't be read.
+
+    other_issuers: result documents of the same ID that state another issuer, or none where one is asked for.
+    """
 
     documents: tuple[Mapping[str, Any], ...] = ()
     unreadable: tuple[str, ...] = ()
+    other_issuers: tuple[Mapping[str, Any], ...] = ()
 
 
 EarlierLookup = Callable[[str, str | None], Earlier]
@@ -24,55 +34,133 @@ EarlierLookup = Callable[[str, str | None], Earlier]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A patient's earlier scans, and the names of the results that could not be used."""
+    """A patient's earlier scans, the names of the results that could not be used, and what was left out and why."""
 
     scans: tuple[Scan, ...] = ()
     unusable: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
 
-def record_of(person: Person, study_uid: str, lookup: EarlierLookup | None) -> Record:
+def record_of(
+    person: Person, study_uid: str, lookup: EarlierLookup | None, placeholders: Collection[str] = ()
+) -> Record:
     """The other scans of this person.
 
-    Only the same patient ID of the same issuer counts; without an ID there is no record. Held documents count for
-    nothing. Raises PatientConflict.
+    - Only the same patient ID of the same issuer counts; without an ID there is no record.
+    - Under an ID that is given to many (`placeholders`) the birth date must be the same, and nothing may differ.
+    - Under any other ID a birth date or sex that differs, from this scan's or between any two of the others, is held.
+    - What is held, or was released to stand by itself, counts only where the birth date is the same; where it differs
+      from the others, a scan that does not say which of the two people it shows is held.
+    - Scans under another given name are left out.
+
+    Raises PatientConflict.
     """
     if lookup is None or not person.patient_id:
         return Record()
     earlier = lookup(person.patient_id, person.issuer)
-    scans, unusable = _read(earlier.documents)
-    same_id = [
-        scan
-        for scan in scans
-        if (scan.person.patient_id, scan.person.issuer) == (person.patient_id, person.issuer)
-        and scan.study_uid != study_uid
-        and scan.verdict != "held"
-    ]
-    return Record(tuple(_of_one_person(person, same_id)), (*earlier.unreadable, *unusable))
+    person = without_placeholders(person, placeholders)
+    found, unusable = _read(earlier.documents, placeholders)
+    same_id = [scan for scan in found if _is_same_id(person, scan.person) and scan.study_uid != study_uid]
+    if person.is_anybody:
+        kept, notes = _proven(person, same_id)
+    else:
+        kept, notes = _of_one_person(person, same_id)
+        elsewhere, _ = _read(earlier.other_issuers, placeholders)
+        notes += _of_other_issuers(person, [scan for scan in elsewhere if scan.study_uid != study_uid])
+    undated = [f"study {scan.study_uid} states no date" for scan in kept if scan.measured and scan.moment is None]
+    return Record(tuple(kept), (*earlier.unreadable, *unusable, *undated), tuple(notes))
 
 
-def _read(documents: Sequence[Mapping[str, Any]]) -> tuple[list[Scan], list[str]]:
+def _is_same_id(person: Person, other: Person) -> bool:
+    return (person.patient_id, person.issuer) == (other.patient_id, other.issuer)
+
+
+def _read(
+    documents: Sequence[Mapping[str, Any]], placeholders: Collection[str]
+) -> tuple[list[Scan], list[str]]:
     scans: list[Scan] = []
     unusable: list[str] = []
     for number, document in enumerate(documents, start=1):
         try:
-            scans.append(Scan.from_document(document))
+            scan = Scan.from_document(document)
+            scans.append(replace(scan, person=without_placeholders(scan.person, placeholders)))
         except ValueError as problem:
             unusable.append(f"document {number}: {problem}")
     return scans, unusable
 
 
-def _of_one_person(person: Person, scans: Sequence[Scan]) -> list[Scan]:
-    """Without a conflict, all. With one, those that agree, where someone released such a scan before; else held."""
-    conflicts = [conflict for scan in scans if (conflict := person.conflicts(scan.person))]
-    kept = [scan for scan in scans if person.agrees(scan.person)] if conflicts else list(scans)
-    split = _split(kept)
-    if (conflicts and not kept) or split:
-        raise PatientConflict(conflict=split or conflicts[0])
-    return kept
+def _proven(person: Person, scans: Sequence[Scan]) -> tuple[list[Scan], list[Finding]]:
+    """Of the scans under an ID that is nobody's, those that a second fact proves to be this person's."""
+    kept = [scan for scan in scans if person.is_proven(scan.person) and not scan.is_set_apart]
+    left_out = len(scans) - len(kept)
+    if not left_out:
+        return kept, []
+    message = (
+        f'The patient ID "{person.patient_id}" is given to many: {left_out} earlier result(s) under it are not taken '
+        "for this patient's."
+    )
+    return kept, [Finding("PATIENT_ID_PLACEHOLDER", "caution", message)]
 
 
-def _split(scans: Sequence[Scan]) -> str | None:
-    """What two of these scans state differently about the patient."""
-    people = list(dict.fromkeys(scan.person for scan in scans))
+def _of_one_person(person: Person, scans: Sequence[Scan]) -> tuple[list[Scan], list[Finding]]:
+    """All but those that were set apart and those of another given name. Raises PatientConflict."""
+    own = [scan for scan in scans if not scan.is_set_apart]
+    apart = [scan for scan in scans if scan.is_set_apart]
+    _check_no_conflict(person, own)
+    _check_not_another(person, own, apart)
+    again = [scan for scan in apart if scan.verdict != "held" and person.is_proven(scan.person)]
+    _check_no_conflict(person, [*own, *again])
+    kept = [scan for scan in (*own, *again) if is_one_person_by_name(person.name, scan.person.name)]
+    named = [scan for scan in own if scan not in kept]
+    return kept, [*_other_names(person, named), *_set_apart([scan for scan in apart if scan not in kept])]
+
+
+def _check_no_conflict(person: Person, scans: Sequence[Scan]) -> None:
+    """Neither this scan and another nor two others contradict each other. Raises PatientConflict."""
+    people = list(dict.fromkeys(replace(one, name=None) for one in (person, *(scan.person for scan in scans))))
     pairs = ((a, b) for i, a in enumerate(people) for b in people[i + 1 :])
-    return next((conflict for a, b in pairs if (conflict := a.conflicts(b))), None)
+    conflict = next((conflict for a, b in pairs if (conflict := a.conflicts(b))), None)
+    if conflict:
+        raise PatientConflict(conflict=conflict)
+
+
+def _check_not_another(person: Person, own: Sequence[Scan], apart: Iterable[Scan]) -> None:
+    """The ID is known to be two people's: this scan must say which of them it shows. Raises PatientConflict."""
+    for scan in apart:
+        conflict = next((found for one in own if (found := one.person.conflicts(scan.person))), None)
+        if conflict and not person.conflicts(scan.person):
+            raise PatientConflict(conflict=conflict)
+
+
+def _other_names(person: Person, scans: Sequence[Scan]) -> list[Finding]:
+    if not scans:
+        return []
+    names = ", ".join(sorted({f'"{scan.person.name}"' for scan in scans}))
+    message = f'{len(scans)} earlier result(s) under this ID are named {names}, this scan "{person.name}": left out.'
+    return [Finding("PATIENT_OTHER_NAME", "caution", message)]
+
+
+def _set_apart(scans: Sequence[Scan]) -> list[Finding]:
+    if not scans:
+        return []
+    message = f"{len(scans)} result(s) under this ID are held, or were released to stand by themselves: left out."
+    return [Finding("PATIENT_SET_APART", "note", message)]
+
+
+def _of_other_issuers(person: Person, scans: Iterable[Scan]) -> list[Finding]:
+    """Results under the same ID of another issuer, as far as nothing says that they are another person's."""
+    others = [
+        scan
+        for scan in scans
+        if scan.person.patient_id == person.patient_id
+        and not person.conflicts(scan.person)
+        and is_one_person_by_name(person.name, scan.person.name)
+    ]
+    if not others:
+        return []
+    issuers = ", ".join(sorted({scan.person.issuer or "(none)" for scan in others}))
+    message = (
+        f"{len(others)} earlier result(s) under this patient ID are of another issuer ({issuers}; this scan's: "
+        f"{person.issuer or '(none)'}): they are not compared."
+    )
+    return [Finding("PATIENT_OTHER_ISSUER", "caution", message)]

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from scanside_runtime.followup.person_names import is_one_person_by_name
+
 RESULT_SCHEMA = "scanside.result/1"
 ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
 PLACES = ("left", "right", *ZONES)
+NO_BIRTH_DATES = ("1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01")
+"""The days that programs count from, and what people type where no birth date is known."""
+RELEASED = "PATIENT_RELEASED"
 _DAY_S = 86_400.0
 
 
@@ -25,23 +30,34 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who was scanned. An ID belongs to its issuer; birth date (ISO 8601) and sex say whether it is the same person."""
+    """Who was scanned. An ID belongs to its issuer; birth date (ISO 8601) and sex say whether it is the same person.
+
+    name: as the header spells it; spelling is no proof, but another given name is another person's. is_anybody: the ID
+    is given to many (see `placeholders`), so that it says nothing.
+    """
 
     patient_id: str | None
     issuer: str | None
     birth_date: str | None
     sex: str | None
+    name: str | None = None
+    is_anybody: bool = False
+
+    @property
+    def born(self) -> str | None:
+        """The birth date, unless it is one that programs write where none is known."""
+        return None if self.birth_date in NO_BIRTH_DATES else self.birth_date
 
     def conflicts(self, other: Person) -> str | None:
         """What the two state differently, in words; None where nothing that both state differs."""
-        pairs = {"birth date": (self.birth_date, other.birth_date), "sex": (self.sex, other.sex)}
+        pairs = {"birth date": (self.born, other.born), "sex": (self.sex, other.sex)}
         differing = [f"{name} {a} and {b}" for name, (a, b) in pairs.items() if a and b and a != b]
         return ", ".join(differing) or None
 
-    def agrees(self, other: Person) -> bool:
-        """Something that both state is the same, and nothing differs."""
-        pairs = ((self.birth_date, other.birth_date), (self.sex, other.sex))
-        return any(a and a == b for a, b in pairs) and self.conflicts(other) is None
+    def is_proven(self, other: Person) -> bool:
+        """A fact beside the ID that few share is the same, the birth date, and nothing differs."""
+        same = self.born is not None and self.born == other.born
+        return same and self.conflicts(other) is None and is_one_person_by_name(self.name, other.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +98,8 @@ class Moment:
 class Scan:
     """A measured study. flags: the codes of its findings. bundle: name and version of the networks.
 
-    places: left, right and the six zones, those that were measured.
+    places: left, right and the six zones, those that were measured. lung_width_mm: from the right lung's right edge to
+    the left one's left, which hardly changes with the breath.
     """
 
     study_uid: str
@@ -98,6 +115,12 @@ class Scan:
     contrast_bolus_agent: str | None
     flags: frozenset[str]
     bundle: str | None
+    lung_width_mm: float | None = None
+
+    @property
+    def is_set_apart(self) -> bool:
+        """It waits for a person's decision, or a person released it to stand by itself."""
+        return self.verdict == "held" or RELEASED in self.flags
 
     @property
     def measured(self) -> bool:
@@ -125,7 +148,9 @@ def _scan(document: Mapping[str, Any]) -> Scan:
         study_uid=str(study["study_uid"]),
         moment=None if stated is None else Moment.from_iso(stated),
         acquired_at=stated,
-        person=Person(study["patient_id"], study["issuer"], study.get("birth_date"), study["sex"]),
+        person=Person(
+            study["patient_id"], study["issuer"], study.get("birth_date"), study["sex"], study.get("patient_name")
+        ),
         verdict=document["verdict"],
         whole=_measures(biomarkers),
         places={name: _measures(place) for name, place in found.items() if place},
@@ -135,6 +160,7 @@ def _scan(document: Mapping[str, Any]) -> Scan:
         contrast_bolus_agent=series.get("contrast_bolus_agent"),
         flags=frozenset(flag["code"] for flag in document["flags"]),
         bundle=None if bundle is None else f"{bundle['name']} {bundle['version']}",
+        lung_width_mm=_number(biomarkers.get("lung_width_mm")),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.settings import MeasureSettings
+from scanside_runtime.settings.tables import MeasureSettings
 from scanside_runtime.volume import Bools, Hu, Masks, Volume
 
 Counts = npt.NDArray[np.int64]  # (z, 4): voxels of lung, of infection in it, sum of their HU, those that are dense
@@ -32,11 +32,12 @@ class Region:
 
     poi_percent: 100 * infection / lung; None without lung. ihu_hu: mean HU of the infection; None without infection.
     high_opacity_percent: as POI, of the infection at `HIGH_OPACITY_HU` and denser alone; consolidation_ml its volume.
+    All are None where it is not certain which place it is.
     """
 
     poi_percent: float | None
     ihu_hu: float | None
-    lung_volume_ml: float
+    lung_volume_ml: float | None
     infection_volume_ml: float | None
     high_opacity_percent: float | None
     consolidation_ml: float | None
@@ -74,6 +75,7 @@ class Biomarkers:
 
     six_zone_score: 0 to 24, the sum over the zones that hold lung. ct_extent_grade: CT-0 to CT-4.
     worse_lung_percent: what the grade is read from, POI of the worse lung, 0 below the floors.
+    lung_width_mm: from the right lung's right edge to the left one's left: the size of the chest, whatever the breath.
     """
 
     whole: Region
@@ -84,6 +86,7 @@ class Biomarkers:
     ct_extent_grade: str | None
     ct_extent_basis: str | None
     worse_lung_percent: float | None = None
+    lung_width_mm: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The block `biomarkers` of the result document, numbers as measured; what decides stands in `severity`."""
@@ -119,6 +122,7 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
         ct_extent_grade=None if worse_percent is None else extent_grade(worse_percent),
         ct_extent_basis=EXTENT_BASIS,
         worse_lung_percent=worse_percent,
+        lung_width_mm=_width_mm(volume, masks.lungs),
     )
 
 
@@ -134,7 +138,25 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         ct_extent_grade=None,
         ct_extent_basis=None,
         worse_lung_percent=None,
+        lung_width_mm=biomarkers.lung_width_mm,
     )
+
+
+def _width_mm(volume: Volume, lungs: Bools) -> float | None:
+    """How far the lungs reach across the patient: columns with 1 ml of lung or more, so that specks do not count."""
+    inside = np.flatnonzero(np.count_nonzero(lungs, axis=(0, 1)) * volume.voxel_ml >= 1.0)
+    return float(inside[-1] - inside[0] + 1) * volume.spacing_mm[2] if inside.size else None
+
+
+def without_sides(biomarkers: Biomarkers) -> Biomarkers:
+    """The same study where it is not certain which side and which end is which: sides and zones are None.
+
+    What does not change when they are exchanged stays: the whole, the score of all zones, the grade of the worse lung.
+    """
+    unknown = Region(None, None, None, None, None, None)
+    nowhere = Zone(None, None, None, None, None, None, score=None)
+    zones = Zones(**dict.fromkeys(biomarkers.zones.by_name(), nowhere))
+    return replace(biomarkers, left=unknown, right=unknown, zones=zones)
 
 
 def extent_grade(poi_percent: float) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from scanside_runtime.followup.progression import Change
 from scanside_runtime.measures.biomarkers import Biomarkers, extent_grade, points_to_next_grade
 from scanside_runtime.measures.severity_model import SeverityModel
-from scanside_runtime.settings import SeveritySettings
+from scanside_runtime.settings.tables import SeveritySettings
 
 Flag = Literal["none", "watch", "severe", "not_assessed"]
 Basis = Literal["extent", "model", "progress"]

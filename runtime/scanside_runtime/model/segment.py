@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scanside_runtime.model.body import find_body
 from scanside_runtime.model.components import (
     close_in_plane,
     drop_small,
@@ -62,11 +63,16 @@ class Suspicion:
 
 
 def segment(volume: Volume, networks: Networks, progress: Progress | None = None) -> Masks:
-    """Both lungs and the infection within them. An empty lung field gives empty masks."""
+    """Both lungs and the infection within them, all within the body. An empty lung field gives empty masks."""
     found = segment_lungs(volume, networks.lungs, progress)
+    body = find_body(volume, found > 0)
+    body.clear_outside(found)
+    found = tidy_lungs(found, volume)
     lungs = found > 0
     suspicion = segment_infection(volume, lungs, networks.infection, progress)
-    suspected = suspicion.suspected | whole_consolidations(volume, lungs, suspicion.suspected)
+    suspected = suspicion.suspected.copy()
+    body.clear_outside(suspected)
+    suspected |= whole_consolidations(volume, lungs, suspected)
     airless = airless_pieces(volume, lungs, suspected)
     suspected &= ~airless
     sides = close_over(np.where(airless, np.uint8(0), found), suspected, volume)
@@ -76,7 +82,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
 
 
 def segment_lungs(volume: Volume, network: Network, progress: Progress | None = None) -> Sides:
-    """Right and left lung by the network, (z, y, x) uint8, tidied: whole lungs, no crumbs, no holes."""
+    """Right and left lung by the network alone, (z, y, x) uint8."""
     sides = np.zeros(volume.hu.shape, dtype=np.uint8)
     stacks = make_stacks(volume, body_box(volume.hu), network.contract)
 
@@ -85,7 +91,7 @@ def segment_lungs(volume: Volume, network: Network, progress: Progress | None = 
         sides[stacks.slices_of(slab)] = answer
 
     _infer(stacks, network, keep, "lungs", progress)
-    return tidy_lungs(sides, volume)
+    return sides
 
 
 def segment_infection(

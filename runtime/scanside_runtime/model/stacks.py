@@ -47,7 +47,7 @@ def plan_slabs(slices: int, increment_mm: float, thickness_mm: float | None, con
     - The last slab may be partial; it is kept.
     - Overlapping thick slabs (thickness above increment) are thick: they stay as they are.
     """
-    if max(increment_mm, thickness_mm or 0.0) >= contract.thin_below_mm:
+    if round(max(increment_mm, thickness_mm or 0.0), 2) >= contract.thin_below_mm:
         centres = np.asarray((np.arange(slices) + 0.5) * increment_mm, dtype=np.float64)
         return Slabs(np.eye(slices, dtype=np.float32), centres, np.arange(slices))
     edges = np.arange(slices + 1) * increment_mm

@@ -6,13 +6,14 @@ import numpy as np
 
 from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import AnatomySettings, CoverageSettings
+from scanside_runtime.settings.tables import AnatomySettings, CoverageSettings
 from scanside_runtime.volume import Bools, Masks, Volume
 
 LEAST_HEIGHT_MM = 60.0
 LEAST_WIDTH_MM = 100.0
-DENSEST_HU = -250.0
-"""Half of the lungs' voxels hold more air than this, in the sickest of lungs too; bowel with contents does not."""
+AERATED_HU = -500
+LEAST_AERATED = 0.1
+"""The sickest of lungs hold air in more of their voxels than this; what is solid does not."""
 
 
 def require_lungs(masks: Masks, settings: CoverageSettings) -> None:
@@ -26,14 +27,18 @@ def require_lungs(masks: Masks, settings: CoverageSettings) -> None:
 def require_chest(volume: Volume, masks: Masks, settings: AnatomySettings) -> None:
     """Shape and air of lungs, whatever BodyPartExamined says; raises SeriesNotChest.
 
-    - The median of the lungs lies between `settings.gas_hu` (bowel gas and sinuses are darker) and -250 HU (solid).
+    - A tenth of the lungs is aerated, below -500 HU, however sick the rest is; what is solid is not.
+    - Aerated lung is no darker than `settings.gas_hu` in the median; bowel gas and sinuses are.
     - The pair is at least 60 mm high and 100 mm wide.
     - The right lung lies to the right of the left one, where both are there.
     """
     lungs = masks.lungs
-    median_hu = float(np.median(volume.hu[:, ::2, ::2][lungs[:, ::2, ::2]]))
-    if not settings.gas_hu <= median_hu <= DENSEST_HU:
-        raise SeriesNotChest(why=f"its median is {median_hu:.0f} HU, not {settings.gas_hu:.0f} to {DENSEST_HU:.0f}")
+    lung_hu = volume.hu[:, ::2, ::2][lungs[:, ::2, ::2]]
+    aerated_hu = lung_hu[lung_hu < AERATED_HU]
+    if aerated_hu.size < LEAST_AERATED * lung_hu.size:
+        raise SeriesNotChest(why=f"only {100 * aerated_hu.size / max(1, lung_hu.size):.0f} % of it holds air")
+    if np.median(aerated_hu) < settings.gas_hu:
+        raise SeriesNotChest(why=f"its air measures {np.median(aerated_hu):.0f} HU, as free gas does")
     height_mm, _, width_mm = extent_mm(lungs, volume.spacing_mm)
     if height_mm < LEAST_HEIGHT_MM or width_mm < LEAST_WIDTH_MM:
         raise SeriesNotChest(why=f"it is {height_mm:.0f} mm high and {width_mm:.0f} mm wide")

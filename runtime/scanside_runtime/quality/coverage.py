@@ -6,35 +6,48 @@ import cv2
 import numpy as np
 
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import CoverageSettings
-from scanside_runtime.volume import HU_MIN, Bools, Masks, Volume
+from scanside_runtime.settings.tables import CoverageSettings
+from scanside_runtime.volume import HU_MIN, Bools, Hu, Masks, Volume
 
+_CUT = (
+    "The {} slice still shows lung ({:.0f} % of the largest area): the lung {} is cut off, and volumes and POI miss "
+    "what lies beyond."
+)
+_GAS = (
+    "Gas in the lowest slice was taken for lung ({:.0f} % of the lungs' largest area): it is of the stomach or the "
+    "gut, and lung volume and POI count it."
+)
 REACH_PX = 2
 """Lung this near to the edge of the picture reaches it: the network's outline is not truer than that."""
 
 
-def check_coverage(masks: Masks, settings: CoverageSettings) -> tuple[Finding, ...]:
+def check_coverage(volume: Volume, masks: Masks, settings: CoverageSettings, gas_hu: float) -> tuple[Finding, ...]:
     """Lungs that reach the first or last slice are cut off there: volumes and POI miss what lies beyond.
 
     The level follows the area in the end slice as a share of the largest: `withhold` above
-    `settings.withhold_share`, else `caution`.
+    `settings.withhold_share`, else `caution` from `settings.caution_share` on. Pieces of the lowest slice whose median
+    is below `gas_hu` are gas of the gut: they are no lung that is cut off, and are named by themselves.
     """
     areas = np.count_nonzero(masks.lungs, axis=(1, 2))  # (z,)
-    ends = (("COVERAGE_BASE_CUT", "lowest", "base", areas[0]), ("COVERAGE_APEX_CUT", "highest", "apex", areas[-1]))
+    gas = _gas_px(volume.hu[0], masks.lungs[0], gas_hu)
+    lowest, highest, of_gas = (float(area) / float(areas.max()) for area in (areas[0] - gas, areas[-1], gas))
+    found = (
+        ("COVERAGE_BASE_CUT", lowest, _CUT.format("lowest", 100 * lowest, "base")),
+        ("COVERAGE_APEX_CUT", highest, _CUT.format("highest", 100 * highest, "apex")),
+        ("COVERAGE_GUT_GAS", of_gas, _GAS.format(100 * of_gas)),
+    )
     return tuple(
-        _cut(code, end, part, float(area) / float(areas.max()), settings.withhold_share)
-        for code, end, part, area in ends
-        if area > 0
+        Finding(code, "withhold" if share > settings.withhold_share else "caution", message)
+        for code, share, message in found
+        if share >= settings.caution_share
     )
 
 
-def _cut(code: str, end: str, part: str, share: float, withhold_share: float) -> Finding:
-    much = f"{100 * share:.0f}" if share >= 0.01 else "less than 1"
-    message = (
-        f"The {end} slice still shows lung ({much} % of the largest area): the lung {part} is cut off, and "
-        "volumes and POI miss what lies beyond."
-    )
-    return Finding(code, "withhold" if share > withhold_share else "caution", message)
+def _gas_px(hu: Hu, lungs: Bools, gas_hu: float) -> int:
+    """Pixels of the pieces of one slice that are too dark for lung."""
+    count, pieces = cv2.connectedComponents(lungs.astype(np.uint8))
+    medians = {piece: float(np.median(hu[pieces == piece])) for piece in range(1, count)}
+    return int(np.count_nonzero(np.isin(pieces, [piece for piece, median in medians.items() if median < gas_hu])))
 
 
 def check_field_of_view(volume: Volume, masks: Masks, settings: CoverageSettings) -> tuple[Finding, ...]:

@@ -18,25 +18,29 @@ from scanside_runtime.quality.image_quality import (
     check_thickness,
 )
 from scanside_runtime.quality.motion import check_motion
+from scanside_runtime.quality.orientation import check_orientation
 from scanside_runtime.quality.overview import make_overview
 from scanside_runtime.quality.patient import check_one_body
 from scanside_runtime.quality.uncertainty import check_uncertainty
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks, Volume
 
 
 def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) -> tuple[Finding, ...]:
     """Everything that speaks against the numbers of a chest, the gravest first.
 
-    Raises SeriesNoLungs or SeriesNotLungs where what was segmented is no chest.
+    Raises SeriesNotChest where what was segmented is no chest.
     """
     require_lungs(masks, settings.coverage)
     require_chest(volume, masks, settings.anatomy)
     overview = make_overview(volume, masks)
+    coverage = check_coverage(volume, masks, settings.coverage, settings.anatomy.gas_hu)
+    cut = any(finding.level == "withhold" for finding in coverage)
     return (
         *check_one_body(volume, masks),
         *check_calibration(volume, masks, settings.quality),
-        *check_coverage(masks, settings.coverage),
+        *check_orientation(overview, masks, cut=cut),
+        *coverage,
         *check_field_of_view(volume, masks, settings.coverage),
         *check_lung_volume(volume, masks, settings.anatomy),
         *check_sides(masks, settings.anatomy),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import QualitySettings
+from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import HU_MIN, Bools, Hu, Masks, Volume
 
 ABOVE_SHARE = 0.5

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.dicom.kernel import Sharpness, sharpness
+from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
 from scanside_runtime.findings import Finding
 from scanside_runtime.quality.overview import Overview, disc, hull
-from scanside_runtime.settings import QualitySettings
+from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import Masks, Volume
 
 THICKNESS_MM = (0.5, 10.0)
@@ -39,7 +39,7 @@ def check_thickness(volume: Volume, settings: QualitySettings) -> tuple[Finding,
 
     `caution` from 0.5 to 10 mm where validation did not reach, `withhold` outside.
     """
-    thickness_mm = max(volume.spacing_mm[0], volume.slice_thickness_mm or 0.0)
+    thickness_mm = round(max(volume.spacing_mm[0], volume.slice_thickness_mm or 0.0), 2)
     low, high = THICKNESS_MM
     if not low <= thickness_mm <= high:
         message = f"The slices are {thickness_mm:g} mm thick; Scanside measures {low:g} to {high:g} mm."
@@ -114,15 +114,18 @@ def _between_the_lungs(overview: Overview, slab: int) -> npt.NDArray[np.float32]
 
 
 def check_metal(volume: Volume, masks: Masks, settings: QualitySettings) -> tuple[Finding, ...]:
-    """Nothing in the slices with lung is denser than bone: metal throws streaks across, from a bracelet too."""
-    found_ml = metal_ml(volume, masks, settings.metal_hu)
-    if found_ml < settings.metal_ml:
+    """Nothing in the slices with lung is denser than bone: metal throws streaks across, from a bracelet too.
+
+    Streaks stay in the planes of the metal: it counts where those planes hold `settings.metal_share` of the lungs.
+    """
+    lung_px = masks.lungs.sum(axis=(1, 2))  # (z,)
+    metal_px = (volume.hu >= settings.metal_hu).sum(axis=(1, 2)) * (lung_px > 0)  # (z,)
+    found_ml = float(metal_px.sum()) * volume.voxel_ml
+    share = float(lung_px[metal_px > 0].sum()) / max(1.0, float(lung_px.sum()))
+    if found_ml < settings.metal_ml or share < settings.metal_share:
         return ()
-    message = f"There is metal at the height of the lungs ({found_ml:.1f} ml above {settings.metal_hu:.0f} HU)."
+    message = (
+        f"There is metal beside {100 * share:.0f} % of the lungs, in the body or on it ({found_ml:.1f} ml above "
+        f"{settings.metal_hu:.0f} HU): its streaks can look like infection or hide it."
+    )
     return (Finding("QUALITY_METAL", "caution", message),)
-
-
-def metal_ml(volume: Volume, masks: Masks, from_hu: float) -> float:
-    """How much of the slices with lung is metal, in the body or on it; ml."""
-    inside = masks.lungs.any(axis=(1, 2))
-    return float(np.count_nonzero(volume.hu[inside] >= from_hu)) * volume.voxel_ml

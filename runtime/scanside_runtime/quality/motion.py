@@ -1,10 +1,11 @@
 """Motion artefacts, slice by slice: heart and diaphragm in two places make double contours that look like infection.
 
 What the views of a moving patient disagree about is reconstructed as streaks and ghosts. Bright ones can't be told from
-disease; but each has a dark side, and lung is seldom much darker than the lung around it. So the dark side is measured,
-in slabs of 5 mm on 2 mm pixels. Three figures of a slab go through a logistic model that was fitted to simulated
-motion in real series (`scanside-export motion fit`; export/scanside_export/data/motion.py says how it is simulated, and
-`scanside-export motion measure` how well it works).
+disease; but each has a dark side, and lung is seldom much darker than healthy lung. So the dark side is measured, in
+slabs of 5 mm on 2 mm pixels; healthy lung that is left between disease is none, and where hardly any is left, it can't
+be told. Three figures of a slab go through a logistic model that was fitted to simulated motion in real series
+(`scanside-export motion fit`; export/scanside_export/data/motion.py says how it is simulated, and `scanside-export
+motion measure` how well it works).
 
 Source of the failure: Li Z. et al., medRxiv 2020.04.17.20070219, which names it and proposes to find such slices first.
 """
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from scanside_runtime.findings import Finding
 from scanside_runtime.quality.overview import PIXEL_MM, Overview, disc, hull
-from scanside_runtime.settings import MotionSettings
+from scanside_runtime.settings.tables import MotionSettings
 from scanside_runtime.volume import Bools, Masks
 
 Floats = npt.NDArray[np.float32]
@@ -28,8 +29,12 @@ Numbers = npt.NDArray[np.float64]
 LEAST_INTERIOR_MM2 = 400.0
 """Slabs with less lung, 3 mm away from its border, are not judged."""
 STREAK_MM = 2.0
+AERATED_HU = -700.0
+"""Lung below holds air enough to be healthy."""
+AERATED_SHARE = 0.3
+"""Slabs with less aerated lung are not judged: what is dark in them may be what disease has left."""
 HEALTHY_PERCENTILE = 30.0
-"""What healthy lung measures in a slab; the median is disease where half of the lung is sick."""
+"""What healthy lung measures in a slab, among its aerated lung: among all of it, it may be disease."""
 LEVEL_MM = 50.0
 """A streak is dark against the mean of the lung within a square of this side."""
 RING_MM = 14.0
@@ -102,14 +107,17 @@ def motion_features(overview: Overview) -> Numbers:
 
 
 def slab_signs(overview: Overview, slab: int) -> Signs | None:
-    """The signs in one slab; None where there is too little lung."""
+    """The signs in one slab; None where there is too little lung, or too little of it is healthy."""
     lung = overview.lungs[slab]
     interior = cv2.erode(lung.astype(np.uint8), disc(3.0)) > 0
     if np.count_nonzero(interior) * PIXEL_MM**2 < LEAST_INTERIOR_MM2:
         return None
     plane = overview.hu[slab]
     smooth = _blurred(plane, STREAK_MM)
-    level_hu = float(np.percentile(smooth[interior], HEALTHY_PERCENTILE))
+    aerated_hu = smooth[interior & (smooth < AERATED_HU)]
+    if aerated_hu.size < AERATED_SHARE * np.count_nonzero(interior):
+        return None
+    level_hu = float(np.percentile(aerated_hu, HEALTHY_PERCENTILE))
     return Signs(
         dark_hu=_darkest(smooth, interior, level_hu),
         heart_dark_hu=_darkest_beside_heart(plane, smooth, lung, level_hu),

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from scanside_runtime.dicom.dates import OLDEST_YEARS
+from scanside_runtime.dicom.values.dates import OLDEST_YEARS
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import PatientSettings
+from scanside_runtime.settings.tables import PatientSettings
 from scanside_runtime.volume import Bools, Masks, Volume
 
 STEP_MM = 5.0

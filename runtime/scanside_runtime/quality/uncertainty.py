@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scanside_runtime.findings import Finding
-from scanside_runtime.settings import QualitySettings
+from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import Masks
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from scanside_export.data.adapters.covid19_ct_seg import covid19_ct_seg
+from scanside_export.data.adapters.infection_8mm import infection_8mm, infection_8mm_left_out
 from scanside_export.data.adapters.luna16 import luna16
 from scanside_export.data.adapters.medseg import medseg_slices, medseg_volumes
 from scanside_export.data.adapters.mosmed import mosmed
@@ -22,6 +23,8 @@ FORMS: Mapping[str, Adapter] = {
     "medseg-volumes": medseg_volumes,
     "luna16": luna16,
     "infection-3d": infection_volumes,
+    "infection-8mm": infection_8mm,
+    "infection-8mm-left-out": infection_8mm_left_out,
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scanside_runtime.followup.patient_record import EarlierLookup
 from scanside_runtime.measures.severity_model import SeverityModel
-from scanside_runtime.settings import Settings
+from scanside_runtime.settings.tables import Settings
 
 
 @dataclass(frozen=True, slots=True)

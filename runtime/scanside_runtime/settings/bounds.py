@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from scanside_runtime.errors import SettingsUnusable
+
 
 @dataclass(frozen=True, slots=True)
 class Within:
@@ -32,3 +34,9 @@ Seconds = Annotated[float, Within(0, 604_800)]  # a week
 SomeSeconds = Annotated[float, Within(0, 604_800, above=True)]
 Megabytes = Annotated[int, Within(1, 1_048_576)]  # a TB
 ProcessMegabytes = Annotated[int, Within(256, 1_048_576)]  # Python and its libraries take some 160
+
+
+def check(holds: bool, key: str, why: str) -> None:
+    """Raises SettingsUnusable, naming the key, unless the condition holds."""
+    if not holds:
+        raise SettingsUnusable(key=key, why=why)

@@ -6,94 +6,68 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from scanside_runtime.analysis.options import Options
+from scanside_runtime.analysis.provenance import Provenance, bundle_facts, engine_facts
+from scanside_runtime.analysis.result import NOT_ASSESSED, Analysis, Reason, Verdict
+from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.rescale import check_rescale
+from scanside_runtime.dicom.rescale import check_hu, check_rescale
 from scanside_runtime.dicom.series import Series, Study, choose_series, study_in
-from scanside_runtime.errors import Held, ScansideError
+from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
+from scanside_runtime.errors import Held, Refused, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.followup.measurement_error import measurement_error
 from scanside_runtime.followup.patient_record import Record, record_of
+from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.progression import Progression, progression
-from scanside_runtime.followup.scan import RESULT_SCHEMA, Measures, Moment, Person, Scan
-from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld
-from scanside_runtime.measures.severity import Severity, assess, assess_extent
+from scanside_runtime.followup.same_body import check_same_body
+from scanside_runtime.followup.scan import Measures, Moment, Person, Scan
+from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld, without_sides
+from scanside_runtime.measures.severity import Severity, assess
 from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
 from scanside_runtime.model.segment import segment
-from scanside_runtime.options import Options
-from scanside_runtime.provenance import Provenance, bundle_facts, engine_facts
 from scanside_runtime.quality.gate import explain_withheld, judge
+from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
-from scanside_runtime.settings import Settings, settings_digest
+from scanside_runtime.settings.load import settings_digest
+from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks, Volume
 
-SCHEMA = RESULT_SCHEMA
-NOT_ASSESSED = assess_extent(None)
-
-Verdict = Literal["analysed", "refused", "held"]
+MOST_LOOKS = 3
+"""So many series of a study are segmented before none of them is a chest."""
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """Why there is no measurement: a stable code, what happened, what to do next."""
-
-    code: str
-    message: str
-    advice: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Analysis:
-    """What one study came to. Of a refusal: what was known before it; the rest is None."""
-
-    provenance: Provenance
-    verdict: Verdict = "refused"
-    exit_code: int = 3
-    reason: Reason | None = None
-    flags: tuple[Finding, ...] = ()
-    study: Study | None = None
-    series: Series | None = None
-    volume: Volume | None = None
-    masks: Masks | None = None
-    biomarkers: Biomarkers | None = None
-    severity: Severity = NOT_ASSESSED
-    progression: Progression | None = None
-    timing_ms: Mapping[str, float] = field(default_factory=dict)
-
-    def document(self) -> dict[str, Any]:
-        """The result document, schema scanside.result/1; `artefacts` is filled by who writes them."""
-        return {
-            "schema": SCHEMA,
-            "verdict": self.verdict,
-            "reason": None if self.reason is None else asdict(self.reason),
-            "flags": [asdict(flag) for flag in self.flags],
-            "study": None if self.study is None else asdict(self.study),
-            "series": None if self.series is None else _series_block(self.series, self.volume),
-            "biomarkers": None if self.biomarkers is None else self.biomarkers.to_document(),
-            "severity": self.severity.to_document(),
-            "progression": None if self.progression is None else self.progression.to_document(),
-            "provenance": self.provenance.to_document(),
-            "timing_ms": dict(self.timing_ms),
-            "artefacts": [],
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Selection:
-    """Which study and series of a path. found: what `StudyReader.find` found there, where that was asked already."""
+    """Which study and series of a path.
+
+    found: what `StudyReader.find` found there, where that was asked already. no_chests: series that were looked at.
+    """
 
     path: Path
     study_uid: str | None = None
     series_uid: str | None = None
     found: Found | None = None
+    no_chests: Mapping[str, SeriesNotChest] = field(default_factory=dict)
+
+    def choose(self, found: Found, settings: Settings) -> Series:
+        """The series to measure. Raises as `choose_series`."""
+        return choose_series(
+            found,
+            study_uid=self.study_uid,
+            series_uid=self.series_uid,
+            limits=settings.reading,
+            no_chests=self.no_chests,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +84,9 @@ class _Conclusion:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a study so far. Each step notes what it made, once; a refusal keeps what stands here."""
+    """What is known of a study so far. Each step notes what it made; a refusal keeps what stands here."""
 
+    found: Found | None = None
     study: Study | None = None
     series: Series | None = None
     volume: Volume | None = None
@@ -122,12 +97,12 @@ class _Known:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Note how long a stage takes, also where it ends in an error."""
+        """Note how long a stage takes in all, also where it ends in an error."""
         began = time.perf_counter()
         try:
             yield
         finally:
-            self.timing_ms[stage] = _milliseconds(began)
+            self.timing_ms[stage] = self.timing_ms.get(stage, 0.0) + _milliseconds(began)
 
     def provenance(self, settings: Settings) -> Provenance:
         """What has taken part so far."""
@@ -162,7 +137,7 @@ def analyze(
     known = _Known()
     began = time.perf_counter()
     try:
-        end = _measure(known, Selection(path, study_uid, series_uid, found), options, networks, progress)
+        end = _measure_a_chest(known, Selection(path, study_uid, series_uid, found), options, networks, progress)
     except ScansideError as error:
         end = _refusal(error)
     known.timing_ms["total"] = _milliseconds(began)
@@ -174,6 +149,39 @@ def refused(error: ScansideError, settings: Settings | None = None) -> Analysis:
     provenance = Provenance(None if settings is None else settings_digest(settings))
     end = _refusal(error)
     return Analysis(provenance, end.verdict, end.exit_code, end.reason)
+
+
+def _measure_a_chest(
+    known: _Known,
+    selection: Selection,
+    options: Options,
+    networks: LoadedNetworks | KeptNetworks | None,
+    progress: Progress | None,
+) -> _Conclusion:
+    """The first series that is a chest by its picture; where no text says chest, up to three are looked at."""
+    for _ in range(MOST_LOOKS - 1):
+        try:
+            return _measure(known, selection, options, networks, progress)
+        except SeriesNotChest as refusal:
+            further = _further_look(known, selection, options.settings, refusal)
+            if further is None:
+                raise
+            selection = further
+            known.flags.clear()
+    return _measure(known, selection, options, networks, progress)
+
+
+def _further_look(known: _Known, selection: Selection, settings: Settings, refusal: SeriesNotChest) -> Selection | None:
+    """The same study without the series that is no chest; None where it was named or called a chest, or is the last."""
+    found, series = known.found, known.series
+    if found is None or series is None or selection.series_uid or body_part(series.slices[0]) is BodyPart.CHEST:
+        return None
+    further = replace(selection, found=found, no_chests={**selection.no_chests, series.uid: refusal})
+    try:
+        further.choose(found, settings)
+    except Refused:
+        return None
+    return further
 
 
 def _measure(
@@ -192,6 +200,7 @@ def _measure(
         with known.timed("decode"):
             volume = known.volume = reader.read_volume(series, _stage("decode", progress))
         known.flags += check_rescale(series.slices, volume.hu)
+        known.flags += check_hu(series.slices, volume.hu)
         with known.timed("load"):
             loaded = known.networks = loading.result()
             model = _severity_model(loaded.bundle, options)
@@ -205,8 +214,12 @@ def _measure(
         biomarkers = measure(volume, masks, settings.measures)
     reason = _withheld_because(known.flags)
     biomarkers = biomarkers if reason is None else withheld(biomarkers)
-    present = _scan(series, biomarkers, known.flags, loaded.bundle, measured=reason is None)
+    if any(flag.code == ORIENTATION for flag in known.flags):
+        biomarkers = without_sides(biomarkers)
+    person = _person(series.study, settings)
+    present = _scan(series, person, biomarkers, known.flags, loaded.bundle, measured=reason is None)
     change = progression(present, record.scans, error)
+    known.flags += check_same_body(present, change, settings.progression)
     recent = () if change is None else change.recent
     severity = assess(biomarkers, settings.severity, model, recent, error.poi_points)
     if reason is not None:
@@ -216,14 +229,9 @@ def _measure(
 
 def _choose(known: _Known, reader: StudyReader, selection: Selection, settings: Settings) -> Series:
     """The series to measure, and what its headers give reason to say."""
-    found = selection.found or reader.find(selection.path)
+    found = known.found = selection.found or reader.find(selection.path)
     known.study = study_in(found, selection.study_uid)
-    known.series = series = choose_series(
-        found,
-        study_uid=selection.study_uid,
-        series_uid=selection.series_uid,
-        limits=settings.reading,
-    )
+    known.series = series = selection.choose(found, settings)
     known.flags += series.notes
     known.flags += check_age(series.study.age_years, settings.patient)
     return series
@@ -231,8 +239,14 @@ def _choose(known: _Known, reader: StudyReader, selection: Selection, settings: 
 
 def _past(known: _Known, study: Study, options: Options) -> Record:
     """The patient's earlier scans; those that can't be used are named."""
-    record = record_of(_person(study), study.study_uid, options.earlier)
+    settings = options.settings
+    person = _person(study, settings)
+    record = record_of(person, study.study_uid, options.earlier, settings.patient.placeholder_ids)
+    known.flags += record.notes
     known.flags += [Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable]
+    if record.scans and (study.acquired_at or study.study_date) is None:
+        message = f"The scan states no date: it is compared with none of {len(record.scans)} earlier one(s)."
+        known.flags.append(Finding("PATIENT_UNDATED", "caution", message))
     return record
 
 
@@ -268,7 +282,13 @@ def _withheld_because(flags: list[Finding]) -> Reason | None:
 
 
 def _scan(
-    series: Series, biomarkers: Biomarkers, flags: list[Finding], bundle: Bundle, *, measured: bool
+    series: Series,
+    person: Person,
+    biomarkers: Biomarkers,
+    flags: list[Finding],
+    bundle: Bundle,
+    *,
+    measured: bool,
 ) -> Scan:
     """The scan as later ones will find it in its document."""
     study = series.study
@@ -278,7 +298,7 @@ def _scan(
         study_uid=study.study_uid,
         moment=None if stated is None else Moment.from_iso(stated),
         acquired_at=stated,
-        person=_person(study),
+        person=person,
         verdict="analysed" if measured else "refused",
         whole=_measures(biomarkers.whole),
         places={name: _measures(place) for name, place in places.items()},
@@ -288,6 +308,7 @@ def _scan(
         contrast_bolus_agent=series.contrast_bolus_agent,
         flags=frozenset(flag.code for flag in flags),
         bundle=bundle.title,
+        lung_width_mm=biomarkers.lung_width_mm,
     )
 
 
@@ -295,8 +316,9 @@ def _measures(region: Region) -> Measures:
     return Measures(region.poi_percent, region.ihu_hu, region.infection_volume_ml, region.lung_volume_ml)
 
 
-def _person(study: Study) -> Person:
-    return Person(study.patient_id, study.issuer, study.birth_date, study.sex)
+def _person(study: Study, settings: Settings) -> Person:
+    person = Person(study.patient_id, study.issuer, study.birth_date, study.sex, study.patient_name)
+    return without_placeholders(person, settings.patient.placeholder_ids)
 
 
 def _left_out(name: str) -> str:
@@ -324,24 +346,6 @@ def _analysis(known: _Known, end: _Conclusion, settings: Settings) -> Analysis:
         progression=end.progression,
         timing_ms=known.timing_ms,
     )
-
-
-def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:
-    return {
-        "uid": series.uid,
-        "description": series.description,
-        "slices": len(series.slices),
-        "spacing_mm": list(series.spacing_mm),
-        "slice_thickness_mm": series.slice_thickness_mm,
-        "kernel": series.kernel,
-        "contrast_bolus_agent": series.contrast_bolus_agent,
-        "manufacturer": series.manufacturer,
-        "model": series.model,
-        "transfer_syntax": series.transfer_syntax,
-        "hu_mean": None if volume is None else volume.hu_mean,
-        "chosen_because": series.chosen_because,
-        "passed_over": [asdict(one) for one in series.passed_over],
-    }
 
 
 def _milliseconds(began: float) -> float:
