@@ -65,7 +65,7 @@ class Recipe:
 
     @classmethod
     def from_document(cls, values: Mapping[str, Any]) -> Recipe:
-        """Back from plain values. Checkpoints from before 0.4.0 call `slab_mm` by another name."""
+        """Back from plain values. Older checkpoints call `slab_mm` by another name."""
         return cls(**{"slab_mm" if name == "section_mm" else name: value for name, value in values.items()})
 
 
