@@ -202,6 +202,12 @@ KINDS = {
         "motion.moved_from on. Caution from motion.caution_share of the lung slices, withheld above "
         "motion.withhold_share of the slices with infection. Slices with little healthy lung are not judged.",
     ),
+    "QUALITY_LOOKS_EXTENSIVE": FindingKind(
+        ("caution",),
+        "The numbers are withheld, but much of the lungs looks infected.",
+        "Have somebody look at the pictures soon; this patient stands at the front of the queue.",
+        "The extent grade that the withheld numbers would give is severity.watch_from or graver.",
+    ),
     "QUALITY_THICKNESS": FindingKind(
         ("caution", "withhold"),
         "The slices are thinner or thicker than those on which the networks were validated.",

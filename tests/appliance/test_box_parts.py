@@ -135,6 +135,11 @@ def test_the_last_result_that_says_something_counts(layout: BoxLayout) -> None:
     assert rank([severe, refused]) == rank([severe])
 
 
+def test_who_can_not_be_measured_but_looks_extensive_is_at_the_front(layout: BoxLayout) -> None:
+    watched, extensive = job(layout, severity="watch"), job(layout, severity="extensive")
+    assert rank([watched, extensive]) == rank([job(layout, severity="severe")]) > rank([watched])
+
+
 def test_who_was_passed_over_too_often_is_next(layout: BoxLayout) -> None:
     old, grave = job(layout, passed_over=PATIENCE), job(layout)
     assert next_job([old, grave], lambda one: int(one.id == grave.id)) == old

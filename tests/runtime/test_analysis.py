@@ -17,9 +17,16 @@ from kit.dicom_samples import change, make_series, write
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis
+from scanside_runtime.findings import Finding
 from scanside_runtime.model.bundle import MANIFEST
 from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, SeriesTags, write_series
-from scanside_runtime.settings.tables import CoverageSettings, InferenceSettings, MeasureSettings, Settings
+from scanside_runtime.settings.tables import (
+    CoverageSettings,
+    InferenceSettings,
+    MeasureSettings,
+    Settings,
+    SeveritySettings,
+)
 from scanside_runtime.volume import Hu
 
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
@@ -421,3 +428,16 @@ def test_a_network_that_does_not_fit_its_contract_ends_with_4(tmp_path: Path, fo
     write_bundle(tmp_path, files={"lungs.int8.onnx": other})
     content = refusal(run(folder, tmp_path, engine=engine), exit_code=4)
     assert content["reason"]["code"] == "MODEL_ENGINE"
+
+
+@pytest.mark.parametrize(("watch_from", "extensive"), [("CT-1", True), ("CT-4", False)])
+def test_a_withheld_study_that_looks_extensive_says_so(
+    folder: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, watch_from: str, extensive: bool
+) -> None:
+    moved = Finding("QUALITY_MOTION", "withhold", "Most slices with infection are blurred.")
+    monkeypatch.setattr("scanside_runtime.analysis.analyze.judge", lambda *_: (moved,))
+    severity = SeveritySettings(watch_from=watch_from, severe_from="CT-4")
+    found = document(run(folder, bundle, settings=replace(ONE_THREAD, severity=severity)))
+    assert found["biomarkers"]["poi_percent"] is None
+    assert found["severity"]["flag"] == "not_assessed"
+    assert ("QUALITY_LOOKS_EXTENSIVE" in [flag["code"] for flag in found["flags"]]) == extensive

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 
 from scanside_appliance.jobs.store import Job
 
-SEVERITY_RANK = {"severe": 4, "watch": 1}
+EXTENSIVE = "extensive"
+"""In place of a severity flag: nothing could be measured, but much of the lungs looks infected."""
+SEVERITY_RANK = {"severe": 4, EXTENSIVE: 4, "watch": 1}
 RISING_RANK = 2
 PATIENCE = 20
 """A study that was passed over so often is next, whoever else waits."""
 
 
 def rank(earlier: Sequence[Job]) -> int:
-    """How grave a patient is by the last result that says so: severe 4, watch 1, rising 2 more, unknown 0."""
+    """How grave a patient is by the last result that says so: severe or extensive 4, watch 1, rising 2 more, else 0."""
     known = [job for job in earlier if job.severity in ("none", *SEVERITY_RANK)]
     if not known:
         return 0

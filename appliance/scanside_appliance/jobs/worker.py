@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTest, SelfTested, Stage
+from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.model.networks import KeptNetworks
@@ -86,9 +87,17 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
         analysis.exit_code,
         code=None if analysis.reason is None else analysis.reason.code,
         verdict=analysis.verdict,
-        severity=analysis.severity.flag,
+        severity=_how_severe(analysis),
         trend=(document["progression"] or {}).get("trend"),
     )
+
+
+def _how_severe(analysis: Analysis) -> str:
+    """The severity flag, by which the queue is ordered; of a withheld result whether it looks extensive."""
+    from scanside_runtime.analysis.analyze import EXTENSIVE as LOOKS_EXTENSIVE
+
+    looks = any(flag.code == LOOKS_EXTENSIVE for flag in analysis.flags)
+    return EXTENSIVE if looks else analysis.severity.flag
 
 
 def _as_ordered(analysis: Analysis, order: Order) -> Analysis:

@@ -21,14 +21,14 @@ from scanside_runtime.dicom.series import Series, Study, choose_series, study_in
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.errors import Held, Refused, ScansideError
 from scanside_runtime.findings import Finding
-from scanside_runtime.followup.measurement_error import measurement_error
+from scanside_runtime.followup.measurement_error import MeasurementError, measurement_error
 from scanside_runtime.followup.patient_record import Record, record_of
 from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.progression import Progression, progression
 from scanside_runtime.followup.same_body import check_same_body
 from scanside_runtime.followup.scan import Measures, Moment, Person, Scan
 from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld, without_sides
-from scanside_runtime.measures.severity import Severity, assess
+from scanside_runtime.measures.severity import Severity, assess, assess_extent
 from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.errors import ModelBundleDamaged
@@ -38,9 +38,10 @@ from scanside_runtime.quality.gate import explain_withheld, judge
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
 from scanside_runtime.settings.load import settings_digest
-from scanside_runtime.settings.tables import Settings
+from scanside_runtime.settings.tables import Settings, SeveritySettings
 from scanside_runtime.volume import Masks, Volume
 
+EXTENSIVE = "QUALITY_LOOKS_EXTENSIVE"
 MOST_LOOKS = 3
 """So many series of a study are segmented before none of them is a chest."""
 Progress = Callable[[str, int, int], None]
@@ -94,6 +95,12 @@ class _Known:
     masks: Masks | None = None
     flags: list[Finding] = field(default_factory=list)
     timing_ms: dict[str, float] = field(default_factory=dict)
+
+    def chosen(self) -> Series:
+        """The series; only for steps after it was chosen."""
+        if self.series is None:
+            raise ValueError("no series was chosen yet")
+        return self.series
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -212,12 +219,28 @@ def _measure(
         known.masks = masks
     with known.timed("measure"):
         biomarkers = measure(volume, masks, settings.measures)
+    return _conclude(known, biomarkers, record, loaded.bundle, options, model, error)
+
+
+def _conclude(
+    known: _Known,
+    measured: Biomarkers,
+    record: Record,
+    bundle: Bundle,
+    options: Options,
+    model: SeverityModel | None,
+    error: MeasurementError,
+) -> _Conclusion:
+    """Analysed, unless a finding withholds what rests on infection; then what changed, and how severe it is."""
+    series, settings = known.chosen(), options.settings
     reason = _withheld_because(known.flags)
-    biomarkers = biomarkers if reason is None else withheld(biomarkers)
+    if reason is not None:
+        known.flags += _looks_extensive(measured, settings.severity)
+    biomarkers = measured if reason is None else withheld(measured)
     if any(flag.code == ORIENTATION for flag in known.flags):
         biomarkers = without_sides(biomarkers)
     person = _person(series.study, settings)
-    present = _scan(series, person, biomarkers, known.flags, loaded.bundle, measured=reason is None)
+    present = _scan(series, person, biomarkers, known.flags, bundle, measured=reason is None)
     change = progression(present, record.scans, error)
     known.flags += check_same_body(present, change, settings.progression)
     recent = () if change is None else change.recent
@@ -225,6 +248,14 @@ def _measure(
     if reason is not None:
         return _Conclusion("refused", 3, reason, biomarkers, severity, change)
     return _Conclusion("analysed", 0, None, biomarkers, severity, change)
+
+
+def _looks_extensive(measured: Biomarkers, rule: SeveritySettings) -> tuple[Finding, ...]:
+    """Numbers that can't be believed may still be those of a very sick patient: who must not come last."""
+    if assess_extent(measured, rule).flag not in ("watch", "severe"):
+        return ()
+    message = "The numbers are withheld, but much of the lungs looks infected: have somebody look at it soon."
+    return (Finding(EXTENSIVE, "caution", message),)
 
 
 def _choose(known: _Known, reader: StudyReader, selection: Selection, settings: Settings) -> Series:
