@@ -126,8 +126,9 @@ def test_half_more_within_48_hours_makes_the_patient_severe(course: Course) -> N
     assert [(one["flag"], one["basis"]) for one in severity[:3]] == [
         ("none", "extent"),
         ("severe", "progress"),
-        ("none", "extent"),  # it grew on, but three days passed
+        ("watch", "extent"),  # it grew on, but three days passed; CT-2 is nearer than the measurement error
     ]
+    assert "the graver flag is given" in severity[2]["why"]
     assert "Progress of more than 50 % within 48 hours" in course.pages[1]
 
 

@@ -55,7 +55,7 @@ def test_the_document_is_printed_with_the_trouble_in_it_when_the_slices_cant_be_
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_sector: Callable[[], None]
 ) -> None:
     sick = analysed(tmp_path / "series")
-    monkeypatch.setattr("scanside_runtime.analysis.analyze", lambda *_, **__: sick)
+    monkeypatch.setattr("scanside_runtime.analysis.analyze.analyze", lambda *_, **__: sick)
     bad_sector()
     code, out, err = run("analyze", tmp_path / "series", "--json", "--output", tmp_path / "out")
     document = json.loads(out)

@@ -178,7 +178,8 @@ def test_of_two_series_without_a_name_the_chest_is_found_by_its_picture(
     (study / "head").mkdir()
     for number, path in enumerate(sorted(path for path in (head / "S2010").rglob("*") if path.is_file())):
         ds = pydicom.dcmread(path)
-        ds.StudyInstanceUID = first.StudyInstanceUID
+        for keyword in ("StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
+            setattr(ds, keyword, first.get(keyword, ""))
         for keyword in ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription"):
             setattr(ds, keyword, "")
         ds.save_as(study / "head" / f"{number:03d}.dcm")

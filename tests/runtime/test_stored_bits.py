@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from kit.dicom_samples import COLUMNS, ROWS, make_slice, transcode, write
-from kit.reading import choose_series, find_series, read_volume
+from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom.errors import InputUnreadable
 from scanside_runtime.dicom.headers import lenient, read_dataset
 from scanside_runtime.dicom.pixels import signed_or_unsigned, stored_values
@@ -63,7 +63,7 @@ def decoded(ds: Dataset) -> npt.NDArray[Any]:
     with lenient():
         ds.save_as(stream)
         stream.seek(0)
-        read = read_dataset(stream, pixels=True)
+        read = read_dataset(stream, pixels=True, max_inflated_mb=LIMITS.max_inflated_mb)
         return signed_or_unsigned(stored_values(read, "it"), read, "it").astype(np.int32)
 
 
