@@ -323,10 +323,10 @@ def test_what_is_wrong_with_the_bundle_is_said_as_the_error_that_it_is(box: Box,
 CHATTY = """
 import sys
 for line in sys.stdin:
-    if line.startswith('{"SelfTest"'):
+    if line.startswith('{"SelfTestOrder"'):
         print('{"SelfTested": {"engine": "fake"}}', flush=True)
     else:
-        print('\\n'.join(['{"Stage": {"name": "decode", "done": 1, "total": 5000}}'] * 5000))
+        print('\\n'.join(['{"StageReached": {"name": "decode", "done": 1, "total": 5000}}'] * 5000))
         print('{"Ended": {"exit_code": 1, "code": "BOX_DEFECT", "reason": "heard to its end"}}', flush=True)
 """
 

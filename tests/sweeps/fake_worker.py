@@ -16,7 +16,7 @@ import signal
 import time
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTest, SelfTested, Stage
+from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
@@ -27,7 +27,7 @@ KEPT: list[bytes] = []
 def analyze(order: Order, channel: Channel) -> Ended | Defect:
     contents = {file: file.read_bytes() for file in sorted(order.files.iterdir())}
     text = b"".join(contents.values())
-    channel.send(Stage("reading", len(contents), len(contents)))
+    channel.send(StageReached("reading", len(contents), len(contents)))
     if b"CRASH" in text:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"HANG" in text:
@@ -76,8 +76,8 @@ def main() -> None:
     channel = Channel()
     os.umask(0o027)
     end_with_the_daemon()
-    for question in channel.questions((SelfTest, Order)):
-        if isinstance(question, SelfTest):
+    for question in channel.questions((SelfTestOrder, Order)):
+        if isinstance(question, SelfTestOrder):
             channel.send(SelfTested("fake"))
             continue
         try:

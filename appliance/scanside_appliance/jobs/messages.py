@@ -9,7 +9,7 @@ from scanside_runtime.settings.tables import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class SelfTest:
+class SelfTestOrder:
     """Compute what the exporter computed: answered by `SelfTested`, or by what went wrong."""
 
     settings: Settings
@@ -38,7 +38,7 @@ class Order:
     bundle: Path | None
 
 
-QUESTIONS: tuple[type[SelfTest | Order], ...] = (SelfTest, Order)
+QUESTIONS: tuple[type[SelfTestOrder | Order], ...] = (SelfTestOrder, Order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class SelfTested:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageReached:
     """How far an analysis has come: as often as there is progress, before its end."""
 
     name: str

@@ -2,8 +2,8 @@
 
 `python -m scanside_appliance.jobs.worker`.
 
-`SelfTest` is answered by `SelfTested`; an `Order` by `Stage` as often as there is progress, then by `Ended`. Either may
-end in `Failed`, an error of ours, or in `Defect`.
+`SelfTestOrder` is answered by `SelfTested`; an `Order` by `StageReached` as it goes on, then by `Ended`.
+Either may end in `Failed`, an error of ours, or in `Defect`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTest, SelfTested, Stage
+from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
@@ -40,20 +40,20 @@ def main() -> None:
 
 
 def _answered(
-    question: SelfTest | Order, channel: Channel, networks: KeptNetworks
+    question: SelfTestOrder | Order, channel: Channel, networks: KeptNetworks
 ) -> SelfTested | Ended | Failed | Defect:
     """The answer, whatever happens."""
     try:
-        if isinstance(question, SelfTest):
+        if isinstance(question, SelfTestOrder):
             return _selftest(question, networks)
-        return analyze_study(question, networks, lambda *stage: channel.send(Stage(*stage)))
+        return analyze_study(question, networks, lambda *stage: channel.send(StageReached(*stage)))
     except ScansideError as error:
         return Failed.of(error)
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
         return Defect(raised_at(error))
 
 
-def _selftest(question: SelfTest, networks: KeptNetworks) -> SelfTested:
+def _selftest(question: SelfTestOrder, networks: KeptNetworks) -> SelfTested:
     """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
     import scanside_runtime.analysis.analyze  # noqa: F401

@@ -12,7 +12,7 @@ from pathlib import Path
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest
-from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTest, SelfTested, Stage
+from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_appliance.jobs.store import Job
 from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
 from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so that what the worker raises is known here
@@ -25,7 +25,7 @@ WORKER = (sys.executable, "-m", "scanside_appliance.jobs.worker")
 LONGEST_START_S = 300.0
 ANSWERS_AT_ONCE = 10_000
 _PROOFS: tuple[type[SelfTested | Failed | Defect], ...] = (SelfTested, Failed, Defect)
-_REPORTS: tuple[type[Stage | Ended | Failed | Defect], ...] = (Stage, Ended, Failed, Defect)
+_REPORTS: tuple[type[StageReached | Ended | Failed | Defect], ...] = (StageReached, Ended, Failed, Defect)
 ANSWERED = (0, 3, 6)
 """Exit codes of an analysis that came to a result: analysed, refused, held."""
 
@@ -85,7 +85,7 @@ class WorkerClient:
         """The worker's answer to the self-test, or why there is none."""
         child = self._start(settings)
         try:
-            child.ask(SelfTest(settings, self._bundle))
+            child.ask(SelfTestOrder(settings, self._bundle))
             answer: SelfTested | Failed | Defect | None = child.answer(_PROOFS, LONGEST_START_S)
         except ChildDied as died:
             return BoxSelfTest(why=f"it ended {died.ending.how}")
@@ -160,7 +160,7 @@ class WorkerClient:
         Raises ChildDied.
         """
         for _ in range(ANSWERS_AT_ONCE):
-            answer: Stage | Ended | Failed | Defect | None = child.answer(_REPORTS, 0.0)
+            answer: StageReached | Ended | Failed | Defect | None = child.answer(_REPORTS, 0.0)
             match answer:
                 case None:
                     return None

@@ -351,9 +351,9 @@ class Settings:
 
 
 @cache
-def _annotated(section: Any) -> dict[str, Any]:
+def _annotated(table: Any) -> dict[str, Any]:
     """The types of its values with the bounds in them."""
-    return get_type_hints(section, include_extras=True)
+    return get_type_hints(table, include_extras=True)
 
 
 @cache
