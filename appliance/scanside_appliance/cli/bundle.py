@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from scanside_appliance.cli.options import AsJson
 from scanside_runtime.errors import ModelUnusable
 
 bundles = typer.Typer(help="Model bundles.", no_args_is_help=True, rich_markup_mode=None)
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
 @bundles.command("list")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.cli.evaluate import evaluate
+from scanside_appliance.cli.options import AsJson, BundleOption
 from scanside_appliance.extras import extra
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ STOPPED_BY_HAND = 130
 
 cohort = typer.Typer(help="Many studies: tables, calibration, agreement.", no_args_is_help=True, rich_markup_mode=None)
 cohort.add_typer(evaluate, name="evaluate")
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
 class Use(StrEnum):
@@ -47,7 +47,7 @@ def run(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The table: .csv or .parquet.")],
     processes: Annotated[int, typer.Option(min=0, help="Studies at a time; 0: as many as cores and memory hold.")] = 0,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")] = None,
-    bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of another model bundle.")] = None,
+    bundle: BundleOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Analyse every study in some folders into one table, a row a study.

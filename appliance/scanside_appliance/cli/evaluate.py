@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.options import AsJson
 from scanside_appliance.extras import extra
 
 evaluate = typer.Typer(help="Agreement and differences over many studies.", no_args_is_help=True, rich_markup_mode=None)
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
 @evaluate.command()

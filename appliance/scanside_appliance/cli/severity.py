@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.options import AsJson
+
 if TYPE_CHECKING:
     from scanside_appliance.site_model import ModelChange
 
 severity = typer.Typer(help="The severity model of this box.", no_args_is_help=True, rich_markup_mode=None)
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
 @severity.command("list")

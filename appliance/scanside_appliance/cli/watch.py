@@ -6,15 +6,15 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.options import AsJson, BundleOption
+
 if TYPE_CHECKING:
     from scanside_appliance.jobs.store import Store
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name as `scanside queue` shows it.")]
 
 
@@ -27,7 +27,7 @@ def add_watch_commands(app: typer.Typer) -> None:
 def watch(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Work off what lies in the inbox, and end.")] = False,
-    bundle: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of another model bundle.")] = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Watch the inbox: each study that is complete is analysed, its result published, its files archived.
 
