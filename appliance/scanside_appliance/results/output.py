@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from scanside_appliance.dicom_out.identity import object_uids
 from scanside_appliance.files.atomic import replace_files
 from scanside_appliance.files.layout import PAGE, RESULT
+from scanside_appliance.page.report import ComparisonRow, render_page
+from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage, png_bytes
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.errors import BoxSource
-from scanside_appliance.results.pictures import Pictures, draw_pictures, montage, png_bytes
-from scanside_appliance.results.report import ComparisonRow, render_page
 from scanside_runtime.errors import BoxOutput, Refused
 
 if TYPE_CHECKING:
