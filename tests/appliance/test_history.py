@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 from kit.course_samples import result
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import patient_folder
+from scanside_appliance.page.trend_plot import draw_trend
 from scanside_appliance.results.archive import earlier_results, lookup, results_below, results_in
 from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
-from scanside_appliance.results.trend_plot import draw_trend
 from scanside_runtime.dicom.errors import InputNotFound
 from scanside_runtime.errors import ScansideError
 

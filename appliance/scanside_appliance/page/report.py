@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from scanside_appliance.results.formatting import moment, number, signed
-from scanside_appliance.results.pictures import WINDOW_HU, Pictures, jpeg_bytes
-from scanside_appliance.results.trend_plot import draw_trend
+from scanside_appliance.page.formatting import moment, number, signed
+from scanside_appliance.page.trend_plot import draw_trend
+from scanside_appliance.pictures.draw import WINDOW_HU, Pictures, jpeg_bytes
 
 Document = Mapping[str, Any]
 
