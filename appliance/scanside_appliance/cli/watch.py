@@ -45,14 +45,15 @@ def watch(
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say how the box is: does it run, what is it at, what keeps it from working.
 
-    Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one.
+    Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one, and
+    results of the book that are no longer on the disk.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import box_facts, box_lines
 
     facts = box_facts(BoxLayout(context.obj.root), context.obj.settings)
     typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts)))
-    raise typer.Exit(5 if facts["trouble"] else 0)
+    raise typer.Exit(5 if facts["trouble"] or facts["missing"] else 0)
 
 
 def queue(
@@ -116,11 +117,11 @@ def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -
 @contextmanager
 def _open(context: typer.Context) -> Iterator[Store]:
     from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.jobs.book_file import existing_book
     from scanside_appliance.jobs.database_errors import database_errors
-    from scanside_appliance.jobs.store import Store
 
-    path = BoxLayout(context.obj.root).database
-    with database_errors(path), Store.existing(path) as store:
+    layout = BoxLayout(context.obj.root)
+    with database_errors(layout.database), existing_book(layout) as store:
         yield store
 
 

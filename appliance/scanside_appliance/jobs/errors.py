@@ -75,7 +75,7 @@ class BoxDatabase(BoxFailed):
     """The database {name} is damaged: {why}."""
 
     code = "BOX_DATABASE"
-    advice = "Move it away and start again: what lies in work goes back to the inbox, and results stay where they are."
+    advice = "Run scanside rebuild: it makes the book anew from archive and results, and keeps this one beside it."
 
 
 class BoxDatabaseNewer(BoxFailed):
@@ -90,6 +90,23 @@ class BoxDatabaseMissing(BoxFailed):
 
     code = "BOX_DATABASE_MISSING"
     advice = "Start scanside watch once: it makes it. If the box was started before, check that --root is its folder."
+
+
+class BoxDatabaseLost(BoxFailed):
+    """The database {name} is {how}, though this box has worked before."""
+
+    code = "BOX_DATABASE_LOST"
+    advice = (
+        "Put the newest copy of it back, or run scanside rebuild: it makes the book anew from archive and results. An "
+        "empty book would measure every study again that is sent again."
+    )
+
+
+class BoxDatabaseReplaced(BoxFailed):
+    """The database {name} was replaced by another file while the box was at work; what it had is kept as {kept}."""
+
+    code = "BOX_DATABASE_REPLACED"
+    advice = "Start again: it goes on with the file that lies there now. scanside verify says what does not fit it."
 
 
 class BoxDatabaseRights(BoxFailed):

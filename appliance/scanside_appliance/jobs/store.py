@@ -1,6 +1,6 @@
 """The job book: SQLite, WAL, every commit synced. Jobs and files are frozen rows, altered by `change` alone.
 
-What is committed here is what holds: after a crash the folders are brought to what the book says (conveyor.py).
+What is committed here is what holds: after a crash the folders are brought to what the book says (file_mover.py).
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
+from scanside_appliance.files.durable_files import FILE_MODE
 from scanside_appliance.jobs.database_errors import database_errors
-from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
 
 SCHEMA_VERSION = 2
 CLEANED = "cleaned"
@@ -115,11 +117,24 @@ _JOB_COLUMNS = {one.name for one in fields(Job)} - {"id"}
 class Store:
     """The open database. Not for several threads; other processes may open it too."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, make: bool = True) -> None:
+        """make: a book that is not there is begun; else it is lost. Raises BoxDatabaseLost and its like."""
+        self._path, self._make = path, make
         with database_errors(path):
-            self._sql = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._prepare()
+            self._sql = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "rwc" if self._make else "rw"
+        sql = sqlite3.connect(
+            f"file:{quote(os.fsencode(self._path))}?mode={mode}", timeout=BUSY_S, isolation_level=None, uri=True
+        )
+        try:
+            self._prepare(sql)
+            self._file = _identity(self._path)
+        except BaseException:
+            sql.close()
+            raise
+        return sql
 
     def __enter__(self) -> Self:
         return self
@@ -129,21 +144,19 @@ class Store:
     ) -> None:
         self._sql.close()
 
-    def _prepare(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            self._sql.execute(f"PRAGMA {pragma}")
-        found = int(self._sql.execute("PRAGMA user_version").fetchone()[0])
+    def _prepare(self, sql: sqlite3.Connection) -> None:
+        """Nothing is written before it is known whose book it is."""
+        found = int(sql.execute("PRAGMA user_version").fetchone()[0])
         if found > SCHEMA_VERSION:
             raise BoxDatabaseNewer(name=self._path.name, version=found)
+        if found == 0 and not self._make:
+            raise BoxDatabaseLost(name=self._path.name, how="empty")
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            sql.execute(f"PRAGMA {pragma}")
         if found == 0:
-            self._run("schema.sql", SCHEMA_VERSION)
+            _run(sql, "schema.sql", SCHEMA_VERSION)
         for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
-            self._run(f"upgrade_{version}.sql", version + 1)
-
-    def _run(self, script: str, version: int) -> None:
-        """A script and the version that it makes, both or neither."""
-        text = Path(__file__).with_name(script).read_text(encoding="utf-8")
-        self._sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+            _run(sql, f"upgrade_{version}.sql", version + 1)
 
     def check(self) -> None:
         """Read the whole file once. Raises BoxDatabase where it is damaged."""
@@ -152,12 +165,24 @@ class Store:
         if answer != "ok":
             raise BoxDatabase(name=self._path.name, why=answer)
 
-    @classmethod
-    def existing(cls, path: Path) -> Store:
-        """The database of a box that was started before. Raises BoxDatabaseMissing and what opening raises."""
-        if not path.is_file():
-            raise BoxDatabaseMissing(name=path.name)
-        return cls(path)
+    def is_in_place(self) -> bool | None:
+        """Whether the path leads to the file that is open; None where nothing lies there. Raises OSError."""
+        found = _identity(self._path)
+        return None if found is None else found == self._file
+
+    def copy_to(self, path: Path) -> None:
+        """All that is in the open book into a new file, synced. Raises OSError, sqlite3.Error."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._sql.backup(copy)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        path.chmod(FILE_MODE)
+
+    def open_again(self) -> None:
+        """Go on with the file that lies at the path now. Raises what opening raises."""
+        with database_errors(self._path):
+            before, self._sql = self._sql, self._connect()
+        before.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -254,6 +279,11 @@ class Store:
         """Every file that lies at a place."""
         return self._files("place = ?", [place])
 
+    def studies_at(self, pattern: str) -> set[str]:
+        """The studies that have a file at a place like this (SQL's LIKE)."""
+        found = self._sql.execute("SELECT DISTINCT study FROM files WHERE place LIKE ?", (pattern,))
+        return {study for (study,) in found}
+
     def _files(self, condition: str, values: Sequence[Any]) -> list[FileRow]:
         rows = self._sql.execute(f"SELECT {_FILE} FROM files WHERE {condition} ORDER BY id", values)
         return [FileRow(*row) for row in rows]
@@ -334,6 +364,20 @@ class Store:
     def cleaned(self) -> list[Job]:
         """Jobs of which files were removed from the archive, oldest first."""
         return self._jobs("id IN (SELECT job FROM files WHERE place = ?)", [CLEANED])
+
+
+def _run(sql: sqlite3.Connection, script: str, version: int) -> None:
+    """A script and the version that it makes, both or neither."""
+    text = Path(__file__).with_name(script).read_text(encoding="utf-8")
+    sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.defects import raised_at
+from scanside_appliance.files.durable_files import is_folder, make_folder
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import PROBE, Prober
@@ -21,13 +22,19 @@ from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
+from scanside_appliance.jobs.book_file import keep_in_place
+from scanside_appliance.jobs.database_errors import database_error
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDiskFull
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
+from scanside_appliance.jobs.presence import missing_studies
 from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
+from scanside_appliance.service.errors import BoxInbox
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
+from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
 
 PROBE_BUDGET_S = 0.5
@@ -87,12 +94,13 @@ class Daemon:
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._engine = ""
         self._disk: disk.Disk | None = None
-        self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
+        self._next = dict.fromkeys(("scan", "disk", "report", "tidy", "missing"), -1e9)
         self._scans = 0
         self._reported = ""
         self._numbers: dict[State, int] = {}
         self._put_aside: dict[str, int] = {}
         self._held = 0
+        self._missing: list[str] = []
 
     def start(self) -> None:
         """Put right what the last end left, and prove the networks.
@@ -104,10 +112,12 @@ class Daemon:
         self._engine = self._worker_client.selftest(self._settings)
 
     def tick(self) -> None:
-        """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
+        """One turn. Troubles of the box are noted and tried again in the next; a lost or damaged book raises."""
         self._trouble = None
+        self._try(partial(keep_in_place, self._layout, self._store))
         taking = (self._take_in, self._begin_next) if self.taking else ()
-        for step in (self._look_at_disk, self._move, *taking, self._see_to_analysis, self._move, self._rest):
+        before, after = (self._look_after_folders, self._look_at_disk), (self._see_to_analysis, self._move, self._rest)
+        for step in (*before, self._move, *taking, *after):
             self._try(step)
         self._count_troubles()
         self._report()
@@ -117,12 +127,19 @@ class Daemon:
         try:
             step()
         except sqlite3.OperationalError as error:
-            self._note(f"the database can't be written: {error}")
-            disk.give_reserve(self._layout)
+            self._note_database(database_error(self._layout.database, error))
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
         except (RecursionError, MemoryError) as error:  # this step needed too much: the next one need not
             self._note(f"a step ended in a defect ({raised_at(error)})")
+
+    def _note_database(self, error: BoxFailed) -> None:
+        """A lock, rights and a failing disk pass; only a full disk is given the reserve. Raises BoxDatabase."""
+        if isinstance(error, BoxDatabase):
+            raise error
+        self._note(f"{error.code}: {error.message}")
+        if isinstance(error, BoxDiskFull):
+            disk.give_reserve(self._layout)
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
@@ -194,6 +211,19 @@ class Daemon:
         busy_s = min(self._settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
         return min(busy_s if self._inbox_files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
 
+    def _look_after_folders(self) -> None:
+        """What somebody removed is made again, but for the inbox: who may write there was set by hand."""
+        for folder in self._layout.own_folders:
+            if not is_folder(folder):
+                make_folder(folder, self._layout.root)
+                log.error("%s was gone: it is made again", folder)
+                self._next["missing"] = -1e9
+        if self._is_due("missing", TIDY_EVERY_S):
+            self._missing = missing_studies(self._layout, self._store)
+        if not is_folder(self._layout.inbox):
+            gone = BoxInbox(folder=self._layout.inbox)
+            self._note(f"{gone.code}: {gone.message} {gone.advice}")
+
     def _look_at_disk(self) -> None:
         if not self._is_due("disk", DISK_EVERY_S):
             return
@@ -244,6 +274,8 @@ class Daemon:
     def _see_to_analysis(self) -> None:
         if self._scheduler.advance(self._waits):
             self._next["scan"] = -1e9
+            if self._missing:
+                self._next["missing"] = -1e9
 
     def _read_headers(self, seconds: float) -> None:
         """For so long at most, so that the rest has its turn."""
@@ -314,6 +346,7 @@ class Daemon:
             trouble=self.trouble,
             analysing=self._scheduler.current.study if self._scheduler.current else None,
             worker_warm=self._worker_client.warm,
+            missing=self._missing,
         )
 
 
