@@ -65,13 +65,15 @@ def raised_by(shown: Any) -> None:
     raise shown.exception
 
 
-def test_without_its_database_the_box_starts_anew_and_overwrites_no_result(box: Box) -> None:
+def test_with_a_book_that_was_made_anew_nothing_is_lost_and_no_result_overwritten(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
     box.put(*study(1))
     box.run()
-    for path in box.root.glob("scanside.db*"):
-        path.unlink()
+    lose_book(box, "gone")
     (box.root / "work" / "7").mkdir()
     box.sums |= put(box.root / "work" / "7", study(2), folder=".")
+    box.rebuild(monkeypatch)
     box.put(*study(1), Slice(1, 4))
     box.run()
     first, second = box.of(1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scanside_appliance.jobs.store import Store
     from scanside_runtime.analysis.options import Options
     from scanside_runtime.settings.tables import Settings
 
@@ -41,6 +42,18 @@ EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs th
 PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="What the layers are computed in.")]
 BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+@contextmanager
+def open_store(context: typer.Context) -> Iterator[Store]:
+    """The box's book. Raises BoxFailed."""
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.jobs.book_file import existing_book
+    from scanside_appliance.jobs.database_errors import database_errors
+
+    layout = BoxLayout(context.obj.root)
+    with database_errors(layout.database), existing_book(layout) as store:
+        yield store
 
 
 def for_its_owner_alone(context: typer.Context) -> None:

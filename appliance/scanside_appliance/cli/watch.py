@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanside_appliance.cli.options import AsJson, BundleOption
+from scanside_appliance.cli.options import AsJson, BundleOption, open_store
 
 if TYPE_CHECKING:
     from scanside_appliance.jobs.store import Store
@@ -83,7 +81,7 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
     from scanside_appliance.jobs.errors import BoxAnalysisDied
     from scanside_appliance.jobs.store import State
 
-    with _open(context) as store, store.transaction():
+    with open_store(context) as store, store.transaction():
         job = _job_at_rest(store, study, State.quarantined, BoxAnalysisDied.code)
         store.change(job, state=State.claiming, attempts=0, interruptions=0, code=None, reason=None)
     _say(study, "queued again", as_json)
@@ -102,7 +100,7 @@ def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -
     from scanside_appliance.jobs.intake import Intake
     from scanside_appliance.jobs.store import State
 
-    with _open(context) as store, store.transaction():
+    with open_store(context) as store, store.transaction():
         intake = Intake(BoxLayout(context.obj.root), store, Clock())
         held = [job for job in store.held_results() if job.study == study]
         try:
@@ -112,17 +110,6 @@ def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -
                 raise
             intake.accept_alone(held[-1])
     _say(study, "released, queued", as_json)
-
-
-@contextmanager
-def _open(context: typer.Context) -> Iterator[Store]:
-    from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.jobs.book_file import existing_book
-    from scanside_appliance.jobs.database_errors import database_errors
-
-    layout = BoxLayout(context.obj.root)
-    with database_errors(layout.database), existing_book(layout) as store:
-        yield store
 
 
 def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) -> int:

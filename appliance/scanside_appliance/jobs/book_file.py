@@ -30,9 +30,14 @@ def open_book(layout: BoxLayout) -> Store:
         if not new:
             _check_is_there(layout)
     store = Store(layout.database, make=new)
+    mark(layout)
+    return store
+
+
+def mark(layout: BoxLayout) -> None:
+    """Say that there is a book. Raises OSError."""
     if not lies_at(layout.marker):
         replace_file(layout.marker, MARK)
-    return store
 
 
 def existing_book(layout: BoxLayout) -> Store:
@@ -98,7 +103,7 @@ def keep_in_place(layout: BoxLayout, store: Store) -> None:
 
 def _put_back(layout: BoxLayout, store: Store, part: Path) -> None:
     for end in BESIDE:  # of the removed one: replayed onto another file they would damage it
-        layout.database.with_name(layout.database.name + end).unlink(missing_ok=True)
+        beside(layout.database, end).unlink(missing_ok=True)
     os.link(part, layout.database)  # which never takes the place of another file
     part.unlink()
     sync_directory(layout.root)
@@ -109,6 +114,11 @@ def _put_back(layout: BoxLayout, store: Store, part: Path) -> None:
 def free_name(path: Path) -> Path:
     """Where a file may lie that is kept beside `path`: `.aside-1`, or the first number that is free."""
     number = 1
-    while any(lies_at(path.with_name(f"{path.name}.aside-{number}{end}")) for end in ("", *BESIDE)):
+    while any(lies_at(beside(path, f".aside-{number}{end}")) for end in ("", *BESIDE)):
         number += 1
-    return path.with_name(f"{path.name}.aside-{number}")
+    return beside(path, f".aside-{number}")
+
+
+def beside(path: Path, end: str) -> Path:
+    """The file whose name is longer by so much."""
+    return path.with_name(path.name + end)

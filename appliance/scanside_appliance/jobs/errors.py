@@ -109,6 +109,27 @@ class BoxDatabaseReplaced(BoxFailed):
     advice = "Start again: it goes on with the file that lies there now. scanside verify says what does not fit it."
 
 
+class BoxDatabaseWhole(BoxFailed):
+    """The database {name} is whole: to make it anew would lose what only it knows."""
+
+    code = "BOX_DATABASE_WHOLE"
+    advice = "Leave it as it is. To see what on the disk does not fit it: scanside verify. To make it anew all the same: --anyway."
+
+
+class BoxArchiveAltered(BoxFailed):
+    """{count} file(s) in the archive are not what was put there."""
+
+    code = "BOX_ARCHIVE_ALTERED"
+    advice = "Send the study again, or put its files back from a copy; see whether the disk is sound and who may write there."
+
+
+class BoxArchiveMissing(BoxFailed):
+    """Of study {study}, {count} file(s) that the book has in the archive are not there."""
+
+    code = "BOX_ARCHIVE_MISSING"
+    advice = "Put them back from a copy, or send the study again; scanside verify names them."
+
+
 class BoxDatabaseRights(BoxFailed):
     """The database {name} may not be read or written by this user: {why}."""
 
@@ -138,7 +159,7 @@ class BoxDiskFull(BoxFailed):
 
 
 class BoxNoSuchStudy(BoxFailed):
-    """There is no study {study} that this could be done to."""
+    """There is nothing under the name {study} that this could be done to."""
 
     code = "BOX_NO_SUCH_STUDY"
     advice = "See scanside queue: it lists the studies that are held or put aside, with the name to use."

@@ -35,6 +35,8 @@ SAME_PLACE_MM = 0.05
 """As in `scanside_runtime.dicom.geometry`, which the daemon does not import: it needs NumPy."""
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
+HELD_CODES = (InputConflict.code, InputDuplicateUid.code, InputBaseGone.code, PatientMixed.code)
+"""Why slices wait in quarantine for a person; what lies there for another reason was put aside."""
 REST = (State.done, State.held, State.quarantined, State.replaced)
 
 
@@ -179,10 +181,18 @@ class Intake:
         Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
         """
         with self._store.transaction():
-            if gone := self._gone(held.study, ()):
+            return self._store.change(self.measure_again(held).id, alone=1)
+
+    def measure_again(self, done: Job) -> Job:
+        """A study that came to a result is measured once more, as a new revision.
+
+        Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
+        """
+        with self._store.transaction():
+            if gone := self._gone(done.study, ()):
                 raise InputBaseGone(count=gone)
-            job = self._new(State.claiming, held.study, held.study_uid, held.patient, incomplete=held.incomplete)
-            self._take_over(self._store.change(job.id, alone=1))
+            job = self._new(State.claiming, done.study, done.study_uid, done.patient, incomplete=done.incomplete)
+            self._take_over(job)
             return self._store.job(job.id)
 
     def release_what_is_whole_again(self) -> list[Job]:
@@ -268,7 +278,7 @@ def _other_patients(jobs: Iterable[Job], new: Iterable[Facts]) -> list[str]:
     return sorted(keys | known) if keys and known else []
 
 
-def _told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
+def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
     """Slices whose UID does not name them get the sum of their bytes beside it: one UID at several places, or none."""
     shared = {row.sop_uid.partition(SHARED)[0] for row in known if SHARED in row.sop_uid}
     places: dict[str, list[Facts]] = {}
@@ -290,7 +300,7 @@ def _at_several_places(slices: Collection[Facts]) -> bool:
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
     """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
     found, known = Sorted({}, {}, {}, {}, []), list(known)
-    files = _told_apart(files, known)
+    files = told_apart(files, known)
     by_uid: dict[str, list[FileRow]] = {}
     by_sum: dict[str, FileRow] = {}
     for row in known:

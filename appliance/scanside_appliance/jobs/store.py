@@ -158,6 +158,12 @@ class Store:
         for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
             _run(sql, f"upgrade_{version}.sql", version + 1)
 
+    def problems(self) -> list[str]:
+        """All that SQLite finds wrong in the file, in its words. Raises sqlite3.Error."""
+        found = [words for (words,) in self._sql.execute("PRAGMA integrity_check(20)") if words != "ok"]
+        broken = self._sql.execute("PRAGMA foreign_key_check").fetchall()
+        return [*found, *(f"a row of {table} belongs to no row of {parent}" for table, _, parent, _ in broken)]
+
     def check(self) -> None:
         """Read the whole file once. Raises BoxDatabase where it is damaged."""
         with database_errors(self._path):
@@ -259,12 +265,12 @@ class Store:
         rows = self._sql.execute(f"SELECT {_JOB} FROM jobs WHERE {condition} ORDER BY id", values)
         return [Job(*row) for row in rows]
 
-    def add_files(self, job: Job, new: Iterable[NewFile]) -> None:
-        """Files in the inbox that from now on belong to a job."""
+    def add_files(self, job: Job, new: Iterable[NewFile], place: str = INBOX) -> None:
+        """Files in the inbox, or at another place, that from now on belong to a job."""
         self._sql.executemany(
             "INSERT INTO files (job, study, sop_uid, sha256, size, whole, source, place, name) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, INBOX, f.name) for f in new],
+            [(job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, place, f.name) for f in new],
         )
 
     def files(self, job_id: int) -> list[FileRow]:
@@ -278,6 +284,10 @@ class Store:
     def files_at(self, place: str) -> list[FileRow]:
         """Every file that lies at a place."""
         return self._files("place = ?", [place])
+
+    def files_like(self, pattern: str) -> list[FileRow]:
+        """Every file that lies at a place like this (SQL's LIKE)."""
+        return self._files("place LIKE ?", [pattern])
 
     def studies_at(self, pattern: str) -> set[str]:
         """The studies that have a file at a place like this (SQL's LIKE)."""

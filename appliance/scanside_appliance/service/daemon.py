@@ -27,13 +27,13 @@ from scanside_appliance.jobs.database_errors import database_error
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDiskFull
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
-from scanside_appliance.jobs.presence import missing_studies
 from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.service.errors import BoxInbox
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
+from scanside_appliance.upkeep.presence import missing_studies
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
 
@@ -218,8 +218,6 @@ class Daemon:
                 make_folder(folder, self._layout.root)
                 log.error("%s was gone: it is made again", folder)
                 self._next["missing"] = -1e9
-        if self._is_due("missing", TIDY_EVERY_S):
-            self._missing = missing_studies(self._layout, self._store)
         if not is_folder(self._layout.inbox):
             gone = BoxInbox(folder=self._layout.inbox)
             self._note(f"{gone.code}: {gone.message} {gone.advice}")
@@ -274,8 +272,6 @@ class Daemon:
     def _see_to_analysis(self) -> None:
         if self._scheduler.advance(self._waits):
             self._next["scan"] = -1e9
-            if self._missing:
-                self._next["missing"] = -1e9
 
     def _read_headers(self, seconds: float) -> None:
         """For so long at most, so that the rest has its turn."""
@@ -306,10 +302,14 @@ class Daemon:
         self._plan.progressed()
         if step is not None:
             _say(step, step.state.value)
+            if self._missing:
+                self._next["missing"] = -1e9
 
     def _rest(self) -> None:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
+        if self._is_due("missing", TIDY_EVERY_S):
+            self._missing = missing_studies(self._layout, self._store)
         self._prober.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
         self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and self._store.is_at_rest()
