@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.dicom_samples import make_series, write
-from scanside_appliance.results.report import render_page
+from scanside_appliance.page.report import render_page
 
 Run = Callable[..., tuple[int, str, str]]
 PATIENTS = ("Zander^Otto", "Ahrens^Ida", "Meyer^Jan")

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from scanside_appliance.cli.options import BundleOption, EngineName, EngineOption, PrecisionName, PrecisionOption
+from scanside_appliance.cli.options import (
+    BundleOption,
+    EngineName,
+    EngineOption,
+    PrecisionName,
+    PrecisionOption,
+    for_its_owner_alone,
+)
 from scanside_appliance.cli.progress import complain, progress
 from scanside_runtime.errors import ScansideError
 
@@ -45,6 +52,7 @@ def analyze(
     if only_list:
         _list(context, path, study, as_json=as_json)
         return
+    for_its_owner_alone(context)
     if every and (study or series):
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
     if earlier is not None and not earlier.is_dir():
@@ -63,7 +71,7 @@ def analyze(
 
 def _list(context: typer.Context, path: Path, study: str | None, *, as_json: bool) -> None:
     """The studies at a path, the series of the one study, or of the one that is named; in JSON all of it."""
-    from scanside_appliance.results.contents import contents_lines
+    from scanside_appliance.page.contents import contents_lines
     from scanside_runtime.dicom.contents import list_studies, study_named
     from scanside_runtime.dicom.errors import SeriesStudyNotFound
     from scanside_runtime.dicom.reader import StudyReader

@@ -108,7 +108,7 @@ def release(
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.jobs.errors import BoxNotHeld
     from scanside_appliance.jobs.release import Decisions
-    from scanside_appliance.results.contents import series_lines
+    from scanside_appliance.page.contents import series_lines
 
     with _open(context) as store:
         decisions = Decisions(BoxLayout(context.obj.root), store)

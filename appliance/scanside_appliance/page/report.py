@@ -9,10 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from scanside_appliance.results.contents import offered
-from scanside_appliance.results.formatting import moment, number, person, signed
-from scanside_appliance.results.pictures import WINDOW_HU, Pictures, jpeg_bytes
-from scanside_appliance.results.trend_plot import draw_trend
+from scanside_appliance.page.contents import offered
+from scanside_appliance.page.formatting import moment, number, person, signed
+from scanside_appliance.page.trend_plot import draw_trend
+from scanside_appliance.pictures.draw import WINDOW_HU, Pictures, jpeg_bytes
 
 Document = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scanside_appliance.files.names import harmless
-from scanside_appliance.results.formatting import person
+from scanside_appliance.page.formatting import person
 
 WIDEST = 40
 WHICH_STUDY = ("SERIES_SEVERAL_STUDIES", "SERIES_STUDY_NOT_FOUND")
