@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scanside_appliance.results.contents import offered_lines
+from scanside_appliance.page.contents import offered_lines
 
 NOT_MEASURED = "not measured"
 SEVERITY = {"none": "none", "watch": "WATCH", "severe": "SEVERE", "not_assessed": "not assessed"}
