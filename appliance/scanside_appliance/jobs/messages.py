@@ -25,7 +25,8 @@ class Order:
     """One study to analyse.
 
     root: the box's folder, for its bundle and its severity model. earlier: the folders of results of this patient's
-    other studies, the newest revision of each. alone: a person released it, it is measured without them.
+    other studies, the newest revision of each. alone: a person released it, it is measured without them. series_uid:
+    the series that a person chose.
     """
 
     root: Path
@@ -37,6 +38,7 @@ class Order:
     clock_trouble: str | None
     today: str
     alone: bool
+    series_uid: str | None
     earlier: tuple[Path, ...]
     settings: Settings
     bundle: Path | None
