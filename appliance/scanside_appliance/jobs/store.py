@@ -20,7 +20,7 @@ from scanside_appliance.files.durable_files import FILE_MODE
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CLEANED = "cleaned"
 INBOX = "inbox"
 BUSY_S = 10.0
@@ -61,6 +61,7 @@ class Job:
     code: str | None
     reason: str | None
     alone: int
+    series_uid: str | None
     attempts: int
     interruptions: int
     passed_over: int
@@ -359,6 +360,11 @@ class Store:
             f"OR other.state IN ({_marks(ACTIVE)})))",
             ACTIVE,
         )
+
+    def last_result(self, study: str) -> Job | None:
+        """The newest job of a study that came to a result, whatever it says."""
+        found = self._jobs("study = ? AND state = 'done'", [study])
+        return max(found, key=lambda job: job.revision or 0, default=None)
 
     def oldest_archived(self, limit: int) -> list[Job]:
         """Studies that are archived and reported and still have files in the archive, oldest first.
