@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from scanside_appliance.cli.options import BundleOption, EngineName, EngineOption, PrecisionName, PrecisionOption
+from scanside_appliance.cli.options import (
+    BundleOption,
+    EngineName,
+    EngineOption,
+    PrecisionName,
+    PrecisionOption,
+    for_its_owner_alone,
+)
 from scanside_appliance.cli.progress import complain, progress
 from scanside_runtime.errors import ScansideError
 
@@ -37,6 +44,7 @@ def analyze(
     from scanside_runtime.analysis.analyze import analyze as analyze_study
     from scanside_runtime.analysis.analyze import refused
 
+    for_its_owner_alone(context)
     if every and (study or series):
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
     if earlier is not None and not earlier.is_dir():

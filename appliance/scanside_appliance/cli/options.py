@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +41,20 @@ EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs th
 PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="What the layers are computed in.")]
 BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+def for_its_owner_alone(context: typer.Context) -> None:
+    """What the command writes holds patients' data: 0600 and 0700, whatever the shell's umask, until it ends."""
+    context.with_resource(_private_umask())
+
+
+@contextmanager
+def _private_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,11 @@ from scanside_runtime.version import is_older_than, software_version
 BUNDLE_SCHEMA = "scanside.bundle/1"
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_bundle"
 MANIFEST = "manifest.json"
+SHIPPED_MANIFEST = "42b30a16acd391394178ba04081e4807e0cae691791522684c4fc8a900396e1c"
+"""SHA-256 of the shipped bundle's manifest, so that nobody changes files, sums and golden sample together in silence.
+
+Whoever ships another bundle puts the sum in: `sha256sum runtime/scanside_runtime/default_bundle/manifest.json`.
+"""
 LIMITS = "limits_of_agreement"
 """In the manifest's `validation`; what it holds is said in `followup/measurement_error.py`, which reads it."""
 LEFT_OUT = "left_out"
@@ -107,6 +112,8 @@ def open_bundle(folder: Path | None = None) -> Bundle:
         data = (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise ModelBundleMissing(folder=folder, why=error.strerror or "it can't be read") from error
+    if folder == DEFAULT_BUNDLE and hashlib.sha256(data).hexdigest() != SHIPPED_MANIFEST:
+        raise ModelBundleDamaged(name=MANIFEST, why="it is not the one that this version of Scanside came with")
     try:
         manifest = json.loads(data)
         if manifest["schema"] != BUNDLE_SCHEMA:
