@@ -21,7 +21,8 @@ class Order:
     """One study to analyse.
 
     root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
-    newest revision of each. alone: a person released it, it is measured without them.
+    newest revision of each. alone: a person released it, it is measured without them. series_uid: the series that a
+    person chose.
     """
 
     root: Path
@@ -33,6 +34,7 @@ class Order:
     clock_trouble: str | None
     today: str
     alone: bool
+    series_uid: str | None
     earlier: tuple[Path, ...]
     settings: Settings
     bundle: Path | None

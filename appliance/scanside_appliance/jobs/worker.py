@@ -78,7 +78,7 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     everyone = None if order.alone else BoxLayout(order.root).results
     past, model = results_in(order.earlier, everyone), model_in_force(order.root)
     options = Options(order.settings, bundle=order.bundle, earlier=past, site_model=model)
-    analysis = analyze(order.files, options, networks=networks, progress=progress)
+    analysis = analyze(order.files, options, series_uid=order.series_uid, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)
     progress("write", 0, 1)

@@ -125,6 +125,7 @@ class WorkerClient:
             clock_trouble=clock_trouble,
             today=today,
             alone=bool(job.alone),
+            series_uid=job.series_uid or None,
             earlier=tuple(earlier),
             settings=settings,
             bundle=self._bundle,
