@@ -125,3 +125,17 @@ class BoxNoSuchStudy(BoxFailed):
 
     code = "BOX_NO_SUCH_STUDY"
     advice = "See scanside queue: it lists the studies that are held or put aside, with the name to use."
+
+
+class BoxNoSuchSeries(BoxFailed):
+    """Study {study} has no series {series}."""
+
+    code = "BOX_NO_SUCH_SERIES"
+    advice = "See scanside release STUDY: it lists the series that were found, with a number to choose by."
+
+
+class BoxNotHeld(BoxFailed):
+    """Study {study} is not held: there is nothing to accept."""
+
+    code = "BOX_NOT_HELD"
+    advice = "To have another of its series measured: scanside release STUDY --series NUMBER (or its UID)."

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scanside_appliance.dicom_out.identity import object_uids
 from scanside_appliance.files.atomic import replace_files
 from scanside_appliance.files.layout import PAGE, RESULT
+from scanside_appliance.page.report import ComparisonRow, render_page
+from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage, png_bytes
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.errors import BoxSource
-from scanside_appliance.results.pictures import Pictures, draw_pictures, montage, png_bytes
-from scanside_appliance.results.report import ComparisonRow, render_page
 from scanside_runtime.errors import BoxOutput, Refused
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
             analysis.masks,
             algorithm_version=f"{bundle['name']} {bundle['version']}",
             software_version=str(provenance["version"]),
+            uids=object_uids(document, "seg"),
         )
     except Refused as error:  # it was read and measured a moment ago: the disk or the share is to blame, not the study
         raise BoxSource(why=error.message.removesuffix(".")) from error
