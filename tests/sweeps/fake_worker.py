@@ -72,7 +72,9 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     return Ended(exit_code, code, verdict=verdict, severity=severity, trend=trend)
 
 
-def _study(text: bytes) -> dict[str, str | None]:
+def _study(text: bytes) -> dict[str, str | None] | None:
+    if not text.startswith(b"{"):  # a real image
+        return None
     stated = json.loads(text.split(b"\n")[0])
     names = ("study_uid", "patient_id", "issuer")
     return {**dict.fromkeys(("acquired_at", "study_date", "sex")), **{name: stated[name] for name in names}}
