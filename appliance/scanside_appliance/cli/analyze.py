@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scanside_appliance.cli.options import BundleOption, EngineName, EngineOption, PrecisionName, PrecisionOption
+from scanside_appliance.cli.options import (
+    BundleOption,
+    EngineName,
+    EngineOption,
+    LanguageOption,
+    PrecisionName,
+    PrecisionOption,
+)
 from scanside_appliance.cli.progress import complain, progress
 from scanside_runtime.errors import ScansideError
 
@@ -27,6 +35,7 @@ def analyze(
     earlier: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of earlier results, for the trend. [the box's results]")
     ] = None,
+    language: LanguageOption = None,
 ) -> None:
     """Measure one study: POI, iHU, volumes, zones, severity flag, and what changed since the patient's last scan.
 
@@ -44,6 +53,7 @@ def analyze(
     delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain)
     try:
         options = context.obj.analysis(engine, precision, bundle, earlier)
+        delivery = replace(delivery, page=context.obj.page(options.settings, earlier, language))
     except ScansideError as error:
         raise typer.Exit(delivery.deliver(refused(error))) from error
     if every:
