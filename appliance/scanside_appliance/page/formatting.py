@@ -43,19 +43,19 @@ def person(name: str | None) -> str:
     return f"{first} ({others[0]})" if others else first
 
 
-def harmless(value: Any) -> Any:
+def readable(value: Any) -> Any:
     """A document in which every text is a line that can only be read: no control and no turning characters.
 
     What is longer than 600 letters is cut, with an ellipsis.
     """
     if isinstance(value, str):
-        return _harmless_text(value)
+        return _readable_text(value)
     if isinstance(value, Mapping):
-        return {key: harmless(one) for key, one in value.items()}
-    return [harmless(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: readable(one) for key, one in value.items()}
+    return [readable(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _harmless_text(text: str) -> str:
+def _readable_text(text: str) -> str:
     cut = text[:LONGEST_TEXT]
     kept = "".join(letter if _can_be_read(letter) else " " for letter in cut)
     return kept if len(text) <= LONGEST_TEXT else f"{kept}\N{HORIZONTAL ELLIPSIS}"

@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from scanside_appliance.languages.catalogue import ENGLISH, Translate, catalogue, direction
-from scanside_appliance.page.formatting import harmless, moment, number, person, signed
+from scanside_appliance.page.contents import offered
+from scanside_appliance.page.formatting import moment, number, person, readable, signed
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH, draw_zones
 from scanside_appliance.page.sentences import cautions, explained, reason_in_words
 from scanside_appliance.page.trend_plot import draw_trend
@@ -73,7 +74,7 @@ def render_page(
     pictures: None where there is no volume to show. comparison: the demo's known truth, as rows. earlier: the pictures
     of the scan that this one is compared with, where they can be had.
     """
-    site, document = site or SiteSettings(), harmless(document)
+    site, document = site or SiteSettings(), readable(document)
     environment = page_templates(site.language)
     _ = catalogue(site.language).gettext
     style, policy = style_and_policy(environment)
@@ -83,6 +84,7 @@ def render_page(
         site=site,
         style=style,
         policy=policy,
+        offered=offered(document),
         verdict=verdict_sentence(document, _),
         reason=reason_in_words(document.get("reason") or {}, _),
         cautions=cautions(document.get("flags") or (), _),

@@ -15,7 +15,7 @@ from scanside_appliance.pictures.plane import WINDOW_HU, Picture
 NOTICE = "RESEARCH USE ONLY"
 BAND_PX = 20
 SCALE_MM = 50.0
-_INK = (235, 235, 235)
+INK = (235, 235, 235)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GAP_PX = 6
 
@@ -61,9 +61,9 @@ def _draw_scale(band: Picture, bar: int, free: int) -> int:
     name = f"{SCALE_MM / 10.0:.0f} cm"
     if bar + _GAP_PX > free:
         return free
-    cv2.line(band, (start, middle), (start + bar, middle), _INK, 1)
+    cv2.line(band, (start, middle), (start + bar, middle), INK, 1)
     for end in (start, start + bar):
-        cv2.line(band, (end, middle - 4), (end, middle + 4), _INK, 1)
+        cv2.line(band, (end, middle - 4), (end, middle + 4), INK, 1)
     free -= bar + _GAP_PX
     if _width(name) + _GAP_PX > free:
         return free
@@ -76,4 +76,4 @@ def _width(text: str) -> int:
 
 
 def _write(band: Picture, text: str, x: int) -> None:
-    cv2.putText(band, text, (x, BAND_PX - 6), _FONT, 0.37, _INK, 1, cv2.LINE_AA)
+    cv2.putText(band, text, (x, BAND_PX - 6), _FONT, 0.37, INK, 1, cv2.LINE_AA)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scanside_appliance.page.formatting import harmless
+from scanside_appliance.page.formatting import readable
 from scanside_appliance.page.report import page_templates, style_and_policy
 from scanside_appliance.page.trend_plot import draw_trend
 from scanside_appliance.results.patient_history import History
@@ -10,7 +10,7 @@ from scanside_appliance.results.patient_history import History
 
 def render_history(history: History, language: str = "en") -> str:
     """One HTML file that needs nothing beside itself."""
-    document, environment = harmless(history.to_document()), page_templates(language)
+    document, environment = readable(history.to_document()), page_templates(language)
     style, policy = style_and_policy(environment)
     return environment.get_template("history.html.j2").render(
         h=document,
