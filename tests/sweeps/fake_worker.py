@@ -19,7 +19,7 @@ import time
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_runtime.errors import BoxOutput, ScansideError
-from scanside_runtime.followup.scan import RESULT_SCHEMA
+from scanside_runtime.followup.document import RESULT_SCHEMA
 from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
 
@@ -63,7 +63,8 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         "supersedes": order.supersedes,
         "provenance": {"revision": order.revision, "bundle": None},
         "incomplete": order.incomplete,
-        "earlier": [str(folder) for folder in order.earlier],
+        "earlier": [str(one.folder) for one in order.earlier],
+        "earlier_sums": [one.sha256 for one in order.earlier],
     }
     replace_file(order.output / "report.html", b"<p>a page</p>")
     if b"UNWRITTEN" in text:
