@@ -207,6 +207,6 @@ def certificate_for_loopback(folder: Path) -> tuple[Path, Path]:
     folder.mkdir(exist_ok=True)
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=archive", "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
-    subprocess.run([*command, *names], check=True, capture_output=True)
+    subject = ["-subj", "/CN=archive", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True)
     return certificate, key
