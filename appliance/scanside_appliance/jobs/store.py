@@ -9,8 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,96 +18,11 @@ from urllib.parse import quote
 from scanside_appliance.files.durable_files import FILE_MODE
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
+from scanside_appliance.jobs.rows import ACTIVE, CLEANED, INBOX, MOVING, FileRow, Job, NewFile, State
 
-SCHEMA_VERSION = 3
-CLEANED = "cleaned"
-INBOX = "inbox"
+__all__ = ["ACTIVE", "CLEANED", "INBOX", "MOVING", "FileRow", "Job", "NewFile", "State", "Store"]
+SCHEMA_VERSION = 4
 BUSY_S = 10.0
-
-
-class State(StrEnum):
-    """What is to be done with a job next, or where it came to rest."""
-
-    claiming = "claiming"  # its files go to work
-    queued = "queued"
-    running = "running"
-    publishing = "publishing"  # its result becomes visible
-    archiving = "archiving"  # its files go to the archive
-    done = "done"
-    holding = "holding"  # its files go to quarantine, a person decides
-    held = "held"
-    quarantining = "quarantining"  # its files go to quarantine
-    quarantined = "quarantined"
-    returning = "returning"  # its files go back to the inbox: they changed after they were taken
-    replaced = "replaced"  # a later job of the study took its files over
-
-
-MOVING = (State.claiming, State.publishing, State.archiving, State.holding, State.quarantining, State.returning)
-ACTIVE = (*MOVING, State.queued, State.running)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A row of `jobs`; schema.sql says what the columns mean."""
-
-    id: int
-    study: str
-    study_uid: str
-    patient: str
-    state: State
-    revision: int | None
-    incomplete: str | None
-    code: str | None
-    reason: str | None
-    alone: int
-    series_uid: str | None
-    attempts: int
-    interruptions: int
-    passed_over: int
-    not_before: float
-    boot: str
-    result_dir: str | None
-    verdict: str | None
-    severity: str | None
-    trend: str | None
-    created_at: str
-    finished_at: str | None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "state", State(self.state))
-
-
-@dataclass(frozen=True, slots=True)
-class FileRow:
-    """A row of `files`."""
-
-    id: int
-    job: int
-    study: str
-    sop_uid: str
-    sha256: str
-    size: int
-    whole: int
-    source: bytes
-    place: str
-    name: str
-
-    def path(self, root: Path) -> Path:
-        """Where it lies now."""
-        return root / INBOX / os.fsdecode(self.source) if self.place == INBOX else root / self.place / self.name
-
-
-@dataclass(frozen=True, slots=True)
-class NewFile:
-    """A file in the inbox that is about to be taken."""
-
-    source: bytes
-    sop_uid: str
-    sha256: str
-    size: int
-    whole: bool
-    name: str
-
 
 _JOB = ", ".join(one.name for one in fields(Job))
 _FILE = ", ".join(one.name for one in fields(FileRow))
@@ -164,6 +78,11 @@ class Store:
         found = [words for (words,) in self._sql.execute("PRAGMA integrity_check(20)") if words != "ok"]
         broken = self._sql.execute("PRAGMA foreign_key_check").fetchall()
         return [*found, *(f"a row of {table} belongs to no row of {parent}" for table, _, parent, _ in broken)]
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For the tables of other wings in the same book; a transaction is `transaction`."""
+        return self._sql
 
     def check(self) -> None:
         """Read the whole file once. Raises BoxDatabase where it is damaged."""
