@@ -20,7 +20,7 @@ from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
 from scanside_appliance.jobs.rows import ACTIVE, CLEANED, INBOX, MOVING, FileRow, Job, NewFile, State
 
-__all__ = ["ACTIVE", "CLEANED", "INBOX", "MOVING", "FileRow", "Job", "NewFile", "State", "Store"]
+__all__ = ["ACTIVE", "CLEANED", "INBOX", "MOVING", "SCHEMA_VERSION", "FileRow", "Job", "NewFile", "State", "Store"]
 SCHEMA_VERSION = 4
 BUSY_S = 10.0
 
@@ -302,9 +302,15 @@ class Store:
 
 
 def _run(sql: sqlite3.Connection, script: str, version: int) -> None:
-    """A script and the version that it makes, both or neither."""
+    """A script and the version that it makes, both or neither. Another process may have been quicker."""
     text = Path(__file__).with_name(script).read_text(encoding="utf-8")
-    sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+    try:
+        sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+    except sqlite3.OperationalError:
+        if sql.in_transaction:
+            sql.execute("ROLLBACK")
+        if int(sql.execute("PRAGMA user_version").fetchone()[0]) < version:
+            raise
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
