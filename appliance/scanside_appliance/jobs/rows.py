@@ -58,6 +58,7 @@ class Job:
     trend: str | None
     created_at: str
     finished_at: str | None
+    rested_h: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))

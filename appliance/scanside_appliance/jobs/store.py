@@ -20,9 +20,22 @@ from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
 from scanside_appliance.jobs.rows import ACTIVE, CLEANED, INBOX, MOVING, FileRow, Job, NewFile, State
 
-__all__ = ["ACTIVE", "CLEANED", "INBOX", "MOVING", "SCHEMA_VERSION", "FileRow", "Job", "NewFile", "State", "Store"]
-SCHEMA_VERSION = 4
+__all__ = [
+    "ACTIVE",
+    "CLEANED",
+    "HOURS_RUN",
+    "INBOX",
+    "MOVING",
+    "SCHEMA_VERSION",
+    "FileRow",
+    "Job",
+    "NewFile",
+    "State",
+    "Store",
+]
+SCHEMA_VERSION = 5
 BUSY_S = 10.0
+HOURS_RUN = "hours_run"
 
 _JOB = ", ".join(one.name for one in fields(Job))
 _FILE = ", ".join(one.name for one in fields(FileRow))
@@ -263,6 +276,10 @@ class Store:
         """How many jobs are in each state."""
         return {State(state): n for state, n in self._sql.execute("SELECT state, count(*) FROM jobs GROUP BY state")}
 
+    def hours_run(self) -> int:
+        """How long the box has run in all, by its own count: what ages are told by."""
+        return self.counters().get(HOURS_RUN, 0)
+
     def put_aside(self) -> dict[str, int]:
         """How many files are in quarantine, by reason code; what is held is not counted."""
         rows = self._sql.execute(
@@ -285,19 +302,31 @@ class Store:
         found = self._jobs("study = ? AND state = 'done'", [study])
         return max(found, key=lambda job: job.revision or 0, default=None)
 
-    def oldest_archived(self, limit: int) -> list[Job]:
+    def oldest_archived(self, limit: int, until_h: int) -> list[Job]:
         """Studies that are archived and reported and still have files in the archive, oldest first.
 
-        Not those that wait for a person: their files may be needed once more.
+        Not those that were refused or wait for a person: their files may be needed once more. until_h: those that came
+        to rest when the box had run for so long, or before.
         """
         return self._jobs(
-            "state = 'done' AND verdict IS NOT 'held' AND id IN (SELECT job FROM files WHERE place LIKE 'archive/%') "
+            "state = 'done' AND verdict = 'analysed' AND rested_h <= ? "
+            "AND id IN (SELECT job FROM files WHERE place LIKE 'archive/%') "
             "AND study NOT IN (SELECT study FROM jobs WHERE state NOT IN ('done', 'replaced'))",
-            [],
+            [until_h],
         )[:limit]
 
+    def junk(self, codes: Sequence[str], until_h: int) -> list[Job]:
+        """What was put aside for one of these codes, oldest first; until_h as above."""
+        condition = f"state = 'quarantined' AND rested_h <= ? AND code IN ({_marks(codes)})"
+        return self._jobs(condition, [until_h, *codes])
+
+    def bytes_put_aside(self, codes: Sequence[str]) -> int:
+        """How much it holds, of whatever age."""
+        asked = f"SELECT total(size) FROM files JOIN jobs ON job = jobs.id WHERE code IN ({_marks(codes)})"
+        return int(self._sql.execute(asked, codes).fetchone()[0])
+
     def cleaned(self) -> list[Job]:
-        """Jobs of which files were removed from the archive, oldest first."""
+        """Jobs of which files were removed from archive or quarantine, oldest first."""
         return self._jobs("id IN (SELECT job FROM files WHERE place = ?)", [CLEANED])
 
 

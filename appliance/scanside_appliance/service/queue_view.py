@@ -80,6 +80,7 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
         lines.append(("TROUBLE", facts["trouble"]))
     if facts["missing"]:
         lines.append(("MISSING", MISSING.format(number=len(facts["missing"]))))
+    lines.extend(("QUOTA", words) for words in facts["over_quota"])
     if facts["clock"]:
         lines.append(("CLOCK", facts["clock"]))
     if facts["disk"]:

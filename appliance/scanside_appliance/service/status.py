@@ -21,7 +21,8 @@ SCHEMA = "scanside.status/1"
 class Report:
     """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
-    missing: studies of the book whose newest result, or archive, is no longer on the disk.
+    over_quota: what holds more than the settings allow, in words. missing: studies of the book
+    whose newest result, or archive, is no longer on the disk.
     """
 
     at: str
@@ -38,6 +39,7 @@ class Report:
     analysing: str | None
     worker_warm: bool
     missing: Sequence[str] = ()
+    over_quota: Sequence[str] = ()
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -60,9 +62,10 @@ class Report:
 
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
-        missing = {"": len(self.missing)}
+        missing, over_quota = {"": len(self.missing)}, {"": len(self.over_quota)}
         lines = [
             *_metric("studies_missing", "gauge", "Studies whose result or archive is gone from the disk.", missing),
+            *_metric("over_quota", "gauge", "How many of inbox and quarantine hold more than they should.", over_quota),
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
             *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
@@ -105,6 +108,7 @@ class Said:
     at: str | None = None
     trouble: str | None = None
     missing: tuple[str, ...] = ()
+    over_quota: tuple[str, ...] = ()
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None
