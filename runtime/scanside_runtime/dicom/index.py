@@ -62,7 +62,7 @@ def _nobody(name: str) -> None:
 
 
 def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] = _nobody) -> Found:
-    """The headers of all DICOM objects at a path: a folder at any depth, one file, or a zip.
+    """The headers of all DICOM objects at a path: a folder at any depth, one file, or an archive.
 
     In this process; for files that nobody vouches for: `reader.StudyReader`. `at` is called with the name of each
     file before it is read. Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM
