@@ -74,16 +74,25 @@ class BoxOptions:
         """The file that the settings come from; None where they are the defaults."""
         return self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
 
+    def bundle(self, named: Path | None = None) -> Path | None:
+        """The folder of the model bundle: the one that is named, else the one in force here; None for Scanside's own.
+
+        Raises SettingsUnusable, BundleRecordUnusable, ModelUntrusted, ModelBundleMissing.
+        """
+        from scanside_appliance.bundles.record import bundle_in_force
+
+        return named or bundle_in_force(self.root, Path(self.settings().bundles.keys))
+
     def analysis(
         self, engine: EngineName, precision: PrecisionName, bundle: Path | None, earlier: Path | None
     ) -> Options:
         """How this box analyses on request: by its settings, its earlier results (or a folder's), its severity model.
 
-        Raises SettingsUnusable, InputNotFound, SeverityModelUnusable.
+        Raises SettingsUnusable, InputNotFound, SeverityModelUnusable, and what `bundle` raises.
         """
         from scanside_appliance.results.archive import lookup
         from scanside_appliance.site_model import model_in_force
         from scanside_runtime.analysis.options import Options
 
         past, model = lookup(self.root, earlier), model_in_force(self.root)
-        return Options(self.settings(), engine.value, precision.value, bundle, past, model)
+        return Options(self.settings(), engine.value, precision.value, self.bundle(bundle), past, model)
