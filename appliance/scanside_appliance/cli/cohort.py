@@ -85,7 +85,7 @@ def run(
             studies = find_studies(
                 folders,
                 limits=settings.reading,
-                noticed=lambda files: report("files looked at", files, files),
+                noticed=lambda files: report("files looked at", files, 0),
                 passed_over=lambda path, why: passed.append((path, why)),
             )
             summary = run_cohort(studies, out, workers, options, progress=report, passed_over=passed)

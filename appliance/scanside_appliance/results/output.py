@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MONTAGE, CORONAL = "montage.png", "coronal.png"
 OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION, REPORT)
+NO_OBJECTS = frozenset({"INPUT_SHARED_UID", "QUALITY_ORIENTATION"})
+"""With these there are none: nothing can refer to the slices, or labels would say sides that nobody believes."""
 
 
 def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> str:
@@ -38,7 +40,8 @@ def write_output(
     - All of it appears or nothing: everything is made before the folder is touched, and what an earlier run left stays
       as it was where this one fails. `result.json` comes last, so that what it lists is there.
     - Else what an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
-    - A withheld infection is neither drawn nor written as DICOM objects; slices that share a UID have none.
+    - A withheld infection is neither drawn nor written as DICOM objects; slices that share a UID have none, nor has a
+      study whose sides contradict its header.
 
     Raises BoxOutput when the folder can't be written, BoxSource when the slices can't be read again.
     """
@@ -80,8 +83,11 @@ def _archive_objects(analysis: Analysis, pictures: Pictures | None) -> dict[str,
 
 
 def _can_be_referred_to(analysis: Analysis) -> bool:
-    """A Segmentation names its source slices: each must have a UID of its own."""
-    return analysis.series is not None and all(note.code != "INPUT_SHARED_UID" for note in analysis.series.notes)
+    """DICOM objects name their source slices, each by a UID of its own, and say which lung is the left one."""
+    if analysis.series is None:
+        return False
+    said = {note.code for note in analysis.series.notes} | {flag["code"] for flag in analysis.document()["flags"]}
+    return not said & NO_OBJECTS
 
 
 def _pictures(analysis: Analysis) -> Pictures | None:
