@@ -1,9 +1,9 @@
-"""A release on a bare Debian that was booted without any network: `python -m tests.sweeps.install RELEASE.tar --root DIR`.
+"""A release on a bare Debian without any network: `python -m tests.sweeps.install RELEASE.tar --root DIR`.
 
-Wants root, debootstrap and systemd-nspawn. In a fresh root: installed by one command with a green doctor; installed
-again, nothing changes; a study put into the inbox is measured by the service; an upgrade that is killed at every command
-of the script leaves a release that works; one whose self-test or whose service fails is not taken; removed, the data
-stay. Ends with 1 where any of it is not so.
+Wants root, debootstrap and systemd-nspawn. In a fresh root that is booted: installed by one command with a green doctor;
+installed again, nothing changes; a study put into the inbox is measured by the service; an upgrade that is killed at
+every command of the script leaves a release that works; one whose service fails is left; removed, the data stay. Ends
+with 1 where any of it is not so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PACKAGES = "python3,systemd,systemd-sysv,dbus,openssl"
 SUITE = "bookworm"
 BOOT_S = 60.0
 RELEASE = "/root/release"
-STATE = ("/opt/scanside", "/usr/local/bin", *(f"/etc/{name}" for name in ("systemd", "sysusers.d", "tmpfiles.d", "scanside")))
+STATE = ("/opt/scanside", "/usr/local/bin", "/etc/systemd", "/etc/sysusers.d", "/etc/tmpfiles.d", "/etc/scanside")
 WORKS = "scanside --version && systemctl start scanside-watch && systemctl is-active scanside-watch"
 KILLED = """
 n=0
