@@ -1,6 +1,6 @@
 """A release on a bare Debian without any network: `python -m tests.sweeps.install RELEASE.tar --root DIR`.
 
-Wants root, debootstrap and systemd-nspawn. In a fresh root that is booted: installed by one command with a green doctor;
+Wants root, debootstrap and systemd-nspawn. In a fresh root, booted: installed by one command with a green doctor;
 installed again, nothing changes; a study put into the inbox is measured by the service; an upgrade that is killed at
 every command of the script leaves a release that works; one whose service fails is left; removed, the data stay. Ends
 with 1 where any of it is not so.
