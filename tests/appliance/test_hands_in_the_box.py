@@ -64,7 +64,7 @@ def test_a_daemon_ends_when_another_has_the_lock_file(box: Box) -> None:
 
 
 @pytest.mark.parametrize("with_another_in_its_place", [True, False])
-def test_a_daemon_whose_root_was_replaced_ends_and_writes_nothing_there(
+def test_a_daemon_whose_root_was_replaced_ends_and_does_no_work_there(
     box: Box, with_another_in_its_place: bool
 ) -> None:
     with at_work(box) as daemon:
@@ -73,7 +73,8 @@ def test_a_daemon_whose_root_was_replaced_ends_and_writes_nothing_there(
             box.root.mkdir()
         assert ended(daemon) == 5
     assert "BOX_ROOT_REPLACED" in said(box.root)
-    assert not box.root.exists() or os.listdir(box.root) == []
+    written = set(os.listdir(box.root)) if box.root.exists() else set()
+    assert written <= {"status.json", "metrics.prom"}  # of the turn that was under way
 
 
 @pytest.mark.parametrize("ends", [("",), ("", "-wal", "-shm")])
