@@ -21,10 +21,9 @@ def silent(what: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-@pytest.fixture
-def box(tmp_path: Path) -> Box:
-    """Two studies measured, one of them with a file that was put aside."""
-    box = Box(tmp_path / "box")
+@pytest.fixture(autouse=True)
+def worked(box: Box) -> Box:
+    """Two studies measured, and a file that was put aside."""
     box.put(*study(1))
     box.put(*study(2))
     (box.inbox / "note.txt").write_text("no DICOM file")
@@ -182,4 +181,4 @@ def test_the_commands_tell_a_person_what_was_done_and_the_settings_come_along(bo
     assert (done.exit_code, "its settings were" in done.output) == (0, True)
     assert Path(stick, "scanside.toml").read_text() == settings.read_text()
     shutil.rmtree(stick)
-    assert other.scanside("backup", stick, "--check").exit_code == 5
+    assert isinstance(other.scanside("backup", stick, "--check").exception, BackupUnusable)

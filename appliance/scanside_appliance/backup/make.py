@@ -8,17 +8,17 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
-from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, Stock, files_of, read_stock
+from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, LastBackup, Stock, files_of, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.store import State, Store
 from scanside_runtime.version import software_version
 
 BLOCK = 2**20
@@ -49,7 +49,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
         target.mkdir(parents=True, exist_ok=True)
         work = _Copying(layout, target, dict(before.files) if before else {}, progress)
         work.look()
-        book, missing = _book_and_its_files(store, work, target)
+        book, missing = _book_and_its_files(store, work, layout, target)
         if settings is not None:
             replace_file(target / SETTINGS, settings.read_bytes())
         stock = Stock(
@@ -71,17 +71,22 @@ def _before(target: Path) -> Stock | None:
     """The backup that lies there. A folder with anything else in it is no place for one."""
     if (target / MANIFEST).exists():
         return read_stock(target)
-    if target.is_dir() and any(one.name != FILES and not one.name.startswith(("scanside-", ".")) for one in target.iterdir()):
-        raise BackupUnusable(folder=target, why="it is a folder with something else in it; name an empty one or a new one")
+    if target.is_dir() and not all(map(_is_ours, target.iterdir())):
+        raise BackupUnusable(folder=target, why="there is something else in it; name an empty folder or a new one")
     return None
 
 
-def _book_and_its_files(store: Store, work: _Copying, target: Path) -> tuple[Path, tuple[str, ...]]:
+def _is_ours(path: Path) -> bool:
+    """What a first backup that was cut short left behind."""
+    return path.name == FILES or path.name.startswith(("scanside-", "."))
+
+
+def _book_and_its_files(store: Store, work: _Copying, layout: BoxLayout, target: Path) -> tuple[Path, tuple[str, ...]]:
     """A copy of the book, and what of it lies nowhere, after all that it names was looked for."""
     for _ in range(LOOKS):
         book = _copied_book(store, target)
         with Store(book, make=False) as copy:
-            missing = tuple(_missing(copy, work.found))
+            missing = tuple(_missing(copy, work.found, layout))
         if not missing:
             break
         work.look()
@@ -97,12 +102,21 @@ def _copied_book(store: Store, target: Path) -> Path:
     return book
 
 
-def _missing(book: Store, found: dict[str, Copied]) -> Iterator[str]:
+def _missing(book: Store, found: dict[str, Copied], layout: BoxLayout) -> Iterator[str]:
     """The paths that the book names, and whose bytes are not in the backup."""
-    for place, name, sha256 in book.named_files():
-        path = f"{place}/{name}"
+    for path, sha256 in _named(book, layout):
         if path not in found or found[path].sha256 != sha256:
             yield path
+
+
+def _named(book: Store, layout: BoxLayout) -> Iterator[tuple[str, str]]:
+    """Path below the root and SHA-256 of every file that the book has outside of the inbox, results included."""
+    for row in book.files_like("%/%"):
+        yield f"{row.place}/{row.name}", row.sha256
+    for job in book.jobs((State.archiving, State.done)):
+        folder = layout.result(job.patient, job.study, job.revision or 0).relative_to(layout.root)
+        for name, sha256 in book.result(job.id).items():
+            yield f"{folder}/{name}", sha256
 
 
 class _Copying:
@@ -164,8 +178,8 @@ def _forget_books(target: Path, kept: Path) -> None:
 
 def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:
     """For the doctor: when the last one was made, and where."""
-    noted = {"at": stock.at, "target": str(target), "files": len(stock.files)}
-    replace_file(layout.last_backup, (json.dumps(noted) + "\n").encode())
+    noted = LastBackup(stock.at, str(target), len(stock.files))
+    replace_file(layout.last_backup, (json.dumps(asdict(noted)) + "\n").encode())
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def settings_in(folder: Path, stock: Stock) -> Path | None:
 
 
 def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
-    """One file, compared while it is read; it has its name only with the right bytes. Raises BackupUnusable, OSError."""
+    """One file; it has its name only with the right bytes. Raises BackupUnusable, OSError."""
     if target.is_file() and _trouble(target, one) is None:
         return
     target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)

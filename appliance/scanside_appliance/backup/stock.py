@@ -25,7 +25,7 @@ SETTINGS = "scanside.toml"
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """One file: its size, its SHA-256, and when its source was last changed (nanoseconds), by which it is known again."""
+    """One file: size and SHA-256, and when its source was last changed (nanoseconds), by which it is known again."""
 
     bytes: int
     sha256: str
@@ -44,6 +44,15 @@ class Stock:
     settings: bool
     schema: str = SCHEMA
     files: dict[str, Copied] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LastBackup:
+    """What the box remembers of its last backup: when, where to, how many files."""
+
+    at: str
+    target: str
+    files: int
 
 
 def read_stock(folder: Path) -> Stock:
@@ -65,7 +74,7 @@ def read_stock(folder: Path) -> Stock:
 def files_of(layout: BoxLayout) -> Iterator[tuple[str, os.stat_result]]:
     """Every file of the box that belongs into a backup: its path below the root, and what the system says of it.
 
-    Links are none of ours, hidden names are unfinished. What vanishes meanwhile was moved: it is found in the next look.
+    Links are none of ours, hidden names are unfinished. What vanishes meanwhile was moved: the next look finds it.
     """
     for folder in FOLDERS:
         for place, folders, names in os.walk(layout.root / folder):
