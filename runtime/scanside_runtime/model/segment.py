@@ -11,7 +11,9 @@ they answer otherwise (Dice 0.98 of the infection, measured on real series).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,7 +178,18 @@ def ask_for_infection(
 def _logits(stacks: Stacks, network: Network, slabs: Sequence[int]) -> Iterator[tuple[int, Floats]]:
     """Some slabs and what the network answers for each, (classes, rows, columns), in its own plane.
 
-    Whoever takes it back to the native plane interpolates logits, and decides last.
+    Whoever takes it back to the native plane interpolates logits, and decides last: while he does, the next batch is
+    being answered.
     """
-    for numbers, batch in stacks.batches(BATCH, slabs):
-        yield from zip(numbers, network.engine.infer(batch), strict=True)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        asked: deque[tuple[list[int], Future[Floats]]] = deque()
+        for numbers, batch in stacks.batches(BATCH, slabs):
+            asked.append((numbers, beside.submit(network.engine.infer, batch)))
+            if len(asked) > 1:
+                yield from _answered(*asked.popleft())
+        for numbers, answer in asked:
+            yield from _answered(numbers, answer)
+
+
+def _answered(slabs: list[int], answer: Future[Floats]) -> Iterator[tuple[int, Floats]]:
+    yield from zip(slabs, answer.result(), strict=True)
