@@ -7,8 +7,7 @@ Every number has bounds, and NaN or infinity lies in none: compared with NaN, a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated
 
 from scanside_runtime.settings.bounds import (
     AnyHu,
@@ -24,6 +23,8 @@ from scanside_runtime.settings.bounds import (
     Within,
     check,
 )
+from scanside_runtime.settings.send import SendSettings
+from scanside_runtime.settings.table import Table, name_tables
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
 PLACEHOLDER_IDS = (
@@ -34,24 +35,7 @@ PLACEHOLDER_IDS = (
     "SAMPLE", "DEFAULT", "EMERGENCY", "TRAUMA", "JOHN DOE", "JANE DOE", "123", "1234", "12345", "123456", "1234567",
     "12345678", "123456789",
 )  # fmt: skip
-
-Group = TypeVar("Group")
-
-
-class Table:
-    """A table of the file. Made only of numbers within their bounds that fit each other; raises SettingsUnusable."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        table: Any = type(self)
-        for name, kind in _annotated(table).items():
-            for bounds in getattr(kind, "__metadata__", ()):
-                check(getattr(self, name) in bounds, f"{_tables()[table]}.{name}", str(bounds))
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """What one value demands of another."""
+LANGUAGES = ("en", "fr", "es", "pt", "zh", "hi", "sw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +81,17 @@ class InferenceSettings(Table):
     """
 
     threads: Annotated[int, Within(0, 1024)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSettings(Table):
+    """`[bundles]`: whose model bundles this box installs.
+
+    keys: folder of the public keys that are trusted, one PEM file each. Nothing is installed, and nothing that was
+        installed is used, without a signature of one of them; the bundle that Scanside brings along needs none.
+    """
+
+    keys: str = "/etc/scanside/keys.d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +243,9 @@ class ProgressionSettings(Table):
 class ReadingSettings(Table):
     """`[reading]`: what the reader of foreign files may cost; beyond it a study is refused, never read in part.
 
-    max_files: in a folder or zip. A whole study of thin slices in several reconstructions has some 5 000.
+    max_files: in a folder or archive. A whole study of thin slices in several reconstructions has some 5 000.
     max_file_mb: one file. An Enhanced CT of 1 000 frames of 512 x 512 has 500 MB.
-    max_archive_mb: a zip, unpacked.
+    max_archive_mb: a zip or tar, unpacked.
     max_inflated_mb: one file of the deflated transfer syntax (DICOM PS3.5 A.5), unpacked; deflate grows up to
         1 030 times (RFC 1951), and one slice of 4 096 x 4 096 has 32 MB.
     max_matrix: rows or columns of a slice. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion
@@ -332,12 +327,35 @@ class DiskSettings(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class SiteSettings(Table):
+    """`[site]`: what the page says of the place where it was made. Empty texts are left out; none touches a number.
+
+    name: of the hospital or practice, on top of the page.
+    referrer: who sends the patients or is sent the page.
+    signature: what stands below the line for a signature, for example "Radiologist"; empty: no line.
+    language: of the page: en, fr, es, pt, zh, hi or sw. The document stays English.
+    """
+
+    name: str = ""
+    referrer: str = ""
+    signature: str = ""
+    language: str = "en"
+
+    def _check_together(self) -> None:
+        for name in ("name", "referrer", "signature"):
+            text = getattr(self, name)
+            check(len(text) <= 120 and text.isprintable(), f"site.{name}", "it must be one line of at most 120 letters")
+        check(self.language in LANGUAGES, "site.language", f"it must be one of {', '.join(LANGUAGES)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, by table of the file. `docs/settings.md` is made of these docstrings."""
 
     measures: MeasureSettings = field(default_factory=MeasureSettings)
     severity: SeveritySettings = field(default_factory=SeveritySettings)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
+    bundles: BundleSettings = field(default_factory=BundleSettings)
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
     progression: ProgressionSettings = field(default_factory=ProgressionSettings)
     reading: ReadingSettings = field(default_factory=ReadingSettings)
@@ -348,15 +366,8 @@ class Settings:
     quality: QualitySettings = field(default_factory=QualitySettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
+    send: SendSettings = field(default_factory=SendSettings)
+    site: SiteSettings = field(default_factory=SiteSettings)
 
 
-@cache
-def _annotated(table: Any) -> dict[str, Any]:
-    """The types of its values with the bounds in them."""
-    return get_type_hints(table, include_extras=True)
-
-
-@cache
-def _tables() -> dict[type[Any], str]:
-    """What the file calls each table."""
-    return {kind: name for name, kind in get_type_hints(Settings).items()}
+name_tables(Settings)
