@@ -89,7 +89,7 @@ class Intake:
         strangers = {} if any(job.alone for job in known) else _of_other_patients(known, found.new)
         if strangers:  # they alone: the rest of the arrival, and the study, go on without them
             jobs.append(self._hold(arrival.study, strangers, PatientMixed(patients=_patients(known, strangers))))
-            found = _without(found, strangers)
+            found = _without_strangers(found, strangers)
         if found.conflicting:
             reason = InputConflict(count=len(found.conflicting))
             jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, reason))
@@ -292,7 +292,7 @@ def _patients(jobs: Iterable[Job], strangers: Mapping[str, Facts]) -> str:
     return ", ".join(sorted(_known_patients(jobs) | named))
 
 
-def _without(found: Sorted, strangers: Mapping[str, Facts]) -> Sorted:
+def _without_strangers(found: Sorted, strangers: Mapping[str, Facts]) -> Sorted:
     new = {name: one for name, one in found.new.items() if name not in strangers}
     stays = {one.sop_uid for one in new.values()}
     return replace(found, new=new, replaced=[row for row in found.replaced if row.sop_uid in stays])
