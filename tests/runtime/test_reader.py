@@ -196,6 +196,25 @@ def test_limits_are_those_of_the_settings(folder: Path) -> None:
         choose_series(found, limits=ReadingSettings(max_matrix=8))
 
 
+SHRINKS_ITS_PIXELS = """
+import os, sys
+from scanside_runtime.dicom import reader_process
+reader_process.decode_into = lambda *_: os.ftruncate(int(sys.argv[1]), 0) or ()
+reader_process.lock_in = lambda _: None
+reader_process.main()
+"""
+
+
+def test_the_memory_that_is_shared_keeps_its_size(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "shrinks.py").write_text(SHRINKS_ITS_PIXELS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(reading, "MODULE", "shrinks")
+    with StudyReader(LIMITS) as reader:
+        series = choose_series(reader.find(folder))
+        with pytest.raises(RuntimeError, match="PermissionError"):
+            reader.read_volume(series)
+
+
 # What passes between the two processes
 
 

@@ -7,6 +7,7 @@ with StudyReader(limits) as reader:
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import mmap
@@ -32,13 +33,14 @@ from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.study_uids import StudyUids
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.process.child import Child, ChildDied, Ending, one_thread
-from scanside_runtime.process.limits import Limits
+from scanside_runtime.process.limits import MIB, Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import Volume
 
 Answer = At | SliceHeader | PassedOver | NotDicom | StudyUids | Decoded | Done | Failed
 _ANSWERS: tuple[type[Answer], ...] = (At, SliceHeader, PassedOver, NotDicom, StudyUids, Decoded, Done, Failed)
+MODULE = "scanside_runtime.dicom.reader_process"
 _SOURCES = Path(__file__).resolve().parents[2]
 
 
@@ -69,10 +71,10 @@ class StudyReader:
         self._resources.close()
 
     def _start(self) -> None:
-        self._pixels_fd = os.memfd_create("scanside-pixels")
+        self._pixels_fd = os.memfd_create("scanside-pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._resources.callback(os.close, self._pixels_fd)
         # -P: a module that lies in the folder of a study is never imported.
-        module = [sys.executable, "-P", "-m", "scanside_runtime.dicom.reader_process"]
+        module = [sys.executable, "-P", "-m", MODULE]
         self._child = Child(
             [*module, str(self._pixels_fd), json.dumps(asdict(self._limits))],
             limits_of(self._limits),
@@ -116,13 +118,19 @@ class StudyReader:
         check_complete(series)
         shape = series.grid.shape
         size_bytes = 2 * shape[0] * shape[1] * shape[2]
-        os.ftruncate(self._pixels_fd, size_bytes)
+        self._make_room(size_bytes)
         for answer in self._ask(Decode(series.slices, series.grid.layout, shape)):
             if isinstance(answer, Decoded) and progress is not None:
                 progress(answer.slices, len(series.slices))
         self._child.end()  # nobody else can change the pixels any more
         shared = mmap.mmap(self._pixels_fd, size_bytes)  # freed with the volume
         return volume_of(series, np.frombuffer(shared, np.int16).reshape(shape))
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Shared memory of this size. Nobody can change the size any more: to read beyond its end would end us."""
+        os.ftruncate(self._pixels_fd, size_bytes)
+        fcntl.fcntl(self._pixels_fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        self._child.allow_shared(size_bytes)
 
     def _ask(self, question: Question, seconds: float | None = None) -> Iterator[Answer]:
         """The answers to a question up to its end, within as much time as a study may take if nothing else is said."""
@@ -173,7 +181,9 @@ class StudyReader:
 
 def limits_of(reading: ReadingSettings) -> Limits:
     """Of a process that reads with these settings: an end even if nobody waits any more, and no large files."""
-    return Limits(reading.memory_mb, "mapped", processor_s=int(2 * reading.study_seconds) + 1, file_mb=1)
+    shared_mb = math.ceil(2 * reading.max_voxels_m * 1e6 / MIB)
+    processor_s = int(2 * reading.study_seconds) + 1
+    return Limits(reading.memory_mb, "mapped", processor_s, file_mb=1, shared_mb=shared_mb)
 
 
 def _environment() -> dict[str, str]:
