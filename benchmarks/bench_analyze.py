@@ -8,10 +8,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from kit.reading import LIMITS, choose_series, find_series, read_volume
+from scanside_appliance.page.report import render_page
+from scanside_appliance.pictures.draw import draw_pictures
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.output import write_output
-from scanside_appliance.results.pictures import draw_pictures
-from scanside_appliance.results.report import render_page
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.dicom.reader import StudyReader

@@ -36,6 +36,7 @@ UNITS = {
     "mb": "MB",
     "m": "million voxels",
     "years": "years",
+    "keys": "folder",
     "files": "files",
     "matrix": "pixels",
     "threads": "threads",

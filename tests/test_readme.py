@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 import json
@@ -295,7 +296,9 @@ def grown(lesion: Lesion) -> Lesion:
 def shell(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs one command of a page at the desk: the program, `ls`, or `echo $?`; gives what it prints."""
     monkeypatch.chdir(desk)
+    manifest = hashlib.sha256((desk / "bundle" / "manifest.json").read_bytes()).hexdigest()
     monkeypatch.setattr("scanside_runtime.model.bundle.DEFAULT_BUNDLE", desk / "bundle")
+    monkeypatch.setattr("scanside_runtime.model.bundle.SHIPPED_MANIFEST", manifest)
     shutil.rmtree("box", ignore_errors=True)
     shutil.copytree("box-as-it-was", "box")
     status = [0]

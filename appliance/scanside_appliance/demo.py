@@ -11,8 +11,8 @@ from typing import Any
 
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import PAGE
+from scanside_appliance.page.report import ComparisonRow
 from scanside_appliance.results.output import write_output
-from scanside_appliance.results.report import ComparisonRow
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis

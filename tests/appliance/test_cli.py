@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -96,6 +97,16 @@ def test_without_output_nothing_is_written(
     monkeypatch.chdir(tmp_path / "here")
     run("analyze", tmp_path / "series")
     assert not list((tmp_path / "here").iterdir())
+
+
+def test_what_holds_patient_data_is_readable_for_its_owner_alone(run: Run, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        run("analyze", tmp_path, "--output", tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o600}
 
 
 def test_output_holds_exactly_what_artefacts_lists(run: Run, analysis: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
@@ -196,6 +197,15 @@ def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
     columnar, text = pd.read_parquet(tmp_path / "t.parquet"), pd.read_csv(tmp_path / "t.csv")
     assert list(columnar.columns) == list(text.columns) == list(COLUMNS)
     assert columnar["poi_percent"].tolist() == pytest.approx(text["poi_percent"].tolist(), nan_ok=True)
+
+
+@pytest.mark.parametrize("begins", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1"])
+def test_no_text_in_a_csv_is_a_formula_and_numbers_stay_numbers(tmp_path: Path, begins: str) -> None:
+    (study,) = make_studies(1, tmp_path)
+    row = {**cheap_row(study, OPTIONS), "patient_id": begins, "kernel": "a=b", "ihu_hu": -700.5}
+    (found,) = csv.DictReader(io.StringIO(csv_bytes([row]).decode(), newline=""))
+    assert found["patient_id"] == "'" + begins.replace("\r", "\n")
+    assert (found["kernel"], float(found["ihu_hu"])) == ("a=b", -700.5)
 
 
 @pytest.fixture

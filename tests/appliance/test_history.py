@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 from kit.course_samples import result
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import patient_folder
+from scanside_appliance.page.trend_plot import draw_trend
 from scanside_appliance.results.archive import earlier_results, lookup, results_below, results_in
 from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
-from scanside_appliance.results.trend_plot import draw_trend
 from scanside_runtime.dicom.errors import InputNotFound
 from scanside_runtime.errors import ScansideError
 
@@ -195,6 +195,21 @@ def test_the_csv_has_a_row_a_scan_and_the_columns_of_the_json(box: Path) -> None
     assert list(rows[0]) == list(document["scans"][0])
     assert [float(row["poi_percent"]) for row in rows] == list(POI)
     assert [row["trend"] for row in rows] == [trend or "" for trend in TRENDS]
+
+
+def test_no_text_of_the_csv_is_a_formula(tmp_path: Path) -> None:
+    keep(tmp_path / "results", result(DAYS[0], 5.0, **{"study.study_uid": "=HYPERLINK(1)"}))
+    (row,) = csv.DictReader(history(tmp_path, "P-17", "--csv").output.splitlines())
+    assert row["study_uid"] == "'=HYPERLINK(1)"
+
+
+def test_a_page_with_a_patients_course_is_for_its_owner_alone(box: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        history(box, "P-17", "--page", str(tmp_path / "course.html"))
+    finally:
+        assert os.umask(before) == 0o022
+    assert (tmp_path / "course.html").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_table_names_scans_that_could_not_be_compared_and_why(box: Path) -> None:

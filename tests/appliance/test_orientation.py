@@ -13,8 +13,8 @@ import pytest
 
 from kit.analysis_samples import SPACING_MM, chest_hu
 from kit.bundle_samples import write_bundle
+from scanside_appliance.pictures.draw import INFECTION, LEFT_LUNG, RIGHT_LUNG
 from scanside_appliance.results.output import write_output
-from scanside_appliance.results.pictures import INFECTION, LEFT_LUNG, RIGHT_LUNG
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from kit.analysis_samples import SHAPE, analysed, chest_masks, chest_series, refused
-from scanside_appliance.results.pictures import COLUMNS, TILES, Picture, draw_pictures, montage
-from scanside_appliance.results.report import ComparisonRow, number, render_page
+from scanside_appliance.page.report import ComparisonRow, number, render_page
+from scanside_appliance.pictures.draw import COLUMNS, TILES, Picture, draw_pictures, montage
 
 
 def text_of(page: str) -> str:

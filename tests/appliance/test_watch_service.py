@@ -184,6 +184,10 @@ def test_sighup_reads_the_settings_again_and_bad_ones_change_nothing(box: Box) -
         daemon.send_signal(signal.SIGHUP)
         wait_for(lambda: "BOX_SETTINGS" in said(box.root))
         assert daemon.poll() is None
+        path.write_text("a = " + "[" * 100_000)
+        daemon.send_signal(signal.SIGHUP)
+        wait_for(lambda: "nested too deeply" in said(box.root))
+        assert daemon.poll() is None
         write_settings(box.root)
         daemon.send_signal(signal.SIGHUP)
         wait_for(lambda: len(box.of(1)) == 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from onnx import helper
 
 from kit.bundle_samples import INFECTION, LUNGS, infection_network, listed, lungs_network, write_bundle
-from scanside_runtime.model.bundle import MANIFEST, open_bundle
+from scanside_runtime.model.bundle import DEFAULT_BUNDLE, MANIFEST, SHIPPED_MANIFEST, open_bundle
 from scanside_runtime.model.errors import ModelBundleDamaged, ModelBundleMissing, ModelFileUnsafe, ModelWithoutContract
 
 
@@ -181,3 +183,26 @@ def test_the_bundle_that_comes_along_is_whole() -> None:
             assert contract.network == network
             assert len(data) <= 60e6
     assert sum(entry["bytes"] for entry in bundle.manifest["files"].values()) <= 140e6
+
+
+def test_the_shipped_manifest_is_the_one_that_the_code_knows() -> None:
+    found = hashlib.sha256((DEFAULT_BUNDLE / MANIFEST).read_bytes()).hexdigest()
+    assert found == SHIPPED_MANIFEST, "another bundle ships: docs/training.md says where its sum goes"
+
+
+def test_no_flip_in_the_shipped_manifest_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = (DEFAULT_BUNDLE / MANIFEST).read_bytes()
+    monkeypatch.setattr("scanside_runtime.model.bundle.DEFAULT_BUNDLE", tmp_path)
+    for place in random.Random(23).sample(range(len(sound)), 60):
+        flipped = bytearray(sound)
+        flipped[place] ^= 1 << (place % 7)
+        (tmp_path / MANIFEST).write_bytes(flipped)
+        assert MANIFEST in damage(tmp_path, MANIFEST)
+
+
+def test_a_shipped_bundle_whose_files_and_sums_were_changed_together_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path)
+    monkeypatch.setattr("scanside_runtime.model.bundle.DEFAULT_BUNDLE", tmp_path)
+    assert "came with" in damage(tmp_path, MANIFEST)

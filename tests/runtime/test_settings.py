@@ -125,3 +125,9 @@ def test_a_list_of_texts_replaces_the_default_and_survives_the_way_to_the_worker
 def test_what_is_no_list_of_texts_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(SettingsUnusable, match=r"patient\.placeholder_ids"):
         load_settings(written(tmp_path, f"[patient]\nplaceholder_ids = {value}\n"))
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "{b = " * 100_000, "[disk]\na = " + "[" * 9999])
+def test_a_file_that_is_nested_without_end_is_a_setting_that_can_not_be_used(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsUnusable, match=r"nested too deeply|not TOML"):
+        load_settings(written(tmp_path, text))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.cli.evaluate import evaluate
-from scanside_appliance.cli.options import AsJson, BundleOption
+from scanside_appliance.cli.options import AsJson, BundleOption, for_its_owner_alone
 from scanside_appliance.extras import extra
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def run(
     from scanside_appliance.site_model import model_in_force
     from scanside_runtime.analysis.options import Options
 
+    for_its_owner_alone(context)
     if out.suffix.lower() not in FORMS:
         raise typer.BadParameter(f"the table must end in {' or '.join(FORMS)}", param_hint="--out")
     check_can_write(out)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.options import for_its_owner_alone
+
 if TYPE_CHECKING:
     from scanside_appliance.results.patient_history import History
 
@@ -31,6 +33,7 @@ def history(
     from scanside_runtime.followup.measurement_error import measurement_error
     from scanside_runtime.model.bundle import open_bundle
 
+    for_its_owner_alone(context)
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     bundle, settings = open_bundle(), context.obj.settings()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +43,20 @@ BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", he
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
+def for_its_owner_alone(context: typer.Context) -> None:
+    """What the command writes holds patients' data: 0600 and 0700, whatever the shell's umask, until it ends."""
+    context.with_resource(_private_umask())
+
+
+@contextmanager
+def _private_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 @dataclass(frozen=True, slots=True)
 class BoxOptions:
     """Where this box keeps its things."""
@@ -57,16 +74,25 @@ class BoxOptions:
         """The file that the settings come from; None where they are the defaults."""
         return self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
 
+    def bundle(self, named: Path | None = None) -> Path | None:
+        """The folder of the model bundle: the one that is named, else the one in force here; None for Scanside's own.
+
+        Raises SettingsUnusable, BundleRecordUnusable, ModelUntrusted, ModelBundleMissing.
+        """
+        from scanside_appliance.bundles.record import bundle_in_force
+
+        return named or bundle_in_force(self.root, Path(self.settings().bundles.keys))
+
     def analysis(
         self, engine: EngineName, precision: PrecisionName, bundle: Path | None, earlier: Path | None
     ) -> Options:
         """How this box analyses on request: by its settings, its earlier results (or a folder's), its severity model.
 
-        Raises SettingsUnusable, InputNotFound, SeverityModelUnusable.
+        Raises SettingsUnusable, InputNotFound, SeverityModelUnusable, and what `bundle` raises.
         """
         from scanside_appliance.results.archive import lookup
         from scanside_appliance.site_model import model_in_force
         from scanside_runtime.analysis.options import Options
 
         past, model = lookup(self.root, earlier), model_in_force(self.root)
-        return Options(self.settings(), engine.value, precision.value, bundle, past, model)
+        return Options(self.settings(), engine.value, precision.value, self.bundle(bundle), past, model)

@@ -10,6 +10,7 @@ from pathlib import Path
 from scanside_appliance.cohort.rows import COLUMNS, Row
 from scanside_appliance.extras import BoxExtraMissing
 from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.names import plain_cell
 from scanside_runtime.errors import BoxOutput
 
 FORMS = (".csv", ".parquet")
@@ -35,11 +36,11 @@ def check_can_write(path: Path) -> None:
 
 
 def csv_bytes(rows: Sequence[Row]) -> bytes:
-    """UTF-8, one header line, empty cells for what is not known."""
+    """UTF-8, one header line, empty cells for what is not known; no text is a formula."""
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: plain_cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue().encode("utf-8", "backslashreplace")
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet may calculate (OWASP, CSV injection), in full width too."""
+
 
 def harmless(name: str) -> str:
     """The name with whatever a terminal or an editor would obey escaped: control and direction marks, odd bytes."""
@@ -10,3 +15,13 @@ def harmless(name: str) -> str:
 
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def plain_cell(value: Any) -> Any:
+    """A cell of a CSV table: a text that a spreadsheet would calculate gets an apostrophe before it, numbers stay.
+
+    A carriage return becomes the end of a line: Python's writer does not quote it, and it would end the row.
+    """
+    if not isinstance(value, str):
+        return value
+    return ("'" if value.startswith(FORMULA) else "") + value.replace("\r", "\n")

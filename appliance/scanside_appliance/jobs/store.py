@@ -18,7 +18,7 @@ from typing import Any, Self
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CLEANED = "cleaned"
 INBOX = "inbox"
 BUSY_S = 10.0
@@ -59,6 +59,7 @@ class Job:
     code: str | None
     reason: str | None
     alone: int
+    series_uid: str | None
     attempts: int
     interruptions: int
     passed_over: int
@@ -319,6 +320,11 @@ class Store:
             f"OR other.state IN ({_marks(ACTIVE)})))",
             ACTIVE,
         )
+
+    def last_result(self, study: str) -> Job | None:
+        """The newest job of a study that came to a result, whatever it says."""
+        found = self._jobs("study = ? AND state = 'done'", [study])
+        return max(found, key=lambda job: job.revision or 0, default=None)
 
     def oldest_archived(self, limit: int) -> list[Job]:
         """Studies that are archived and reported and still have files in the archive, oldest first.

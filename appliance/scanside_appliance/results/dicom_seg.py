@@ -11,16 +11,16 @@ import numpy.typing as npt
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom import dcmread
-from pydicom.config import RAISE
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-from pydicom.valuerep import validate_value
+from pydicom.uid import ExplicitVRLittleEndian
 
+from scanside_appliance.dicom_out.identity import ObjectUids, new_uids, series_number
+from scanside_appliance.dicom_out.source import MAY_BE_EMPTY, TAKEN_WHEN_VALID, clean, source_number, valid
 from scanside_runtime.dicom.decode import same_header, to_source_frames
 from scanside_runtime.dicom.files import SourceReader
-from scanside_runtime.dicom.headers import BAD_DICOM, lenient
+from scanside_runtime.dicom.headers import lenient
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.volume import Bools, Masks
 
@@ -32,21 +32,17 @@ _LUNG = Code("39607008", "SCT", "Lung")
 # What is measured is opacity whatever its cause, so the type is a lesion of the lung (CID 7159), not a diagnosis.
 _LESION = Code("52988006", "SCT", "Lesion")
 
-# Type 2 attributes of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): empty when unknown or invalid.
-_MAY_BE_EMPTY = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
-    "StudyTime", "ReferringPhysicianName",
-)  # fmt: skip
-_TAKEN_WHEN_VALID = ("IssuerOfPatientID", "StudyDescription", "PatientAge")
 _OF_THE_SERIES = (
     "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
 )  # fmt: skip
 _OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient")
-_WHEN_VALID = (*_MAY_BE_EMPTY, *_TAKEN_WHEN_VALID, "FrameOfReferenceUID", "SliceThickness", "SeriesNumber")
+_WHEN_VALID = (*MAY_BE_EMPTY, *TAKEN_WHEN_VALID, "FrameOfReferenceUID", "SliceThickness", "SeriesNumber")
 
 
-def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str, software_version: str) -> bytes:
-    """The masks of an analysed series as the bytes of a DICOM file.
+def series_segmentation(
+    series: Series, masks: Masks, *, algorithm_version: str, software_version: str, uids: ObjectUids | None = None
+) -> bytes:
+    """The masks of an analysed series as the bytes of a DICOM file. uids: those of a result; else new ones.
 
     Raises InputUnreadable or InputTooLarge when the files of the series can't be read any more.
     """
@@ -57,6 +53,7 @@ def series_segmentation(series: Series, masks: Masks, *, algorithm_version: str,
         slice_spacing_mm=series.spacing_mm[0],
         algorithm_version=algorithm_version,
         software_version=software_version,
+        uids=uids,
     )
 
 
@@ -80,6 +77,7 @@ def segmentation_bytes(
     slice_spacing_mm: float,
     algorithm_version: str,
     software_version: str,
+    uids: ObjectUids | None = None,
 ) -> bytes:
     """One BINARY Segmentation of all three segments, as the bytes of a DICOM file.
 
@@ -99,7 +97,7 @@ def segmentation_bytes(
         raise ValueError(f"segments {[segment.shape for segment in segments]} for slices {shape}")
     with lenient():  # the reader of the series has judged its header values; they make no noise a second time
         sources = _clean_sources(headers, slice_spacing_mm)
-        seg = _described(sources, shape, algorithm_version, software_version)
+        seg = _described(sources, shape, uids or new_uids(), algorithm_version, software_version)
         seg.SegmentsOverlap = "YES" if _overlap(segments) else "NO"
         seg.PixelData = _packed(seg, sources, segments)
         buffer = io.BytesIO()
@@ -108,7 +106,11 @@ def segmentation_bytes(
 
 
 def _described(
-    sources: list[Dataset], shape: tuple[int, int, int], algorithm_version: str, software_version: str
+    sources: list[Dataset],
+    shape: tuple[int, int, int],
+    uids: ObjectUids,
+    algorithm_version: str,
+    software_version: str,
 ) -> Segmentation:
     """The whole object with every pixel still 0.
 
@@ -120,9 +122,9 @@ def _described(
         pixel_array=np.broadcast_to(np.uint8(0), (*shape, len(LABELS))),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(algorithm_version),
-        series_instance_uid=generate_uid(),
-        series_number=_series_number(sources[0]),
-        sop_instance_uid=generate_uid(),
+        series_instance_uid=uids.series,
+        series_number=series_number(source_number(sources[0]), 0),
+        sop_instance_uid=uids.instance,
         instance_number=1,
         manufacturer="Scanside",
         manufacturer_model_name="Scanside",
@@ -207,39 +209,8 @@ def _clean_sources(headers: Sequence[Dataset], slice_spacing_mm: float) -> list[
 
 
 def _shared(first: Dataset, slice_spacing_mm: float) -> Dataset:
-    shared = Dataset()
+    shared = clean(first)
     shared.update({first[keyword].tag: first[keyword] for keyword in _OF_THE_SERIES})
-    for keyword in _MAY_BE_EMPTY:
-        setattr(shared, keyword, _valid(first, keyword) or "")
-    for keyword in _TAKEN_WHEN_VALID:
-        value = _valid(first, keyword)
-        if value is not None:
-            setattr(shared, keyword, value)
-    if shared.PatientSex not in ("M", "F", "O"):
-        shared.PatientSex = ""
-    # Type 1, but some de-identification drops it; derived from the series, so that all objects of the series agree.
-    shared.FrameOfReferenceUID = _valid(first, "FrameOfReferenceUID") or generate_uid(
-        entropy_srcs=[str(first.SeriesInstanceUID), "frame of reference"]
-    )
-    shared.SeriesNumber = _valid(first, "SeriesNumber")
-    shared.SliceThickness = _valid(first, "SliceThickness") or f"{slice_spacing_mm:.6g}"
+    shared.SliceThickness = valid(first, "SliceThickness") or f"{slice_spacing_mm:.6g}"
     shared.SpacingBetweenSlices = f"{slice_spacing_mm:.6g}"
     return shared
-
-
-def _valid(header: Dataset, keyword: str) -> str | None:
-    """The value as text where it is there, single and allowed by its VR (PS3.5 6.2)."""
-    if keyword not in header:
-        return None
-    try:
-        element = header[keyword]
-        text = str(element.value)
-        validate_value(element.VR, text, RAISE)
-    except BAD_DICOM:
-        return None
-    return text or None
-
-
-def _series_number(header: Dataset) -> int:
-    """A number far from those that a scanner gives, near the one it belongs to."""
-    return 9000 + int(_valid(header, "SeriesNumber") or 0) % 1000

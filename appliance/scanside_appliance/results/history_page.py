@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from scanside_appliance.page.report import page_templates
+from scanside_appliance.page.trend_plot import draw_trend
 from scanside_appliance.results.patient_history import History
-from scanside_appliance.results.report import page_templates
-from scanside_appliance.results.trend_plot import draw_trend
 
 
 def render_history(history: History) -> str:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scanside_appliance.dicom_out.identity import object_uids
+from scanside_appliance.dicom_out.objects import CAPTURES, REPORT, SEGMENTATION, ArchiveObjects, Maker
 from scanside_appliance.files.atomic import replace_files
 from scanside_appliance.files.layout import PAGE, RESULT
+from scanside_appliance.page.report import ComparisonRow, render_page
+from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage, png_bytes
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.errors import BoxSource
-from scanside_appliance.results.pictures import Pictures, draw_pictures, montage, png_bytes
-from scanside_appliance.results.report import ComparisonRow, render_page
 from scanside_runtime.errors import BoxOutput, Refused
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis.result import Analysis
 
-MONTAGE, CORONAL, SEGMENTATION = "montage.png", "coronal.png", "seg.dcm"
-OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION)
+MONTAGE, CORONAL = "montage.png", "coronal.png"
+OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION, REPORT)
 
 
 def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> str:
@@ -35,7 +38,7 @@ def write_output(
     - All of it appears or nothing: everything is made before the folder is touched, and what an earlier run left stays
       as it was where this one fails. `result.json` comes last, so that what it lists is there.
     - Else what an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
-    - A withheld infection is neither drawn nor written as a Segmentation; slices that share a UID have none.
+    - A withheld infection is neither drawn nor written as DICOM objects; slices that share a UID have none.
 
     Raises BoxOutput when the folder can't be written, BoxSource when the slices can't be read again.
     """
@@ -44,7 +47,8 @@ def write_output(
     contents = {name: make(document) for name, make in makers.items()}
     contents[RESULT] = (document_json(document, indent=2) + "\n").encode()
     try:
-        replace_files(folder, contents, gone=[name for name in OURS if name not in contents])
+        before = {*OURS, *(path.name for path in folder.glob(CAPTURES))}
+        replace_files(folder, contents, gone=sorted(before - contents.keys()))
     except OSError as error:
         raise BoxOutput(folder=folder, why=error.strerror or error) from error
     return document
@@ -52,10 +56,10 @@ def write_output(
 
 def _makers(
     analysis: Analysis, comparison: Sequence[ComparisonRow], *, dicom: bool
-) -> dict[str, Callable[[dict[str, Any]], bytes]]:
+) -> dict[str, Maker]:
     """By file name, what makes its bytes from the document."""
     pictures = _pictures(analysis)
-    makers: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    makers: dict[str, Maker] = {
         PAGE: lambda document: render_page(document, pictures, comparison).encode(errors="replace")
     }
     if pictures is not None:
@@ -63,7 +67,16 @@ def _makers(
         makers[CORONAL] = lambda _: png_bytes(pictures.coronal)
     if dicom and analysis.verdict == "analysed" and _can_be_referred_to(analysis):
         makers[SEGMENTATION] = lambda document: _segmentation(analysis, document)
+        makers |= _archive_objects(analysis, pictures)
     return makers
+
+
+def _archive_objects(analysis: Analysis, pictures: Pictures | None) -> dict[str, Maker]:
+    """What makes report and key pictures."""
+    if analysis.series is None or pictures is None:
+        raise ValueError("an analysed study without series or pictures: the analysis broke its promise")
+    with _source():
+        return ArchiveObjects.of(analysis.series, pictures).makers()
 
 
 def _can_be_referred_to(analysis: Analysis) -> bool:
@@ -82,12 +95,20 @@ def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
         raise ValueError("an analysed study without series or masks: the analysis broke its promise")
     provenance = document["provenance"]
     bundle = provenance["bundle"]
-    try:
+    with _source():
         return series_segmentation(
             analysis.series,
             analysis.masks,
             algorithm_version=f"{bundle['name']} {bundle['version']}",
             software_version=str(provenance["version"]),
+            uids=object_uids(document, "seg"),
         )
+
+
+@contextmanager
+def _source() -> Iterator[None]:
+    """Around a second look at the slices. Raises BoxSource."""
+    try:
+        yield
     except Refused as error:  # it was read and measured a moment ago: the disk or the share is to blame, not the study
         raise BoxSource(why=error.message.removesuffix(".")) from error

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scanside_appliance.files.names import plain_cell
 from scanside_appliance.results.archive import identity, latest_revisions, results_on_record
 from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
 from scanside_runtime.followup.measurement_error import MeasurementError
@@ -83,13 +84,13 @@ def patient_history(
 
 
 def csv_text(history: History) -> str:
-    """One row a scan (RFC 4180), the columns of the JSON rows; an empty cell is what was not measured."""
+    """One row a scan (RFC 4180), the columns of the JSON rows; an empty cell was not measured, no text is a formula."""
     rows = [step.to_document() for step in history.steps]
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: plain_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

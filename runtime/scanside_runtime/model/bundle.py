@@ -22,6 +22,11 @@ from scanside_runtime.version import is_older_than, software_version
 BUNDLE_SCHEMA = "scanside.bundle/1"
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "default_bundle"
 MANIFEST = "manifest.json"
+SHIPPED_MANIFEST = "42b30a16acd391394178ba04081e4807e0cae691791522684c4fc8a900396e1c"
+"""SHA-256 of the shipped bundle's manifest, so that nobody changes files, sums and golden sample together in silence.
+
+Whoever ships another bundle puts the sum in: `sha256sum runtime/scanside_runtime/default_bundle/manifest.json`.
+"""
 LIMITS = "limits_of_agreement"
 """In the manifest's `validation`; what it holds is said in `followup/measurement_error.py`, which reads it."""
 LEFT_OUT = "left_out"
@@ -81,7 +86,7 @@ class Bundle:
         listed = self.manifest["files"].get(name)
         if listed is None:
             raise ModelBundleDamaged(name=name, why="it is not listed")
-        if not _stays_inside(name):
+        if not stays_inside(name):
             raise ModelBundleDamaged(name=name, why="it leads out of the bundle")
         try:
             data = (self.folder / name).read_bytes()
@@ -107,6 +112,8 @@ def open_bundle(folder: Path | None = None) -> Bundle:
         data = (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise ModelBundleMissing(folder=folder, why=error.strerror or "it can't be read") from error
+    if folder == DEFAULT_BUNDLE and hashlib.sha256(data).hexdigest() != SHIPPED_MANIFEST:
+        raise ModelBundleDamaged(name=MANIFEST, why="it is not the one that this version of Scanside came with")
     try:
         manifest = json.loads(data)
         if manifest["schema"] != BUNDLE_SCHEMA:
@@ -134,8 +141,8 @@ def _check_shape(bundle: Bundle) -> None:
     dict(bundle.manifest["networks"]), dict(bundle.manifest.get("validation") or {}), bundle.title
 
 
-def _stays_inside(name: str) -> bool:
-    """Names are relative and go down only: "lungs.int8.onnx", "golden/phantom.npz"."""
+def stays_inside(name: str) -> bool:
+    """Whether a name is relative and goes down only: "lungs.int8.onnx", "golden/phantom.npz"."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and not {"\\", "\0"} & set(name)
 

@@ -31,6 +31,8 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsUnusable(key=path.name, why=f"the file can't be read ({error.strerror})") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise SettingsUnusable(key=path.name, why=f"the file is not TOML ({error})") from error
+    except (RecursionError, MemoryError) as error:  # the parser calls itself for each bracket
+        raise SettingsUnusable(key=path.name, why="the file is nested too deeply, or too large") from error
     return settings_of(table)
 
 

@@ -100,6 +100,17 @@ class InferenceSettings(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class BundleSettings(Table):
+    """`[bundles]`: whose model bundles this box installs.
+
+    keys: folder of the public keys that are trusted, one PEM file each. Nothing is installed, and nothing that was
+        installed is used, without a signature of one of them; the bundle that Scanside brings along needs none.
+    """
+
+    keys: str = "/etc/scanside/keys.d"
+
+
+@dataclass(frozen=True, slots=True)
 class CoverageSettings(Table):
     """`[coverage]`: how much lung a chest has, and how much of it may reach an end slice or the edge.
 
@@ -338,6 +349,7 @@ class Settings:
     measures: MeasureSettings = field(default_factory=MeasureSettings)
     severity: SeveritySettings = field(default_factory=SeveritySettings)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
+    bundles: BundleSettings = field(default_factory=BundleSettings)
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
     progression: ProgressionSettings = field(default_factory=ProgressionSettings)
     reading: ReadingSettings = field(default_factory=ReadingSettings)

@@ -9,9 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from scanside_appliance.results.formatting import moment, number, signed
-from scanside_appliance.results.pictures import WINDOW_HU, Pictures, jpeg_bytes
-from scanside_appliance.results.trend_plot import draw_trend
+from scanside_appliance.page.contents import offered
+from scanside_appliance.page.formatting import moment, number, person, signed
+from scanside_appliance.page.trend_plot import draw_trend
+from scanside_appliance.pictures.draw import WINDOW_HU, Pictures, jpeg_bytes
 
 Document = Mapping[str, Any]
 
@@ -51,6 +52,7 @@ def render_page(
     """
     return page_templates().get_template("report.html.j2").render(
         document=document,
+        offered=offered(document),
         pictures=None if pictures is None else _embedded(pictures),
         comparison=comparison,
         extent_basis=EXTENT_BASIS,
@@ -66,13 +68,8 @@ def page_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, signed=signed, person=_person, moment=moment)
+    environment.filters.update(number=number, signed=signed, person=person, moment=moment)
     return environment
-
-
-def _person(name: str | None) -> str:
-    """A DICOM person name (PS3.5 6.2.1) for the eye: first group, family name first."""
-    return " ".join((name or "").split("=")[0].replace("^", " ").split())
 
 
 def _embedded(pictures: Pictures) -> dict[str, object]:

@@ -27,3 +27,8 @@ def signed(value: float | Undefined | None, digits: int = 0, unit: str = "") -> 
 def moment(text: str) -> str:
     """ISO 8601 to the minute."""
     return text[:16].replace("T", " ")
+
+
+def person(name: str | None) -> str:
+    """A DICOM person name (PS3.5 6.2.1) for the eye: first group, family name first."""
+    return " ".join((name or "").split("=")[0].replace("^", " ").split())

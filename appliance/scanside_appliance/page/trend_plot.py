@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from scanside_appliance.results.formatting import number
+from scanside_appliance.page.formatting import number
 
 WIDTH, HEIGHT = 440, 170
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 22.0, 18.0, 26.0

@@ -1,0 +1,89 @@
+"""What our objects take over from the source: patient, study, frame of reference, and references to its slices."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+from pydicom import dcmread
+from pydicom.config import RAISE
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pydicom.valuerep import validate_value
+
+from scanside_runtime.dicom.decode import same_header
+from scanside_runtime.dicom.files import SourceReader
+from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient
+from scanside_runtime.dicom.series import Series
+
+# Type 2 attributes of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): empty when unknown or invalid.
+MAY_BE_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+TAKEN_WHEN_VALID = ("IssuerOfPatientID", "StudyDescription", "PatientAge")
+_WANTED = [*MAY_BE_EMPTY, *TAKEN_WHEN_VALID, "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
+           "SeriesNumber"]  # fmt: skip
+
+
+def patient_and_study(series: Series) -> Dataset:
+    """Whose the source is, of what study and series, as its first slice says it: every value is valid or empty.
+
+    Read in this process: the very bytes that the reader's own process has parsed within its limits, and none but those.
+    Raises InputUnreadable or InputTooLarge when the file can't be read any more.
+    """
+    with SourceReader() as reader, lenient():
+        content = io.BytesIO(same_header(reader, series.slices[0]))
+        return clean(dcmread(content, force=True, stop_before_pixels=True, specific_tags=_WANTED))
+
+
+def clean(first: Dataset) -> Dataset:
+    """Patient, study and series of a header; call it inside `lenient()`."""
+    shared = Dataset()
+    shared.update({first[keyword].tag: first[keyword] for keyword in ("StudyInstanceUID", "SeriesInstanceUID")})
+    for keyword in MAY_BE_EMPTY:
+        setattr(shared, keyword, valid(first, keyword) or "")
+    for keyword in TAKEN_WHEN_VALID:
+        value = valid(first, keyword)
+        if value is not None:
+            setattr(shared, keyword, value)
+    if shared.PatientSex not in ("M", "F", "O"):
+        shared.PatientSex = ""
+    # Type 1, but some de-identification drops it; derived from the series, so that all objects of the series agree.
+    shared.FrameOfReferenceUID = valid(first, "FrameOfReferenceUID") or generate_uid(
+        entropy_srcs=[str(first.SeriesInstanceUID), "frame of reference"]
+    )
+    shared.SeriesNumber = valid(first, "SeriesNumber")
+    return shared
+
+
+def valid(header: Dataset, keyword: str) -> str | None:
+    """The value as text where it is there, single and allowed by its VR (PS3.5 6.2)."""
+    if keyword not in header:
+        return None
+    try:
+        element = header[keyword]
+        text = str(element.value)
+        validate_value(element.VR, text, RAISE)
+    except BAD_DICOM:
+        return None
+    return text or None
+
+
+def source_number(header: Dataset) -> int:
+    """The number of the source series; 0 where it has none."""
+    return int(valid(header, "SeriesNumber") or 0)
+
+
+def references(slices: Iterable[SliceHeader], patient: Dataset) -> list[Dataset]:
+    """A data set for each source slice, as far as an object needs it that refers to the slice."""
+    with lenient():  # the reader has taken UIDs as they are, so do references to them
+        return [_reference(header, patient) for header in slices]
+
+
+def _reference(header: SliceHeader, patient: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.update(patient)
+    reference.SeriesInstanceUID, reference.Modality = header.series_uid, "CT"
+    reference.SOPClassUID, reference.SOPInstanceUID = header.sop_class_uid, header.sop_instance_uid
+    return reference

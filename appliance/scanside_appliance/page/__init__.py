@@ -1,0 +1,1 @@
+"""The page for people: words, drawings and layout of one result."""
