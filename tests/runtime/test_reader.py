@@ -205,7 +205,9 @@ reader_process.main()
 """
 
 
-def test_the_memory_that_is_shared_keeps_its_size(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_memory_that_is_shared_keeps_its_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "shrinks.py").write_text(SHRINKS_ITS_PIXELS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(reading, "MODULE", "shrinks")
