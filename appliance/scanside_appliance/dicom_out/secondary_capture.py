@@ -18,7 +18,8 @@ from pydicom.sr.coding import Code
 from scanside_appliance.dicom_out.identity import NOTICE, ObjectUids, series_number
 from scanside_appliance.dicom_out.own import MANUFACTURER
 from scanside_appliance.dicom_out.source import source_number
-from scanside_appliance.pictures.draw import INK, Picture
+from scanside_appliance.pictures.lettering import INK
+from scanside_appliance.pictures.plane import Picture
 from scanside_runtime.dicom.headers import lenient
 
 STRIP_PX = 40
