@@ -41,8 +41,8 @@ class Session:
 
     def answer(self, question: Question) -> None:
         """All answers to one question. Raises ScansideError, MemoryError."""
-        if not self._locked_in:
-            _lock_in_with(question)
+        if not self._locked_in and (named := _named_in(question)):
+            _lock_in_with(named)
             self._locked_in = True
         match question:
             case Find(path):
@@ -79,15 +79,19 @@ class Session:
             self._at(slices[min(done, len(slices) - 1)].file.name)
 
 
-def _lock_in_with(question: Question) -> None:
-    """What the question is about may be read from now on, and nothing else. Raises BoxReader."""
+def _named_in(question: Question) -> set[Path]:
+    """The files and folders that the question is about."""
     match question:
         case Find(path):
-            readable = {path}
+            return {path}
         case NameStudies(paths):
-            readable = set(paths)
+            return set(paths)
         case Decode(slices):
-            readable = {header.file.path for header in slices}
+            return {header.file.path for header in slices}
+
+
+def _lock_in_with(readable: set[Path]) -> None:
+    """These may be read from now on, and nothing else. Raises BoxReader."""
     try:
         lock_in(sorted(readable))
     except OSError as error:
