@@ -114,6 +114,7 @@ ESCAPES: dict[str, Callable[[Places], object]] = {
     "raise its memory": lambda place: _raise_limit(resource.RLIMIT_AS),
     "raise its time": lambda place: _raise_limit(resource.RLIMIT_CPU),
     "raise its files": lambda place: _raise_limit(resource.RLIMIT_NOFILE),
+    "pass for one that the box has killed": lambda place: os.kill(os.getpid(), signal.SIGKILL),
     "run code that it wrote": lambda place: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
     "queue calls past the filter": lambda place: call(_IO_URING_SETUP, 1, ctypes.create_string_buffer(120)),
 }

@@ -13,7 +13,6 @@ import math
 import mmap
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -31,8 +30,8 @@ from scanside_runtime.dicom.index import Found, PassedOver
 from scanside_runtime.dicom.messages import At, Decode, Decoded, Done, Find, NameStudies, NotDicom, Question
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.study_uids import StudyUids
-from scanside_runtime.errors import ScansideError
-from scanside_runtime.process.child import Child, ChildDied, Ending, one_thread
+from scanside_runtime.errors import BoxReplaced, ScansideError
+from scanside_runtime.process.child import Child, ChildDied, Ending, module, one_thread
 from scanside_runtime.process.limits import MIB, Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.tables import ReadingSettings
@@ -73,10 +72,8 @@ class StudyReader:
     def _start(self) -> None:
         self._pixels_fd = os.memfd_create("scanside-pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._resources.callback(os.close, self._pixels_fd)
-        # -P: a module that lies in the folder of a study is never imported.
-        module = [sys.executable, "-P", "-m", MODULE]
         self._child = Child(
-            [*module, str(self._pixels_fd), json.dumps(asdict(self._limits))],
+            [*module(MODULE), str(self._pixels_fd), json.dumps(asdict(self._limits))],
             limits_of(self._limits),
             environment=_environment(),
             pass_fds=[self._pixels_fd],
@@ -165,18 +162,25 @@ class StudyReader:
             return InputCrash(name=self._at, how="an error that nobody knows")
         return InputMemory(**{**error.values, "name": self._at}) if isinstance(error, InputMemory) else error
 
-    def _why(self, ending: Ending) -> Exception:
-        """What the end of the child means. An error of ours in it is a defect, everything else is the file's fault."""
+    def _why(self, ending: Ending) -> ScansideError:
+        """What the end of the child means: memory first, as one that has none left ends in many ways.
+
+        Whatever else ends it over a file is told of the file: the study is refused and stands in the results.
+        """
         if ending.cause == "memory":
             return InputMemory(name=self._at, limit_mb=self._limits.memory_mb)
         if ending.cause == "time":
             return InputTimeout(name=self._at, seconds=2 * self._limits.study_seconds)
-        if ending.cause == "exit" and ending.number:
-            return RuntimeError(f"the reader failed at {self._at}: {ending.last_words or ending.number}")
+        if ending.cause == "replaced":
+            return BoxReplaced(how=ending.how)
+        if ending.cause == "start":
+            return BoxReader(why=f"it ended {ending.how}")
         if ending.cause == "signal" and ending.number == signal.SIGKILL:
             # Its own limits end in other ways: the box took it away, as for memory.
             return BoxReader(why="it was ended from outside, as a box short of memory does")
-        return InputCrash(name=self._at, how=ending.how)
+        kind = ending.last_words.partition(":")[0]  # never the message of an exception: it may quote a header
+        how = f"{ending.how}, {kind}" if kind.isidentifier() else ending.how
+        return InputCrash(name=self._at, how=how)
 
 
 def limits_of(reading: ReadingSettings) -> Limits:

@@ -106,8 +106,8 @@ def _import_the_rest() -> None:
 
 def main() -> None:
     """Answer until stdin ends."""
-    channel, _ = Channel.open()
     _import_the_rest()
+    channel = Channel.open()
     pixels_fd, reading = int(sys.argv[1]), typed(ReadingSettings, json.loads(sys.argv[2]))
     session = Session(channel, reading, pixels_fd)
     for question in channel.questions(QUESTIONS):

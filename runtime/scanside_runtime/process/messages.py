@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scanside_runtime.errors import ScansideError, registered
+from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.typed import typed
 
 if TYPE_CHECKING:
@@ -38,6 +39,21 @@ def decode(line: bytes | str, kinds: tuple[type[Kind], ...]) -> Kind:
     if kind is None:
         raise ValueError(f"{name[:80]!r} is none of {[one.__name__ for one in kinds]}")
     return typed(kind, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a child is started with, as its last argument: its parent's number, and how much it may use."""
+
+    parent: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first line of a child: of which software it is (`version.which_software`)."""
+
+    software: str
 
 
 @dataclass(frozen=True, slots=True)

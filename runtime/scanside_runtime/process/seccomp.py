@@ -2,7 +2,7 @@
 
 Written here: the one binding on PyPI (pyseccomp, unchanged since 2021) needs libseccomp on the box, and the filter is
 a list. What is not in it fails with EPERM, so that a library that only asks goes on. What is in it opens no file for
-writing, starts no process and no thread, maps no code, speaks to no socket, and signals nobody but itself.
+writing, starts no process and no thread, maps no code, speaks to no socket, and signals nobody: only itself, to abort.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -135,8 +136,8 @@ def instructions(machine: Machine, pid: int) -> list[Instruction]:
         *_when(machine.mprotect, list(_without_bits(2, _EXECUTABLE))),
         *_when(machine.fcntl, list(_one_of(1, _FCNTL_HARMLESS))),
         *_when(machine.ioctl, list(_one_of(1, _IOCTL_HARMLESS))),
-        *_when(machine.tgkill, list(_one_of(0, (pid,)))),
-        *_when(machine.prlimit, list(_null(2))),
+        *_when(machine.tgkill, list(_equal((0, pid), (2, signal.SIGABRT)))),
+        *_when(machine.prlimit, list(_null(2))),  # limits may be asked for, not set
         (_RETURN, 0, 0, _REFUSE),
     ]
 
@@ -166,12 +167,18 @@ def _one_of(argument: int, values: Sequence[int]) -> Iterator[Instruction]:
     yield (_RETURN, 0, 0, _REFUSE)
 
 
+def _equal(*wanted: tuple[int, int]) -> Iterator[Instruction]:
+    for argument, value in wanted:
+        yield _low_word(argument)
+        yield (_EQUAL, 1, 0, value)
+        yield (_RETURN, 0, 0, _REFUSE)
+    yield (_RETURN, 0, 0, _ALLOW)
+
+
 def _null(argument: int) -> Iterator[Instruction]:
-    """A pointer to nothing: limits may be asked for, not set."""
-    yield _low_word(argument)
-    yield (_EQUAL, 1, 0, 0)
-    yield (_RETURN, 0, 0, _REFUSE)
-    yield (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument + 4)
-    yield (_EQUAL, 1, 0, 0)
-    yield (_RETURN, 0, 0, _REFUSE)
+    """Both words of a pointer to nothing."""
+    for at in (0, 4):
+        yield (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument + at)
+        yield (_EQUAL, 1, 0, 0)
+        yield (_RETURN, 0, 0, _REFUSE)
     yield (_RETURN, 0, 0, _ALLOW)
