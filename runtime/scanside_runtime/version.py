@@ -23,12 +23,6 @@ def software_version() -> str:
         return "unknown"
 
 
-@cache
-def which_software() -> str:
-    """Version and commit of what runs here, as they were when this was first asked: the files may be replaced since."""
-    return f"{software_version()} ({(source_commit() or 'no commit')[:12]})"
-
-
 def is_older_than(minimum: str) -> bool:
     """Whether this software is older than a version, number by number: 0.10 is newer than 0.9, 1.0 is 1.
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from kit.child_programs import BEGINS, HELLO
 from scanside_runtime.dicom.errors import InputTruncated, InputUnreadable
 from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.headers import SliceHeader
@@ -24,10 +25,9 @@ from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.process.child import Child, ChildDied
 from scanside_runtime.process.limits import Limits
-from scanside_runtime.process.messages import Failed, Hello, decode, encode
+from scanside_runtime.process.messages import Failed, Hello, decode, encode, own_hello
 from scanside_runtime.process.start import end_with
 from scanside_runtime.process.typed import typed
-from scanside_runtime.version import which_software
 
 LIMITS = Limits(1024, "written")
 ANSWER_S = 60.0
@@ -51,10 +51,6 @@ def child(program: str, limits: Limits = LIMITS, *, keep_stderr: bool = False) -
         yield found
     finally:
         found.end()
-
-
-HELLO = encode(Hello(which_software())).decode().strip()
-BEGINS = f"print({HELLO!r}, flush=True)\n"
 
 
 def says(text: str) -> str:
@@ -152,10 +148,11 @@ def test_what_ends_before_its_first_word_never_saw_what_it_was_asked(program: st
 
 
 def test_a_child_of_another_software_is_not_asked_twice() -> None:
-    with child(says("").replace(which_software(), "9.9 (abc)")) as asked, pytest.raises(ChildDied) as died:
+    other = encode(Hello("9.9", "abc")).decode().strip()
+    with child(says("").replace(HELLO, other)) as asked, pytest.raises(ChildDied) as died:
         asked.answer((Answer,), ANSWER_S)
     assert died.value.ending.cause == "replaced"
-    assert died.value.ending.how == f"as it is Scanside 9.9 (abc), started by {which_software()}"
+    assert died.value.ending.how == f"as it is Scanside 9.9 (abc), started by {own_hello()}"
 
 
 # The end of whoever started it

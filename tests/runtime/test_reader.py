@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
+from kit.child_programs import BEGINS
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
 from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom import reader as reading
@@ -32,9 +33,8 @@ from scanside_runtime.dicom.errors import (
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.errors import BoxReplaced
-from scanside_runtime.process.messages import Hello, decode, encode
+from scanside_runtime.process.messages import decode, encode, own_hello
 from scanside_runtime.settings.tables import ReadingSettings
-from scanside_runtime.version import which_software
 from sweeps.box import LONGEST_S
 from sweeps.fuzz_reader import fuzz
 
@@ -155,8 +155,7 @@ def test_a_reader_that_was_not_asked_anything_ends_with_its_block() -> None:
 
 def fake_reader(sources: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program in place of the reader's; it has said its first word."""
-    hello = encode(Hello(which_software())).decode().strip()
-    (sources / "a_fake_reader.py").write_text(f"print({hello!r}, flush=True)\n{program}")
+    (sources / "a_fake_reader.py").write_text(BEGINS + program)
     monkeypatch.setenv("PYTHONPATH", str(sources))
     monkeypatch.setattr(reading, "MODULE", "a_fake_reader")
 
@@ -230,8 +229,8 @@ def test_a_reader_of_another_software_is_a_matter_of_the_box(
 ) -> None:
     fake_reader(tmp_path, "input()", monkeypatch)
     fake = tmp_path / "a_fake_reader.py"
-    fake.write_text(fake.read_text().replace(which_software(), "9.9 (abc)"))
-    with StudyReader(LIMITS) as reader, pytest.raises(BoxReplaced, match=r"Scanside 9\.9"):
+    fake.write_text(fake.read_text().replace(own_hello().build, "abc"))
+    with StudyReader(LIMITS) as reader, pytest.raises(BoxReplaced, match=r"\(abc\)"):
         reader.find(folder)
 
 

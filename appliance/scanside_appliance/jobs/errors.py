@@ -88,7 +88,7 @@ class BoxWorkerStart(BoxFailed):
 
 
 class BoxSameDefect(BoxFailed):
-    """The analyses of two studies in a row ended in one and the same defect ({where}), so that the box is to blame."""
+    """The analyses of two studies in a row ended {where}: a defect of the box, not of the studies."""
 
     code = "BOX_SAME_DEFECT"
     advice = (

@@ -130,9 +130,19 @@ class WorkerClient:
             bundle=self._bundle,
         )
         try:
-            (self._child or self._start(settings)).ask(order)
+            self._asked(order, settings)
         except ChildDied:
             self._drop()  # `poll` says what happened
+
+    def _asked(self, order: Order, settings: Settings) -> None:
+        """One that ended since its last study has nothing to do with this one. Raises ChildDied of a fresh one."""
+        if self._child is not None:
+            try:
+                self._child.ask(order)
+                return
+            except ChildDied:
+                self._drop()
+        self._start(settings).ask(order)
 
     def poll(self, settings: Settings) -> Outcome | None:
         """What became of the study, None while it is under way."""

@@ -18,8 +18,7 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from scanside_runtime.process.limits import MIB, Limits
-from scanside_runtime.process.messages import Birth, Hello, decode, encode
-from scanside_runtime.version import which_software
+from scanside_runtime.process.messages import Birth, Hello, decode, encode, own_hello
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -101,7 +100,7 @@ class Child:
         self._finalizer = weakref.finalize(self, _end, self._process, pipes)
         self._stdin, self._stdout = pipes[:2]
         os.set_blocking(self._stdout.fileno(), False)
-        self._limits, self._unread, self._software = limits, b"", ""
+        self._limits, self._unread, self._has_begun = limits, b"", False
         self._ending = Ending("answer", "when it was needed no longer")
 
     def fileno(self) -> int:
@@ -125,7 +124,7 @@ class Child:
         """
         self._check_alive()
         until = time.monotonic() + wait_s
-        if not self._software and not self._greeted(until):
+        if not self._has_begun and not self._greeted(until):
             return None
         line = self._line(until)
         return None if line is None else self._decoded(line, kinds)
@@ -135,10 +134,10 @@ class Child:
         line = self._line(until)
         if line is None:
             return False
-        said, ours = self._decoded(line, (Hello,)).software, which_software()
-        if said != ours:
-            raise self._given_up(f"as it is Scanside {said}, started by {ours}", "replaced")
-        self._software = said
+        said, ours = self._decoded(line, (Hello,)), own_hello()
+        if said.build != ours.build:
+            raise self._given_up(f"as it is {said}, started by {ours}", "replaced")
+        self._has_begun = True
         return True
 
     def _decoded(self, line: bytes, kinds: tuple[type[Kind], ...]) -> Kind:
@@ -202,7 +201,7 @@ class Child:
         said = _said(self._stderr)
         self.end()
         ending = _ending(self._process.returncode, said)
-        self._ending = ending if self._software else replace(ending, cause="start", how=f"{ending.how} at its start")
+        self._ending = ending if self._has_begun else replace(ending, cause="start", how=f"{ending.how} at its start")
         return ChildDied(self._ending)
 
 

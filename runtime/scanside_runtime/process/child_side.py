@@ -12,8 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from scanside_runtime.process.messages import Birth, Hello, decode, encode
-from scanside_runtime.version import which_software
+from scanside_runtime.process.messages import Birth, decode, encode, own_hello
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,7 +29,7 @@ class Channel:
     def __init__(self) -> None:
         self._answers = os.dup(1)
         os.dup2(2, 1)
-        self.send(Hello(which_software()))
+        self.send(own_hello())
 
     @classmethod
     def open(cls) -> Self:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.typed import typed
+from scanside_runtime.version import software_version, source_commit
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -51,9 +53,19 @@ class Birth:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first line of a child: of which software it is (`version.which_software`)."""
+    """The first line of a child: of which software it is. build: the commit, or the version where that is not known."""
 
-    software: str
+    version: str
+    build: str
+
+    def __str__(self) -> str:
+        return f"Scanside {self.version} ({self.build[:12]})"
+
+
+@cache
+def own_hello() -> Hello:
+    """What runs here, as it was when this was first asked: the files may be replaced since."""
+    return Hello(software_version(), source_commit() or software_version())
 
 
 @dataclass(frozen=True, slots=True)
