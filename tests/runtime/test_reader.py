@@ -73,6 +73,14 @@ def test_the_reader_gives_what_reading_in_this_process_gives(folder: Path, tmp_p
         assert not volume.hu.flags.writeable
 
 
+def test_a_gzipped_tar_of_many_megabytes_is_unpacked_though_the_reader_may_open_no_file(tmp_path: Path) -> None:
+    study = write(tmp_path / "study", make_series(12, pixels=np.zeros((600, 600), np.int16)))
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "gztar", study))
+    with StudyReader(LIMITS) as reader:
+        series = choose_series(reader.find(archive))
+        assert reader.read_volume(series).hu.shape == (12, 600, 600)
+
+
 def test_a_path_is_meant_from_where_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     with StudyReader(LIMITS) as reader:

@@ -184,10 +184,10 @@ class StudyReader:
 
 
 def limits_of(reading: ReadingSettings) -> Limits:
-    """Of a process that reads with these settings: an end even if nobody waits any more, and no large files."""
+    """Of a process that reads with these settings: an end even if nobody waits any more, no file but one unpacked."""
     shared_mb = math.ceil(2 * reading.max_voxels_m * 1e6 / MIB)
     processor_s = int(2 * reading.study_seconds) + 1
-    return Limits(reading.memory_mb, "mapped", processor_s, file_mb=1, shared_mb=shared_mb)
+    return Limits(reading.memory_mb, "mapped", processor_s, reading.max_archive_mb, shared_mb)
 
 
 def _environment() -> dict[str, str]:

@@ -14,11 +14,13 @@ import json
 import mmap
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from pydicom.charset import python_encoding
 
+from scanside_runtime.dicom.archives.tars import SPOOL
 from scanside_runtime.dicom.decode import decode_into
 from scanside_runtime.dicom.errors import BoxReader, InputMemory
 from scanside_runtime.dicom.index import find_series
@@ -92,6 +94,8 @@ def _named_in(question: Question) -> set[Path]:
 
 def _lock_in_with(readable: set[Path]) -> None:
     """These may be read from now on, and nothing else. Raises BoxReader."""
+    with suppress(OSError):  # a box without room for one: what is unpacked into it is refused
+        SPOOL.open_now()
     try:
         lock_in(sorted(readable))
     except OSError as error:
