@@ -39,8 +39,9 @@ _ALLOWED = """
     rt_sigprocmask 14 135, rt_sigreturn 15 139, pread64 17 67, readv 19 65, writev 20 66, sched_yield 24 124,
     mremap 25 216, madvise 28 233, dup 32 23, nanosleep 35 101, getpid 39 172, exit 60 93, uname 63 160,
     ftruncate 77 46, getcwd 79 17, gettimeofday 96 169, getrlimit 97 163, getrusage 98 165, sysinfo 99 179,
-    getuid 102 174, getgid 104 176, geteuid 107 175, getegid 108 177, getppid 110 173, sigaltstack 131 132, gettid 186 178, futex 202 98,
-    sched_getaffinity 204 123, getdents64 217 61, restart_syscall 219 128, fadvise64 221 223, clock_gettime 228 113,
+    getuid 102 174, getgid 104 176, geteuid 107 175, getegid 108 177, getppid 110 173,
+    sigaltstack 131 132, gettid 186 178, futex 202 98, sched_getaffinity 204 123, getdents64 217 61,
+    restart_syscall 219 128, fadvise64 221 223, clock_gettime 228 113,
     clock_getres 229 114, clock_nanosleep 230 115, exit_group 231 94, newfstatat 262 79, readlinkat 267 78,
     faccessat 269 48, ppoll 271 73, set_robust_list 273 99, getrandom 318 278, statx 332 291, rseq 334 293,
     faccessat2 439 439
