@@ -93,8 +93,9 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layou
     before = job(layout, verdict="held")
     with sqlite3.connect(layout.database) as sql:
         sql.executescript(
-            "DROP INDEX files_in_inbox; ALTER TABLE jobs DROP COLUMN alone; ALTER TABLE jobs DROP COLUMN series_uid; "
-            "DROP TABLE sent_objects; DROP TABLE deliveries; PRAGMA user_version = 1;"
+            "DROP TABLE sent_objects; DROP TABLE deliveries; DROP INDEX files_in_inbox; "
+            "ALTER TABLE jobs DROP COLUMN rested_h; "
+            "ALTER TABLE jobs DROP COLUMN alone; ALTER TABLE jobs DROP COLUMN series_uid; PRAGMA user_version = 1;"
         )
     sql.close()
     with Store(layout.database) as store:
