@@ -90,3 +90,16 @@ def test_the_service_writes_below_its_own_folder_alone_and_has_no_network(servic
 
 def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
+
+
+def test_the_receiver_s_exposure_is_low_though_it_is_on_the_network() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNITS / "scanside-receive.service")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-300:]

@@ -25,6 +25,7 @@ from scanside_appliance.cli.history import history
 from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions
 from scanside_appliance.cli.pack import pack
 from scanside_appliance.cli.progress import complain
+from scanside_appliance.cli.receive import receive
 from scanside_appliance.cli.results import results
 from scanside_appliance.cli.selftest import selftest
 from scanside_appliance.cli.send import send
@@ -45,7 +46,9 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (history, results, send, pack, analyze, demo, selftest, doctor, explain, backup, restore, audit):
+for command in (analyze, demo, results, history, explain, selftest, doctor):
+    app.command()(command)
+for command in (receive, send, pack, backup, restore, audit):
     app.command()(command)
 add_watch_commands(app)
 add_upkeep_commands(app)
