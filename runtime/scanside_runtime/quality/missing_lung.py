@@ -127,7 +127,7 @@ def _before(aerated: Bools, slab_mm: float) -> Bools:
 
     `BESIDE_MM` to the sides count as behind, for a fatty liver is as dense as fluid and its recess a thin one.
     """
-    reach = max(1, round(ABOVE_MM / slab_mm))
+    reach = max(1, int(ABOVE_MM // slab_mm))
     wide = np.ones((1, 2 * round(BESIDE_MM / PIXEL_MM) + 1), np.uint8)
     before = np.zeros_like(aerated)
     for slab in range(len(aerated)):
