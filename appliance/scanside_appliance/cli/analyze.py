@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from scanside_appliance.cli.options import (
     BundleOption,
     EngineName,
     EngineOption,
+    LanguageOption,
     PrecisionName,
     PrecisionOption,
     for_its_owner_alone,
@@ -39,6 +40,7 @@ def analyze(
     earlier: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of earlier results, for the trend. [the box's results]")
     ] = None,
+    language: LanguageOption = None,
 ) -> None:
     """Measure one study: POI, iHU, volumes, zones, severity flag, and what changed since the patient's last scan.
 
@@ -60,6 +62,7 @@ def analyze(
     delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain)
     try:
         options = context.obj.analysis(engine, precision, bundle, earlier)
+        delivery = replace(delivery, page=context.obj.page(options.settings, earlier, language))
     except ScansideError as error:
         raise typer.Exit(delivery.deliver(refused(error))) from error
     if every:

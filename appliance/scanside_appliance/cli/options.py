@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scanside_appliance.results.output import PageOptions
     from scanside_runtime.analysis.options import Options
     from scanside_runtime.settings.tables import Settings
 
@@ -28,6 +29,18 @@ class EngineName(StrEnum):
     onnxruntime = "onnxruntime"
 
 
+class LanguageName(StrEnum):
+    """What the page is written in."""
+
+    en = "en"
+    fr = "fr"
+    es = "es"
+    pt = "pt"
+    zh = "zh"
+    hi = "hi"
+    sw = "sw"
+
+
 class PrecisionName(StrEnum):
     """What the layers are computed in."""
 
@@ -40,6 +53,9 @@ class PrecisionName(StrEnum):
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the networks.")]
 PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="What the layers are computed in.")]
 BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
+LanguageOption = Annotated[
+    LanguageName | None, typer.Option("--language", help="What the page is written in. [the setting site.language]")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
@@ -96,3 +112,11 @@ class BoxOptions:
 
         past, model = lookup(self.root, earlier), model_in_force(self.root)
         return Options(self.settings(), engine.value, precision.value, self.bundle(bundle), past, model)
+
+    def page(self, settings: Settings, earlier: Path | None, language: LanguageName | None) -> PageOptions:
+        """What the page is made of: the site's words, and earlier pictures from where the trend comes from."""
+        from scanside_appliance.results.archive import folder_lookup
+        from scanside_appliance.results.output import PageOptions
+
+        site = settings.site if language is None else replace(settings.site, language=language.value)
+        return PageOptions(site, folder_lookup(self.root, earlier))

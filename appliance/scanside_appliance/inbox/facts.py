@@ -17,7 +17,7 @@ from scanside_runtime.process.child import Child, ChildDied, one_thread
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.settings.tables import ReadingSettings
 
-Kind = Literal["image", "other", "zip", "broken", "out_of_reach"]
+Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach"]
 PROBE = (sys.executable, "-m", "scanside_appliance.inbox.probe_process")
 LONGEST_READ_S = 60.0
 ATTEMPTS = 2
@@ -35,7 +35,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One file, read to its end.
+    """One file, read to its end. kind "own": a result of Scanside that came back, never a slice.
 
     whole: it does not break off. stack: the slices that make one grid, "" for what is no slice.
     along_mm: place along the normal of its stack.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from scanside_appliance.dicom_out.own import is_own
 from scanside_appliance.inbox.facts import Facts, Probe
 from scanside_runtime.dicom.completeness import object_damage
 from scanside_runtime.dicom.errors import InputTooLarge
@@ -103,6 +104,8 @@ def _is_directory(ds: Dataset) -> bool:
 def _image(header: SliceHeader, complete: bool, data: bytes) -> Facts:
     if not header.study_uid:
         return Facts("broken" if data[128:132] == b"DICM" else "other")
+    if is_own(header.sop_class_uid, header.manufacturer):
+        return Facts("own")
     stack, along_mm = _place(header)
     return Facts(
         "image",

@@ -31,7 +31,7 @@ _BESIDE = (
     "AND folder IN (SELECT DISTINCT folder FROM files WHERE study = :study AND study <> ''))"
 )
 _WAITED = "CASE kind WHEN 'broken' THEN :patience ELSE :quiet END"
-_STRAY = f"kind IN ('other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
+_STRAY = f"kind IN ('own', 'other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
 _LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE kind <> 'out_of_reach' AND NOT {_TEMPORARY})"
 _STUDIES = (
     "SELECT study, count(*), max(since), total(kind = ''), total(kind <> '' AND NOT whole) FROM files "

@@ -12,6 +12,13 @@ class InputNotDicom(Refused):
     advice = "Nothing, if it came along by itself; if it was meant to be a scan, export the study as DICOM files."
 
 
+class InputOwnResult(Refused):
+    """This is a result of Scanside that came back: a Segmentation, a report or a key picture."""
+
+    code = "INPUT_OWN_RESULT"
+    advice = "Nothing: it is never measured. Have the archive leave Scanside's series out of what it sends to the box."
+
+
 class InputArchive(Refused):
     """This is a zip; the watched folder takes DICOM files."""
 

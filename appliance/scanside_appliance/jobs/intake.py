@@ -22,6 +22,7 @@ from scanside_appliance.jobs.errors import (
     InputConflict,
     InputDuplicateUid,
     InputNotDicom,
+    InputOwnResult,
     InputSuperseded,
 )
 from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
@@ -209,7 +210,12 @@ class Intake:
 
     def _put_aside(self, files: Mapping[str, Facts]) -> list[Job]:
         """Files of no study, a job for each reason."""
-        reasons: dict[str, ScansideError] = {"other": InputNotDicom(), "zip": InputArchive(), "broken": InputBroken()}
+        reasons: dict[str, ScansideError] = {
+            "own": InputOwnResult(),
+            "other": InputNotDicom(),
+            "zip": InputArchive(),
+            "broken": InputBroken(),
+        }
         taken = self._store.claimed_sources()
         jobs = []
         for kind, reason in reasons.items():

@@ -18,7 +18,7 @@ from typing import Any, Self
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 CLEANED = "cleaned"
 INBOX = "inbox"
 BUSY_S = 10.0
@@ -145,6 +145,11 @@ class Store:
         """A script and the version that it makes, both or neither."""
         text = Path(__file__).with_name(script).read_text(encoding="utf-8")
         self._sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For the tables of other wings in the same book; a transaction is `transaction`."""
+        return self._sql
 
     def check(self) -> None:
         """Read the whole file once. Raises BoxDatabase where it is damaged."""

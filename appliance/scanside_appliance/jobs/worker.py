@@ -71,8 +71,8 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
 
     Raises BoxFailed, ModelUnusable, SeverityModelUnusable.
     """
-    from scanside_appliance.results.archive import results_in
-    from scanside_appliance.results.output import write_output
+    from scanside_appliance.results.archive import folder_among, results_in
+    from scanside_appliance.results.output import PageOptions, write_output
     from scanside_appliance.site_model import model_in_force
     from scanside_runtime.analysis.analyze import analyze
     from scanside_runtime.analysis.options import Options
@@ -84,7 +84,8 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)
     progress("write", 0, 1)
-    document = write_output(_as_ordered(analysis, order), order.output)
+    page = PageOptions(order.settings.site, folder_among(order.earlier))
+    document = write_output(_as_ordered(analysis, order), order.output, page=page)
     return Ended(
         analysis.exit_code,
         code=None if analysis.reason is None else analysis.reason.code,

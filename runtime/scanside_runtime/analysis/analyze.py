@@ -342,6 +342,7 @@ def _scan(
         flags=frozenset(flag.code for flag in flags),
         bundle=bundle.title,
         lung_width_mm=biomarkers.lung_width_mm,
+        ct_extent_grade=biomarkers.ct_extent_grade,
     )
 
 

@@ -65,11 +65,18 @@ class Analysis:
             "contents": [asdict(one) for one in self.contents],
             "biomarkers": None if self.biomarkers is None else self.biomarkers.to_document(),
             "severity": self.severity.to_document(),
-            "progression": None if self.progression is None else self.progression.to_document(),
+            "progression": None if self.progression is None else _progression_block(self.progression, self.severity),
             "provenance": self.provenance.to_document(),
             "timing_ms": dict(self.timing_ms),
             "artefacts": [],
         }
+
+
+def _progression_block(progression: Progression, severity: Severity) -> dict[str, Any]:
+    """With the flag of this scan in the last row of the course: it rests on the change, and was not known before."""
+    block = progression.to_document()
+    block["scans"][-1]["severity_flag"] = severity.flag
+    return block
 
 
 def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:

@@ -7,8 +7,7 @@ Every number has bounds, and NaN or infinity lies in none: compared with NaN, a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated
 
 from scanside_runtime.settings.bounds import (
     AnyHu,
@@ -24,6 +23,8 @@ from scanside_runtime.settings.bounds import (
     Within,
     check,
 )
+from scanside_runtime.settings.send import SendSettings
+from scanside_runtime.settings.table import Table, name_tables
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
 PLACEHOLDER_IDS = (
@@ -34,24 +35,7 @@ PLACEHOLDER_IDS = (
     "SAMPLE", "DEFAULT", "EMERGENCY", "TRAUMA", "JOHN DOE", "JANE DOE", "123", "1234", "12345", "123456", "1234567",
     "12345678", "123456789",
 )  # fmt: skip
-
-Group = TypeVar("Group")
-
-
-class Table:
-    """A table of the file. Made only of numbers within their bounds that fit each other; raises SettingsUnusable."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        table: Any = type(self)
-        for name, kind in _annotated(table).items():
-            for bounds in getattr(kind, "__metadata__", ()):
-                check(getattr(self, name) in bounds, f"{_tables()[table]}.{name}", str(bounds))
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """What one value demands of another."""
+LANGUAGES = ("en", "fr", "es", "pt", "zh", "hi", "sw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +349,28 @@ class DiskSettings(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class SiteSettings(Table):
+    """`[site]`: what the page says of the place where it was made. Empty texts are left out; none touches a number.
+
+    name: of the hospital or practice, on top of the page.
+    referrer: who sends the patients or is sent the page.
+    signature: what stands below the line for a signature, for example "Radiologist"; empty: no line.
+    language: of the page: en, fr, es, pt, zh, hi or sw. The document stays English.
+    """
+
+    name: str = ""
+    referrer: str = ""
+    signature: str = ""
+    language: str = "en"
+
+    def _check_together(self) -> None:
+        for name in ("name", "referrer", "signature"):
+            text = getattr(self, name)
+            check(len(text) <= 120 and text.isprintable(), f"site.{name}", "it must be one line of at most 120 letters")
+        check(self.language in LANGUAGES, "site.language", f"it must be one of {', '.join(LANGUAGES)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, by table of the file. `docs/settings.md` is made of these docstrings."""
 
@@ -383,15 +389,8 @@ class Settings:
     quality: QualitySettings = field(default_factory=QualitySettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
+    send: SendSettings = field(default_factory=SendSettings)
+    site: SiteSettings = field(default_factory=SiteSettings)
 
 
-@cache
-def _annotated(table: Any) -> dict[str, Any]:
-    """The types of its values with the bounds in them."""
-    return get_type_hints(table, include_extras=True)
-
-
-@cache
-def _tables() -> dict[type[Any], str]:
-    """What the file calls each table."""
-    return {kind: name for name, kind in get_type_hints(Settings).items()}
+name_tables(Settings)
