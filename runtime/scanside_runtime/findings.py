@@ -201,8 +201,8 @@ KINDS = {
         ("caution",),
         "What lies behind the lungs is as dense as fluid: a possible pleural effusion. It is not counted.",
         "Look at the pictures. Dense lung that was not outlined looks alike; POI is of what is outlined.",
-        "0 to 30 HU, thicker than 10 mm, beside the lungs, under lung that stands up to 60 mm above, with no aerated "
-        "lung behind it; from missing_lung.fluid_ml on.",
+        "0 to 30 HU, nine tenths below 25, thicker than 10 mm, beside the lungs, under lung that stands up to 60 mm "
+        "above, with no aerated lung behind it; from missing_lung.fluid_ml on.",
     ),
     "QUALITY_ORIENTATION": FindingKind(
         ("caution", "withhold"),
