@@ -1,6 +1,7 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
 # make fuzz   damages files at random and reads them, for 20 minutes
+# make release  everything that a box without internet needs, as one tar in dist/
 # make docs   docs/cli.md, docs/reason-codes.md and docs/settings.md, written from the code itself
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint bench fuzz docs clean
+.PHONY: demo test lint bench fuzz release docs clean
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -34,6 +35,9 @@ bench: .venv/all.stamp
 
 fuzz: .venv/all.stamp
 	@PYTHONPATH=runtime:tests $(BIN)/python -m tests.sweeps.fuzz_reader
+
+release: .venv/all.stamp
+	@$(BIN)/python systemd/make_release.py dist $(if $(KEY),--key $(KEY))
 
 docs: .venv/all.stamp
 	@$(BIN)/python docs/generate.py

@@ -23,6 +23,8 @@ LONGEST_READ_S = 60.0
 ATTEMPTS = 2
 OWN_MB = 512
 """Address space of a child that reads headers, beside what it reads."""
+SAME_DIRECTION = 0.005
+"""Of a direction cosine: 0.3 degrees. Slices of one grid differ by a thousandth at most (`dicom.geometry`)."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -37,7 +39,7 @@ class Probe:
 class Facts:
     """One file, read to its end. kind "own": a result of Scanside that came back, never a slice.
 
-    whole: it does not break off. stack: the slices that make one grid, "" for what is no slice.
+    whole: it does not break off. stack: `stack_name` of the slices that make one grid, "" for what is no slice.
     along_mm: place along the normal of its stack.
     """
 
@@ -53,6 +55,25 @@ class Facts:
     stack: str = ""
     along_mm: float | None = None
     why: str = ""
+
+
+def stack_name(series: str, cosines: Sequence[float]) -> str:
+    """Series and direction of a slice, by which `is_one_stack` knows the slices of one grid."""
+    return f"{series} {' '.join(f'{cosine:.4f}' for cosine in cosines)}"
+
+
+def is_one_stack(stack: str, other: str) -> bool:
+    """The same series and, but for what scanners round and the couch wobbles, the same direction."""
+    if stack == other:
+        return True
+    (series, _, cosines), (another, _, others) = stack.partition(" "), other.partition(" ")
+    if series != another:
+        return False
+    try:
+        pairs = list(zip(map(float, cosines.split()), map(float, others.split()), strict=True))
+    except ValueError:  # who has parsed foreign bytes may answer anything
+        return False
+    return bool(pairs) and all(abs(a - b) <= SAME_DIRECTION for a, b in pairs)
 
 
 class Prober:

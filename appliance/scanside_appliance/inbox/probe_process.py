@@ -19,10 +19,11 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from scanside_appliance.dicom_out.own import is_own
-from scanside_appliance.inbox.facts import Facts, Probe
+from scanside_appliance.inbox.facts import Facts, Probe, stack_name
+from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, is_tar
 from scanside_runtime.dicom.completeness import object_damage
 from scanside_runtime.dicom.errors import InputTooLarge
-from scanside_runtime.dicom.files import MIB, SourceFile, open_regular
+from scanside_runtime.dicom.files import MIB, ZIP, SourceFile, open_regular
 from scanside_runtime.dicom.headers import (
     BAD_DICOM,
     CT_IMAGE,
@@ -69,7 +70,7 @@ def facts_of(path: Path, reading: ReadingSettings) -> Facts:
 
 
 def _parsed(data: bytes, path: Path, reading: ReadingSettings) -> Facts:
-    if data[:4] == b"PK\x03\x04":
+    if data.startswith((ZIP, GZIP)) or is_tar(data[:BLOCK]):
         return Facts("zip")
     if not data:
         return Facts("broken")
@@ -128,8 +129,8 @@ def _place(header: SliceHeader) -> tuple[str, float | None]:
     (a, b, c), (d, e, f) = row_and_column[:3], row_and_column[3:]
     normal = (b * f - c * e, c * d - a * f, a * e - b * d)
     along_mm = sum(p * n for p, n in zip(position, normal, strict=True))
-    stack = f"{header.series_uid} {[round(cosine, 2) for cosine in row_and_column]}"
-    return hashlib.sha256(stack.encode()).hexdigest()[:16], along_mm
+    series = hashlib.sha256(header.series_uid.encode()).hexdigest()[:16]
+    return stack_name(series, row_and_column), along_mm
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import make_folder, move_file, sync_folders
 from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key
-from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.inbox.facts import Facts, is_one_stack
 from scanside_appliance.inbox.readiness import Arrival
 from scanside_appliance.jobs.errors import (
     InputArchive,
@@ -294,7 +294,8 @@ def _told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[st
 
 def _at_several_places(slices: Collection[Facts]) -> bool:
     along = [one.along_mm or 0.0 for one in slices]
-    return len({one.stack for one in slices}) > 1 or max(along) - min(along) >= SAME_PLACE_MM
+    first = next(iter(slices)).stack
+    return not all(is_one_stack(first, one.stack) for one in slices) or max(along) - min(along) >= SAME_PLACE_MM
 
 
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
