@@ -164,6 +164,13 @@ def fluid_behind(value: int, rows: int = 12) -> Chest:
     return replaced_by(value, lambda right, left: right[2:7, 32 - rows : 32].fill(False))
 
 
+def fluid_outlined(value: int, rows: int = 12) -> Chest:
+    """A layer of that HU at the back of the right lung, which the outlines hold."""
+    hu = chest_hu()
+    hu[2:8, 32 - rows : 32, 4:19] = value
+    return chest(hu)
+
+
 def with_bounds(low_ml: float, high_ml: float) -> Chest:
     volume, masks = chest()
     return volume, replace(masks, infection_bounds_ml=(low_ml, high_ml))
@@ -244,6 +251,7 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("QUALITY_PART_MISSING", "caution", lambda: lower_third_gone(0.1)),
     ("QUALITY_AIR_OUTSIDE", "caution", lambda: air_missed(8)),
     ("QUALITY_POSSIBLE_EFFUSION", "caution", lambda: fluid_behind(15)),
+    ("QUALITY_POSSIBLE_EFFUSION", "caution", lambda: fluid_outlined(15)),
     ("QUALITY_ORIENTATION", "caution", lambda: turned(chest())),
     ("QUALITY_ORIENTATION", "withhold", lambda: turned(cut_below(19))),
     ("QUALITY_THICKNESS", "caution", lambda: chest(spacing_mm=(9.5, 4.0, 5.0), thickness_mm=9.9)),
@@ -276,6 +284,8 @@ def test_a_chest_with_this_fault_is_found_out(code: str, level: str, case: Calla
         lambda: lower_third_gone(0.6),
         lambda: air_missed(2),
         lambda: fluid_behind(45),
+        lambda: fluid_outlined(45),
+        lambda: fluid_outlined(-100),
         lambda: fluid_behind(-100),
         lambda: fluid_behind(15, rows=2),
         lambda: chest(thickness_mm=10.0),

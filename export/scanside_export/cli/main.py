@@ -74,6 +74,9 @@ def prepare(
     phantoms: Annotated[int, typer.Option(help="Phantoms to draw, two seconds each; 20 do for a first try.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    permissive: Annotated[
+        bool, typer.Option("--permissive", help="Of --data only the scans of ct, none under a non-commercial licence.")
+    ] = False,
 ) -> None:
     """Turn labelled CT into training cases; prints the digest of the training data."""
     from scanside_export.cli.progress import progress
@@ -88,7 +91,7 @@ def prepare(
     if data is None and not named:
         raise typer.BadParameter("give --data DIR, or --from FORM=DIR")
     with progress() as report:
-        digest = prepare_cases(Material(data, named, variants, phantoms, seed), cases, jobs, report)
+        digest = prepare_cases(Material(data, named, variants, phantoms, seed, permissive), cases, jobs, report)
     typer.echo(digest)
 
 

@@ -54,6 +54,7 @@ class Material:
 
     data: the folder with infection-3d, infection-2d, lung-2d and ct. sources: (form, folder) of other labelled sets.
     variants: copies of each background with other lesions. phantoms: drawn thoraxes.
+    permissive: of `data` only what may be used for anything, the near-healthy scans of ct.
     """
 
     data: Path | None
@@ -61,6 +62,7 @@ class Material:
     variants: int = 5
     phantoms: int = 150
     seed: int = 1000
+    permissive: bool = False
 
 
 Progress = Callable[[str, int, int], None]
@@ -119,12 +121,14 @@ def _parts(material: Material) -> list[Part]:
 
 def _shared_parts(data: Path, material: Material) -> Iterator[Part]:
     """The slow ones first."""
-    yield partial(cases.infection_volumes, data / "infection-3d")
+    if not material.permissive:
+        yield partial(cases.infection_volumes, data / "infection-3d")
     for number, background in enumerate(BACKGROUNDS):
         rng = np.random.default_rng([material.seed, number])
         yield partial(_with_lesions, data / "ct" / background.path, background, material.variants, rng)
-    yield partial(cases.infection_slices, data / "infection-2d")
-    yield partial(cases.lung_slices, data / "lung-2d")
+    if not material.permissive:
+        yield partial(cases.infection_slices, data / "infection-2d")
+        yield partial(cases.lung_slices, data / "lung-2d")
 
 
 def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[list[tuple[str, str]]]:

@@ -23,7 +23,8 @@ FLUID_HU = (0.0, 30.0)
 """Pleural fluid, and little else beside a lung: muscle, blood and liver are denser, without contrast medium too."""
 FLUID_MOSTLY_BELOW_HU = 25.0
 """Nine tenths of a piece of fluid lie below. Measured: 21 to 24 HU, and 26 to 28 where kidneys lie in fat."""
-LEAST_PIECE_ML = 5.0
+LEAST_PIECE_VOXELS = 250
+"""Of the overview: 5 ml in slabs of 5 mm."""
 FLUID_THICK_MM = 5.0
 """Half the thickness of the thinnest layer of fluid that is looked for."""
 CAVITY_MM = 60.0
@@ -99,21 +100,37 @@ def check_air_outside(overview: Overview, settings: MissingLungSettings) -> tupl
 
 
 def check_fluid(overview: Overview, settings: MissingLungSettings) -> tuple[Finding, ...]:
-    """A dependent, homogeneous layer as dense as fluid beside the lungs, where lung belongs: a possible effusion."""
+    """A dependent, homogeneous layer as dense as fluid beside the lungs, or outlined as lung: a possible effusion."""
+    beside_ml, outlined_ml = fluid_ml(overview)
+    said = []
+    if beside_ml >= settings.fluid_ml:
+        said.append(f"beside the lungs lie some {beside_ml:.0f} ml as dense as fluid, which are not counted")
+    if outlined_ml >= settings.fluid_in_lung_ml:
+        said.append(f"some {outlined_ml:.0f} ml that are outlined as lung are as dense and even as fluid")
+    if not said:
+        return ()
+    return (Finding("QUALITY_POSSIBLE_EFFUSION", "caution", f"A possible effusion: {'; '.join(said)}."),)
+
+
+def fluid_ml(overview: Overview) -> tuple[float, float]:
+    """What is as dense and even as fluid behind aerated lung, in ml: beside the outlines, and in them."""
     smooth = np.stack([cv2.GaussianBlur(plane, (0, 0), 1.5) for plane in overview.hu])
     low, high = FLUID_HU
     aerated = overview.lungs & (overview.hu < AERATED_BELOW_HU)
-    place = _cavity(overview) & ~overview.lungs & ~_before(aerated, overview.slab_mm)
-    pieces = Pieces(_opened((smooth > low) & (smooth < high) & place, FLUID_THICK_MM))
-    piece_ml = pieces.sizes * PIXEL_MM**2 * overview.slab_mm / 1000.0
-    beside = (pieces.inside(_grown(overview.lungs)) > 0) & (piece_ml >= LEAST_PIECE_ML)
-    beside[0] = False
-    fluid = [one for one in np.flatnonzero(beside) if _is_even(smooth[pieces.keep(np.arange(len(beside)) == one)])]
-    found_ml = float(piece_ml[fluid].sum())
-    if found_ml < settings.fluid_ml:
-        return ()
-    message = f"Beside the lungs lie some {found_ml:.0f} ml as dense as fluid: a possible effusion. It is not counted."
-    return (Finding("QUALITY_POSSIBLE_EFFUSION", "caution", message),)
+    place = (smooth > low) & (smooth < high) & ~_before(aerated, overview.slab_mm)
+    beside = _even_pieces(place & _cavity(overview) & ~overview.lungs, smooth, _grown(overview.lungs))
+    outlined = _even_pieces(place & overview.lungs, smooth, overview.lungs)
+    voxel_ml = PIXEL_MM**2 * overview.slab_mm / 1000.0
+    return beside * voxel_ml, outlined * voxel_ml
+
+
+def _even_pieces(mask: Bools, smooth: Floats, touching: Bools) -> int:
+    """How many voxels are in thick pieces of one density that touch another mask."""
+    pieces = Pieces(_opened(mask, FLUID_THICK_MM))
+    large = (pieces.inside(touching) > 0) & (pieces.sizes >= LEAST_PIECE_VOXELS)
+    large[0] = False
+    even = [one for one in np.flatnonzero(large) if _is_even(smooth[pieces.keep(np.arange(len(large)) == one)])]
+    return int(pieces.sizes[even].sum())
 
 
 def _is_even(hu: Floats) -> bool:
