@@ -339,6 +339,7 @@ class Daemon:
             trouble=self.trouble,
             analysing=self._scheduler.current.study if self._scheduler.current else None,
             worker_warm=self._worker_client.warm,
+            deliveries=self._sender.numbers(self._settings.send),
         )
 
 

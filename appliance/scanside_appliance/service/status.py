@@ -19,7 +19,10 @@ SCHEMA = "scanside.status/1"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words."""
+    """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
+
+    deliveries: results on their way to the archive, by state; empty where none is set.
+    """
 
     at: str
     engine: str
@@ -34,6 +37,7 @@ class Report:
     trouble: str | None
     analysing: str | None
     worker_warm: bool
+    deliveries: Mapping[str, int] = field(default_factory=dict)
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -63,6 +67,7 @@ class Report:
             *_metric("studies_held", "gauge", "Studies that wait for a person.", {"": self.held}),
             *_metric("files_put_aside", "gauge", "Files in quarantine.", _labelled(self.put_aside, "code")),
             *_metric("events_total", "counter", "What happened so far.", _labelled(self.counters, "event")),
+            *_metric("deliveries", "gauge", "Results on their way to the archive.", _labelled(self.deliveries)),
             *_trouble(bool(self.trouble)),
             *_metric("clock_wrong", "gauge", "1 where the wall clock can't be right.", {"": int(bool(self.clock))}),
         ]
@@ -101,6 +106,7 @@ class Said:
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None
+    deliveries: dict[str, int] = field(default_factory=dict)
 
 
 def last_said(layout: BoxLayout) -> dict[str, Any]:
