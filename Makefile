@@ -1,6 +1,7 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
 # make fuzz   damages files at random and reads them, for 20 minutes
+# make languages   the catalogues of the page, from the texts in the code
 # make release  everything that a box without internet needs, as one tar in dist/
 # make docs   docs/cli.md, docs/reason-codes.md and docs/settings.md, written from the code itself
 PYTHON ?= python3
@@ -10,7 +11,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint bench fuzz release docs clean
+.PHONY: demo test lint bench fuzz release docs clean languages
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -41,6 +42,9 @@ release: .venv/all.stamp
 
 docs: .venv/all.stamp
 	@$(BIN)/python docs/generate.py
+
+languages: .venv/all.stamp
+	@$(BIN)/python docs/catalogues.py
 
 clean:
 	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache

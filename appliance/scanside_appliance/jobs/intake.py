@@ -36,6 +36,8 @@ SAME_PLACE_MM = 0.05
 """As in `scanside_runtime.dicom.geometry`, which the daemon does not import: it needs NumPy."""
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
+HELD_CODES = (InputConflict.code, InputDuplicateUid.code, InputBaseGone.code, PatientMixed.code)
+"""Why slices wait in quarantine for a person; what lies there for another reason was put aside."""
 REST = (State.done, State.held, State.quarantined, State.replaced)
 
 
@@ -278,7 +280,7 @@ def _other_patients(jobs: Iterable[Job], new: Iterable[Facts]) -> list[str]:
     return sorted(keys | known) if keys and known else []
 
 
-def _told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
+def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
     """Slices whose UID does not name them get the sum of their bytes beside it: one UID at several places, or none."""
     shared = {row.sop_uid.partition(SHARED)[0] for row in known if SHARED in row.sop_uid}
     places: dict[str, list[Facts]] = {}
@@ -301,7 +303,7 @@ def _at_several_places(slices: Collection[Facts]) -> bool:
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
     """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
     found, known = Sorted({}, {}, {}, {}, []), list(known)
-    files = _told_apart(files, known)
+    files = told_apart(files, known)
     by_uid: dict[str, list[FileRow]] = {}
     by_sum: dict[str, FileRow] = {}
     for row in known:

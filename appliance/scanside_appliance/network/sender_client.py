@@ -17,7 +17,8 @@ from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.send import SendSettings
 
-SENDER = (sys.executable, "-m", "scanside_appliance.network.sender_process")
+# -P: a module that lies in the folder where the daemon was started is never imported.
+SENDER = (sys.executable, "-P", "-m", "scanside_appliance.network.sender_process")
 LIMITS = Limits(memory_mb=2048, counted="written")
 LONGEST_SILENCE_S = 3600.0
 """A Segmentation of 60 MB takes some 21 minutes at 384 kbit/s; a child that is silent for longer hangs."""

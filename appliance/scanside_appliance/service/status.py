@@ -21,7 +21,9 @@ SCHEMA = "scanside.status/1"
 class Report:
     """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
-    deliveries: results on their way to the archive, by state; empty where none is set.
+    over_quota: what holds more than the settings allow, in words. missing: studies of the book
+    whose newest result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
+    state; empty where none is set.
     """
 
     at: str
@@ -37,6 +39,8 @@ class Report:
     trouble: str | None
     analysing: str | None
     worker_warm: bool
+    missing: Sequence[str] = ()
+    over_quota: Sequence[str] = ()
     deliveries: Mapping[str, int] = field(default_factory=dict)
 
     def headline(self) -> str:
@@ -60,7 +64,10 @@ class Report:
 
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
+        missing, over_quota = {"": len(self.missing)}, {"": len(self.over_quota)}
         lines = [
+            *_metric("studies_missing", "gauge", "Studies whose result or archive is gone from the disk.", missing),
+            *_metric("over_quota", "gauge", "How many of inbox and quarantine hold more than they should.", over_quota),
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
             *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
@@ -103,6 +110,8 @@ class Said:
     put_aside: dict[str, int] = field(default_factory=dict)
     at: str | None = None
     trouble: str | None = None
+    missing: tuple[str, ...] = ()
+    over_quota: tuple[str, ...] = ()
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None
