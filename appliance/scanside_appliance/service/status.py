@@ -21,8 +21,8 @@ SCHEMA = "scanside.status/1"
 class Report:
     """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
-    over_quota: what holds more than the settings allow, in words. missing: studies of the book
-    whose newest result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
+    over_quota: what holds more than the settings allow, in words. missing: studies of the book whose newest
+    result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
     state; empty where none is set.
     """
 
