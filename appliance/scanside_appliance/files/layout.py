@@ -14,6 +14,7 @@ from scanside_runtime.errors import BoxFailed
 
 FOLDER_MODE = 0o750
 KEY_LETTERS = 16
+PRIVATE, PRIVATE_MODE = "private", 0o700
 RESULT, PAGE = "result.json", "report.html"
 
 
@@ -75,6 +76,11 @@ class BoxLayout:
         return self.root / "scanside.db.exists"
 
     @property
+    def private(self) -> Path:
+        """What nobody but the box's own user may read."""
+        return self.root / PRIVATE
+
+    @property
     def lock(self) -> Path:
         """Locked by the one daemon as long as it lives; the lock goes with the process, whatever ends it."""
         return self.root / "scanside.lock"
@@ -83,6 +89,11 @@ class BoxLayout:
     def reserve(self) -> Path:
         """Room kept back for the database."""
         return self.root / "reserve.bin"
+
+    @property
+    def last_backup(self) -> Path:
+        """When the last backup was made, and where."""
+        return self.root / "backup.json"
 
     @property
     def status(self) -> Path:
