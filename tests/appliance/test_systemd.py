@@ -103,3 +103,19 @@ def test_the_receiver_s_exposure_is_low_though_it_is_on_the_network() -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(
+    service: configparser.SectionProxy,
+) -> None:
+    opened = configparser.ConfigParser(interpolation=None)
+    opened.optionxform = str  # type: ignore[assignment,method-assign]  # keys as they are written
+    opened.read(UNITS / "scanside-watch-send.conf")
+    (section,) = opened.sections()
+    way = dict(opened[section])
+    assert section == "Service"
+    assert way.pop("IPAddressAllow") == "192.0.2.10"
+    assert way == {
+        "PrivateNetwork": "no", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6", "IPAddressDeny": "any",
+    }  # fmt: skip
+    assert set(way) <= set(service)
