@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -46,9 +47,11 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (analyze, demo, results, history, explain, selftest, doctor):
-    app.command()(command)
-for command in (receive, send, pack, backup, restore, audit):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(analyze, demo, results, history, explain, selftest, doctor),
+    *(receive, send, pack, backup, restore, audit),
+)
+for command in COMMANDS:
     app.command()(command)
 add_watch_commands(app)
 add_upkeep_commands(app)
