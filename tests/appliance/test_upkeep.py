@@ -19,7 +19,7 @@ from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
 from sweeps.box import Slice
 
-COLUMNS = "study, study_uid, patient, state, revision, code, alone, verdict, severity, trend"
+COLUMNS = "study, study_uid, patient, state, revision, code, alone, series_uid, incomplete, verdict, severity, trend"
 FILES = "study, sop_uid, sha256, size, whole, place, name"
 
 
@@ -46,12 +46,13 @@ def full(box: Box) -> Box:
     """Revisions, a refusal, one that ended its process, what is held, and junk."""
     box.put(*study(1, text="SEVERE"), *study(2, text="CRASH"), *study(3, text="REFUSED"))
     box.put(*study(5, patient="P1", text="RISING"))
-    box.put(Slice(9, 1, whole=False))
+    box.put(Slice(9, 1, whole=False), Slice(6, 1), Slice(6, 2), Slice(6, 4))
     (box.inbox / "junk.txt").write_bytes(b"no image")
     box.run()
     box.put(Slice(1, 4))
     box.run()
     box.put(Slice(1, 2, "other"))
+    assert box.scanside("release", study_key("1.2.3"), "--series", "2").exit_code == 0
     box.run()
     return box
 

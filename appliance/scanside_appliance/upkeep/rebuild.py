@@ -24,6 +24,7 @@ from scanside_appliance.jobs.errors import (
     BoxDatabaseWhole,
 )
 from scanside_appliance.jobs.intake import HELD_CODES, told_apart
+from scanside_appliance.jobs.messages import NOT_COMPLETE
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import Job, NewFile, State, Store
@@ -247,7 +248,11 @@ def _rows(files: Iterable[KeptFile], *, known: bool = True) -> list[NewFile]:
 def _columns(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the book says of a result, as its document tells it."""
     from scanside_runtime.analysis.analyze import EXTENSIVE as LOOKS_EXTENSIVE
+    from scanside_runtime.dicom.series import CHOSEN_BY_A_PERSON
 
+    series = document.get("series") or {}
+    chosen = series.get("uid") if series.get("chosen_because") == CHOSEN_BY_A_PERSON else None
+    incomplete = [str(flag.get("message")) for flag in document["flags"] if flag["code"] == "INPUT_INCOMPLETE"]
     flags = [flag["code"] for flag in document["flags"]]
     severity = (document.get("severity") or {}).get("flag")
     return {
@@ -257,4 +262,6 @@ def _columns(document: Mapping[str, Any]) -> dict[str, Any]:
         "trend": (document.get("progression") or {}).get("trend"),
         "code": (document.get("reason") or {}).get("code"),
         "alone": int(RELEASED in flags),
+        "series_uid": chosen if isinstance(chosen, str) else None,
+        "incomplete": incomplete[0].removeprefix(NOT_COMPLETE).removesuffix(".") if incomplete else None,
     }
