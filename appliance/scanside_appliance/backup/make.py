@@ -17,6 +17,7 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.durable_files import FILE_MODE
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import State, Store
@@ -60,6 +61,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
             book=book.name,
             book_sha256=_sha256(book),
             settings=settings is not None,
+            audit_head=last.sha256 if (last := head(store)) else None,
             files=work.found,
         )
         replace_file(target / MANIFEST, (json.dumps(asdict(stock)) + "\n").encode())
