@@ -13,6 +13,7 @@ import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
+from scanside_appliance.jobs.audit import broken_at, entries
 from scanside_appliance.jobs.errors import BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
 from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.service.errors import BoxRunning
@@ -102,6 +103,25 @@ def test_a_damaged_book_is_kept_beside_the_new_one(box: Box, monkeypatch: pytest
     box.run()
     assert (len(box.of(1)), len(box.of(2))) == (1, 1)
     assert box.is_sound()
+
+
+def test_the_audit_goes_on_in_a_book_that_was_made_anew_and_shows_a_result_that_was_changed(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    with Store(box.root / "scanside.db") as store:
+        before = list(entries(store))
+    assert box.rebuild(monkeypatch, "--anyway")["audit_entries"] == len(before)
+    with Store(box.root / "scanside.db") as store:
+        *same, last = entries(store)
+        assert (same, last.event, broken_at(store)) == (before, "rebuilt", None)
+    assert box.scanside("verify").exit_code == 0
+    (path,) = box.root.glob("results/*/*/1/result.json")
+    path.write_text(path.read_text().replace('"none"', '"watch"'))
+    box.rebuild(monkeypatch, "--anyway")
+    found = json.loads(box.scanside("verify", "--json").output)["differences"]
+    assert [one["of"] for one in found] == ["audit"]
 
 
 def test_only_a_lost_or_damaged_book_is_made_anew(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
