@@ -140,7 +140,7 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_full_disk: (Health.bad, "nothing more is taken in"),
     a_disk_that_is_nearly_full: (Health.caution, "taking ends at 90 %"),
     no_inodes: (Health.bad, "room for 1 more"),
-    a_kernel_without_landlock,
+    a_kernel_without_landlock: (Health.caution, "no Landlock"),
     a_clock_of_before_the_software: (Health.bad, "before this software was made"),
     a_clock_of_before_the_last_study: (Health.bad, "before the last study"),
     less_memory_than_an_analysis_may_take: (Health.caution, "1000000 MB"),
