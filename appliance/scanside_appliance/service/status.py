@@ -22,7 +22,8 @@ class Report:
     """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
     over_quota: what holds more than the settings allow, in words. missing: studies of the book
-    whose newest result, or archive, is no longer on the disk.
+    whose newest result, or archive, is no longer on the disk. cell: what the kernel does not offer to lock in readers
+    of foreign files, in words.
     """
 
     at: str
@@ -40,6 +41,7 @@ class Report:
     worker_warm: bool
     missing: Sequence[str] = ()
     over_quota: Sequence[str] = ()
+    cell: str | None = None
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -109,6 +111,7 @@ class Said:
     trouble: str | None = None
     missing: tuple[str, ...] = ()
     over_quota: tuple[str, ...] = ()
+    cell: str | None = None
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None
