@@ -155,6 +155,13 @@ def test_a_child_of_another_software_is_not_asked_twice() -> None:
     assert died.value.ending.how == f"as it is Scanside 9.9 (abc), started by {own_hello()}"
 
 
+def test_a_version_that_nobody_knows_is_no_other_one() -> None:
+    ours = Hello("1.0", "abc")
+    others = [Hello("1.1", "abc"), Hello("1.0", "def"), Hello("unknown", "def")]
+    assert all(one.is_of_another(ours) for one in others)
+    assert not any(one.is_of_another(ours) for one in (ours, Hello("unknown", "abc")))
+
+
 # The end of whoever started it
 
 PARENT = """

@@ -138,7 +138,7 @@ class Child:
         if line is None:
             return False
         said, ours = self._decoded(line, (Hello,)), own_hello()
-        if said.build != ours.build:
+        if said.is_of_another(ours):
             raise self._given_up(f"as it is {said}, started by {ours}", "replaced")
         self._has_begun = True
         return True
