@@ -70,3 +70,11 @@ def test_a_worker_of_another_software_blames_the_box_and_no_study(box: Box, work
     (job,) = json.loads(box.scanside("queue", "--json").output)
     assert (job["state"], job["attempts"], job["code"]) == ("queued", 0, code)
     assert box.is_sound()
+
+
+@pytest.mark.parametrize(("text", "workers"), [("", 1), ("KEEPS", 2)])
+def test_a_worker_that_keeps_much_memory_is_not_given_the_next_study(box: Box, text: str, workers: int) -> None:
+    for number in (1, 2):
+        box.put(*study(number, text=text))
+    box.run()
+    assert len({result["pid"] for result in box.results().values()}) == workers
