@@ -336,7 +336,7 @@ class Daemon:
         try:
             report = self.report()
             self.headline = report.headline()
-            news = f"{self.headline} {report.jobs} {report.inbox_files}"
+            news = f"{self.headline} {report.jobs} {report.inbox_files} {report.deliveries}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -366,6 +366,7 @@ class Daemon:
             cell=self._cell,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
+            deliveries=self._sender.numbers(self._settings.send),
         )
 
 
