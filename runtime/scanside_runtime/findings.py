@@ -203,8 +203,8 @@ KINDS = {
         "Look at the pictures. Beside the lungs it is not counted; in the outlines it may count as infection, and POI "
         "is too high if it is fluid. Dense lung looks alike.",
         "Pieces thicker than 10 mm with no aerated lung behind them. Beside the lungs, under lung that stands up to "
-        "60 mm above: 0 to 30 HU, nine tenths below 25, from missing_lung.fluid_ml on. In the outlines: 0 to 35 HU, nine "
-        "tenths below 30, from missing_lung.fluid_in_lung_ml on.",
+        "60 mm above: 0 to 30 HU, nine tenths below 25, from missing_lung.fluid_ml on. In the outlines: 0 to 35 HU, "
+        "nine tenths below 30, from missing_lung.fluid_in_lung_ml on.",
     ),
     "QUALITY_ORIENTATION": FindingKind(
         ("caution", "withhold"),
