@@ -15,15 +15,14 @@ from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.worklist.messages import ListOrder, ListWritten
 from scanside_appliance.worklist.write import write_worklist
 from scanside_runtime.errors import BoxOutput, ScansideError
-from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.messages import Failed
 
 
 def main() -> None:
     """Answer until the daemon closes the pipe."""
-    channel, _ = Channel.open()
+    channel = Channel.open()
     os.umask(0o027)
-    end_with_the_daemon()
     for order in channel.questions((ListOrder,)):
         channel.send(_answered(order))
 
