@@ -33,6 +33,7 @@ from scanside_appliance.cli.send import send
 from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.upkeep import add_upkeep_commands
 from scanside_appliance.cli.watch import add_watch_commands
+from scanside_appliance.cli.worklist import worklist
 from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import ScansideError
 
@@ -48,7 +49,7 @@ app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(analyze, demo, results, history, explain, selftest, doctor),
+    *(analyze, demo, worklist, results, history, explain, selftest, doctor),
     *(receive, send, pack, backup, restore, audit),
 )
 for command in COMMANDS:

@@ -259,6 +259,10 @@ class Store:
         """SHA-256 of a result's files by name."""
         return dict(self._sql.execute("SELECT name, sha256 FROM result_files WHERE job = ?", (job_id,)))
 
+    def hashes_of(self, name: str) -> dict[int, str]:
+        """SHA-256 of the file of this name of every result, by job."""
+        return dict(self._sql.execute("SELECT job, sha256 FROM result_files WHERE name = ?", (name,)))
+
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter that outlives the daemon."""
         self._sql.execute(
