@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import partial
+from functools import cache, partial
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
@@ -16,6 +16,7 @@ from scanside_appliance.page.sentences import explained
 from scanside_appliance.page.verdict import NEXT_GRADES
 
 
+@cache  # compiling them takes longer than filling them
 def page_templates(language: str = ENGLISH) -> Environment:
     """The templates of all pages in a language, with what they print numbers by."""
     environment = Environment(
