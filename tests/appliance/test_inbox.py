@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from scanside_appliance.files.layout import study_key
+from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import STRAYS_AT_ONCE, Arrival, Inbox
-from scanside_appliance.inbox.scan import Signature, scan
+from scanside_appliance.inbox.scan import scan
 from scanside_runtime.settings.tables import InboxSettings
 
 QUIET_S, PATIENCE_S = 60.0, 900.0
@@ -97,7 +98,7 @@ def test_a_file_that_grows_is_not_read_and_keeps_its_study_waiting(desk: Desk) -
 def test_a_known_slice_that_changes_is_read_again(desk: Desk) -> None:
     desk.look(0.0)
     desk.look(10.0)
-    desk.put("a/3", one_slice(3, size=200), size=200)
+    desk.put("a/3", one_slice(3, size=200, sha256="f" * 64), size=200)
     desk.look(30.0)
     assert desk.facts("a/3") == []
     assert desk.look(60.0) == []
@@ -287,12 +288,12 @@ def test_a_scan_tells_a_folder_and_a_file_that_can_not_be_looked_at(
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1").write_bytes(b"x")
-    scandir = os.scandir
+    opened = os.open
 
-    def refuse(folder: Path) -> Any:
-        if folder.name == "bad":
+    def refuse(name: Any, flags: int, **more: Any) -> int:
+        if name == "bad":
             raise OSError(5, "Input/output error")
-        return scandir(folder)
+        return opened(name, flags, **more)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"good/1": 1, "bad/": None}
+    monkeypatch.setattr(os, "open", refuse)
+    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"good/1": 1, "bad": None, "bad/": None}

@@ -13,6 +13,12 @@ def harmless(name: str) -> str:
     return "".join(one if one.isprintable() and one != "\\" else _escaped(one) for one in name)
 
 
+def shortened(name: str, letters: int = 120) -> str:
+    """Its beginning and its end, where it is longer than a line holds."""
+    half = letters // 2
+    return name if len(name) <= letters else f"{name[:half]} ... {name[-half:]}"
+
+
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 

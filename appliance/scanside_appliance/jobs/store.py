@@ -5,7 +5,6 @@ What is committed here is what holds: after a crash the folders are brought to w
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,9 +17,8 @@ from typing import Any, Self
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CLEANED = "cleaned"
-INBOX = "inbox"
 BUSY_S = 10.0
 
 
@@ -89,22 +87,35 @@ class FileRow:
     source: bytes
     place: str
     name: str
+    mtime_ns: int
 
     def path(self, root: Path) -> Path:
         """Where it lies now."""
-        return root / INBOX / os.fsdecode(self.source) if self.place == INBOX else root / self.place / self.name
+        return root / self.place / self.name
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file in the inbox that is about to be taken."""
+    """A copy of a file in the inbox, at a place of the box's own; mtime_ns is the copy's."""
 
     source: bytes
     sop_uid: str
     sha256: str
     size: int
     whole: bool
+    place: str
     name: str
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenSource:
+    """A row of `taken`: a file in the inbox as it was when it was copied."""
+
+    source: bytes
+    size: int
+    mtime_ns: int
+    inode: int
 
 
 _JOB = ", ".join(one.name for one in fields(Job))
@@ -235,12 +246,39 @@ class Store:
         return [Job(*row) for row in rows]
 
     def add_files(self, job: Job, new: Iterable[NewFile]) -> None:
-        """Files in the inbox that from now on belong to a job."""
+        """Copies of files in the inbox that from now on belong to a job."""
         self._sql.executemany(
-            "INSERT INTO files (job, study, sop_uid, sha256, size, whole, source, place, name) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, INBOX, f.name) for f in new],
+            "INSERT INTO files (job, study, sop_uid, sha256, size, whole, source, place, name, mtime_ns) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, f.place, f.name, f.mtime_ns)
+                for f in new
+            ],
         )
+
+    def add_taken(self, sources: Iterable[TakenSource]) -> None:
+        """Files in the inbox of which the box has a copy: they are to be removed there."""
+        rows = [(one.source, one.size, one.mtime_ns, one.inode) for one in sources]
+        self._sql.executemany("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?)", rows)
+
+    def taken(self, limit: int) -> list[TakenSource]:
+        """Some of them, in no order: one that can't be removed must not keep the others from their turn."""
+        rows = self._sql.execute("SELECT * FROM taken ORDER BY random() LIMIT ?", (limit,))
+        return [TakenSource(*row) for row in rows]
+
+    def is_taken(self, source: TakenSource) -> bool:
+        """Whether the box has a copy of this very file."""
+        row = (source.source, source.size, source.mtime_ns, source.inode)
+        asked = "SELECT 1 FROM taken WHERE source = ? AND size = ? AND mtime_ns = ? AND inode = ?"
+        return self._sql.execute(asked, row).fetchone() is not None
+
+    def number_taken(self) -> int:
+        """How many the inbox still has."""
+        return int(self._sql.execute("SELECT count(*) FROM taken").fetchone()[0])
+
+    def forget_taken(self, sources: Iterable[bytes]) -> None:
+        """They are gone from the inbox, or others lie there."""
+        self._sql.executemany("DELETE FROM taken WHERE source = ?", [(one,) for one in sources])
 
     def files(self, job_id: int) -> list[FileRow]:
         """The files of a job, in the order in which they were seen."""
@@ -258,10 +296,6 @@ class Store:
         rows = self._sql.execute(f"SELECT {_FILE} FROM files WHERE {condition} ORDER BY id", values)
         return [FileRow(*row) for row in rows]
 
-    def claimed_sources(self) -> set[bytes]:
-        """What in the inbox a job has already, though it has not moved yet."""
-        return {source for (source,) in self._sql.execute("SELECT source FROM files WHERE place = 'inbox'")}
-
     def moved(self, job_id: int, place: str) -> None:
         """All files of a job lie at a place now."""
         self._sql.execute("UPDATE files SET place = ? WHERE job = ?", (place, job_id))
@@ -271,8 +305,9 @@ class Store:
         self._sql.executemany("UPDATE files SET place = ? WHERE id = ?", [(place, one) for one in file_ids])
 
     def give(self, file_ids: Iterable[int], job_id: int) -> None:
-        """These files belong to another job from now on."""
-        self._sql.executemany("UPDATE files SET job = ? WHERE id = ?", [(job_id, one) for one in file_ids])
+        """These files belong to another job from now on; whether they are what they were is for it to see."""
+        self._sql.executemany("UPDATE files SET job = ?, mtime_ns = 0 WHERE id = ?", [(job_id, one) for one in
+        file_ids])
 
     def forget(self, file_ids: Iterable[int]) -> None:
         """Files that are the inbox's again, or nobody's."""

@@ -37,6 +37,7 @@ BUSY_PAUSE_S = 1.0
 DISK_EVERY_S = 10.0
 REPORT_EVERY_S = 30.0
 TIDY_EVERY_S = 3600.0
+SOURCES_EVERY_S = 60.0
 SCAN_SHARE = 0.1
 """A scan may take so much of the time: the next one waits ten times as long as the last one took."""
 log = logging.getLogger("scanside")
@@ -80,14 +81,14 @@ class Daemon:
         self._inbox_files = 0
         self._tidy = EmptyFolders(layout.inbox)
         self._waiting: list[Waiting] = []
-        self._intake = Intake(layout, store, plan.clock)
+        self._intake = Intake(layout, store, plan.clock, plan.progressed)
         self._file_mover = FileMover(layout, store, plan.clock)
         self._prober = Prober(plan.clock.monotonic, plan.probe)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._engine = ""
         self._disk: disk.Disk | None = None
-        self._next = dict.fromkeys(("scan", "disk", "report", "tidy"), -1e9)
+        self._next = dict.fromkeys(("scan", "disk", "report", "tidy", "sources"), -1e9)
         self._scans = 0
         self._reported = ""
         self._numbers: dict[State, int] = {}
@@ -148,9 +149,9 @@ class Daemon:
         """Whether a study is with the worker."""
         return self._scheduler.current is not None
 
-    def worker_fileno(self) -> int | None:
-        """For `select`: readable when the worker has something to say."""
-        return self._worker_client.fileno()
+    def filenos(self) -> list[int]:
+        """For `select`: readable when a child has something to say."""
+        return [one for one in (self._worker_client.fileno(), self._prober.fileno()) if one is not None]
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
@@ -216,15 +217,23 @@ class Daemon:
         if self._disk is not None and self._disk.full:
             self._note(f"the disk is {self._disk.used_percent:.0f} % full: nothing more is taken in")
             return
+        self._intake.begin_turn()
+        ready = set()
         for arrival in arrivals:
+            ready.add(arrival.study)
             self._try(partial(self._take, arrival))
+        self._intake.end_turn(ready)
+        for name in self._intake.doubted:
+            self._inbox.doubt(name, self._clock.monotonic())
+        if self._intake.unfinished:
+            self._next["scan"] = -1e9
         for job in self._intake.release_what_is_whole_again():
             _say(job, "all of it is there again")
 
     def _look_around(self) -> None:
         """A scan, and headers for twice as long as it took; the next scan waits."""
         began = self._clock.monotonic()
-        self._inbox.look(scan(self._layout.inbox), began)
+        self._inbox.look(self._intake.sources.others(scan(self._layout.inbox)), began)
         self._inbox_files = len(self._inbox)
         self._plan.progressed()
         self._scans += 1
@@ -248,13 +257,23 @@ class Daemon:
     def _read_headers(self, seconds: float) -> None:
         """For so long at most, so that the rest has its turn."""
         until = self._clock.monotonic() + seconds
+        if not self._learn(until):
+            return
         for name in self._inbox.unread(self._clock.monotonic()):
-            facts = self._prober.probe(self._layout.inbox / name, self._settings.reading)
-            self._inbox.learn(name, facts, self._clock.monotonic())
-            self._plan.progressed()
             if self._clock.monotonic() > until:
                 self._next["scan"] = -1e9
                 return
+            self._prober.begin(self._layout.inbox, name, self._settings.reading)
+            if not self._learn(until):
+                return
+
+    def _learn(self, until: float) -> bool:
+        """Whether the child that reads has nothing to do any more; what it found is taken in."""
+        answer = self._prober.poll(until - self._clock.monotonic())
+        if answer is not None:
+            self._inbox.learn(*answer, self._clock.monotonic())
+            self._plan.progressed()
+        return not self._prober.busy
 
     def _move(self) -> None:
         """Every move that is due."""
@@ -278,6 +297,8 @@ class Daemon:
     def _rest(self) -> None:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
+        if self._is_due("sources", SOURCES_EVERY_S):
+            self._intake.sources.remove()
         self._prober.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
         self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and self._store.is_at_rest()
