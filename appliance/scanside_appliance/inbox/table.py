@@ -97,7 +97,8 @@ class InboxTable:
         row, *before = found[0]
         if tuple(before) != seen_now:
             before_it = "before = CASE kind WHEN '' THEN before ELSE since END"
-            changed = f"size = ?, mtime_ns = ?, inode = ?, {before_it}, since = ?, kind = ''"
+            forgotten = ", sha256 = ''" if seen is UNKNOWN else ""
+            changed = f"size = ?, mtime_ns = ?, inode = ?, {before_it}, since = ?, kind = ''{forgotten}"
             self.rows(f"UPDATE files SET {changed} WHERE id = ?", (*seen_now, now, row))
         return int(row)
 
