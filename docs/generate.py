@@ -36,6 +36,7 @@ UNITS = {
     "mb": "MB",
     "m": "million voxels",
     "years": "years",
+    "keys": "folder",
     "files": "files",
     "matrix": "pixels",
     "threads": "threads",
@@ -47,6 +48,10 @@ UNITS = {
     "source": "words",
     "factor": "times",
     "placeholder_ids": "list of texts",
+    "name": "words",
+    "referrer": "words",
+    "signature": "words",
+    "language": "code",
     "clean_archive": "true or false",
 }
 """By a setting's whole name, else by the last word of it. A setting without a unit is not written down."""

@@ -12,7 +12,7 @@ from typing import Any
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import PAGE
 from scanside_appliance.page.report import ComparisonRow
-from scanside_appliance.results.output import write_output
+from scanside_appliance.results.output import PageOptions, write_output
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis
@@ -58,7 +58,7 @@ def run_demo(
     with tempfile.TemporaryDirectory(prefix="scanside-demo-") as scratch:
         analysis = _analysed(phantom, Path(scratch), settings, progress)
         rows = compare(analysis.document().get("biomarkers") or {}, phantom.truth)
-        document = write_output(analysis, folder, comparison=rows)
+        document = write_output(analysis, folder, page=PageOptions(settings.site, comparison=rows))
     truth = json.dumps(asdict(phantom.truth), indent=2, allow_nan=False) + "\n"
     try:
         replace_file(folder / TRUTH, truth.encode())

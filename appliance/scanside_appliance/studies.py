@@ -9,8 +9,8 @@ from pathlib import Path
 from scanside_runtime.analysis.analyze import Progress, analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis
+from scanside_runtime.dicom.contents import list_studies
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.dicom.series import studies
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.networks import KeptNetworks
 
@@ -28,7 +28,7 @@ def analyze_all(
             found = reader.find(path)
     except ScansideError:
         found = None
-    uids: list[str | None] = [] if found is None else [uid for uid, _ in studies(found)]
+    uids: list[str | None] = [] if found is None else [one.study_uid for one in list_studies(found.headers)]
     for uid in uids or [None]:
         with progress() as report:
             analysis = analyze(path, options, study_uid=uid, found=found, networks=networks, progress=report)

@@ -17,3 +17,10 @@ class TrainingUnusable(Refused):
 
     code = "INPUT_TRAINING"
     advice = "Name another folder or checkpoint, or train again with the options that fit."
+
+
+class KeyUnusable(Refused):
+    """The key {path} can't be used: {why}."""
+
+    code = "INPUT_KEY"
+    advice = "Name a private Ed25519 key in PEM, as `scanside-export keygen` makes it, outside of any repository."

@@ -18,21 +18,48 @@ HU_MIN = -1024
 HU_MAX = 3071
 
 
+Box = tuple[slice, slice, slice]
+"""A part of a volume in voxels, (z, y, x); half-open, from 0 up."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
     """A yes/no answer for each voxel of one volume; made only by `Volume.with_mask`.
 
-    array: (z, y, x) bool, read-only. affine: (4, 4) float64, voxel (x, y, z, 1) to LPS mm.
+    Kept as bits of the box around what it holds: bools of a thousand slices would be half as large as their HU.
+
+    bits: (z, y, x / 8) uint8, read-only, the box's voxels along x. box: where they lie. shape: (z, y, x) of the volume.
+    affine: (4, 4) float64, voxel (x, y, z, 1) to LPS mm. voxels: how many the mask holds.
     """
 
-    array: Bools
+    bits: npt.NDArray[np.uint8]
+    box: Box
+    shape: tuple[int, int, int]
     affine: npt.NDArray[np.float64]
     voxel_ml: float
+    voxels: int
+
+    @property
+    def array(self) -> Bools:
+        """The whole mask, (z, y, x) bool, read-only; unpacked anew each time."""
+        whole = np.zeros(self.shape, dtype=np.bool_)
+        whole[self.box] = self.within(self.box)
+        whole.setflags(write=False)
+        return whole
+
+    def within(self, box: Box) -> Bools:
+        """The mask in a box of the volume, (z, y, x) bool."""
+        found = np.zeros([side.stop - side.start for side in box], dtype=np.bool_)
+        here, there = _shared(self.box, box)
+        columns = self.box[2].stop - self.box[2].start
+        bits = np.unpackbits(self.bits[here[:2]], axis=2, count=columns)
+        found[there] = bits[:, :, here[2]]
+        return found
 
     @property
     def volume_ml(self) -> float:
         """Physical volume of what the mask holds."""
-        return float(np.count_nonzero(self.array)) * self.voxel_ml
+        return float(self.voxels) * self.voxel_ml
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,16 +94,25 @@ class Volume:
         """Mean HU of all voxels."""
         return float(self.hu.mean(dtype=np.float64))
 
-    def with_mask(self, array: Bools) -> Mask:
-        """A mask that can't lose its place.
+    def part(self, box: Box) -> Volume:
+        """What lies in a box, as a volume of its own; the HU are shared, not copied."""
+        shift = np.eye(4)
+        shift[:3, 3] = [side.start for side in reversed(box)]
+        return Volume(self.hu[box], self.affine @ shift, self.spacing_mm, self.slice_thickness_mm)
 
-        Raises ValueError when the shape is not the volume's.
+    def with_mask(self, array: Bools, box: Box | None = None) -> Mask:
+        """A mask that can't lose its place; with a box, `array` is what lies in it.
+
+        Raises ValueError when the shape is not the volume's, or the box's.
         """
-        if array.shape != self.hu.shape:
-            raise ValueError(f"mask {array.shape} on a volume {self.hu.shape}: make it on the native grid")
-        owned = np.array(array, dtype=np.bool_)
-        owned.setflags(write=False)
-        return Mask(owned, self.affine, self.voxel_ml)
+        where = box or whole_of(self.hu.shape)
+        if array.shape != self.hu[where].shape:
+            raise ValueError(f"mask {array.shape} on a volume {self.hu[where].shape}: make it on the native grid")
+        held = box_around(array)
+        bits = np.packbits(array[held], axis=2)
+        bits.setflags(write=False)
+        placed = _within(held, where)
+        return Mask(bits, placed, self.hu.shape, self.affine, self.voxel_ml, int(np.count_nonzero(array)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,4 +131,52 @@ class Masks:
     @property
     def lungs(self) -> Bools:
         """Both lungs, (z, y, x) bool."""
-        return self.right_lung.array | self.left_lung.array
+        return self.lungs_within(whole_of(self.right_lung.shape))
+
+    @property
+    def lungs_box(self) -> Box:
+        """The box around both lungs, empty without any."""
+        boxes = [lung.box for lung in (self.right_lung, self.left_lung) if lung.voxels]
+        if not boxes:
+            return self.right_lung.box
+        z, y, x = (slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
+        return z, y, x
+
+    def lungs_within(self, box: Box) -> Bools:
+        """Both lungs in a box of the volume, (z, y, x) bool."""
+        return self.right_lung.within(box) | self.left_lung.within(box)
+
+
+def whole_of(shape: tuple[int, ...]) -> Box:
+    """The box of everything."""
+    z, y, x = shape
+    return slice(0, z), slice(0, y), slice(0, x)
+
+
+def box_around(mask: Bools) -> Box:
+    """The smallest box that holds a (z, y, x) mask; an empty one for an empty mask."""
+    z = _extent(mask.any(axis=(1, 2)))
+    flat = np.asarray(mask[z].any(axis=0))  # (y, x)
+    return z, _extent(flat.any(axis=1)), _extent(flat.any(axis=0))
+
+
+def _extent(hit: npt.ArrayLike) -> slice:
+    at = np.flatnonzero(hit)
+    return slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 0)
+
+
+def _within(inner: Box, outer: Box) -> Box:
+    """A box that was counted from another one's corner, counted from the volume's."""
+    z, y, x = (slice(o.start + i.start, o.start + i.stop) for i, o in zip(inner, outer, strict=True))
+    return z, y, x
+
+
+def _shared(one: Box, other: Box) -> tuple[Box, Box]:
+    """What two boxes share, counted from the corner of each; empty where they share nothing."""
+    both = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)]
+    ends = [(low, max(low, high)) for low, high in both]
+    (az, ay, ax), (bz, by, bx) = (
+        [slice(low - side.start, high - side.start) for (low, high), side in zip(ends, box, strict=True)]
+        for box in (one, other)
+    )
+    return (az, ay, ax), (bz, by, bx)

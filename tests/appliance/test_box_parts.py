@@ -92,11 +92,14 @@ def test_a_database_of_a_newer_version_is_left_alone(layout: BoxLayout) -> None:
 def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layout: BoxLayout) -> None:
     before = job(layout, verdict="held")
     with sqlite3.connect(layout.database) as sql:
-        sql.executescript("DROP INDEX files_in_inbox; ALTER TABLE jobs DROP COLUMN alone; PRAGMA user_version = 1;")
+        sql.executescript(
+            "DROP INDEX files_in_inbox; ALTER TABLE jobs DROP COLUMN alone; ALTER TABLE jobs DROP COLUMN series_uid; "
+            "PRAGMA user_version = 1;"
+        )
     sql.close()
     with Store(layout.database) as store:
         assert store.jobs(State) == [before]
-        assert store._sql.execute("PRAGMA user_version").fetchone() == (2,)
+        assert store._sql.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 def test_a_transaction_that_fails_leaves_nothing(layout: BoxLayout) -> None:

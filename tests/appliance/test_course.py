@@ -129,7 +129,7 @@ def test_half_more_within_48_hours_makes_the_patient_severe(course: Course) -> N
         ("watch", "extent"),  # it grew on, but three days passed; CT-2 is nearer than the measurement error
     ]
     assert "the graver flag is given" in severity[2]["why"]
-    assert "Progress of more than 50 % within 48 hours" in course.pages[1]
+    assert "Progress of more than 50 % within 48 hours makes the patient severe" in course.pages[1]
 
 
 def test_the_page_draws_the_course_up_to_its_scan(course: Course) -> None:

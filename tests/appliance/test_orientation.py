@@ -13,7 +13,7 @@ import pytest
 
 from kit.analysis_samples import SPACING_MM, chest_hu
 from kit.bundle_samples import write_bundle
-from scanside_appliance.pictures.draw import INFECTION, LEFT_LUNG, RIGHT_LUNG
+from scanside_appliance.pictures.plane import INFECTION, LEFT_LUNG, RIGHT_LUNG
 from scanside_appliance.results.output import write_output
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
@@ -139,6 +139,6 @@ def _middle(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_the_page_puts_the_infection_in_the_left_column(exported: tuple[Analysis, Path]) -> None:
     page = (exported[1] / "report.html").read_text(encoding="utf-8")
-    rows = {side: re.search(rf"{side}</th><td>([\d.]+)</td>", page) for side in ("Right", "Left")}
+    rows = {side: re.search(rf"{side} lung</th><td [^>]*>([\d.]+)</td>", page) for side in ("Right", "Left")}
     poi = {side: float(row[1]) for side, row in rows.items() if row}
     assert poi["Left"] > 5.0 > 1.0 > poi["Right"]

@@ -153,7 +153,7 @@ def test_a_file_beyond_the_limit_is_not_read_however_large_it_is(tmp_path: Path)
 
 def test_a_file_that_is_larger_than_any_slice_is_judged_by_its_lengths(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(probe_process, "WHOLE_MB", 1)
-    large = large_file(tmp_path)
+    large = large_file(tmp_path / "large")
     fragments = min(transcode(tmp_path / "large", tmp_path / "coded", LOSSLESS["RLE"]).iterdir())
     for file in (large, fragments):
         monkeypatch.setattr(probe_process, "WHOLE_MB", 0)
@@ -192,7 +192,7 @@ def test_what_is_no_file_any_more_is_out_of_reach_and_waits_for_nobody(tmp_path:
     else:
         (inbox / "sub").rmdir()
         (inbox / "sub").symlink_to(secret.parent)
-    with pytest.raises(OSError):  # noqa: PT011  # which one is the kernel's to say
+    with pytest.raises(OSError):  # which one is the kernel's to say
         probe_process.facts_of(inbox, f"sub/{secret.name}", LIMITS)
 
 

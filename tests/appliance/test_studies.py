@@ -91,6 +91,7 @@ def test_the_second_study_of_a_worker_loads_no_network(
             clock_trouble=None,
             today="2026-01-01",
             alone=False,
+            series_uid=None,
             earlier=(),
             settings=ONE_THREAD,
             bundle=bundle,

@@ -347,7 +347,7 @@ def test_another_content_of_a_slice_is_not_released_while_the_rest_of_its_study_
 def test_the_page_of_a_released_study_says_that_it_stands_by_itself(tmp_path: Path) -> None:
     order = Order(
         root=tmp_path, files=tmp_path, output=tmp_path, revision=2, supersedes="1", incomplete=None, clock_trouble=None,
-        today="2026-01-01", alone=False, earlier=(), settings=Settings(), bundle=None,
+        today="2026-01-01", alone=False, series_uid=None, earlier=(), settings=Settings(), bundle=None,
     )  # fmt: skip
     said = {alone: [one.code for one in _flags(replace(order, alone=alone), None)] for alone in (False, True)}
     assert said == {False: [], True: ["PATIENT_RELEASED"]}

@@ -109,6 +109,23 @@ def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_releas
     assert "seg.dcm" not in document["artefacts"]
 
 
+def test_a_reformat_that_was_refused_is_measured_when_a_person_chooses_its_series(tmp_path: Path, sent: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
+    root, settings = tmp_path / "box", tmp_path / "box.toml"
+    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    shutil.copytree(sent, root / "inbox" / "sent")
+    put([*(root / "inbox").rglob("*.dcm")], ImageType=["DERIVED", "SECONDARY", "REFORMATTED"])
+    assert watched_once(root, settings, bundle).returncode == 0
+    release = ["--root", str(root), "release", study_key(STUDY), "--series", "1"]
+    assert CliRunner().invoke(app, release).exit_code == 0
+    assert watched_once(root, settings, bundle).returncode == 0
+    found = sorted(root.glob("results/[!.]*/*/*/result.json"))
+    refusal, measured = (json.loads(path.read_text()) for path in found)
+    assert (refusal["verdict"], refusal["reason"]["code"]) == ("refused", "SERIES_REFORMATTED")
+    assert (measured["verdict"], measured["series"]["chosen_because"]) == ("analysed", "It was chosen by a person.")
+    assert measured["biomarkers"] == analyze(sent, Options(bundle=bundle)).document()["biomarkers"]
+
+
 def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:
     assert Clock(wall=lambda: 1e18).now_text() == "unknown"
 

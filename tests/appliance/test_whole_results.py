@@ -129,7 +129,7 @@ def test_the_worker_blames_the_box_and_leaves_nothing_when_the_slices_cant_be_re
     write_series(chest_hu(), SPACING_MM, tmp_path / "files")
     (tmp_path / "out").mkdir()
     order = Order(
-        tmp_path, tmp_path / "files", tmp_path / "out", 1, None, None, None, "2026-01-01", False, (),
+        tmp_path, tmp_path / "files", tmp_path / "out", 1, None, None, None, "2026-01-01", False, None, (),
         Settings(inference=InferenceSettings(threads=1)), write_bundle(tmp_path / "bundle").folder,
     )  # fmt: skip
     bad_sector()  # in this process: the analysis reads in a child of its own

@@ -29,7 +29,8 @@ def planes_of(case: Case, network: str, first_slice: int = 0) -> np.ndarray:
     contract = replace(tiny_recipe(network).contract(""), slab_mm=5.0)
     box = body_box(case.hu) if network == "lungs" else mask_box((case.lungs == RIGHT) | (case.lungs == LEFT))
     assert box is not None
-    return make_stacks(volume_of(case.hu[first_slice:], case.spacing_mm), box, contract).planes
+    stacks = make_stacks(volume_of(case.hu[first_slice:], case.spacing_mm), box, contract)
+    return np.stack([stacks.plane(slab) for slab in range(len(stacks))])
 
 
 def is_in(plane: np.ndarray, planes: np.ndarray) -> bool:

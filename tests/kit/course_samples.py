@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scanside_runtime.followup.measurement_error import MeasurementError
+from scanside_runtime.followup.progression import progression
 from scanside_runtime.followup.scan import PLACES, Scan
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import Phantom, PhantomSpec, demo_spec, make_phantom
@@ -51,6 +52,14 @@ def result(acquired_at: str | None, poi_percent: float | None, ihu_hu: float | N
 
 def scan(acquired_at: str | None, poi_percent: float | None, ihu_hu: float | None = -500.0, **changes: Any) -> Scan:
     return Scan.from_document(result(acquired_at, poi_percent, ihu_hu, **changes))
+
+
+def course_block(scans: int) -> Any:
+    """The block `progression` of the last of so many scans, two days apart; each against the one before."""
+    made = [scan(f"2020-03-{10 + 2 * i:02d}T08:00:00", 5.0 + 4.0 * i, -560.0 + 20.0 * i) for i in range(scans)]
+    found = progression(made[-1], made[:-1], ERROR)
+    assert found is not None
+    return found.to_document()
 
 
 def sick_spec(size: float, denser_hu: float = 0.0, slice_thickness_mm: float = 10.0) -> PhantomSpec:

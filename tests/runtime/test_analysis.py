@@ -39,7 +39,7 @@ ZONES = {f"{side}_{third}" for side in ("right", "left") for third in ("upper", 
 DOCUMENT: dict[str, set[str]] = {
     "": {
         "schema", "verdict", "reason", "flags", "study", "series", "biomarkers", "severity", "progression",
-        "provenance", "timing_ms", "artefacts",
+        "provenance", "timing_ms", "artefacts", "contents",
     },
     "reason": {"code", "message", "advice"},
     "study": {

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scanside_runtime.model.components import (
+    Pieces,
+    close_at,
     close_in_plane,
     drop_small,
     fill_holes_in_plane,
-    label,
     largest,
     open_in_plane,
 )
@@ -46,9 +47,15 @@ def flood(mask: Bools) -> list[set[tuple[int, ...]]]:
     return found
 
 
+def numbered(mask: Bools) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The number of each voxel's component, (z, y, x), and the components' sizes."""
+    pieces = Pieces(mask)
+    return np.stack([pieces.plane(z) for z in range(len(mask))]), pieces.sizes
+
+
 @given(masks)
 def test_labels_are_the_components_of_a_walk_from_voxel_to_voxel(mask: Bools) -> None:
-    labels, sizes = label(mask)
+    labels, sizes = numbered(mask)
     named = [{tuple(int(i) for i in v) for v in np.argwhere(labels == name)} for name in range(1, len(sizes))]
     expected = flood(mask)
     assert len(named) == len(expected)
@@ -57,9 +64,55 @@ def test_labels_are_the_components_of_a_walk_from_voxel_to_voxel(mask: Bools) ->
 
 @given(masks)
 def test_sizes_count_the_voxels_of_each_label_and_of_the_background(mask: Bools) -> None:
-    labels, sizes = label(mask)
+    labels, sizes = numbered(mask)
     assert (labels.dtype, sizes.dtype) == (np.dtype(np.int32), np.dtype(np.int64))
     assert sizes.tolist() == np.bincount(labels.ravel(), minlength=len(sizes)).tolist()
+
+
+two_masks = shapes.flatmap(lambda shape: st.tuples(arrays(np.bool_, shape), arrays(np.bool_, shape)))
+
+
+@given(two_masks)
+def test_what_of_a_component_lies_in_another_mask_is_counted_and_the_rest_is_background(
+    pair: tuple[Bools, Bools],
+) -> None:
+    mask, other = pair
+    labels, sizes = numbered(mask)
+    assert Pieces(mask).inside(other).tolist() == np.bincount(labels[other], minlength=len(sizes)).tolist()
+
+
+@given(two_masks)
+def test_a_component_is_beside_another_mask_where_a_voxel_of_it_has_a_neighbour_there(
+    pair: tuple[Bools, Bools],
+) -> None:
+    mask, other = pair
+    labels, sizes = numbered(mask)
+    moved = np.zeros_like(other)
+    for axis in range(3):
+        moved |= (
+            np.roll(np.pad(other, 1), 1, axis)[1:-1, 1:-1, 1:-1] | np.roll(np.pad(other, 1), -1, axis)[1:-1, 1:-1, 1:-1]
+        )
+    expected = set(np.unique(labels[moved | (other & mask)]).tolist()) - {0}
+    found = Pieces(mask).beside(other, np.ones(len(sizes), dtype=np.bool_))
+    assert set(np.flatnonzero(found).tolist()) == expected
+
+
+@given(two_masks, st.integers(0, 3))
+def test_closing_where_it_is_asked_for_is_closing_everywhere_and_looking_there(
+    pair: tuple[Bools, Bools], radius_px: int
+) -> None:
+    mask, where = pair
+    assert np.array_equal(close_at(mask, where, radius_px), close_in_plane(mask, radius_px) & where)
+
+
+@given(masks, st.integers(1, 3), st.integers(1, 5))
+def test_opening_looks_no_farther_than_its_disc(mask: Bools, radius_px: int, margin: int) -> None:
+    """A mask in the middle of a larger plane opens alike, however far the plane's border is."""
+    grown = np.pad(mask, ((0, 0), *(2 * [(radius_px + margin,) * 2])))
+    near = grown[:, margin:-margin, margin:-margin]
+    assert np.array_equal(
+        open_in_plane(grown, radius_px)[:, margin:-margin, margin:-margin], open_in_plane(near, radius_px)
+    )
 
 
 @given(masks, st.integers(1, 12))
@@ -123,28 +176,29 @@ def test_closing_does_not_grow_towards_the_border_of_the_plane() -> None:
 def test_two_lungs_that_touch_in_no_plane_but_lie_on_each_other_are_one() -> None:
     mask = np.zeros((2, 10, 11), dtype=np.bool_)
     mask[0, 2:4, 2:5] = mask[1, 3:6, 4:8] = True
-    assert label(mask)[1].tolist() == [202, 18]
+    assert Pieces(mask).sizes.tolist() == [202, 18]
 
 
 def test_a_corner_between_slices_is_no_contact() -> None:
     mask = np.zeros((2, 10, 11), dtype=np.bool_)
     mask[0, 2, 2] = mask[1, 3, 3] = True
-    assert label(mask)[1].tolist() == [218, 1, 1]
+    assert Pieces(mask).sizes.tolist() == [218, 1, 1]
 
 
 def test_results_do_not_depend_on_the_memory_layout() -> None:
     rng = np.random.default_rng(3)
     mask = rng.random((9, 10, 11)) > 0.6
     turned = np.asfortranarray(mask)
-    assert np.array_equal(label(mask)[0], label(turned)[0])
+    assert np.array_equal(numbered(mask)[0], numbered(turned)[0])
     assert np.array_equal(fill_holes_in_plane(mask), fill_holes_in_plane(turned))
     assert np.array_equal(close_in_plane(mask, 1), close_in_plane(turned, 1))
 
 
 def test_an_empty_mask_has_no_component() -> None:
-    labels, sizes = label(np.zeros((2, 10, 11), dtype=np.bool_))
-    assert not labels.any()
-    assert sizes.tolist() == [220]
+    nothing = Pieces(np.zeros((2, 10, 11), dtype=np.bool_))
+    assert len(nothing) == 0
+    assert nothing.sizes.tolist() == [220]
+    assert not nothing.plane(0).any()
 
 
 def test_opening_keeps_what_a_disc_fits_into_and_drops_what_is_thinner() -> None:

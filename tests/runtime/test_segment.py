@@ -10,20 +10,18 @@ import numpy.typing as npt
 import pytest
 
 from scanside_runtime.model.contract import ModelContract
-from scanside_runtime.model.networks import Network, Networks
-from scanside_runtime.model.segment import (
+from scanside_runtime.model.lung_field import (
     CLOSING_MM,
     LEFT,
     RIGHT,
     airless_pieces,
     close_over,
-    segment,
-    segment_infection,
-    segment_lungs,
     tidy_lungs,
     whole_consolidations,
 )
-from scanside_runtime.volume import Bools, Hu, Volume
+from scanside_runtime.model.networks import Network, Networks
+from scanside_runtime.model.segment import ask_for_infection, ask_for_lungs, segment
+from scanside_runtime.volume import Bools, Hu, Volume, whole_of
 
 Floats = npt.NDArray[np.float32]
 SIDE = 96
@@ -150,7 +148,7 @@ def test_each_slice_of_a_thin_series_takes_the_mask_of_its_slab(slices_of_lung: 
     """Slabs of 5 mm from slices of 1 mm: a slab with three of five slices of lung is lung, one with one is not."""
     hu = chest(20)
     hu[slices_of_lung:] = TISSUE
-    sides = segment_lungs(volume_of(hu, increment_mm=1.0), networks().lungs)
+    sides = ask_for_lungs(volume_of(hu, increment_mm=1.0), networks().lungs).within(whole_of(hu.shape))
     np.testing.assert_array_equal((sides > 0).any(axis=(1, 2)), np.arange(20) < answered)
     for z in range(1, answered):
         np.testing.assert_array_equal(sides[z], sides[0])
@@ -162,7 +160,7 @@ def test_the_contracts_threshold_is_a_probability(logit: float, found: bool) -> 
     network = networks(infection=always(logit)).infection
     strict = Network(network.engine, replace(network.contract, threshold=0.9))
     lungs = boxed(RIGHT_BOX) | boxed(LEFT_BOX)
-    assert segment_infection(volume_of(chest()), lungs, strict).suspected[lungs].all() == found
+    assert ask_for_infection(volume_of(chest()), lungs, whole_of(lungs.shape), strict).suspected[lungs].all() == found
 
 
 def test_infection_is_looked_for_in_the_middle_slab_of_its_stack() -> None:
@@ -176,6 +174,28 @@ def test_progress_counts_slabs_of_both_stages_to_the_end() -> None:
     seen: list[tuple[str, int, int]] = []
     segment(volume_of(chest()), networks(), lambda *step: seen.append(step))
     assert seen == [("lungs", 4, 6), ("lungs", 6, 6), ("infection", 4, 6), ("infection", 6, 6)]
+
+
+@pytest.mark.parametrize("lowest", range(20, 40))
+def test_a_lung_as_high_as_the_steps_in_which_lungs_are_looked_for_is_found_whole(lowest: int) -> None:
+    """20 mm of lung in 300 mm of series: whichever slabs it lies in, one of those looked at shows it."""
+    hu = np.full((60, SIDE, SIDE), TISSUE, np.int16)
+    hu[lowest : lowest + 4, 20:76, 8:40] = LUNG
+    np.testing.assert_array_equal(segment(volume_of(hu), networks()).right_lung.array, hu == LUNG)
+
+
+def test_what_lies_far_from_all_lung_is_not_asked_for() -> None:
+    """30 slabs with lung of 100: the lungs' network sees those, 4 on both sides, and each fourth of the rest."""
+    hu = np.full((100, SIDE, SIDE), TISSUE, np.int16)
+    hu[40:70, 20:76, 8:40] = LUNG
+    asked = networks()
+    masks = segment(volume_of(hu), asked)
+    np.testing.assert_array_equal(masks.lungs, hu == LUNG)
+    lungs, infection = asked.lungs.engine, asked.infection.engine
+    assert isinstance(lungs, FakeEngine)
+    assert isinstance(infection, FakeEngine)
+    assert lungs.asked <= 30 + 2 * 4 + 70 // 4 + 1
+    assert infection.asked == 30
 
 
 @pytest.mark.parametrize(("pixels", "kept"), [(5, False), (6, True)])
@@ -211,7 +231,7 @@ def test_a_lung_in_two_large_parts_keeps_both() -> None:
 
 def test_a_large_part_of_a_lung_stays_its_own_where_it_touches_the_other_lung() -> None:
     upper, lower = boxed(np.s_[4:, 20:76, 8:40]), boxed(np.s_[:3, 20:76, 8:40])
-    bridge = boxed(np.s_[1:2, 20:24, 40:LEFT_BOX[2].start])
+    bridge = boxed(np.s_[1:2, 20:24, 40 : LEFT_BOX[2].start])
     sides = sides_of(upper | lower | bridge, boxed(LEFT_BOX))
     np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), sides)
 

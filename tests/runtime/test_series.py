@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from kit.dicom_samples import ROOT, change, make_series, make_slice, picture, write
 from kit.reading import choose_series, find_series
+from scanside_runtime.dicom.contents import list_studies
 from scanside_runtime.dicom.errors import (
     GeometryMissingSlices,
     GeometryNoPosition,
@@ -29,7 +30,7 @@ from scanside_runtime.dicom.errors import (
     SeriesSingleSlice,
     SeriesStudyNotFound,
 )
-from scanside_runtime.dicom.series import Series, studies
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
 from scanside_runtime.errors import Refused
 
@@ -267,10 +268,16 @@ def test_several_studies_are_listed_and_one_can_be_named(tmp_path: Path) -> None
     write(tmp_path / "a", make_series())
     write(tmp_path / "b", other_series(2, StudyInstanceUID=f"{ROOT}.2", StudyDescription="Follow-up"))
     found = find_series(tmp_path)
-    assert studies(found) == [(f"{ROOT}.1", "2020-04-01"), (f"{ROOT}.2", "Follow-up, 2020-04-01")]
-    with pytest.raises(SeriesSeveralStudies, match=rf"{ROOT}\.1 .*{ROOT}\.2 \(Follow-up"):
+    listed = [(one.number, one.study_uid, one.study_date, one.description) for one in list_studies(found.headers)]
+    day = "2020-04-01"
+    assert listed == [(1, f"{ROOT}.1", day, None), (2, f"{ROOT}.2", day, "Follow-up")]
+    with pytest.raises(SeriesSeveralStudies, match="2 studies"):
         choose_series(found)
-    assert choose_series(found, study_uid=f"{ROOT}.2").study.study_uid == f"{ROOT}.2"
+    for name in (f"{ROOT}.2", "2"):
+        assert choose_series(found, study_uid=name).study.study_uid == f"{ROOT}.2"
+    for name in ("0", "3", "02", ""):
+        with pytest.raises(SeriesStudyNotFound):
+            choose_series(found, study_uid=name)
     with pytest.raises(SeriesStudyNotFound):
         choose_series(found, study_uid="1.2.3")
 

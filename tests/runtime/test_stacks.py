@@ -289,7 +289,7 @@ def both_ways(hu: npt.NDArray[np.int16], contract: ModelContract) -> Floats:
     stacks = make_stacks(volume_of(hu), body_box(hu), contract)
     answer = np.zeros(hu.shape, np.float32)
     for slab in range(len(stacks)):
-        answer[stacks.slices_of(slab)] = stacks.plane_map.back(stacks.planes[slab])
+        answer[stacks.slices_of(slab)] = stacks.plane_map.back(stacks.plane(slab))
     return answer
 
 
@@ -303,14 +303,23 @@ def test_a_mirrored_volume_gives_the_mirrored_answer(contract: ModelContract) ->
 def test_planes_are_windowed_and_stacks_follow_the_neighbours() -> None:
     contract = replace(CONTRACT, stack_depth=3)
     stacks = make_stacks(volume_of(chest()), (20.0, 20.0, 40.0, 40.0), contract)
-    assert stacks.planes.min() == 0.0
-    assert 0.8 < stacks.planes.max() <= 1.0
+    planes = np.stack([stacks.plane(slab) for slab in range(len(stacks))])
+    assert planes.min() == 0.0
+    assert 0.8 < planes.max() <= 1.0
     batches = list(stacks.batches(4))
-    assert [list(numbers) for numbers, _ in batches] == [[0, 1, 2, 3], [4, 5]]
+    assert [numbers for numbers, _ in batches] == [[0, 1, 2, 3], [4, 5]]
     assert [stack.shape for _, stack in batches] == [(4, 3, 64, 96), (2, 3, 64, 96)]
     for numbers, stack in batches:
         for number, one in zip(numbers, stack, strict=True):
-            np.testing.assert_array_equal(one, stacks.planes[stacks.stack[number]])
+            np.testing.assert_array_equal(one, planes[stacks.stack[number]])
+
+
+def test_some_slabs_come_in_the_order_in_which_they_are_asked_for() -> None:
+    stacks = make_stacks(volume_of(chest()), (20.0, 20.0, 40.0, 40.0), replace(CONTRACT, stack_depth=3))
+    everything = np.concatenate([stack for _, stack in stacks.batches(4)])
+    for numbers, stack in stacks.batches(2, [5, 0, 3]):
+        np.testing.assert_array_equal(stack, everything[numbers])
+    assert [numbers for numbers, _ in stacks.batches(2, [5, 0, 3])] == [[5, 0], [3]]
 
 
 @given(st.floats(-1024, 3071, width=32))
@@ -322,8 +331,8 @@ def test_the_window_is_linear_and_clipped(hu: float) -> None:
 def test_what_lies_outside_the_picture_is_air_to_the_network() -> None:
     bright = volume_of(np.full((3, 20, 20), 200, np.int16))
     stacks = make_stacks(bright, (9.5, 9.5, 9.5, 9.5), CONTRACT)  # sees 96 × 144 mm of 20 × 20
-    assert stacks.planes[0, 0, 0] == windowed(np.full((1, 1), HU_MIN, np.float32), CONTRACT.window_hu)[0, 0]
-    assert stacks.planes[0, 32, 48] == pytest.approx(1.0)
+    assert stacks.plane(0)[0, 0] == windowed(np.full((1, 1), HU_MIN, np.float32), CONTRACT.window_hu)[0, 0]
+    assert stacks.plane(0)[32, 48] == pytest.approx(1.0)
 
 
 @settings(max_examples=20)

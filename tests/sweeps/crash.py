@@ -4,8 +4,9 @@
 
 strace injects the fault at the k-th call of a kind (`-e inject=CALL:signal=KILL:when=k`). The story of each run: a
 study that is known gets a late slice and one of its slices once more, a new study, a file that is no image, a study
-whose analysis crashes, a slice with another content. After the fault nothing may be lost and no result unsound; after
-the next start the box must stand where an undisturbed run stands.
+whose analysis crashes, a slice with another content, a study that was refused and for which a person has chosen
+another series. After the fault nothing may be lost and no result unsound; after the next start the box must stand where
+an undisturbed run stands.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.jobs.release import Decisions
+from scanside_appliance.jobs.store import Store
 
 from .box import Slice, lost, outcome, put, run_once, unsound_results, write_settings
 
@@ -51,9 +56,12 @@ class Story:
         self.folder, self.base, self.root = folder, folder / "base", folder / "box"
         self.sums = put(self.base / "inbox", [Slice(1, n) for n in (1, 2, 3)])
         self._settings(self.base)
+        self.sums |= put(self.base / "inbox", [Slice(5, n, "HEAD") for n in (1, 2)])
         first = run_once(self.base)
         if first.returncode != 0:
             raise SystemExit(first.stderr)
+        with Store.existing(BoxLayout(self.base).database) as store:
+            Decisions(BoxLayout(self.base), store).release(study_key("1.2.5"), "2")
         inbox = self.base / "inbox"
         self.sums |= put(inbox, [Slice(1, 4)])
         self.again = put(inbox, [Slice(1, 2)], "again")

@@ -2,7 +2,8 @@
 
 CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
 DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk,
-CONFLICT somebody else under a known ID, UNWRITTEN a refusal in the middle of writing: a page, and no document.
+HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID, UNWRITTEN a refusal in the
+middle of writing: a page, and no document. CRASH and HEAD mean the series that nobody chose.
 Files that name several patients are refused, as the analysis does.
 """
 
@@ -22,13 +23,14 @@ from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
 
 KEPT: list[bytes] = []
+SHOWN = {"description": "chest", "slices": 60, "slice_thickness_mm": 5.0, "kernel": None}
 
 
 def analyze(order: Order, channel: Channel) -> Ended | Defect:
     contents = {file: file.read_bytes() for file in sorted(order.files.iterdir())}
     text = b"".join(contents.values())
     channel.send(StageReached("reading", len(contents), len(contents)))
-    if b"CRASH" in text:
+    if b"CRASH" in text and order.series_uid is None:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"HANG" in text:
         (order.output / "hangs").touch()
@@ -46,6 +48,8 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     document = {
         "verdict": verdict,
         "alone": order.alone,
+        "series_uid": order.series_uid,
+        "contents": [{"series": [{"number": n, "uid": f"1.2.3.{n}", **SHOWN} for n in (1, 2)]}],
         "inputs": sorted(hashlib.sha256(content).hexdigest() for content in contents.values()),
         "revision": order.revision,
         "supersedes": order.supersedes,
@@ -65,6 +69,8 @@ def _outcome(text: bytes, order: Order) -> tuple[str | None, int, str]:
     """Reason code, exit code and verdict."""
     if b"REFUSED" in text:
         return "SERIES_SINGLE_SLICE", 3, "refused"
+    if b"HEAD" in text and order.series_uid != "1.2.3.2":
+        return "SERIES_NOT_CHEST", 3, "refused"
     if len(set(re.findall(rb'"patient_id": "([^"]*)"', text))) > 1:
         return "PATIENT_MIXED", 3, "refused"
     if b"CONFLICT" in text and order.earlier:

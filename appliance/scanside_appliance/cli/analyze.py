@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from scanside_appliance.cli.options import (
     BundleOption,
     EngineName,
     EngineOption,
+    LanguageOption,
     PrecisionName,
     PrecisionOption,
     for_its_owner_alone,
@@ -24,8 +27,11 @@ def analyze(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a zip or a DICOM file.")],
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where result, page and DICOM objects go.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result document.")] = False,
-    study: Annotated[str | None, typer.Option(metavar="UID", help="Choose this study.")] = None,
-    series: Annotated[str | None, typer.Option(metavar="UID", help="Choose this series.")] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID|NUMBER", help="Choose this study.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="UID|NUMBER", help="Choose this series.")] = None,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="Measure nothing: show what there is to choose from.")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="Each study into its own sub-folder of the output.")] = False,
     no_dicom: Annotated[bool, typer.Option("--no-dicom", help="Leave DICOM objects out.")] = False,
     engine: EngineOption = EngineName.auto,
@@ -34,6 +40,7 @@ def analyze(
     earlier: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of earlier results, for the trend. [the box's results]")
     ] = None,
+    language: LanguageOption = None,
 ) -> None:
     """Measure one study: POI, iHU, volumes, zones, severity flag, and what changed since the patient's last scan.
 
@@ -44,6 +51,9 @@ def analyze(
     from scanside_runtime.analysis.analyze import analyze as analyze_study
     from scanside_runtime.analysis.analyze import refused
 
+    if only_list:
+        _list(context, path, study, as_json=as_json)
+        return
     for_its_owner_alone(context)
     if every and (study or series):
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
@@ -52,6 +62,7 @@ def analyze(
     delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain)
     try:
         options = context.obj.analysis(engine, precision, bundle, earlier)
+        delivery = replace(delivery, page=context.obj.page(options.settings, earlier, language))
     except ScansideError as error:
         raise typer.Exit(delivery.deliver(refused(error))) from error
     if every:
@@ -59,3 +70,22 @@ def analyze(
     with progress() as report:
         analysis = analyze_study(path, options, study_uid=study, series_uid=series, progress=report)
     raise typer.Exit(delivery.deliver(analysis))
+
+
+def _list(context: typer.Context, path: Path, study: str | None, *, as_json: bool) -> None:
+    """The studies at a path, the series of the one study, or of the one that is named; in JSON all of it."""
+    from scanside_appliance.page.contents import contents_lines
+    from scanside_runtime.dicom.contents import list_studies, study_named
+    from scanside_runtime.dicom.errors import SeriesStudyNotFound
+    from scanside_runtime.dicom.reader import StudyReader
+
+    with StudyReader(context.obj.settings().reading) as reader:
+        headers = reader.find(path).headers
+    studies = list_studies(headers)
+    if study is not None:
+        uid = study_named(headers, study)
+        studies = tuple(one for one in studies if one.study_uid == uid)
+        if not studies:
+            raise SeriesStudyNotFound(study_uid=study)
+    contents = [asdict(one) for one in studies]
+    typer.echo(json.dumps(contents) if as_json else "\n".join(contents_lines(contents)))

@@ -1,27 +1,32 @@
-"""`scanside bundle`: which model bundles are here, and whether their files are what the manifest says."""
+"""`scanside bundle`: which model bundles are here, whether they are whole, and the way in and back for another one."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scanside_appliance.cli.options import AsJson
 from scanside_runtime.errors import ModelUnusable
 
+if TYPE_CHECKING:
+    from scanside_runtime.model.bundle import Bundle
+    from scanside_runtime.model.selftest import SelfTest
+
 bundles = typer.Typer(help="Model bundles.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @bundles.command("list")
 def list_bundles(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the bundle that came with Scanside and those in the box's `bundles` folder."""
+    """List the bundle that came with Scanside and those that were installed; the one in force has a star."""
+    from scanside_appliance.bundles.record import bundles_folder, read_record
     from scanside_runtime.model.bundle import DEFAULT_BUNDLE
 
-    installed = context.obj.root / "bundles"
+    installed, in_force = bundles_folder(context.obj.root), read_record(context.obj.root).in_force
     others = sorted(path for path in installed.iterdir() if path.is_dir()) if installed.is_dir() else []
-    facts = [_facts(folder) for folder in (DEFAULT_BUNDLE, *others)]
+    facts = [_facts(DEFAULT_BUNDLE, in_force is None), *(_facts(path, path.name == in_force) for path in others)]
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -30,13 +35,16 @@ def list_bundles(context: typer.Context, as_json: AsJson = False) -> None:
 
 @bundles.command()
 def verify(
-    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A bundle; Scanside's own if left out.")] = None,
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="A bundle; the one in force if left out.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check size and SHA-256 of every file. Exit code: 0 all match, 4 the bundle can't be used."""
     from scanside_runtime.model.bundle import open_bundle
 
-    bundle = open_bundle(folder)
+    bundle = open_bundle(context.obj.bundle(folder))
     bundle.verify()
     files = len(bundle.manifest["files"])
     if as_json:
@@ -45,23 +53,68 @@ def verify(
         typer.echo(f"{bundle.name} {bundle.version}: {files} files match")
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+@bundles.command()
+def install(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A signed bundle, a zip as its maker delivers it.")],
+    force: Annotated[bool, typer.Option("--force", help="Also if it is older than the one in force.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Install a bundle from a stick: signature, hashes and self-test first; a running `watch` takes it from there.
+
+    Until all of it is proved the old one stays in force. A receipt is written beside the file, to carry back.
+    Exit code: 0 in force, 4 the bundle can't be used, 5 the box.
+    """
+    from scanside_appliance.bundles.install import install as run
+
+    done = run(file, context.obj.root, Path(context.obj.settings().bundles.keys), _proof(context), force=force)
+    if as_json:
+        typer.echo(json.dumps(done.document()))
+        return
+    typer.echo(f"{done.title} is in force, signed by {done.signed_by}; before: {done.replaced}")
+    typer.echo(f"self-test: lungs {done.selftest.lungs_dice:.4f}, infection {done.selftest.infection_dice:.4f}")
+    typer.echo(f"receipt: {done.receipt}" if done.receipt else "no receipt: the stick can't be written")
+
+
+@bundles.command()
+def rollback(context: typer.Context, as_json: AsJson = False) -> None:
+    """Put back what was in force before the last install. Exit code: 0 done, 5 there is nothing to go back to."""
+    from dataclasses import asdict
+
+    from scanside_appliance.bundles.record import step_back
+
+    change = step_back(context.obj.root, "rollback", "asked for")
+    typer.echo(json.dumps(asdict(change)) if as_json else f"{change.title} is in force")
+
+
+def _proof(context: typer.Context) -> Any:
+    """The self-test as this box analyses."""
+
+    def prove(bundle: Bundle) -> SelfTest:
+        from scanside_runtime.model.engine import choose_engine
+        from scanside_runtime.model.networks import load_networks
+        from scanside_runtime.model.selftest import run_selftest
+
+        choice = choose_engine("auto", "auto", context.obj.settings().inference.threads)
+        return run_selftest(load_networks(bundle, choice))
+
+    return prove
+
+
+def _facts(folder: Path, in_force: bool | None = None) -> dict[str, Any]:
     """Name and version, or why the bundle can't be used."""
     from scanside_runtime.model.bundle import open_bundle
 
+    facts: dict[str, Any] = {"folder": str(folder), "name": None, "version": None, "sha256": None, "problem": None}
+    if in_force is not None:
+        facts["in_force"] = in_force
     try:
         bundle = open_bundle(folder)
     except ModelUnusable as error:
-        return {"folder": str(folder), "name": None, "version": None, "sha256": None, "problem": error.message}
-    return {
-        "folder": str(folder),
-        "name": bundle.name,
-        "version": bundle.version,
-        "sha256": bundle.sha256,
-        "problem": None,
-    }
+        return {**facts, "problem": error.message}
+    return {**facts, "name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
 
 
 def _line(fact: dict[str, Any]) -> str:
     title = fact["problem"] or f"{fact['name']} {fact['version']}  {fact['sha256'][:12]}"
-    return f"{title}  {fact['folder']}"
+    return f"{'*' if fact['in_force'] else ' '} {title}  {fact['folder']}"

@@ -17,6 +17,7 @@ from scanside_appliance.cli.analyze import analyze
 from scanside_appliance.cli.bundle import bundles
 from scanside_appliance.cli.cohort import cohort
 from scanside_appliance.cli.demo import demo
+from scanside_appliance.cli.doctor import doctor
 from scanside_appliance.cli.explain import explain
 from scanside_appliance.cli.history import history
 from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions
@@ -39,7 +40,7 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (history, results, analyze, demo, selftest, explain):
+for command in (history, results, analyze, demo, selftest, doctor, explain):
     app.command()(command)
 add_watch_commands(app)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scanside_appliance.results.output import PageOptions
     from scanside_runtime.analysis.options import Options
     from scanside_runtime.settings.tables import Settings
 
@@ -28,6 +29,18 @@ class EngineName(StrEnum):
     onnxruntime = "onnxruntime"
 
 
+class LanguageName(StrEnum):
+    """What the page is written in."""
+
+    en = "en"
+    fr = "fr"
+    es = "es"
+    pt = "pt"
+    zh = "zh"
+    hi = "hi"
+    sw = "sw"
+
+
 class PrecisionName(StrEnum):
     """What the layers are computed in."""
 
@@ -40,6 +53,9 @@ class PrecisionName(StrEnum):
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the networks.")]
 PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="What the layers are computed in.")]
 BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
+LanguageOption = Annotated[
+    LanguageName | None, typer.Option("--language", help="What the page is written in. [the setting site.language]")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
@@ -74,16 +90,33 @@ class BoxOptions:
         """The file that the settings come from; None where they are the defaults."""
         return self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
 
+    def bundle(self, named: Path | None = None) -> Path | None:
+        """The folder of the model bundle: the one that is named, else the one in force here; None for Scanside's own.
+
+        Raises SettingsUnusable, BundleRecordUnusable, ModelUntrusted, ModelBundleMissing.
+        """
+        from scanside_appliance.bundles.record import bundle_in_force
+
+        return named or bundle_in_force(self.root, Path(self.settings().bundles.keys))
+
     def analysis(
         self, engine: EngineName, precision: PrecisionName, bundle: Path | None, earlier: Path | None
     ) -> Options:
         """How this box analyses on request: by its settings, its earlier results (or a folder's), its severity model.
 
-        Raises SettingsUnusable, InputNotFound, SeverityModelUnusable.
+        Raises SettingsUnusable, InputNotFound, SeverityModelUnusable, and what `bundle` raises.
         """
         from scanside_appliance.results.archive import lookup
         from scanside_appliance.site_model import model_in_force
         from scanside_runtime.analysis.options import Options
 
         past, model = lookup(self.root, earlier), model_in_force(self.root)
-        return Options(self.settings(), engine.value, precision.value, bundle, past, model)
+        return Options(self.settings(), engine.value, precision.value, self.bundle(bundle), past, model)
+
+    def page(self, settings: Settings, earlier: Path | None, language: LanguageName | None) -> PageOptions:
+        """What the page is made of: the site's words, and earlier pictures from where the trend comes from."""
+        from scanside_appliance.results.archive import folder_lookup
+        from scanside_appliance.results.output import PageOptions
+
+        site = settings.site if language is None else replace(settings.site, language=language.value)
+        return PageOptions(site, folder_lookup(self.root, earlier))

@@ -28,7 +28,7 @@ def selftest(
     from scanside_runtime.model.selftest import run_selftest
 
     choice = choose_engine(engine.value, precision.value, context.obj.settings().inference.threads)
-    found = run_selftest(load_networks(open_bundle(bundle), choice))
+    found = run_selftest(load_networks(open_bundle(context.obj.bundle(bundle)), choice))
     if as_json:
         typer.echo(json.dumps({"engine": choice.name, **asdict(found)}))
     else:

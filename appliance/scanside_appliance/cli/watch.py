@@ -45,14 +45,15 @@ def watch(
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say how the box is: does it run, what is it at, what keeps it from working.
 
-    Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one.
+    Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one, files in
+    the inbox that can't be read another.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import box_facts, box_lines
 
     facts = box_facts(BoxLayout(context.obj.root), context.obj.settings)
     typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts)))
-    raise typer.Exit(5 if facts["trouble"] else 0)
+    raise typer.Exit(5 if facts["trouble"] or facts["unreadable"] else 0)
 
 
 def queue(
@@ -88,28 +89,37 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
     _say(study, "queued again", as_json)
 
 
-def release(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
-    """Accept what is held.
+def release(
+    context: typer.Context,
+    study: StudyName,
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER|UID", help="Measure this series; `auto`: the one that Scanside chooses."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accept what is held, or choose the series of a study that was refused.
 
     INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. INPUT_DUPLICATE_UID: slices
     under one UID are told apart by their positions. PATIENT_MIXED: late slices go with the study. PATIENT_CONFLICT: the
     study is measured again as a new revision, by itself: never compared with the results on record under its ID.
-    """
-    from scanside_appliance.clock import Clock
-    from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.jobs.errors import BoxNoSuchStudy
-    from scanside_appliance.jobs.intake import Intake
-    from scanside_appliance.jobs.store import State
 
-    with _open(context) as store, store.transaction():
-        intake = Intake(BoxLayout(context.obj.root), store, Clock())
-        held = [job for job in store.held_results() if job.study == study]
+    Of a study that is not held, its series are listed; with --series one is measured as a new revision.
+    """
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.jobs.errors import BoxNotHeld
+    from scanside_appliance.jobs.release import Decisions
+    from scanside_appliance.page.contents import series_lines
+
+    with _open(context) as store:
+        decisions = Decisions(BoxLayout(context.obj.root), store)
         try:
-            intake.release(store.job(_job_at_rest(store, study, State.held)))
-        except BoxNoSuchStudy:
-            if not held:
-                raise
-            intake.accept_alone(held[-1])
+            decisions.release(study, series)
+        except BoxNotHeld:
+            listed = decisions.series_of(study)
+            facts = {"study": study, "state": "done", "series": listed}
+            typer.echo(json.dumps(facts) if as_json else "\n".join(series_lines(listed)))
+            raise
     _say(study, "released, queued", as_json)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydicom.uid import generate_uid
 
-MANUFACTURER = "Scanside"
 NOTICE = "Research use only, not a medical device"
 FIRST_SERIES_NUMBER = 9000
 """Far from the numbers that a scanner gives; the source series' number is added."""

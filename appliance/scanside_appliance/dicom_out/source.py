@@ -77,11 +77,13 @@ def source_number(header: Dataset) -> int:
 
 def references(slices: Iterable[SliceHeader], patient: Dataset) -> list[Dataset]:
     """A data set for each source slice, as far as an object needs it that refers to the slice."""
-    datasets = []
-    for header in slices:
-        slice_ = Dataset()
-        slice_.update(patient)
-        slice_.SeriesInstanceUID, slice_.Modality = header.series_uid, "CT"
-        slice_.SOPClassUID, slice_.SOPInstanceUID = header.sop_class_uid, header.sop_instance_uid
-        datasets.append(slice_)
-    return datasets
+    with lenient():  # the reader has taken UIDs as they are, so do references to them
+        return [_reference(header, patient) for header in slices]
+
+
+def _reference(header: SliceHeader, patient: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.update(patient)
+    reference.SeriesInstanceUID, reference.Modality = header.series_uid, "CT"
+    reference.SOPClassUID, reference.SOPInstanceUID = header.sop_class_uid, header.sop_instance_uid
+    return reference

@@ -14,7 +14,7 @@ from scanside_runtime.process.child import Child, ChildDied, one_thread
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.settings.tables import ReadingSettings
 
-Kind = Literal["image", "other", "zip", "broken", "out_of_reach", "too_large"]
+Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach", "too_large"]
 PROBE = (sys.executable, "-m", "scanside_appliance.inbox.probe_process")
 LONGEST_READ_S = 30.0
 ATTEMPTS = 2
@@ -35,7 +35,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One file, read to its end.
+    """One file, read to its end. kind "own": a result of Scanside that came back, never a slice.
 
     kind: of "out_of_reach" and "too_large" nothing was read, and `why` says more; what is "broken" without a sum ended
     every child that read it.

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
+from scanside_appliance.dicom_out.own import is_own
 from scanside_appliance.files.beneath import opened_below
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.facts import WHOLE_MB, Facts, Probe
@@ -143,6 +144,8 @@ def _is_directory(ds: Dataset) -> bool:
 def _image(header: SliceHeader, complete: bool, start: bytes) -> Facts:
     if not header.study_uid:
         return Facts("broken" if start[128:] == b"DICM" else "other")
+    if is_own(header.sop_class_uid, header.manufacturer):
+        return Facts("own")
     stack, along_mm = _place(header)
     return Facts(
         "image",

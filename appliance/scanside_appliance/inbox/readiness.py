@@ -34,7 +34,7 @@ _BESIDE = (
     "AND folder IN (SELECT DISTINCT folder FROM files WHERE study = :study AND study <> ''))"
 )
 _WAITED = "CASE kind WHEN 'broken' THEN :patience ELSE :quiet END"
-_STRAY = f"kind IN ('other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
+_STRAY = f"kind IN ('own', 'other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
 _LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE NOT {_CAN_NOT} AND NOT {_TEMPORARY})"
 _STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :patience))"
 _STUDIES = (

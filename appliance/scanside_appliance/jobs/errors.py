@@ -12,6 +12,13 @@ class InputNotDicom(Refused):
     advice = "Nothing, if it came along by itself; if it was meant to be a scan, export the study as DICOM files."
 
 
+class InputOwnResult(Refused):
+    """This is a result of Scanside that came back: a Segmentation, a report or a key picture."""
+
+    code = "INPUT_OWN_RESULT"
+    advice = "Nothing: it is never measured. Have the archive leave Scanside's series out of what it sends to the box."
+
+
 class InputArchive(Refused):
     """This is a zip; the watched folder takes DICOM files."""
 
@@ -125,3 +132,17 @@ class BoxNoSuchStudy(BoxFailed):
 
     code = "BOX_NO_SUCH_STUDY"
     advice = "See scanside queue: it lists the studies that are held or put aside, with the name to use."
+
+
+class BoxNoSuchSeries(BoxFailed):
+    """Study {study} has no series {series}."""
+
+    code = "BOX_NO_SUCH_SERIES"
+    advice = "See scanside release STUDY: it lists the series that were found, with a number to choose by."
+
+
+class BoxNotHeld(BoxFailed):
+    """Study {study} is not held: there is nothing to accept."""
+
+    code = "BOX_NOT_HELD"
+    advice = "To have another of its series measured: scanside release STUDY --series NUMBER (or its UID)."

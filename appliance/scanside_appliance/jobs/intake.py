@@ -23,6 +23,7 @@ from scanside_appliance.jobs.errors import (
     InputConflict,
     InputDuplicateUid,
     InputNotDicom,
+    InputOwnResult,
     InputSuperseded,
 )
 from scanside_appliance.jobs.sorting import SHARED, Sorted, sort_files
@@ -201,9 +202,11 @@ class Intake:
                 self._store.change(one.id, state=State.replaced)
         if earlier:
             alone = max(job.alone, *(one.alone for one in earlier))
+            chosen = [one.series_uid for one in (*earlier, job) if one.series_uid is not None]
             nobodys = patient_key(None, None, job.study_uid)
             patient = next((one.patient for one in earlier if one.patient != nobodys), job.patient)
-            self._store.change(job.id, patient=patient, alone=alone)
+            series_uid = chosen[-1] if chosen else None
+            self._store.change(job.id, patient=patient, alone=alone, series_uid=series_uid)
 
     def _give_all(self, one: Job, job: Job) -> None:
         rows = [row.id for row in self._store.files(one.id) if row.place != CLEANED]
@@ -219,30 +222,32 @@ class Intake:
         self._store.change(aside.id, reason=_words(reason))
         self._store.give(rows, aside.id)
 
-    def release(self, job: Job) -> Job:
+    def release(self, job: Job, series_uid: str | None = None) -> Job:
         """What is held is taken after all: of one slice, what came last counts.
 
-        Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
+        series_uid: the series that a person chose. Raises InputBaseGone while slices are missing that the archive had,
+        sqlite3.Error.
         """
         with self._store.transaction():
             newest = {row.sop_uid: row.id for row in self._store.files(job.id)}
             if gone := self._gone(job.study, newest):
                 raise InputBaseGone(count=gone)
-            self._take_over(job)
+            self._take_over(self._store.change(job.id, series_uid=series_uid))
             rows = self._store.files(job.id)
             self._supersede(job, [row for row in rows if newest.get(row.sop_uid, row.id) != row.id])
             return self._store.change(job.id, state=State.claiming, code=None, reason=None)
 
-    def accept_alone(self, held: Job) -> Job:
-        """A study whose result was held for a person is measured again, by itself: a new revision.
+    def measure_again(self, last: Job, *, alone: bool = False, series_uid: str | None = None) -> Job:
+        """A study that came to a result is measured again, as a person says: a new revision.
 
+        alone: by itself, where its result was held. series_uid: this series; "": the one that Scanside chooses.
         Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
         """
         with self._store.transaction():
-            if gone := self._gone(held.study, ()):
+            if gone := self._gone(last.study, ()):
                 raise InputBaseGone(count=gone)
-            job = self._new(State.claiming, held.study, held.study_uid, held.patient, incomplete=held.incomplete)
-            self._take_over(self._store.change(job.id, alone=1))
+            job = self._new(State.claiming, last.study, last.study_uid, last.patient, incomplete=last.incomplete)
+            self._take_over(self._store.change(job.id, alone=int(alone), series_uid=series_uid))
             return self._store.job(job.id)
 
     def release_what_is_whole_again(self) -> list[Job]:
@@ -265,7 +270,12 @@ class Intake:
 
     def _put_aside(self, files: Mapping[str, Facts]) -> list[Job]:
         """Files of no study, a job for each reason."""
-        reasons: dict[str, ScansideError] = {"other": InputNotDicom(), "zip": InputArchive(), "broken": InputBroken()}
+        reasons: dict[str, ScansideError] = {
+            "own": InputOwnResult(),
+            "other": InputNotDicom(),
+            "zip": InputArchive(),
+            "broken": InputBroken(),
+        }
         jobs = []
         for kind, reason in reasons.items():
             if some := {name: one for name, one in files.items() if one.kind == kind}:

@@ -10,8 +10,12 @@ from scanside_runtime.settings.tables import Settings
 
 @dataclass(frozen=True, slots=True)
 class SelfTestOrder:
-    """Compute what the exporter computed: answered by `SelfTested`, or by what went wrong."""
+    """Compute what the exporter computed: answered by `SelfTested`, or by what went wrong.
 
+    root: the box's folder, for the bundle in force there. bundle: another one, where it was named.
+    """
+
+    root: Path
     settings: Settings
     bundle: Path | None
 
@@ -20,8 +24,9 @@ class SelfTestOrder:
 class Order:
     """One study to analyse.
 
-    root: the box's folder, for its severity model. earlier: the folders of results of this patient's other studies, the
-    newest revision of each. alone: a person released it, it is measured without them.
+    root: the box's folder, for its bundle and its severity model. earlier: the folders of results of this patient's
+    other studies, the newest revision of each. alone: a person released it, it is measured without them. series_uid:
+    the series that a person chose.
     """
 
     root: Path
@@ -33,6 +38,7 @@ class Order:
     clock_trouble: str | None
     today: str
     alone: bool
+    series_uid: str | None
     earlier: tuple[Path, ...]
     settings: Settings
     bundle: Path | None

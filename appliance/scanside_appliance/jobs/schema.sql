@@ -1,4 +1,4 @@
--- Version 3. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
+-- Version 4. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
 
 -- What is done with a set of files. `state` says what is to be done next; see conveyor.py.
 CREATE TABLE jobs (
@@ -12,6 +12,7 @@ CREATE TABLE jobs (
     code          TEXT,                        -- why it waits, is held or was put aside; of a result, why no number
     reason        TEXT,
     alone         INTEGER NOT NULL DEFAULT 0,  -- 1: a person said so, it is measured without the patient's other results
+    series_uid    TEXT,                        -- the series that a person chose; '' where he left it to Scanside again
     attempts      INTEGER NOT NULL DEFAULT 0,
     interruptions INTEGER NOT NULL DEFAULT 0,  -- starts that the study is not to blame for
     passed_over   INTEGER NOT NULL DEFAULT 0,  -- graver studies that were taken before it

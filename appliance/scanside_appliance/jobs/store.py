@@ -17,7 +17,7 @@ from typing import Any, Self
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 CLEANED = "cleaned"
 BUSY_S = 10.0
 
@@ -57,6 +57,7 @@ class Job:
     code: str | None
     reason: str | None
     alone: int
+    series_uid: str | None
     attempts: int
     interruptions: int
     passed_over: int
@@ -354,6 +355,11 @@ class Store:
             f"OR other.state IN ({_marks(ACTIVE)})))",
             ACTIVE,
         )
+
+    def last_result(self, study: str) -> Job | None:
+        """The newest job of a study that came to a result, whatever it says."""
+        found = self._jobs("study = ? AND state = 'done'", [study])
+        return max(found, key=lambda job: job.revision or 0, default=None)
 
     def oldest_archived(self, limit: int) -> list[Job]:
         """Studies that are archived and reported and still have files in the archive, oldest first.

@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scanside_appliance.bundles.record import bundle_in_force
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
@@ -59,7 +61,7 @@ def _selftest(question: SelfTestOrder, networks: KeptNetworks) -> SelfTested:
     import scanside_runtime.analysis.analyze  # noqa: F401
     from scanside_runtime.model.selftest import run_selftest
 
-    loaded = networks.load(question.bundle, "auto", "auto", question.settings.inference.threads)
+    loaded = networks.load(_bundle(question), "auto", "auto", question.settings.inference.threads)
     found = run_selftest(loaded)
     return SelfTested(f"{loaded.choice.name} {found.precision}")
 
@@ -69,20 +71,21 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
 
     Raises BoxFailed, ModelUnusable, SeverityModelUnusable.
     """
-    from scanside_appliance.results.archive import results_in
-    from scanside_appliance.results.output import write_output
+    from scanside_appliance.results.archive import folder_among, results_in
+    from scanside_appliance.results.output import PageOptions, write_output
     from scanside_appliance.site_model import model_in_force
     from scanside_runtime.analysis.analyze import analyze
     from scanside_runtime.analysis.options import Options
 
     everyone = None if order.alone else BoxLayout(order.root).results
     past, model = results_in(order.earlier, everyone), model_in_force(order.root)
-    options = Options(order.settings, bundle=order.bundle, earlier=past, site_model=model)
-    analysis = analyze(order.files, options, networks=networks, progress=progress)
+    options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model)
+    analysis = analyze(order.files, options, series_uid=order.series_uid, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)
     progress("write", 0, 1)
-    document = write_output(_as_ordered(analysis, order), order.output)
+    page = PageOptions(order.settings.site, folder_among(order.earlier))
+    document = write_output(_as_ordered(analysis, order), order.output, page=page)
     return Ended(
         analysis.exit_code,
         code=None if analysis.reason is None else analysis.reason.code,
@@ -90,6 +93,11 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
         severity=_how_severe(analysis),
         trend=(document["progression"] or {}).get("trend"),
     )
+
+
+def _bundle(question: SelfTestOrder | Order) -> Path | None:
+    """The bundle that was named to the daemon, else the one in force: one that was installed meanwhile is taken."""
+    return question.bundle or bundle_in_force(question.root, Path(question.settings.bundles.keys))
 
 
 def _how_severe(analysis: Analysis) -> str:

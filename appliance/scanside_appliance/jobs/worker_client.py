@@ -85,7 +85,7 @@ class WorkerClient:
         """The worker's answer to the self-test, or why there is none."""
         child = self._start(settings)
         try:
-            child.ask(SelfTestOrder(settings, self._bundle))
+            child.ask(SelfTestOrder(self._layout.root, settings, self._bundle))
             answer: SelfTested | Failed | Defect | None = child.answer(_PROOFS, LONGEST_START_S)
         except ChildDied as died:
             return BoxSelfTest(why=f"it ended {died.ending.how}")
@@ -125,6 +125,7 @@ class WorkerClient:
             clock_trouble=clock_trouble,
             today=today,
             alone=bool(job.alone),
+            series_uid=job.series_uid or None,
             earlier=tuple(earlier),
             settings=settings,
             bundle=self._bundle,

@@ -1,10 +1,17 @@
-"""Numbers and moments as people read them."""
+"""Numbers, moments and names as people read them, and foreign text made harmless."""
 
 from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 from jinja2 import Undefined
 
 NOT_MEASURED = "\N{EN DASH}"
+LONGEST_TEXT = 600
+_HARMFUL = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, lone surrogates, private and unassigned, line separators
+_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # they turn the text that follows
 
 
 def number(value: float | Undefined | None, digits: int = 0, unit: str = "") -> str:
@@ -27,3 +34,32 @@ def signed(value: float | Undefined | None, digits: int = 0, unit: str = "") -> 
 def moment(text: str) -> str:
     """ISO 8601 to the minute."""
     return text[:16].replace("T", " ")
+
+
+def person(name: str | None) -> str:
+    """A DICOM person name (PS3.5 6.2.1) for the eye: family name first, then how it is written in its own script."""
+    groups = [" ".join(group.replace("^", " ").split()) for group in (name or "").split("=")[:2]]
+    first, *others = [group for group in groups if group] or [""]
+    return f"{first} ({others[0]})" if others else first
+
+
+def readable(value: Any) -> Any:
+    """A document in which every text is a line that can only be read: no control and no turning characters.
+
+    What is longer than 600 letters is cut, with an ellipsis.
+    """
+    if isinstance(value, str):
+        return _readable_text(value)
+    if isinstance(value, Mapping):
+        return {key: readable(one) for key, one in value.items()}
+    return [readable(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _readable_text(text: str) -> str:
+    cut = text[:LONGEST_TEXT]
+    kept = "".join(letter if _can_be_read(letter) else " " for letter in cut)
+    return kept if len(text) <= LONGEST_TEXT else f"{kept}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _can_be_read(letter: str) -> bool:
+    return unicodedata.category(letter) not in _HARMFUL and unicodedata.bidirectional(letter) not in _TURNING

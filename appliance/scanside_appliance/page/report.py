@@ -1,24 +1,44 @@
-"""The page for people: one self-contained HTML file made from the result document and its pictures."""
+"""The page for people: one self-contained HTML file made from the result document and its pictures.
+
+No script, nothing from outside, one style sheet that the page's own policy names by its digest. Printed it takes two
+sides of A4.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
-from scanside_appliance.page.formatting import moment, number, signed
+from scanside_appliance.languages.catalogue import ENGLISH, Translate, catalogue, direction
+from scanside_appliance.page.contents import offered
+from scanside_appliance.page.formatting import moment, number, person, readable, signed
+from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH, draw_zones
+from scanside_appliance.page.sentences import cautions, explained, reason_in_words
 from scanside_appliance.page.trend_plot import draw_trend
-from scanside_appliance.pictures.draw import WINDOW_HU, Pictures, jpeg_bytes
+from scanside_appliance.page.verdict import NEXT_GRADES, verdict_sentence
+from scanside_appliance.pictures.draw import Pictures
+from scanside_appliance.pictures.files import jpeg_bytes
+from scanside_appliance.pictures.plane import WINDOW_HU
+from scanside_appliance.pictures.slice_archive import SliceArchive
+from scanside_runtime.settings.tables import SiteSettings
 
 Document = Mapping[str, Any]
+PAIRS_ON_PAPER = 2
 
-EXTENT_BASIS = {
-    "worse_lung": "the share infected of the worse lung",
-    "whole_lung": "the share infected of both lungs together",
-}
+
+@dataclass(frozen=True, slots=True)
+class EarlierSlices:
+    """Pictures of an earlier scan. acquired_at: when it was made, ISO 8601."""
+
+    acquired_at: str
+    archive: SliceArchive
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,48 +63,111 @@ class ComparisonRow:
 
 
 def render_page(
-    document: Document, pictures: Pictures | None = None, comparison: Sequence[ComparisonRow] = ()
+    document: Document,
+    pictures: Pictures | None = None,
+    comparison: Sequence[ComparisonRow] = (),
+    site: SiteSettings | None = None,
+    earlier: EarlierSlices | None = None,
 ) -> str:
-    """The page as HTML that needs nothing beside itself.
+    """The page as HTML that needs nothing beside itself, in the language of `site`.
 
-    pictures: None where there is no volume to show. comparison: the demo's known truth, as rows.
+    pictures: None where there is no volume to show. comparison: the demo's known truth, as rows. earlier: the pictures
+    of the scan that this one is compared with, where they can be had.
     """
-    return page_templates().get_template("report.html.j2").render(
+    site, document = site or SiteSettings(), readable(document)
+    environment = page_templates(site.language)
+    _ = catalogue(site.language).gettext
+    style, policy = style_and_policy(environment)
+    progression = document.get("progression") or {}
+    return environment.get_template("report.html.j2").render(
         document=document,
+        site=site,
+        style=style,
+        policy=policy,
+        offered=offered(document),
+        verdict=verdict_sentence(document, _),
+        reason=reason_in_words(document.get("reason") or {}, _),
+        cautions=cautions(document.get("flags") or (), _),
+        zones=draw_zones((document.get("biomarkers") or {}).get("zones")),
         pictures=None if pictures is None else _embedded(pictures),
+        earlier=None if pictures is None or earlier is None else _side_by_side(pictures, earlier),
         comparison=comparison,
-        extent_basis=EXTENT_BASIS,
-        trend_panels=draw_trend((document.get("progression") or {}).get("scans") or ()),
+        trend_panels=draw_trend(progression.get("scans") or (), progression.get("measurement_error")),
     )
 
 
-def page_templates() -> Environment:
-    """The templates of all pages, with what they print numbers by."""
+def page_templates(language: str = ENGLISH) -> Environment:
+    """The templates of all pages in a language, with what they print numbers by."""
     environment = Environment(
         loader=PackageLoader("scanside_appliance"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
-    environment.filters.update(number=number, signed=signed, person=_person, moment=moment)
+    words = catalogue(language)
+    environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]  # the extension's own
+    environment.filters.update(number=number, signed=signed, person=person, moment=moment)
+    environment.filters["explained"] = partial(_explained, words.gettext)
+    environment.globals.update(
+        language=language,
+        direction=direction(language),
+        lung_outlines=OUTLINES,
+        lung_width=WIDTH,
+        lung_height=HEIGHT,
+        lung_bar=BAR_WIDTH,
+        next_grades=NEXT_GRADES,
+    )
     return environment
 
 
-def _person(name: str | None) -> str:
-    """A DICOM person name (PS3.5 6.2.1) for the eye: first group, family name first."""
-    return " ".join((name or "").split("=")[0].replace("^", " ").split())
+def style_and_policy(environment: Environment) -> tuple[Markup, str]:
+    """The style sheet of all pages, and the policy that allows it and pictures in the page, and nothing else."""
+    style = environment.get_template("report.css.j2").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return Markup(style), policy
+
+
+def _explained(translate: Translate, text: str | None) -> str:
+    return explained(text, translate)
 
 
 def _embedded(pictures: Pictures) -> dict[str, object]:
     low, high = WINDOW_HU
     return {
         "coronal": _data_uri(jpeg_bytes(pictures.coronal)),
-        "window": f"{number(low)} to {number(high)}",
+        "window": f"{number(low)} \N{EN DASH} {number(high, 0, 'HU')}",
+        "every": pictures.every,
         "slices": [
-            {"number": s.number, "position_mm": s.position_mm, "src": _data_uri(jpeg_bytes(s.picture))}
-            for s in pictures.slices
+            {
+                "number": one.number,
+                "position_mm": one.position_mm,
+                "percent": one.percent,
+                "plain": _data_uri(jpeg_bytes(one.plain)),
+                "marked": _data_uri(jpeg_bytes(one.picture)),
+            }
+            for one in pictures.slices
         ],
+        "tiles": [{"number": tile.number, "src": _data_uri(tile.jpeg)} for tile in pictures.tiles],
     }
+
+
+def _side_by_side(pictures: Pictures, earlier: EarlierSlices) -> dict[str, object] | None:
+    """Slices of both scans at the same height of the lungs, those of the key slices; None where none can be had.
+
+    on_paper: the numbers of those key slices that are printed so; they are not printed twice.
+    """
+    pairs, sickest = [], sorted(pictures.slices, key=lambda one: one.percent or 0.0)
+    for one in pictures.slices[1:-1]:  # at the lungs' ends a breath changes more than an illness
+        now = min(pictures.tiles, key=lambda tile: abs(tile.height - one.height))
+        then = earlier.archive.at(now.height)
+        if then is not None:
+            number, jpeg = then
+            shown = {"before": _data_uri(jpeg), "after": _data_uri(now.jpeg)}
+            pairs.append({**shown, "before_number": number, "after_number": now.number, "key_slice": one.number})
+    ranked = [one.number for one in reversed(sickest) if any(pair["key_slice"] == one.number for pair in pairs)]
+    return {"acquired_at": earlier.acquired_at, "pairs": pairs, "on_paper": ranked[:PAIRS_ON_PAPER]} if pairs else None
 
 
 def _data_uri(jpeg: bytes) -> str:

@@ -13,33 +13,43 @@ from typing import Any, Literal
 
 from scanside_appliance.page.formatting import number
 
-WIDTH, HEIGHT = 440, 170
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 22.0, 18.0, 26.0
-EDGE = 20.0
-DATE_WIDTH, VALUE_WIDTH = 62.0, 30.0
+WIDTH, HEIGHT = 420, 180
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 16.0, 22.0, 26.0
+EDGE = 22.0
+DATE_WIDTH, VALUE_WIDTH, GAP = 68.0, 34.0, 6.0
 TICKS = 4
 _DAY_S = 86_400.0
 
 
+Anchor = Literal["start", "middle", "end"]
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A scan: its point, its value in words. alone: it could not be compared with the one before."""
+    """A scan: its point, its value in words. alone: it could not be compared with the one before.
+
+    top, base: how far the measurement error reaches above and below.
+    """
 
     x: float
     y: float
     label: str
+    anchor: Anchor
     alone: bool
     last: bool
+    top: float
+    base: float
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Between two scans that may be compared."""
+    """Between two scans that may be compared. band: the corners of the measurement error around it, as SVG points."""
 
     x1: float
     y1: float
     x2: float
     y2: float
+    band: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,7 @@ class Tick:
 
     at: float
     label: str
+    anchor: Anchor = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,48 +79,74 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """What a panel shows. lowest: the axis begins there at the latest."""
+    """What a panel shows. lowest: the axis begins there at the latest; error: the key of its measurement error."""
 
     title: str
     key: str
+    error: str
     trend: Literal["trend", "density_trend"]
     digits: int
     lowest: float | None
 
 
 MEASURES = (
-    _Measure("POI, %", "poi_percent", "trend", 1, 0.0),
-    _Measure("iHU, HU", "ihu_hu", "density_trend", 0, None),
+    _Measure("POI, %", "poi_percent", "poi_points", "trend", 1, 0.0),
+    _Measure("iHU, HU", "ihu_hu", "ihu_hu", "density_trend", 0, None),
 )
 
 
-def draw_trend(rows: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
+def draw_trend(rows: Sequence[Mapping[str, Any]], error: Mapping[str, Any] | None = None) -> tuple[Panel, ...]:
     """A panel for POI and one for iHU; one that would hold fewer than two points is left out.
 
-    rows: the block `progression.scans` of a result document, or the `scans` of a history.
+    rows: the block `progression.scans` of a result document, or the `scans` of a history. error: the block
+    `measurement_error` beside it.
     """
-    panels = (_panel(measure, [row for row in rows if row[measure.key] is not None]) for measure in MEASURES)
+    errors = error or {}
+    panels = (
+        _panel(measure, [row for row in rows if row[measure.key] is not None], float(errors.get(measure.error, 0.0)))
+        for measure in MEASURES
+    )
     return tuple(panel for panel in panels if panel is not None)
 
 
-def _panel(measure: _Measure, rows: Sequence[Mapping[str, Any]]) -> Panel | None:
+def _panel(measure: _Measure, rows: Sequence[Mapping[str, Any]], error: float) -> Panel | None:
     if len(rows) < 2:
         return None
     days = _days([row["acquired_at"] for row in rows])
     values = [float(row[measure.key]) for row in rows]
-    levels = _levels(min(values), max(values), measure.lowest)
+    levels = _levels(min(values), max(values), error, measure.lowest)
     xs = [_scaled(day, (days[0], days[-1]), (LEFT + EDGE, WIDTH - RIGHT - EDGE / 2)) for day in days]
-    ys = [_scaled(value, (levels[0], levels[-1]), (HEIGHT - BOTTOM, TOP)) for value in values]
+    heights = [[_height(value + off, levels) for off in (0.0, error, -error)] for value in values]
     joined = [row[measure.trend] in ("rising", "falling", "stable") for row in rows]
-    named = _with_room(xs, VALUE_WIDTH)
-    labels = [number(value, measure.digits) if i in named else "" for i, value in enumerate(values)]
-    marks = [
-        Mark(x, y, label, alone=i > 0 and not joined[i], last=i == len(rows) - 1)
-        for i, (x, y, label) in enumerate(zip(xs, ys, labels, strict=True))
-    ]
-    lines = [Line(xs[i - 1], ys[i - 1], xs[i], ys[i]) for i in range(1, len(rows)) if joined[i]]
-    ticks = [Tick(_scaled(v, (levels[0], levels[-1]), (HEIGHT - BOTTOM, TOP)), number(v, 0)) for v in levels]
-    return Panel(measure.title, tuple(marks), tuple(lines), tuple(ticks), _dates(rows, xs))
+    marks = _marks(xs, heights, [number(value, measure.digits) for value in values], joined)
+    lines = [_line(marks[i - 1], marks[i]) for i in range(1, len(rows)) if joined[i]]
+    ticks = [Tick(_height(level, levels), number(level, 0)) for level in levels]
+    dates = _with_room(xs, _each_once([str(row["acquired_at"])[:10] for row in rows]), DATE_WIDTH)
+    return Panel(
+        measure.title, marks, tuple(lines), tuple(ticks), tuple(Tick(xs[i], *dates[i]) for i in sorted(dates))
+    )
+
+
+def _marks(
+    xs: Sequence[float], heights: Sequence[Sequence[float]], texts: Sequence[str], joined: Sequence[bool]
+) -> tuple[Mark, ...]:
+    named = _with_room(xs, texts, VALUE_WIDTH)
+    nothing: tuple[str, Anchor] = ("", "middle")
+    return tuple(
+        Mark(x, y, *named.get(i, nothing), alone=i > 0 and not joined[i], last=i == len(xs) - 1, top=top, base=base)
+        for i, (x, (y, top, base)) in enumerate(zip(xs, heights, strict=True))
+    )
+
+
+def _line(a: Mark, b: Mark) -> Line:
+    band = f"{a.x},{a.top} {b.x},{b.top} {b.x},{b.base} {a.x},{a.base}"
+    return Line(a.x, a.y, b.x, b.y, band)
+
+
+def _height(value: float, levels: Sequence[float]) -> float:
+    """Where a value stands; what lies beyond the axis stands at its end."""
+    inside = min(max(value, levels[0]), levels[-1])
+    return _scaled(inside, (levels[0], levels[-1]), (HEIGHT - BOTTOM, TOP))
 
 
 def _days(moments: Sequence[str]) -> list[float]:
@@ -124,9 +161,10 @@ def _scaled(value: float, of: tuple[float, float], to: tuple[float, float]) -> f
     return round(to[0] + share * (to[1] - to[0]), 1)
 
 
-def _levels(low: float, high: float, lowest: float | None) -> list[float]:
-    """Round numbers that enclose both values, some four of them."""
-    low = low if lowest is None else min(low, lowest)
+def _levels(low: float, high: float, error: float, lowest: float | None) -> list[float]:
+    """Round numbers that enclose both values with their error, some four of them."""
+    low, high = low - error, high + error
+    low = low if lowest is None else max(min(low, lowest), lowest)
     rough = max(high - low, 1.0) / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = max(next(power * factor for factor in (1.0, 2.0, 5.0, 10.0) if power * factor >= rough), 1.0)
@@ -134,15 +172,25 @@ def _levels(low: float, high: float, lowest: float | None) -> list[float]:
     return [step * i for i in range(first, max(last, first + 1) + 1)]
 
 
-def _dates(rows: Sequence[Mapping[str, Any]], xs: Sequence[float]) -> tuple[Tick, ...]:
-    named = _with_room(xs, DATE_WIDTH)
-    return tuple(Tick(xs[i], str(rows[i]["acquired_at"])[:10]) for i in sorted(named))
+def _each_once(days: Sequence[str]) -> list[str]:
+    """Of several scans on one day only the last is named."""
+    return ["" if day in days[i + 1 :] else day for i, day in enumerate(days)]
 
 
-def _with_room(xs: Sequence[float], width: float) -> set[int]:
-    """Which labels stand: the last, and before it those that leave each other room."""
-    kept: list[int] = []
+def _with_room(xs: Sequence[float], texts: Sequence[str], width: float) -> dict[int, tuple[str, Anchor]]:
+    """Which labels stand, and how: the last, and before it those that leave each other room."""
+    kept: dict[int, tuple[str, Anchor]] = {}
+    free = WIDTH - RIGHT + GAP
     for i in reversed(range(len(xs))):
-        if not kept or xs[kept[-1]] - xs[i] >= width:
-            kept.append(i)
-    return set(kept)
+        start, anchor = _placed(xs[i], width)
+        if texts[i] and start + width + GAP <= free:
+            kept[i] = (texts[i], anchor)
+            free = start
+    return kept
+
+
+def _placed(x: float, width: float) -> tuple[float, Anchor]:
+    """Where a label of a point begins: under it, or as far inside as keeps it within the axes."""
+    if x + width / 2 > WIDTH - RIGHT:
+        return x - width, "end"
+    return (x, "start") if x - width / 2 < LEFT else (x - width / 2, "middle")

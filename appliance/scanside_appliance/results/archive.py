@@ -22,6 +22,9 @@ from scanside_runtime.followup.scan import RESULT_SCHEMA
 
 LARGEST_RESULT_BYTES = 8_000_000
 
+FolderOfStudy = Callable[[str | None, str | None, str], Path | None]
+"""Patient ID, its issuer, a StudyInstanceUID: the folder of the result on record, None where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
@@ -120,6 +123,32 @@ def lookup(root: Path, folder: Path | None = None) -> EarlierLookup | None:
         return partial(results_below, folder)
     results = root / "results"
     return partial(earlier_results, results) if _may_lie_there(results) else None
+
+
+def folder_lookup(root: Path, folder: Path | None = None) -> FolderOfStudy:
+    """Where `analyze` finds the folder of an earlier result, as `lookup` finds the documents."""
+
+    def found(patient_id: str | None, issuer: str | None, study_uid: str) -> Path | None:
+        if folder is None and patient_id is None:
+            return None
+        below = folder or root / "results" / patient_folder(patient_id or "", issuer)
+        return _latest_folder(_result_files(below, lambda _: None), study_uid)
+
+    return found
+
+
+def folder_among(folders: Iterable[Path]) -> FolderOfStudy:
+    """The same among these result folders, for a caller that keeps a book of them by patient."""
+    files = [folder / RESULT for folder in folders]
+    return lambda _patient_id, _issuer, study_uid: _latest_folder(files, study_uid)
+
+
+def _latest_folder(files: Iterable[Path], study_uid: str) -> Path | None:
+    """Where the result of a study lies that counts."""
+    found, _ = read_results(files)
+    of_study = [one for one in found if (one.document.get("study") or {}).get("study_uid") == study_uid]
+    latest = latest_revisions(of_study)
+    return latest[0].path.parent if latest else None
 
 
 def _may_lie_there(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.uid import UID
 
 from scanside_appliance.files.layout import PAGE
-from scanside_appliance.results.output import document_json, write_output
+from scanside_appliance.results.output import PLAIN, PageOptions, document_json, write_output
 from scanside_appliance.results.summary import summary
 from scanside_runtime.errors import BoxFailed, ScansideError
 
@@ -39,6 +39,7 @@ class Delivery:
     as_json: bool
     say: Callable[[str], None]
     complain: Callable[[str, str], None]
+    page: PageOptions = PLAIN
 
     def below(self, study_uid: str | None) -> Delivery:
         """The same into a folder of the study's own."""
@@ -52,7 +53,7 @@ class Delivery:
             self._say(analysis.document())
             return analysis.exit_code
         try:
-            self._say(write_output(analysis, self.folder, dicom=self.dicom))
+            self._say(write_output(analysis, self.folder, dicom=self.dicom, page=self.page))
         except BoxFailed as error:
             self.complain(error.code, f"{error.message} {error.advice}")
             self._say(_unwritten(analysis, error))

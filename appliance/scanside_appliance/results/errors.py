@@ -6,7 +6,7 @@ from scanside_runtime.errors import BoxFailed, Refused
 
 
 class BoxSource(BoxFailed):
-    """The slices were measured, and can't be read again for the DICOM Segmentation: {why}."""
+    """The slices were measured, and can't be read again for the DICOM objects: {why}."""
 
     code = "BOX_SOURCE"
     advice = "Check the disk or the share that the study lies on, then analyse it again; --no-dicom needs no second look."

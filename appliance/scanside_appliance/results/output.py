@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanside_appliance.dicom_out.identity import object_uids
+from scanside_appliance.dicom_out.objects import CAPTURES, REPORT, SEGMENTATION, ArchiveObjects, Maker
 from scanside_appliance.files.atomic import replace_files
 from scanside_appliance.files.layout import PAGE, RESULT
-from scanside_appliance.page.report import ComparisonRow, render_page
-from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage, png_bytes
+from scanside_appliance.page.report import ComparisonRow, EarlierSlices, render_page
+from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage
+from scanside_appliance.pictures.files import png_bytes
+from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
+from scanside_appliance.results.archive import FolderOfStudy
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.errors import BoxSource
 from scanside_runtime.errors import BoxOutput, Refused
+from scanside_runtime.quality.orientation import ORIENTATION
+from scanside_runtime.settings.tables import SiteSettings
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis.result import Analysis
 
-MONTAGE, CORONAL, SEGMENTATION = "montage.png", "coronal.png", "seg.dcm"
-OURS = (RESULT, PAGE, MONTAGE, CORONAL, SEGMENTATION)
+MONTAGE, CORONAL, SLICES = "montage.png", "coronal.png", "slices.zip"
+OURS = (RESULT, PAGE, MONTAGE, CORONAL, SLICES, SEGMENTATION, REPORT)
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """What the page is made of beside the study. comparison: the demo's known truth.
+
+    folder_of_study: where an earlier result lies, for its pictures; None: they are left out.
+    """
+
+    site: SiteSettings = field(default_factory=SiteSettings)
+    folder_of_study: FolderOfStudy | None = None
+    comparison: Sequence[ComparisonRow] = ()
+
+
+PLAIN = PageOptions()
 
 
 def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> str:
@@ -29,42 +52,53 @@ def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> 
 
 
 def write_output(
-    analysis: Analysis, folder: Path, *, dicom: bool = True, comparison: Sequence[ComparisonRow] = ()
+    analysis: Analysis, folder: Path, *, dicom: bool = True, page: PageOptions = PLAIN
 ) -> dict[str, Any]:
     """Write everything about one study into `folder`; returns the document with `artefacts` filled.
 
     - All of it appears or nothing: everything is made before the folder is touched, and what an earlier run left stays
       as it was where this one fails. `result.json` comes last, so that what it lists is there.
     - Else what an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
-    - A withheld infection is neither drawn nor written as a Segmentation; slices that share a UID have none.
+    - A withheld infection is neither drawn nor written as DICOM objects; slices that share a UID have none.
 
     Raises BoxOutput when the folder can't be written, BoxSource when the slices can't be read again.
     """
-    makers = _makers(analysis, comparison, dicom=dicom)
+    makers = _makers(analysis, page, dicom=dicom)
     document = {**analysis.document(), "artefacts": [RESULT, *makers]}
     contents = {name: make(document) for name, make in makers.items()}
     contents[RESULT] = (document_json(document, indent=2) + "\n").encode()
     try:
-        replace_files(folder, contents, gone=[name for name in OURS if name not in contents])
+        before = {*OURS, *(path.name for path in folder.glob(CAPTURES))}
+        replace_files(folder, contents, gone=sorted(before - contents.keys()))
     except OSError as error:
         raise BoxOutput(folder=folder, why=error.strerror or error) from error
     return document
 
 
 def _makers(
-    analysis: Analysis, comparison: Sequence[ComparisonRow], *, dicom: bool
-) -> dict[str, Callable[[dict[str, Any]], bytes]]:
+    analysis: Analysis, page: PageOptions, *, dicom: bool
+) -> dict[str, Maker]:
     """By file name, what makes its bytes from the document."""
     pictures = _pictures(analysis)
-    makers: dict[str, Callable[[dict[str, Any]], bytes]] = {
-        PAGE: lambda document: render_page(document, pictures, comparison).encode(errors="replace")
+    makers: dict[str, Maker] = {
+        PAGE: lambda document: _page(document, pictures, page).encode(errors="replace")
     }
     if pictures is not None:
         makers[MONTAGE] = lambda _: png_bytes(montage(pictures.slices))
         makers[CORONAL] = lambda _: png_bytes(pictures.coronal)
+        makers[SLICES] = lambda _: slice_archive_bytes(pictures.tiles)
     if dicom and analysis.verdict == "analysed" and _can_be_referred_to(analysis):
         makers[SEGMENTATION] = lambda document: _segmentation(analysis, document)
+        makers |= _archive_objects(analysis, pictures)
     return makers
+
+
+def _archive_objects(analysis: Analysis, pictures: Pictures | None) -> dict[str, Maker]:
+    """What makes report and key pictures."""
+    if analysis.series is None or pictures is None:
+        raise ValueError("an analysed study without series or pictures: the analysis broke its promise")
+    with _source():
+        return ArchiveObjects.of(analysis.series, pictures).makers()
 
 
 def _can_be_referred_to(analysis: Analysis) -> bool:
@@ -75,7 +109,29 @@ def _can_be_referred_to(analysis: Analysis) -> bool:
 def _pictures(analysis: Analysis) -> Pictures | None:
     if analysis.volume is None or analysis.masks is None:
         return None
-    return draw_pictures(analysis.volume, analysis.masks, with_infection=analysis.verdict == "analysed")
+    return draw_pictures(
+        analysis.volume,
+        analysis.masks,
+        with_infection=analysis.verdict == "analysed",
+        sides=all(flag["code"] != ORIENTATION for flag in analysis.document()["flags"]),
+    )
+
+
+def _page(document: Mapping[str, Any], pictures: Pictures | None, page: PageOptions) -> str:
+    return render_page(document, pictures, page.comparison, page.site, _earlier(document, page.folder_of_study))
+
+
+def _earlier(document: Mapping[str, Any], folder_of_study: FolderOfStudy | None) -> EarlierSlices | None:
+    """The pictures of the scan that this one was compared with, else of the latest that it could be compared with."""
+    change = document["progression"]
+    if change is not None and change["trend"] == "not_comparable":
+        change = change["last_comparable"]
+    if change is None or folder_of_study is None:
+        return None
+    study = document["study"]
+    folder = folder_of_study(study["patient_id"], study["issuer"], change["previous_study_uid"])
+    archive = None if folder is None else open_slice_archive(folder / SLICES)
+    return None if archive is None else EarlierSlices(change["previous_acquired_at"], archive)
 
 
 def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
@@ -83,7 +139,7 @@ def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
         raise ValueError("an analysed study without series or masks: the analysis broke its promise")
     provenance = document["provenance"]
     bundle = provenance["bundle"]
-    try:
+    with _source():
         return series_segmentation(
             analysis.series,
             analysis.masks,
@@ -91,5 +147,12 @@ def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
             software_version=str(provenance["version"]),
             uids=object_uids(document, "seg"),
         )
+
+
+@contextmanager
+def _source() -> Iterator[None]:
+    """Around a second look at the slices. Raises BoxSource."""
+    try:
+        yield
     except Refused as error:  # it was read and measured a moment ago: the disk or the share is to blame, not the study
         raise BoxSource(why=error.message.removesuffix(".")) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scanside_appliance.page.contents import offered_lines
+
 NOT_MEASURED = "not measured"
 SEVERITY = {"none": "none", "watch": "WATCH", "severe": "SEVERE", "not_assessed": "not assessed"}
 TREND = {"rising": "RISING", "falling": "falling", "stable": "stable", "not_comparable": "not comparable"}
@@ -12,7 +14,7 @@ TREND = {"rising": "RISING", "falling": "falling", "stable": "stable", "not_comp
 
 def summary(document: Mapping[str, Any]) -> str:
     """Verdict and numbers, or code, reason and advice; then every flag."""
-    body = _numbers(document) if document["verdict"] == "analysed" else _refusal(document)
+    body = _numbers(document) if document["verdict"] == "analysed" else [*_refusal(document), *offered_lines(document)]
     return "\n".join([*_patient(document), *body, *_flags(document)])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from scanside_appliance.bundles.record import read_record, step_back
 from scanside_appliance.clock import Clock
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
@@ -28,6 +29,7 @@ from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
+from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.settings.tables import Settings
 
 PROBE_BUDGET_S = 0.5
@@ -102,7 +104,21 @@ class Daemon:
         """
         self._file_mover.recover()
         disk.finish_cleaning(self._layout, self._store)
-        self._engine = self._worker_client.selftest(self._settings)
+        self._engine = self._proved()
+
+    def _proved(self) -> str:
+        """The engine's name, after the networks were proved: with the bundle in force, else with what was before it.
+
+        Raises ModelUnusable, BoxFailed.
+        """
+        while True:
+            try:
+                return self._worker_client.selftest(self._settings)
+            except ModelUnusable as error:
+                if self._plan.bundle is not None or read_record(self._layout.root).in_force is None:
+                    raise
+                change = step_back(self._layout.root, "put aside", f"{error.code}: {error.message}", self._clock)
+                log.error("the bundle in force was put aside: %s In force now: %s", change.why, change.title)
 
     def tick(self) -> None:
         """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
@@ -308,7 +324,7 @@ class Daemon:
         try:
             report = self.report()
             self.headline = report.headline()
-            news = f"{self.headline} {report.jobs} {report.inbox_files}"
+            news = f"{self.headline} {report.jobs} {report.inbox_files} {report.unreadable} {report.not_removed}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -325,6 +341,8 @@ class Daemon:
             at=self._clock.now_text(),
             engine=self._engine,
             inbox_files=self._inbox_files,
+            unreadable=self._inbox.stays(self._clock.monotonic()),
+            not_removed=self._intake.sources.left(),
             waiting=self._waiting,
             jobs=jobs,
             put_aside=self._put_aside,

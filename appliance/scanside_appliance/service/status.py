@@ -19,11 +19,16 @@ SCHEMA = "scanside.status/1"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words."""
+    """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
+
+    unreadable, not_removed: what lies in the inbox and can't be taken, or was taken and stays there, in words.
+    """
 
     at: str
     engine: str
     inbox_files: int
+    unreadable: str | None
+    not_removed: str | None
     waiting: Sequence[Waiting]
     jobs: Mapping[State, int]
     put_aside: Mapping[str, int]
@@ -58,6 +63,7 @@ class Report:
         """Prometheus text format 0.0.4."""
         lines = [
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
+            *_metric("inbox_unreadable", "gauge", "1 where files can't be read.", {"": int(bool(self.unreadable))}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
             *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
             *_metric("studies_held", "gauge", "Studies that wait for a person.", {"": self.held}),
@@ -98,6 +104,8 @@ class Said:
     put_aside: dict[str, int] = field(default_factory=dict)
     at: str | None = None
     trouble: str | None = None
+    unreadable: str | None = None
+    not_removed: str | None = None
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None

@@ -99,7 +99,7 @@ def _write_golden(out: Path, networks: Networks) -> None:
         if box is None:
             raise ValueError("the golden phantom has no lungs")
         stacks = make_stacks(volume, box, network.contract)
-        batch = np.ascontiguousarray(stacks.planes[stacks.stack[infected]])
+        batch = np.concatenate([stack for _, stack in stacks.batches(GOLDEN_SLABS, infected.tolist())])
         arrays[f"{name}_stack"] = np.rint(batch * 255).astype(np.uint8)
         arrays[f"{name}_mask"] = decided(network, arrays[f"{name}_stack"])
     buffer = io.BytesIO()

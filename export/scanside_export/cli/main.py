@@ -13,6 +13,7 @@ import typer
 
 from scanside_export.cli.cross_validate import cross_validate
 from scanside_export.cli.cuts import cuts
+from scanside_export.cli.deliver import keygen, sign
 from scanside_export.cli.evaluate import evaluations
 from scanside_export.cli.lesions import lesion_app
 from scanside_export.cli.motion import motion
@@ -33,7 +34,8 @@ app = typer.Typer(
 )
 
 app.add_typer(motion, name="motion")
-app.command()(cuts)
+for command in (cuts, keygen, sign):
+    app.command()(command)
 app.add_typer(evaluations, name="evaluate")
 app.add_typer(lesion_app, name="lesions")
 app.command("cross-validate")(cross_validate)

@@ -19,6 +19,7 @@ class Recipe:
     fresh_lesions: how often a real background gets lesions that no other sample has.
     large_consolidations: how often one of these fills a good part of a lung.
     couches: how often a picture that was cropped to the body gets a couch and what else lies around a patient.
+    abdomens: how often lungs are drawn from slices at and below the dome of a diaphragm, most with a full organ there.
     threshold: the contract's; chosen after the training, on training cases, for volume as well as for Dice.
     """
 
@@ -40,6 +41,7 @@ class Recipe:
     fresh_lesions: float = 0.0
     large_consolidations: float = 0.0
     couches: float = 0.0
+    abdomens: float = 0.0
     licence: str = ""
     threshold: float = 0.5
     augment: Mapping[str, float] = field(default_factory=dict)

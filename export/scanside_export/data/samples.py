@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from scanside_export.data.abdomens import with_abdomen
 from scanside_export.data.augment import Augment, moved, rescanned
-from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
+from scanside_export.data.cases import ELSEWHERE, LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.data.couches import with_couch
 from scanside_export.data.lesions import insert, large_consolidation, random_lesions
 from scanside_export.data.recipe import Recipe
@@ -42,6 +43,20 @@ CROPPED = ("infection-3d", "real", "phantom")
 """Sources whose pictures end at the body, or have one couch in all of them: a recipe may draw others."""
 
 
+AT_DOME = 0.85
+"""Slices with less lung than this share of the fullest one show a dome, or lie below it."""
+
+FAR_BELOW_MM = 80.0
+"""Farther below the lowest lung no abdomen is asked for."""
+
+DOME_MM = 60.0
+DOME_STEP_MM = 8.0
+"""Lung as high as this above a slab stands over its abdomen; every so often is looked."""
+
+ORGANS = 0.65
+"""How often a picture at or below a dome gets an organ; the others show what the patient has."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """What the network sees and what it should say.
@@ -67,6 +82,7 @@ class Sampler:
         self.sources, self.chances = list(recipe.shares), shares / shares.sum()
         self.boxes = {id(case): _box(case, recipe.network) for case in useful}
         self.wanted = {id(case): _wanted_slices(case, recipe.network) for case in useful}
+        self.low = {id(case): low_slices(case.lungs, case.spacing_mm[0]) for case in useful if recipe.abdomens}
         self.plan = lru_cache(maxsize=4096)(self._plan)
 
     def draw(self, number: int) -> Sample:
@@ -77,27 +93,32 @@ class Sampler:
         thickness_mm = float(rng.choice(self.recipe.slab_mm))
         phase = int(rng.integers(min(len(case.hu), max(1, round(thickness_mm / case.spacing_mm[0])))))
         slabs, stacks = self.plan(len(case.hu) - phase, case.spacing_mm[0], thickness_mm)
-        slab = self._slab(case, slabs, phase, rng)
+        low = self._is_low(case, rng)
+        slab = self._slab(case, slabs, phase, low, rng)
         stack = stacks[slab]
         if rng.random() < NEIGHBOUR_DROPPED:
             stack = np.full_like(stack, slab)
-        return self._build(case, phase, slabs, stack, rng)
+        return self._build(case, phase, slabs, stack, low and rng.random() < ORGANS, rng)
 
     def _plan(self, slices: int, increment_mm: float, thickness_mm: float) -> tuple[Slabs, npt.NDArray[np.intp]]:
         contract = replace(self.contract, slab_mm=thickness_mm, thin_below_mm=OWN_NEIGHBOUR_MM)
         slabs = plan_slabs(slices, increment_mm, None, contract)
         return slabs, neighbours(slabs.centres_mm, contract.stack_step_mm, contract.stack_depth)
 
-    def _slab(self, case: Case, slabs: Slabs, phase: int, rng: np.random.Generator) -> int:
+    def _is_low(self, case: Case, rng: np.random.Generator) -> bool:
+        """Whether a sample is to show the dome of a diaphragm, or what is below it."""
+        return bool(self.recipe.abdomens and rng.random() < self.recipe.abdomens and len(self.low[id(case)]))
+
+    def _slab(self, case: Case, slabs: Slabs, phase: int, low: bool, rng: np.random.Generator) -> int:
         """Lungs where they are known; infection in seven of ten where there is some, the others anywhere."""
-        wanted = self.wanted[id(case)]
+        wanted = self.low[id(case)] if low else self.wanted[id(case)]
         wanted = wanted[wanted >= phase] - phase
         if len(wanted) and (self.recipe.network == "lungs" or rng.random() < 0.7):
             return int(slabs.owner[wanted[rng.integers(len(wanted))]])
         return int(rng.integers(len(slabs)))
 
     def _build(
-        self, case: Case, phase: int, slabs: Slabs, stack: npt.NDArray[np.intp], rng: np.random.Generator
+        self, case: Case, phase: int, slabs: Slabs, stack: npt.NDArray[np.intp], organ: bool, rng: np.random.Generator
     ) -> Sample:
         contract = self.contract
         place = plane_map(case.hu.shape[1:], case.spacing_mm[1:], self.boxes[id(case)], contract)
@@ -108,12 +129,15 @@ class Sampler:
             hu, fresh = self._with_fresh_lesions(case, phase, weights, place, rng)
         else:
             hu = np.stack([place.forward(slab_hu(case.hu[phase:], one), HU_MIN) for one in weights])
+        middle = weights[len(weights) // 2]
+        filled = np.zeros(contract.matrix, dtype=np.bool_)
+        if organ:
+            hu, filled = with_abdomen(hu, _room(case, phase, middle, place), contract.pixel_mm, rng)
         hu, around = self._with_couch(hu, case, rng)
         hu = rescanned(hu, self.augment, rng)
-        middle = weights[len(weights) // 2]
         if self.recipe.network == "lungs":
             target, known = _lung_target(case.lungs[phase:], middle, place, flipped)
-            known[around] = 1.0
+            known[around | filled] = 1.0
         else:
             reader = case.infection[rng.integers(len(case.infection))]
             target = np.maximum(_share(reader[phase:], middle, place), fresh)[None]
@@ -166,6 +190,30 @@ def _wanted_slices(case: Case, network: str) -> npt.NDArray[np.intp]:
     if network == "lungs":
         return np.flatnonzero((np.asarray(case.lungs) != UNKNOWN).any(axis=(1, 2)))
     return np.flatnonzero(np.any([mask.any(axis=(1, 2)) for mask in case.infection], axis=0))
+
+
+def low_slices(lungs: npt.NDArray[np.uint8], increment_mm: float) -> npt.NDArray[np.intp]:
+    """Slices at the dome of a diaphragm and below it, feet first: lungs (z, y, x) in values of `Case.lungs`.
+
+    From the slice with the most lung down, those that have clearly less, as far as anything is known of them.
+    """
+    coarse = np.asarray(lungs[:, ::4, ::4])
+    area = np.count_nonzero(known_lungs(coarse), axis=(1, 2))
+    below = np.flatnonzero(area[: int(np.argmax(area))] < AT_DOME * area.max())
+    lowest = int(np.argmax(area > 0))
+    near = below[below >= lowest - FAR_BELOW_MM / increment_mm]
+    return np.asarray(near[(coarse[near] != UNKNOWN).any(axis=(1, 2))])
+
+
+def _room(case: Case, phase: int, weights: Floats, place: PlaneMap) -> npt.NDArray[np.bool_]:
+    """Where lung stands above a slab and none is in it, on the network's plane: below the dome of a diaphragm."""
+    used = np.flatnonzero(weights) + phase
+    here = np.asarray(case.lungs[used])
+    step = max(1, round(DOME_STEP_MM / case.spacing_mm[0]))
+    above = np.asarray(case.lungs[used[-1] + 1 : used[-1] + 1 + round(DOME_MM / case.spacing_mm[0]) : step])
+    none_here = ((here == 0) | (here == ELSEWHERE)).all(axis=0)
+    below_dome = none_here & known_lungs(above).any(axis=0)
+    return place.forward(below_dome.astype(np.float32), 0.0) > 0.999
 
 
 def _share(mask: npt.NDArray[np.bool_], weights: Floats, place: PlaneMap) -> Floats:

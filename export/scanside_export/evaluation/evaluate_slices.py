@@ -12,8 +12,8 @@ from scanside_export.data.windowed_slices import WindowedSlice, slice_volume
 from scanside_export.evaluation.score_summary import slice_figures
 from scanside_runtime.metrics import dice, precision, sensitivity
 from scanside_runtime.model.networks import Network
-from scanside_runtime.model.segment import segment_infection
-from scanside_runtime.volume import Bools
+from scanside_runtime.model.segment import ask_for_infection
+from scanside_runtime.volume import Bools, whole_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ def evaluate_slices(slices: Sequence[WindowedSlice], network: Network) -> list[S
 def _find(one: WindowedSlice, network: Network) -> Bools:
     volume = slice_volume(one)
     everywhere = np.ones(volume.hu.shape, dtype=np.bool_)
-    return np.asarray(segment_infection(volume, everywhere, network).suspected[0], dtype=np.bool_)
+    return np.asarray(ask_for_infection(volume, everywhere, whole_of(volume.hu.shape), network).suspected[0])
 
 
 def slices_document(scores: Sequence[SliceScore], network: Network, bundle: str) -> dict[str, Any]:

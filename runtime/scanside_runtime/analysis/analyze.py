@@ -13,6 +13,7 @@ from typing import Any
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.provenance import Provenance, bundle_facts, engine_facts
 from scanside_runtime.analysis.result import NOT_ASSESSED, Analysis, Reason, Verdict
+from scanside_runtime.dicom.contents import list_studies
 from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.reader import StudyReader
@@ -136,9 +137,10 @@ def analyze(
     Bad input is no exception: the analysis comes back refused (exit code 3), held (6), or with what is wrong with the
     bundle (4) or the box (5), and says why.
 
-    options: how to analyse. study_uid, series_uid: one of several. found: what lies at the path, where that is known
-    already. networks: loaded ones (then the bundle, engine and precision of `options` are not looked at), or where they
-    are kept from study to study; else they are loaded for this one. progress: called with (stage, done, total).
+    options: how to analyse. study_uid, series_uid: one of several, by UID or by number in the document's `contents`.
+    found: what lies at the path, where that is known already. networks: loaded ones (then the bundle, engine and
+    precision of `options` are not looked at), or where they are kept from study to study; else they are loaded for this
+    one. progress: called with (stage, done, total).
     """
     options = options or Options()
     known = _Known()
@@ -340,6 +342,7 @@ def _scan(
         flags=frozenset(flag.code for flag in flags),
         bundle=bundle.title,
         lung_width_mm=biomarkers.lung_width_mm,
+        ct_extent_grade=biomarkers.ct_extent_grade,
     )
 
 
@@ -375,6 +378,7 @@ def _analysis(known: _Known, end: _Conclusion, settings: Settings) -> Analysis:
         biomarkers=end.biomarkers,
         severity=end.severity,
         progression=end.progression,
+        contents=() if known.found is None else list_studies(known.found.headers),
         timing_ms=known.timing_ms,
     )
 

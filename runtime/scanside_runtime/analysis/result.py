@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from scanside_runtime.analysis.provenance import Provenance
+from scanside_runtime.dicom.contents import ListedStudy
 from scanside_runtime.dicom.series import Series, Study
 from scanside_runtime.findings import Finding
 from scanside_runtime.followup.progression import Progression
@@ -32,7 +33,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
-    """What one study came to. Of a refusal: what was known before it; the rest is None."""
+    """What one study came to. Of a refusal: what was known before it; the rest is None.
+
+    contents: the studies that lie at the path, with their CT series and the numbers to choose by.
+    """
 
     provenance: Provenance
     verdict: Verdict = "refused"
@@ -46,6 +50,7 @@ class Analysis:
     biomarkers: Biomarkers | None = None
     severity: Severity = NOT_ASSESSED
     progression: Progression | None = None
+    contents: tuple[ListedStudy, ...] = ()
     timing_ms: Mapping[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -57,13 +62,21 @@ class Analysis:
             "flags": [asdict(flag) for flag in self.flags],
             "study": None if self.study is None else asdict(self.study),
             "series": None if self.series is None else _series_block(self.series, self.volume),
+            "contents": [asdict(one) for one in self.contents],
             "biomarkers": None if self.biomarkers is None else self.biomarkers.to_document(),
             "severity": self.severity.to_document(),
-            "progression": None if self.progression is None else self.progression.to_document(),
+            "progression": None if self.progression is None else _progression_block(self.progression, self.severity),
             "provenance": self.provenance.to_document(),
             "timing_ms": dict(self.timing_ms),
             "artefacts": [],
         }
+
+
+def _progression_block(progression: Progression, severity: Severity) -> dict[str, Any]:
+    """With the flag of this scan in the last row of the course: it rests on the change, and was not known before."""
+    block = progression.to_document()
+    block["scans"][-1]["severity_flag"] = severity.flag
+    return block
 
 
 def _series_block(series: Series, volume: Volume | None) -> dict[str, Any]:

@@ -178,14 +178,20 @@ class SeriesReformatted(Refused):
     """The series was calculated from other slices ({kind}), not scanned."""
 
     code = "SERIES_REFORMATTED"
-    advice = "Export the original axial slices; where there are none, name this series by its UID."
+    advice = (
+        "Export the original axial slices; where there are none, choose this series: --series UID, on a watched box "
+        "scanside release STUDY --series UID."
+    )
 
 
 class SeriesNotChest(Refused):
     """This is no chest: {why}."""
 
     code = "SERIES_NOT_CHEST"
-    advice = "Send a chest CT. If the study holds one, name its series by its UID: the picture decides, not its texts."
+    advice = (
+        "Send a chest CT. If the study holds one, choose its series: --series UID, on a watched box scanside release "
+        "STUDY --series UID. The picture decides, not its texts."
+    )
 
 
 class SeriesTooFewSlices(Refused):
@@ -233,24 +239,24 @@ class SeriesTooLarge(Refused):
 
 
 class SeriesSeveralStudies(Refused):
-    """There are {count} studies here: {studies}."""
+    """There are {count} studies here."""
 
     code = "SERIES_SEVERAL_STUDIES"
-    advice = "Choose one with --study UID, or analyse each with --all."
+    advice = "Choose one by its number in the list, for example --study 1, or by its UID; or analyse each with --all."
 
 
 class SeriesStudyNotFound(Refused):
     """There is no CT study {study_uid} here."""
 
     code = "SERIES_STUDY_NOT_FOUND"
-    advice = "Check the StudyInstanceUID."
+    advice = "Check the StudyInstanceUID or the number: --list shows what is here."
 
 
 class SeriesNotFound(Refused):
     """There is no CT series {series_uid} here."""
 
     code = "SERIES_NOT_FOUND"
-    advice = "Check the SeriesInstanceUID."
+    advice = "Check the SeriesInstanceUID or the number: --list shows what is here."
 
 
 class PatientMixed(Refused):

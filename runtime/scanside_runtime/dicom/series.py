@@ -22,6 +22,7 @@ from scanside_runtime.dicom.candidates import (
     check_one_patient,
     is_localizer,
 )
+from scanside_runtime.dicom.contents import is_ct, list_studies, series_named, study_named
 from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
     InputUnreadable,
@@ -40,7 +41,7 @@ from scanside_runtime.dicom.errors import (
     SeriesUidPerSlice,
 )
 from scanside_runtime.dicom.geometry import Grid
-from scanside_runtime.dicom.headers import CT_IMAGE, ENHANCED_CT, SliceHeader
+from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver, find_series
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.errors import Refused
@@ -48,6 +49,7 @@ from scanside_runtime.findings import Finding
 from scanside_runtime.settings.tables import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+CHOSEN_BY_A_PERSON = "It was chosen by a person."
 # Why a series was never a stack of slices of the chest, whatever its texts say.
 _NO_STACK = (
     GeometryNotAxial,
@@ -57,7 +59,7 @@ _NO_STACK = (
     SeriesNotChest,
 )
 
-__all__ = ["Found", "PassedOver", "Series", "Study", "choose_series", "find_series", "studies"]
+__all__ = ["Found", "PassedOver", "Series", "Study", "choose_series", "find_series"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,6 @@ class Series:
         return self.grid.spacing_mm
 
 
-def studies(found: Found) -> list[tuple[str, str]]:
-    """(StudyInstanceUID, description) of every study that holds CT, sorted by UID."""
-    described = {h.study_uid: _study_text(h) for h in reversed(found.headers) if _is_ct(h)}
-    return sorted(described.items())
-
-
 def choose_series(
     found: Found,
     *,
@@ -121,14 +117,14 @@ def choose_series(
     """One axial chest CT series whose slices make one volume, and why it was chosen.
 
     - every file that should be DICOM could be read (a lost slice may have been in it);
-    - one study holds CT, or `study_uid` names it;
+    - one study holds CT, or `study_uid` names it, by UID or by its number in `contents.list_studies`;
     - that study is one patient's: no two of its objects state another PatientID, none of its CT objects anything else;
     - the series is CT Image Storage, no localizer, no projection, single-frame, MONOCHROME2, in HU, decodable;
     - no text says a reformat, unless `series_uid` names the series (see `ranking`);
     - of a study in which another series may be the chest and can't be measured, none that is called another part;
     - at least 10 slices over at least 100 mm, axial within 10 degrees, on one grid (see `geometry.check_grid`), or a
       part of the series that is (see `candidates.candidate`);
-    - of several, the first by `ranking.rank`, or the one that `series_uid` names;
+    - of several, the first by `ranking.rank`, or the one that `series_uid` names, by UID or number;
     - none of `no_chests`: series that were looked at and are no chest by their picture, with what was seen.
 
     Raises a subclass of Refused; where no series will do, the refusal of the one that came closest.
@@ -138,16 +134,17 @@ def choose_series(
     groups = _by_series(headers)
     _check_one_patient(headers)
     if series_uid is not None:
-        if series_uid not in groups:
+        uid = series_named(list_studies(headers)[0].series, series_uid) if groups else None
+        if uid is None:
             raise SeriesNotFound(series_uid=series_uid)
-        groups = {series_uid: groups[series_uid]}
+        groups = {uid: groups[uid]}
     candidates, refusals = _judged(groups, limits, no_chests or {}, named=series_uid is not None)
     if not candidates:
         _check_uids_of_series(refusals, groups)
         raise _closest(refusals, groups)
     if series_uid is None:
         _check_no_stand_in(candidates, refusals, groups)
-    because = "It was named by its UID." if series_uid else _because(candidates, refusals, groups)
+    because = CHOSEN_BY_A_PERSON if series_uid else _because(candidates, refusals, groups)
     passed_over = (*_passed_over(candidates, refusals, groups), *_other_objects(headers))
     notes = (*_shared_uid_notes(candidates[0].slices, headers), *_damaged_notes(candidates, refusals, groups))
     return _series(candidates[0], because, passed_over, notes)
@@ -158,7 +155,10 @@ def study_in(found: Found, study_uid: str | None = None) -> Study | None:
 
     `study_uid` names one of several.
     """
-    known = [uid for uid, _ in studies(found)] if study_uid is None else [study_uid]
+    if study_uid is None:
+        known = [one.study_uid for one in list_studies(found.headers)]
+    else:
+        known = [study_named(found.headers, study_uid)]
     headers = [header for header in found.headers if len(known) == 1 and header.study_uid == known[0]]
     return _study(headers) if headers and _of_one_patient(headers) else None
 
@@ -176,7 +176,7 @@ def _check_one_patient(headers: Sequence[SliceHeader]) -> None:
 
     Objects that are no CT may spell the rest otherwise, the PatientID they share. Raises PatientMixed.
     """
-    check_one_patient([header for header in headers if _is_ct(header)])
+    check_one_patient([header for header in headers if is_ct(header)])
     patient_ids = {header.patient.patient_id for header in headers if header.patient.patient_id}
     if len(patient_ids) > 1:
         raise PatientMixed(patients=", ".join(sorted(patient_ids)))
@@ -211,33 +211,25 @@ def _check_all_read(found: Found) -> None:
 
 def _of_one_study(found: Found, study_uid: str | None) -> list[SliceHeader]:
     """The headers of the study that is meant."""
-    known = studies(found)
+    known = [one.study_uid for one in list_studies(found.headers)]
     if study_uid is not None:
-        if study_uid not in dict(known):
+        uid = study_named(found.headers, study_uid)
+        if uid not in known:
             raise SeriesStudyNotFound(study_uid=study_uid)
-        return [h for h in found.headers if h.study_uid == study_uid]
+        return [h for h in found.headers if h.study_uid == uid]
     if len(known) > 1:
-        listed = "; ".join(f"{uid} ({text})" for uid, text in known)
-        raise SeriesSeveralStudies(count=len(known), studies=listed)
+        raise SeriesSeveralStudies(count=len(known))
     if not known:
         captured = any(h.sop_class_uid == SECONDARY_CAPTURE and h.modality == "CT" for h in found.headers)
         raise SeriesSecondaryCapture() if captured else SeriesNoCt()
-    return [h for h in found.headers if h.study_uid == known[0][0]]
-
-
-def _is_ct(header: SliceHeader) -> bool:
-    return header.sop_class_uid == CT_IMAGE or header.sop_class_uid in ENHANCED_CT
-
-
-def _study_text(header: SliceHeader) -> str:
-    return ", ".join(part for part in (header.study_description, header.patient.study_date) if part) or "no description"
+    return [h for h in found.headers if h.study_uid == known[0]]
 
 
 def _by_series(headers: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
     """The CT objects of each series, series in the order of their UIDs."""
     groups: dict[str, list[SliceHeader]] = {}
     for header in headers:
-        if _is_ct(header):
+        if is_ct(header):
             groups.setdefault(header.series_uid, []).append(header)
     return dict(sorted(groups.items()))
 
@@ -310,7 +302,7 @@ def _passed_over(
 
 def _other_objects(headers: Iterable[SliceHeader]) -> Iterator[PassedSeries]:
     """The series of the study that hold no CT slices: secondary captures, dose pages, our own results."""
-    others = {header.series_uid: header for header in headers if not _is_ct(header)}
+    others = {header.series_uid: header for header in headers if not is_ct(header)}
     for uid, header in sorted(others.items()):
         yield PassedSeries(uid, header.series_description, f"no CT slices: {UID(header.sop_class_uid).name}")
 

@@ -87,6 +87,8 @@ class Step:
             "acquired_at": self.scan.acquired_at,
             "verdict": self.scan.verdict,
             **asdict(self.scan.whole),
+            "ct_extent_grade": self.scan.ct_extent_grade,
+            "severity_flag": self.scan.severity_flag,
             "slice_thickness_mm": self.scan.slice_thickness_mm,
             "interval_days": None if change is None else change.interval_days,
             **asdict(whole),

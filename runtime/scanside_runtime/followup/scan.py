@@ -99,7 +99,7 @@ class Scan:
     """A measured study. flags: the codes of its findings. bundle: name and version of the networks.
 
     places: left, right and the six zones, those that were measured. lung_width_mm: from the right lung's right edge to
-    the left one's left, which hardly changes with the breath.
+    the left one's left, which hardly changes with the breath. ct_extent_grade, severity_flag: as its result gave them.
     """
 
     study_uid: str
@@ -116,6 +116,8 @@ class Scan:
     flags: frozenset[str]
     bundle: str | None
     lung_width_mm: float | None = None
+    ct_extent_grade: str | None = None
+    severity_flag: str | None = None
 
     @property
     def is_set_apart(self) -> bool:
@@ -161,6 +163,8 @@ def _scan(document: Mapping[str, Any]) -> Scan:
         flags=frozenset(flag["code"] for flag in document["flags"]),
         bundle=None if bundle is None else f"{bundle['name']} {bundle['version']}",
         lung_width_mm=_number(biomarkers.get("lung_width_mm")),
+        ct_extent_grade=biomarkers.get("ct_extent_grade"),
+        severity_flag=(document.get("severity") or {}).get("flag"),
     )
 
 

@@ -7,13 +7,14 @@ three dimensions that is soft or denser and thicker than a couch's shell; what i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.model.components import close_in_plane, fill_holes_in_plane, label, largest, open_in_plane
-from scanside_runtime.volume import HU_MIN, Bools, Hu, Volume
+from scanside_runtime.model.components import Pieces, close_in_plane, fill_holes_in_plane, largest, open_in_plane
+from scanside_runtime.volume import HU_MIN, Bools, Box, Hu, Volume, whole_of
 
 PIXEL_MM = 2.0
 STEP_MM = 5.0
@@ -27,6 +28,13 @@ TONGUE_MM = 14.0
 """Half the thickness of what may be left of a couch on the body: thinner parts of the filled outline are no trunk."""
 LUNG_SHARE = 0.2
 """A pocket of air that holds more than this share of what a network calls lung is no gap beside a couch."""
+
+
+class SlicePlanes(Protocol):
+    """A native plane (rows, columns) for each slice: an array (z, rows, columns), or what stands for one."""
+
+    def __getitem__(self, z: int, /) -> Bools | npt.NDArray[np.uint8]:
+        """The plane of a slice: true, or above 0, where there is lung."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,23 +53,24 @@ class Body:
         """The outline in one native slice, (rows, columns) bool."""
         return _nearest(self.planes[self.plane_of[z]], self.native_shape)
 
-    def clear_outside(self, array: Bools | npt.NDArray[np.uint8]) -> None:
-        """Sets what lies outside of the body to 0, in place; array: (z, rows, columns)."""
-        for z in np.flatnonzero(array.any(axis=(1, 2))):
-            array[z][~self.slice(int(z))] = 0
+    def clear_outside(self, array: Bools | npt.NDArray[np.uint8], box: Box | None = None) -> None:
+        """Sets what lies outside of the body to 0, in place; array: (z, rows, columns), or what lies in a box of it."""
+        slices, rows, columns = box or whole_of((len(self.plane_of), *self.native_shape))
+        for z in np.flatnonzero(array.any(axis=(1, 2))).tolist():
+            array[z][~self.slice(slices.start + z)[rows, columns]] = 0
 
 
-def find_body(volume: Volume, lungs: Bools | None = None) -> Body:
+def find_body(volume: Volume, lungs: SlicePlanes | None = None) -> Body:
     """The outline of the largest body; empty where there is none.
 
-    lungs: (z, y, x) bool, where a network sees them, couch and all; without them thin chest walls may be lost.
+    lungs: where a network sees them, couch and all; without them thin chest walls may be lost.
     """
     step = max(1, round(STEP_MM / volume.spacing_mm[0]))
     chosen = np.arange(min(step // 2, len(volume.hu) - 1), len(volume.hu), step)
     hu = np.stack([_coarse(volume.hu[z], volume.spacing_mm[1:]) for z in chosen])
     seen = np.zeros(hu.shape, dtype=np.bool_)
     if lungs is not None:
-        seen = np.stack([_nearest(lungs[z], hu.shape[1:]) for z in chosen])
+        seen = np.stack([_nearest(lungs[int(z)], hu.shape[1:]) for z in chosen])
     plane_of = np.abs(np.arange(len(volume.hu))[:, None] - chosen[None, :]).argmin(axis=1)
     return Body(outline(hu, seen), plane_of, volume.hu.shape[1:])
 
@@ -86,11 +95,9 @@ def _pockets_of(body: Bools, walls: Bools, lungs: Bools) -> Bools:
     It does where its larger part lies in the body, or where it holds a fifth of all lung. The air between couch and
     back is shut in too, but does neither.
     """
-    pockets, sizes = label(fill_holes_in_plane(close_in_plane(walls, 1)) & ~walls)
-    inside, lung = (np.bincount(pockets[mask], minlength=len(sizes)) for mask in (body, lungs))
-    belongs = (2 * inside > sizes) | (lung > max(1.0, LUNG_SHARE * np.count_nonzero(lungs)))
-    belongs[0] = False
-    return np.asarray(belongs[pockets], dtype=np.bool_)
+    pockets = Pieces(fill_holes_in_plane(close_in_plane(walls, 1)) & ~walls)
+    inside, lung = (pockets.inside(mask) for mask in (body, lungs))
+    return pockets.keep((2 * inside > pockets.sizes) | (lung > max(1.0, LUNG_SHARE * np.count_nonzero(lungs))))
 
 
 def _cut_by_the_picture(hu: Hu, lungs: Bools) -> Bools:
@@ -104,7 +111,7 @@ def _cut_by_the_picture(hu: Hu, lungs: Bools) -> Bools:
     return np.asarray(edge & reached, dtype=np.bool_)
 
 
-def _nearest(plane: Bools, shape: tuple[int, ...]) -> Bools:
+def _nearest(plane: Bools | npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Bools:
     """A mask's plane on another grid of that many rows and columns over the same field."""
     return np.asarray(cv2.resize(plane.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0)
 

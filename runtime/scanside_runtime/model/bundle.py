@@ -86,7 +86,7 @@ class Bundle:
         listed = self.manifest["files"].get(name)
         if listed is None:
             raise ModelBundleDamaged(name=name, why="it is not listed")
-        if not _stays_inside(name):
+        if not stays_inside(name):
             raise ModelBundleDamaged(name=name, why="it leads out of the bundle")
         try:
             data = (self.folder / name).read_bytes()
@@ -141,8 +141,8 @@ def _check_shape(bundle: Bundle) -> None:
     dict(bundle.manifest["networks"]), dict(bundle.manifest.get("validation") or {}), bundle.title
 
 
-def _stays_inside(name: str) -> bool:
-    """Names are relative and go down only: "lungs.int8.onnx", "golden/phantom.npz"."""
+def stays_inside(name: str) -> bool:
+    """Whether a name is relative and goes down only: "lungs.int8.onnx", "golden/phantom.npz"."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and not {"\\", "\0"} & set(name)
 

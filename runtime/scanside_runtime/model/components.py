@@ -2,11 +2,14 @@
 
 Neighbours: the eight around a voxel in its plane, and the one above and the one below. In plane, thick-slice CT has
 pixels under a millimetre, so that a diagonal step is a real contact; between slices it is several millimetres.
+
+Everything goes plane by plane, each within the box of what it holds: a thousand slices take no more than one.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,49 +19,110 @@ from scanside_runtime.volume import Bools
 
 Labels = npt.NDArray[np.int32]
 Sizes = npt.NDArray[np.int64]
+Plane = tuple[slice, slice]
 
 
-def label(mask: Bools) -> tuple[Labels, Sizes]:
-    """Numbers the components of a mask.
+class Pieces:
+    """The components of a mask (z, y, x), numbered from 1 in the order of the lowest plane that they reach.
 
-    mask: (z, y, x) bool. Returns labels (z, y, x) int32, 0 outside, components numbered from 1 in the order of the
-    lowest plane that they reach; and sizes (n + 1,) int64 in voxels, sizes[0] being the background.
+    No array of numbers is kept: a plane's regions are found again where they are asked for.
+
+    sizes: (n + 1,) int64 voxels, the background first.
     """
-    labels = np.zeros(mask.shape, dtype=np.int32)
-    box = _box(mask)
-    regions, region_sizes = label_in_planes(mask[box])
-    names = _consecutive(_union(len(region_sizes), _contacts(regions)))
-    labels[box] = names[regions]
-    sizes = np.bincount(names, weights=region_sizes).astype(np.int64)  # (n + 1,)
-    sizes[0] = mask.size - sizes.sum()
-    return labels, sizes
 
+    def __init__(self, mask: Bools) -> None:
+        self._mask = mask
+        self._before = [0]  # how many regions there are below each plane
+        sizes, pairs = [np.zeros(1, dtype=np.int64)], []
+        below: _Regions | None = None
+        for plane in mask:
+            regions = _regions(plane)
+            count = self._before[-1]
+            if below is not None and regions is not None:
+                first = count - len(below.areas)
+                pairs += [(first + low, count + high) for low, high in _contacts(below, regions)]
+            if regions is not None:
+                sizes.append(regions.areas)
+            self._before.append(count if regions is None else count + len(regions.areas))
+            below = regions
+        region_sizes = np.concatenate(sizes)
+        self._names = _consecutive(_union(len(region_sizes), pairs))
+        self.sizes = np.bincount(self._names, weights=region_sizes).astype(np.int64)
+        self.sizes[0] = mask.size - self.sizes.sum()
 
-def label_in_planes(mask: Bools) -> tuple[Labels, Sizes]:
-    """Regions of each plane, numbered through the stack (z, y, x) int32; their sizes (regions + 1,) int64, 0 first."""
-    regions = np.zeros(mask.shape, dtype=np.int32)
-    sizes = [np.zeros(1, dtype=np.int64)]
-    count = 0
-    for plane, numbered in zip(mask, regions, strict=True):
-        pixels = np.ascontiguousarray(plane).view(np.uint8)
-        found, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8, ltype=cv2.CV_32S)
-        np.add(labels, count, out=numbered, where=plane)
-        sizes.append(stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
-        count += found - 1
-    return regions, np.concatenate(sizes)
+    def __len__(self) -> int:
+        """How many components there are."""
+        return len(self.sizes) - 1
+
+    def plane(self, z: int) -> Labels:
+        """The numbers of one plane, (y, x) int32, 0 outside."""
+        numbers = np.zeros(self._mask.shape[1:], dtype=np.int32)
+        for _, box, names in self._planes(range(z, z + 1)):
+            numbers[box] = names
+        return numbers
+
+    def inside(self, other: Bools) -> Sizes:
+        """How many voxels of each component lie in another mask (z, y, x): (n + 1,), the background first."""
+        found = np.zeros(len(self.sizes), dtype=np.int64)
+        for z, box, names in self._planes(np.flatnonzero(other.any(axis=(1, 2))).tolist()):
+            found += np.bincount(names[other[z][box]], minlength=len(found))
+        found[0] = np.count_nonzero(other) - found[1:].sum()
+        return found
+
+    def beside(self, other: Bools, of: Bools) -> Bools:
+        """Which of some components touch another mask (z, y, x), in the plane by an edge or across.
+
+        of, and what comes back: (n + 1,), one answer a component.
+        """
+        found = np.zeros(len(self.sizes), dtype=np.bool_)
+        for z in self._holding(of):
+            names, near = self.plane(z), other[z]
+            found[names[1:][near[:-1]]] = found[names[:-1][near[1:]]] = True
+            found[names[:, 1:][near[:, :-1]]] = found[names[:, :-1][near[:, 1:]]] = True
+            for next_to in other[max(0, z - 1) : z + 2]:
+                found[names[next_to]] = True
+        found[0] = False
+        return found & of
+
+    def keep(self, wanted: Bools) -> Bools:
+        """The mask (z, y, x) of some components; wanted: (n + 1,), what it says of the background is not looked at."""
+        wanted = wanted.copy()
+        wanted[0] = False
+        kept = np.zeros(self._mask.shape, dtype=np.bool_)
+        some = self._holding(wanted)
+        kept[some] = self._mask[some]
+        for z, box, names in self._planes(self._holding(~wanted)):
+            kept[z][box] = wanted[names]
+        return kept
+
+    def _planes(self, some: Iterable[int]) -> Iterator[tuple[int, Plane, Labels]]:
+        """Some planes, as far as they hold components: the box of what they hold, and the numbers in it."""
+        for z in some:
+            regions = _regions(self._mask[z])
+            if regions is not None:
+                names = self._names[self._before[z] : self._before[z + 1] + 1].copy()
+                names[0] = 0
+                yield z, regions.box, names[regions.labels]
+
+    def _holding(self, wanted: Bools) -> list[int]:
+        """Planes that hold one of some components; wanted: (n + 1,)."""
+        hit = np.concatenate(([0], np.cumsum(wanted[self._names[1:]])))  # regions of wanted ones, up to each
+        ends = hit[self._before]
+        return np.flatnonzero(np.diff(ends)).tolist()
 
 
 def largest(mask: Bools, n: int = 1) -> Bools:
     """The n largest components of a (z, y, x) mask; of equal ones that with the lower number."""
-    labels, sizes = label(mask)
-    order = np.argsort(-sizes[1:], kind="stable") + 1
-    return _keep(labels, len(sizes), order[:n])
+    pieces = Pieces(mask)
+    wanted = np.zeros(len(pieces) + 1, dtype=np.bool_)
+    wanted[(np.argsort(-pieces.sizes[1:], kind="stable") + 1)[:n]] = True
+    return pieces.keep(wanted)
 
 
 def drop_small(mask: Bools, min_voxels: int) -> Bools:
     """The mask (z, y, x) without components of fewer than `min_voxels` voxels."""
-    labels, sizes = label(mask)
-    return _keep(labels, len(sizes), np.flatnonzero(sizes >= min_voxels))
+    pieces = Pieces(mask)
+    return pieces.keep(pieces.sizes >= min_voxels)
 
 
 def fill_holes_in_plane(mask: Bools) -> Bools:
@@ -67,8 +131,8 @@ def fill_holes_in_plane(mask: Bools) -> Bools:
     The way goes by edges, not corners: a closed diagonal line holds what it surrounds.
     """
     filled = np.zeros(mask.shape, dtype=np.bool_)
-    for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        filled[z] = _fill_plane(mask[z])
+    for z, box in _boxes(mask):
+        filled[z][box] = _fill_plane(mask[z][box])
     return filled
 
 
@@ -79,37 +143,73 @@ def close_in_plane(mask: Bools, radius_px: int) -> Bools:
     """
     if radius_px <= 0:
         return mask.copy()
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
     closed = np.zeros(mask.shape, dtype=np.bool_)
-    for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        y, x = _box(mask[z])
-        padded = np.pad(mask[z, y, x].astype(np.uint8), radius_px)
-        whole = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
-        closed[z, y, x] = whole[radius_px:-radius_px, radius_px:-radius_px] > 0
+    for z, box in _boxes(mask):
+        closed[z][box] = _closed(mask[z][box], radius_px)
     return closed
+
+
+def close_at(mask: Bools, where: Bools, radius_px: int) -> Bools:
+    """What of `where` closing a mask in each plane takes in: `close_in_plane(mask, radius_px) & where`.
+
+    Looks only around what is asked for: what lies farther than two discs away has no say, and a mask closes to nothing
+    outside of its box. Both (z, y, x) bool.
+    """
+    if radius_px <= 0:
+        return mask & where
+    taken = np.zeros(mask.shape, dtype=np.bool_)
+    for z, box in _boxes(mask):
+        taken[z][box] = where[z][box]
+        if taken[z].any():
+            around = _grown(_box(taken[z]), 2 * radius_px)
+            taken[z][around] &= _closed(mask[z][around], radius_px)
+    return taken
 
 
 def open_in_plane(mask: Bools, radius_px: int) -> Bools:
     """What of each plane of a (z, y, x) mask a disc of `radius_px` pixels can reach from inside; radius 1 and more."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
     opened = np.zeros(mask.shape, dtype=np.bool_)
-    for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        opened[z] = cv2.morphologyEx(mask[z].astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
+    for z, box in _boxes(mask):
+        around = _grown(box, radius_px)
+        opened[z][around] = cv2.morphologyEx(_pixels(mask[z][around]), cv2.MORPH_OPEN, _disc(radius_px)) > 0
     return opened
 
 
-def _contacts(regions: Labels) -> list[tuple[int, int]]:
-    """Pairs of regions that lie on each other in neighbouring planes."""
-    pairs: list[tuple[int, int]] = []
-    base = np.int64(int(regions.max(initial=0)) + 1)
-    for below, above in pairwise(regions):
-        both = (below > 0) & (above > 0)
-        met = np.unique(below[both].astype(np.int64) * base + above[both])
-        pairs += zip((met // base).tolist(), (met % base).tolist(), strict=True)
-    return pairs
+@dataclass(frozen=True, slots=True, eq=False)
+class _Regions:
+    """The regions of a plane: labels (y, x) int32 in the box of all of them, areas (n,) int64."""
+
+    box: Plane
+    labels: Labels
+    areas: Sizes
 
 
-def _union(count: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
+def _regions(plane: Bools) -> _Regions | None:
+    """None where the plane is empty."""
+    if not plane.any():
+        return None
+    box = _box(plane)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(_pixels(plane[box]), connectivity=8, ltype=cv2.CV_32S)
+    return _Regions(box, np.asarray(labels, dtype=np.int32), stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
+
+
+def _contacts(below: _Regions, above: _Regions) -> list[tuple[int, int]]:
+    """Pairs of regions of two neighbouring planes that lie on each other."""
+    shared = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(below.box, above.box, strict=True)]
+    if any(low >= high for low, high in shared):
+        return []
+    low, high = (
+        one.labels[tuple(slice(a - side.start, b - side.start) for (a, b), side in zip(shared, one.box, strict=True))]
+        for one in (below, above)
+    )
+    both = (low > 0) & (high > 0)
+    base = len(above.areas) + 1
+    met = low[both].astype(np.int64) * base + high[both]
+    changes = met[np.flatnonzero(np.diff(met, prepend=-1))]  # along a row most are as the one before
+    return [divmod(int(pair), base) for pair in np.unique(changes)]
+
+
+def _union(count: int, pairs: list[tuple[int, int]]) -> Sizes:
     """The smallest member of each region's component, (count,) int64."""
     parent = list(range(count))
 
@@ -125,29 +225,46 @@ def _union(count: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
     return np.array([root(region) for region in range(count)], dtype=np.int64)
 
 
-def _consecutive(roots: npt.NDArray[np.int64]) -> Labels:
+def _consecutive(roots: Sizes) -> Labels:
     """Numbers 0 to n for the roots, in ascending order; 0 stays the background."""
     return np.unique(roots, return_inverse=True)[1].astype(np.int32)
 
 
-def _keep(labels: Labels, count: int, kept: npt.NDArray[np.intp]) -> Bools:
-    """The mask (z, y, x) of some components."""
-    wanted = np.zeros(count, dtype=np.bool_)
-    wanted[kept] = True
-    wanted[0] = False
-    return wanted[labels]
+def _closed(plane: Bools, radius_px: int) -> Bools:
+    """One (y, x) plane closed; beyond it there is nothing, and the closing sees that."""
+    padded = np.pad(_pixels(plane), radius_px)
+    whole = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(radius_px))
+    return np.asarray(whole[radius_px:-radius_px, radius_px:-radius_px] > 0)
 
 
 def _fill_plane(plane: Bools) -> Bools:
     """One (y, x) plane without holes: flood the outside from a rim of background, the rest is mask."""
-    outside = np.pad((~np.ascontiguousarray(plane)).astype(np.uint8), 1, constant_values=1)
+    outside = np.pad((~np.ascontiguousarray(plane)).view(np.uint8), 1, constant_values=1)
     cv2.floodFill(outside, None, (0, 0), 2)
     filled: Bools = outside[1:-1, 1:-1] != 2
     return filled
 
 
-def _box(mask: Bools) -> tuple[slice, ...]:
-    """The smallest box that holds a mask, one slice an axis; an empty one for an empty mask."""
-    axes = range(mask.ndim)
-    hits = (np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes)
-    return tuple(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0) for hit in hits)
+def _boxes(mask: Bools) -> Iterator[tuple[int, Plane]]:
+    """Each plane of a (z, y, x) mask that holds something, with the box of it."""
+    for z in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
+        yield z, _box(mask[z])
+
+
+def _box(plane: Bools) -> Plane:
+    x, y, width, height = cv2.boundingRect(_pixels(plane))
+    return slice(y, y + height), slice(x, x + width)
+
+
+def _grown(box: Plane, by_px: int) -> Plane:
+    y, x = (slice(max(0, side.start - by_px), side.stop + by_px) for side in box)
+    return y, x
+
+
+def _pixels(plane: Bools) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(plane).view(np.uint8)
+
+
+def _disc(radius_px: int) -> npt.NDArray[np.uint8]:
+    size = 2 * radius_px + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)

@@ -26,6 +26,16 @@ class ModelNeedsNewer(ModelUnusable):
     advice = "Update Scanside, or install a bundle that was made for this version."
 
 
+class ModelUntrusted(ModelUnusable):
+    """Nobody whom this box trusts vouches for the model bundle: {why}."""
+
+    code = "MODEL_UNTRUSTED"
+    advice = (
+        "Do not use this copy. Get the bundle again from its maker; a new public key comes from its maker too, by "
+        "another way than the bundle, and belongs into the folder that the setting bundles.keys names."
+    )
+
+
 class ModelFileUnsafe(ModelUnusable):
     """The network {name} is not accepted: {why}."""
 

@@ -6,7 +6,7 @@ builds its samples here too, so preprocessing exists once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,6 +38,11 @@ class Slabs:
 
     def __len__(self) -> int:
         return len(self.centres_mm)
+
+    @property
+    def distance_mm(self) -> float:
+        """How far the centres of neighbouring slabs lie apart, in the median; infinite for a slab alone."""
+        return float(np.median(np.diff(self.centres_mm))) if len(self) > 1 else np.inf
 
 
 def plan_slabs(slices: int, increment_mm: float, thickness_mm: float | None, contract: ModelContract) -> Slabs:
@@ -185,24 +190,34 @@ def windowed(hu: Floats, window_hu: tuple[float, float]) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stacks:
-    """A volume as the contract wants it, and the way back.
+    """A volume as the contract wants it, slab by slab, and the way back.
 
-    planes: (s, rows, columns) float32 in 0..1, one for each slab.
+    Only the slabs of one batch and their neighbours are held at a time.
     """
 
-    planes: Floats
+    volume: Volume
+    contract: ModelContract
     stack: Indices
     slabs: Slabs
     plane_map: PlaneMap
 
     def __len__(self) -> int:
-        return len(self.planes)
+        return len(self.slabs)
 
-    def batches(self, size: int) -> Iterator[tuple[range, Floats]]:
-        """Slab numbers and their stacks, (n, depth, rows, columns) float32, feet to head."""
-        for start in range(0, len(self), size):
-            numbers = range(start, min(start + size, len(self)))
-            yield numbers, self.planes[self.stack[numbers.start : numbers.stop]]
+    def plane(self, slab: int) -> Floats:
+        """One slab as the network sees it, (rows, columns) float32 in 0..1."""
+        hu = slab_hu(self.volume.hu, self.slabs.weights[slab])
+        return windowed(self.plane_map.forward(hu, HU_MIN), self.contract.window_hu)
+
+    def batches(self, size: int, slabs: Sequence[int] | None = None) -> Iterator[tuple[list[int], Floats]]:
+        """Slab numbers and their stacks, (n, depth, rows, columns) float32; of all slabs or of some, in that order."""
+        wanted = list(range(len(self)) if slabs is None else slabs)
+        held: dict[int, Floats] = {}
+        for start in range(0, len(wanted), size):
+            numbers = wanted[start : start + size]
+            stack = self.stack[numbers]  # (n, depth)
+            held = {slab: held[slab] if slab in held else self.plane(slab) for slab in np.unique(stack).tolist()}
+            yield numbers, np.stack([np.stack([held[slab] for slab in one]) for one in stack.tolist()])
 
     def slices_of(self, slab: int) -> Indices:
         """The native slices for which a slab answers."""
@@ -213,12 +228,8 @@ def make_stacks(volume: Volume, box_px: tuple[float, float, float, float], contr
     """Thickness, crop, window and neighbours of one volume by one contract."""
     slabs = plan_slabs(len(volume.hu), volume.spacing_mm[0], volume.slice_thickness_mm, contract)
     mapping = plane_map(volume.hu.shape[1:], volume.spacing_mm[1:], box_px, contract)
-    planes = np.empty((len(slabs), *contract.matrix), dtype=np.float32)
-    for number in range(len(slabs)):
-        slab = slab_hu(volume.hu, slabs.weights[number])
-        planes[number] = windowed(mapping.forward(slab, HU_MIN), contract.window_hu)
     stack = neighbours(slabs.centres_mm, contract.stack_step_mm, contract.stack_depth)
-    return Stacks(planes, stack, slabs, mapping)
+    return Stacks(volume, contract, stack, slabs, mapping)
 
 
 def slab_hu(hu: npt.NDArray[np.int16] | Bools, weights: Floats) -> Floats:

@@ -42,8 +42,12 @@ def settings_of(table: Mapping[str, Any]) -> Settings:
 
 
 def settings_digest(settings: Settings) -> str:
-    """SHA-256 (hex) of all values, defaults included: equal digests, equal behaviour."""
-    canonical = json.dumps(asdict(settings), sort_keys=True, separators=(",", ":"))
+    """SHA-256 (hex) of all values that a result rests on, defaults included: equal digests, equal numbers.
+
+    The table `[site]` is left out: what a page is headed with, and its language, change no result.
+    """
+    values = {name: table for name, table in asdict(settings).items() if name != "site"}
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -34,6 +34,7 @@ PLACEHOLDER_IDS = (
     "SAMPLE", "DEFAULT", "EMERGENCY", "TRAUMA", "JOHN DOE", "JANE DOE", "123", "1234", "12345", "123456", "1234567",
     "12345678", "123456789",
 )  # fmt: skip
+LANGUAGES = ("en", "fr", "es", "pt", "zh", "hi", "sw")
 
 Group = TypeVar("Group")
 
@@ -97,6 +98,17 @@ class InferenceSettings(Table):
     """
 
     threads: Annotated[int, Within(0, 1024)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSettings(Table):
+    """`[bundles]`: whose model bundles this box installs.
+
+    keys: folder of the public keys that are trusted, one PEM file each. Nothing is installed, and nothing that was
+        installed is used, without a signature of one of them; the bundle that Scanside brings along needs none.
+    """
+
+    keys: str = "/etc/scanside/keys.d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,12 +344,35 @@ class DiskSettings(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class SiteSettings(Table):
+    """`[site]`: what the page says of the place where it was made. Empty texts are left out; none touches a number.
+
+    name: of the hospital or practice, on top of the page.
+    referrer: who sends the patients or is sent the page.
+    signature: what stands below the line for a signature, for example "Radiologist"; empty: no line.
+    language: of the page: en, fr, es, pt, zh, hi or sw. The document stays English.
+    """
+
+    name: str = ""
+    referrer: str = ""
+    signature: str = ""
+    language: str = "en"
+
+    def _check_together(self) -> None:
+        for name in ("name", "referrer", "signature"):
+            text = getattr(self, name)
+            check(len(text) <= 120 and text.isprintable(), f"site.{name}", "it must be one line of at most 120 letters")
+        check(self.language in LANGUAGES, "site.language", f"it must be one of {', '.join(LANGUAGES)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, by table of the file. `docs/settings.md` is made of these docstrings."""
 
     measures: MeasureSettings = field(default_factory=MeasureSettings)
     severity: SeveritySettings = field(default_factory=SeveritySettings)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
+    bundles: BundleSettings = field(default_factory=BundleSettings)
     coverage: CoverageSettings = field(default_factory=CoverageSettings)
     progression: ProgressionSettings = field(default_factory=ProgressionSettings)
     reading: ReadingSettings = field(default_factory=ReadingSettings)
@@ -348,6 +383,7 @@ class Settings:
     quality: QualitySettings = field(default_factory=QualitySettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
+    site: SiteSettings = field(default_factory=SiteSettings)
 
 
 @cache

@@ -1,0 +1,123 @@
+"""A bundle as it is delivered: a zip of the manifest, its signature and the files that the manifest names.
+
+Nothing of it is believed before the signature holds: the manifest is bytes until then. After that each file is written
+only with the size and the hash that the manifest says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from scanside_appliance.bundles.errors import ModelArchive
+from scanside_appliance.bundles.record import KEY_LETTERS
+from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_runtime.errors import BoxOutput
+from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle, stays_inside
+from scanside_runtime.model.signature import SIGNATURE, TrustedKey, check_signature
+
+MOST_MANIFEST_BYTES = 2**20
+MOST_BUNDLE_BYTES = 2**30
+"""The default bundle has 85 MB."""
+BLOCK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A bundle that lies whole below the box's bundles. signed_by: the key that vouches for it."""
+
+    bundle: Bundle
+    signed_by: TrustedKey
+
+
+def unpack(archive: Path, bundles: Path, trusted: Sequence[TrustedKey]) -> Delivered:
+    """Bring a delivered bundle into a folder of its own below `bundles`: whole under its name, or not there.
+
+    Raises ModelArchive, ModelUntrusted, ModelBundleDamaged, ModelNeedsNewer, BoxOutput.
+    """
+    with _opened(archive) as delivered:
+        manifest, signature = (_small(delivered, archive, name) for name in (MANIFEST, SIGNATURE))
+        key = check_signature(manifest, signature, trusted)
+        target = bundles / hashlib.sha256(manifest).hexdigest()[:KEY_LETTERS]
+        try:
+            bundles.mkdir(parents=True, exist_ok=True)
+            with _staged(target) as stage:
+                replace_file(stage / MANIFEST, manifest)
+                replace_file(stage / SIGNATURE, signature)
+                _unpack_files(delivered, archive, open_bundle(stage))
+        except OSError as error:
+            raise BoxOutput(folder=bundles, why=error.strerror or "it can't be written") from error
+    return Delivered(open_bundle(target), key)
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            yield opened
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as problem:
+        raise ModelArchive(name=archive, why=f"it is no whole zip ({problem})") from problem
+    except FileNotFoundError as error:
+        raise ModelArchive(name=archive, why="it is not there") from error
+
+
+def _small(delivered: zipfile.ZipFile, archive: Path, name: str) -> bytes:
+    try:
+        with delivered.open(name) as file:
+            content = file.read(MOST_MANIFEST_BYTES + 1)
+    except KeyError as error:
+        raise ModelArchive(name=archive, why=f"there is no {name} in it") from error
+    if len(content) > MOST_MANIFEST_BYTES:
+        raise ModelArchive(name=archive, why=f"its {name} has more than {MOST_MANIFEST_BYTES} bytes")
+    return content
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A hidden folder that takes the place of `target` when it is filled; what an earlier try left there goes."""
+    stage = target.with_name(f".{target.name}.part")
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir()
+    try:
+        yield stage
+        shutil.rmtree(target, ignore_errors=True)
+        stage.rename(target)
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _unpack_files(delivered: zipfile.ZipFile, archive: Path, bundle: Bundle) -> None:
+    listed = bundle.manifest["files"]
+    if sum(one["bytes"] for one in listed.values()) > MOST_BUNDLE_BYTES:
+        raise ModelArchive(name=archive, why=f"it has more than {MOST_BUNDLE_BYTES / 1e6:.0f} MB")
+    for name, one in listed.items():
+        target = bundle.folder / name
+        if not stays_inside(name) or target.name in (MANIFEST, SIGNATURE):
+            raise ModelArchive(name=archive, why=f"{name!r} is no name for a file of a bundle")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with delivered.open(name) as packed, target.open("xb") as file:
+                _copy(packed, file, one["bytes"])  # type: ignore[arg-type]  # a ZipExtFile reads as any file does
+        except KeyError as error:
+            raise ModelArchive(name=archive, why=f"there is no {name} in it") from error
+        sync_directory(target.parent)
+    bundle.verify()
+
+
+def _copy(packed: BinaryIO, file: BinaryIO, most: int) -> None:
+    """So many bytes and one more at most: what is longer than the manifest says is found by its size."""
+    left = most + 1
+    while left and (block := packed.read(min(BLOCK, left))):
+        file.write(block)
+        left -= len(block)
+    file.flush()
+    os.fsync(file.fileno())

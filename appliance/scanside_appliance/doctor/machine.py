@@ -1,0 +1,99 @@
+"""The machine: room on the disk, clock, processor, memory."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scanside_appliance.clock import SOFTWARE_MADE
+from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good
+from scanside_appliance.jobs.retention import look
+
+CPU_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+NEAR_STOP_POINTS = 10.0
+FEW_INODES = 0.05
+ENGINE_MB = 1024
+"""What the daemon, the reader and the system want beside the worker."""
+A_DAY_S = 86_400.0
+
+
+def disk(box: Examined) -> Condition:
+    """How full it is, and how much more it takes."""
+    limits = box.settings.disk
+    try:
+        now = look(box.layout.root, limits)
+    except OSError as error:
+        return bad("disk", f"it can't be read: {error.strerror}", "Check that the disk is mounted.")
+    found = f"{now.used_percent:.0f} % used, {now.free_mb / 1024:.1f} GB free"
+    advice = "Copy old results and archives to another disk and remove them there; docs/watch.md says what may go."
+    if now.full:
+        return bad("disk", f"{found}: nothing more is taken in", advice)
+    if now.used_percent > limits.stop_percent - NEAR_STOP_POINTS:
+        return caution("disk", f"{found}; taking ends at {limits.stop_percent:.0f} %", advice)
+    return good("disk", found)
+
+
+def inodes(box: Examined) -> Condition:
+    """A disk may be full of names while it has room."""
+    try:
+        system = os.statvfs(box.layout.root)
+    except OSError as error:
+        return bad("files", f"they can't be counted: {error.strerror}", "Check that the disk is mounted.")
+    if not system.f_files:
+        return good("files", "as many as there is room for")
+    free = system.f_favail / system.f_files
+    found = f"room for {system.f_favail:,} more".replace(",", " ")
+    if free < FEW_INODES:
+        return bad("files", f"{found}, {100 * free:.1f} %", "Remove folders of many small files from this disk.")
+    return good("files", found)
+
+
+def clock(box: Examined, last_study_at: str | None) -> Condition:
+    """A clock that stands before this software was made, or before a study that came in, is wrong."""
+    now = box.clock.wall()
+    advice = "Set the clock (`timedatectl set-time`), and replace the battery of the board if it loses time."
+    found = box.clock.now_text()
+    if now < SOFTWARE_MADE:
+        return bad("clock", f"{found}: before this software was made", advice)
+    if last_study_at and (seen := _seconds(last_study_at)) is not None and now < seen - A_DAY_S:
+        return bad("clock", f"{found}: before the last study, of {last_study_at}", advice)
+    return good("clock", found)
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def processor(_: Examined) -> Condition:
+    """Which one, how many cores, and what of its instructions the engines use."""
+    name, flags = _cpu()
+    known = [flag for flag in CPU_FLAGS if flag in flags]
+    found = f"{name}, {len(os.sched_getaffinity(0))} core(s), {', '.join(known) or 'no vector instructions'}"
+    if flags and "avx2" not in flags:
+        return caution("processor", found, "A study takes minutes here; a processor with AVX2 takes seconds.")
+    return good("processor", found)
+
+
+def _cpu() -> tuple[str, frozenset[str]]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "unknown", frozenset()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return facts.get("model name", "unknown"), frozenset(facts.get("flags", "").split())
+
+
+def memory(box: Examined) -> Condition:
+    """Whether an analysis may take what the settings allow it."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    wanted = box.settings.jobs.memory_limit_mb + ENGINE_MB
+    found = f"{total} MB; an analysis may take {box.settings.jobs.memory_limit_mb} MB"
+    if total < wanted:
+        return caution(
+            "memory", found, "Lower jobs.memory_limit_mb, or add memory: large studies may end for want of it."
+        )
+    return good("memory", found)

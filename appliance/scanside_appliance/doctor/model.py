@@ -1,0 +1,48 @@
+"""The model: what is in force, whether it is whole, and whether this box computes what its maker computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scanside_appliance.bundles.record import bundle_in_force, read_record
+from scanside_appliance.doctor.conditions import Condition, Examined, caution, good, of_error
+from scanside_runtime.errors import ScansideError
+from scanside_runtime.model.bundle import Bundle, open_bundle
+from scanside_runtime.model.signature import trusted_keys
+
+
+def bundle(box: Examined) -> Condition:
+    """Signature and hashes of the bundle in force."""
+    try:
+        found = in_force(box)
+        found.verify()
+        changes = read_record(box.layout.root).changes
+        keys = trusted_keys(Path(box.settings.bundles.keys))
+    except ScansideError as error:
+        return of_error("bundle", error)
+    words = f"{found.title} {found.sha256[:12]}, {len(found.manifest['files'])} files whole, {len(keys)} trusted key(s)"
+    if changes and changes[-1].action == "put aside":
+        return caution(
+            "bundle", f"{words}; another one was put aside: {changes[-1].why}", "Install it again, or a newer one."
+        )
+    return good("bundle", words)
+
+
+def in_force(box: Examined) -> Bundle:
+    """Raises ModelUnusable, BundleRecordUnusable."""
+    return open_bundle(bundle_in_force(box.layout.root, Path(box.settings.bundles.keys)))
+
+
+def selftest(box: Examined) -> Condition:
+    """The golden stacks, computed here as an analysis would."""
+    from scanside_runtime.model.engine import choose_engine
+    from scanside_runtime.model.networks import load_networks
+    from scanside_runtime.model.selftest import run_selftest
+
+    try:
+        choice = choose_engine("auto", "auto", box.settings.inference.threads)
+        found = run_selftest(load_networks(in_force(box), choice))
+    except ScansideError as error:
+        return of_error("self-test", error)
+    agreement = f"lungs {found.lungs_dice:.4f}, infection {found.infection_dice:.4f}"
+    return good("self-test", f"{agreement} ({choice.name}, {found.precision}, {choice.threads} thread(s))")

@@ -1,0 +1,87 @@
+"""What a person decides about a study of the box: to accept what is held, or which of its series is measured.
+
+One transaction in the book, and nothing else: the daemon moves what the book says.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import RESULT, BoxLayout
+from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxNoSuchSeries, BoxNoSuchStudy, BoxNotHeld
+from scanside_appliance.jobs.intake import Intake
+from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
+
+SCANSIDES_CHOICE = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Writes decisions into the book of a box."""
+
+    layout: BoxLayout
+    store: Store
+
+    def release(self, study: str, series: str | None = None) -> None:
+        """Accept what is held of a study, or have it measured by another series, by number or UID; "auto": by none.
+
+        Raises BoxNoSuchStudy (while it is under way, too), BoxNotHeld, BoxNoSuchSeries, InputBaseGone, sqlite3.Error.
+        """
+        intake = Intake(self.layout, self.store, Clock())
+        with self.store.transaction():
+            jobs = self._at_rest(study)
+            series_uid = None if series is None else self._series_uid(study, series)
+            held = [job for job in jobs if job.state == State.held and job.study_uid]
+            result_held = [job for job in self.store.held_results() if job.study == study]
+            if held:
+                intake.release(held[-1], series_uid)
+            elif result_held:
+                intake.measure_again(result_held[-1], alone=True, series_uid=series_uid)
+            elif series_uid is None:
+                raise BoxNotHeld(study=study) if self._measured(study) else BoxNoSuchStudy(study=study)
+            else:
+                intake.measure_again(self._last(study), series_uid=series_uid)
+
+    def series_of(self, study: str) -> list[dict[str, Any]]:
+        """The series that a person may choose from, as the last result lists them; none where there is no result."""
+        last = self._measured(study)
+        if last is None:
+            return []
+        try:
+            folder = self.layout.result(last.patient, last.study, last.revision or 0)
+            studies = json.loads((folder / RESULT).read_bytes())["contents"]
+            return [series for one in studies for series in one["series"]]
+        except (OSError, ValueError, KeyError, TypeError):  # an older version's document, or somebody took it away
+            return []
+
+    def _at_rest(self, study: str) -> list[Job]:
+        jobs = self.store.jobs_of_study(study) if study else []
+        if not jobs or any(job.state in ACTIVE for job in jobs):
+            raise BoxNoSuchStudy(study=study)
+        return jobs
+
+    def _measured(self, study: str) -> Job | None:
+        return self.store.last_result(study)
+
+    def _last(self, study: str) -> Job:
+        """The result, or the analysis that failed: another series may do better."""
+        died = [job for job in self.store.jobs_of_study(study) if job.code == BoxAnalysisDied.code and job.revision]
+        last = self._measured(study) or (died[-1] if died else None)
+        if last is None:
+            raise BoxNoSuchStudy(study=study)
+        return last
+
+    def _series_uid(self, study: str, series: str) -> str:
+        """The UID for a number of the list, or for itself. Raises BoxNoSuchSeries."""
+        if series == SCANSIDES_CHOICE:
+            return ""
+        listed = self.series_of(study)
+        for one in listed:
+            if series in (one["uid"], str(one["number"])):
+                return str(one["uid"])
+        if listed or not series or series.isdecimal():
+            raise BoxNoSuchSeries(study=study, series=series)
+        return series

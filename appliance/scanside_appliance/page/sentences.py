@@ -1,0 +1,148 @@
+"""Sentences of the document in the reader's language.
+
+The document holds English sentences with figures in them. Each was made from a text with places for the figures; here
+the figures are found again, and stand in the translated text. A sentence of unknown making stays English, and says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from scanside_appliance.languages.catalogue import Translate, to_translate
+from scanside_runtime.errors import ScansideError, registered
+from scanside_runtime.findings import KINDS
+
+PLACE = re.compile(r"\{(\w+)(?::[^}]*)?\}")
+WITH_REASONS = ("scanside_runtime.dicom.errors", "scanside_runtime.followup.errors")
+"""Modules whose errors are the reason on a refused study's page; those of the box speak to who runs it."""
+
+SENTENCES = (
+    to_translate(
+        "The worse lung, {percent} %, is {below} points below {grade}, within the measurement error of {error} points: "
+        "the graver flag is given."
+    ),
+    to_translate("Infection grew from {before} to {after} ml in {hours} hours."),
+    to_translate("The model {model} was not used: {names} was not measured."),
+    to_translate("Below the model's cut-off, but the extent grade asks to watch."),
+    to_translate("POI changed by {change} points, within the measurement error of {error}."),
+    to_translate("POI changed by {change} points, beyond the measurement error of {error}."),
+    to_translate("iHU changed by {change} HU, within the measurement error of {error}."),
+    to_translate("iHU changed by {change} HU, beyond the measurement error of {error}."),
+    to_translate("iHU is not compared: it takes {least} ml of infection in both scans."),
+    to_translate("Not compared: {why}."),
+)
+OBSTACLES = (
+    to_translate("which of them came first is not known"),
+    to_translate("POI was not measured in the earlier scan"),
+    to_translate("POI was not measured in the later scan"),
+    to_translate("the patient is stated differently ({conflict})"),
+    to_translate('the patient ID "{patient_id}" is given to many, and no birth date says whose they are'),
+    to_translate("one of them was released to stand by itself"),
+    to_translate("other networks measured them ({before} and {after}): analyse the earlier study again"),
+    to_translate("a slice thickness is not stated"),
+    to_translate("the slices are {before} mm and {after} mm thick"),
+    to_translate("the kernels are {before} and {after}"),
+    to_translate("contrast medium was given for one of them only"),
+    to_translate("the lungs are cut off differently"),
+    to_translate("one of them has gaps between its slices"),
+)
+"""Why two scans are not compared, see `scanside_runtime.followup.comparability`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """A flag for people: what it means, what to do, and the document's own English words with the figures."""
+
+    level: str
+    code: str
+    meaning: str
+    advice: str
+    detail: str
+
+
+def cautions(flags: Iterable[Mapping[str, Any]], _: Translate) -> list[Caution]:
+    """The document's flags in plain words. One whose code is not known has its own words alone."""
+    return [_caution(flag, _) for flag in flags]
+
+
+def _caution(flag: Mapping[str, Any], _: Translate) -> Caution:
+    code, message = str(flag.get("code")), str(flag.get("message"))
+    kind = KINDS.get(code)
+    if kind is None:
+        return Caution(str(flag.get("level")), code, message, "", "")
+    return Caution(str(flag.get("level")), code, _(kind.meaning), _(kind.advice), message)
+
+
+def reason_in_words(reason: Mapping[str, Any], _: Translate) -> tuple[str, str, str]:
+    """What happened, what to do next, and below them the document's own words where they say more (else nothing)."""
+    code, message, advice = (str(reason.get(key) or "") for key in ("code", "message", "advice"))
+    kind = KINDS.get(code)
+    if kind is not None:
+        return _(kind.meaning), _(kind.advice), message
+    text = _templates().get(code)
+    return message if text is None else in_words(message, (text,), _), _(advice) if advice else "", ""
+
+
+def explained(text: str | None, _: Translate) -> str:
+    """One or more of `SENTENCES`, translated; what is unknown stays as it is."""
+    sentences = re.split(r"(?<=[.])\s+(?=[A-Zi])", text or "")
+    return " ".join(_explained(sentence, _) for sentence in sentences)
+
+
+def _explained(sentence: str, _: Translate) -> str:
+    found = _match(sentence, SENTENCES)
+    if found is None:
+        return sentence
+    text, values = found
+    if "why" in values:
+        values["why"] = "; ".join(in_words(why, OBSTACLES, _) for why in values["why"].split("; "))
+    return _(text).format(**values)
+
+
+def in_words(message: str, texts: Iterable[str], _: Translate) -> str:
+    """The message in the reader's language, if it was made from one of these texts; else as it is."""
+    found = _match(message, texts)
+    return message if found is None else PLACE.sub(r"{\1}", _(found[0])).format(**found[1])
+
+
+def _match(message: str, texts: Iterable[str]) -> tuple[str, dict[str, str]] | None:
+    for text in texts:
+        found = _pattern(text).fullmatch(message)
+        if found:
+            return text, found.groupdict()
+    return None
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    """A text with places as a pattern that finds what stands in them."""
+    parts, names = PLACE.split(text), set[str]()
+    pattern = re.escape(parts[0])
+    for name, literal in zip(parts[1::2], parts[2::2], strict=True):
+        pattern += f"(?P={name})" if name in names else f"(?P<{name}>.*)"
+        names.add(name)
+        pattern += re.escape(literal)
+    return re.compile(pattern, re.DOTALL)
+
+
+@cache
+def _templates() -> dict[str, str]:
+    return {error.code: message_of(error) for error in errors_with_reasons()}
+
+
+def errors_with_reasons() -> list[type[ScansideError]]:
+    """What ends an analysis because of the study."""
+    for module in WITH_REASONS:
+        import_module(module)
+    return [error for error in registered() if error.__module__ in WITH_REASONS]
+
+
+def message_of(error: type[ScansideError]) -> str:
+    """The text that its messages are made from, with places for the figures."""
+    return " ".join(inspect.cleandoc(error.__doc__ or "").split())

@@ -1,0 +1,111 @@
+"""What was found, in one sentence as a doctor would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scanside_appliance.languages.catalogue import Translate
+from scanside_appliance.page.formatting import number
+
+Measured = Mapping[str, Any]
+
+MOST_SHARE = 0.25
+"""A zone is named where it holds so much of all infection, more than a sixth: else it is everywhere."""
+NEXT_GRADES = {"CT-0": "CT-2", "CT-1": "CT-2", "CT-2": "CT-3", "CT-3": "CT-4"}
+
+
+def verdict_sentence(document: Mapping[str, Any], _: Translate) -> str:
+    """Where opacity is, how much, where most of it, how dense, which grade and how far from the next one.
+
+    document: of an analysed study. _: says a text in the reader's language.
+    """
+    measured = document.get("biomarkers") or {}
+    percent = measured.get("poi_percent")
+    if percent is None:
+        return _("Opacity was not measured.")
+    if not measured.get("infection_volume_ml"):
+        return _("No opacity was found in the lungs.")
+    found = [_where(measured, _), _share(percent, _), _most(measured, _), _density(measured, _)]
+    text = _(", ").join(part for part in found if part)
+    grade = _grade(measured, document.get("severity") or {}, _)
+    verdict = _("%(found)s; %(grade)s.") % {"found": text, "grade": grade} if grade else _("%s.") % text
+    return " ".join([verdict, *_change(document.get("progression") or {}, _)])
+
+
+def _where(measured: Measured, _: Translate) -> str:
+    """In which lung, by the zones that reach the floors of `[measures]`."""
+    zones = (measured.get("zones") or {}).items()
+    sides = {name.partition("_")[0] for name, zone in zones if zone and zone.get("score")}
+    if sides == {"right", "left"}:
+        return _("Opacity in both lungs")
+    if sides == {"right"}:
+        return _("Opacity in the right lung")
+    if sides == {"left"}:
+        return _("Opacity in the left lung")
+    known = any(zone and zone.get("score") is not None for _name, zone in zones)
+    return _("Traces of opacity") if known else _("Opacity in the lungs")
+
+
+def _share(percent: float, _: Translate) -> str:
+    return _("%s %% of the lung") % number(percent, 0 if percent >= 9.95 else 1)
+
+
+def _most(measured: Measured, _: Translate) -> str | None:
+    """The zone with the most of it, where one stands out."""
+    volumes: dict[str, float] = {
+        name: zone["infection_volume_ml"]
+        for name, zone in (measured.get("zones") or {}).items()
+        if zone and zone.get("infection_volume_ml")
+    }
+    name = max(volumes, key=volumes.__getitem__, default=None)
+    if name is None or volumes[name] < MOST_SHARE * sum(volumes.values()):
+        return None
+    places = {
+        "right_upper": _("most in the right upper zone"),
+        "right_middle": _("most in the right middle zone"),
+        "right_lower": _("most in the right lower zone"),
+        "left_upper": _("most in the left upper zone"),
+        "left_middle": _("most in the left middle zone"),
+        "left_lower": _("most in the left lower zone"),
+    }
+    return places[name]
+
+
+def _density(measured: Measured, _: Translate) -> str | None:
+    """How much of it is consolidation rather than ground glass."""
+    dense_ml, all_ml = measured.get("consolidation_ml"), measured.get("infection_volume_ml")
+    if dense_ml is None or not all_ml:
+        return None
+    share = dense_ml / all_ml
+    if share < 0.1:
+        return _("nearly all of it ground glass")
+    if share < 0.4:
+        return _("mostly ground glass")
+    if share <= 0.6:
+        return _("half of it dense")
+    return _("mostly dense") if share <= 0.9 else _("nearly all of it dense")
+
+
+def _change(progression: Mapping[str, Any], _: Translate) -> list[str]:
+    """Where the scan before can be compared, which way POI went."""
+    sentences = {
+        "rising": _("Rising by %(points)s points since %(date)s."),
+        "falling": _("Falling by %(points)s points since %(date)s."),
+        "stable": _("Unchanged since %(date)s."),
+    }
+    sentence, change = sentences.get(str(progression.get("trend"))), progression.get("poi_change_points")
+    if sentence is None or change is None:
+        return []
+    return [sentence % {"points": number(abs(change), 1), "date": str(progression["previous_acquired_at"])[:10]}]
+
+
+def _grade(measured: Measured, severity: Mapping[str, Any], _: Translate) -> str | None:
+    grade, points = measured.get("ct_extent_grade"), severity.get("distance_points")
+    if grade is None:
+        return None
+    following = NEXT_GRADES.get(grade)
+    if points is None or following is None or grade == "CT-0":
+        return _("grade %(grade)s") % {"grade": str(grade)}
+    values = {"grade": grade, "points": number(points, 1), "following": following}
+    return _("grade %(grade)s, %(points)s points below %(following)s") % values

@@ -1,0 +1,364 @@
+"""A bundle from a stick: nothing that nobody vouches for, nothing unproved, and never a box without a bundle."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kit.selftest_samples import write_bundle_with_sample
+from scanside_appliance.bundles import record
+from scanside_appliance.bundles.errors import BundleRecordUnusable, ModelArchive, ModelOlder, NoEarlierBundle
+from scanside_appliance.bundles.install import InstalledBundle, install
+from scanside_appliance.bundles.record import bundle_in_force, bundles_folder, read_record, record_file, step_back
+from scanside_appliance.cli.main import app
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.store import Store
+from scanside_appliance.service.daemon import Daemon, Plan
+from scanside_runtime.errors import BoxOutput, ScansideError
+from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle
+from scanside_runtime.model.engine import choose_engine
+from scanside_runtime.model.errors import ModelBundleDamaged, ModelNeedsNewer, ModelSelfTest, ModelUntrusted
+from scanside_runtime.model.networks import load_networks
+from scanside_runtime.model.selftest import SelfTest, run_selftest
+from scanside_runtime.model.signature import SIGNATURE, check_signature, new_key, public_key, sign, trusted_keys
+from scanside_runtime.settings.tables import Settings
+
+LUNGS = "lungs.int8.onnx"
+
+
+def prove(bundle: Bundle) -> SelfTest:
+    return run_selftest(load_networks(bundle, choose_engine("onnxruntime", "fp32", 1)))
+
+
+@dataclass
+class Stick:
+    """A box's folders, a maker's key, and zips that he signed."""
+
+    folder: Path
+    secret: bytes
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "box"
+
+    @property
+    def keys(self) -> Path:
+        return self.folder / "keys.d"
+
+    def zip(self, name: str, *, secret: bytes | None = None, same: bool = True, **changes: Any) -> Path:
+        made = self.folder / "made" / name
+        write_bundle_with_sample(made, same=same, name="tiny", version=name, **changes)
+        manifest = (made / MANIFEST).read_bytes()
+        (made / SIGNATURE).write_bytes(sign(manifest, secret or self.secret))
+        archive = self.folder / f"{name}.zip"
+        with zipfile.ZipFile(archive, "w") as out:
+            for path in sorted(made.rglob("*")):
+                if path.is_file():
+                    out.write(path, path.relative_to(made))
+        return archive
+
+    def install(self, archive: Path, **options: Any) -> InstalledBundle:
+        return install(archive, self.root, self.keys, prove, **options)
+
+    def in_force(self) -> str:
+        return open_bundle(bundle_in_force(self.root, self.keys)).version
+
+
+@pytest.fixture
+def stick(tmp_path: Path) -> Stick:
+    secret, public = new_key()
+    (tmp_path / "keys.d").mkdir()
+    (tmp_path / "keys.d" / "maker.pem").write_bytes(public)
+    return Stick(tmp_path, secret)
+
+
+def test_a_signed_bundle_is_in_force_with_a_receipt_and_the_way_back_leads_to_the_one_before(stick: Stick) -> None:
+    first, second = stick.install(stick.zip("1.0")), stick.install(stick.zip("1.1"))
+    assert stick.in_force() == "1.1"
+    assert (second.title, second.replaced, second.signed_by) == ("tiny 1.1", "tiny 1.0", "maker")
+    receipt = json.loads(second.receipt.read_bytes()) if second.receipt else {}
+    assert receipt["sha256"] == second.sha256 != first.sha256 and receipt["selftest"]["lungs_dice"] == 1.0
+    step_back(stick.root, "rollback", "asked for")
+    assert stick.in_force() == "1.0"
+    step_back(stick.root, "rollback", "asked for")
+    assert bundle_in_force(stick.root, stick.keys) is None
+    with pytest.raises(NoEarlierBundle):
+        step_back(stick.root, "rollback", "asked for")
+
+
+def test_two_bundles_stay_the_one_in_force_and_the_one_to_go_back_to(stick: Stick) -> None:
+    for version in ("1.0", "1.1", "1.2"):
+        stick.install(stick.zip(version))
+    kept = {open_bundle(path).version for path in bundles_folder(stick.root).iterdir() if path.is_dir()}
+    assert kept == {"1.1", "1.2"}
+
+
+def test_the_same_zip_again_changes_nothing(stick: Stick) -> None:
+    archive = stick.zip("1.0")
+    stick.install(archive)
+    before = record_file(stick.root).read_bytes()
+    assert stick.install(archive).title == "tiny 1.0"
+    assert record_file(stick.root).read_bytes() == before and stick.in_force() == "1.0"
+
+
+def test_an_older_one_needs_force(stick: Stick) -> None:
+    stick.install(stick.zip("1.10"))
+    older = stick.zip("1.9")
+    with pytest.raises(ModelOlder):
+        stick.install(older)
+    assert stick.in_force() == "1.10"
+    stick.install(older, force=True)
+    assert stick.in_force() == "1.9"
+
+
+def test_what_needs_newer_software_is_refused_with_that_word(stick: Stick) -> None:
+    with pytest.raises(ModelNeedsNewer, match=r"needs Scanside 99\.0 or newer"):
+        stick.install(stick.zip("2.0", minimum_software="99.0"))
+    assert bundle_in_force(stick.root, stick.keys) is None
+
+
+def test_what_fails_its_self_test_is_not_kept_and_the_old_one_stays(stick: Stick) -> None:
+    stick.install(stick.zip("1.0"))
+    with pytest.raises(ModelSelfTest):
+        stick.install(stick.zip("1.1", same=False))
+    assert stick.in_force() == "1.0"
+    assert len([path for path in bundles_folder(stick.root).iterdir() if path.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("keys", ["none", "another's"])
+def test_nobody_else_s_bundle_is_installed(stick: Stick, keys: str) -> None:
+    archive = stick.zip("1.0")
+    (stick.keys / "maker.pem").unlink()
+    if keys == "another's":
+        (stick.keys / "other.pem").write_bytes(new_key()[1])
+    with pytest.raises(ModelUntrusted, match="trusted here"):
+        stick.install(archive)
+    assert not list(bundles_folder(stick.root).iterdir())
+
+
+def test_a_key_that_is_taken_away_ends_the_use_of_what_it_signed(stick: Stick) -> None:
+    stick.install(stick.zip("1.0"))
+    (stick.keys / "maker.pem").unlink()
+    with pytest.raises(ModelUntrusted):
+        bundle_in_force(stick.root, stick.keys)
+
+
+def test_a_file_of_keys_that_is_no_key_is_named(stick: Stick) -> None:
+    (stick.keys / "broken.pem").write_text("-----BEGIN PUBLIC KEY-----\nno\n-----END PUBLIC KEY-----\n")
+    with pytest.raises(ModelUntrusted, match=r"broken\.pem"):
+        trusted_keys(stick.keys)
+
+
+def changed(archive: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    with zipfile.ZipFile(archive) as before:
+        contents = {name: before.read(name) for name in before.namelist()}
+    change(contents)
+    with zipfile.ZipFile(archive, "w") as after:
+        for name, content in contents.items():
+            after.writestr(name, content)
+    return archive
+
+
+def _new_hashes(contents: dict[str, bytes]) -> None:
+    """Weights exchanged, and the manifest made to fit them: only the signature knows."""
+    manifest = json.loads(contents[MANIFEST])
+    manifest["version"] = "1.1"
+    contents[MANIFEST] = json.dumps(manifest).encode()
+
+
+TAMPERED: dict[str, tuple[Callable[[dict[str, bytes]], Any], type[ScansideError]]] = {
+    "the manifest with new hashes": (_new_hashes, ModelUntrusted),
+    "no signature": (lambda files: files.pop(SIGNATURE), ModelArchive),
+    "a signature of something else": (lambda files: files.update({SIGNATURE: b"0" * 16 + b" no"}), ModelUntrusted),
+    "a network exchanged": (lambda files: files.update({LUNGS: files["lungs.fp16.onnx"]}), ModelBundleDamaged),
+    "a network longer": (lambda files: files.update({LUNGS: files[LUNGS] + b"0"}), ModelBundleDamaged),
+    "a network missing": (lambda files: files.pop(LUNGS), ModelArchive),
+    "no manifest": (lambda files: files.pop(MANIFEST), ModelArchive),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_what_was_changed_on_its_way_is_refused_and_leaves_nothing(stick: Stick, how: str) -> None:
+    change, error = TAMPERED[how]
+    archive = changed(stick.zip("1.0"), change)
+    with pytest.raises(error):
+        stick.install(archive)
+    assert bundle_in_force(stick.root, stick.keys) is None
+    assert not list(bundles_folder(stick.root).iterdir())
+
+
+def test_every_changed_byte_of_the_manifest_or_the_signature_is_found(stick: Stick) -> None:
+    manifest = b'{"schema": "scanside.bundle/1", "files": {"lungs.int8.onnx": {"bytes": 3}}}' * 20
+    signature, trusted = sign(manifest, stick.secret), trusted_keys(stick.keys)
+    assert check_signature(manifest, signature, trusted).name == "maker"
+    rng = np.random.default_rng(1)
+    for _ in range(1000):
+        spoilt = [bytearray(manifest), bytearray(signature.rstrip(b"\n"))]
+        which = int(rng.integers(2))
+        spoilt[which][int(rng.integers(len(spoilt[which])))] ^= 1 << int(rng.integers(8))
+        with pytest.raises(ModelUntrusted):
+            check_signature(bytes(spoilt[0]), bytes(spoilt[1]), trusted)
+
+
+def test_a_zip_that_breaks_off_or_is_none_is_refused(stick: Stick, tmp_path: Path) -> None:
+    archive = stick.zip("1.0")
+    archive.write_bytes(archive.read_bytes()[:-200])
+    for path in (archive, tmp_path / "nothing.zip"):
+        with pytest.raises(ModelArchive):
+            stick.install(path)
+
+
+def test_weights_that_change_on_the_box_are_found_when_they_are_used(stick: Stick) -> None:
+    stick.install(stick.zip("1.0"))
+    folder = bundle_in_force(stick.root, stick.keys)
+    assert folder is not None
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": "1.1"}))
+    with pytest.raises(ModelUntrusted):
+        bundle_in_force(stick.root, stick.keys)
+
+
+def test_an_installation_that_ends_at_any_step_leaves_a_bundle_that_works(
+    stick: Stick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call that changes the disk is the last one once; then the same command is given again."""
+    stick.install(stick.zip("1.0"))
+    whole = shutil.copytree(stick.root, stick.folder / "whole")
+    newer = stick.zip("1.1")
+    calls = _count_calls(monkeypatch, lambda: stick.install(newer))
+    assert calls > 10
+    for last in range(1, calls + 1):
+        shutil.rmtree(stick.root)
+        shutil.copytree(whole, stick.root)
+        _end_at(monkeypatch, last, lambda: stick.install(newer))
+        assert stick.in_force() in ("1.0", "1.1")
+        prove(open_bundle(bundle_in_force(stick.root, stick.keys)))
+        stick.install(newer)
+        assert stick.in_force() == "1.1"
+        assert not [path for path in bundles_folder(stick.root).iterdir() if path.name.endswith(".part")]
+
+
+class _Killed(BaseException):
+    """Nothing of the product catches it, as nothing catches a kill."""
+
+
+CHANGING = ("rename", "replace", "mkdir", "unlink", "rmdir", "open", "fsync")
+
+
+def _end_at(monkeypatch: pytest.MonkeyPatch, last: int, act: Callable[[], Any]) -> int:
+    """Run `act` until the call with this number; how many there were. What follows a kill is not done either."""
+    seen = 0
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            nonlocal seen
+            if real is os_open and not (len(args) > 1 and args[1] & (os.O_WRONLY | os.O_RDWR)):
+                return real(*args, **options)
+            seen += 1
+            if seen >= last:
+                raise _Killed
+            return real(*args, **options)
+
+        return call
+
+    os_open = os.open
+    with monkeypatch.context() as patched:
+        for name in CHANGING:
+            patched.setattr(os, name, counted(getattr(os, name)))
+        with contextlib.suppress(_Killed):
+            act()
+    return seen
+
+
+def _count_calls(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> int:
+    return _end_at(monkeypatch, 10**9, act)
+
+
+def test_a_full_disk_is_told_as_such_and_changes_nothing(stick: Stick, monkeypatch: pytest.MonkeyPatch) -> None:
+    stick.install(stick.zip("1.0"))
+    newer = stick.zip("1.1")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record, "replace_file", full)
+    with pytest.raises(BoxOutput, match="No space left"):
+        stick.install(newer)
+    assert stick.in_force() == "1.0"
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"schema": "other/1", "changes": []}', '{"changes": [{"at": 1}]}'])
+def test_a_record_that_can_t_be_read_is_named_and_never_taken_for_none(stick: Stick, content: str) -> None:
+    stick.install(stick.zip("1.0"))
+    record_file(stick.root).write_text(content)
+    with pytest.raises(BundleRecordUnusable):
+        read_record(stick.root)
+
+
+def test_keys_are_told_by_the_hash_of_their_bytes() -> None:
+    _, public = new_key()
+    key = public_key(public, "maker")
+    assert len(key.key_id) == 16 and len(key.public) == 32
+    with pytest.raises(ValueError, match=r"."):
+        public_key(b"no key", "maker")
+
+
+def test_a_bundle_in_force_that_fails_where_it_stands_is_put_aside_at_the_start_and_the_box_goes_on(
+    tmp_path: Path,
+) -> None:
+    """It passed when it was installed; since then the machine under it changed."""
+    root, folder = tmp_path / "box", tmp_path / "box" / "bundles" / "0123456789abcdef"
+    write_bundle_with_sample(folder, same=False)
+    record.put_in_force(root, record.BundleChange("2026-01-01", "install", folder.name, None, "tiny 1", "signed"))
+    layout, settings = BoxLayout(root), Settings()
+    layout.make()
+    with Store(layout.database) as store:
+        daemon = Daemon(Plan(root, Settings, worker=(sys.executable, "-c", FAILS_ONCE)), layout, store, settings)
+        try:
+            daemon.start()
+        finally:
+            daemon.close()
+    assert bundle_in_force(root, tmp_path) is None
+    last = read_record(root).changes[-1]
+    assert (last.action, last.before) == ("put aside", folder.name) and last.why.startswith("MODEL_SELFTEST: ")
+
+
+FAILS_ONCE = """
+import json, sys
+from pathlib import Path
+from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.process.messages import Failed, encode
+for line in sys.stdin:
+    asked = json.loads(line)["SelfTestOrder"]
+    changes = json.loads(Path(asked["root"], "bundles", "changes.json").read_bytes())["changes"]
+    good = '{"SelfTested": {"engine": "fake"}}'
+    bad = encode(Failed.of(ModelSelfTest(why="too far off"))).decode()
+    print(good if changes[-1]["bundle"] is None else bad, flush=True)
+"""
+
+
+def test_the_command_installs_lists_and_goes_back(stick: Stick) -> None:
+    settings = stick.folder / "scanside.toml"
+    settings.write_text(f'[bundles]\nkeys = "{stick.keys}"\n')
+    box = ["--root", str(stick.root), "--settings", str(settings), "bundle"]
+    archive = str(stick.zip("1.0"))
+    installed = CliRunner().invoke(app, [*box, "install", archive, "--json"])
+    assert (installed.exit_code, json.loads(installed.stdout)["title"]) == (0, "tiny 1.0")
+    listed = json.loads(CliRunner().invoke(app, [*box, "list", "--json"]).stdout)
+    assert [one["in_force"] for one in listed] == [False, True]
+    verified = CliRunner().invoke(app, [*box, "verify", "--json"])
+    assert json.loads(verified.stdout)["name"] == "tiny"
+    gone_back = CliRunner().invoke(app, [*box, "rollback"])
+    assert (gone_back.exit_code, "Scanside brings along is in force" in gone_back.stdout) == (0, True)

@@ -1,0 +1,99 @@
+"""The page in a real browser: nothing sticks out at any width, every text can be read, on paper it takes two sides."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.analysis_samples import analysed, refused
+from kit.browser import browser, layouts
+from kit.course_samples import course_block
+from scanside_appliance.page.report import EarlierSlices, render_page
+from scanside_appliance.pictures.draw import Pictures, draw_pictures
+from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
+from scanside_runtime.settings.tables import SiteSettings
+
+WIDTHS_PX = (1280, 800, 390)
+LARGEST_PAGE_BYTES = 3_000_000
+CAUTIONS = ("QUALITY_MOTION", "COVERAGE_BASE_CUT", "QUALITY_CONTRAST", "QUALITY_LOOKS_EXTENSIVE")
+
+
+class Pages:
+    """Pages of one study in every state that it can be in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sick, self.barred = analysed(folder / "sick"), refused(folder / "barred", after_measuring=True)
+        assert self.sick.volume is not None
+        assert self.sick.masks is not None
+        self.pictures = draw_pictures(self.sick.volume, self.sick.masks)
+        self.plain = draw_pictures(self.sick.volume, self.sick.masks, with_infection=False)
+        (folder / "slices.zip").write_bytes(slice_archive_bytes(self.pictures.tiles))
+        archive = open_slice_archive(folder / "slices.zip")
+        assert archive is not None
+        self.earlier = EarlierSlices("2020-03-20T08:00:00", archive)
+        self.refusal = refused(folder / "refused").document()
+
+    def in_language(self, language: str) -> dict[str, str]:
+        site = SiteSettings("District Hospital", "Dr A. Mensah, Health Centre of the Western District", "Radiologist")
+        site = SiteSettings(site.name, site.referrer, site.signature, language)
+        flags = [{"code": code, "level": "caution", "message": "12 % of the lungs."} for code in CAUTIONS]
+        document, barred = self.sick.document(), {**self.barred.document(), "flags": flags}
+        kinds: dict[str, tuple[dict[str, Any], Pictures | None]] = {
+            "refused": (self.refusal, None),
+            "withheld": (barred, self.plain),
+            "fifth": ({**document, "progression": course_block(5)}, self.pictures),
+        }
+        for flag in ("none", "watch", "severe"):
+            flagged = {"severity": {**document["severity"], "flag": flag, "why": WHY}}
+            flagged["flags"] = flags if flag == "severe" else []
+            kinds[flag] = ({**document, **flagged}, self.pictures)
+        return {
+            f"{kind}-{language}.html": render_page(one, pictures, (), site, self.earlier if kind == "fifth" else None)
+            for kind, (one, pictures) in kinds.items()
+        }
+
+
+WHY = (
+    "The worse lung, 23.7 %, is 1.3 points below CT-2, within the measurement error of 1.5 points: "
+    "the graver flag is given."
+)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
+    return Pages(tmp_path_factory.mktemp("pages"))
+
+
+def test_no_page_needs_a_horizontal_scrollbar_and_every_text_has_the_contrast_of_wcag_aa(
+    pages: Pages, tmp_path: Path
+) -> None:
+    made = {name: page for language in ("en",) for name, page in pages.in_language(language).items()}
+    found = layouts(tmp_path, made, WIDTHS_PX)
+    assert len(found) == len(made) * len(WIDTHS_PX)
+    assert [one for one in found if one["overflow"] > 0 or one["wide"] or one["faint"]] == []
+
+
+def test_the_measurement_finds_what_sticks_out_and_what_is_faint(tmp_path: Path) -> None:
+    page = "<!doctype html><body style='margin:0'><p style='color:#999'>faint</p><div style='width:500px'>wide</div>"
+    wide, narrow = layouts(tmp_path, {"bad.html": page}, (600, 390))
+    assert (wide["overflow"], wide["faint"]) == (0, ["faint"])
+    assert narrow["overflow"] == 110
+    assert narrow["wide"]
+
+
+def test_pages_are_within_their_size_and_printed_they_take_two_sides(pages: Pages, tmp_path: Path) -> None:
+    for name, page in pages.in_language("en").items():
+        assert len(page.encode()) <= LARGEST_PAGE_BYTES
+        (tmp_path / name).write_text(page, encoding="utf-8")
+    assert shutil.which("pdfinfo") or pytest.skip("pdfinfo (poppler-utils) is not installed")
+    for kind in ("severe", "fifth"):
+        pdf = tmp_path / f"{kind}.pdf"
+        command = [*browser(tmp_path), "--no-pdf-header-footer", f"--print-to-pdf={pdf}"]
+        subprocess.run([*command, str(tmp_path / f"{kind}-en.html")], capture_output=True, check=True, timeout=120)
+        facts = subprocess.run(["pdfinfo", str(pdf)], capture_output=True, text=True, check=True).stdout
+        assert re.search(r"Pages:\s+(\d+)", facts)[1] == "2", kind  # type: ignore[index]
