@@ -1,4 +1,7 @@
-"""In place of the child that reads headers: a file's first line is JSON with its facts. Starts in a blink."""
+"""In place of the child that reads headers: a file's first line is JSON with its facts. Starts in a blink.
+
+A file that is called `locked` can't be read.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ LARGEST = 2**24
 def facts(inbox: Path, name: str) -> Facts:
     with opened_below(inbox, name) as handle, os.fdopen(os.dup(handle), "rb") as file:
         seen = Signature.of(os.fstat(handle))
+        if "locked" in name:
+            return Facts("out_of_reach", why="Permission denied")
         if seen.size > LARGEST:
             return Facts("too_large", size=seen.size, mtime_ns=seen.mtime_ns, why="it is too large")
         data = file.read()

@@ -49,7 +49,10 @@ def opened_file(folder: int, name: str) -> Iterator[int]:
     """A handle of a regular file, for reading. Raises OSError, for a link, a pipe or a device, without waiting."""
     handle = os.open(name, _FILE, dir_fd=folder)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, f"a folder that can't be looked into, or lies below {DEEPEST} others")
+        if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is no regular file")
         yield handle
     finally:

@@ -112,14 +112,14 @@ def _parsed(data: bytes, name: str, reading: ReadingSettings) -> Facts:
     return _image(header, complete, data[:HEAD_BYTES])
 
 
-def _parsed_head(stream: BinaryIO, name: str, reading: ReadingSettings, *, whole: bool = False) -> Facts:
+def _parsed_head(stream: BinaryIO, name: str, reading: ReadingSettings) -> Facts:
     """By the header alone: the file can't be parsed to its end, or is too large to be held."""
     try:
         start = stream.read(HEAD_BYTES)
         stream.seek(0)
         with lenient():
             ds = read_dataset(stream, pixels=False, max_inflated_mb=reading.max_inflated_mb)
-            return _image(slice_header(ds, SourceFile(Path(name))), whole, start)
+            return _image(slice_header(ds, SourceFile(Path(name))), False, start)
     except UNREADABLE:
         return Facts("broken")
 
@@ -131,10 +131,17 @@ def _parsed_large(file: BinaryIO, size: int, name: str, reading: ReadingSettings
     if (other := _kind_of(start)) is not None:
         return other
     facts = _parsed_head(file, name, reading)
-    head = file.read(12)
+    return replace(facts, whole=True) if facts.kind == "image" and _has_its_pixels(file, size) else facts
+
+
+def _has_its_pixels(file: BinaryIO, size: int) -> bool:
+    """The stream stands at the element (PS3.5 7.1): what it says of its length must fit into the file."""
+    at, head = file.tell(), file.read(12)
+    starts, stated = (12, head[8:12]) if head[4:6] in (b"OB", b"OW") else (8, head[4:8])
+    if stated != _UNDEFINED_LENGTH:
+        return at + starts + int.from_bytes(stated, "little") <= size
     file.seek(max(size - len(_END_OF_ITEMS), 0))
-    ends = file.read(len(_END_OF_ITEMS)) == _END_OF_ITEMS
-    return replace(facts, whole=facts.kind == "image" and (ends or _UNDEFINED_LENGTH not in head))
+    return file.read() == _END_OF_ITEMS
 
 
 def _is_directory(ds: Dataset) -> bool:

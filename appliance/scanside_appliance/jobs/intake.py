@@ -96,6 +96,7 @@ class Intake:
         with self._store.transaction():
             jobs = self._written_down(_without(arrival, copies), under_way)
             self.sources.add(_sources(arrival, copies))
+        self._staging.done(arrival.study)
         self.sources.remove_fresh()
         return jobs
 
@@ -325,6 +326,7 @@ class Intake:
         folder = self._layout.root / copies.place
         make_folder(kept.parent, self._layout.root)
         (folder / kept.name).rename(kept)
+        self._staging.done(name)
         sync_folders(kept.parent)
         folder.rmdir()
         return True

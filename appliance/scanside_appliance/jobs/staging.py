@@ -30,12 +30,14 @@ class Copies:
     """What came of an arrival so far.
 
     made: by name in the inbox, as what it was copied, and the copy. gone: there no more. changed: not what was known.
+    settled: the names that copies have got.
     """
 
     place: str
     made: dict[str, tuple[Signature, Copied]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    settled: dict[str, str] = field(default_factory=dict)
 
 
 class Staging:
@@ -53,25 +55,31 @@ class Staging:
         write.
         """
         found = self._begun.setdefault(study, Copies(arriving_place(secrets.token_hex(4))))
-        until = self._now() + COPY_S
+        until, fresh = self._now() + COPY_S, 0
         try:
             make_folder(self._layout.root / found.place, self._layout.root)
             for name, facts in files.items():
                 seen = Signature(facts.size, facts.mtime_ns, facts.inode)
                 if name in found.made and found.made[name][0] == seen:
                     continue
-                if self._now() > until:
+                if fresh and self._now() > until:
                     return None
                 self._copy(found, name, facts, seen)
+                fresh += 1
         except OSError:
             self.drop(study)
             raise
+        for name in found.made.keys() - files.keys():
+            del found.made[name]
+            found.gone.add(name)
+            self._part(found, name).unlink(missing_ok=True)
         if found.changed:
             self.drop(study)
         return found
 
     def _copy(self, found: Copies, name: str, facts: Facts, seen: Signature) -> None:
         found.made.pop(name, None)
+        found.settled.pop(name, None)
         try:
             copied = copy_below(self._layout.inbox, name, self._part(found, name), seen)
         except SourceChanged as error:
@@ -90,26 +98,32 @@ class Staging:
         return self._layout.root / copies.place / f".{token}{PART}"
 
     def settle(self, study: str, names: Mapping[str, str]) -> None:
-        """Give the copies of these files their names, all synced; what else was copied goes. Raises OSError."""
+        """Give the copies of these files their names, all synced. Raises OSError.
+
+        Until it is `done` it may be called again: the book may not have been written.
+        """
         copies = self._begun[study]
         folder = self._layout.root / copies.place
+        fresh = {name: kept_as for name, kept_as in names.items() if copies.settled.get(name) != kept_as}
         try:
-            for name in names:
+            for name in fresh:
                 _sync(self._part(copies, name))
-            for name, kept_as in names.items():
+            for name, kept_as in fresh.items():
                 self._part(copies, name).rename(folder / kept_as)
-            for name in copies.made.keys() - names.keys():
-                self._part(copies, name).unlink(missing_ok=True)
+                copies.settled[name] = kept_as
             sync_directory(folder)
         except OSError:
             self.drop(study)
             raise
+
+    def done(self, study: str) -> None:
+        """The book has them."""
         del self._begun[study]
 
     def drop(self, study: str) -> None:
-        """Give up what was begun."""
+        """Give up what was begun. What has its name already stays: a book that could not be synced may have it yet."""
         copies = self._begun.pop(study, None)
-        if copies is not None:
+        if copies is not None and not copies.settled:
             shutil.rmtree(self._layout.root / copies.place, ignore_errors=True)
 
     def keep_only(self, studies: Collection[str]) -> None:

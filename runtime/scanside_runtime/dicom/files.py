@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from scanside_runtime.dicom.errors import InputFileTooLarge, InputNotFound, InputTooLarge, InputUnreadable
+from scanside_runtime.errors import shown
 from scanside_runtime.settings.tables import ReadingSettings
 
 HEAD_BYTES = 132
@@ -43,8 +44,8 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """What a person would call it."""
-        return self.member or self.path.name
+        """What a person would call it, as it may be shown."""
+        return shown(self.member or self.path.name)
 
 
 @dataclass(frozen=True, slots=True)
