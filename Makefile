@@ -1,6 +1,8 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
 # make fuzz   damages files at random and reads them, for 20 minutes
+# make languages   the catalogues of the page, from the texts in the code
+# make release  everything that a box without internet needs, as one tar in dist/
 # make docs   docs/cli.md, docs/reason-codes.md and docs/settings.md, written from the code itself
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +11,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint bench fuzz docs clean
+.PHONY: demo test lint bench fuzz release docs clean languages
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -35,8 +37,14 @@ bench: .venv/all.stamp
 fuzz: .venv/all.stamp
 	@PYTHONPATH=runtime:tests $(BIN)/python -m tests.sweeps.fuzz_reader
 
+release: .venv/all.stamp
+	@$(BIN)/python systemd/make_release.py dist $(if $(KEY),--key $(KEY))
+
 docs: .venv/all.stamp
 	@$(BIN)/python docs/generate.py
+
+languages: .venv/all.stamp
+	@$(BIN)/python docs/catalogues.py
 
 clean:
 	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
@@ -50,5 +58,5 @@ clean:
 
 # All extras hold the box's packages too, so that a demo after the tests installs nothing.
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	@$(INSTALL) --editable ".[export,cohort,dev]"
+	@$(INSTALL) --editable ".[export,cohort,dicom-network,dev]"
 	@touch $@ .venv/box.stamp

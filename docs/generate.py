@@ -53,6 +53,13 @@ UNITS = {
     "signature": "words",
     "language": "code",
     "clean_archive": "true or false",
+    "host": "name or address",
+    "port": "port",
+    "ae": "AE title",
+    "automatic": "true or false",
+    "objects": "list of texts",
+    "tls_ca": "path",
+    "tls_certificate": "path",
 }
 """By a setting's whole name, else by the last word of it. A setting without a unit is not written down."""
 FAMILIES = {

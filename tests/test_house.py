@@ -25,6 +25,8 @@ ENGINES = {"openvino", "onnxruntime"}
 COHORT = {"scipy", "sklearn", "statsmodels", "pandas", "pyarrow", "dask", "distributed", "nibabel", "matplotlib"}
 OF_THE_COHORT = {"statistics", "cluster", "table"}
 """Packages and modules of the appliance that the extra `cohort` is for."""
+OF_THE_NETWORK = {"scu", "commitment", "sending"}
+"""Modules of the appliance that the extra `dicom-network` is for."""
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -48,8 +50,9 @@ def sources(*roots: str) -> list[Path]:
 
 
 def box_sources(*roots: str) -> list[Path]:
-    """What the base install runs: all but what the extra `cohort` is for."""
-    return [path for path in sources(*roots) if not OF_THE_COHORT & {*path.parent.parts[-2:], path.stem}]
+    """What the base install runs: all but what the extras are for."""
+    of_extras = OF_THE_COHORT | OF_THE_NETWORK
+    return [path for path in sources(*roots) if not of_extras & {*path.parent.parts[-2:], path.stem}]
 
 
 def module_name(path: Path) -> str:
@@ -129,7 +132,7 @@ def test_the_import_contracts_hold() -> None:
 
 @pytest.mark.parametrize("path", box_sources("runtime", "appliance"), ids=lambda path: path.stem)
 def test_the_box_imports_none_of_what_it_does_not_install(path: Path) -> None:
-    assert not imported(path) & (TRAINING | COHORT | {"skimage", "scanside_export"})
+    assert not imported(path) & (TRAINING | COHORT | {"skimage", "scanside_export", "pynetdicom"})
 
 
 def test_every_module_that_defines_an_error_of_the_box_is_known_to_explain() -> None:

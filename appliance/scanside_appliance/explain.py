@@ -23,6 +23,8 @@ WITH_ERRORS = (
     "scanside_appliance.extras",
     "scanside_appliance.files.layout",
     "scanside_appliance.jobs.errors",
+    "scanside_appliance.network.errors",
+    "scanside_appliance.referral.errors",
     "scanside_appliance.results.errors",
     "scanside_appliance.service.errors",
     "scanside_appliance.site_model",

@@ -9,16 +9,16 @@ from scanside_runtime.errors import BoxFailed
 
 
 class BoxExtraMissing(BoxFailed):
-    """This needs {package}, which is not installed here."""
+    """This needs {package} of the extra {extra}, which is not installed here."""
 
     code = "BOX_EXTRA_MISSING"
-    advice = 'Install it with `pip install "scanside[cohort]"`.'
+    advice = 'Install it with `pip install "scanside[EXTRA]"`, with the name of the extra in place of EXTRA.'
 
 
 @contextmanager
-def extra() -> Iterator[None]:
-    """Around imports of the extra `cohort`. Raises BoxExtraMissing, naming the package."""
+def extra(name: str = "cohort") -> Iterator[None]:
+    """Around imports of an extra's packages. Raises BoxExtraMissing, naming the package."""
     try:
         yield
     except ImportError as error:
-        raise BoxExtraMissing(package=error.name or error) from error
+        raise BoxExtraMissing(package=error.name or error, extra=name) from error

@@ -186,7 +186,8 @@ KINDS = {
     "QUALITY_ORIENTATION": FindingKind(
         ("caution", "withhold"),
         "Heart, trachea or spine do not lie where the header says: the pictures may be mirrored, upside down or "
-        "wrongly turned, or the organs lie mirrored (situs inversus). Sides and zones are not given, both lungs are.",
+        "wrongly turned, or the organs lie mirrored (situs inversus). Sides and zones are not given, both lungs are; "
+        "no DICOM objects are written, as their labels would name the sides.",
         "Look at the pictures and at the patient's position on the console. If the position was entered wrongly or "
         "other software turned the pictures, correct it and send again; in situs inversus take the numbers of both "
         "lungs.",

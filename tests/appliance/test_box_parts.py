@@ -93,13 +93,13 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layou
     before = job(layout, verdict="held")
     with sqlite3.connect(layout.database) as sql:
         sql.executescript(
-            "DROP TABLE taken; ALTER TABLE files DROP COLUMN mtime_ns; "
+            "DROP TABLE taken; ALTER TABLE files DROP COLUMN mtime_ns; DROP TABLE sent_objects; DROP TABLE deliveries; "
             "ALTER TABLE jobs DROP COLUMN alone; ALTER TABLE jobs DROP COLUMN series_uid; PRAGMA user_version = 1;"
         )
     sql.close()
     with Store(layout.database) as store:
         assert store.jobs(State) == [before]
-        assert store._sql.execute("PRAGMA user_version").fetchone() == (4,)
+        assert store._sql.execute("PRAGMA user_version").fetchone() == (5,)
 
 
 def test_a_transaction_that_fails_leaves_nothing(layout: BoxLayout) -> None:

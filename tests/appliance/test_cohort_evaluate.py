@@ -123,6 +123,27 @@ def test_only_consecutive_scans_of_one_patient_are_compared(run: Run, tmp_path: 
     assert facts["tables"][0]["kappa"] is None
 
 
+def test_rows_that_are_nobodys_are_left_out_counted_and_said(run: Run, tmp_path: Path) -> None:
+    """Two persons called ANONYMOUS were one patient, whose POI rose from 2 to 40 %."""
+    nobody = ("ANONYMOUS", "anonymous ", "UNKNOWN", "0", "000", "", "TEST")
+    rows = [(one, f"2020-02-{n + 1:02d}", 2 + 5 * n, -600, "expanded") for n, one in enumerate(nobody * 2)]
+    known = ("7", "11", "A", "TESTA")
+    somebody = [(one, f"2020-02-0{day}", 5 * day, -600, "expanded") for one in known for day in (1, 2)]
+    table = write_changes(tmp_path / "t.csv", [*rows, *somebody])
+    code, out, err = run("cohort", "evaluate", "changes", table, "--json")
+    facts = json.loads(out)
+    assert (code, facts["pairs"], facts["left_out"]) == (0, 4, 14)
+    assert facts["tables"][0]["counts"] == [[4, 0], [0, 0]]
+    assert "14 row(s) without a patient's own ID were left out" in err
+
+
+def test_the_settings_say_which_ids_are_nobodys(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('[patient]\nplaceholder_ids = ["P0"]\n')
+    table = write_changes(tmp_path / "t.csv", [*pairs(2, 1, 0, "expanded", 0), *pairs(1, 1, 0, "expanded", 5)])
+    _, out, _ = run("--settings", tmp_path / "s.toml", "cohort", "evaluate", "changes", table, "--json")
+    assert (json.loads(out)["pairs"], json.loads(out)["left_out"]) == (2, 2)
+
+
 def test_further_phrases_can_be_handed_over(run: Run, tmp_path: Path) -> None:
     words = tmp_path / "more.toml"
     kinds = "".join(f"{kind} = []\n" for kind in ("contracted", "density_up", "density_down", "partial", "negations"))

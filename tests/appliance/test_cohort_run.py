@@ -282,6 +282,7 @@ def test_the_command_measures_real_studies_lists_failures_and_goes_on(tmp_path: 
         phantom.hu, phantom.spacing_mm, tmp_path / "in" / "a", origin_mm=phantom.origin_mm, slice_thickness_mm=10.0
     )
     write(tmp_path / "in" / "b", [make_slice(Modality="MR", StudyInstanceUID="1.2.3")])
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "in" / "a")
     command = ("cohort", "run", tmp_path / "in", "--out", tmp_path / "t.csv", "--bundle", bundle, "--processes", 1)
     first = scanside(*command, "--json", root=tmp_path / "root")
     facts = json.loads(first.stdout)
@@ -294,6 +295,9 @@ def test_the_command_measures_real_studies_lists_failures_and_goes_on(tmp_path: 
     second = scanside(*command, root=tmp_path / "root")
     assert "2 found, 2 done before" in second.stdout
     assert facts["failures"][0]["reason_code"] in second.stdout
+    assert facts["passed_over"] == [{"path": str(tmp_path / "in" / "link"), "why": "a symbolic link"}]
+    assert "      1  a symbolic link" in second.stdout
+    assert str(tmp_path / "in" / "link") in second.stdout
     assert (tmp_path / "t.csv").read_bytes() == before
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
 import textwrap
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kit.cohort_samples import OPTIONS
 from kit.dicom_samples import ROOT, make_series, write
 from kit.reading import find_studies
+from scanside_appliance.cohort.studies import IN_ARCHIVE, NO_DICOM, SECOND
+from scanside_appliance.cohort.walk import CLOSED, HIDDEN, LINK, NO_FILE
 from scanside_appliance.cohort.work import _path_of, measure_study
 from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
 from scanside_runtime.settings.tables import ReadingSettings
@@ -67,6 +72,69 @@ def test_a_study_above_another_ones_folder_is_kept_apart(tmp_path: Path) -> None
 def test_the_same_folder_named_twice_gives_each_study_once(tmp_path: Path) -> None:
     write(tmp_path / "a", series(A))
     assert len(find_studies([tmp_path, tmp_path / "a"])) == 1
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "gztar"])
+def test_a_study_in_an_archive_is_found_and_read_from_there(tmp_path: Path, form: str) -> None:
+    write(tmp_path / "a", series(A, 4))
+    archive = Path(shutil.make_archive(str(tmp_path / "in" / "copy"), form, tmp_path / "a"))
+    (study,) = find_studies([tmp_path / "in"])
+    assert (study.uid, study.path) == (A, archive)
+    assert measure_study(study, OPTIONS)["reason"].startswith("The series has 4 slice(s)")
+
+
+def test_gzipped_slices_of_two_studies_in_one_folder_are_taken_apart(tmp_path: Path) -> None:
+    for study, name in ((A, "a"), (B, "b")):
+        write(tmp_path, series(study, 4), name + "{}.dcm")
+    for file in list(tmp_path.iterdir()):
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    found = find_studies([tmp_path])
+    assert [study.uid for study in found] == [A, B]
+    assert [measure_study(study, OPTIONS)["reason"][:25] for study in found] == ["The series has 4 slice(s)"] * 2
+
+
+def test_whatever_no_row_stands_for_is_named_with_the_reason(tmp_path: Path) -> None:
+    """Nothing of an archive of data may fall away in silence."""
+    top = tmp_path / "in"
+    write(top / "a", series(A))
+    shutil.make_archive(str(top / "first"), "zip", write(tmp_path / "b", series(B)))
+    shutil.make_archive(str(top / "second"), "gztar", tmp_path / "b")
+    with zipfile.ZipFile(top / "outer.zip", "w") as outer:
+        outer.write(tmp_path / "b" / "000.dcm", "loose.dcm")
+        outer.write(top / "first.zip", "inner/first.zip")
+        outer.write(top / "second.tar.gz", "inner/second.tar.gz")
+    (top / "link.dcm").symlink_to(tmp_path / "b" / "000.dcm")
+    (top / "folder").symlink_to(tmp_path / "b")
+    (top / "broken").symlink_to(tmp_path / "nowhere")
+    (top / ".DS_Store").write_text("x")
+    (top / ".hidden").mkdir()
+    (top / "notes.txt").write_text("x")
+    os.mkfifo(top / "pipe")
+    named: dict[str, str] = {}
+    found = find_studies([top], passed_over=lambda path, why: named.setdefault(str(path.relative_to(top)), why))
+    assert [study.uid for study in found] == [A, B]
+    assert named == {
+        "second.tar.gz": SECOND, "outer.zip": SECOND, "outer.zip/inner/first.zip": IN_ARCHIVE,
+        "outer.zip/inner/second.tar.gz": IN_ARCHIVE, "link.dcm": LINK, "folder": LINK, "broken": LINK,
+        ".DS_Store": HIDDEN, ".hidden": HIDDEN, "notes.txt": NO_DICOM, "pipe": NO_FILE,
+    }  # fmt: skip
+
+
+def test_a_folder_that_cant_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a", series(A))
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path: str | Path) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    named: list[tuple[Path, str]] = []
+    find_studies([tmp_path], passed_over=lambda path, why: named.append((path, why)))
+    assert named == [(tmp_path / "closed", CLOSED)]
 
 
 def test_a_zip_is_a_study_and_a_loose_copy_wins_over_it(tmp_path: Path) -> None:

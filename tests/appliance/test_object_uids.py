@@ -20,7 +20,7 @@ def uids(document: dict[str, Any]) -> set[str]:
 def test_time_and_revision_make_no_other_uids_and_what_is_said_does(tmp_path: Path) -> None:
     document = analysed(tmp_path).document()
     again = {**document, "timing_ms": {"total": 1.0}, "artefacts": ["result.json"]}
-    again["provenance"] = {**document["provenance"], "revision": 2, "supersedes": "1"}
+    again["provenance"] = {**document["provenance"], "revision": 2, "supersedes": "1", "settings_sha256": "ab"}
     other = {**document, "biomarkers": {**document["biomarkers"], "poi_percent": 1.0}}
     assert uids(again) == uids(document)
     assert not uids(other) & uids(document)

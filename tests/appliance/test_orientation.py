@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from kit.analysis_samples import SPACING_MM, chest_hu
+from kit.analysis_samples import SPACING_MM, analysed, chest_hu
 from kit.bundle_samples import write_bundle
 from scanside_appliance.pictures.plane import INFECTION, LEFT_LUNG, RIGHT_LUNG
 from scanside_appliance.results.output import write_output
@@ -142,3 +142,13 @@ def test_the_page_puts_the_infection_in_the_left_column(exported: tuple[Analysis
     rows = {side: re.search(rf"{side} lung</th><td [^>]*>([\d.]+)</td>", page) for side in ("Right", "Left")}
     poi = {side: float(row[1]) for side, row in rows.items() if row}
     assert poi["Left"] > 5.0 > 1.0 > poi["Right"]
+
+
+def test_sides_that_contradict_the_header_leave_no_dicom_object_that_would_name_them(tmp_path: Path) -> None:
+    study = analysed(tmp_path / "series")
+    assert "seg.dcm" in write_output(study, tmp_path / "out")["artefacts"]
+    flag = {"code": "QUALITY_ORIENTATION", "level": "caution", "message": "Look."}
+    study.content["flags"] = [*study.content["flags"], flag]
+    written = write_output(study, tmp_path / "out")["artefacts"]
+    assert ("seg.dcm" in written, "report.html" in written) == (False, True)
+    assert not list((tmp_path / "out").glob("*.dcm"))

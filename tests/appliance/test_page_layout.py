@@ -16,7 +16,7 @@ from kit.course_samples import course_block
 from scanside_appliance.page.report import EarlierSlices, render_page
 from scanside_appliance.pictures.draw import Pictures, draw_pictures
 from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
-from scanside_runtime.settings.tables import SiteSettings
+from scanside_runtime.settings.tables import LANGUAGES, SiteSettings
 
 WIDTHS_PX = (1280, 800, 390)
 LARGEST_PAGE_BYTES = 3_000_000
@@ -72,7 +72,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
 def test_no_page_needs_a_horizontal_scrollbar_and_every_text_has_the_contrast_of_wcag_aa(
     pages: Pages, tmp_path: Path
 ) -> None:
-    made = {name: page for language in ("en",) for name, page in pages.in_language(language).items()}
+    made = {name: page for language in LANGUAGES for name, page in pages.in_language(language).items()}
+    made["rtl.html"] = made["severe-en.html"].replace('dir="ltr"', 'dir="rtl"', 1)
     found = layouts(tmp_path, made, WIDTHS_PX)
     assert len(found) == len(made) * len(WIDTHS_PX)
     assert [one for one in found if one["overflow"] > 0 or one["wide"] or one["faint"]] == []

@@ -18,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
 from kit.reading import LIMITS, find_series
 from scanside_appliance.inbox import probe_process
-from scanside_appliance.inbox.facts import Facts, Prober, limits_of
+from scanside_appliance.inbox.facts import Facts, Prober, is_one_stack, limits_of, stack_name
 from scanside_runtime.settings.tables import ReadingSettings
 
 
@@ -49,7 +49,8 @@ def test_a_slice_is_told_with_its_study_its_place_and_its_hash(tmp_path: Path) -
 def test_names_and_birth_dates_stay_in_the_child(tmp_path: Path) -> None:
     found = str(facts_of(one_file(tmp_path, PatientName="CANARY^BIRD", PatientBirthDate="19700615"), LIMITS))
     assert "CANARY" not in found
-    assert "1970" not in found
+    assert "19700615" not in found
+    assert "1970-06-15" not in found
 
 
 @pytest.mark.parametrize("syntax", sorted(LOSSLESS))
@@ -98,7 +99,10 @@ def test_other_files_are_told_as_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no image")
     shutil.make_archive(str(tmp_path / "packed"), "zip", write(tmp_path / "s", make_series(2)))
     assert facts_of(tmp_path / "text", LIMITS).kind == "other"
-    assert facts_of(tmp_path / "packed.zip", LIMITS).kind == "zip"
+    shutil.make_archive(str(tmp_path / "packed"), "tar", tmp_path / "s")
+    shutil.make_archive(str(tmp_path / "packed"), "gztar", tmp_path / "s")
+    for suffix in ("zip", "tar", "tar.gz"):
+        assert facts_of(tmp_path / f"packed.{suffix}", LIMITS).kind == "zip"
 
 
 def test_slices_of_one_orientation_are_one_stack_and_a_localizer_is_none(tmp_path: Path) -> None:
@@ -106,6 +110,29 @@ def test_slices_of_one_orientation_are_one_stack_and_a_localizer_is_none(tmp_pat
     localizer = facts_of(one_file(tmp_path / "l", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), LIMITS)
     assert axial[0] == axial[1] != ""
     assert (localizer.stack, localizer.along_mm) == ("", None)
+
+
+@pytest.mark.parametrize(("tilt", "noise", "one"), [
+    (0.0050, 0.0002, True), (0.0149, 0.0002, True), (0.1050, 0.0001, True), (0.0, 0.001, True),
+    (0.0, 0.02, False), (0.3, 0.1, False),
+])  # fmt: skip
+def test_a_direction_that_lies_between_two_roundings_is_one_stack(
+    tmp_path: Path, tilt: float, noise: float, one: bool
+) -> None:
+    """Rounded to two digits, slices on either side of a boundary were two stacks with holes, and the study waited."""
+    stacks = [
+        facts_of(one_file(tmp_path / str(n), ImageOrientationPatient=[1, 0, 0, 0, 1, angle]), LIMITS).stack
+        for n, angle in enumerate((tilt - noise / 2, tilt + noise / 2))
+    ]
+    assert is_one_stack(*stacks) is one
+    other_series = one_file(tmp_path / "other", ImageOrientationPatient=[1, 0, 0, 0, 1, tilt], SeriesInstanceUID="1.2")
+    assert not is_one_stack(stacks[0], facts_of(other_series, LIMITS).stack)
+
+
+@pytest.mark.parametrize("odd", ["", "x", "x 1 2", "x a b", "x nan nan", "x 1 0 0 0 1 0 0"])
+def test_whatever_a_child_calls_a_stack_it_is_one_with_itself_alone(odd: str) -> None:
+    assert is_one_stack(odd, odd)
+    assert not is_one_stack(odd, stack_name("x", (1, 0, 0, 0, 1, 0)))
 
 
 def test_the_child_answers_goes_on_after_a_file_it_can_not_reach_and_is_let_go(tmp_path: Path) -> None:

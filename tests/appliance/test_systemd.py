@@ -34,7 +34,7 @@ def test_systemd_finds_nothing_wrong_with_the_service(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     unit = tmp_path / SERVICE.name
-    unit.write_text(SERVICE.read_text().replace("/opt/scanside/bin/scanside", str(program)))
+    unit.write_text(SERVICE.read_text().replace("/opt/scanside/current/bin/scanside", str(program)))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=300
     )

@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 import onnx
 import pytest
+from typer.testing import CliRunner
 
 from kit.export_samples import (
     DIGEST,
@@ -25,6 +26,7 @@ from kit.export_samples import (
 )
 from scanside_export.bundling import cross_validate as folds
 from scanside_export.bundling.cross_validate import CrossValidation, cross_validate
+from scanside_export.cli.main import app
 from scanside_export.data.prepare import Material, _store, load, prepare, read_digest
 from scanside_export.data.recipe import Recipe
 from scanside_export.errors import LabelsUnusable, TrainingUnusable
@@ -141,3 +143,24 @@ def test_a_hospitals_labels_become_training_cases_with_one_command(
     assert made == read_digest(tmp_path / "c")
     assert [case.name for case in load(tmp_path / "c")] == ["phantom_9"]
     command("prepare", "--cases", str(tmp_path / "d"), exit_code=2)
+
+
+def test_preparing_cases_says_how_far_it_is_on_stderr_and_the_digest_alone_on_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """150 phantoms were drawn in ten minutes of silence."""
+    monkeypatch.setattr("scanside_export.data.prepare.read_form", lambda form, folder: [phantom_case()])
+    named = ["--from", f"pairs={tmp_path}", "--phantoms", "0"]
+    said = CliRunner().invoke(app, ["prepare", "--cases", str(tmp_path), *named])
+    assert said.stdout.strip() == read_digest(tmp_path)
+    assert "0 of 1: no case yet" in said.stderr
+
+
+def test_progress_counts_every_part_of_the_material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = lambda seed: replace(phantom_case(), name=f"{seed}")  # noqa: E731
+    monkeypatch.setattr("scanside_export.data.prepare._phantom_case", drawn)
+    told: list[tuple[str, int, int]] = []
+    prepare(Material(None, phantoms=12), tmp_path, progress=lambda *one: told.append(one))
+    assert told == [
+        ("no case yet", 0, 3), ("5 cases written", 1, 3), ("10 cases written", 2, 3), ("12 cases written", 3, 3),
+    ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scanside_appliance.cohort import studies
 from scanside_appliance.cohort.studies import CohortStudy, Noticed
+from scanside_appliance.cohort.walk import Passed
 from scanside_runtime.dicom import decode, index, series
 from scanside_runtime.dicom.decode import Progress
 from scanside_runtime.dicom.index import Found
@@ -32,6 +33,9 @@ def read_volume(chosen: Series, progress: Progress | None = None, limits: Readin
 
 
 def find_studies(
-    folders: Iterable[Path], noticed: Noticed | None = None, limits: ReadingSettings = LIMITS
+    folders: Iterable[Path],
+    noticed: Noticed | None = None,
+    limits: ReadingSettings = LIMITS,
+    passed_over: Passed | None = None,
 ) -> list[CohortStudy]:
-    return studies.find_studies(folders, limits=limits, noticed=noticed)
+    return studies.find_studies(folders, limits=limits, noticed=noticed, passed_over=passed_over)

@@ -49,6 +49,7 @@ def test_the_word_is_look_and_situs_inversus_is_named() -> None:
     assert (finding.code, finding.level) == ("QUALITY_ORIENTATION", "caution")
     assert "look at the pictures" in finding.message
     assert "situs inversus" in finding.message
+    assert "no DICOM objects" in finding.message
 
 
 def test_what_no_exchange_of_sides_changes_stays() -> None:

@@ -24,7 +24,7 @@ from scanside_runtime.errors import ScansideError
 
 def analyze(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a zip or a DICOM file.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a DICOM file, a zip or a tar.")],
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where result, page and DICOM objects go.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result document.")] = False,
     study: Annotated[str | None, typer.Option(metavar="UID|NUMBER", help="Choose this study.")] = None,

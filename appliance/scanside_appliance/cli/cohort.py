@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ import typer
 from scanside_appliance.cli.evaluate import evaluate
 from scanside_appliance.cli.options import AsJson, BundleOption, for_its_owner_alone
 from scanside_appliance.extras import extra
+from scanside_appliance.files.names import harmless
 
 if TYPE_CHECKING:
     from scanside_appliance.cohort.run import Summary, Workers
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MEGABYTES_A_PROCESS = 900
 FAILURES_SHOWN = 20
+PASSED_SHOWN = 10
 STOPPED_BY_HAND = 130
 
 cohort = typer.Typer(help="Many studies: tables, calibration, agreement.", no_args_is_help=True, rich_markup_mode=None)
@@ -43,7 +46,9 @@ class Use(StrEnum):
 @cohort.command()
 def run(
     context: typer.Context,
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDERS...", help="Folders (or zips) with studies.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDERS...", help="Folders (or zip and tar archives) with studies.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The table: .csv or .parquet.")],
     processes: Annotated[int, typer.Option(min=0, help="Studies at a time; 0: as many as cores and memory hold.")] = 0,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")] = None,
@@ -64,6 +69,7 @@ def run(
     from scanside_appliance.cohort.table import FORMS, check_can_write
     from scanside_appliance.site_model import model_in_force
     from scanside_runtime.analysis.options import Options
+    from scanside_runtime.dicom.errors import InputEmpty
 
     for_its_owner_alone(context)
     if out.suffix.lower() not in FORMS:
@@ -73,12 +79,19 @@ def run(
     workers, threads = _workers(processes, dask)
     settings = replace(settings, inference=replace(settings.inference, threads=threads))
     options = Options(settings, bundle=bundle and bundle.absolute(), site_model=model_in_force(context.obj.root))
+    passed: list[tuple[Path, str]] = []
     try:
         with long_progress() as report:
             studies = find_studies(
-                folders, limits=settings.reading, noticed=lambda files: report("files looked at", files, files)
+                folders,
+                limits=settings.reading,
+                noticed=lambda files: report("files looked at", files, 0),
+                passed_over=lambda path, why: passed.append((path, why)),
             )
-            summary = run_cohort(studies, out, workers, options, progress=report)
+            summary = run_cohort(studies, out, workers, options, progress=report, passed_over=passed)
+    except InputEmpty:
+        typer.echo("\n".join(_passed_lines(passed)), err=True)
+        raise
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(STOPPED_BY_HAND) from None
@@ -118,6 +131,20 @@ def _summary_lines(summary: Summary) -> Iterator[str]:
         yield f"{'':<9}{failure['study_uid']}  {failure['reason_code']}  {failure['source']}"
     if len(summary.failures) > FAILURES_SHOWN:
         yield f"{'':<9}... and {len(summary.failures) - FAILURES_SHOWN} more, all in the table (reason_code)"
+    yield from _passed_lines([(Path(one["path"]), one["why"]) for one in summary.passed_over])
+
+
+def _passed_lines(passed_over: Sequence[tuple[Path, str]]) -> Iterator[str]:
+    """How many paths no row stands for, by why, and the first by name."""
+    if not passed_over:
+        return
+    yield f"{'passed':<10}{len(passed_over)} that no row stands for"
+    for why, count in Counter(why for _, why in passed_over).most_common():
+        yield f"{count:>7}  {why}"
+        named = [str(path) for path, said in passed_over if said == why]
+        yield from (f"{'':<9}{harmless(path)}" for path in named[:PASSED_SHOWN])
+        if len(named) > PASSED_SHOWN:
+            yield f"{'':<9}... and {len(named) - PASSED_SHOWN} more; --json names each"
 
 
 @cohort.command()

@@ -57,7 +57,8 @@ def changes(
 ) -> None:
     """Agreement of POI and iHU changes with report phrases: counts, kappa, standard errors, strength.
 
-    A phrase speaks of the change since the row before of the same patient. Opposite phrases in one report are left out.
+    A phrase speaks of the change since the row before of the same patient. Opposite phrases in one report are left out,
+    and so are rows whose patient_id is a placeholder (ANONYMOUS, 0 ...; setting patient.placeholder_ids) or empty.
     Changes count by their sign; beside that stands the three-way trend, beyond the measurement error of the bundle.
     Exit code: 0 compared, 3 the table can't be used.
     """
@@ -65,10 +66,15 @@ def changes(
         from scanside_appliance.statistics.changes import change_tables, phrase_counts, read_changes
         from scanside_appliance.statistics.changes_output import lines
         from scanside_appliance.statistics.phrases.report_phrases import phrase_lists
-    found = read_changes(table, phrase_lists(phrases or ()))
+    placeholders = context.obj.settings().patient.placeholder_ids
+    found, left_out = read_changes(table, phrase_lists(phrases or ()), placeholders)
+    if left_out:
+        why = "without a patient's own ID were left out: nobody knows whose course it is"
+        typer.echo(f"{left_out} row(s) {why}", err=True)
     limits = _limits(context, poi_limit, ihu_limit)
     tables = [one.to_document() for one in change_tables(found, limits)]
-    facts = {"pairs": len(found), "phrases_found": phrase_counts(found), "limits": limits, "tables": tables}
+    counted = {"pairs": len(found), "left_out": left_out, "phrases_found": phrase_counts(found)}
+    facts = {**counted, "limits": limits, "tables": tables}
     typer.echo(json.dumps(facts) if as_json else "\n".join(lines(facts)))
 
 

@@ -21,9 +21,11 @@ from scanside_appliance.cli.doctor import doctor
 from scanside_appliance.cli.explain import explain
 from scanside_appliance.cli.history import history
 from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions
+from scanside_appliance.cli.pack import pack
 from scanside_appliance.cli.progress import complain
 from scanside_appliance.cli.results import results
 from scanside_appliance.cli.selftest import selftest
+from scanside_appliance.cli.send import send
 from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.watch import add_watch_commands
 from scanside_appliance.defects import raised_at
@@ -40,7 +42,7 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (history, results, analyze, demo, selftest, doctor, explain):
+for command in (history, results, send, pack, analyze, demo, selftest, doctor, explain):
     app.command()(command)
 add_watch_commands(app)
 

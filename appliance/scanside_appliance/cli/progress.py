@@ -6,8 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -16,7 +20,7 @@ Report = Callable[[str, int, int], None]
 
 @contextmanager
 def long_progress() -> Iterator[Report]:
-    """A callback (what, done, total) for work of minutes to days."""
+    """A callback (what, done, total) for work of minutes to days; total 0 where nobody knows how much there is."""
     if not sys.stderr.isatty():
         yield _lines()
         return
@@ -38,8 +42,25 @@ def long_progress() -> Iterator[Report]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        yield _followed(bar, "")
+
+
+def _followed(bar: Progress, first: str) -> Report:
+    """One line of the bar for one piece of work after the other: time that remains is that of the piece alone.
+
+    A piece is another one when its total changes or it begins again; one without an end (total 0) has no time left.
+    """
+    task = bar.add_task(first, total=None)
+    last = (0, 0)
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if total != last[1] or done < last[0]:
+            bar.reset(task, total=total or None)
+        last = (done, total)
+        bar.update(task, description=what, completed=done)
+
+    return report
 
 
 def _lines() -> Report:
@@ -49,7 +70,7 @@ def _lines() -> Report:
         nonlocal last
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            typer.echo(f"{done} of {total}: {what}", err=True)
+            typer.echo(f"{done} of {total}: {what}" if total else f"{done} {what}", err=True)
 
     return report
 
@@ -67,8 +88,7 @@ def progress(first: str = "starting") -> Iterator[Report | None]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(first, total=None)
-        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+        yield _followed(bar, first)
 
 
 def complain(code: str, text: str) -> None:

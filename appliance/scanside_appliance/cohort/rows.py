@@ -22,6 +22,8 @@ COLUMNS: dict[str, type] = {
     "bundle": str, "bundle_sha256": str, "engine": str, "precision": str, "software_version": str,
     "input_sha256": str, "source": str,
     "high_opacity_percent": float, "consolidation_ml": float,
+    "left_high_opacity_percent": float, "left_consolidation_ml": float,
+    "right_high_opacity_percent": float, "right_consolidation_ml": float,
 }  # fmt: skip
 """Every column in its order with its type; an empty cell means not measured or not stated."""
 
@@ -31,7 +33,8 @@ _MEASURES = (
     *("high_opacity_percent", "consolidation_ml"),
 )
 _SERIES = ("slice_thickness_mm", "slices", "kernel", "manufacturer", "model")
-_SIDES = tuple(f"{side}_{measure}" for side in ("left", "right") for measure in ("poi_percent", "ihu_hu"))
+_MEASURES_OF_SIDES = ("poi_percent", "ihu_hu", "high_opacity_percent", "consolidation_ml")
+_SIDES = tuple(f"{side}_{measure}" for side in ("left", "right") for measure in _MEASURES_OF_SIDES)
 
 
 def row_of(study: CohortStudy, document: Mapping[str, Any], seconds: float) -> Row:

@@ -37,7 +37,11 @@ class Workers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run came to. taken_over: studies that an earlier run had done; failures: rows without a measurement."""
+    """What a run came to.
+
+    taken_over: studies that an earlier run had done. failures: rows without a measurement. passed_over: each path
+    that no row stands for, and why.
+    """
 
     table: str
     studies: int
@@ -45,6 +49,7 @@ class Summary:
     verdicts: dict[str, int]
     codes: dict[str, int]
     failures: tuple[dict[str, str], ...]
+    passed_over: tuple[dict[str, str], ...]
     exit_code: int
 
     def to_document(self) -> dict[str, Any]:
@@ -60,11 +65,13 @@ def run_cohort(
     *,
     measure: Measure = measure_study,
     progress: Progress | None = None,
+    passed_over: Sequence[tuple[Path, str]] = (),
 ) -> Summary:
     """Analyse every study that the table's journal does not hold, and write the table.
 
     The table grows: rows of earlier runs into the same file stay. Whatever ends the run, what was done is in the
-    journal and the table. Raises ModelUnusable where the bundle can't be used, BoxExtraMissing, BoxOutput, BoxCluster.
+    journal and the table. passed_over: what `find_studies` named, for the summary. Raises ModelUnusable where the
+    bundle can't be used, BoxExtraMissing, BoxOutput, BoxCluster.
     """
     check_can_write(table)
     bundle = open_bundle(options.bundle)  # here, so that a run that could only fail does not begin
@@ -75,7 +82,7 @@ def run_cohort(
             _work_off(len(studies) - len(pending), len(studies), journal, answers, progress)
         finally:
             write_table(journal.rows(), table)
-        return _summary(table, studies, len(studies) - len(pending), journal.rows())
+        return _summary(table, studies, len(studies) - len(pending), journal.rows(), passed_over)
 
 
 def _work_off(
@@ -105,7 +112,13 @@ def _conditions(options: Options, bundle: Bundle) -> str:
     return " ".join((software_version(), bundle.sha256, *how))
 
 
-def _summary(table: Path, studies: Sequence[CohortStudy], taken_over: int, rows: Sequence[Row]) -> Summary:
+def _summary(
+    table: Path,
+    studies: Sequence[CohortStudy],
+    taken_over: int,
+    rows: Sequence[Row],
+    passed_over: Sequence[tuple[Path, str]],
+) -> Summary:
     failed = [row for row in rows if row["verdict"] != "analysed"]
     return Summary(
         table=str(table),
@@ -114,5 +127,6 @@ def _summary(table: Path, studies: Sequence[CohortStudy], taken_over: int, rows:
         verdicts=dict(Counter(row["verdict"] for row in rows)),
         codes=dict(Counter(row["reason_code"] for row in failed).most_common()),
         failures=tuple({key: row[key] for key in ("study_uid", "reason_code", "reason", "source")} for row in failed),
+        passed_over=tuple({"path": str(path), "why": why} for path, why in passed_over),
         exit_code=0 if all(is_final(row) for row in rows) else 5,
     )

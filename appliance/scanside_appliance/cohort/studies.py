@@ -1,8 +1,10 @@
 """Which studies lie in some folders, however their files are spread. Headers only: the study UID of every file.
 
-A study may lie in one folder, in several, in a zip, or among the files of other studies. It is found once: where it
-lies loose and in a zip as well, the loose files count. Here only names and sizes are looked at; headers are parsed by
-the reader's own process. A file that ends it does not say whose it is, and a fresh reader goes on behind it.
+A study may lie in one folder, in several, in an archive (zip, tar), or among the files of other studies. It is found
+once: where it lies loose and in an archive as well, the loose files count. What is passed over is named: links, hidden
+files, folders that can't be read, what is no DICOM, archives in archives, a study's second archive. Here only names and
+sizes are looked at; headers are parsed by the reader's own process. A file that ends it does not say whose it is, and a
+fresh reader goes on behind it.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
+from scanside_appliance.cohort.walk import Passed, files_below
+from scanside_runtime.dicom.errors import BoxReader, InputEmpty
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.study_uids import StudyUids
 from scanside_runtime.errors import Refused
 from scanside_runtime.settings.tables import ReadingSettings
 
 Noticed = Callable[[int], None]
+NO_DICOM = "no DICOM"
+IN_ARCHIVE = "in an archive: a link, hidden, or an archive itself"
+SECOND = "its study was read from the loose files or the archive that came first"
 FILES_A_READER = 5000
 """After so many files the reader is replaced by a fresh one: it may use only so much processor time in its life."""
 
@@ -29,9 +35,9 @@ FILES_A_READER = 5000
 class CohortStudy:
     """One study to be analysed.
 
-    uid: StudyInstanceUID; None where no header says it, then the folder or zip stands for itself.
-    path: the folder or zip that holds it. files: where the folder holds other studies too, or the study lies in several
-    folders, the files that belong to it; else empty.
+    uid: StudyInstanceUID; None where no header says it, then the folder or archive stands for itself.
+    path: the folder or archive that holds it. files: where the folder holds other studies too, or the study lies in
+    several folders, the files that belong to it; else empty.
     digest: SHA-256 (hex) of names and sizes of its files, by which a changed study is known.
     """
 
@@ -53,28 +59,38 @@ class _Seen:
     loose: dict[str, list[Path]] = field(default_factory=dict)
     by_folder: dict[Path, set[str]] = field(default_factory=dict)
     nameless: dict[Path, list[Path]] = field(default_factory=dict)
-    zipped: dict[str | None, list[Path]] = field(default_factory=dict)
+    archived: dict[str | None, list[Path]] = field(default_factory=dict)
 
 
 def find_studies(
-    folders: Iterable[Path], *, limits: ReadingSettings, noticed: Noticed | None = None
+    folders: Iterable[Path],
+    *,
+    limits: ReadingSettings,
+    noticed: Noticed | None = None,
+    passed_over: Passed | None = None,
 ) -> list[CohortStudy]:
-    """Every study below the folders (or in the zips, or of the single files), sorted by name.
+    """Every study below the folders (or in the archives, or of the single files), sorted by name.
 
-    `noticed` is called with the number of files looked at so far. Raises InputNotFound for a path that is not there,
+    `noticed` is called with the number of files looked at so far, `passed_over` with each path that nothing is measured
+    of, and why. Raises InputNotFound for a path that is not there,
     InputEmpty where no path holds any DICOM file, and BoxReader where no reader can be started.
     """
+    passed = passed_over or _nobody
     seen, looked_at = _Seen(), 0
-    for path, found in _answers(dict.fromkeys(_files(folders)), limits):
-        _note(path, found, seen)
+    for path, found in _answers(dict.fromkeys(files_below(folders, passed)), limits):
+        _note(path, found, seen, passed)
         looked_at += 1
         if noticed is not None:
             noticed(looked_at)
     below = _below(seen)
-    studies = [*_loose(seen, below), *_nameless(seen, below), *_zipped(seen)]
+    studies = [*_loose(seen, below), *_nameless(seen, below), *_archived(seen, passed)]
     if not studies:
         raise InputEmpty(files=looked_at)
     return sorted(studies, key=lambda study: study.name)
+
+
+def _nobody(path: Path, why: str) -> None:
+    """Nobody wants to know."""
 
 
 def _answers(paths: Iterable[Path], limits: ReadingSettings) -> Iterator[tuple[Path, StudyUids]]:
@@ -104,31 +120,19 @@ def _of_one_reader(batch: list[Path], limits: ReadingSettings) -> Iterator[Study
 
 
 def _unknown(path: Path) -> StudyUids:
-    """A file that nobody could look into: whether it is a zip, only its name says."""
-    return StudyUids(("",), archive=path.suffix.lower() == ".zip")
+    """A file that nobody could look into: whether it is an archive, only its name says."""
+    return StudyUids(("",), archive=path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz")))
 
 
-def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    """Regular files at any depth; links and hidden files are passed over, as when one study is read."""
-    for top in folders:
-        if not top.exists():
-            raise InputNotFound(name=top)
-        if top.is_file():
-            yield top.absolute()
-            continue
-        for folder, below, names in os.walk(top.absolute(), followlinks=False):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            for name in sorted(names):
-                path = Path(folder, name)
-                if not name.startswith(".") and path.is_file() and not path.is_symlink():
-                    yield path
-
-
-def _note(path: Path, found: StudyUids, seen: _Seen) -> None:
+def _note(path: Path, found: StudyUids, seen: _Seen, passed: Passed) -> None:
     """Note whose file this is. A file that is no DICOM and does not claim to be is passed over."""
+    if not found.study_uids:
+        passed(path, NO_DICOM)
+    for member in found.passed_over:
+        passed(path / member, IN_ARCHIVE)
     for uid in found.study_uids:
         if found.archive:
-            seen.zipped.setdefault(uid or None, []).append(path)
+            seen.archived.setdefault(uid or None, []).append(path)
         elif uid:
             seen.loose.setdefault(uid, []).append(path)
             seen.by_folder.setdefault(path.parent, set()).add(uid)
@@ -181,12 +185,15 @@ def _nameless(seen: _Seen, below: _Below) -> Iterator[CohortStudy]:
             yield from (CohortStudy(None, file, (), _digest(str(file), [file])) for file in files)
 
 
-def _zipped(seen: _Seen) -> Iterator[CohortStudy]:
-    for uid, archives in seen.zipped.items():
+def _archived(seen: _Seen, passed: Passed) -> Iterator[CohortStudy]:
+    for uid, archives in seen.archived.items():
         if uid is None:
             yield from (CohortStudy(None, path, (), _digest(str(path), [path])) for path in dict.fromkeys(archives))
-        elif uid not in seen.loose:
+            continue
+        if uid not in seen.loose:
             yield CohortStudy(uid, archives[0], (), _digest(uid, archives[:1]))
+        for path in archives if uid in seen.loose else archives[1:]:
+            passed(path, SECOND)
 
 
 def _digest(name: str, files: list[Path]) -> str:

@@ -32,7 +32,7 @@ def check_can_write(path: Path) -> None:
     try:
         import pyarrow.parquet  # noqa: F401 - whether it is there
     except ImportError as error:
-        raise BoxExtraMissing(package="pyarrow") from error
+        raise BoxExtraMissing(package="pyarrow", extra="cohort") from error
 
 
 def csv_bytes(rows: Sequence[Row]) -> bytes:

@@ -18,7 +18,7 @@ FIRST_SERIES_NUMBER = 9000
 # Any UUID will do, as long as it is always the same one (RFC 9562, 6.6).
 _NAMESPACE = uuid.UUID("6f3a4f6e-0c1b-4b5e-9a57-6c7d1c6a52d4")
 _BESIDE_THE_RESULT = ("timing_ms", "artefacts")
-_COUNTED_BY_THE_BOX = ("revision", "supersedes")
+_OF_THE_BOX = ("revision", "supersedes", "settings_sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,13 @@ def object_uids(document: Mapping[str, Any], role: str) -> ObjectUids:
 
 
 def result_digest(document: Mapping[str, Any]) -> str:
-    """SHA-256 of what a result says: not of how long it took, nor of how often it was made on the box."""
+    """SHA-256 of what a result says: not of how long it took, how often it was made, or by which settings.
+
+    What a setting changes in a result stands in the result; the name of the hospital changes nothing in it.
+    """
     said = {name: value for name, value in document.items() if name not in _BESIDE_THE_RESULT}
     provenance = said.get("provenance") or {}
-    said["provenance"] = {name: value for name, value in provenance.items() if name not in _COUNTED_BY_THE_BOX}
+    said["provenance"] = {name: value for name, value in provenance.items() if name not in _OF_THE_BOX}
     return hashlib.sha256(json.dumps(said, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 

@@ -22,13 +22,13 @@ from scanside_appliance.pictures.lettering import INK
 from scanside_appliance.pictures.plane import Picture
 from scanside_runtime.dicom.headers import lenient
 
-STRIP_PX = 40
+STRIP_PX = 22
 _DERIVATION = "Outlines of lungs and infection, found by software, drawn over a slice in a lung window"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyPicture:
-    """A picture, what is written below it, and the source slices that it shows.
+    """A picture, what it shows in words, and the source slices that it shows.
 
     orientation: where the patient's side is towards the end of a row and of a column (PS3.3 C.7.6.1.1.1).
     """
@@ -83,13 +83,12 @@ def _capture(key: KeyPicture, patient: Dataset, uids: ObjectUids, number: int, s
 
 
 def _with_notice(key: KeyPicture) -> Picture:
-    """The picture with a dark strip below: what it shows, and what it must not be used for."""
+    """The picture, which says what it shows, with a dark strip below: whose it is, what it must not be used for."""
     height, width = key.picture.shape[:2]
     shown = np.full((height + STRIP_PX, width, 3), 24, np.uint8)  # (h, w, 3) BGR
     shown[:height] = key.picture
-    for line, text in enumerate((key.caption, NOTICE)):
-        corner = (8, height + 16 + 17 * line)
-        cv2.putText(shown, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    text, corner = f"{MANUFACTURER}: {NOTICE.lower()}", (8, height + 15)
+    cv2.putText(shown, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
     return shown
 
 

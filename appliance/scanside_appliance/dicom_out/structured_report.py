@@ -209,7 +209,7 @@ def _algorithm(document: Document) -> AlgorithmIdentification:
         parameters=[
             f"model bundle {bundle['name']} {bundle['version']} sha256 {bundle['sha256']}",
             f"engine {engine['name']} {engine['version']}, {engine['precision']}",
-            *(f"{name} {provenance[name]}" for name in ("settings_sha256", "input_sha256") if provenance[name]),
+            f"input sha256 {provenance['input_sha256']}",
         ],
     )
 

@@ -22,6 +22,8 @@ WHOLE_MB = 64
 """A larger file is not held whole: no slice is as large (4 096 x 4 096 pixels have 32 MB)."""
 OWN_MB = 64
 """Private memory of a child that reads headers, beside what it reads."""
+SAME_DIRECTION = 0.005
+"""Of a direction cosine: 0.3 degrees. Slices of one grid differ by a thousandth at most (`dicom.geometry`)."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -37,9 +39,9 @@ class Probe:
 class Facts:
     """One file, read to its end. kind "own": a result of Scanside that came back, never a slice.
 
-    kind: of "out_of_reach" and "too_large" nothing was read, and `why` says more; what is "broken" without a sum ended
+    Of "out_of_reach" and "too_large" nothing was read, and `why` says more; what is "broken" without a sum ended
     every child that read it.
-    whole: it does not break off. stack: the slices that make one grid, "" for what is no slice.
+    whole: it does not break off. stack: `stack_name` of the slices that make one grid, "" for what is no slice.
     along_mm: place along the normal of its stack. inode: as the scan saw it, 0 from the child.
     """
 
@@ -56,6 +58,25 @@ class Facts:
     along_mm: float | None = None
     why: str = ""
     inode: int = 0
+
+
+def stack_name(series: str, cosines: Sequence[float]) -> str:
+    """Series and direction of a slice, by which `is_one_stack` knows the slices of one grid."""
+    return f"{series} {' '.join(f'{cosine:.4f}' for cosine in cosines)}"
+
+
+def is_one_stack(stack: str, other: str) -> bool:
+    """The same series and, but for what scanners round and the couch wobbles, the same direction."""
+    if stack == other:
+        return True
+    (series, _, cosines), (another, _, others) = stack.partition(" "), other.partition(" ")
+    if series != another:
+        return False
+    try:
+        pairs = list(zip(map(float, cosines.split()), map(float, others.split()), strict=True))
+    except ValueError:  # who has parsed foreign bytes may answer anything
+        return False
+    return bool(pairs) and all(abs(a - b) <= SAME_DIRECTION for a, b in pairs)
 
 
 class Prober:

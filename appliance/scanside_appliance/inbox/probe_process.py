@@ -23,10 +23,11 @@ from pydicom.dataset import Dataset
 from scanside_appliance.dicom_out.own import is_own
 from scanside_appliance.files.beneath import opened_below
 from scanside_appliance.files.signature import Signature
-from scanside_appliance.inbox.facts import WHOLE_MB, Facts, Probe
+from scanside_appliance.inbox.facts import WHOLE_MB, Facts, Probe, stack_name
+from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, is_tar
 from scanside_runtime.dicom.completeness import object_damage
 from scanside_runtime.dicom.errors import InputTooLarge
-from scanside_runtime.dicom.files import HEAD_BYTES, MIB, SourceFile
+from scanside_runtime.dicom.files import HEAD_BYTES, MIB, ZIP, SourceFile
 from scanside_runtime.dicom.headers import (
     BAD_DICOM,
     CT_IMAGE,
@@ -90,7 +91,7 @@ def _sum(file: BinaryIO, size: int) -> str:
 
 def _kind_of(start: bytes) -> Facts | None:
     """What needs no parsing, by its first bytes."""
-    if start[:4] == b"PK\x03\x04":
+    if start.startswith((ZIP, GZIP)) or is_tar(start[:BLOCK]):
         return Facts("zip")
     if not start:
         return Facts("broken")
@@ -98,7 +99,7 @@ def _kind_of(start: bytes) -> Facts | None:
 
 
 def _parsed(data: bytes, name: str, reading: ReadingSettings) -> Facts:
-    if (other := _kind_of(data[:HEAD_BYTES])) is not None:
+    if (other := _kind_of(data[:BLOCK])) is not None:
         return other
     try:
         with lenient():
@@ -126,7 +127,7 @@ def _parsed_head(stream: BinaryIO, name: str, reading: ReadingSettings) -> Facts
 
 def _parsed_large(file: BinaryIO, size: int, name: str, reading: ReadingSettings) -> Facts:
     """No slice is as large: whether its pixels are all there goes by their stated length, or by their end mark."""
-    start = file.read(HEAD_BYTES)
+    start = file.read(BLOCK)
     file.seek(0)
     if (other := _kind_of(start)) is not None:
         return other
@@ -175,8 +176,8 @@ def _place(header: SliceHeader) -> tuple[str, float | None]:
     (a, b, c), (d, e, f) = row_and_column[:3], row_and_column[3:]
     normal = (b * f - c * e, c * d - a * f, a * e - b * d)
     along_mm = sum(p * n for p, n in zip(position, normal, strict=True))
-    stack = f"{header.series_uid} {[round(cosine, 2) for cosine in row_and_column]}"
-    return hashlib.sha256(stack.encode()).hexdigest()[:16], along_mm
+    series = hashlib.sha256(header.series_uid.encode()).hexdigest()[:16]
+    return stack_name(series, row_and_column), along_mm
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from itertools import islice, pairwise
 from scanside_appliance.files.layout import study_key
 from scanside_appliance.files.names import harmless, shortened
 from scanside_appliance.files.signature import Signature
-from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.inbox.facts import Facts, is_one_stack
 from scanside_appliance.inbox.table import InboxTable, Values
 from scanside_runtime.settings.tables import InboxSettings
 
 HOLE = 1.5
+MOST_DIRECTIONS = 64
 """A step between neighbouring slices of more than so many median steps is a hole."""
 SAME_PLACE_MM = 0.05
 """Slices nearer than this lie at one place."""
@@ -209,8 +210,12 @@ class Inbox:
         """The places of the slices along their normal, a list for each stack."""
         layout = "SELECT stack, along_mm FROM files WHERE study = ? AND study <> '' AND along_mm IS NOT NULL"
         stacks: dict[str, list[float]] = {}
+        named: dict[str, str] = {}
         for stack, along_mm in self._table.rows(layout, (group.study,)):
-            stacks.setdefault(stack, []).append(along_mm)
+            if stack not in named:
+                known = list(stacks)[:MOST_DIRECTIONS]
+                named[stack] = next((one for one in known if is_one_stack(one, stack)), stack)
+            stacks.setdefault(named[stack], []).append(along_mm)
         return stacks.values()
 
 

@@ -20,7 +20,7 @@ class InputOwnResult(Refused):
 
 
 class InputArchive(Refused):
-    """This is a zip; the watched folder takes DICOM files."""
+    """This is an archive (zip, tar, gzip); the watched folder takes DICOM files."""
 
     code = "INPUT_ARCHIVE"
     advice = "Unpack it and put the files into the inbox."

@@ -1,6 +1,6 @@
--- Version 4. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
+-- Version 5. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
 
--- What is done with a set of files. `state` says what is to be done next; see conveyor.py.
+-- What is done with a set of files. `state` says what is to be done next; see file_mover.py.
 CREATE TABLE jobs (
     id            INTEGER PRIMARY KEY,
     study         TEXT NOT NULL,               -- key; '' for files that belong to no study
@@ -60,6 +60,33 @@ CREATE TABLE result_files (
     name   TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     PRIMARY KEY (job, name)
+);
+
+-- What is to go to an archive by the network, or went; see network/outbox.py.
+CREATE TABLE deliveries (
+    id         INTEGER PRIMARY KEY,
+    job        INTEGER NOT NULL REFERENCES jobs (id),
+    target     TEXT NOT NULL,               -- the archive: AE title, host, port
+    state      TEXT NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,     -- monotonic seconds of the boot `boot`
+    boot       TEXT NOT NULL DEFAULT '',
+    code       TEXT,                        -- why the last attempt failed
+    why        TEXT,
+    changed_at TEXT NOT NULL,               -- wall clock, shown only
+    UNIQUE (job, target)
+);
+CREATE INDEX deliveries_by_state ON deliveries (state, target);
+
+-- The objects of a delivery that the archive has.
+CREATE TABLE sent_objects (
+    delivery     INTEGER NOT NULL REFERENCES deliveries (id),
+    name         TEXT NOT NULL,
+    sop_uid      TEXT NOT NULL,
+    sha256       TEXT NOT NULL,
+    sent_at      TEXT NOT NULL,             -- wall clock, shown only
+    committed_at TEXT,                      -- when the archive said that it will keep it
+    PRIMARY KEY (delivery, name)
 );
 
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.inbox.facts import Facts, is_one_stack
 from scanside_appliance.jobs.store import FileRow
 
 SHARED = "#"
@@ -44,7 +44,8 @@ def _told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[st
 
 def _at_several_places(slices: Collection[Facts]) -> bool:
     along = [one.along_mm or 0.0 for one in slices]
-    return len({one.stack for one in slices}) > 1 or max(along) - min(along) >= SAME_PLACE_MM
+    first = next(iter(slices)).stack
+    return not all(is_one_stack(first, one.stack) for one in slices) or max(along) - min(along) >= SAME_PLACE_MM
 
 
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:

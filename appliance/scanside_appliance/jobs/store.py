@@ -1,6 +1,6 @@
 """The job book: SQLite, WAL, every commit synced. Jobs and files are frozen rows, altered by `change` alone.
 
-What is committed here is what holds: after a crash the folders are brought to what the book says (conveyor.py).
+What is committed here is what holds: after a crash the folders are brought to what the book says (file_mover.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Self
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 CLEANED = "cleaned"
 BUSY_S = 10.0
 
@@ -156,6 +156,11 @@ class Store:
         """A script and the version that it makes, both or neither."""
         text = Path(__file__).with_name(script).read_text(encoding="utf-8")
         self._sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For the tables of other wings in the same book; a transaction is `transaction`."""
+        return self._sql
 
     def check(self) -> None:
         """Read the whole file once. Raises BoxDatabase where it is damaged."""

@@ -29,7 +29,8 @@ def verdict_sentence(document: Mapping[str, Any], _: Translate) -> str:
     found = [_where(measured, _), _share(percent, _), _most(measured, _), _density(measured, _)]
     text = _(", ").join(part for part in found if part)
     grade = _grade(measured, document.get("severity") or {}, _)
-    verdict = _("%(found)s; %(grade)s.") % {"found": text, "grade": grade} if grade else _("%s.") % text
+    sentence = _("%(found)s; %(grade)s.") if grade else _("%(found)s.")
+    verdict = sentence % {"found": text, "grade": grade}
     return " ".join([verdict, *_change(document.get("progression") or {}, _)])
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.files.layout import PAGE
-from scanside_appliance.results.archive import StoredResult, latest_revisions, results_on_record
+from scanside_appliance.files.layout import PAGE, RESULT, study_key
+from scanside_appliance.results.archive import StoredResult, latest_revisions, read_result, results_on_record
 from scanside_appliance.results.errors import ResultNotFound
 
 LAST = "last"
@@ -18,6 +18,23 @@ def found_results(results: Path, wanted: str, *, every: bool = False) -> list[di
 
     wanted: a patient's ID or name, a day (2026-01-31), or `last`. Raises ResultNotFound.
     """
+    fitting = _fitting(results, wanted, every=every)
+    return sorted(map(_facts, fitting), key=lambda one: (one["date"] or "", one["report"]))
+
+
+def results_meant(results: Path, meant: str) -> list[StoredResult]:
+    """The results that a command is to do something with: of a folder that holds one, else as `found_results`.
+
+    meant: also a study's name in `scanside queue`, or its UID. Raises ResultNotFound; OSError and ValueError for a
+    folder whose document can't be read.
+    """
+    document = Path(meant) / RESULT
+    if document.is_file():
+        return [StoredResult(document, read_result(document))]
+    return _fitting(results, meant, every=False)
+
+
+def _fitting(results: Path, wanted: str, *, every: bool) -> list[StoredResult]:
     known, _ = results_on_record(results)
     counting = known if every else latest_revisions(known)
     if wanted == LAST:
@@ -26,13 +43,14 @@ def found_results(results: Path, wanted: str, *, every: bool = False) -> list[di
         fitting = [one for one in counting if _fits(one, wanted)]
     if not fitting:
         raise ResultNotFound(wanted=wanted, folder=results)
-    return sorted(map(_facts, fitting), key=lambda one: (one["date"] or "", one["report"]))
+    return fitting
 
 
 def _fits(one: StoredResult, wanted: str) -> bool:
     study = one.document.get("study") or {}
     day = study.get("study_date") or (study.get("acquired_at") or "")[:10]
-    return wanted in (study.get("patient_id"), study.get("patient_name"), day)
+    uid = study.get("study_uid")
+    return wanted in (study.get("patient_id"), study.get("patient_name"), day, uid, uid and study_key(uid))
 
 
 def _facts(one: StoredResult) -> dict[str, Any]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MONTAGE, CORONAL, SLICES = "montage.png", "coronal.png", "slices.zip"
 OURS = (RESULT, PAGE, MONTAGE, CORONAL, SLICES, SEGMENTATION, REPORT)
+NO_OBJECTS = frozenset({"INPUT_SHARED_UID", "QUALITY_ORIENTATION"})
+"""With these there are none: nothing can refer to the slices, or labels would say sides that nobody believes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def write_output(
     - All of it appears or nothing: everything is made before the folder is touched, and what an earlier run left stays
       as it was where this one fails. `result.json` comes last, so that what it lists is there.
     - Else what an earlier run left and this one does not make is removed: no refusal lies beside an old Segmentation.
-    - A withheld infection is neither drawn nor written as DICOM objects; slices that share a UID have none.
+    - A withheld infection is neither drawn nor written as DICOM objects; slices that share a UID have none, nor has a
+      study whose sides contradict its header.
 
     Raises BoxOutput when the folder can't be written, BoxSource when the slices can't be read again.
     """
@@ -102,8 +105,11 @@ def _archive_objects(analysis: Analysis, pictures: Pictures | None) -> dict[str,
 
 
 def _can_be_referred_to(analysis: Analysis) -> bool:
-    """A Segmentation names its source slices: each must have a UID of its own."""
-    return analysis.series is not None and all(note.code != "INPUT_SHARED_UID" for note in analysis.series.notes)
+    """DICOM objects name their source slices, each by a UID of its own, and say which lung is the left one."""
+    if analysis.series is None:
+        return False
+    said = {note.code for note in analysis.series.notes} | {flag["code"] for flag in analysis.document()["flags"]}
+    return not said & NO_OBJECTS
 
 
 def _pictures(analysis: Analysis) -> Pictures | None:

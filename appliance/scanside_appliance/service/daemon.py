@@ -27,6 +27,7 @@ from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
+from scanside_appliance.network.sender_client import SENDER, SenderClient
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
 from scanside_runtime.errors import ModelUnusable
@@ -57,6 +58,7 @@ class Plan:
     clock: Clock = field(default_factory=Clock)
     worker: Sequence[str] = WORKER
     probe: Sequence[str] = PROBE
+    sender: Sequence[str] = SENDER
     hint: bool = True
     progressed: Callable[[], None] = alive
 
@@ -88,6 +90,7 @@ class Daemon:
         self._prober = Prober(plan.clock.monotonic, plan.probe)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
+        self._sender = SenderClient(layout, store, plan.clock, plan.sender)
         self._engine = ""
         self._disk: disk.Disk | None = None
         self._next = dict.fromkeys(("scan", "disk", "report", "tidy", "sources"), -1e9)
@@ -124,7 +127,8 @@ class Daemon:
         """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
         self._trouble = None
         taking = (self._take_in, self._begin_next) if self.taking else ()
-        for step in (self._look_at_disk, self._move, *taking, self._see_to_analysis, self._move, self._rest):
+        analysis = (self._see_to_analysis, self._move)
+        for step in (self._look_at_disk, self._move, *taking, *analysis, self._send, self._rest):
             self._try(step)
         self._count_troubles()
         self._report()
@@ -190,6 +194,7 @@ class Daemon:
         self._inbox.close()
         self._prober.close()
         self._worker_client.end()
+        self._sender.close()
 
     def _count_troubles(self) -> None:
         self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
@@ -310,6 +315,9 @@ class Daemon:
         if step is not None:
             _say(step, step.state.value)
 
+    def _send(self) -> None:
+        self._sender.advance(self._settings.send)
+
     def _rest(self) -> None:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
@@ -317,7 +325,8 @@ class Daemon:
             self._intake.sources.remove()
         self._prober.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
-        self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and self._store.is_at_rest()
+        at_rest = self._store.is_at_rest() and not self._sender.is_due(self._settings.send)
+        self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and at_rest
 
     def _report(self) -> None:
         """Written when something changed, else now and then; a full disk is no reason to fail."""

@@ -7,7 +7,7 @@ denser, contracted or fainter).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from scanside_appliance.statistics.agreement import agreement
 from scanside_appliance.statistics.errors import CohortTable
 from scanside_appliance.statistics.phrases.report_phrases import KINDS, PhraseList, Statement, statements
 from scanside_appliance.statistics.tables import numbers, patients, read_table
+from scanside_runtime.followup.placeholders import is_listed
 
 PAIRS = {"poi_percent": ("expanded", "contracted"), "ihu_hu": ("density_up", "density_down")}
 """Which two phrases speak of which biomarker."""
@@ -54,12 +55,19 @@ class ChangeTable:
         return {**asdict(self), **found}
 
 
-def read_changes(path: Path, lists: Iterable[PhraseList]) -> list[ExamChange]:
-    """Every exam that has one before it, by patient and time of acquisition. Raises CohortTable."""
+def read_changes(
+    path: Path, lists: Iterable[PhraseList], placeholder_ids: Collection[str] = ()
+) -> tuple[list[ExamChange], int]:
+    """Every exam that has one before it, by patient and time of acquisition, and how many rows were left out.
+
+    Rows under a placeholder or without an ID are left out: exams of several persons are no course. Raises CohortTable.
+    """
     table = read_table(path, ("patient_id", "acquired_at", "poi_percent", "ihu_hu", "phrase"))
     frame = pd.DataFrame({name: numbers(table, name, path.name) for name in PAIRS})
     frame["patient"], frame["at"] = patients(table), _moments(table["acquired_at"], path.name)
     frame["phrase"] = table["phrase"].fillna("").astype(str).to_numpy()
+    is_nobodys = [is_listed(one, placeholder_ids) for one in table["patient_id"].fillna("").astype(str)]
+    frame = frame[~np.array(is_nobodys, np.bool_)]
     _require_one_moment(frame, path.name)
     known = tuple(lists)
     changes = []
@@ -69,7 +77,7 @@ def read_changes(path: Path, lists: Iterable[PhraseList]) -> list[ExamChange]:
             changes.append(
                 ExamChange({str(k): float(v) for k, v in by.items() if pd.notna(v)}, statements(phrase, known))
             )
-    return changes
+    return changes, sum(is_nobodys)
 
 
 def change_tables(changes: Iterable[ExamChange], limits: dict[str, float] | None = None) -> list[ChangeTable]:
@@ -133,5 +141,5 @@ def _require_one_moment(frame: pd.DataFrame, name: str) -> None:
     """Two exams of one patient at the same moment have no order."""
     twice = frame.duplicated(["patient", "at"]).to_numpy()
     if twice.any():
-        row = int(np.argmax(twice))
+        row = int(frame.index[int(np.argmax(twice))])
         raise CohortTable(name=name, why=f"row {row + 1} has the same patient and time as a row before it")

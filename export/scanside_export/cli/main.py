@@ -70,11 +70,12 @@ def prepare(
         typer.Option("--from", metavar="FORM=DIR", help="Another labelled set in its own form; see docs/training.md."),
     ] = None,
     variants: Annotated[int, typer.Option(help="Copies of each real background with other lesions.")] = 5,
-    phantoms: Annotated[int, typer.Option(help="Phantoms to draw.")] = 150,
+    phantoms: Annotated[int, typer.Option(help="Phantoms to draw, two seconds each; 20 do for a first try.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
 ) -> None:
     """Turn labelled CT into training cases; prints the digest of the training data."""
+    from scanside_export.cli.progress import progress
     from scanside_export.data.adapters.forms import parse_source
     from scanside_export.data.prepare import Material
     from scanside_export.data.prepare import prepare as prepare_cases
@@ -85,7 +86,9 @@ def prepare(
         raise typer.BadParameter(str(problem)) from problem
     if data is None and not named:
         raise typer.BadParameter("give --data DIR, or --from FORM=DIR")
-    typer.echo(prepare_cases(Material(data, named, variants, phantoms, seed), cases, jobs))
+    with progress() as report:
+        digest = prepare_cases(Material(data, named, variants, phantoms, seed), cases, jobs, report)
+    typer.echo(digest)
 
 
 @app.command()

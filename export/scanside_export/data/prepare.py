@@ -62,17 +62,27 @@ class Material:
     seed: int = 1000
 
 
-def prepare(material: Material, out: Path, jobs: int = 1) -> str:
+Progress = Callable[[str, int, int], None]
+
+
+def prepare(material: Material, out: Path, jobs: int = 1, progress: Progress | None = None) -> str:
     """Write every training case below `out`, by so many processes; returns the digest over all of them.
 
-    Raises LabelsUnusable where a folder is not of its form, or where two cases have one name.
+    progress: called with what was written, and how many of the parts are done. Raises LabelsUnusable where a folder is
+    not of its form, or where two cases have one name.
     """
     out.mkdir(parents=True, exist_ok=True)
     sums: dict[str, str] = {}
-    for key, summary in _written(_parts(material), out, jobs):
-        if key in sums:
-            raise LabelsUnusable(folder=out, why=f"two cases are called {key}")
-        sums[key] = summary
+    parts = _parts(material)
+    if progress is not None:
+        progress("no case yet", 0, len(parts))
+    for done, written in enumerate(_written(parts, out, jobs), start=1):
+        for key, summary in written:
+            if key in sums:
+                raise LabelsUnusable(folder=out, why=f"two cases are called {key}")
+            sums[key] = summary
+        if progress is not None:
+            progress(f"{len(sums)} cases written", done, len(parts))
     seed, sums_sorted = material.seed, sorted(sums.values())
     digest = hashlib.sha256("\n".join(sums_sorted).encode()).hexdigest()
     (out / "digest.json").write_text(json.dumps({"sha256": digest, "cases": len(sums), "seed": seed}))
@@ -114,16 +124,14 @@ def _shared_parts(data: Path, material: Material) -> Iterator[Part]:
     yield partial(cases.lung_slices, data / "lung-2d")
 
 
-def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[tuple[str, str]]:
-    """Name and checksum of each case."""
+def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[list[tuple[str, str]]]:
+    """Name and checksum of each case, part by part."""
     if jobs == 1:
-        for part in parts:
-            yield from _write(out, part)
+        yield from (_write(out, part) for part in parts)
         return
     # A forked process would wait for ever for the threads that OpenCV had before the fork.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for written in pool.map(partial(_write, out), parts):
-            yield from written
+        yield from pool.map(partial(_write, out), parts)
 
 
 def _write(out: Path, part: Part) -> list[tuple[str, str]]:

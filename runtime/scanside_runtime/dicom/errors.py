@@ -80,6 +80,17 @@ class InputCodingContradicts(Refused):
     )
 
 
+class InputByteOrder(Refused):
+    """{name} contradicts itself: {why}."""
+
+    code = "INPUT_BYTE_ORDER"
+    advice = (
+        "Export the original from the scanner. Whoever runs the software that wrote these files (archive, converter, "
+        "gateway) must mend it: it changed the transfer syntax and not the bytes, or the reverse; sending them again "
+        "changes nothing."
+    )
+
+
 class InputTransferSyntax(Refused):
     """The pixels are stored in a way that Scanside can't decode ({transfer_syntax})."""
 

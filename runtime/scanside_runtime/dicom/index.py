@@ -29,6 +29,7 @@ from scanside_runtime.dicom.headers import (
     text,
 )
 from scanside_runtime.dicom.mending import mended_notes, pixel_elements, unended_value
+from scanside_runtime.dicom.values.byte_order import byte_order_fault
 from scanside_runtime.settings.tables import ReadingSettings
 
 PIXEL_DATA = 0x7FE00010
@@ -62,7 +63,7 @@ def _nobody(name: str) -> None:
 
 
 def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] = _nobody) -> Found:
-    """The headers of all DICOM objects at a path: a folder at any depth, one file, or a zip.
+    """The headers of all DICOM objects at a path: a folder at any depth, one file, or an archive.
 
     In this process; for files that nobody vouches for: `reader.StudyReader`. `at` is called with the name of each
     file before it is read. Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM
@@ -127,7 +128,10 @@ def _read_header(reader: SourceReader, file: SourceFile, limits: ReadingSettings
         return None
     try:
         if is_dicom(BytesIO(reader.start(file))):
-            return _parsed(reader.read(file, limits), file, limits)
+            data = reader.read(file, limits)
+            if fault := byte_order_fault(data):
+                raise InputUnreadable(name=file.name, why=fault)
+            return _parsed(data, file, limits)
     except OSError as error:
         raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
     except BAD_DICOM as error:

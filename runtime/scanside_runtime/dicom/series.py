@@ -25,6 +25,7 @@ from scanside_runtime.dicom.candidates import (
 from scanside_runtime.dicom.contents import is_ct, list_studies, series_named, study_named
 from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
+    InputByteOrder,
     InputUnreadable,
     PatientMixed,
     SeriesLocalizerOnly,
@@ -44,6 +45,7 @@ from scanside_runtime.dicom.geometry import Grid
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver, find_series
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
+from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE, LITTLE_AS_BIG
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings.tables import ReadingSettings
@@ -205,6 +207,8 @@ def _judged(
 def _check_all_read(found: Found) -> None:
     if found.unreadable:
         first = found.unreadable[0]
+        if first.why in (BIG_AS_LITTLE, LITTLE_AS_BIG):
+            raise InputByteOrder(name=first.name, why=first.why)
         more = len(found.unreadable) - 1
         raise InputUnreadable(name=first.name, why=first.why + (f"; and {more} more" if more else ""))
 

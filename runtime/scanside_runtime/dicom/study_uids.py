@@ -1,4 +1,4 @@
-"""The studies that a file or a zip belongs to, by its headers: all that a list of many needs."""
+"""The studies that a file or an archive belongs to, by its headers: all that a list of many needs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, is_tar
 from scanside_runtime.dicom.errors import InputTooLarge, InputUnreadable
-from scanside_runtime.dicom.files import SourceFile, SourceReader, list_files
+from scanside_runtime.dicom.files import ZIP, SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import BAD_DICOM, is_dicom, lenient, read_dataset, text
 from scanside_runtime.errors import Refused
 from scanside_runtime.settings.tables import ReadingSettings
 
+ARCHIVES = (ZIP, GZIP, b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")
+"""How archives begin, those that are not read among them."""
 At = Callable[[str], None]
 
 
@@ -20,11 +23,13 @@ class StudyUids:
     """What a file says of its studies.
 
     study_uids: each once; "" stands for DICOM that names no study or can't be read. Empty where there is no DICOM.
-    archive: they are those of a zip's members, or the zip can't be listed.
+    archive: they are those of an archive's members, or it can't be listed. passed_over: members that nobody looks into:
+    links, hidden ones, archives in the archive.
     """
 
     study_uids: tuple[str, ...]
     archive: bool = False
+    passed_over: tuple[str, ...] = ()
 
 
 def studies_of(paths: Sequence[Path], limits: ReadingSettings, at: At | None = None) -> Iterator[StudyUids]:
@@ -45,11 +50,22 @@ def _nobody(name: str) -> None:
 def _studies_of(path: Path, reader: SourceReader, limits: ReadingSettings, at: At) -> StudyUids:
     at(path.name)
     try:
-        files = list_files(path, limits).files
-    except Refused:  # a damaged zip: its analysis says what is wrong with it
+        listing = list_files(path, limits)
+    except Refused:  # a damaged archive: its analysis says what is wrong with it
         return StudyUids(("",), archive=True)
-    uids = [uid for file in files if (uid := _study_uid(file, reader, limits, at)) is not None]
-    return StudyUids(tuple(dict.fromkeys(uids)), archive=any(file.member for file in files))
+    said = [(file, _study_uid(file, reader, limits, at)) for file in listing.files]
+    uids = dict.fromkeys(uid for _, uid in said if uid is not None)
+    nested = [file.member for file, uid in said if uid is None and file.member and _is_archive(file, reader)]
+    return StudyUids(tuple(uids), listing.archive, (*listing.passed_over, *nested))
+
+
+def _is_archive(file: SourceFile, reader: SourceReader) -> bool:
+    """An archive of whatever kind, in an archive; or what can't be read at all."""
+    try:
+        start = reader.start(file, BLOCK)
+    except (OSError, InputUnreadable):
+        return True
+    return is_tar(start) or start.startswith(ARCHIVES)
 
 
 def _study_uid(file: SourceFile, reader: SourceReader, limits: ReadingSettings, at: At) -> str | None:

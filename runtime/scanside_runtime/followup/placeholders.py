@@ -18,8 +18,13 @@ def without_placeholders(person: Person, listed: Collection[str]) -> Person:
 
 def is_placeholder(text: str, listed: Collection[str]) -> bool:
     """One of the list, whatever its case, accents, spaces, signs and zeros around it; or one sign over and over."""
+    return len(set(_plain(text))) <= 1 or is_listed(text, listed)
+
+
+def is_listed(text: str, listed: Collection[str]) -> bool:
+    """Nothing but zeros, or one of the list whatever its case, accents, spaces, signs and zeros around it."""
     plain = _plain(text)
-    return len(set(plain)) <= 1 or {plain, plain.strip("0")} & {_plain(one) for one in listed} != set()
+    return not plain.strip("0") or {plain, plain.strip("0")} & {_plain(one) for one in listed} != set()
 
 
 def _plain(text: str) -> str:

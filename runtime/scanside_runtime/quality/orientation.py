@@ -53,7 +53,8 @@ def check_orientation(overview: Overview, masks: Masks, *, cut: bool) -> tuple[F
         return ()
     message = (
         f"By the header {said}: the pictures may be mirrored, upside down or wrongly turned, or the organs lie "
-        "mirrored (situs inversus). Sides and zones are not given; look at the pictures."
+        "mirrored (situs inversus). Sides and zones are not given, and there are no DICOM objects, which would "
+        "have to name them; look at the pictures."
     )
     return (Finding(ORIENTATION, "withhold" if upside_down and cut else "caution", message),)
 

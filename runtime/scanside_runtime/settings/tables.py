@@ -7,8 +7,7 @@ Every number has bounds, and NaN or infinity lies in none: compared with NaN, a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated
 
 from scanside_runtime.settings.bounds import (
     AnyHu,
@@ -24,6 +23,8 @@ from scanside_runtime.settings.bounds import (
     Within,
     check,
 )
+from scanside_runtime.settings.send import SendSettings
+from scanside_runtime.settings.table import Table, name_tables
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
 PLACEHOLDER_IDS = (
@@ -35,24 +36,6 @@ PLACEHOLDER_IDS = (
     "12345678", "123456789",
 )  # fmt: skip
 LANGUAGES = ("en", "fr", "es", "pt", "zh", "hi", "sw")
-
-Group = TypeVar("Group")
-
-
-class Table:
-    """A table of the file. Made only of numbers within their bounds that fit each other; raises SettingsUnusable."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        table: Any = type(self)
-        for name, kind in _annotated(table).items():
-            for bounds in getattr(kind, "__metadata__", ()):
-                check(getattr(self, name) in bounds, f"{_tables()[table]}.{name}", str(bounds))
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """What one value demands of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +243,9 @@ class ProgressionSettings(Table):
 class ReadingSettings(Table):
     """`[reading]`: what the reader of foreign files may cost; beyond it a study is refused, never read in part.
 
-    max_files: in a folder or zip. A whole study of thin slices in several reconstructions has some 5 000.
+    max_files: in a folder or archive. A whole study of thin slices in several reconstructions has some 5 000.
     max_file_mb: one file. An Enhanced CT of 1 000 frames of 512 x 512 has 500 MB.
-    max_archive_mb: a zip, unpacked.
+    max_archive_mb: a zip or tar, unpacked.
     max_inflated_mb: one file of the deflated transfer syntax (DICOM PS3.5 A.5), unpacked; deflate grows up to
         1 030 times (RFC 1951), and one slice of 4 096 x 4 096 has 32 MB.
     max_matrix: rows or columns of a slice. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion
@@ -383,16 +366,8 @@ class Settings:
     quality: QualitySettings = field(default_factory=QualitySettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
+    send: SendSettings = field(default_factory=SendSettings)
     site: SiteSettings = field(default_factory=SiteSettings)
 
 
-@cache
-def _annotated(table: Any) -> dict[str, Any]:
-    """The types of its values with the bounds in them."""
-    return get_type_hints(table, include_extras=True)
-
-
-@cache
-def _tables() -> dict[type[Any], str]:
-    """What the file calls each table."""
-    return {kind: name for name, kind in get_type_hints(Settings).items()}
+name_tables(Settings)

@@ -1,0 +1,50 @@
+"""`scanside pack`: a study for a colleague elsewhere, without what says whose it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scanside_appliance.cli.options import AsJson
+
+
+def pack(
+    context: typer.Context,
+    result: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESULT", help="Patient's ID or name, a day, a study's name or UID, `last`, or a result's folder."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the pack goes.")] = Path("."),
+    source: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where the slices lie. [the box's archive]")
+    ] = None,
+    limit_mb: Annotated[float, typer.Option(metavar="MB", min=0.1, help="The pack is no larger.")] = 4.0,
+    who: Annotated[bool, typer.Option("--who", help="RESULT is a pseudonym: say whose it is on this box.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pack key slices, masks, numbers and page into one zip under a pseudonym; its SHA-256 lies beside it.
+
+    The pseudonym of a patient is always the same on this box. Exit code: 0 packed, 3 there is no such result or it
+    can't be packed, 5 the slices are not here or the box can't write.
+    """
+    from scanside_appliance.referral.packing import Packing
+
+    box = Packing(context.obj.root, context.obj.settings())
+    done = box.whose(result) if who else list(box.pack(result, output, source, limit_mb))
+    if as_json:
+        typer.echo(json.dumps(done))
+        return
+    for one in done:
+        typer.echo(_line(one))
+
+
+def _line(one: dict[str, object]) -> str:
+    if "patient_id" in one:
+        return f"{one['patient_id'] or '(no ID)'}  {one['patient_name'] or ''}".rstrip()
+    size = float(str(one["size_bytes"])) / 1e6
+    return f"{one['path']}  {size:.1f} MB, {one['seconds']} s at 384 kbit/s, {one['slices']} slices"

@@ -1,0 +1,186 @@
+#!/bin/sh
+# Installs Scanside, or brings an installation up to this release, without internet. Run as root in the unpacked release:
+#
+#     ./install.sh [--key PUBLIC.pem] [--no-start]
+#
+# --key PUBLIC.pem   the release must be signed by this key (openssl checks it)
+# --no-start         neither enable nor start the service
+#
+# Run again it changes nothing. Each release lies in a folder of its own below /opt/scanside/releases, and `current` names
+# the one in force, in one step: cut short anywhere, the old one or the new one works, and the same command is given again.
+# A release whose self-test fails is not taken, and one whose service does not come up is left for the one before.
+set -eu
+umask 022
+
+home=/opt/scanside
+data=/var/lib/scanside
+settings=/etc/scanside
+unit=scanside-watch.service
+here=$(cd "$(dirname "$0")" && pwd)
+key=
+start=yes
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --key) [ $# -gt 1 ] || fail "--key wants a file"; key=$2; shift 2 ;;
+        --no-start) start=no; shift ;;
+        -h|--help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) fail "unknown option $1; see --help" ;;
+    esac
+done
+
+has_systemd() { [ -d /run/systemd/system ]; }
+
+check_release() {
+    cd "$here"
+    [ -f SHA256SUMS ] || fail "this is no release: SHA256SUMS is missing. Build one with make release."
+    if [ -n "$key" ]; then
+        command -v openssl >/dev/null || fail "--key wants openssl, which is not installed"
+        openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig >/dev/null 2>&1 ||
+            fail "SHA256SUMS is not signed by $key: do not install this copy"
+    fi
+    sha256sum --quiet --check SHA256SUMS >/dev/null 2>&1 || fail "a file differs from SHA256SUMS: copy the release again"
+}
+
+check_machine() {
+    [ "$(id -u)" = 0 ] || fail "run it as root"
+    [ "$(uname -m)" = x86_64 ] || fail "this release is for x86-64, the machine is $(uname -m)"
+    command -v python3 >/dev/null || fail "there is no python3; Debian 12 and 13 and Ubuntu 24.04 have it on their disc"
+    python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    wanted="$here/requirements-$python.txt"
+    [ -f "$wanted" ] || fail "this release has no packages for Python $python, but for $(cd "$here" && ls requirements-*.txt | sed 's/requirements-\(.*\)\.txt/\1/' | tr '\n' ' ')"
+    # shellcheck disable=SC2046
+    set -- $(df -Pk "$(dirname $home)" | tail -n 1)
+    [ "$4" -gt 2000000 ] || [ -d "$release" ] || fail "2 GB are needed below $(dirname $home), there are $(($4 / 1000)) MB"
+}
+
+make_users() {
+    install -d -m 755 /etc/sysusers.d /etc/tmpfiles.d
+    keep_file "$here/systemd/scanside.sysusers.conf" /etc/sysusers.d/scanside.conf
+    keep_file "$here/systemd/scanside.tmpfiles.conf" /etc/tmpfiles.d/scanside.conf
+    if command -v systemd-sysusers >/dev/null; then
+        systemd-sysusers /etc/sysusers.d/scanside.conf
+    else
+        getent group scanside-send >/dev/null || groupadd --system scanside-send
+        id scanside >/dev/null 2>&1 || useradd --system --user-group --groups scanside-send --home-dir $data --shell /usr/sbin/nologin scanside
+    fi
+}
+
+make_folders() {
+    if command -v systemd-tmpfiles >/dev/null; then
+        systemd-tmpfiles --create /etc/tmpfiles.d/scanside.conf
+    else
+        install -d -m 755 -o scanside -g scanside $data
+        install -d -m 2770 -o scanside -g scanside-send $data/inbox
+        for folder in work archive quarantine results bundles; do
+            install -d -m 750 -o scanside -g scanside $data/$folder
+        done
+        install -d -m 755 $settings
+    fi
+    install -d -m 755 $settings/keys.d
+    # A person's settings are never touched: the example stands beside them.
+    keep_file "$here/systemd/scanside.toml" $settings/scanside.toml.example
+}
+
+# In one step, and only where something differs.
+keep_file() {
+    cmp -s "$1" "$2" && return
+    cp "$1" "$2.new"
+    chmod 644 "$2.new"
+    mv -f "$2.new" "$2"
+}
+
+make_release() {
+    [ -f "$release/whole" ] && return
+    rm -rf "$release"
+    install -d -m 755 "$home" "$home/releases"
+    python3 -m venv --without-pip "$release"
+    # pip comes with the release and runs from its wheel: a bare system has none.
+    pip=$(ls "$here"/wheels/pip-*.whl)
+    PYTHONPATH="$pip" "$release/bin/python" -m pip --disable-pip-version-check --no-cache-dir --quiet install \
+        --no-index --find-links "$here/wheels" --require-hashes --no-compile --requirement "$wanted"
+    cp -R "$here/docs" "$here/README.md" "$here/LICENSE" "$here/uninstall.sh" "$release/"
+    as_box "$release/bin/scanside" selftest || { rm -rf "$release"; fail "the self-test failed: nothing was changed"; }
+    sync -f "$release"
+    : >"$release/whole"
+    sync -f "$release/whole"
+}
+
+# As the user who will run it: nothing that only root may read passes.
+as_box() {
+    if command -v setpriv >/dev/null; then
+        setpriv --reuid=scanside --regid=scanside --init-groups "$@"
+    else
+        su -s /bin/sh scanside -c "$*"
+    fi
+}
+
+# The link is made beside its place and renamed over it: there is always one.
+name_current() {
+    ln -sfn "$1" "$home/current.new"
+    mv -fT "$home/current.new" "$home/current"
+}
+
+put_in_force() {
+    before=$(readlink "$home/current" 2>/dev/null || true)
+    [ "$before" != "$release" ] || return 0
+    if [ -n "$before" ] && [ -f $data/scanside.db ]; then
+        ! has_systemd || systemctl stop $unit 2>/dev/null || true
+        # The way back: an older Scanside refuses a newer one's book.
+        "$release/bin/python" -c 'import sqlite3, sys; a, b = map(sqlite3.connect, sys.argv[1:]); a.backup(b)' \
+            $data/scanside.db $data/scanside.db.before-upgrade
+        chown scanside:scanside $data/scanside.db.before-upgrade
+    fi
+    name_current "$release"
+}
+
+install_units() {
+    install -d -m 755 /etc/systemd/system /usr/local/bin /usr/share/bash-completion/completions
+    for file in "$here"/systemd/*.service "$here"/systemd/*.timer "$here"/systemd/*.target; do
+        [ ! -f "$file" ] || keep_file "$file" "/etc/systemd/system/$(basename "$file")"
+    done
+    ln -sfn $home/current/bin/scanside /usr/local/bin/scanside.new
+    mv -fT /usr/local/bin/scanside.new /usr/local/bin/scanside
+    "$release/bin/scanside" --show-completion bash >/usr/share/bash-completion/completions/scanside 2>/dev/null || true
+    has_systemd && systemctl daemon-reload || true
+}
+
+start_service() {
+    has_systemd && [ $start = yes ] || return 0
+    systemctl enable --quiet $unit
+    [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && return
+    systemctl restart $unit && return
+    say "the service of this release does not come up: $(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)"
+    [ -n "${before:-}" ] && [ "$before" != "$release" ] || fail "journalctl -u $unit says why"
+    [ ! -f $data/scanside.db.before-upgrade ] || mv -f $data/scanside.db.before-upgrade $data/scanside.db
+    rm -f $data/scanside.db-wal $data/scanside.db-shm
+    name_current "$before"
+    systemctl restart $unit || true
+    fail "the release before is in force again; nothing of the data was changed"
+}
+
+# Two stay: the one in force, and the one before it.
+tidy() {
+    for folder in "$home"/releases/*; do
+        case $folder in
+            "$release"|"${before:-}") ;;
+            *) rm -rf "$folder" ;;
+        esac
+    done
+}
+
+check_release
+release="$home/releases/$(cat "$here/VERSION")"
+check_machine
+make_users
+make_folders
+make_release
+put_in_force
+install_units
+start_service
+tidy
+say "Scanside $(cat "$here/VERSION") is installed."
+as_box $home/current/bin/scanside doctor || fail "something is bad: see above"

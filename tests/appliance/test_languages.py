@@ -1,0 +1,160 @@
+"""The page in the reader's language: nothing is missing, figures stay figures, the document stays English."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.analysis_samples import REASON, analysed, refused
+from kit.course_samples import ERROR, course_block, scan
+from scanside_appliance.cli.options import LanguageName
+from scanside_appliance.languages.catalogue import DOMAIN, FOLDER, catalogue, direction
+from scanside_appliance.page.report import render_page
+from scanside_appliance.page.sentences import SENTENCES, explained, in_words, reason_in_words
+from scanside_appliance.page.verdict import verdict_sentence
+from scanside_runtime.dicom.errors import GeometryMissingSlices
+from scanside_runtime.findings import KINDS
+from scanside_runtime.followup.progression import compare
+from scanside_runtime.measures.severity import assess_extent
+from scanside_runtime.settings.tables import LANGUAGES, SiteSettings
+
+OTHERS = tuple(language for language in LANGUAGES if language != "en")
+PLACES = re.compile(r"%\(\w+\)s|%s|%%|\{\w+(?::[^}]*)?\}")
+
+
+@pytest.fixture(scope="module")
+def tool() -> dict[str, Any]:
+    """docs/catalogues.py, with which the catalogues are made."""
+    pytest.importorskip("babel", reason="Babel is an extra of developers")
+    return runpy.run_path(str(Path(__file__).parents[2] / "docs" / "catalogues.py"))
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_text_of_the_page_is_missing_in_any_language(tool: dict[str, Any], language: str) -> None:
+    known = tool["read_catalogue"](language)
+    assert [text for text in tool["texts"]() if known.get(text) is None or not known.get(text).string] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_compiled_catalogue_is_that_of_the_texts_and_none_is_left_over(tool: dict[str, Any], language: str) -> None:
+    known = tool["read_catalogue"](language)
+    assert tool["po_path"](language).with_suffix(".mo").read_bytes() == tool["mo_bytes"](known)
+    assert {message.id for message in known if message.id} == set(tool["texts"]())
+
+
+def pairs() -> Iterator[tuple[str, str, str]]:
+    for language in OTHERS:
+        words = catalogue(language)
+        for text in words._catalog:  # type: ignore[attr-defined]  # its way of iterating
+            if text:
+                yield language, text, words.gettext(text)
+
+
+def test_every_figure_of_a_text_has_its_place_in_each_language() -> None:
+    def places(text: str) -> list[str]:
+        return sorted(re.sub(r":[^}]*", "", place) for place in PLACES.findall(text))
+
+    checked = [(language, text) for language, text, said in pairs() if places(text) == places(said)]
+    assert len(checked) == len(list(pairs())) > 2000
+
+
+def test_the_settings_the_option_and_the_folders_know_the_same_languages() -> None:
+    assert tuple(LanguageName) == LANGUAGES
+    assert {path.parent.parent.name for path in FOLDER.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")} == set(OTHERS)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_states_its_language_and_keeps_figures_dates_and_codes(tmp_path: Path, language: str) -> None:
+    document = {**analysed(tmp_path).document(), "progression": course_block(3)}
+    page = render_page(document, site=SiteSettings(language=language))
+    assert f'<html lang="{language}" dir="ltr">' in page
+    assert f"{document['biomarkers']['poi_percent']:.1f}" in page
+    assert "2020-04-01 10:15" in page
+    assert "QUALITY_NOISE" in page
+    assert ("Research use only" in page) == (language == "en")
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_english_is_left_but_what_is_marked_as_english_or_a_proper_name(tmp_path: Path, language: str) -> None:
+    document = {**analysed(tmp_path).document(), "progression": course_block(5)}
+    page = render_page(document, site=SiteSettings(language=language))
+    body = re.sub(r"<style>.*?</style>|<bdi>.*?</bdi>|<\w+ lang=\"en\".*?</\w+>|<[^>]+>", " ", page, flags=re.DOTALL)
+    assert re.findall(r"\b(?:the|of|with|was|lungs?|slices?|measured|since|and)\b", body) == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_verdict_is_a_sentence_in_each_language(tmp_path: Path, language: str) -> None:
+    document = analysed(tmp_path).document()
+    said = verdict_sentence(document, catalogue(language).gettext)
+    assert said != verdict_sentence(document, str)
+    assert f"{document['biomarkers']['poi_percent']:.1f}" in said
+    assert "CT-1" in said
+    assert "%(" not in said
+
+
+def test_a_reason_is_translated_with_its_figures_and_its_advice() -> None:
+    error = GeometryMissingSlices(count=2, where="-63.2 mm", spacing_mm=5.0)
+    what, advice, more = reason_in_words(
+        {"code": error.code, "message": error.message, "advice": error.advice}, catalogue("fr").gettext
+    )
+    assert what == "2 coupe(s) manquent, après -63.2 mm ; les autres sont à 5.00 mm."
+    assert advice == "Renvoyez la série : le transfert est incomplet."
+    assert more == ""
+
+
+def test_a_withheld_finding_is_said_by_its_meaning_with_the_documents_words_below() -> None:
+    reason = {"code": "QUALITY_MOTION", "message": "60 % of the slices moved.", "advice": "..."}
+    what, advice, more = reason_in_words(reason, catalogue("es").gettext)
+    assert what == catalogue("es").gettext(KINDS["QUALITY_MOTION"].meaning) != KINDS["QUALITY_MOTION"].meaning
+    assert advice == catalogue("es").gettext(KINDS["QUALITY_MOTION"].advice)
+    assert more == "60 % of the slices moved."
+
+
+def test_a_message_of_unknown_making_stays_as_it_is() -> None:
+    assert in_words("Something {odd} happened.", SENTENCES, catalogue("fr").gettext) == "Something {odd} happened."
+    assert explained("It was {why}. And %(more)s.", catalogue("sw").gettext) == "It was {why}. And %(more)s."
+    unknown = {"code": "BOX_ODD", "message": "Odd.", "advice": "Look."}
+    assert reason_in_words(unknown, catalogue("hi").gettext) == ("Odd.", "Look.", "")
+
+
+def test_sentences_of_the_runtime_are_known_and_translated() -> None:
+    """What the analysis really says: each sentence finds its text, and the figures their places in it."""
+    french = catalogue("fr").gettext
+    alike = compare(scan("2020-03-01T08:00:00", 5.0, -500.0), scan("2020-03-03T08:00:00", 9.0, -490.0), ERROR)
+    assert explained(alike.why, french) == (
+        "Le POI a varié de +4.0 points, au-delà de l'erreur de mesure de 2.0. "
+        "L'iHU a varié de +10 HU, dans l'erreur de mesure de 30."
+    )
+    thinner = scan("2020-03-05T08:00:00", 9.0, **{"series.slice_thickness_mm": 1.0, "series.kernel": "B70f"})
+    apart = compare(scan("2020-03-03T08:00:00", 9.0), thinner, ERROR)
+    assert explained(apart.why, french) == (
+        "Non comparé : les coupes ont 5 mm et 1 mm d'épaisseur; les filtres sont B30f et B70f."
+    )
+
+
+def test_the_graver_flag_near_the_edge_is_explained_in_the_language() -> None:
+    from scanside_runtime.measures.biomarkers import Biomarkers, Region, Zone, Zones
+
+    part = Region(24.0, -500.0, 1000.0, 240.0, 0.0, 0.0)
+    zone = Zone(24.0, -500.0, 1000.0, 240.0, 0.0, 0.0, score=1)
+    names = [f"{side}_{third}" for side in ("right", "left") for third in ("upper", "middle", "lower")]
+    measured = Biomarkers(part, part, part, Zones(**dict.fromkeys(names, zone)), 6, "CT-1", "worse_lung", 24.0)
+    why = assess_extent(measured, error_points=1.5).why
+    assert explained(why, catalogue("pt").gettext).startswith("O pulmão mais afetado, 24.0 %, está 1.0 pontos abaixo")
+
+
+def test_a_language_that_is_written_from_the_right_turns_the_page() -> None:
+    assert (direction("ar"), direction("fa-IR"), direction("hi")) == ("rtl", "rtl", "ltr")
+    with pytest.raises(ValueError, match="no language"):
+        catalogue("xx")
+
+
+def test_a_refusal_speaks_the_language_too(tmp_path: Path) -> None:
+    page = render_page(refused(tmp_path).document(), site=SiteSettings(language="zh"))
+    assert "未测量" in page
+    assert REASON["code"] in page

@@ -1,0 +1,212 @@
+"""Results reach an archive whole, once, and on record; an archive that is away, refuses or promises is told apart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from typer.testing import CliRunner
+
+from kit.analysis_samples import analysed
+from kit.archives import free_port, orthanc, peer, program, send_settings, storescp
+from kit.sent_box import job_with_result
+from scanside_appliance.cli import main as cli
+from scanside_appliance.results.output import write_output
+from scanside_runtime.settings.send import SendSettings
+
+pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
+pytestmark = pytest.mark.filterwarnings(
+    # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+DUPLICATE, OUT_OF_RESOURCES, CANNOT_UNDERSTAND, COERCED = 0x0111, 0xA700, 0xC000, 0xB000
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("result")
+    write_output(analysed(folder / "source"), folder / "out")
+    return folder / "out"
+
+
+def objects_in(folder: Path) -> dict[str, pydicom.Dataset]:
+    return {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, sorted(folder.glob("*.dcm")))}
+
+
+def scanside(root: Path, settings: SendSettings, *arguments: str) -> Any:
+    file = root / "settings.toml"
+    values = {name: getattr(settings, name) for name in SendSettings.__slots__}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    file.write_text("\n".join(["[send]", *lines]))
+    return CliRunner().invoke(cli.app, ["--root", str(root), "--settings", str(file), *arguments])
+
+
+def same(one: pydicom.Dataset, other: pydicom.Dataset) -> bool:
+    """Element for element; pixels too."""
+    return dict(one.items()).keys() == dict(other.items()).keys() and one == other
+
+
+def test_dcmtks_archive_has_every_object_whole_and_once(result: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with storescp(tmp_path / "archive", port) as files:
+        for _ in range(2):
+            done = scanside(tmp_path, send_settings(port), "send", str(result), "--json")
+            assert done.exit_code == 0, done.output
+        kept = {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, files())}
+    assert len(kept) == 9
+    sent = objects_in(result)
+    assert set(json.loads(done.output)[0]["objects"].values()) == set(sent) == set(kept)
+    assert all(same(kept[uid], one) for uid, one in sent.items())
+
+
+def test_orthanc_has_every_object_whole_and_once_and_promises_to_keep_it(result: Path, tmp_path: Path) -> None:
+    port, promises = free_port(), free_port()
+    settings = send_settings(port, commitment_s=30.0, commitment_port=promises)
+    root = box_with_result(tmp_path / "box", result)
+    with orthanc(tmp_path / "orthanc", port, promises) as archive:
+        for _ in range(2):
+            done = scanside(root, settings, "send", "last", "--json")
+            assert done.exit_code == 0, done.output
+        kept = archive.objects()
+    assert json.loads(done.output)[0]["state"] == "committed"
+    sent = objects_in(result)
+    assert set(kept) == set(sent)
+    for uid, one in sent.items():
+        assert (kept[uid].StudyInstanceUID, kept[uid].PatientName) == (one.StudyInstanceUID, one.PatientName)
+        assert "PixelData" not in one or np.array_equal(kept[uid].pixel_array, one.pixel_array)
+
+
+def box_with_result(root: Path, result: Path) -> Path:
+    """A box whose book has one job, with this result."""
+    job_with_result(root, result)
+    return root
+
+
+def test_what_was_sent_is_on_record(result: Path, tmp_path: Path) -> None:
+    port = free_port()
+    root = box_with_result(tmp_path / "box", result)
+    with peer(port):
+        assert scanside(root, send_settings(port), "send", "P-17").exit_code == 0
+    (delivery,) = json.loads(scanside(root, send_settings(port), "send", "--list", "--json").output)
+    assert (delivery["state"], delivery["revision"], delivery["attempts"]) == ("sent", 1, 1)
+    assert set(delivery["objects"].values()) == set(objects_in(result))
+
+
+@pytest.mark.parametrize("status", [DUPLICATE, COERCED])
+def test_what_the_archive_has_already_or_coerces_is_there(result: Path, tmp_path: Path, status: int) -> None:
+    port = free_port()
+    with peer(port, status=status) as archive:
+        assert scanside(tmp_path, send_settings(port), "send", str(result)).exit_code == 0
+    assert len(archive.stored) == 9
+
+
+def test_an_archive_that_is_away_is_said_and_tried_again(result: Path, tmp_path: Path) -> None:
+    port = free_port()
+    root = box_with_result(tmp_path / "box", result)
+    done = scanside(root, send_settings(port), "send", "last", "--json")
+    (delivery,) = json.loads(done.output)
+    assert (done.exit_code, delivery["state"], delivery["code"]) == (5, "waiting", "BOX_SEND_UNREACHABLE")
+    with peer(port) as archive:
+        done = scanside(root, send_settings(port), "send", "--json")
+    assert (done.exit_code, json.loads(done.output)[0]["state"]) == (0, "sent")
+    assert len(archive.stored) == 9
+
+
+def test_an_archive_without_room_is_tried_again_and_one_that_does_not_understand_is_not(
+    result: Path, tmp_path: Path
+) -> None:
+    for status, state in ((OUT_OF_RESOURCES, "waiting"), (CANNOT_UNDERSTAND, "refused")):
+        port = free_port()
+        root = box_with_result(tmp_path / state, result)
+        with peer(port, status=status):
+            done = scanside(root, send_settings(port), "send", "last", "--json")
+        assert (done.exit_code, json.loads(done.output)[0]["state"]) == (5, state)
+
+
+def test_an_archive_that_takes_no_segmentation_gets_the_rest(result: Path, tmp_path: Path) -> None:
+    port = free_port()
+    root = box_with_result(tmp_path / "box", result)
+    with peer(port, refuses=("seg",)) as archive:
+        done = scanside(root, send_settings(port), "send", "last", "--json")
+        assert (done.exit_code, len(archive.stored)) == (5, 8)
+        (delivery,) = json.loads(done.output)
+        assert (delivery["state"], "Segmentation Storage" in delivery["why"]) == ("refused", True)
+        without = send_settings(port, objects=("sr", "sc"))
+        assert scanside(root, without, "send", "last").exit_code == 0
+
+
+def test_the_wrong_name_for_the_archive_is_said_with_its_reason(result: Path, tmp_path: Path) -> None:
+    port = free_port()
+    network = pytest.importorskip("pynetdicom")
+    entity = network.AE("OTHER")
+    entity.require_called_aet = True
+    entity.add_supported_context("1.2.840.10008.1.1")
+    server = entity.start_server(("127.0.0.1", port), block=False)
+    try:
+        done = scanside(tmp_path, send_settings(port), "send", "--echo")
+    finally:
+        server.shutdown()
+    assert "BOX_SEND_UNREACHABLE" in str(getattr(done.exception, "code", ""))
+    assert "Called AE title not recognised" in str(done.exception)
+
+
+def test_an_archive_that_answers_is_said(tmp_path: Path) -> None:
+    port = free_port()
+    with peer(port):
+        done = scanside(tmp_path, send_settings(port), "send", "--echo")
+    assert (done.exit_code, "answers" in done.output) == (0, True)
+
+
+def test_without_an_archive_there_is_nothing_to_send_to(result: Path, tmp_path: Path) -> None:
+    done = scanside(tmp_path, SendSettings(), "send", str(result))
+    assert getattr(done.exception, "code", None) == "BOX_SEND_UNSET"
+
+
+def test_a_result_without_objects_is_said(result: Path, tmp_path: Path) -> None:
+    shutil.copy(result / "result.json", tmp_path)
+    done = scanside(tmp_path, send_settings(free_port()), "send", str(tmp_path))
+    assert getattr(done.exception, "code", None) == "BOX_SEND_NOTHING"
+
+
+def test_an_archive_with_tls_is_known_by_its_certificate(result: Path, tmp_path: Path) -> None:
+    network = pytest.importorskip("pynetdicom")
+    certificate, key = certificate_for_loopback(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    entity, stored = network.AE("ARCHIVE"), []
+    for sop_class in {str(one.SOPClassUID) for one in objects_in(result).values()}:
+        entity.add_supported_context(sop_class)
+    handlers = [(network.evt.EVT_C_STORE, lambda event: stored.append(event.dataset.SOPInstanceUID) or 0)]
+    port = free_port()
+    server = entity.start_server(("127.0.0.1", port), block=False, ssl_context=context, evt_handlers=handlers)
+    try:
+        known = send_settings(port, tls_ca=str(certificate))
+        assert scanside(tmp_path, known, "send", str(result)).exit_code == 0
+        stranger = certificate_for_loopback(tmp_path / "stranger")[0]
+        done = scanside(tmp_path, send_settings(port, tls_ca=str(stranger)), "send", str(result))
+        assert getattr(done.exception, "code", None) == "BOX_SEND_UNREACHABLE"
+    finally:
+        server.shutdown()
+    assert len(stored) == 9
+
+
+def test_a_certificate_that_is_not_there_is_said(tmp_path: Path) -> None:
+    done = scanside(tmp_path, send_settings(free_port(), tls_ca=str(tmp_path / "none.pem")), "send", "--echo")
+    assert getattr(done.exception, "code", None) == "BOX_SEND_TLS"
+
+
+def certificate_for_loopback(folder: Path) -> tuple[Path, Path]:
+    folder.mkdir(exist_ok=True)
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=archive", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    return certificate, key

@@ -1,0 +1,242 @@
+"""A release on a bare Debian without any network: `python -m tests.sweeps.install RELEASE.tar --root DIR`.
+
+Wants root, debootstrap and systemd-nspawn. In a fresh root, booted: installed by one command with a green doctor;
+installed again, nothing changes; a study put into the inbox is measured by the service; an upgrade that is killed at
+every command of the script leaves a release that works; one whose service fails is left; removed, the data stay. Ends
+with 1 where any of it is not so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = "python3,systemd,systemd-sysv,dbus,openssl"
+SUITE = "bookworm"
+BOOT_S = 60.0
+RELEASE = "/root/release"
+STATE = ("/opt/scanside", "/usr/local/bin", "/etc/systemd", "/etc/sysusers.d", "/etc/tmpfiles.d", "/etc/scanside")
+WORKS = "scanside --version && systemctl start scanside-watch && systemctl is-active scanside-watch"
+KILLED = """
+n=0
+count() {{ n=$((n + 1)); [ $n -lt {last} ] || kill -9 $$; }}
+set -T
+trap count DEBUG
+. {release}/install.sh
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A booted root, and its first process."""
+
+    root: Path
+    init: int
+
+    def run(self, command: str, timeout_s: float = 600.0) -> subprocess.CompletedProcess[str]:
+        enter = ["nsenter", "-t", str(self.init), *("-m", "-u", "-i", "-n", "-p"), "--", "/usr/bin/env", "-i"]
+        path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return subprocess.run(
+            [*enter, path, "HOME=/root", "sh", "-c", command],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def wait_for(self, command: str, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self.run(command).returncode == 0:
+                return True
+            time.sleep(0.5)
+        return False
+
+    def state(self) -> dict[str, str]:
+        """Every file of an installation: what it is, and its bytes. Compiled modules may come at any time."""
+        found: dict[str, str] = {}
+        for folder in STATE:
+            for path in sorted(Path(self.root, folder.lstrip("/")).rglob("*")):
+                if "__pycache__" in path.parts:
+                    continue
+                name = str(path.relative_to(self.root))
+                if path.is_symlink():
+                    found[name] = f"-> {path.readlink()}"
+                elif path.is_file():
+                    found[name] = f"{path.stat().st_mtime_ns} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        return found
+
+
+@contextmanager
+def booted(root: Path) -> Iterator[Machine]:
+    """systemd in a container with a loopback and nothing else."""
+    options = ("--quiet", "--private-network", "--register=no", "--keep-unit", "--boot", "--console=passive")
+    with subprocess.Popen(["systemd-nspawn", "-D", str(root), *options], stdout=subprocess.DEVNULL) as container:
+        try:
+            machine = Machine(root, _init_of(container.pid))
+            if not machine.wait_for("systemctl is-system-running | grep -qE 'running|degraded'", BOOT_S):
+                raise SystemExit("the root does not boot")
+            yield machine
+        finally:
+            container.terminate()
+
+
+def _init_of(pid: int) -> int:
+    until = time.monotonic() + BOOT_S
+    while time.monotonic() < until:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.2)
+    raise SystemExit("the container has no first process")
+
+
+def make_root(root: Path) -> None:
+    """A bare Debian; made once, and copied."""
+    pristine = root.with_name(f"{root.name}.pristine")
+    if not (pristine / "etc/debian_version").exists():
+        subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(pristine)], check=True)
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run(["cp", "-a", str(pristine), str(root)], check=True)
+
+
+def unpack(tar: Path, root: Path, folder: str = RELEASE) -> None:
+    target = Path(root, folder.lstrip("/"))
+    target.mkdir(parents=True)
+    subprocess.run(["tar", "-xf", str(tar), "-C", str(target), "--strip-components", "1"], check=True)
+
+
+def as_next(root: Path, name: str, spoil: str = "") -> str:
+    """The same release under the next version's name; `spoil` goes into it. Its sums are made anew."""
+    folder, source = Path(root, "root", name), Path(root, RELEASE.lstrip("/"))
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder, copy_function=_link)
+    (folder / "VERSION").unlink()
+    (folder / "VERSION").write_text(name)
+    if spoil:
+        unit = folder / "systemd/scanside-watch.service"
+        text = unit.read_text()
+        unit.unlink()
+        unit.write_text(text + spoil)
+    (folder / "SHA256SUMS").unlink()
+    sums = "find . -type f ! -name 'SHA256SUMS*' -printf '%P\\n' | sort | xargs sha256sum > SHA256SUMS"
+    subprocess.run(["sh", "-c", sums], cwd=folder, check=True)
+    return f"/root/{name}"
+
+
+def _link(source: str, target: str) -> str:
+    Path(target).hardlink_to(source)
+    return target
+
+
+class Tally:
+    """What held and what did not."""
+
+    def __init__(self) -> None:
+        self.violations = 0
+
+    def check(self, holds: bool, what: str, why: str = "") -> None:
+        self.violations += not holds
+        print(f"{'ok' if holds else 'VIOLATED'}  {what}{'' if holds else f': {why[-400:]}'}", flush=True)
+
+
+def first_time(machine: Machine, tally: Tally) -> None:
+    began = time.monotonic()
+    done = machine.run(f"{RELEASE}/install.sh")
+    tally.check(
+        done.returncode == 0 and "BAD" not in done.stdout,
+        f"installed with a doctor that finds nothing bad, {time.monotonic() - began:.0f} s",
+        done.stdout + done.stderr,
+    )
+    before = machine.state()
+    again = machine.run(f"{RELEASE}/install.sh")
+    after = machine.state()
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    tally.check(again.returncode == 0 and not changed, "installed again, nothing changes", f"{changed} {again.stderr}")
+
+
+def a_study(machine: Machine, tally: Tally) -> None:
+    """The demo's phantom, put into the inbox as a sender would, and measured under the unit's sandbox."""
+    make = "cd /tmp && rm -rf demo && scanside demo --output demo >/dev/null 2>&1; ls demo"
+    tally.check(machine.run(make).returncode == 0, "the demo runs as root", "")
+    settings = Path(machine.root, "etc/scanside/scanside.toml")
+    settings.write_text("[inbox]\nquiet_s = 2.0\nscan_s = 1.0\n")
+    reloaded = machine.run("systemctl reload scanside-watch")
+    tally.check(reloaded.returncode == 0, "settings are read again at a reload", reloaded.stderr)
+    write = (
+        "from pathlib import Path; from scanside_runtime.phantom.make import demo_spec, make_phantom; "
+        "from scanside_runtime.phantom.dicom_writer import write_series; p = make_phantom(demo_spec()); "
+        "write_series(p.hu, p.spacing_mm, Path('/tmp/study'), origin_mm=p.origin_mm)"
+    )
+    machine.run(f'/opt/scanside/current/bin/python -c "{write}"', 120.0)
+    machine.run("cp -r /tmp/study /var/lib/scanside/inbox/study && chgrp -R scanside-send /var/lib/scanside/inbox/study"
+                " && chmod -R g+rwX /var/lib/scanside/inbox/study")  # fmt: skip
+    found = machine.wait_for("ls /var/lib/scanside/results/*/*/*/report.html", 300.0)
+    tally.check(found, "a study in the inbox is measured by the service", machine.run("scanside status").stdout)
+
+
+def killed_upgrades(machine: Machine, tally: Tally) -> None:
+    """The upgrade is killed at each command of the script, from the first to the last."""
+    newer = as_next(machine.root, "0.1.1-next")
+    old = machine.run("readlink /opt/scanside/current").stdout.strip()
+    last, killed = 1, 0
+    while True:
+        machine.run(f"ln -sfn {old} /opt/scanside/current.new; mv -fT /opt/scanside/current.new /opt/scanside/current")
+        Path(machine.root, "root/killed.sh").write_text(KILLED.format(last=last, release=newer))
+        ended = machine.run(f"cd {newer} && bash /root/killed.sh {newer}/install.sh")
+        works = machine.run(WORKS)
+        if works.returncode:
+            tally.check(False, f"killed at command {last}", works.stdout + works.stderr)
+        if ended.returncode == 0:
+            break
+        killed, last = killed + 1, last + 1
+    tally.check(killed > 20, f"killed at each of {killed} commands, the old or the new one works", "too few")
+    done = machine.run(f"{newer}/install.sh")
+    current = machine.run("readlink /opt/scanside/current").stdout
+    tally.check(done.returncode == 0 and newer[6:] in current, "then the upgrade is whole", done.stdout + done.stderr)
+
+
+def upgrades_that_fail(machine: Machine, tally: Tally) -> None:
+    before = machine.run("readlink /opt/scanside/current").stdout
+    broken = as_next(machine.root, "0.1.2-broken", "\n[Service]\nExecStart=\nExecStart=/bin/false\n")
+    done = machine.run(f"{broken}/install.sh")
+    after = machine.run("readlink /opt/scanside/current").stdout
+    tally.check(done.returncode != 0 and before == after, "a service that does not come up is left", done.stderr)
+    spoilt = as_next(machine.root, "0.1.3-spoilt")
+    Path(machine.root, f"{spoilt[1:]}/README.md").unlink()
+    done = machine.run(f"{spoilt}/install.sh")
+    same = machine.run("readlink /opt/scanside/current").stdout == before
+    tally.check(done.returncode != 0 and same, "a release that lost a file is refused", done.stdout)
+
+
+def removal(machine: Machine, tally: Tally) -> None:
+    done = machine.run("/opt/scanside/current/uninstall.sh")
+    gone = machine.run("! test -e /opt/scanside && ! test -e /etc/systemd/system/scanside-watch.service")
+    kept = machine.run("ls /var/lib/scanside/results/*/*/*/report.html && ls /etc/scanside/scanside.toml")
+    tally.check(gone.returncode == 0 == kept.returncode, "removed, and the data stay", done.stdout + done.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("release", type=Path, help="The tar that make release wrote.")
+    parser.add_argument("--root", type=Path, required=True, help="Where the bare Debian goes.")
+    options = parser.parse_args()
+    tally = Tally()
+    make_root(options.root)
+    unpack(options.release, options.root)
+    with booted(options.root) as machine:
+        for story in (first_time, a_study, killed_upgrades, upgrades_that_fail, removal):
+            story(machine, tally)
+    print(f"{tally.violations} violations")
+    raise SystemExit(bool(tally.violations))
+
+
+if __name__ == "__main__":
+    main()
