@@ -34,6 +34,7 @@ UNITS = {
     "s": "s",
     "seconds": "s",
     "mb": "MB",
+    "h": "hours",
     "m": "million voxels",
     "years": "years",
     "keys": "folder",

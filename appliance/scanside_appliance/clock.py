@@ -22,6 +22,14 @@ def boot_id() -> str:
         return ""
 
 
+def time_text(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC; "unknown" where they are no possible year's."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (OverflowError, OSError, ValueError):
+        return "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Both clocks. Tests put theirs in place of the machine's."""
@@ -32,10 +40,7 @@ class Clock:
 
     def now_text(self) -> str:
         """The wall clock as ISO 8601 in UTC, for people; "unknown" where it shows no possible year."""
-        try:
-            return datetime.fromtimestamp(self.wall(), UTC).isoformat(timespec="seconds")
-        except (OverflowError, OSError, ValueError):
-            return "unknown"
+        return time_text(self.wall())
 
 
 @dataclass(slots=True)

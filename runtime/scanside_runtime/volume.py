@@ -57,6 +57,13 @@ class Mask:
         return found
 
     @property
+    def areas(self) -> npt.NDArray[np.int64]:
+        """How many voxels each slice holds, (z,)."""
+        areas = np.zeros(self.shape[0], dtype=np.int64)
+        areas[self.box[0]] = np.bitwise_count(self.bits).sum(axis=(1, 2), dtype=np.int64)
+        return areas
+
+    @property
     def volume_ml(self) -> float:
         """Physical volume of what the mask holds."""
         return float(self.voxels) * self.voxel_ml
@@ -142,6 +149,16 @@ class Masks:
         z, y, x = (slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
         return z, y, x
 
+    @property
+    def lung_areas(self) -> npt.NDArray[np.int64]:
+        """How many voxels of lung each slice holds, (z,)."""
+        return self.right_lung.areas + self.left_lung.areas
+
+    def lungs_in(self, z: int) -> Bools:
+        """Both lungs in one slice, (y, x) bool."""
+        _, rows, columns = whole_of(self.right_lung.shape)
+        return np.asarray(self.lungs_within((slice(z, z + 1), rows, columns))[0])
+
     def lungs_within(self, box: Box) -> Bools:
         """Both lungs in a box of the volume, (z, y, x) bool."""
         return self.right_lung.within(box) | self.left_lung.within(box)
@@ -153,8 +170,8 @@ def whole_of(shape: tuple[int, ...]) -> Box:
     return slice(0, z), slice(0, y), slice(0, x)
 
 
-def box_around(mask: Bools) -> Box:
-    """The smallest box that holds a (z, y, x) mask; an empty one for an empty mask."""
+def box_around(mask: Bools | npt.NDArray[np.uint8]) -> Box:
+    """The smallest box that holds all of a (z, y, x) mask that is not 0; an empty one for an empty mask."""
     z = _extent(mask.any(axis=(1, 2)))
     flat = np.asarray(mask[z].any(axis=0))  # (y, x)
     return z, _extent(flat.any(axis=1)), _extent(flat.any(axis=0))

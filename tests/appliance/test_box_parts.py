@@ -17,7 +17,7 @@ from scanside_appliance.inbox.watcher import file_system, is_network
 from scanside_appliance.jobs.errors import BoxDatabaseNewer
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
-from scanside_appliance.jobs.store import CLEANED, Job, NewFile, State, Store
+from scanside_appliance.jobs.store import CLEANED, SCHEMA_VERSION, Job, NewFile, State, Store
 from scanside_runtime.settings.tables import DiskSettings
 
 NOW = 1_800_000_000.0
@@ -94,12 +94,13 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layou
     with sqlite3.connect(layout.database) as sql:
         sql.executescript(
             "DROP TABLE taken; ALTER TABLE files DROP COLUMN mtime_ns; DROP TABLE sent_objects; DROP TABLE deliveries; "
+            "ALTER TABLE jobs DROP COLUMN rested_h; "
             "ALTER TABLE jobs DROP COLUMN alone; ALTER TABLE jobs DROP COLUMN series_uid; PRAGMA user_version = 1;"
         )
     sql.close()
     with Store(layout.database) as store:
         assert store.jobs(State) == [before]
-        assert store._sql.execute("PRAGMA user_version").fetchone() == (5,)
+        assert store._sql.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 def test_a_transaction_that_fails_leaves_nothing(layout: BoxLayout) -> None:

@@ -1,4 +1,4 @@
-"""What ails the book is said as what it is: only a damaged one is ever to be moved away."""
+"""What ails the book is said as what it is: only a damaged one is ever to be made anew."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from kit.watch_box import Box, study
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book_file import open_book
 from scanside_appliance.jobs.database_errors import database_error
 from scanside_appliance.jobs.errors import BoxDiskFull
 from scanside_appliance.jobs.store import Store
@@ -61,7 +63,7 @@ def damaged(path: Path) -> None:
         (damaged, "BOX_DATABASE"),
     ],
 )
-def test_only_who_has_a_damaged_database_is_told_to_move_it_away(
+def test_only_who_has_a_damaged_database_is_told_to_rebuild_it(
     tmp_path: Path, happens: Callable[[Path], None], code: str
 ) -> None:
     path = tmp_path / "scanside.db"
@@ -72,7 +74,8 @@ def test_only_who_has_a_damaged_database_is_told_to_move_it_away(
         happens(path)
     error = database_error(path, raised.value)
     assert error.code == code
-    assert ("Move it away" in error.advice) == (code == "BOX_DATABASE")
+    assert ("rebuild" in error.advice) == (code == "BOX_DATABASE")
+    assert "ove it away" not in error.advice
 
 
 @pytest.mark.parametrize(("free", "code"), [(4096, "BOX_DISK_FULL"), (2**30, "BOX_DATABASE_DISK")])
@@ -96,12 +99,12 @@ def test_a_newer_or_a_missing_database_is_not_to_be_moved_away(box: Box) -> None
 
 
 def full_until(monkeypatch: pytest.MonkeyPatch, there_is_room: Callable[[], bool]) -> None:
-    def opened(path: Path) -> Store:
+    def opened(layout: BoxLayout) -> Store:
         if not there_is_room():
-            raise BoxDiskFull(name=path.name, why="disk I/O error")
-        return Store(path)
+            raise BoxDiskFull(name=layout.database.name, why="disk I/O error")
+        return open_book(layout)
 
-    monkeypatch.setattr(service, "Store", opened)
+    monkeypatch.setattr(service, "open_book", opened)
 
 
 def test_a_start_on_a_full_disk_frees_its_reserve_and_goes_on(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_slices_run_from_the_head_down_and_know_their_position(pictures: Picture
 def test_key_slices_lie_where_disease_is_and_leave_no_part_of_the_lungs_out() -> None:
     infection = np.zeros((62, 4, 4), np.bool_)
     infection[13, :2], infection[14, :3], infection[50, 0] = True, True, True
-    chosen = key_slices(infection, slice(1, 61))
+    chosen = key_slices(np.count_nonzero(infection, axis=(1, 2)), slice(1, 61))
     assert chosen == [56, 50, 36, 26, 14, 6]
 
 

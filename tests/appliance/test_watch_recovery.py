@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files import durable_files as moves
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.errors import BoxDatabase
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.store import MOVING, State, Store
 from scanside_runtime.errors import ScansideError
@@ -31,13 +33,47 @@ def test_a_damaged_database_is_said_and_nothing_is_touched(box: Box) -> None:
     assert len(box.places("inbox")) == 3
 
 
-def test_without_its_database_the_box_starts_anew_and_overwrites_no_result(box: Box) -> None:
+@pytest.mark.parametrize("how", ["gone", "empty", "header"])
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_lost_book_is_no_first_start(box: Box, how: str, marked: bool) -> None:
     box.put(*study(1))
     box.run()
+    lose_book(box, how)
+    if not marked:
+        BoxLayout(box.root).marker.unlink()
+    for start in (box.run, lambda: raised_by(box.scanside("queue"))):
+        with pytest.raises(BoxDatabaseLost) as lost:
+            start()
+        assert (lost.value.code, lost.value.exit_code) == ("BOX_DATABASE_LOST", 5)
+    shown = box.scanside("status")
+    assert shown.exit_code == 5
+    assert "BOX_DATABASE_LOST" in shown.output
+
+
+def lose_book(box: Box, how: str) -> None:
     for path in box.root.glob("scanside.db*"):
-        path.unlink()
+        if path != BoxLayout(box.root).marker:
+            path.unlink()
+    if how == "empty":
+        (box.root / "scanside.db").touch()
+    elif how == "header":
+        with closing(sqlite3.connect(box.root / "scanside.db")) as sql:
+            sql.execute("VACUUM")
+
+
+def raised_by(shown: Any) -> None:
+    raise shown.exception
+
+
+def test_with_a_book_that_was_made_anew_nothing_is_lost_and_no_result_overwritten(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    lose_book(box, "gone")
     (box.root / "work" / "7").mkdir()
     box.sums |= put(box.root / "work" / "7", study(2), folder=".")
+    box.rebuild(monkeypatch)
     box.put(*study(1), Slice(1, 4))
     box.run()
     first, second = box.of(1)

@@ -215,7 +215,8 @@ def test_the_fit_finds_what_tells_slabs_apart() -> None:
 def test_on_a_real_series_that_the_detector_never_saw_motion_stands_out(shared_data: Path) -> None:
     """The short form of `scanside-export motion measure`: some slabs of one series, lungs by a threshold."""
     hu, spacing_mm = hu_volume(shared_data / "ct" / "pyradiomics-lung2_5mm.npz")
-    lungs = drop_small((hu < -400) & inside_the_body(hu), 20000)
+    lungs = (hu < -400) & inside_the_body(hu)
+    drop_small(lungs, 20000)
     after, rng = hu.copy(), np.random.default_rng(5)
     marks = np.zeros(len(hu), dtype=np.int8)
     for k in range(14, 46, 6):

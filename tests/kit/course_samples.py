@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scanside_runtime.followup.document import PLACES
 from scanside_runtime.followup.measurement_error import MeasurementError
 from scanside_runtime.followup.progression import progression
-from scanside_runtime.followup.scan import PLACES, Scan
+from scanside_runtime.followup.scan import Scan
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import Phantom, PhantomSpec, demo_spec, make_phantom
 

@@ -6,14 +6,17 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import study_key
+from scanside_appliance.inbox.facts import Prober
 from scanside_appliance.service.daemon import Plan
 from scanside_appliance.service.service import watch
 from scanside_runtime.settings.load import load_settings
@@ -68,6 +71,17 @@ class Box:
 
     def is_sound(self) -> bool:
         return not lost(self.root, self.sums) and not unsound_results(self.root)
+
+    def rebuild(self, monkeypatch: pytest.MonkeyPatch, *options: str) -> dict[str, Any]:
+        """`scanside rebuild`, with the cheap child that reads headers."""
+        command = (*PYTHON, str(HERE / "fake_probe.py"))
+        with monkeypatch.context() as patch:
+            patch.setattr("scanside_appliance.inbox.facts.Prober", partial(Prober, command=command))
+            shown = self.scanside("rebuild", "--json", *options)
+        if shown.exception and not isinstance(shown.exception, SystemExit):
+            raise shown.exception
+        found: dict[str, Any] = json.loads(shown.output)
+        return found
 
     def scanside(self, *arguments: str) -> Any:
         return CliRunner().invoke(cli.app, ["--root", str(self.root), *arguments])

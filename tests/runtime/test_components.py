@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from hypothesis import given
@@ -16,6 +17,7 @@ from scanside_runtime.model.components import (
     close_at,
     close_in_plane,
     drop_small,
+    fill_holes,
     fill_holes_in_plane,
     largest,
     open_in_plane,
@@ -102,7 +104,10 @@ def test_closing_where_it_is_asked_for_is_closing_everywhere_and_looking_there(
     pair: tuple[Bools, Bools], radius_px: int
 ) -> None:
     mask, where = pair
-    assert np.array_equal(close_at(mask, where, radius_px), close_in_plane(mask, radius_px) & where)
+    taken = np.zeros_like(mask)
+    for z, box, part in close_at(mask, where, radius_px):
+        taken[z][box] |= part
+    assert np.array_equal(taken, close_in_plane(mask, radius_px) & where)
 
 
 @given(masks, st.integers(1, 3), st.integers(1, 5))
@@ -121,7 +126,9 @@ def test_drop_small_keeps_exactly_the_components_that_are_large_enough(mask: Boo
     for component in flood(mask):
         if len(component) >= min_voxels:
             expected[tuple(np.transpose(list(component)))] = True
-    assert np.array_equal(drop_small(mask, min_voxels), expected)
+    kept = mask.copy()
+    drop_small(kept, min_voxels)
+    assert np.array_equal(kept, expected)
 
 
 @given(masks, st.integers(0, 3))
@@ -152,11 +159,30 @@ def test_filled_holes_are_the_background_that_can_not_walk_out_of_its_plane(mask
         assert np.array_equal(result, ~reached[1:-1, 1:-1])
 
 
+@given(shapes.flatmap(lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 2))))
+def test_holes_of_a_label_are_filled_where_no_other_label_lies(labels: npt.NDArray[np.uint8]) -> None:
+    filled = labels.copy()
+    fill_holes(filled, 1)
+    expected = np.where(fill_holes_in_plane(labels == 1) & (labels == 0), 1, labels)
+    assert np.array_equal(filled, expected)
+
+
 @given(masks, st.integers(0, 3))
 def test_closing_never_loses_a_voxel_and_closing_twice_changes_nothing_more(mask: Bools, radius_px: int) -> None:
     closed = close_in_plane(mask, radius_px)
     assert closed[mask].all()
     assert np.array_equal(close_in_plane(closed, radius_px), closed)
+
+
+@given(arrays(np.bool_, (1, 40, 50)), st.integers(1, 20))
+def test_closing_is_what_opencv_makes_of_it(noise: Bools, radius_px: int) -> None:
+    """Thinned noise: islands with gaps of all sizes between them."""
+    mask = noise & np.roll(noise, 1, 1) & np.roll(noise, 3, 2)
+    size = 2 * radius_px + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    padded = np.pad(mask[0].astype(np.uint8), radius_px)
+    expected = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[radius_px:-radius_px, radius_px:-radius_px] > 0
+    assert np.array_equal(close_in_plane(mask, radius_px)[0], expected)
 
 
 def test_closing_bridges_a_gap_narrower_than_the_disc_and_leaves_a_wider_one() -> None:

@@ -36,6 +36,16 @@ def test_both_engines_give_the_same_logits(precision: str, make: Callable[[str],
 
 
 @pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_slabs_side_by_side_are_answered_as_one_after_the_other(name: str, precision: str) -> None:
+    choices = [EngineChoice(name, precision, threads, streams) for threads, streams in ((1, 1), (2, 2), (4, 3))]
+    engines = [load_engine(lungs_network(choices[0].stored_as), choice) for choice in choices]
+    alone, *beside = [engine.infer(batch(1, 7)) for engine in engines]
+    for answer in beside:
+        np.testing.assert_array_equal(answer, alone)
+
+
+@pytest.mark.parametrize("name", ENGINES)
 def test_logits_come_for_any_number_of_stacks_and_each_stack_alone_gives_the_same(name: str) -> None:
     engine = load_engine(lungs_network(), EngineChoice(name, "fp32", 1))
     stacks = batch(1, 5)
@@ -74,7 +84,11 @@ def test_what_is_not_chosen_is_made_definite() -> None:
     choice = choose_engine("auto", "auto", 0)
     assert (choice.name, choice.precision, choice.stored_as) == ("openvino", "int8", "int8")
     assert choice.threads == len(os.sched_getaffinity(0))
-    assert choose_engine("onnxruntime", "fp32", 3) == EngineChoice("onnxruntime", "fp32", 3)
+    assert choose_engine("onnxruntime", "fp32", 3) == EngineChoice("onnxruntime", "fp32", 3, streams=3)
+
+
+def test_each_core_has_a_slab_of_its_own_up_to_four() -> None:
+    assert [choose_engine("auto", "auto", threads).streams for threads in (1, 2, 4, 5, 16)] == [1, 2, 4, 4, 4]
 
 
 def test_every_precision_is_stored_as_int8_or_fp16() -> None:

@@ -14,10 +14,11 @@ from scanside_runtime.model.lung_field import (
     CLOSING_MM,
     LEFT,
     RIGHT,
-    airless_pieces,
+    Sides,
+    add_whole_consolidations,
     close_over,
+    drop_airless_pieces,
     tidy_lungs,
-    whole_consolidations,
 )
 from scanside_runtime.model.networks import Network, Networks
 from scanside_runtime.model.segment import ask_for_infection, ask_for_lungs, segment
@@ -96,6 +97,33 @@ def boxed(box: tuple[slice, ...], slices: int = 6) -> Bools:
 
 def sides_of(right: Bools, left: Bools) -> npt.NDArray[np.uint8]:
     return np.where(right, RIGHT, np.where(left, LEFT, 0)).astype(np.uint8)
+
+
+def tidied(sides: Sides) -> Sides:
+    tidy = sides.copy()
+    tidy_lungs(tidy, volume_of(chest()))
+    return tidy
+
+
+def closed_over(sides: Sides, suspected: Bools) -> Sides:
+    closed = sides.copy()
+    close_over(closed, suspected, volume_of(chest()))
+    return closed
+
+
+def consolidations(hu: Hu, lungs: Bools, seen: Bools) -> Bools:
+    suspected = seen.copy()
+    add_whole_consolidations(suspected, volume_of(hu), lungs.astype(np.uint8))
+    return suspected & ~seen
+
+
+def airless(hu: Hu, lungs: Bools, seen: Bools) -> Bools:
+    """What is taken out of the lungs; the infection loses the same."""
+    sides, suspected = lungs.astype(np.uint8), seen.copy()
+    drop_airless_pieces(sides, suspected, volume_of(hu))
+    gone = lungs & (sides == 0)
+    np.testing.assert_array_equal(suspected, seen & ~gone)
+    return gone
 
 
 # From networks to masks
@@ -211,7 +239,7 @@ def test_islands_of_infection_below_0_03_ml_are_noise(pixels: int, kept: bool) -
 def test_crumbs_apart_from_the_lungs_go_and_larger_parts_stay() -> None:
     crumb, part = boxed(np.s_[0:2, 2:12, 44:50]), boxed(np.s_[:, 2:16, 60:80])
     assert crumb.sum() < 1600 < part.sum()
-    tidy = tidy_lungs(sides_of(boxed(RIGHT_BOX) | crumb, boxed(LEFT_BOX) | part), volume_of(chest()))
+    tidy = tidied(sides_of(boxed(RIGHT_BOX) | crumb, boxed(LEFT_BOX) | part))
     np.testing.assert_array_equal(tidy, sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX) | part))
 
 
@@ -220,12 +248,12 @@ def test_a_piece_that_hangs_on_the_other_lung_is_handed_over(wrong: int, inside:
     sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
     expected = sides.copy()
     sides[2:4, 20:50, inside[2]] = wrong  # half of two slabs, far from its own side
-    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), expected)
+    np.testing.assert_array_equal(tidied(sides), expected)
 
 
 def test_a_lung_in_two_large_parts_keeps_both() -> None:
     upper, lower = boxed(np.s_[4:, 20:76, 8:40]), boxed(np.s_[:3, 20:76, 8:40])
-    tidy = tidy_lungs(sides_of(upper | lower, boxed(LEFT_BOX)), volume_of(chest()))
+    tidy = tidied(sides_of(upper | lower, boxed(LEFT_BOX)))
     np.testing.assert_array_equal(tidy == RIGHT, upper | lower)
 
 
@@ -233,7 +261,7 @@ def test_a_large_part_of_a_lung_stays_its_own_where_it_touches_the_other_lung() 
     upper, lower = boxed(np.s_[4:, 20:76, 8:40]), boxed(np.s_[:3, 20:76, 8:40])
     bridge = boxed(np.s_[1:2, 20:24, 40 : LEFT_BOX[2].start])
     sides = sides_of(upper | lower | bridge, boxed(LEFT_BOX))
-    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), sides)
+    np.testing.assert_array_equal(tidied(sides), sides)
 
 
 def test_holes_in_a_lung_are_filled_with_that_lung() -> None:
@@ -241,13 +269,13 @@ def test_holes_in_a_lung_are_filled_with_that_lung() -> None:
     expected = sides.copy()
     sides[3, 40:50, 20:30] = 0
     sides[1:5, 60:64, 70:72] = 0
-    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), expected)
+    np.testing.assert_array_equal(tidied(sides), expected)
 
 
 def test_what_is_open_to_the_outside_is_no_hole() -> None:
     sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
     sides[:, 40:50, 8:30] = 0
-    np.testing.assert_array_equal(tidy_lungs(sides, volume_of(chest())), sides)
+    np.testing.assert_array_equal(tidied(sides), sides)
 
 
 # Closed over infection
@@ -263,7 +291,7 @@ def with_bay(rows: slice) -> npt.NDArray[np.uint8]:
 def test_infection_in_a_bay_is_lung_but_not_beyond_the_lungs_outline() -> None:
     sides = with_bay(slice(40, 60))  # 20 mm wide
     suspected = boxed(np.s_[2:4, 40:60, 0:24])
-    closed = close_over(sides, suspected, volume_of(chest()))
+    closed = closed_over(sides, suspected)
     assert (closed[2:4, 40:60, 14:24] == RIGHT).all()
     assert not closed[:, :, :8].any()
     changed = closed != sides
@@ -272,26 +300,26 @@ def test_infection_in_a_bay_is_lung_but_not_beyond_the_lungs_outline() -> None:
 
 def test_a_bay_without_infection_stays_open() -> None:
     sides = with_bay(slice(40, 60))
-    np.testing.assert_array_equal(close_over(sides, boxed(np.s_[0:0, :, :]), volume_of(chest())), sides)
+    np.testing.assert_array_equal(closed_over(sides, boxed(np.s_[0:0, :, :])), sides)
 
 
 def test_a_bay_wider_than_the_closing_stays_open_in_its_middle() -> None:
     sides = with_bay(slice(25, 71))  # 46 mm wide, twice CLOSING_MM are 40
     assert 2 * CLOSING_MM < 46
-    closed = close_over(sides, boxed(np.s_[2:4, 25:71, 8:24]), volume_of(chest()))
+    closed = closed_over(sides, boxed(np.s_[2:4, 25:71, 8:24]))
     assert not closed[2:4, 40:56, 8:18].any()
 
 
 def test_what_lies_behind_infection_in_a_bay_is_lung_once_it_is_enclosed() -> None:
     sides = with_bay(slice(40, 60))
     suspected = boxed(np.s_[2:4, 40:60, 14:20])  # a lid; the pocket behind it is not suspected
-    closed = close_over(sides, suspected, volume_of(chest()))
+    closed = closed_over(sides, suspected)
     assert (closed[2:4, 40:60, 20:24] == RIGHT).all()
 
 
 def test_infection_between_the_lungs_never_changes_a_voxels_side() -> None:
     sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
-    closed = close_over(sides, np.ones(sides.shape, bool), volume_of(chest()))
+    closed = closed_over(sides, np.ones(sides.shape, bool))
     np.testing.assert_array_equal(closed[sides > 0], sides[sides > 0])
     assert not closed[:, :, 42:54].any()
 
@@ -302,11 +330,11 @@ def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() 
     hu[dense] = 40
     lungs, seen = boxed(RIGHT_BOX), np.zeros(hu.shape, np.bool_)
     seen[2:5, 30:40, 12:36] = True
-    whole = whole_consolidations(volume_of(hu), lungs, seen)
+    whole = consolidations(hu, lungs, seen)
     assert whole[3, 45, 24]
     assert not (whole & ~boxed(dense)).any()
     seen[2:4] = False
-    assert not whole_consolidations(volume_of(hu), lungs, seen).any()
+    assert not consolidations(hu, lungs, seen).any()
 
 
 def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_in_its_slab() -> None:
@@ -318,10 +346,10 @@ def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_i
     lungs[:, 80] = False
     seen = np.zeros(hu.shape, np.bool_)
     np.testing.assert_array_equal(
-        airless_pieces(volume_of(hu), lungs, seen), boxed(np.s_[1, 81:90, 20:40]) | boxed(np.s_[3, 81:90, 20:40])
+        airless(hu, lungs, seen), boxed(np.s_[1, 81:90, 20:40]) | boxed(np.s_[3, 81:90, 20:40])
     )
     seen[1, 81:84, 20:40] = True  # a third
-    np.testing.assert_array_equal(airless_pieces(volume_of(hu), lungs, seen), boxed(np.s_[3, 81:90, 20:40]))
+    np.testing.assert_array_equal(airless(hu, lungs, seen), boxed(np.s_[3, 81:90, 20:40]))
 
 
 def test_dropped_tissue_is_neither_lung_nor_infection_where_a_bay_would_take_it_back() -> None:

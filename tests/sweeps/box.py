@@ -35,6 +35,9 @@ warm_s = {warm_s}
 stop_percent = {stop_percent}
 clean_to_percent = {clean_to_percent}
 clean_archive = {clean_archive}
+least_age_h = {least_age_h}
+quarantine_quota_mb = {quarantine_quota_mb}
+inbox_quota_mb = {inbox_quota_mb}
 reserve_mb = {reserve_mb}
 """
 LARGEST = 2**28
@@ -48,6 +51,9 @@ DEFAULTS = {
     "stop_percent": 99.9,
     "clean_to_percent": 99.0,
     "clean_archive": "false",
+    "least_age_h": 0,
+    "quarantine_quota_mb": 1024,
+    "inbox_quota_mb": 1024,
     "reserve_mb": 0,
 }
 

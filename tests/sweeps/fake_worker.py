@@ -19,6 +19,7 @@ import time
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_runtime.errors import BoxOutput, ScansideError
+from scanside_runtime.followup.document import RESULT_SCHEMA
 from scanside_runtime.process.child_side import Channel, end_with_the_daemon
 from scanside_runtime.process.messages import Failed
 
@@ -45,24 +46,39 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     if b"DEFECT" in text:
         return Defect("ValueError at fake_worker.py:1")
     code, exit_code, verdict = _outcome(text, order)
+    severity, trend = "severe" if b"SEVERE" in text else "none", "rising" if b"RISING" in text else None
     document = {
+        "schema": RESULT_SCHEMA,
         "verdict": verdict,
+        "reason": code and {"code": code},
+        "flags": [{"code": "PATIENT_RELEASED"}] if order.alone else [],
+        "study": _study(text),
+        "severity": {"flag": severity},
+        "progression": trend and {"trend": trend},
         "alone": order.alone,
         "series_uid": order.series_uid,
         "contents": [{"series": [{"number": n, "uid": f"1.2.3.{n}", **SHOWN} for n in (1, 2)]}],
         "inputs": sorted(hashlib.sha256(content).hexdigest() for content in contents.values()),
         "revision": order.revision,
         "supersedes": order.supersedes,
-        "provenance": {"revision": order.revision},
+        "provenance": {"revision": order.revision, "bundle": None},
         "incomplete": order.incomplete,
-        "earlier": [str(folder) for folder in order.earlier],
+        "earlier": [str(one.folder) for one in order.earlier],
+        "earlier_sums": [one.sha256 for one in order.earlier],
     }
     replace_file(order.output / "report.html", b"<p>a page</p>")
     if b"UNWRITTEN" in text:
         return Ended(3, "INPUT_UNREADABLE", "it can't be read")
     replace_file(order.output / "result.json", json.dumps(document).encode())
-    severity, trend = "severe" if b"SEVERE" in text else "none", "rising" if b"RISING" in text else None
     return Ended(exit_code, code, verdict=verdict, severity=severity, trend=trend)
+
+
+def _study(text: bytes) -> dict[str, str | None] | None:
+    if not text.startswith(b"{"):  # a real image
+        return None
+    stated = json.loads(text.split(b"\n")[0])
+    names = ("study_uid", "patient_id", "issuer")
+    return {**dict.fromkeys(("acquired_at", "study_date", "sex")), **{name: stated[name] for name in names}}
 
 
 def _outcome(text: bytes, order: Order) -> tuple[str | None, int, str]:

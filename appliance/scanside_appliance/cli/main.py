@@ -27,6 +27,7 @@ from scanside_appliance.cli.results import results
 from scanside_appliance.cli.selftest import selftest
 from scanside_appliance.cli.send import send
 from scanside_appliance.cli.severity import severity
+from scanside_appliance.cli.upkeep import add_upkeep_commands
 from scanside_appliance.cli.watch import add_watch_commands
 from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import ScansideError
@@ -45,6 +46,7 @@ app.add_typer(severity, name="severity")
 for command in (history, results, send, pack, analyze, demo, selftest, doctor, explain):
     app.command()(command)
 add_watch_commands(app)
+add_upkeep_commands(app)
 
 
 def main() -> None:

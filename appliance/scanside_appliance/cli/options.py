@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scanside_appliance.jobs.store import Store
     from scanside_appliance.results.output import PageOptions
     from scanside_runtime.analysis.options import Options
     from scanside_runtime.settings.tables import Settings
@@ -57,6 +58,18 @@ LanguageOption = Annotated[
     LanguageName | None, typer.Option("--language", help="What the page is written in. [the setting site.language]")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+@contextmanager
+def open_store(context: typer.Context) -> Iterator[Store]:
+    """The box's book. Raises BoxFailed."""
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.jobs.book_file import existing_book
+    from scanside_appliance.jobs.database_errors import database_errors
+
+    layout = BoxLayout(context.obj.root)
+    with database_errors(layout.database), existing_book(layout) as store:
+        yield store
 
 
 def for_its_owner_alone(context: typer.Context) -> None:

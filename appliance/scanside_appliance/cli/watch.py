@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanside_appliance.cli.options import AsJson, BundleOption
+from scanside_appliance.cli.options import AsJson, BundleOption, open_store
 
 if TYPE_CHECKING:
     from scanside_appliance.jobs.store import Store
@@ -45,15 +43,16 @@ def watch(
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say how the box is: does it run, what is it at, what keeps it from working.
 
-    Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one, files in
-    the inbox that can't be read another.
+    Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one, and
+    results of the book that are no longer on the disk, files in the inbox that can't be read, and an inbox or
+    quarantine that holds more than its quota.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import box_facts, box_lines
 
     facts = box_facts(BoxLayout(context.obj.root), context.obj.settings)
     typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts)))
-    raise typer.Exit(5 if facts["trouble"] or facts["unreadable"] else 0)
+    raise typer.Exit(5 if any(facts[one] for one in ("trouble", "unreadable", "missing", "over_quota")) else 0)
 
 
 def queue(
@@ -83,7 +82,7 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
     from scanside_appliance.jobs.errors import BoxAnalysisDied
     from scanside_appliance.jobs.store import State
 
-    with _open(context) as store, store.transaction():
+    with open_store(context) as store, store.transaction():
         job = _job_at_rest(store, study, State.quarantined, BoxAnalysisDied.code)
         store.change(job, state=State.claiming, attempts=0, interruptions=0, code=None, reason=None)
     _say(study, "queued again", as_json)
@@ -111,7 +110,7 @@ def release(
     from scanside_appliance.jobs.release import Decisions
     from scanside_appliance.page.contents import series_lines
 
-    with _open(context) as store:
+    with open_store(context) as store:
         decisions = Decisions(BoxLayout(context.obj.root), store)
         try:
             decisions.release(study, series)
@@ -121,17 +120,6 @@ def release(
             typer.echo(json.dumps(facts) if as_json else "\n".join(series_lines(listed)))
             raise
     _say(study, "released, queued", as_json)
-
-
-@contextmanager
-def _open(context: typer.Context) -> Iterator[Store]:
-    from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.jobs.database_errors import database_errors
-    from scanside_appliance.jobs.store import Store
-
-    path = BoxLayout(context.obj.root).database
-    with database_errors(path), Store.existing(path) as store:
-        yield store
 
 
 def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) -> int:

@@ -6,8 +6,10 @@ import subprocess
 from dataclasses import dataclass, field, fields
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
+from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
-from scanside_appliance.jobs.store import Job, State, Store
+from scanside_appliance.jobs.errors import BoxDatabaseMissing
+from scanside_appliance.jobs.store import Job, State
 from scanside_appliance.service.queue_view import box_facts
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
@@ -30,16 +32,15 @@ class Book:
 
 def read_book(box: Examined) -> Book:
     """Read once for all that looks into it; nothing is made where there is none."""
-    path = box.layout.database
-    if not path.is_file():
-        return Book()
     try:
-        with database_errors(path), Store(path) as store:
+        with database_errors(box.layout.database), existing_book(box.layout) as store:
             store.check()
             done, failed = store.jobs([State.done]), store.jobs([State.quarantined])
             studies = [job for job in failed if job.study]
             held = len(store.jobs([State.held])) + len(store.held_results())
             return Book(True, None, _newest(done), _newest(studies), held, store.numbers())
+    except BoxDatabaseMissing:
+        return Book()
     except BoxFailed as error:
         return Book(True, error)
 

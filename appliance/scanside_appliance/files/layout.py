@@ -70,6 +70,11 @@ class BoxLayout:
         return self.root / "scanside.db"
 
     @property
+    def marker(self) -> Path:
+        """Says that this box has a book, so that a lost one is not taken for a first start."""
+        return self.root / "scanside.db.exists"
+
+    @property
     def lock(self) -> Path:
         """Locked by the one daemon as long as it lives; the lock goes with the process, whatever ends it."""
         return self.root / "scanside.lock"
@@ -93,14 +98,18 @@ class BoxLayout:
         """The folder of one result."""
         return self.results / patient / study / str(revision)
 
+    @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """What is the box's alone below its root."""
+        return (self.results, self.unfinished, *map(self.root.joinpath, _OTHERS))
+
     def make(self) -> None:
         """Make what is missing. Raises BoxRoot."""
         try:
-            for folder in (self.root, self.inbox, self.results, self.unfinished, *map(self.root.joinpath, _OTHERS)):
+            for folder in (self.root, self.inbox, *self.own_folders):
                 folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as error:
             raise BoxRoot(root=self.root, why=error.strerror or error) from error
-
 
     def check(self) -> None:
         """Raises BoxRoot where the root is no folder that can be looked into."""

@@ -138,6 +138,13 @@ class Prober:
         self._let_go_where_it_is_full(facts)
         return name, facts
 
+    def probe(self, path: Path, reading: ReadingSettings) -> Facts:
+        """For a command that waits for the answer, of a file of the box's own. Raises OSError as `begin`."""
+        self.begin(path.parent, path.name, reading)
+        while (answer := self.poll(LONGEST_READ_S)) is None:
+            continue
+        return answer[1]
+
     def _heard(self, wait_s: float) -> tuple[Facts | None, bool]:
         """The answer, and whether the child came to its end over it."""
         if self._child is None:

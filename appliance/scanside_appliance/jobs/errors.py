@@ -82,7 +82,7 @@ class BoxDatabase(BoxFailed):
     """The database {name} is damaged: {why}."""
 
     code = "BOX_DATABASE"
-    advice = "Move it away and start again: what lies in work goes back to the inbox, and results stay where they are."
+    advice = "Run scanside rebuild: it makes the book anew from archive and results, and keeps this one beside it."
 
 
 class BoxDatabaseNewer(BoxFailed):
@@ -97,6 +97,44 @@ class BoxDatabaseMissing(BoxFailed):
 
     code = "BOX_DATABASE_MISSING"
     advice = "Start scanside watch once: it makes it. If the box was started before, check that --root is its folder."
+
+
+class BoxDatabaseLost(BoxFailed):
+    """The database {name} is {how}, though this box has worked before."""
+
+    code = "BOX_DATABASE_LOST"
+    advice = (
+        "Put the newest copy of it back, or run scanside rebuild: it makes the book anew from archive and results. An "
+        "empty book would measure every study again that is sent again."
+    )
+
+
+class BoxDatabaseReplaced(BoxFailed):
+    """The database {name} was replaced by another file while the box was at work; what it had is kept as {kept}."""
+
+    code = "BOX_DATABASE_REPLACED"
+    advice = "Start again: it goes on with the file that lies there now. scanside verify says what does not fit it."
+
+
+class BoxDatabaseWhole(BoxFailed):
+    """The database {name} is whole: to make it anew would lose what only it knows."""
+
+    code = "BOX_DATABASE_WHOLE"
+    advice = "Leave it as it is. To see what on the disk does not fit it: scanside verify. To make it anew all the same: --anyway."
+
+
+class BoxArchiveAltered(BoxFailed):
+    """{count} file(s) in the archive are not what was put there."""
+
+    code = "BOX_ARCHIVE_ALTERED"
+    advice = "Send the study again, or put its files back from a copy; see whether the disk is sound and who may write there."
+
+
+class BoxArchiveMissing(BoxFailed):
+    """Of study {study}, {count} file(s) that the book has in the archive are not there."""
+
+    code = "BOX_ARCHIVE_MISSING"
+    advice = "Put them back from a copy, or send the study again; scanside verify names them."
 
 
 class BoxDatabaseRights(BoxFailed):
@@ -128,7 +166,7 @@ class BoxDiskFull(BoxFailed):
 
 
 class BoxNoSuchStudy(BoxFailed):
-    """There is no study {study} that this could be done to."""
+    """There is nothing under the name {study} that this could be done to."""
 
     code = "BOX_NO_SUCH_STUDY"
     advice = "See scanside queue: it lists the studies that are held or put aside, with the name to use."

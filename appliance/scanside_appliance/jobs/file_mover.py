@@ -127,7 +127,7 @@ class FileMover:
             if not self._store.files(job.id) and job.revision is None:
                 self._store.remove_job(job.id)
                 return None
-            changed = self._store.change(job.id, state=AFTER[job.state])
+            changed = self._store.change(job.id, state=AFTER[job.state], rested_h=self._store.hours_run())
         _clear(left)
         return changed
 

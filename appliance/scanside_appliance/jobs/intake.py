@@ -36,6 +36,8 @@ from scanside_runtime.errors import ScansideError
 NAME_LETTERS = 40
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
+HELD_CODES = (InputConflict.code, InputDuplicateUid.code, InputBaseGone.code, PatientMixed.code)
+"""Why slices wait in quarantine for a person; what lies there for another reason was put aside."""
 REST = (State.done, State.held, State.quarantined, State.replaced)
 
 

@@ -21,6 +21,14 @@ class SelfTestOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierResult:
+    """The folder of a result, and the SHA-256 of its document as the book has it."""
+
+    folder: Path
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """One study to analyse.
 
@@ -39,7 +47,7 @@ class Order:
     today: str
     alone: bool
     series_uid: str | None
-    earlier: tuple[Path, ...]
+    earlier: tuple[EarlierResult, ...]
     settings: Settings
     bundle: Path | None
 

@@ -6,12 +6,12 @@ import logging
 import shutil
 import sqlite3
 from datetime import UTC, datetime
-from pathlib import Path
 
 from scanside_appliance.clock import Clock, ClockWatch
-from scanside_appliance.files.layout import BoxLayout, patient_key
+from scanside_appliance.files.layout import RESULT, BoxLayout, patient_key
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.file_mover import FileMover
+from scanside_appliance.jobs.messages import EarlierResult
 from scanside_appliance.jobs.priority import is_due, next_job, rank
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import Job, State, Store
@@ -78,12 +78,16 @@ class Scheduler:
         for job in self._store.jobs([State.running]):
             self._store.change(job.id, state=State.queued)
 
-    def _earlier(self, job: Job) -> list[Path]:
+    def _earlier(self, job: Job) -> list[EarlierResult]:
         """The result that counts of each other study of the patient, oldest first: a refused one hides no other."""
         others = [one for one in self._store.jobs_of_patient(job.patient) if one.study != job.study]
         counts = {one.study: one for one in sorted(others, key=lambda one: (one.verdict != "refused", one.id))}
         in_order = sorted(counts.values(), key=lambda one: one.id)
-        return [self._layout.result(one.patient, one.study, one.revision or 0) for one in in_order]
+        return [self._result_of(one) for one in in_order]
+
+    def _result_of(self, job: Job) -> EarlierResult:
+        folder = self._layout.result(job.patient, job.study, job.revision or 0)
+        return EarlierResult(folder, self._store.result(job.id).get(RESULT))
 
     def advance(self, settings: Settings) -> bool:
         """Whether the worker came to an end with its study; what follows is done."""

@@ -1,4 +1,4 @@
--- Version 5. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
+-- Version 6. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
 
 -- What is done with a set of files. `state` says what is to be done next; see file_mover.py.
 CREATE TABLE jobs (
@@ -23,7 +23,8 @@ CREATE TABLE jobs (
     severity      TEXT,
     trend         TEXT,
     created_at    TEXT NOT NULL,               -- wall clock, shown only
-    finished_at   TEXT
+    finished_at   TEXT,
+    rested_h      INTEGER NOT NULL DEFAULT 0   -- hours that the box had run (counter hours_run) when it came to rest
 );
 CREATE INDEX jobs_by_state ON jobs (state);
 CREATE INDEX jobs_by_study ON jobs (study);

@@ -28,7 +28,7 @@ class Sorted:
     replaced: list[FileRow]
 
 
-def _told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
+def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
     """Slices whose UID does not name them get the sum of their bytes beside it: one UID at several places, or none."""
     shared = {row.sop_uid.partition(SHARED)[0] for row in known if SHARED in row.sop_uid}
     places: dict[str, list[Facts]] = {}
@@ -51,7 +51,7 @@ def _at_several_places(slices: Collection[Facts]) -> bool:
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
     """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
     found, known = Sorted({}, {}, {}, {}, []), list(known)
-    files = _told_apart(files, known)
+    files = told_apart(files, known)
     by_uid: dict[str, list[FileRow]] = {}
     by_sum: dict[str, FileRow] = {}
     for row in known:

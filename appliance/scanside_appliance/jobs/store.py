@@ -5,119 +5,37 @@ What is committed here is what holds: after a crash the folders are brought to w
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from contextlib import closing, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
+from scanside_appliance.files.copies import FILE_MODE
 from scanside_appliance.jobs.database_errors import database_errors
-from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
+from scanside_appliance.jobs.rows import ACTIVE, CLEANED, MOVING, FileRow, Job, NewFile, State, TakenSource
 
-SCHEMA_VERSION = 5
-CLEANED = "cleaned"
+__all__ = [
+    "ACTIVE",
+    "CLEANED",
+    "HOURS_RUN",
+    "MOVING",
+    "SCHEMA_VERSION",
+    "FileRow",
+    "Job",
+    "NewFile",
+    "State",
+    "Store",
+    "TakenSource",
+]
+SCHEMA_VERSION = 6
 BUSY_S = 10.0
-
-
-class State(StrEnum):
-    """What is to be done with a job next, or where it came to rest."""
-
-    claiming = "claiming"  # its files go to work
-    queued = "queued"
-    running = "running"
-    publishing = "publishing"  # its result becomes visible
-    archiving = "archiving"  # its files go to the archive
-    done = "done"
-    holding = "holding"  # its files go to quarantine, a person decides
-    held = "held"
-    quarantining = "quarantining"  # its files go to quarantine
-    quarantined = "quarantined"
-    returning = "returning"  # its files go back to the inbox: they changed after they were taken
-    replaced = "replaced"  # a later job of the study took its files over
-
-
-MOVING = (State.claiming, State.publishing, State.archiving, State.holding, State.quarantining, State.returning)
-ACTIVE = (*MOVING, State.queued, State.running)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A row of `jobs`; schema.sql says what the columns mean."""
-
-    id: int
-    study: str
-    study_uid: str
-    patient: str
-    state: State
-    revision: int | None
-    incomplete: str | None
-    code: str | None
-    reason: str | None
-    alone: int
-    series_uid: str | None
-    attempts: int
-    interruptions: int
-    passed_over: int
-    not_before: float
-    boot: str
-    result_dir: str | None
-    verdict: str | None
-    severity: str | None
-    trend: str | None
-    created_at: str
-    finished_at: str | None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "state", State(self.state))
-
-
-@dataclass(frozen=True, slots=True)
-class FileRow:
-    """A row of `files`."""
-
-    id: int
-    job: int
-    study: str
-    sop_uid: str
-    sha256: str
-    size: int
-    whole: int
-    source: bytes
-    place: str
-    name: str
-    mtime_ns: int
-
-    def path(self, root: Path) -> Path:
-        """Where it lies now."""
-        return root / self.place / self.name
-
-
-@dataclass(frozen=True, slots=True)
-class NewFile:
-    """A copy of a file in the inbox, at a place of the box's own; mtime_ns is the copy's."""
-
-    source: bytes
-    sop_uid: str
-    sha256: str
-    size: int
-    whole: bool
-    place: str
-    name: str
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class TakenSource:
-    """A row of `taken`: a file in the inbox as it was when it was copied."""
-
-    source: bytes
-    size: int
-    mtime_ns: int
-    inode: int
-
+HOURS_RUN = "hours_run"
 
 _JOB = ", ".join(one.name for one in fields(Job))
 _FILE = ", ".join(one.name for one in fields(FileRow))
@@ -127,11 +45,24 @@ _JOB_COLUMNS = {one.name for one in fields(Job)} - {"id"}
 class Store:
     """The open database. Not for several threads; other processes may open it too."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, make: bool = True) -> None:
+        """make: a book that is not there is begun; else it is lost. Raises BoxDatabaseLost and its like."""
+        self._path, self._make = path, make
         with database_errors(path):
-            self._sql = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._prepare()
+            self._sql = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "rwc" if self._make else "rw"
+        sql = sqlite3.connect(
+            f"file:{quote(os.fsencode(self._path))}?mode={mode}", timeout=BUSY_S, isolation_level=None, uri=True
+        )
+        try:
+            self._prepare(sql)
+            self._file = _identity(self._path)
+        except BaseException:
+            sql.close()
+            raise
+        return sql
 
     def __enter__(self) -> Self:
         return self
@@ -141,21 +72,25 @@ class Store:
     ) -> None:
         self._sql.close()
 
-    def _prepare(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            self._sql.execute(f"PRAGMA {pragma}")
-        found = int(self._sql.execute("PRAGMA user_version").fetchone()[0])
+    def _prepare(self, sql: sqlite3.Connection) -> None:
+        """Nothing is written before it is known whose book it is."""
+        found = int(sql.execute("PRAGMA user_version").fetchone()[0])
         if found > SCHEMA_VERSION:
             raise BoxDatabaseNewer(name=self._path.name, version=found)
+        if found == 0 and not self._make:
+            raise BoxDatabaseLost(name=self._path.name, how="empty")
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            sql.execute(f"PRAGMA {pragma}")
         if found == 0:
-            self._run("schema.sql", SCHEMA_VERSION)
+            _run(sql, "schema.sql", SCHEMA_VERSION)
         for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
-            self._run(f"upgrade_{version}.sql", version + 1)
+            _run(sql, f"upgrade_{version}.sql", version + 1)
 
-    def _run(self, script: str, version: int) -> None:
-        """A script and the version that it makes, both or neither."""
-        text = Path(__file__).with_name(script).read_text(encoding="utf-8")
-        self._sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+    def problems(self) -> list[str]:
+        """All that SQLite finds wrong in the file, in its words. Raises sqlite3.Error."""
+        found = [words for (words,) in self._sql.execute("PRAGMA integrity_check(20)") if words != "ok"]
+        broken = self._sql.execute("PRAGMA foreign_key_check").fetchall()
+        return [*found, *(f"a row of {table} belongs to no row of {parent}" for table, _, parent, _ in broken)]
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -169,12 +104,24 @@ class Store:
         if answer != "ok":
             raise BoxDatabase(name=self._path.name, why=answer)
 
-    @classmethod
-    def existing(cls, path: Path) -> Store:
-        """The database of a box that was started before. Raises BoxDatabaseMissing and what opening raises."""
-        if not path.is_file():
-            raise BoxDatabaseMissing(name=path.name)
-        return cls(path)
+    def is_in_place(self) -> bool | None:
+        """Whether the path leads to the file that is open; None where nothing lies there. Raises OSError."""
+        found = _identity(self._path)
+        return None if found is None else found == self._file
+
+    def copy_to(self, path: Path) -> None:
+        """All that is in the open book into a new file, synced. Raises OSError, sqlite3.Error."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._sql.backup(copy)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        path.chmod(FILE_MODE)
+
+    def open_again(self) -> None:
+        """Go on with the file that lies at the path now. Raises what opening raises."""
+        with database_errors(self._path):
+            before, self._sql = self._sql, self._connect()
+        before.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -298,6 +245,15 @@ class Store:
         """Every file that lies at a place."""
         return self._files("place = ?", [place])
 
+    def files_like(self, pattern: str) -> list[FileRow]:
+        """Every file that lies at a place like this (SQL's LIKE)."""
+        return self._files("place LIKE ?", [pattern])
+
+    def studies_at(self, pattern: str) -> set[str]:
+        """The studies that have a file at a place like this (SQL's LIKE)."""
+        found = self._sql.execute("SELECT DISTINCT study FROM files WHERE place LIKE ?", (pattern,))
+        return {study for (study,) in found}
+
     def _files(self, condition: str, values: Sequence[Any]) -> list[FileRow]:
         rows = self._sql.execute(f"SELECT {_FILE} FROM files WHERE {condition} ORDER BY id", values)
         return [FileRow(*row) for row in rows]
@@ -344,6 +300,10 @@ class Store:
         """How many jobs are in each state."""
         return {State(state): n for state, n in self._sql.execute("SELECT state, count(*) FROM jobs GROUP BY state")}
 
+    def hours_run(self) -> int:
+        """How long the box has run in all, by its own count: what ages are told by."""
+        return self.counters().get(HOURS_RUN, 0)
+
     def put_aside(self) -> dict[str, int]:
         """How many files are in quarantine, by reason code; what is held is not counted."""
         rows = self._sql.execute(
@@ -366,20 +326,52 @@ class Store:
         found = self._jobs("study = ? AND state = 'done'", [study])
         return max(found, key=lambda job: job.revision or 0, default=None)
 
-    def oldest_archived(self, limit: int) -> list[Job]:
+    def oldest_archived(self, limit: int, until_h: int) -> list[Job]:
         """Studies that are archived and reported and still have files in the archive, oldest first.
 
-        Not those that wait for a person: their files may be needed once more.
+        Not those that were refused or wait for a person: their files may be needed once more. until_h: those that came
+        to rest when the box had run for so long, or before.
         """
         return self._jobs(
-            "state = 'done' AND verdict IS NOT 'held' AND id IN (SELECT job FROM files WHERE place LIKE 'archive/%') "
+            "state = 'done' AND verdict = 'analysed' AND rested_h <= ? "
+            "AND id IN (SELECT job FROM files WHERE place LIKE 'archive/%') "
             "AND study NOT IN (SELECT study FROM jobs WHERE state NOT IN ('done', 'replaced'))",
-            [],
+            [until_h],
         )[:limit]
 
+    def junk(self, codes: Sequence[str], until_h: int) -> list[Job]:
+        """What was put aside for one of these codes, oldest first; until_h as above."""
+        condition = f"state = 'quarantined' AND rested_h <= ? AND code IN ({_marks(codes)})"
+        return self._jobs(condition, [until_h, *codes])
+
+    def bytes_put_aside(self, codes: Sequence[str]) -> int:
+        """How much it holds, of whatever age."""
+        asked = f"SELECT total(size) FROM files JOIN jobs ON job = jobs.id WHERE code IN ({_marks(codes)})"
+        return int(self._sql.execute(asked, codes).fetchone()[0])
+
     def cleaned(self) -> list[Job]:
-        """Jobs of which files were removed from the archive, oldest first."""
+        """Jobs of which files were removed from archive or quarantine, oldest first."""
         return self._jobs("id IN (SELECT job FROM files WHERE place = ?)", [CLEANED])
+
+
+def _run(sql: sqlite3.Connection, script: str, version: int) -> None:
+    """A script and the version that it makes, both or neither. Another process may have been quicker."""
+    text = Path(__file__).with_name(script).read_text(encoding="utf-8")
+    try:
+        sql.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {version};\nCOMMIT;")
+    except sqlite3.OperationalError:
+        if sql.in_transaction:
+            sql.execute("ROLLBACK")
+        if int(sql.execute("PRAGMA user_version").fetchone()[0]) < version:
+            raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _marks(values: Sequence[Any]) -> str:

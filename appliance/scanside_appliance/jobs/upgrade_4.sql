@@ -1,10 +1,2 @@
--- From version 4 to version 5. What was claimed and had not left the inbox yet is looked at anew.
-ALTER TABLE files ADD COLUMN mtime_ns INTEGER NOT NULL DEFAULT 0;
-DELETE FROM files WHERE place = 'inbox';
-DROP INDEX files_in_inbox;
-CREATE TABLE taken (
-    source   BLOB PRIMARY KEY,
-    size     INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    inode    INTEGER NOT NULL
-);
+-- From version 4 to version 5. What is there counts as put there when the box began to count its hours.
+ALTER TABLE jobs ADD COLUMN rested_h INTEGER NOT NULL DEFAULT 0;

@@ -78,13 +78,14 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     from scanside_runtime.analysis.options import Options
 
     everyone = None if order.alone else BoxLayout(order.root).results
-    past, model = results_in(order.earlier, everyone), model_in_force(order.root)
+    sums = {one.folder: one.sha256 for one in order.earlier}
+    past, model = results_in(sums, everyone), model_in_force(order.root)
     options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model)
     analysis = analyze(order.files, options, series_uid=order.series_uid, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)
     progress("write", 0, 1)
-    page = PageOptions(order.settings.site, folder_among(order.earlier))
+    page = PageOptions(order.settings.site, folder_among(sums))
     document = write_output(_as_ordered(analysis, order), order.output, page=page)
     return Ended(
         analysis.exit_code,

@@ -12,7 +12,15 @@ from pathlib import Path
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest
-from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
+from scanside_appliance.jobs.messages import (
+    Defect,
+    EarlierResult,
+    Ended,
+    Order,
+    SelfTested,
+    SelfTestOrder,
+    StageReached,
+)
 from scanside_appliance.jobs.store import Job
 from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
 from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so that what the worker raises is known here
@@ -106,11 +114,11 @@ class WorkerClient:
         supersedes: str | None,
         clock_trouble: str | None,
         today: str,
-        earlier: Sequence[Path],
+        earlier: Sequence[EarlierResult],
     ) -> None:
         """Send a study to the worker, with what the box knows beside it. Raises OSError where its folder can't be made.
 
-        earlier: the folders of the patient's other results, none where the study is measured alone.
+        earlier: the patient's other results, none where the study is measured alone.
         """
         folder = self._layout.unfinished / f"{job.id}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o750)

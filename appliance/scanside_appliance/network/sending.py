@@ -12,6 +12,7 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT, BoxLayout
 from scanside_appliance.files.names import harmless
+from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import Job, Store
 from scanside_appliance.network.errors import BoxNothingToSend, BoxSendRefused, BoxSendUnset
@@ -71,8 +72,7 @@ class Sending:
 
     @contextmanager
     def _outbox(self) -> Iterator[tuple[Store, Outbox]]:
-        path = self._layout.database
-        with database_errors(path), Store.existing(path) as store:
+        with database_errors(self._layout.database), existing_book(self._layout) as store:
             yield store, Outbox(store, Clock())
 
     def _send_folder(self, folder: Path) -> dict[str, Any]:

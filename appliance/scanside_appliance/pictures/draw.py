@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from scanside_appliance.pictures.choice import ShownBox, key_slices, shown_box
 from scanside_appliance.pictures.files import jpegs_within
 from scanside_appliance.pictures.lettering import Lettering, with_letters
 from scanside_appliance.pictures.plane import Picture, Plane, grey, marked, native_width
-from scanside_runtime.volume import Bools, Masks, Volume
+from scanside_runtime.volume import Mask, Masks, Volume
 
 COLUMNS = 3
 LEAST_WIDTH_PX = 360
@@ -66,27 +67,29 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shown:
-    """A volume with its layers, each (z, y, x) bool, and what is shown of it."""
+    """A volume with its layers, and what is shown of it."""
 
     volume: Volume
-    right: Bools
-    left: Bools
-    infection: Bools
+    right: Mask
+    left: Mask
+    infection: Mask
     box: ShownBox
     sides: bool
 
     def axial(self, z: int) -> Plane:
         """A slice as it lies in the array."""
         _, dy, dx = self.volume.spacing_mm
-        where = (z, self.box.y, self.box.x)
-        return Plane(self.volume.hu[where], self.right[where], self.left[where], self.infection[where], (dy, dx))
+        where = (slice(z, z + 1), self.box.y, self.box.x)
+        right, left, infection = (layer.within(where)[0] for layer in (self.right, self.left, self.infection))
+        return Plane(self.volume.hu[where][0], right, left, infection, (dy, dx))
 
     def coronal(self, y: int) -> Plane:
         """A cut from head to feet, two slices more than the lungs at either end."""
         dz, _, dx = self.volume.spacing_mm
-        where = (slice(max(self.box.z.start - 2, 0), self.box.z.stop + 2), y, self.box.x)
-        volume, layers = self.volume.hu[where][::-1], (self.right, self.left, self.infection)
-        right, left, infection = (layer[where][::-1] for layer in layers)
+        slices = slice(max(self.box.z.start - 2, 0), min(self.box.z.stop + 2, len(self.volume.hu)))
+        where = (slices, slice(y, y + 1), self.box.x)
+        volume, layers = self.volume.hu[where][::-1, 0], (self.right, self.left, self.infection)
+        right, left, infection = (layer.within(where)[::-1, 0] for layer in layers)
         return Plane(volume, right, left, infection, (dz, dx))
 
     def height(self, z: int) -> float:
@@ -115,11 +118,11 @@ def draw_pictures(volume: Volume, masks: Masks, *, with_infection: bool = True, 
     with_infection: False where the infection is not believed: the lungs are outlined, nothing is marked in them.
     sides: False where it is not certain which side is which.
     """
-    infection = masks.infection.array if with_infection else np.zeros_like(masks.infection.array)
-    box = shown_box(masks.lungs, volume)
-    shown = _Shown(volume, masks.right_lung.array, masks.left_lung.array, infection, box, sides)
+    infection = masks.infection if with_infection else volume.with_mask(np.zeros(volume.hu.shape, np.bool_))
+    box = shown_box(masks, volume)
+    shown = _Shown(volume, masks.right_lung, masks.left_lung, infection, box, sides)
     every = -(-volume.hu.shape[0] // MOST_TILES)
-    slices = tuple(_key_slice(shown, z) for z in key_slices(infection, box.z))
+    slices = tuple(_key_slice(shown, z) for z in key_slices(infection.areas, box.z))
     return Pictures(slices, _coronal(shown), _tiles(shown, every), every)
 
 
@@ -160,13 +163,20 @@ def _tile(shown: _Shown, z: int, width: int) -> Picture:
 
 
 def _coronal(shown: _Shown) -> Picture:
-    what = shown.infection if shown.infection.any() else shown.right | shown.left
-    y = int(np.argmax(what.sum(axis=(0, 2))))
+    right, left, infection = (_by_row(layer) for layer in (shown.right, shown.left, shown.infection))
+    y = int(np.argmax(infection if infection.any() else right + left))
     plane = shown.coronal(y)
     shades = grey(plane, plane.size(native_width(plane, LEAST_WIDTH_PX)))
     _, back_mm = shown.middle_mm(0, y)
     words = _words(shown, plane, shades.shape[1], f"coronal  y {back_mm:.1f} mm")
     return with_letters(marked(shades, plane), words)
+
+
+def _by_row(mask: Mask) -> npt.NDArray[np.int64]:
+    """How much of a mask lies in each cut from head to feet, (y,) voxels."""
+    counts = np.zeros(mask.shape[1], np.int64)
+    counts[mask.box[1]] = np.count_nonzero(mask.within(mask.box), axis=(0, 2))
+    return counts
 
 
 def _words(shown: _Shown, plane: Plane, width: int, place: str) -> Lettering:

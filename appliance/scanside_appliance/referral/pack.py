@@ -126,7 +126,7 @@ def _masks(clean: CleanSeries, source: Source, document: Mapping[str, Any]) -> b
     uids = (clean.pseudonyms.uid(f"masks {part} of {source.series.uid}") for part in ("series", "object"))
     content = segmentation_bytes(
         clean.headers(),
-        [mask.array for mask in masks],
+        (mask.array for mask in masks),
         slice_spacing_mm=source.volume.spacing_mm[0],
         algorithm_version=f"{bundle['name']} {bundle['version']}",
         software_version=str(document["provenance"]["version"]),

@@ -6,9 +6,10 @@ the latest revision counts, and one that was refused only where no other is ther
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Any
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import RESULT, patient_folder
 from scanside_runtime.dicom.errors import InputNotFound
+from scanside_runtime.followup.document import RESULT_SCHEMA, stated_result
 from scanside_runtime.followup.patient_record import Earlier, EarlierLookup
-from scanside_runtime.followup.scan import RESULT_SCHEMA
 
 LARGEST_RESULT_BYTES = 8_000_000
+NO_SUMS: Mapping[Path, str | None] = {}
 
 FolderOfStudy = Callable[[str | None, str | None, str], Path | None]
 """Patient ID, its issuer, a StudyInstanceUID: the folder of the result on record, None where there is none."""
@@ -51,17 +53,20 @@ def results_below(folder: Path, patient_id: str, issuer: str | None) -> Earlier:
     return _of_patient(*results_on_record(folder), patient_id, issuer)
 
 
-def results_in(folders: Iterable[Path], results: Path | None = None) -> EarlierLookup:
+def results_in(folders: Mapping[Path, str | None], results: Path | None = None) -> EarlierLookup:
     """A lookup in these result folders, for a caller that keeps a book of them by patient.
 
+    folders: each with the SHA-256 that its document had when it was written, None where that is not known.
     results: where the same ID of another issuer may lie, looked through where the book has nothing.
     """
-    files = [folder / RESULT for folder in folders]
+    files = {folder / RESULT: sha256 for folder, sha256 in folders.items()}
     return partial(_earlier, files, results)
 
 
-def _earlier(files: Sequence[Path], results: Path | None, patient_id: str, issuer: str | None) -> Earlier:
-    own = _of_patient(*read_results(files), patient_id, issuer)
+def _earlier(
+    files: Mapping[Path, str | None], results: Path | None, patient_id: str, issuer: str | None
+) -> Earlier:
+    own = _of_patient(*read_results(files, files), patient_id, issuer)
     if files or results is None:
         return own
     return replace(own, other_issuers=_of_other_issuers(results, patient_id, issuer))
@@ -100,13 +105,15 @@ def results_on_record(folder: Path) -> tuple[list[StoredResult], tuple[str, ...]
     return found, (*refused, *unreadable)
 
 
-def read_results(files: Iterable[Path]) -> tuple[list[StoredResult], tuple[str, ...]]:
-    """The result documents in these files, and in words those files that can't be read as one."""
+def read_results(
+    files: Iterable[Path], sums: Mapping[Path, str | None] = NO_SUMS
+) -> tuple[list[StoredResult], tuple[str, ...]]:
+    """The result documents in these files, and in words those files that can't be read as one. sums: as in the book."""
     found: list[StoredResult] = []
     unreadable: list[str] = []
     for path in files:
         try:
-            found.append(StoredResult(path, read_result(path)))
+            found.append(StoredResult(path, read_result(path, sums.get(path))))
         except (OSError, ValueError) as error:
             unreadable.append(f"{path} ({error})")
     return found, tuple(unreadable)
@@ -137,15 +144,17 @@ def folder_lookup(root: Path, folder: Path | None = None) -> FolderOfStudy:
     return found
 
 
-def folder_among(folders: Iterable[Path]) -> FolderOfStudy:
-    """The same among these result folders, for a caller that keeps a book of them by patient."""
-    files = [folder / RESULT for folder in folders]
-    return lambda _patient_id, _issuer, study_uid: _latest_folder(files, study_uid)
+def folder_among(folders: Mapping[Path, str | None]) -> FolderOfStudy:
+    """The same among these result folders, for a caller that keeps a book of them by patient: as for `results_in`."""
+    files = {folder / RESULT: sha256 for folder, sha256 in folders.items()}
+    return lambda _patient_id, _issuer, study_uid: _latest_folder(files, study_uid, files)
 
 
-def _latest_folder(files: Iterable[Path], study_uid: str) -> Path | None:
+def _latest_folder(
+    files: Iterable[Path], study_uid: str, sums: Mapping[Path, str | None] = NO_SUMS
+) -> Path | None:
     """Where the result of a study lies that counts."""
-    found, _ = read_results(files)
+    found, _ = read_results(files, sums)
     of_study = [one for one in found if (one.document.get("study") or {}).get("study_uid") == study_uid]
     latest = latest_revisions(of_study)
     return latest[0].path.parent if latest else None
@@ -170,20 +179,25 @@ def _result_files(folder: Path, closed: Callable[[OSError], None]) -> Iterator[P
             yield Path(parent) / RESULT
 
 
-def read_result(path: Path) -> Mapping[str, Any]:
-    """One result document. Raises OSError, and ValueError for what is none."""
+def read_result(path: Path, sha256: str | None = None) -> Mapping[str, Any]:
+    """One result document that can be believed, of these bytes where the book has their sum.
+
+    Raises OSError, and ValueError, in words, for what is none.
+    """
     if path.is_symlink() or not path.is_file():
         raise ValueError("it is no regular file")
     if path.stat().st_size > LARGEST_RESULT_BYTES:
         raise ValueError("it is too large")
+    data = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError("it is not what was written")
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
+        if not isinstance(document, dict):
+            raise ValueError(f"its schema is not {RESULT_SCHEMA}")
+        stated_result(document)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(document, dict) or document.get("schema") != RESULT_SCHEMA:
-        raise ValueError(f"its schema is not {RESULT_SCHEMA}")
-    if not all(isinstance(document.get(block) or {}, dict) for block in ("study", "provenance")):
-        raise ValueError("its study or provenance is no object")
     return document
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import highdicom as hd
 import numpy as np
@@ -46,10 +46,9 @@ def series_segmentation(
 
     Raises InputUnreadable or InputTooLarge when the files of the series can't be read any more.
     """
-    arrays = (masks.left_lung.array, masks.right_lung.array, masks.infection.array)
     return segmentation_bytes(
         _read_headers(series),
-        [to_source_frames(series, array) for array in arrays],
+        (to_source_frames(series, mask.array) for mask in (masks.left_lung, masks.right_lung, masks.infection)),
         slice_spacing_mm=series.spacing_mm[0],
         algorithm_version=algorithm_version,
         software_version=software_version,
@@ -72,7 +71,7 @@ def _read_headers(series: Series) -> list[Dataset]:
 
 def segmentation_bytes(
     headers: Sequence[Dataset],
-    segments: Sequence[Bools],
+    segments: Iterable[Bools],
     *,
     slice_spacing_mm: float,
     algorithm_version: str,
@@ -82,7 +81,7 @@ def segmentation_bytes(
     """One BINARY Segmentation of all three segments, as the bytes of a DICOM file.
 
     headers: the n source slices, without pixels. segments: in the order of `LABELS`, each (n, rows, columns) bool with
-    slices in the order of `headers`, rows and columns as the slices store them.
+    slices in the order of `headers`, rows and columns as the slices store them; taken one after the other.
 
     - Every slice has a frame of every segment, empty ones too: readers then see each segment on the whole source grid,
       and a segment in which nothing was found is there and says so.
@@ -93,13 +92,12 @@ def segmentation_bytes(
     Raises ValueError when headers and segments differ in number or size.
     """
     shape = (len(headers), int(headers[0].Rows), int(headers[0].Columns))
-    if len(segments) != len(LABELS) or any(segment.shape != shape for segment in segments):
-        raise ValueError(f"segments {[segment.shape for segment in segments]} for slices {shape}")
     with lenient():  # the reader of the series has judged its header values; they make no noise a second time
         sources = _clean_sources(headers, slice_spacing_mm)
         seg = _described(sources, shape, uids or new_uids(), algorithm_version, software_version)
-        seg.SegmentsOverlap = "YES" if _overlap(segments) else "NO"
-        seg.PixelData = _packed(seg, sources, segments)
+        pixels, overlap = _packed(_frames(seg, sources), segments, shape)
+        seg.SegmentsOverlap = "YES" if overlap else "NO"
+        seg.PixelData = pixels
         buffer = io.BytesIO()
         seg.save_as(buffer)
     return buffer.getvalue()
@@ -139,27 +137,43 @@ def _described(
     )
 
 
-def _overlap(segments: Sequence[Bools]) -> bool:
-    first, second, third = segments
-    planes = zip(first, second, third, strict=True)
-    return any(bool(((a & b) | (a & c) | (b & c)).any()) for a, b, c in planes)
-
-
-def _packed(seg: Segmentation, sources: Sequence[Dataset], segments: Sequence[Bools]) -> bytes:
-    """One bit a pixel, in the order that the object gives its frames (PS3.5 8.2: nothing pads a frame).
-
-    Eight frames at a time are whole bytes whatever the matrix.
-    """
+def _frames(seg: Segmentation, sources: Sequence[Dataset]) -> list[list[int]]:
+    """For each segment the slices of its frames, in the order that the object gives them: segment after segment."""
     positions = np.array([source.ImagePositionPatient for source in sources], np.float64)  # (n, 3) mm
-    planes = [
-        segments[int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1][_slice_of(item, positions)]
-        for item in seg.PerFrameFunctionalGroupsSequence
-    ]
-    packed = b"".join(
-        np.packbits(np.stack(planes[start : start + 8]), axis=None, bitorder="little").tobytes()
-        for start in range(0, len(planes), 8)
-    )
-    return packed + b"\0" * (len(packed) % 2)  # values have an even length (PS3.5 6.2)
+    slices: list[list[int]] = [[] for _ in LABELS]
+    last = 0
+    for item in seg.PerFrameFunctionalGroupsSequence:
+        number = int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        if number < last:
+            raise ValueError("the frames of a segment do not lie together")
+        slices[number - 1].append(_slice_of(item, positions))
+        last = number
+    return slices
+
+
+def _packed(frames: list[list[int]], segments: Iterable[Bools], shape: tuple[int, int, int]) -> tuple[bytes, bool]:
+    """One bit a pixel, frame after frame (PS3.5 8.2: nothing pads a frame); and whether segments overlap.
+
+    Eight frames at a time are whole bytes whatever the matrix. One segment at a time is held as bools.
+    """
+    packed: list[bytes] = []
+    waiting: list[Bools] = []
+    seen, overlap = np.zeros(shape, np.bool_), False
+    for segment, slices in zip(segments, frames, strict=True):
+        if segment.shape != shape:
+            raise ValueError(f"a segment {segment.shape} for slices {shape}")
+        overlap = overlap or any(bool((a & b).any()) for a, b in zip(seen, segment, strict=True))
+        seen |= segment
+        for number in slices:
+            waiting.append(segment[number])
+            if len(waiting) == 8:
+                packed.append(np.packbits(np.stack(waiting), axis=None, bitorder="little").tobytes())
+                waiting.clear()
+        waiting = [plane.copy() for plane in waiting]  # the segment they are of can go
+    if waiting:
+        packed.append(np.packbits(np.stack(waiting), axis=None, bitorder="little").tobytes())
+    whole = b"".join(packed)
+    return whole + b"\0" * (len(whole) % 2), overlap  # values have an even length (PS3.5 6.2)
 
 
 def _slice_of(frame: Dataset, positions: npt.NDArray[np.float64]) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from scanside_appliance.bundles.record import read_record, step_back
 from scanside_appliance.clock import Clock
 from scanside_appliance.defects import raised_at
+from scanside_appliance.files.durable_files import is_folder
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import PROBE, Prober
@@ -22,22 +23,26 @@ from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
+from scanside_appliance.jobs.book_file import keep_in_place
+from scanside_appliance.jobs.database_errors import database_error
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDiskFull
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.network.sender_client import SENDER, SenderClient
+from scanside_appliance.service.errors import BoxInbox
+from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
-from scanside_runtime.errors import ModelUnusable
+from scanside_runtime.errors import BoxFailed, ModelUnusable
 from scanside_runtime.settings.tables import Settings
 
 PROBE_BUDGET_S = 0.5
 PROBER_IDLE_S = 60.0
 IDLE_PAUSE_S = 5.0
 BUSY_PAUSE_S = 1.0
-DISK_EVERY_S = 10.0
 REPORT_EVERY_S = 30.0
 TIDY_EVERY_S = 3600.0
 SOURCES_EVERY_S = 60.0
@@ -86,14 +91,14 @@ class Daemon:
         self._tidy = EmptyFolders(layout.inbox)
         self._waiting: list[Waiting] = []
         self._intake = Intake(layout, store, plan.clock, plan.progressed)
+        self._house = Housekeeping(layout, store, plan.clock)
         self._file_mover = FileMover(layout, store, plan.clock)
         self._prober = Prober(plan.clock.monotonic, plan.probe)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._sender = SenderClient(layout, store, plan.clock, plan.sender)
         self._engine = ""
-        self._disk: disk.Disk | None = None
-        self._next = dict.fromkeys(("scan", "disk", "report", "tidy", "sources"), -1e9)
+        self._next = dict.fromkeys(("scan", "report", "tidy", "sources"), -1e9)
         self._scans = 0
         self._reported = ""
         self._numbers: dict[State, int] = {}
@@ -124,11 +129,12 @@ class Daemon:
                 log.error("the bundle in force was put aside: %s In force now: %s", change.why, change.title)
 
     def tick(self) -> None:
-        """One turn. Troubles of the box are noted and tried again in the next; a damaged database raises."""
+        """One turn. Troubles of the box are noted and tried again in the next; a lost or damaged book raises."""
         self._trouble = None
+        self._try(partial(keep_in_place, self._layout, self._store))
         taking = (self._take_in, self._begin_next) if self.taking else ()
         analysis = (self._see_to_analysis, self._move)
-        for step in (self._look_at_disk, self._move, *taking, *analysis, self._send, self._rest):
+        for step in (self._look_after_box, self._move, *taking, *analysis, self._send, self._rest):
             self._try(step)
         self._count_troubles()
         self._report()
@@ -138,12 +144,19 @@ class Daemon:
         try:
             step()
         except sqlite3.OperationalError as error:
-            self._note(f"the database can't be written: {error}")
-            disk.give_reserve(self._layout)
+            self._note_database(database_error(self._layout.database, error))
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
         except (RecursionError, MemoryError) as error:  # this step needed too much: the next one need not
             self._note(f"a step ended in a defect ({raised_at(error)})")
+
+    def _note_database(self, error: BoxFailed) -> None:
+        """A lock, rights and a failing disk pass; only a full disk is given the reserve. Raises BoxDatabase."""
+        if isinstance(error, BoxDatabase):
+            raise error
+        self._note(f"{error.code}: {error.message}")
+        if isinstance(error, BoxDiskFull):
+            disk.give_reserve(self._layout)
 
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
@@ -216,18 +229,13 @@ class Daemon:
         busy_s = min(self._settings.inbox.quiet_s / 4, BUSY_PAUSE_S)
         return min(busy_s if self._inbox_files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
 
-    def _look_at_disk(self) -> None:
-        if not self._is_due("disk", DISK_EVERY_S):
-            return
-        before, self._disk = self._disk, disk.look(self._layout.root, self._settings.disk)
-        if self._disk.full and self._settings.disk.clean_archive:
-            if disk.clean(self._layout, self._store, self._settings.disk):
-                self._next["disk"] = -1e9
-            self._disk = disk.look(self._layout.root, self._settings.disk)
-        if self._disk.full and not (before and before.full):
-            log.error("the disk is %.0f %% full: nothing more is taken in", self._disk.used_percent)
-        if not self._disk.full:
-            disk.keep_reserve(self._layout, self._settings.disk)
+    def _look_after_box(self) -> None:
+        """Its folders and its disk. A missing inbox is a trouble: it is for a person to make it again."""
+        self._house.keep_folders()
+        self._house.look_at_disk(self._settings.disk)
+        if not is_folder(self._layout.inbox):
+            gone = BoxInbox(folder=self._layout.inbox)
+            self._note(f"{gone.code}: {gone.message} {gone.advice}")
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
@@ -235,8 +243,8 @@ class Daemon:
             return
         self._look_around()
         arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
-        if self._disk is not None and self._disk.full:
-            self._note(f"the disk is {self._disk.used_percent:.0f} % full: nothing more is taken in")
+        if self._house.disk is not None and self._house.disk.full:
+            self._note(f"the disk is {self._house.disk.used_percent:.0f} % full: nothing more is taken in")
             return
         self._intake.begin_turn()
         ready = set()
@@ -254,7 +262,7 @@ class Daemon:
     def _look_around(self) -> None:
         """A scan, and headers for twice as long as it took; the next scan waits."""
         began = self._clock.monotonic()
-        self._inbox.look(self._intake.sources.others(scan(self._layout.inbox)), began)
+        self._inbox.look(self._house.weigh(self._intake.sources.others(scan(self._layout.inbox))), began)
         self._inbox_files = len(self._inbox)
         self._plan.progressed()
         self._scans += 1
@@ -314,6 +322,7 @@ class Daemon:
         self._plan.progressed()
         if step is not None:
             _say(step, step.state.value)
+            self._house.came_to_rest()
 
     def _send(self) -> None:
         self._sender.advance(self._settings.send)
@@ -323,6 +332,8 @@ class Daemon:
             self._tidy.look()
         if self._is_due("sources", SOURCES_EVERY_S):
             self._intake.sources.remove()
+        self._house.count_hours()
+        self._house.look_for_missing()
         self._prober.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
         at_rest = self._store.is_at_rest() and not self._sender.is_due(self._settings.send)
@@ -357,11 +368,13 @@ class Daemon:
             put_aside=self._put_aside,
             held=self._held,
             counters=self._store.counters(),
-            disk=self._disk,
+            disk=self._house.disk,
             clock=self._scheduler.clock_trouble(),
             trouble=self.trouble,
             analysing=self._scheduler.current.study if self._scheduler.current else None,
             worker_warm=self._worker_client.warm,
+            missing=self._house.missing,
+            over_quota=self._house.over_quota,
         )
 
 

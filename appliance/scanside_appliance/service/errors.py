@@ -6,7 +6,7 @@ from scanside_runtime.errors import BoxFailed
 
 
 class BoxRunning(BoxFailed):
-    """Another scanside watch works in {root}."""
+    """A scanside watch works in {root}."""
 
     code = "BOX_RUNNING"
     advice = "One is enough: end the other one first, or give this one another --root."
@@ -17,3 +17,17 @@ class BoxStuck(BoxFailed):
 
     code = "BOX_STUCK"
     advice = "Nothing is lost. Put right what it says (disk space, permissions) and start again."
+
+
+class BoxRootReplaced(BoxFailed):
+    """The folder {root} is gone, or is no longer the one that this scanside watch works in."""
+
+    code = "BOX_ROOT_REPLACED"
+    advice = "Was a disk mounted or taken away, or the folder renamed? Put it right and start again."
+
+
+class BoxInbox(BoxFailed):
+    """The inbox {folder} is not there: nothing can be sent."""
+
+    code = "BOX_INBOX"
+    advice = "Mount it, or make it again with the rights that senders need (systemd-tmpfiles --create); it goes on by itself."

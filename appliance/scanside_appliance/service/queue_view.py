@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import PAGE, RESULT, BoxLayout
 from scanside_appliance.files.names import harmless
+from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
+from scanside_appliance.jobs.errors import BoxDatabaseMissing
 from scanside_appliance.jobs.priority import rank
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
 from scanside_appliance.results.archive import read_results
 from scanside_appliance.results.finder import shown_of
-from scanside_appliance.service.service import is_running
+from scanside_appliance.service.errors import BoxInbox
+from scanside_appliance.service.root_lock import is_running
 from scanside_appliance.service.status import last_said
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
@@ -24,6 +28,7 @@ SHOWN = (*ACTIVE, State.held, State.quarantined)
 COLUMNS = ("study", "state", "what")
 DONE_SHOWN = 10
 """The live screen shows so many of the studies that are done."""
+MISSING = "of {number} study(ies) the result or the archive is gone; see scanside verify and scanside redo"
 
 
 def box_facts(layout: BoxLayout, read_settings: Callable[[], Settings] = Settings) -> dict[str, Any]:
@@ -44,6 +49,8 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
         read_settings()
         if not running:
             _unattended(layout)
+        if lies_at(layout.marker) and not lies_at(layout.inbox):
+            raise BoxInbox(folder=layout.inbox)
     except BoxFailed as error:
         return f"{error.code}: {error.message} {error.advice}"
     return None
@@ -51,17 +58,18 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
 
 def _unattended(layout: BoxLayout) -> str | None:
     """What waits while nobody works, in words."""
-    if not layout.database.is_file():
+    try:
+        with _book(layout) as store:
+            waiting = sum(number for state, number in store.numbers().items() if state in ACTIVE)
+    except BoxDatabaseMissing:
         return None
-    with _book(layout) as store:
-        waiting = sum(number for state, number in store.numbers().items() if state in ACTIVE)
     return f"it does not run, and {waiting} job(s) are not finished" if waiting else None
 
 
 @contextmanager
 def _book(layout: BoxLayout) -> Iterator[Store]:
     """Raises BoxFailed."""
-    with database_errors(layout.database), Store(layout.database) as store:
+    with database_errors(layout.database), existing_book(layout) as store:
         yield store
 
 
@@ -71,6 +79,9 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     if facts["trouble"]:
         lines.append(("TROUBLE", facts["trouble"]))
     lines += [("INBOX", facts[one]) for one in ("unreadable", "not_removed") if facts[one]]
+    if facts["missing"]:
+        lines.append(("MISSING", MISSING.format(number=len(facts["missing"]))))
+    lines.extend(("QUOTA", words) for words in facts["over_quota"])
     if facts["clock"]:
         lines.append(("CLOCK", facts["clock"]))
     if facts["disk"]:
@@ -92,14 +103,20 @@ def queue_facts(
     names: with the patient, the report's path and the folder in the inbox, for who may see them. done: so many of the
     last that are done, too.
     """
-    if not layout.database.is_file():
+    try:
+        with _book(layout) as store:
+            ranked = _ranked(store, every=every, done=done)
+            return [_entry(layout, job, grade) | (_names(layout, store, job) if names else {}) for job, grade in ranked]
+    except BoxDatabaseMissing:
         return []
-    with _book(layout) as store:
-        open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
-        jobs = store.jobs(State) if every else _with_latest(open_ones, store.jobs([State.done]), done)
-        ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
-        ranked.sort(key=lambda one: (_turn(one[0]), -one[1], one[0].id))
-        return [_entry(layout, job, grade) | (_names(layout, store, job) if names else {}) for job, grade in ranked]
+
+
+def _ranked(store: Store, *, every: bool, done: int) -> list[tuple[Job, int]]:
+    """The jobs to show, each with its patient's rank, in the order of their turn."""
+    open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
+    jobs = store.jobs(State) if every else _with_latest(open_ones, store.jobs([State.done]), done)
+    ranked = [(job, rank(store.jobs_of_patient(job.patient))) for job in jobs]
+    return sorted(ranked, key=lambda one: (_turn(one[0]), -one[1], one[0].id))
 
 
 def _with_latest(open_ones: list[Job], all_done: list[Job], done: int) -> list[Job]:

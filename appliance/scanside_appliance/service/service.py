@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import select
@@ -18,12 +17,14 @@ from types import FrameType
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
 from scanside_appliance.inbox.watcher import InboxWatcher
+from scanside_appliance.jobs.book_file import open_book
 from scanside_appliance.jobs.database_errors import database_error, is_full_disk
 from scanside_appliance.jobs.errors import BoxDiskFull
 from scanside_appliance.jobs.retention import give_reserve
 from scanside_appliance.jobs.store import ACTIVE, State, Store
 from scanside_appliance.service.daemon import Daemon, Plan
-from scanside_appliance.service.errors import BoxRunning, BoxStuck
+from scanside_appliance.service.errors import BoxRootReplaced, BoxRunning, BoxStuck
+from scanside_appliance.service.root_lock import RootLock, only_one
 from scanside_appliance.service.status import write_failure
 from scanside_appliance.service.systemd import notify, reloading
 from scanside_runtime.errors import ScansideError, SettingsUnusable
@@ -63,11 +64,11 @@ def watch(plan: Plan) -> None:
     os.umask(0o027)
     layout = BoxLayout(plan.root.resolve())
     layout.make()
-    with _alone(layout), _last_word(plan, layout), _opened(plan, layout) as store:
+    with only_one(layout) as lock, _last_word(plan, layout), _opened(plan, layout) as store:
         store.check()
         for line in _first_words(plan, layout, store):
             log.info("%s", line)
-        _work(plan, layout, store)
+        _work(plan, layout, store, lock)
 
 
 def _first_words(plan: Plan, layout: BoxLayout, store: Store) -> list[str]:
@@ -89,7 +90,7 @@ def _opened(plan: Plan, layout: BoxLayout) -> Store:
     """
     while True:
         try:
-            return Store(layout.database)
+            return open_book(layout)
         except BoxDiskFull as error:
             if not give_reserve(layout):
                 _wait_for_room(plan, layout, error)
@@ -111,6 +112,8 @@ def _last_word(plan: Plan, layout: BoxLayout) -> Iterator[None]:
     """What the daemon can't start or go on with stands in its status, where `scanside status` finds it."""
     try:
         yield
+    except (BoxRootReplaced, BoxRunning):
+        raise  # the status there is another's
     except BaseException as error:
         with suppress(OSError):  # a box that can't write it says it by its exit code
             write_failure(layout, plan.clock.now_text(), f"it ended with {_why(error)}")
@@ -123,7 +126,7 @@ def _why(error: BaseException) -> str:
     return f"{ScansideError.code}: {raised_at(error)}"
 
 
-def _work(plan: Plan, layout: BoxLayout, store: Store) -> None:
+def _work(plan: Plan, layout: BoxLayout, store: Store, lock: RootLock) -> None:
     with ExitStack() as ending:
         signals = ending.enter_context(_signals())
         daemon = ending.enter_context(closing(Daemon(plan, layout, store, plan.read_settings())))
@@ -132,7 +135,7 @@ def _work(plan: Plan, layout: BoxLayout, store: Store) -> None:
             notify(READY=1, STATUS="ready")
             if plan.hint:
                 ending.enter_context(closing(InboxWatcher(layout.inbox, signals.wake)))
-            _run(plan, daemon, signals)
+            _run(plan, daemon, signals, lock)
         except sqlite3.DatabaseError as error:
             raise database_error(layout.database, error) from error
         except OSError as error:
@@ -151,8 +154,9 @@ def _started(daemon: Daemon, layout: BoxLayout) -> None:
         daemon.start()
 
 
-def _run(plan: Plan, daemon: Daemon, signals: Signals) -> None:
+def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
     while signals.stop_by is None:
+        lock.check()
         daemon.tick()
         notify(WATCHDOG=1, STATUS=daemon.headline)
         if plan.once and daemon.nothing_left():
@@ -214,41 +218,6 @@ def _signals() -> Iterator[Signals]:
             signal.signal(number, handler)
         os.close(wake)
         os.close(woken)
-
-
-@contextmanager
-def _alone(layout: BoxLayout) -> Iterator[None]:
-    """The lock goes with the process, so none outlives a power cut. Raises BoxRunning, BoxRoot."""
-    try:
-        handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise BoxRoot(root=layout.root, why=error.strerror or error) from error
-    try:
-        if not _locked(handle, fcntl.LOCK_EX):
-            raise BoxRunning(root=layout.root)
-        yield
-    finally:
-        os.close(handle)
-
-
-def is_running(layout: BoxLayout) -> bool:
-    """Whether a daemon works in the folder."""
-    try:
-        handle = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return not _locked(handle, fcntl.LOCK_SH)
-    finally:
-        os.close(handle)
-
-
-def _locked(handle: int, how: int) -> bool:
-    try:
-        fcntl.flock(handle, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def log_to_stderr() -> None:

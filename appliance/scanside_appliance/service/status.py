@@ -22,6 +22,8 @@ class Report:
     """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
     unreadable, not_removed: what lies in the inbox and can't be taken, or was taken and stays there, in words.
+    over_quota: what holds more than the settings allow, in words. missing: studies of the book
+    whose newest result, or archive, is no longer on the disk.
     """
 
     at: str
@@ -39,6 +41,8 @@ class Report:
     trouble: str | None
     analysing: str | None
     worker_warm: bool
+    missing: Sequence[str] = ()
+    over_quota: Sequence[str] = ()
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -61,7 +65,10 @@ class Report:
 
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
+        missing, over_quota = {"": len(self.missing)}, {"": len(self.over_quota)}
         lines = [
+            *_metric("studies_missing", "gauge", "Studies whose result or archive is gone from the disk.", missing),
+            *_metric("over_quota", "gauge", "How many of inbox and quarantine hold more than they should.", over_quota),
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("inbox_unreadable", "gauge", "1 where files can't be read.", {"": int(bool(self.unreadable))}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
@@ -106,6 +113,8 @@ class Said:
     trouble: str | None = None
     unreadable: str | None = None
     not_removed: str | None = None
+    missing: tuple[str, ...] = ()
+    over_quota: tuple[str, ...] = ()
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None

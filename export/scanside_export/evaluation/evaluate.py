@@ -124,4 +124,5 @@ def threshold_baseline(volume: Volume, lungs: Bools) -> Bools:
     """Infection by HU alone, inside the product's own lungs, vessels thinned out by size."""
     low, high = BASELINE_HU
     dense = lungs & (volume.hu > low) & (volume.hu < high)
-    return drop_small(dense, max(1, round(0.5 / volume.voxel_ml)))
+    drop_small(dense, max(1, round(0.5 / volume.voxel_ml)))
+    return dense

@@ -10,8 +10,8 @@ from scanside_runtime.analysis.provenance import Provenance
 from scanside_runtime.dicom.contents import ListedStudy
 from scanside_runtime.dicom.series import Series, Study
 from scanside_runtime.findings import Finding
+from scanside_runtime.followup.document import RESULT_SCHEMA
 from scanside_runtime.followup.progression import Progression
-from scanside_runtime.followup.scan import RESULT_SCHEMA
 from scanside_runtime.measures.biomarkers import Biomarkers
 from scanside_runtime.measures.severity import Severity, assess_extent
 from scanside_runtime.volume import Masks, Volume

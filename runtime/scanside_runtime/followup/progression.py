@@ -5,6 +5,7 @@ Pure functions on result documents: nothing is read, and the order in which docu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -201,8 +202,11 @@ def _difference(before: float | None, after: float | None) -> float | None:
 
 
 def _relative(before: float | None, after: float | None) -> float | None:
-    """In percent of the earlier value; None where that is zero."""
-    return 100.0 * (after - before) / before if before and after is not None else None
+    """In percent of the earlier value; None where that is nothing, or next to it."""
+    if not before or after is None:
+        return None
+    percent = 100.0 * (after - before) / before
+    return percent if math.isfinite(percent) else None
 
 
 def _trend(change: float | None, error: float) -> Trend:

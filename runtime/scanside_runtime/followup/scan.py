@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from scanside_runtime.followup.document import (
+    PLACES,
+    StatedBiomarkers,
+    StatedMeasures,
+    StatedResult,
+    StatedSeries,
+    stated_result,
+)
 from scanside_runtime.followup.person_names import is_one_person_by_name
 
-RESULT_SCHEMA = "scanside.result/1"
-ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
-PLACES = ("left", "right", *ZONES)
 NO_BIRTH_DATES = ("1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01")
 """The days that programs count from, and what people type where no birth date is known."""
 RELEASED = "PATIENT_RELEASED"
@@ -91,7 +96,10 @@ class Moment:
         """For putting moments in order: UTC where all state a time zone, else local time; a date is its start."""
         if self.at is None:
             return datetime.combine(self.day, time())
-        return self.at.astimezone(UTC) if zoned else self.at.replace(tzinfo=None)
+        try:
+            return self.at.astimezone(UTC) if zoned else self.at.replace(tzinfo=None)
+        except OverflowError:  # the first or the last day that there is
+            return self.at.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,58 +139,39 @@ class Scan:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Scan:
-        """Read a result document. Raises ValueError when it is none, or names no study."""
-        try:
-            return _scan(document)
-        except (KeyError, TypeError, AttributeError) as problem:
-            raise ValueError(f"it is no result document ({problem!r})") from problem
+        """Read a result document. Raises ValueError when it is none, names no study, or a value can't be believed."""
+        return _scan(stated_result(document))
 
 
-def _scan(document: Mapping[str, Any]) -> Scan:
-    if document["schema"] != RESULT_SCHEMA:
-        raise ValueError(f"its schema is {document['schema']!r}, not {RESULT_SCHEMA!r}")
-    study, series = document["study"], document["series"] or {}
-    biomarkers, bundle = document["biomarkers"] or {}, document["provenance"]["bundle"]
-    stated = study["acquired_at"] or study["study_date"]
-    zones = biomarkers.get("zones") or {}
-    found = {name: zones.get(name) if name in ZONES else biomarkers.get(name) for name in PLACES}
+def _scan(stated: StatedResult) -> Scan:
+    study, series = stated.study, stated.series or StatedSeries()
+    biomarkers, bundle = stated.biomarkers or StatedBiomarkers(), stated.provenance.bundle
+    if study is None:
+        raise ValueError("it is no result document of a study: it names none")
+    moment = study.acquired_at or study.study_date
+    found = {name: place for name in PLACES if (place := biomarkers.place(name))}
     return Scan(
-        study_uid=str(study["study_uid"]),
-        moment=None if stated is None else Moment.from_iso(stated),
-        acquired_at=stated,
-        person=Person(
-            study["patient_id"], study["issuer"], study.get("birth_date"), study["sex"], study.get("patient_name")
-        ),
-        verdict=document["verdict"],
+        study_uid=study.study_uid,
+        moment=None if moment is None else Moment.from_iso(moment),
+        acquired_at=moment,
+        person=Person(study.patient_id, study.issuer, study.birth_date, study.sex, study.patient_name),
+        verdict=stated.verdict,
         whole=_measures(biomarkers),
-        places={name: _measures(place) for name, place in found.items() if place},
-        slice_thickness_mm=_number(series.get("slice_thickness_mm")) or _slice_spacing_mm(series),
-        kernel=series.get("kernel"),
-        scanner=(series.get("manufacturer"), series.get("model")),
-        contrast_bolus_agent=series.get("contrast_bolus_agent"),
-        flags=frozenset(flag["code"] for flag in document["flags"]),
-        bundle=None if bundle is None else f"{bundle['name']} {bundle['version']}",
-        lung_width_mm=_number(biomarkers.get("lung_width_mm")),
-        ct_extent_grade=biomarkers.get("ct_extent_grade"),
-        severity_flag=(document.get("severity") or {}).get("flag"),
+        places={name: _measures(place) for name, place in found.items()},
+        slice_thickness_mm=series.slice_thickness_mm or _slice_spacing_mm(series),
+        kernel=series.kernel,
+        scanner=(series.manufacturer, series.model),
+        contrast_bolus_agent=series.contrast_bolus_agent,
+        flags=frozenset(flag.code for flag in stated.flags),
+        bundle=None if bundle is None else f"{bundle.name} {bundle.version}",
+        lung_width_mm=biomarkers.lung_width_mm,
     )
 
 
-def _slice_spacing_mm(series: Mapping[str, Any]) -> float | None:
+def _slice_spacing_mm(series: StatedSeries) -> float | None:
     """The distance of slices stands in for a thickness that is not stated."""
-    spacing_mm = series.get("spacing_mm")
-    return None if not spacing_mm else _number(spacing_mm[0])
+    return series.spacing_mm[0] if series.spacing_mm else None
 
 
-def _measures(place: Mapping[str, Any]) -> Measures:
-    names = ("poi_percent", "ihu_hu", "infection_volume_ml", "lung_volume_ml")
-    return Measures(*(_number(place.get(name)) for name in names))
-
-
-def _number(value: object) -> float | None:
-    """A number as float. Raises TypeError for what is neither number nor None."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
+def _measures(place: StatedBiomarkers | StatedMeasures) -> Measures:
+    return Measures(place.poi_percent, place.ihu_hu, place.infection_volume_ml, place.lung_volume_ml)

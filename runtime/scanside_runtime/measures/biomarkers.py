@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.settings.tables import MeasureSettings
-from scanside_runtime.volume import Bools, Hu, Masks, Volume
+from scanside_runtime.volume import Hu, Mask, Masks, Volume
 
 Counts = npt.NDArray[np.int64]  # (z, 4): voxels of lung, of infection in it, sum of their HU, those that are dense
 
@@ -107,8 +107,7 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
       lung is still several ml, and 0.5 % of a sliver of lung is a voxel or two. The floors touch score and grade;
       percent, HU and volumes are never touched.
     """
-    right = _count(volume.hu, masks.right_lung.array, masks.infection.array)
-    left = _count(volume.hu, masks.left_lung.array, masks.infection.array)
+    right, left = (_count(volume.hu, lung, masks.infection) for lung in (masks.right_lung, masks.left_lung))
     ml = volume.voxel_ml
     zones = Zones(**_zones("right", right, ml, floor), **_zones("left", left, ml, floor))
     right_lung, left_lung = _region(right, ml), _region(left, ml)
@@ -122,7 +121,7 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
         ct_extent_grade=None if worse_percent is None else extent_grade(worse_percent),
         ct_extent_basis=EXTENT_BASIS,
         worse_lung_percent=worse_percent,
-        lung_width_mm=_width_mm(volume, masks.lungs),
+        lung_width_mm=_width_mm(volume, masks),
     )
 
 
@@ -142,9 +141,10 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
     )
 
 
-def _width_mm(volume: Volume, lungs: Bools) -> float | None:
+def _width_mm(volume: Volume, masks: Masks) -> float | None:
     """How far the lungs reach across the patient: columns with 1 ml of lung or more, so that specks do not count."""
-    inside = np.flatnonzero(np.count_nonzero(lungs, axis=(0, 1)) * volume.voxel_ml >= 1.0)
+    columns = np.count_nonzero(masks.lungs_within(masks.lungs_box), axis=(0, 1))  # (x,)
+    inside = np.flatnonzero(columns * volume.voxel_ml >= 1.0)
     return float(inside[-1] - inside[0] + 1) * volume.spacing_mm[2] if inside.size else None
 
 
@@ -186,13 +186,15 @@ def zone_score(poi_percent: float) -> int:
     return 0 if poi_percent <= 0.0 else min(4, 1 + int(poi_percent // 25.0))
 
 
-def _count(hu: Hu, lung: Bools, infection: Bools) -> Counts:
+def _count(hu: Hu, lung: Mask, infection: Mask) -> Counts:
     """Voxels of lung, of infection in it, the sum of their HU, how many of them are dense, by slice; (z, 4) int64."""
     counts = np.zeros((hu.shape[0], 4), dtype=np.int64)
-    for z in np.flatnonzero(lung.any(axis=(1, 2))):
-        infected = hu[z][lung[z] & infection[z]]  # (voxels,) int16
+    for z in range(lung.box[0].start, lung.box[0].stop):
+        here = slice(z, z + 1), *lung.box[1:]
+        inside = lung.within(here)
+        infected = hu[here][inside & infection.within(here)]  # (voxels,) int16
         dense = np.count_nonzero(infected >= HIGH_OPACITY_HU)
-        counts[z] = np.count_nonzero(lung[z]), infected.size, infected.sum(dtype=np.int64), dense
+        counts[z] = np.count_nonzero(inside), infected.size, infected.sum(dtype=np.int64), dense
     return counts
 
 

@@ -6,12 +6,13 @@ The field is closed over infection that touches it. Everything here works on the
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.model.components import Pieces, close_at, drop_small, fill_holes_in_plane, open_in_plane
+from scanside_runtime.model.components import Pieces, Where, close_at, drop_small, fill_holes, open_in_plane
 from scanside_runtime.volume import Bools, Volume
 
 Sides = npt.NDArray[np.uint8]
@@ -33,18 +34,17 @@ CLOSING_MM = 20.0
 """The lung field is closed over infection in bays up to twice this wide."""
 
 
-def tidy_lungs(sides: Sides, volume: Volume) -> Sides:
-    """One lung a side: crumbs go, pieces that hang on the other lung change side, holes are filled.
+def tidy_lungs(sides: Sides, volume: Volume) -> None:
+    """One lung a side, in place: crumbs go, pieces that hang on the other lung change side, holes are filled.
 
     sides: (z, y, x) uint8, 0 none, 1 right, 2 left.
     """
     smallest = voxels(SMALLEST_LUNG_PART_ML, volume)
-    tidy = sides * drop_small(sides > 0, smallest)
+    drop_small(sides, smallest)
     for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
-        _hand_over(tidy, side, other, smallest)
+        _hand_over(sides, side, other, smallest)
     for side in (RIGHT, LEFT):
-        tidy[fill_holes_in_plane(tidy == side) & (tidy == 0)] = side
-    return tidy
+        fill_holes(sides, side)
 
 
 def _hand_over(sides: Sides, side: int, other: int, smallest: int) -> None:
@@ -52,60 +52,92 @@ def _hand_over(sides: Sides, side: int, other: int, smallest: int) -> None:
 
     A large one stays: dense disease can part a lung in two, and the part may touch the other lung at the front.
     """
-    pieces = Pieces(sides == side)
+    pieces = Pieces(Where(sides, side))
     if len(pieces) < 2:
         return
     largest = 1 + int(np.argmax(pieces.sizes[1:]))
     apart = (pieces.sizes < ASTRAY_SHARE * pieces.sizes[largest]) | (pieces.sizes < smallest)
     apart[[0, largest]] = False
-    beside = pieces.beside(sides == other, apart)
+    beside = pieces.beside(Where(sides, other), apart)
     lost = apart & ~beside & (pieces.sizes < smallest)
-    sides[pieces.keep(beside)] = other
-    sides[pieces.keep(lost)] = 0
+    moved = [(part, other) for part in pieces.parts(beside)] + [(part, 0) for part in pieces.parts(lost)]
+    for (z, box, part), to in moved:
+        sides[z][box][part] = to
 
 
-def whole_consolidations(volume: Volume, lungs: Bools, suspected: Bools) -> Bools:
-    """Dense lung of which the network saw a good part: infected as a whole, (z, y, x) bool.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Dense:
+    """The planes of lung that is dense."""
+
+    volume: Volume
+    sides: Sides
+
+    def __len__(self) -> int:
+        return len(self.sides)
+
+    def __getitem__(self, z: int) -> Bools:
+        return np.asarray((self.volume.hu[z] > DENSE_HU) & (self.sides[z] > 0))
+
+
+def add_whole_consolidations(suspected: Bools, volume: Volume, sides: Sides) -> None:
+    """Dense lung of which the network saw a good part is infected as a whole: added to `suspected` (z, y, x) in place.
 
     The middle of a large consolidation looks like liver to a network that sees a few slabs. Dense is above
     `DENSE_HU`, and thicker than a vessel: an in-plane opening by `DENSE_RADIUS_MM`. A mass or a hilum that the network
     does not suspect stays what it is.
     """
-    dense = Pieces(open_in_plane((volume.hu > DENSE_HU) & lungs, dense_radius_px(volume)))
-    return dense.keep(dense.inside(suspected) >= DENSE_SEEN_SHARE * dense.sizes)
+    dense = Pieces(open_in_plane(_Dense(volume, sides), dense_radius_px(volume)))
+    for z, box, part in dense.parts(dense.inside(suspected) >= DENSE_SEEN_SHARE * dense.sizes):
+        suspected[z][box] |= part
 
 
 def dense_radius_px(volume: Volume) -> int:
-    """How far from a voxel the opening of `whole_consolidations` looks."""
+    """How far from a voxel the opening of `add_whole_consolidations` looks."""
     return max(1, round(DENSE_RADIUS_MM / volume.spacing_mm[1]))
 
 
-def airless_pieces(volume: Volume, lungs: Bools, suspected: Bools) -> Bools:
-    """Pieces apart in their slab that hold no air and no infection, (z, y, x) bool: muscle, a stomach, a spleen.
+def drop_airless_pieces(sides: Sides, suspected: Bools, volume: Volume) -> None:
+    """Takes pieces apart in their slab that hold no air and no infection out of both: muscle, a stomach, a spleen.
 
     A network that knows consolidated lung takes some of these for it. Lung without air that the infection network
-    suspects (`DENSE_SEEN_SHARE` of the piece) stays.
+    suspects (`DENSE_SEEN_SHARE` of the piece) stays. In place, both (z, y, x).
     """
-    airless = np.zeros(lungs.shape, dtype=np.bool_)
-    for z in np.flatnonzero(lungs.any(axis=(1, 2))):
-        count, pieces = cv2.connectedComponents(lungs[z].view(np.uint8), connectivity=8)
-        parts = (lungs[z], lungs[z] & (volume.hu[z] < DENSE_HU), lungs[z] & suspected[z])
+    for z in np.flatnonzero(sides.any(axis=(1, 2))):
+        lung = sides[z] > 0
+        count, pieces = cv2.connectedComponents(lung.view(np.uint8), connectivity=8)
+        parts = (lung, lung & (volume.hu[z] < DENSE_HU), lung & suspected[z])
         sizes, aerated, seen = (np.bincount(pieces[part], minlength=count) for part in parts)
-        airless[z] = ((aerated < AIRLESS_SHARE * sizes) & (seen < DENSE_SEEN_SHARE * sizes))[pieces]
-    return airless
+        airless = (aerated < AIRLESS_SHARE * sizes) & (seen < DENSE_SEEN_SHARE * sizes)
+        if airless.any():
+            gone = airless[pieces]
+            sides[z][gone] = 0
+            suspected[z][gone] = False
 
 
-def close_over(sides: Sides, suspected: Bools, volume: Volume) -> Sides:
-    """The lung field with the infection that lies in its bays: consolidation at the pleura is lung.
+def close_over(sides: Sides, suspected: Bools, volume: Volume) -> None:
+    """The lung field takes in the infection that lies in its bays, in place: consolidation at the pleura is lung.
 
     Infection is taken in only where closing the lung's own outline by `CLOSING_MM` reaches it.
     """
-    closed = sides.copy()
     radius_px = round(CLOSING_MM / volume.spacing_mm[1])
     for side in (RIGHT, LEFT):
-        closed[close_at(sides == side, suspected & (closed == 0), radius_px)] = side
-        closed[fill_holes_in_plane(closed == side) & (closed == 0)] = side
-    return closed
+        for z, box, bays in close_at(Where(sides, side), _Beside(sides, suspected), radius_px):
+            sides[z][box][bays] = side
+        fill_holes(sides, side)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Beside:
+    """The planes of what is suspected beside the lungs."""
+
+    sides: Sides
+    suspected: Bools
+
+    def __len__(self) -> int:
+        return len(self.sides)
+
+    def __getitem__(self, z: int) -> Bools:
+        return np.asarray(self.suspected[z] & (self.sides[z] == 0))
 
 
 def voxels(volume_ml: float, volume: Volume) -> int:

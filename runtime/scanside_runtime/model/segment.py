@@ -11,7 +11,9 @@ they answer otherwise (Dice 0.98 of the infection, measured on real series).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +25,12 @@ from scanside_runtime.model.lung_field import (
     LEFT,
     RIGHT,
     Sides,
-    airless_pieces,
+    add_whole_consolidations,
     close_over,
     dense_radius_px,
+    drop_airless_pieces,
     tidy_lungs,
     voxels,
-    whole_consolidations,
 )
 from scanside_runtime.model.networks import Network, Networks
 from scanside_runtime.model.stacks import Stacks, body_box, make_stacks, mask_box
@@ -61,7 +63,7 @@ class LungAnswers:
 
     def box(self, margin_px: int) -> Box | None:
         """The box around all of it, slices with lung and a margin in the plane; None where there is nothing."""
-        _, y, x = box_around(self.planes > 0)
+        _, y, x = box_around(self.planes)
         if y.stop == 0:
             return None
         slices = np.flatnonzero(np.asarray(self.planes.any(axis=(1, 2)))[self.owner])
@@ -94,21 +96,19 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
         nothing = volume.with_mask(np.zeros(volume.hu.shape, dtype=np.bool_))
         return Masks(nothing, nothing, nothing, (0.0, 0.0))
     part, body = volume.part(box), find_body(volume, answers)
-    found = answers.within(box)
-    body.clear_outside(found, box)
-    found = tidy_lungs(found, part)
-    lungs = found > 0
-    suspicion = ask_for_infection(volume, lungs, box, networks.infection, progress)
+    sides = answers.within(box)
+    body.clear_outside(sides, box)
+    tidy_lungs(sides, part)
+    suspicion = ask_for_infection(volume, sides, box, networks.infection, progress)
     suspected = suspicion.suspected
     body.clear_outside(suspected, box)
-    suspected |= whole_consolidations(part, lungs, suspected)
-    airless = airless_pieces(part, lungs, suspected)
-    suspected &= ~airless
-    found[airless] = 0
-    sides = close_over(found, suspected, part)
-    infection = drop_small(suspected & (sides > 0), voxels(SMALLEST_INFECTION_ML, volume))
+    add_whole_consolidations(suspected, part, sides)
+    drop_airless_pieces(sides, suspected, part)
+    close_over(sides, suspected, part)
+    suspected &= sides > 0
+    drop_small(suspected, voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side, box) for side in (RIGHT, LEFT))
-    return Masks(right, left, volume.with_mask(infection, box), suspicion.bounds_ml)
+    return Masks(right, left, volume.with_mask(suspected, box), suspicion.bounds_ml)
 
 
 def ask_for_lungs(volume: Volume, network: Network, progress: Progress | None = None) -> LungAnswers:
@@ -144,11 +144,12 @@ def _sides(logits: Floats) -> Sides:
 
 
 def ask_for_infection(
-    volume: Volume, lungs: Bools, box: Box, network: Network, progress: Progress | None = None
+    volume: Volume, lungs: Bools | Sides, box: Box, network: Network, progress: Progress | None = None
 ) -> Suspicion:
     """Where the network sees infection around the lungs, not yet cut by them; its bounds are cut by them.
 
-    lungs, and what comes back: (z, y, x) bool in the box. Slabs that answer for no slice with lung are not asked.
+    lungs: (z, y, x) in the box, lung where it is not 0. What comes back: bool of that shape. Slabs that answer for no
+    slice with lung are not asked.
     """
     suspected = np.zeros(lungs.shape, dtype=np.bool_)
     corners = mask_box(lungs)
@@ -165,7 +166,7 @@ def ask_for_infection(
         answer = stacks.plane_map.back(logits[0])[box[1:]]
         slices = [z - box[0].start for z in stacks.slices_of(slab) if box[0].start <= z < box[0].stop]
         suspected[slices] = answer >= threshold
-        inside = lungs[slices]  # (n, rows, columns)
+        inside = lungs[slices] > 0  # (n, rows, columns)
         bounds[0] += int(np.count_nonzero(inside & (answer >= threshold + DOUBT)))
         bounds[1] += int(np.count_nonzero(inside & (answer >= threshold - DOUBT)))
         if progress is not None and (number % BATCH == 0 or number == len(slabs)):
@@ -176,7 +177,18 @@ def ask_for_infection(
 def _logits(stacks: Stacks, network: Network, slabs: Sequence[int]) -> Iterator[tuple[int, Floats]]:
     """Some slabs and what the network answers for each, (classes, rows, columns), in its own plane.
 
-    Whoever takes it back to the native plane interpolates logits, and decides last.
+    Whoever takes it back to the native plane interpolates logits, and decides last: while he does, the next batch is
+    being answered.
     """
-    for numbers, batch in stacks.batches(BATCH, slabs):
-        yield from zip(numbers, network.engine.infer(batch), strict=True)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        asked: deque[tuple[list[int], Future[Floats]]] = deque()
+        for numbers, batch in stacks.batches(BATCH, slabs):
+            asked.append((numbers, beside.submit(network.engine.infer, batch)))
+            if len(asked) > 1:
+                yield from _answered(*asked.popleft())
+        for numbers, answer in asked:
+            yield from _answered(numbers, answer)
+
+
+def _answered(slabs: list[int], answer: Future[Floats]) -> Iterator[tuple[int, Floats]]:
+    yield from zip(slabs, answer.result(), strict=True)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.model.contract import ModelContract
-from scanside_runtime.volume import HU_MIN, Bools, Volume
+from scanside_runtime.volume import HU_MIN, Bools, Volume, box_around
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -173,13 +173,12 @@ def _body_middle(plane: npt.NDArray[np.int16]) -> tuple[float, float] | None:
     return top + (height - 1) / 2, left + (width - 1) / 2
 
 
-def mask_box(mask: Bools) -> tuple[float, float, float, float] | None:
+def mask_box(mask: Bools | npt.NDArray[np.uint8]) -> tuple[float, float, float, float] | None:
     """The smallest in-plane box that holds a mask (z, y, x) in all its slabs; None for an empty mask."""
-    rows = np.flatnonzero(mask.any(axis=(0, 2)))
-    columns = np.flatnonzero(mask.any(axis=(0, 1)))
-    if len(rows) == 0:
+    _, rows, columns = box_around(mask)
+    if rows.stop == 0:
         return None
-    return float(rows[0]), float(columns[0]), float(rows[-1]), float(columns[-1])
+    return float(rows.start), float(columns.start), float(rows.stop - 1), float(columns.stop - 1)
 
 
 def windowed(hu: Floats, window_hu: tuple[float, float]) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, is_dataclass
 from functools import cache
@@ -82,7 +82,7 @@ def _plain_maker(kind: Any) -> Callable[[Any], Any]:
 
 
 def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         _refuse(float, value)
     return float(cast(float, value))
 

@@ -7,7 +7,7 @@ import numpy as np
 from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings.tables import AnatomySettings, CoverageSettings
-from scanside_runtime.volume import Bools, Masks, Volume
+from scanside_runtime.volume import Mask, Masks, Volume
 
 LEAST_HEIGHT_MM = 60.0
 LEAST_WIDTH_MM = 100.0
@@ -32,36 +32,37 @@ def require_chest(volume: Volume, masks: Masks, settings: AnatomySettings) -> No
     - The pair is at least 60 mm high and 100 mm wide.
     - The right lung lies to the right of the left one, where both are there.
     """
-    lungs = masks.lungs
-    lung_hu = volume.hu[:, ::2, ::2][lungs[:, ::2, ::2]]
+    z, y, x = (slice(side.start - side.start % 2, side.stop) for side in masks.lungs_box)
+    lung_hu = volume.hu[z, y, x][:, ::2, ::2][masks.lungs_within((z, y, x))[:, ::2, ::2]]
     aerated_hu = lung_hu[lung_hu < AERATED_HU]
     if aerated_hu.size < LEAST_AERATED * lung_hu.size:
         raise SeriesNotChest(why=f"only {100 * aerated_hu.size / max(1, lung_hu.size):.0f} % of it holds air")
     if np.median(aerated_hu) < settings.gas_hu:
         raise SeriesNotChest(why=f"its air measures {np.median(aerated_hu):.0f} HU, as free gas does")
-    height_mm, _, width_mm = extent_mm(lungs, volume.spacing_mm)
+    height_mm, _, width_mm = extent_mm(masks, volume.spacing_mm)
     if height_mm < LEAST_HEIGHT_MM or width_mm < LEAST_WIDTH_MM:
         raise SeriesNotChest(why=f"it is {height_mm:.0f} mm high and {width_mm:.0f} mm wide")
     if _sides_swapped(masks):
         raise SeriesNotChest(why="the right one lies to the left of the left one")
 
 
-def extent_mm(mask: Bools, spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Height, depth and width of the box around a mask; 0 for an empty one."""
-    sides = []
-    for axis, step in enumerate(spacing_mm):
-        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        sides.append((int(hit[-1]) - int(hit[0]) + 1) * step if hit.size else 0.0)
-    return sides[0], sides[1], sides[2]
+def extent_mm(masks: Masks, spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Height, depth and width of the box around both lungs; 0 without any."""
+    height, depth, width = ((side.stop - side.start) * mm for side, mm in zip(masks.lungs_box, spacing_mm, strict=True))
+    return height, depth, width
 
 
 def _sides_swapped(masks: Masks) -> bool:
     """In LPS the patient's right has the smaller x."""
-    columns = [np.count_nonzero(lung.array, axis=(0, 1)) for lung in (masks.right_lung, masks.left_lung)]
-    if not all(counts.any() for counts in columns):
+    if not masks.right_lung.voxels or not masks.left_lung.voxels:
         return False
-    right, left = (float(np.average(np.arange(len(counts)), weights=counts)) for counts in columns)
+    right, left = (_middle_column(lung) for lung in (masks.right_lung, masks.left_lung))
     return right >= left
+
+
+def _middle_column(lung: Mask) -> float:
+    counts = np.count_nonzero(lung.within(lung.box), axis=(0, 1))  # (x,)
+    return float(lung.box[2].start + np.average(np.arange(len(counts)), weights=counts))
 
 
 def check_lung_volume(volume: Volume, masks: Masks, settings: AnatomySettings) -> tuple[Finding, ...]:
@@ -70,12 +71,11 @@ def check_lung_volume(volume: Volume, masks: Masks, settings: AnatomySettings) -
     `withhold` above `settings.largest_ml`, which no human lungs have: then a length in the header is wrong. `caution`
     where the lungs fill too little (a shallow breath, the usual case) or too much of width x width x depth.
     """
-    lungs = masks.lungs
-    volume_ml = float(np.count_nonzero(lungs)) * volume.voxel_ml
+    volume_ml = masks.right_lung.volume_ml + masks.left_lung.volume_ml
     if volume_ml > settings.largest_ml:
         message = f"The lungs measure {volume_ml:.0f} ml; no human lungs have more than {settings.largest_ml:.0f} ml."
         return (Finding("QUALITY_LUNG_VOLUME", "withhold", message),)
-    _, depth_mm, width_mm = extent_mm(lungs, volume.spacing_mm)
+    _, depth_mm, width_mm = extent_mm(masks, volume.spacing_mm)
     fill = 1000.0 * volume_ml / (width_mm * width_mm * depth_mm)
     if settings.least_fill <= fill <= settings.most_fill:
         return ()

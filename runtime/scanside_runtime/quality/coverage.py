@@ -28,8 +28,8 @@ def check_coverage(volume: Volume, masks: Masks, settings: CoverageSettings, gas
     `settings.withhold_share`, else `caution` from `settings.caution_share` on. Pieces of the lowest slice whose median
     is below `gas_hu` are gas of the gut: they are no lung that is cut off, and are named by themselves.
     """
-    areas = np.count_nonzero(masks.lungs, axis=(1, 2))  # (z,)
-    gas = _gas_px(volume.hu[0], masks.lungs[0], gas_hu)
+    areas = masks.lung_areas  # (z,)
+    gas = _gas_px(volume.hu[0], masks.lungs_in(0), gas_hu)
     lowest, highest, of_gas = (float(area) / float(areas.max()) for area in (areas[0] - gas, areas[-1], gas))
     found = (
         ("COVERAGE_BASE_CUT", lowest, _CUT.format("lowest", 100 * lowest, "base")),
@@ -57,7 +57,8 @@ def check_field_of_view(volume: Volume, masks: Masks, settings: CoverageSettings
     figure is the share of the lungs' outline that lies on it: `withhold` above `settings.edge_share`, else `caution`
     from a hundredth of that on. A body that is cut off beside whole lungs loses no lung and is no finding.
     """
-    share = share_on_the_edge(masks.lungs, _edge(volume))
+    box = masks.lungs_box
+    share = share_on_the_edge(masks.lungs_within(box), _edge(volume)[box[1:]])
     if share <= settings.edge_share / 100.0:
         return ()
     message = (
@@ -69,7 +70,7 @@ def check_field_of_view(volume: Volume, masks: Masks, settings: CoverageSettings
 
 def _edge(volume: Volume) -> Bools:
     """Pixels at which the picture ends, with `REACH_PX` around them, (y, x) bool."""
-    empty = (volume.hu == HU_MIN).all(axis=0)
+    empty = volume.hu.max(axis=0) == HU_MIN
     edge = np.pad(empty.astype(np.uint8), 1, constant_values=1)
     size = 2 * REACH_PX + 1
     return np.asarray(cv2.dilate(edge, np.ones((size, size), np.uint8))[1:-1, 1:-1] > 0)

@@ -58,20 +58,20 @@ def tracheal_air_hu(volume: Volume, masks: Masks) -> float | None:
 
     From the middle of the lungs up: in each slice the largest round lumen near the midline that is no lung.
     """
-    cores = [core for core in _tracheal_cores(volume, masks.lungs) if core.size]
+    cores = [core for core in _tracheal_cores(volume, masks) if core.size]
     return float(np.median(np.concatenate(cores))) if len(cores) >= LEAST_SLICES else None
 
 
-def _tracheal_cores(volume: Volume, lungs: Bools) -> Iterator[npt.NDArray[np.int16]]:
+def _tracheal_cores(volume: Volume, masks: Masks) -> Iterator[npt.NDArray[np.int16]]:
     """The lumen's inner pixels in each slice where there is one."""
-    z, y, x = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    z, rows, x = masks.lungs_box
     beside_px = BESIDE_MM / volume.spacing_mm[2]
-    middle = (x[0] + x[-1]) / 2
-    rows = slice(int(y[0]), int(y[-1]) + 1)
+    middle = (x.start + x.stop - 1) / 2
     columns = slice(max(0, int(middle - beside_px)), int(middle + beside_px) + 1)
-    for at in range(int(z[0] + ABOVE_SHARE * (z[-1] - z[0])), len(lungs)):
+    for at in range(int(z.start + ABOVE_SHARE * (z.stop - 1 - z.start)), len(volume.hu)):
         hu = volume.hu[at, rows, columns]
-        yield _core(hu, (hu < LUMEN_HU) & ~lungs[at, rows, columns], volume.spacing_mm[1:])
+        lungs = masks.lungs_in(at)[rows, columns]
+        yield _core(hu, (hu < LUMEN_HU) & ~lungs, volume.spacing_mm[1:])
 
 
 def _core(hu: Hu, air: Bools, pixel_mm: tuple[float, float]) -> npt.NDArray[np.int16]:
@@ -98,7 +98,7 @@ def soft_tissue_hu(volume: Volume, masks: Masks) -> float:
     Fat, muscle and enhanced blood each make a peak in the histogram from -150 to 300 HU; of the peaks that reach a
     fifth of the highest, the one nearest to muscle.
     """
-    inside = np.flatnonzero(masks.lungs.any(axis=(1, 2)))
+    inside = np.flatnonzero(masks.lung_areas)
     step = max(1, len(inside) // 24)
     hu = volume.hu[inside[0] : inside[-1] + 1 : step, ::2, ::2]
     edges = np.arange(SOFT_HU[0], SOFT_HU[1] + STEP_HU, STEP_HU)

@@ -64,7 +64,7 @@ def check_noise(volume: Volume, masks: Masks, settings: QualitySettings) -> tupl
 
 def noise_hu(volume: Volume, masks: Masks) -> float:
     """The most frequent standard deviation within 7 mm around a pixel of soft tissue (Christianson et al. 2015)."""
-    inside = np.flatnonzero(masks.lungs.any(axis=(1, 2)))
+    inside = np.flatnonzero(masks.lung_areas)
     side = max(3, round(NOISE_MM / volume.spacing_mm[1])) | 1
     counts = np.zeros(256)
     for slab in inside[:: max(1, len(inside) // NOISE_SLICES)]:
@@ -118,8 +118,10 @@ def check_metal(volume: Volume, masks: Masks, settings: QualitySettings) -> tupl
 
     Streaks stay in the planes of the metal: it counts where those planes hold `settings.metal_share` of the lungs.
     """
-    lung_px = masks.lungs.sum(axis=(1, 2))  # (z,)
-    metal_px = (volume.hu >= settings.metal_hu).sum(axis=(1, 2)) * (lung_px > 0)  # (z,)
+    lung_px = masks.lung_areas  # (z,)
+    metal_px = np.zeros(len(lung_px), dtype=np.int64)
+    for z in np.flatnonzero(lung_px):
+        metal_px[z] = np.count_nonzero(volume.hu[z] >= settings.metal_hu)
     found_ml = float(metal_px.sum()) * volume.voxel_ml
     share = float(lung_px[metal_px > 0].sum()) / max(1.0, float(lung_px.sum()))
     if found_ml < settings.metal_ml or share < settings.metal_share:

@@ -59,9 +59,9 @@ class Signs(NamedTuple):
 
 def check_motion(overview: Overview, masks: Masks, settings: MotionSettings) -> tuple[Finding, ...]:
     """Motion over most infected slices withholds; over a good part of all lung slices it is a caution."""
-    moved = moved_slices(overview, len(masks.infection.array), settings.moved_from)
-    infected = masks.infection.array.any(axis=(1, 2))
-    lungs = masks.lungs.any(axis=(1, 2))
+    moved = moved_slices(overview, masks.infection.shape[0], settings.moved_from)
+    infected = masks.infection.areas > 0
+    lungs = masks.lung_areas > 0
     share = float(np.count_nonzero(moved & lungs)) / max(1, int(np.count_nonzero(lungs)))
     among = float(np.count_nonzero(moved & infected)) / max(1, int(np.count_nonzero(infected)))
     which = _ranges(np.flatnonzero(moved[::-1]) + 1)

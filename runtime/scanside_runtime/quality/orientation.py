@@ -118,7 +118,7 @@ def _mirrored(overview: Overview, masks: Masks, upwards: npt.NDArray[np.intp], s
     """The heart lies to the right of the spine, and the lung called left is the larger beside it."""
     heart_mm = np.mean([_soft_offset_mm(overview, _part(upwards, share), spine_x) for share in MIDDLE])
     beside = [z for k in _part(upwards, MIDDLE[0]) for z in overview.slices_of(int(k))]
-    right, left = (np.count_nonzero(lung.array[beside]) for lung in (masks.right_lung, masks.left_lung))
+    right, left = (int(lung.areas[beside].sum()) for lung in (masks.right_lung, masks.left_lung))
     return bool(heart_mm <= -HEART_MM and left >= LARGER_SHARE * (right + left))
 
 

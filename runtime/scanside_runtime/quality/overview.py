@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.volume import Bools, Masks, Volume
+from scanside_runtime.volume import Bools, Box, Masks, Volume
 
 Floats = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.uint8]
@@ -44,13 +44,13 @@ class Overview:
 
 def make_overview(volume: Volume, masks: Masks) -> Overview:
     """The overview of a chest. Raises ValueError where there is no lung."""
-    lungs = masks.lungs
-    box = _box(lungs, volume.spacing_mm)
+    box = _box(masks, volume.spacing_mm)
+    lungs = masks.lungs_within(box)
     by = max(1, round(SLAB_MM / volume.spacing_mm[0]))
     starts = np.arange(box[0].start, box[0].stop, by)
     size = _size(box, volume.spacing_mm)
     hu = np.stack([_slab(volume.hu[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts])
-    inside = np.stack([_slab(lungs[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts]) >= 0.5
+    inside = np.stack([_slab(lungs[z - box[0].start :][:by], size) for z in starts]) >= 0.5
     return Overview(hu, inside, np.append(starts, box[0].stop), by * volume.spacing_mm[0])
 
 
@@ -69,16 +69,16 @@ def hull(lung: Bools) -> Bools:
     return np.asarray(filled, dtype=np.bool_)
 
 
-def _box(lungs: Bools, spacing_mm: tuple[float, float, float]) -> tuple[slice, slice, slice]:
+def _box(masks: Masks, spacing_mm: tuple[float, float, float]) -> Box:
     """Lungs with a margin in the plane, and one slab more at each end."""
     margins_mm = (SLAB_MM, MARGIN_MM, MARGIN_MM)
     sides = []
-    for axis, (step, margin) in enumerate(zip(spacing_mm, margins_mm, strict=True)):
-        hit = np.flatnonzero(lungs.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not hit.size:
-            raise ValueError("no lung: nothing to look at")
+    if not masks.lung_areas.any():
+        raise ValueError("no lung: nothing to look at")
+    shape = masks.right_lung.shape
+    for lungs, length, step, margin in zip(masks.lungs_box, shape, spacing_mm, margins_mm, strict=True):
         beyond = max(1, round(margin / step))
-        sides.append(slice(max(0, int(hit[0]) - beyond), min(lungs.shape[axis], int(hit[-1]) + 1 + beyond)))
+        sides.append(slice(max(0, lungs.start - beyond), min(length, lungs.stop + beyond)))
     return sides[0], sides[1], sides[2]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scanside_runtime.dicom.values.dates import OLDEST_YEARS
 from scanside_runtime.findings import Finding
 from scanside_runtime.settings.tables import PatientSettings
-from scanside_runtime.volume import Bools, Masks, Volume
+from scanside_runtime.volume import Masks, Volume
 
 STEP_MM = 5.0
 PIXEL_MM = 4.0
@@ -42,9 +42,8 @@ def check_one_body(volume: Volume, masks: Masks) -> tuple[Finding, ...]:
     `withhold` where the tissue of two neighbouring slices hardly overlaps and their difference is far above the
     usual one: two patients in one series, or a part of it that lies elsewhere than its header says.
     """
-    slices = _some_slices(volume, masks.lungs)
-    lungs = masks.lungs
-    changes = np.array([1.0 - _overlap(volume, lungs, below, above) for below, above in pairwise(slices)])
+    slices = _some_slices(volume, masks)
+    changes = np.array([1.0 - _overlap(volume, masks, below, above) for below, above in pairwise(slices)])
     if not changes.size:
         return ()
     worst = int(np.argmax(changes))
@@ -58,16 +57,16 @@ def check_one_body(volume: Volume, masks: Masks) -> tuple[Finding, ...]:
     return (Finding("PATIENT_TWO_BODIES", "withhold", message),)
 
 
-def _some_slices(volume: Volume, lungs: Bools) -> list[int]:
+def _some_slices(volume: Volume, masks: Masks) -> list[int]:
     """Slices with lung, some 5 mm apart."""
-    inside = np.flatnonzero(lungs.any(axis=(1, 2)))
+    inside = np.flatnonzero(masks.lung_areas)
     step = max(1, round(STEP_MM / volume.spacing_mm[0]))
     return list(range(int(inside[0]), int(inside[-1]) + 1, step))
 
 
-def _overlap(volume: Volume, lungs: Bools, below: int, above: int) -> float:
+def _overlap(volume: Volume, masks: Masks, below: int, above: int) -> float:
     """Intersection over union of the tissue of two slices, on some 4 mm, where neither has lung."""
     step = max(1, round(PIXEL_MM / volume.spacing_mm[1]))
     one, other = (volume.hu[k, ::step, ::step] > TISSUE_HU for k in (below, above))
-    outside = ~(lungs[below, ::step, ::step] | lungs[above, ::step, ::step])
+    outside = ~(masks.lungs_in(below) | masks.lungs_in(above))[::step, ::step]
     return float(np.count_nonzero(one & other & outside)) / max(1, int(np.count_nonzero((one | other) & outside)))

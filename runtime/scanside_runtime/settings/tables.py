@@ -308,17 +308,27 @@ class JobSettings(Table):
 
 @dataclass(frozen=True, slots=True)
 class DiskSettings(Table):
-    """`[disk]`: what happens when the disk fills up. Results are never removed.
+    """`[disk]`: what happens when the disk fills up. Results are never removed, nor is what waits for a person.
 
-    stop_percent: from so much in use on, nothing more is taken in.
-    clean_archive: whether the oldest studies that are archived and reported may then be removed from the archive.
+    stop_percent: from so much in use on, nothing more is taken in, and junk in quarantine goes, oldest first: files
+        that are no image, zips, files that break off.
+    clean_archive: whether then the oldest studies that are archived and reported may leave the archive, too; one that
+        was refused is not reported.
     clean_to_percent: removing ends when no more than this is in use.
+    least_age_h: nothing is removed before the box has run for so long since it was put there; time in which it does
+        not run does not count.
+    quarantine_quota_mb: junk beyond it goes, oldest first, however empty the disk is.
+    inbox_quota_mb: when the inbox holds more than this, it is said: somebody sends more than can be measured, or what
+        is sent can't be taken.
     reserve_mb: kept back for the database.
     """
 
     stop_percent: SomePercent = 90.0
-    clean_archive: bool = True
+    clean_archive: bool = False
     clean_to_percent: Percent = 80.0
+    least_age_h: Annotated[int, Within(0, 87_600)] = 168  # a week; at most ten years
+    quarantine_quota_mb: Megabytes = 16_384
+    inbox_quota_mb: Megabytes = 65_536
     reserve_mb: Annotated[int, Within(0, 1_048_576)] = 64
 
     def _check_together(self) -> None:

@@ -1,0 +1,85 @@
+"""`scanside redo`, `rebuild`, `verify`: a study measured again, the book made anew, the box held against its book."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from scanside_appliance.cli.options import AsJson, open_store
+
+BOX_UMASK = 0o027
+"""As the daemon's: what is made in the box's folders is for its group to read."""
+
+
+def add_upkeep_commands(app: typer.Typer) -> None:
+    """Put the commands into the program."""
+    for command in (redo, rebuild, verify):
+        app.command()(command)
+
+
+def redo(
+    context: typer.Context,
+    wanted: Annotated[str, typer.Argument(metavar="STUDY|PATIENT", help="A study's name or UID, or a patient's ID.")],
+    issuer: Annotated[str | None, typer.Option(metavar="TEXT", help="Who gave the ID, where that is stated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure archived studies again, each as a new revision: after an upgrade, or where a result was lost.
+
+    What is there stays; the newest revision counts. scanside watch does the work.
+
+    Exit code: 0 queued, 5 nothing under this name that came to a result, or files are missing, 6 files were cleaned
+    from the archive: send the study again.
+    """
+    from scanside_appliance.clock import Clock
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.upkeep.redo import redo as measure_again
+
+    with open_store(context) as store:
+        jobs = measure_again(BoxLayout(context.obj.root), store, Clock(), wanted, issuer)
+    facts = [{"study": job.study, "state": job.state.value} for job in jobs]
+    typer.echo(json.dumps(facts) if as_json else "\n".join(f"{one['study']}  queued again" for one in facts))
+
+
+def rebuild(
+    context: typer.Context,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Though the book that lies there is whole.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the book anew from archive, results and quarantine; the old one is kept beside it. Stop the daemon first.
+
+    Every file is read and held against its name. Archived studies without a result are measured at the next start.
+
+    Exit code: 0 rebuilt, 5 the book is whole, or is one that must not be replaced, or a daemon is at work.
+    """
+    from scanside_appliance.cli.progress import long_progress
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.inbox.facts import Prober
+    from scanside_appliance.service.root_lock import only_one
+    from scanside_appliance.upkeep.rebuild import rebuild as make_anew
+
+    layout, reading = BoxLayout(context.obj.root), context.obj.settings().reading
+    os.umask(BOX_UMASK)
+    layout.check()
+    with only_one(layout), closing(Prober(time.monotonic)) as prober, long_progress() as report:
+        found = make_anew(layout, lambda path: prober.probe(path, reading), report, anyway=anyway)
+    typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines()))
+
+
+def verify(context: typer.Context, as_json: AsJson = False) -> None:
+    """Hold the book, every stored file and the networks against what they must be. Nothing is changed.
+
+    Exit code: 0 all is as it was written, 5 something differs: it is named, with the study.
+    """
+    from scanside_appliance.cli.progress import long_progress
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.upkeep.verify import verify as look_at_all
+
+    with long_progress() as report:
+        found = look_at_all(BoxLayout(context.obj.root), report)
+    typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines()))
+    raise typer.Exit(5 if found.differences else 0)

@@ -1,0 +1,91 @@
+"""What the daemon sees to beside the studies: its folders, the disk, quotas, what the book has and the disk lacks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.durable_files import is_folder, make_folder
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.signature import Signature
+from scanside_appliance.jobs import retention as disk
+from scanside_appliance.jobs.store import HOURS_RUN, Store
+from scanside_appliance.upkeep.presence import missing_studies
+from scanside_runtime.settings.tables import DiskSettings
+
+DISK_EVERY_S = 10.0
+HOUR_S = 3600.0
+log = logging.getLogger("scanside")
+
+
+class Housekeeping:
+    """Done again and again; each part may raise OSError and sqlite3.Error, and is tried again in the next turn.
+
+    disk: as it was at the last look. over_quota: in words, what holds too much. missing: studies of the book whose
+    result or archive is gone.
+    """
+
+    def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
+        self._layout, self._store, self._clock = layout, store, clock
+        self.disk: disk.Disk | None = None
+        self.over_quota: list[str] = []
+        self.missing: list[str] = []
+        self._inbox_bytes = 0
+        self._next = {"hour": clock.monotonic() + HOUR_S}
+
+    def keep_folders(self) -> None:
+        """What somebody removed is made again, but for the inbox: who may write there was set by hand."""
+        for folder in self._layout.own_folders:
+            if not is_folder(folder):
+                make_folder(folder, self._layout.root)
+                log.error("%s was gone: it is made again", folder)
+                self._next.pop("missing", None)
+
+    def look_at_disk(self, settings: DiskSettings) -> None:
+        """Junk beyond its quota goes; on a full disk what may go; and the reserve is kept where there is room."""
+        if not self._is_due("disk", DISK_EVERY_S):
+            return
+        before, found = self.disk, disk.look(self._layout.root, settings)
+        removed = disk.keep_quota(self._layout, self._store, settings)
+        if found.full:
+            removed += disk.make_room(self._layout, self._store, settings)
+        if removed:
+            self._next.pop("disk")
+            found = disk.look(self._layout.root, settings)
+        self.disk = found
+        self.over_quota = disk.over_quota(self._store, settings, self._inbox_bytes)
+        if found.full and not (before and before.full):
+            log.error("the disk is %.0f %% full: nothing more is taken in", found.used_percent)
+        if not found.full:
+            disk.keep_reserve(self._layout, settings)
+
+    def weigh(self, seen: Iterable[tuple[str, Signature | None]]) -> Iterator[tuple[str, Signature | None]]:
+        """What a scan of the inbox sees, and on the way how much it is."""
+        total = 0
+        for name, signature in seen:
+            total += max(signature.size, 0) if signature else 0
+            yield name, signature
+        self._inbox_bytes = total
+
+    def count_hours(self) -> None:
+        """The box's own age, by which the ages of files are told: no wall clock has a say."""
+        if self._is_due("hour", HOUR_S):
+            self._store.count(HOURS_RUN)
+
+    def look_for_missing(self) -> None:
+        """Now and then, and after something changed about it."""
+        if self._is_due("missing", HOUR_S):
+            self.missing = missing_studies(self._layout, self._store)
+
+    def came_to_rest(self) -> None:
+        """A job did: what was missing may be there again."""
+        if self.missing:
+            self._next.pop("missing", None)
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = self._clock.monotonic()
+        if now < self._next.get(what, now):
+            return False
+        self._next[what] = now + every_s
+        return True

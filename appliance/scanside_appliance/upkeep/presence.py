@@ -1,0 +1,22 @@
+"""What the book has and the disk lacks: noticed by the daemon now and then, by a look at folders alone."""
+
+from __future__ import annotations
+
+from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place
+from scanside_appliance.jobs.store import Job, State, Store
+
+
+def missing_studies(layout: BoxLayout, store: Store) -> list[str]:
+    """Studies that are done and whose newest result, or whole archive, is no longer there.
+
+    Whether the files in them are what was written, `scanside verify` says. Raises OSError, sqlite3.Error.
+    """
+    newest = {job.study: job for job in store.jobs([State.done])}
+    archived = store.studies_at("archive/%")
+    return [one.study for one in newest.values() if not _is_whole(layout, one, one.study in archived)]
+
+
+def _is_whole(layout: BoxLayout, job: Job, archived: bool) -> bool:
+    there = lies_at(layout.result(job.patient, job.study, job.revision or 0) / RESULT)
+    return there and (not archived or lies_at(layout.root / archive_place(job.patient, job.study)))

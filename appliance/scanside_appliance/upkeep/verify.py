@@ -1,0 +1,148 @@
+"""The book, what it says of every stored file, and the networks, held against what lies on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scanside_appliance.files.durable_files import file_sha256, is_folder
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book_file import existing_book
+from scanside_appliance.jobs.database_errors import database_errors
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
+from scanside_appliance.jobs.store import FileRow, Job, State, Store
+from scanside_appliance.upkeep.found_on_disk import archive_folders, kept_paths, result_folders
+from scanside_runtime.errors import ModelUnusable
+from scanside_runtime.model.bundle import open_bundle
+
+PUBLISHED = (State.archiving, State.done)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as it should be. of: database, result, archive or bundle; path: below the root, if it is.
+
+    study: whose it is, null where it is no study's.
+    """
+
+    of: str
+    path: str
+    study: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How much was looked at, and what differs."""
+
+    results: int
+    archived_files: int
+    differences: tuple[Difference, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """The JSON of `scanside verify`."""
+        return {"schema": "scanside.verify/1", "ok": not self.differences, **asdict(self)}
+
+    def lines(self) -> list[str]:
+        """The same for people: what differs, then how much was looked at."""
+        differing = [f"{one.of:<9} {one.path}: {one.why}" for one in self.differences]
+        verdict = f"{len(differing)} difference(s)" if differing else "all as it was written"
+        looked_at = f"{self.results} result(s), {self.archived_files} archived file(s), the book, the networks"
+        return [*differing, f"{looked_at}: {verdict}"]
+
+
+def verify(layout: BoxLayout, progress: Progress) -> Verified:
+    """Look at everything; nothing is changed. It may run beside the daemon.
+
+    Raises what opening the book raises that is neither lost nor damaged, and OSError where a folder can't be read.
+    """
+    differences = list(_bundles(layout))
+    results = files = 0
+    try:
+        with existing_book(layout) as store, database_errors(layout.database):
+            differences += _database(layout, store)
+            published, rows = store.jobs(PUBLISHED), store.files_like("archive/%")
+            look = _Look(layout, store, progress, len(published) + len(rows))
+            differences += [*look.results(published), *look.archive(rows), *look.strays()]
+            results, files = len(published), len(rows)
+    except (BoxDatabase, BoxDatabaseLost) as error:
+        differences.append(Difference("database", layout.database.name, None, f"{error.code}: {error.message}"))
+    return Verified(results, files, tuple(differences))
+
+
+def _bundles(layout: BoxLayout) -> Iterator[Difference]:
+    """The networks that came along, and those that were installed."""
+    installed = layout.root / "bundles"
+    others = sorted(path for path in installed.iterdir() if path.is_dir()) if is_folder(installed) else []
+    for folder in (None, *others):
+        try:
+            open_bundle(folder).verify()
+        except ModelUnusable as error:
+            yield Difference("bundle", str(folder or "the one that came along"), None, f"{error.code}: {error.message}")
+
+
+def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
+    for words in store.problems():
+        yield Difference("database", layout.database.name, None, words)
+
+
+class _Look:
+    """What the book says of files, one after the other. What the daemon moves meanwhile is looked at once more."""
+
+    def __init__(self, layout: BoxLayout, store: Store, progress: Progress, total: int) -> None:
+        self._layout, self._store, self._progress, self._total = layout, store, progress, total
+        self._done = 0
+
+    def results(self, published: list[Job]) -> Iterator[Difference]:
+        """Every file of every result."""
+        for job in published:
+            folder = self._layout.result(job.patient, job.study, job.revision or 0)
+            for name, sha256 in self._store.result(job.id).items():
+                yield from self._compared("result", job.study, folder / name, sha256)
+            self._step("results")
+
+    def archive(self, rows: list[FileRow]) -> Iterator[Difference]:
+        """Every file that the book has in the archive."""
+        for row in rows:
+            path = row.path(self._layout.root)
+            found = list(self._compared("archive", row.study, path, row.sha256))
+            moved = found and [now.place for now in self._store.files(row.job) if now.id == row.id] != [row.place]
+            if not moved:
+                yield from found
+            self._step("archived files")
+
+    def strays(self) -> Iterator[Difference]:
+        """What lies in results and archive and is not in the book."""
+        known = {job.id: job for job in self._store.jobs([*PUBLISHED, State.publishing])}
+        places = {self._layout.result(job.patient, job.study, job.revision or 0): job for job in known.values()}
+        for one in result_folders(self._layout):
+            names = self._store.result(places[one.folder].id) if one.folder in places else {}
+            for path in sorted(one.folder.iterdir()):
+                if path.name not in names:
+                    yield self._difference("result", one.study, path, "it is not in the book")
+        for study in archive_folders(self._layout):
+            names_of_study = {row.name for row in self._store.files_of_study(study.study)}
+            for path in kept_paths(study.folder):
+                if path.name not in names_of_study:
+                    yield self._difference("archive", study.study, path, "it is not in the book")
+
+    def _compared(self, of: str, study: str, path: Path, sha256: str) -> Iterator[Difference]:
+        try:
+            if path.is_symlink():
+                yield self._difference(of, study, path, "it is a link")
+            elif file_sha256(path) != sha256:
+                yield self._difference(of, study, path, "it is not what was written")
+        except FileNotFoundError:
+            yield self._difference(of, study, path, "it is missing")
+        except OSError as error:
+            yield self._difference(of, study, path, f"it can't be read: {error.strerror}")
+
+    def _difference(self, of: str, study: str, path: Path, why: str) -> Difference:
+        return Difference(of, str(path.relative_to(self._layout.root)), study, why)
+
+    def _step(self, what: str) -> None:
+        self._done += 1
+        self._progress(what, self._done, self._total)

@@ -1,0 +1,238 @@
+"""The book made anew, a study measured again, and everything held against the book."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.watch_box import Box, study
+from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
+from scanside_appliance.jobs.errors import BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
+from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.service.errors import BoxRunning
+from scanside_appliance.service.root_lock import only_one
+from sweeps.box import Slice
+
+COLUMNS = "study, study_uid, patient, state, revision, code, alone, verdict, severity, trend"
+FILES = "study, sop_uid, sha256, size, whole, place, name"
+
+
+def book(box: Box) -> tuple[list[Any], list[Any], list[Any]]:
+    """What the book says of jobs, files and results, without their numbers and the words of reasons."""
+    with closing(sqlite3.connect(box.root / "scanside.db")) as sql:
+        jobs = sql.execute(f"SELECT {COLUMNS} FROM jobs ORDER BY study, revision, code").fetchall()
+        files = sql.execute(
+            f"SELECT {FILES}, (SELECT revision FROM jobs WHERE id = job) FROM files ORDER BY sha256"
+        ).fetchall()
+        results = sql.execute(
+            "SELECT study, revision, name, sha256 FROM result_files JOIN jobs ON jobs.id = job ORDER BY 1, 2, 3"
+        ).fetchall()
+    return jobs, files, results
+
+
+def lose(box: Box) -> None:
+    for end in ("", "-wal", "-shm"):
+        (box.root / f"scanside.db{end}").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def full(box: Box) -> Box:
+    """Revisions, a refusal, one that ended its process, what is held, and junk."""
+    box.put(*study(1, text="SEVERE"), *study(2, text="CRASH"), *study(3, text="REFUSED"))
+    box.put(*study(5, patient="P1", text="RISING"))
+    box.put(Slice(9, 1, whole=False))
+    (box.inbox / "junk.txt").write_bytes(b"no image")
+    box.run()
+    box.put(Slice(1, 4))
+    box.run()
+    box.put(Slice(1, 2, "other"))
+    box.run()
+    return box
+
+
+def test_a_book_that_is_made_anew_says_what_the_lost_one_said(full: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = book(full)
+    lose(full)
+    found = full.rebuild(monkeypatch)
+    assert (found["schema"], found["unusable"], found["kept"]) == ("scanside.rebuild/1", [], None)
+    assert book(full) == before
+    assert json.loads(full.scanside("verify", "--json").output)["ok"]
+
+
+def test_what_was_held_or_put_aside_goes_on_from_a_book_that_was_made_anew(
+    full: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(full)
+    full.rebuild(monkeypatch)
+    assert full.scanside("release", study_key("1.2.1")).exit_code == 0
+    assert full.scanside("retry", study_key("1.2.2")).exit_code == 0
+    full.run()
+    assert [len(one["inputs"]) for one in full.of(1)] == [3, 4, 4]
+    assert full.places("work") == []
+
+
+def test_an_archived_study_without_a_result_is_measured_at_the_next_start(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1), *study(2))
+    box.run()
+    shutil.rmtree(box.root / "results" / patient_folder("P1", None))
+    lose(box)
+    assert box.rebuild(monkeypatch)["to_be_analysed"] == 1
+    box.run()
+    assert [len(one["inputs"]) for one in (*box.of(1), *box.of(2))] == [3, 3]
+    assert box.is_sound()
+
+
+def test_a_damaged_book_is_kept_beside_the_new_one(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.put(*study(1))
+    box.run()
+    damage = b"SQLite format 3\0" + b"\xff" * 9000
+    (box.root / "scanside.db").write_bytes(damage)
+    kept = Path(box.rebuild(monkeypatch)["kept"])
+    assert kept.read_bytes() == damage
+    box.put(*study(1), *study(2))
+    box.run()
+    assert (len(box.of(1)), len(box.of(2))) == (1, 1)
+    assert box.is_sound()
+
+
+def test_only_a_lost_or_damaged_book_is_made_anew(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.root.mkdir()
+    with pytest.raises(BoxDatabaseMissing):
+        box.rebuild(monkeypatch)
+    box.put(*study(1))
+    box.run()
+    with pytest.raises(BoxDatabaseWhole):
+        box.rebuild(monkeypatch)
+    assert box.rebuild(monkeypatch, "--anyway")["results"] == 1
+    with closing(sqlite3.connect(box.root / "scanside.db")) as sql:
+        sql.execute("PRAGMA user_version = 99")
+    with pytest.raises(BoxDatabaseNewer):
+        box.rebuild(monkeypatch)
+    with only_one(BoxLayout(box.root)), pytest.raises(BoxRunning):
+        box.rebuild(monkeypatch, "--anyway")
+
+
+def test_what_was_changed_in_the_archive_does_not_get_into_a_new_book_as_sound(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    changed = sorted(box.root.glob("archive/*/*/*"))[0]
+    changed.write_bytes(Slice(1, 1, "changed").content())
+    (changed.parent / "note.txt").write_text("mine")
+    lose(box)
+    (words,) = box.rebuild(monkeypatch)["unusable"]
+    assert "not those that its name says" in words
+    box.run()
+    assert len(box.places("quarantine/BOX_ARCHIVE_ALTERED")) == 1
+    box.put(*study(1))
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3, 3]
+    assert (changed.parent / "note.txt").exists()
+
+
+def test_a_result_that_is_none_is_named_and_never_overwritten(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.put(*study(1))
+    box.run()
+    (path,) = box.root.glob("results/*/*/1/result.json")
+    path.write_text("{")
+    lose(box)
+    found = box.rebuild(monkeypatch)
+    assert (len(found["unusable"]), found["to_be_analysed"]) == (1, 1)
+    box.run()
+    assert path.read_text() == "{"
+    assert (path.parents[1] / "2" / "result.json").exists()
+
+
+def test_verify_of_a_box_that_is_as_it_was_written_finds_nothing(full: Box) -> None:
+    shown = full.scanside("verify")
+    assert (shown.exit_code, "all as it was written" in shown.output) == (0, True)
+
+
+def test_verify_names_each_thing_that_is_not_as_it_was_written(full: Box) -> None:
+    result, other = sorted(full.root.glob("results/*/*/1/result.json"))[:2]
+    archived, gone, *_ = sorted(full.root.glob("archive/*/*/*.dcm"))
+    result.write_text("{}")
+    other.unlink()
+    archived.write_bytes(b"x")
+    gone.unlink()
+    (result.parent / "planted.html").write_text("x")
+    (archived.parent / f"{'0' * 40}.dcm").write_bytes(b"x")
+    (full.root / "bundles" / "old").mkdir(parents=True)
+    shown = full.scanside("verify", "--json")
+    found = {(one["of"], Path(one["path"]).name, one["why"]) for one in json.loads(shown.output)["differences"]}
+    assert shown.exit_code == 5
+    assert {one for one in found if one[0] != "bundle"} == {
+        ("result", "result.json", "it is not what was written"),
+        ("result", "result.json", "it is missing"),
+        ("result", "planted.html", "it is not in the book"),
+        ("archive", archived.name, "it is not what was written"),
+        ("archive", gone.name, "it is missing"),
+        ("archive", f"{'0' * 40}.dcm", "it is not in the book"),
+    }
+    assert [one[1] for one in found if one[0] == "bundle"] == ["old"]
+
+
+@pytest.mark.parametrize("how", ["damaged", "lost"])
+def test_verify_says_what_ails_the_book_and_looks_at_the_rest(full: Box, how: str) -> None:
+    if how == "lost":
+        lose(full)
+    else:
+        (full.root / "scanside.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
+    (difference,) = json.loads(full.scanside("verify", "--json").output)["differences"]
+    assert (difference["of"], "BOX_DATABASE" in difference["why"]) == ("database", True)
+
+
+@pytest.mark.parametrize("named", ["name", "uid", "patient"])
+def test_a_study_whose_result_is_gone_is_measured_again_when_a_person_says_so(box: Box, named: str) -> None:
+    box.put(*study(1), *study(2))
+    box.run()
+    shutil.rmtree(box.root / "results" / patient_folder("P1", None))
+    box.run()
+    assert json.loads((box.root / "status.json").read_text())["missing"] == [study_key("1.2.1")]
+    wanted = {"name": study_key("1.2.1"), "uid": "1.2.1", "patient": "P1"}[named]
+    shown = box.scanside("redo", wanted, "--json")
+    assert json.loads(shown.output) == [{"study": study_key("1.2.1"), "state": "claiming"}]
+    box.run()
+    (again,) = box.of(1)
+    assert (again["revision"], len(again["inputs"])) == (2, 3)
+    assert json.loads((box.root / "status.json").read_text())["missing"] == []
+    assert len(box.of(2)) == 1
+
+
+def test_every_study_of_a_patient_is_measured_again_oldest_first(box: Box) -> None:
+    for number in (1, 2):
+        box.put(*study(number, patient="P"))
+        box.run()
+    shown = box.scanside("redo", "P", "--json")
+    assert [one["study"] for one in json.loads(shown.output)] == [study_key("1.2.1"), study_key("1.2.2")]
+    box.run()
+    assert [[one["revision"] for one in box.of(number)] for number in (1, 2)] == [[1, 2], [1, 2]]
+    assert box.is_sound()
+
+
+def test_a_study_of_which_files_are_gone_is_not_measured_in_part(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    next(box.root.glob("archive/*/*/*.dcm")).unlink()
+    shown = box.scanside("redo", "1.2.1")
+    assert getattr(shown.exception, "code", None) == "BOX_ARCHIVE_MISSING"
+    assert "1 file(s)" in str(shown.exception)
+    with Store(box.root / "scanside.db") as store:
+        assert [job.state for job in store.jobs(State)] == [State.done]
+
+
+def test_nothing_is_measured_again_that_is_not_known_or_is_under_way(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    assert getattr(box.scanside("redo", "nobody").exception, "code", None) == "BOX_NO_SUCH_STUDY"
+    assert box.scanside("redo", "1.2.1").exit_code == 0
+    assert getattr(box.scanside("redo", "1.2.1").exception, "code", None) == "BOX_NO_SUCH_STUDY"
