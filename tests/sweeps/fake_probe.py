@@ -13,7 +13,8 @@ from pathlib import Path
 from scanside_appliance.files.beneath import opened_below
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.facts import Facts, Probe
-from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.child_side import Channel
+from scanside_runtime.process.start import end_with
 from scanside_runtime.process.typed import typed
 
 LARGEST = 2**24
@@ -38,7 +39,7 @@ def facts(inbox: Path, name: str) -> Facts:
 
 def main() -> None:
     channel = Channel()
-    end_with_the_daemon()
+    end_with(os.getppid())
     for question in channel.questions((Probe,)):
         try:
             channel.send(facts(question.inbox, question.name))
