@@ -156,6 +156,13 @@ def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Pat
         assert probed(prober, one_file(tmp_path / str(number))) == Facts("broken")
 
 
+def test_no_file_is_blamed_for_a_child_that_never_begins(tmp_path: Path) -> None:
+    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", "raise SystemExit(1)"])
+    with pytest.raises(OSError, match="reader of headers"):
+        probed(prober, one_file(tmp_path))
+    assert not prober.busy
+
+
 def test_a_file_that_no_child_comes_to_an_end_with_is_broken_and_the_daemon_goes_on_meanwhile(tmp_path: Path) -> None:
     now = [0.0]
     prober = Prober(lambda: now[0], [sys.executable, "-S", "-c", BEGINS + "import sys; sys.stdin.read()"])

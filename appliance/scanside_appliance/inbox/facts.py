@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -124,7 +125,7 @@ class Prober:
         """The file that was asked for and its facts; None where there is no answer yet.
 
         "broken" where reading it ended the child, or took too long, more than once; its size is 0 then.
-        Raises OSError where no child can be started to try again.
+        Raises OSError where no child can be started, or what is started is no longer this software: no file is to blame.
         """
         if self._question is None:
             return None
@@ -150,7 +151,10 @@ class Prober:
             return None, True
         try:
             facts = self._child.answer((Facts,), wait_s)
-        except ChildDied:
+        except ChildDied as died:
+            if died.ending.cause in ("start", "replaced"):
+                self.close()
+                raise OSError(errno.ECHILD, f"the reader of headers ended {died.ending.how}") from died
             return None, True
         return facts, facts is not None and not _can_be(facts)
 
