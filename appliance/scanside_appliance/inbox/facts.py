@@ -125,7 +125,7 @@ class Prober:
         """The file that was asked for and its facts; None where there is no answer yet.
 
         "broken" where reading it ended the child, or took too long, more than once; its size is 0 then.
-        Raises OSError where no child can be started, or what is started is no longer this software: no file is to blame.
+        Raises OSError where no child can be started, or it is no longer this software: no file is to blame.
         """
         if self._question is None:
             return None
