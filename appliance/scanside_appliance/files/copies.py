@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -18,6 +19,7 @@ from scanside_appliance.files.signature import Signature
 BLOCK = 2**20
 FILE_MODE = 0o640
 FICLONE = 0x40049409  # ioctl_ficlone(2)
+SYNC_FILE_RANGE_WRITE = 2  # sync_file_range(2)
 _WRITTEN = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -52,8 +54,14 @@ def copy_below(root: Path, name: str, target: Path, seen: Signature) -> Copied:
         handle = os.open(target, _WRITTEN, FILE_MODE)
         opened.callback(os.close, handle)
         sha256 = _cloned(source, handle, seen.size) or _written(source, handle, seen.size)
+        _begin_to_write(handle)
         _check(source, seen)
         return Copied(sha256, Signature.of(os.fstat(handle)).mtime_ns)
+
+
+def _begin_to_write(handle: int) -> None:
+    """The disk begins while the next file is copied, so that syncing them all has less to wait for; a hint, no more."""
+    ctypes.CDLL(None).sync_file_range(handle, ctypes.c_int64(0), ctypes.c_int64(0), SYNC_FILE_RANGE_WRITE)
 
 
 def _check(source: int, seen: Signature) -> None:
