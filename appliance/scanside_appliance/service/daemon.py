@@ -190,7 +190,7 @@ class Daemon:
         """How long nothing has to be done."""
         if self._trouble:
             return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
-        if self._intake.unfinished:
+        if self.taking and self._intake.unfinished:
             return 0.0
         if self.idle:
             return min(self._settings.inbox.scan_s, IDLE_PAUSE_S)
