@@ -34,7 +34,11 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The manifest. book: the name of the database's copy; files: by path below the root; settings: in force then."""
+    """The manifest.
+
+    book: the name of the database's copy; files: by path below the root; settings: whether they came along; audit_head:
+    the newest hash of the audit.
+    """
 
     at: str
     host: str
@@ -42,6 +46,7 @@ class Stock:
     book: str
     book_sha256: str
     settings: bool
+    audit_head: str | None
     schema: str = SCHEMA
     files: dict[str, Copied] = field(default_factory=dict)
 

@@ -33,7 +33,7 @@ __all__ = [
     "Store",
     "TakenSource",
 ]
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 BUSY_S = 10.0
 HOURS_RUN = "hours_run"
 
