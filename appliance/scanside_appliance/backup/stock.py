@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupUnusable
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import PRIVATE, BoxLayout
 from scanside_runtime.process.typed import typed
 
 SCHEMA = "scanside.backup/1"
 MANIFEST = "scanside-backup.json"
 FILES = "files"
-FOLDERS = ("results", "archive", "quarantine", "work", "bundles", "severity")
+FOLDERS = ("results", "archive", "quarantine", "work", "bundles", "severity", PRIVATE)
 """Of the root. Not the inbox: whoever sent what lies there still has it, and it is not measured yet."""
 SETTINGS = "scanside.toml"
 

@@ -63,6 +63,9 @@ CREATE TABLE result_files (
     PRIMARY KEY (job, name)
 );
 
+-- The archives that were ever set; results from before are not sent by themselves.
+CREATE TABLE archives (target TEXT PRIMARY KEY, since TEXT NOT NULL);
+
 -- What is to go to an archive by the network, or went; see network/outbox.py.
 CREATE TABLE deliveries (
     id         INTEGER PRIMARY KEY,

@@ -357,7 +357,8 @@ class Daemon:
         try:
             report = self.report()
             self.headline = report.headline()
-            news = f"{self.headline} {report.jobs} {report.inbox_files} {report.unreadable} {report.not_removed}"
+            told = (report.jobs, report.inbox_files, report.unreadable, report.not_removed, report.deliveries)
+            news = f"{self.headline} {told}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -388,6 +389,7 @@ class Daemon:
             worker_warm=self._worker_client.warm,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
+            deliveries=self._sender.numbers(self._settings.send),
         )
 
 
