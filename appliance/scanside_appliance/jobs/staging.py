@@ -30,7 +30,7 @@ class Copies:
     """What came of an arrival so far.
 
     made: by name in the inbox, as what it was copied, and the copy. gone: there no more. changed: not what was known.
-    settled: the names that copies have got.
+    settled: the names that copies have got. offered: the book may have been written with them.
     """
 
     place: str
@@ -38,6 +38,7 @@ class Copies:
     gone: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
     settled: dict[str, str] = field(default_factory=dict)
+    offered: bool = False
 
 
 class Staging:
@@ -115,15 +116,16 @@ class Staging:
         except OSError:
             self.drop(study)
             raise
+        copies.offered = True
 
     def done(self, study: str) -> None:
         """The book has them."""
         del self._begun[study]
 
     def drop(self, study: str) -> None:
-        """Give up what was begun. What has its name already stays: a book that could not be synced may have it yet."""
+        """Give up what was begun, unless it was offered to the book: one that could not be synced may have it yet."""
         copies = self._begun.pop(study, None)
-        if copies is not None and not copies.settled:
+        if copies is not None and not copies.offered:
             shutil.rmtree(self._layout.root / copies.place, ignore_errors=True)
 
     def keep_only(self, studies: Collection[str]) -> None:
