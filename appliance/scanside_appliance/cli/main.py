@@ -31,6 +31,7 @@ from scanside_appliance.cli.send import send
 from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.upkeep import add_upkeep_commands
 from scanside_appliance.cli.watch import add_watch_commands
+from scanside_appliance.cli.worklist import worklist
 from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import ScansideError
 
@@ -45,7 +46,8 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (history, results, send, pack, analyze, demo, selftest, doctor, explain, backup, restore, audit):
+ALONE = (worklist, history, results, send, pack, analyze, demo, selftest, doctor, explain, backup, restore, audit)
+for command in ALONE:
     app.command()(command)
 add_watch_commands(app)
 add_upkeep_commands(app)

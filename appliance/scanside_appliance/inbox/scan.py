@@ -29,7 +29,7 @@ def _scan(folder: int, above: str, depth: int) -> Iterator[tuple[str, Signature 
                 below.append(entry.name)
             else:
                 yield from _look_at(entry, above + entry.name)
-    for name in below:
+    for name in sorted(below):  # whoever comes first by name has the first turn, on every file system
         yield from _scan_below(folder, name, above, depth + 1)
 
 

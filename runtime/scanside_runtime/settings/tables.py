@@ -155,9 +155,9 @@ class MissingLungSettings(Table):
     air_ml: air as in lung beside the outlines, in one piece. Measured: at most 11 ml.
     fluid_ml: what is as dense as fluid beside the lungs and behind them. Measured: 0 ml, in the sick at most 9; there
         150. Of 35 chests with 20 to 85 % of drawn disease one has more (91 ml), where dense lung was not outlined.
-    fluid_in_lung_ml: the same within the outlines. Measured: 0 ml in all, there 11. Fluid of 5 to 20 HU drawn in place
-        of a third of a lung in five of them: 311 ml and more, in the outlines or beside them. Of the 35 with drawn
-        disease five reach it: drawn consolidation is as even as fluid.
+    fluid_in_lung_ml: the same within the outlines, where it counts as infection. Measured: at most 14 ml in all, sick
+        or not. Fluid of 5 to 20 HU drawn in place of a third of a lung in five of them: 311 ml and more. Of the 35 with
+        drawn disease eight reach it: drawn consolidation is as even as fluid.
     """
 
     apex_mm: SomeMm = 25.0
