@@ -35,11 +35,13 @@ from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.network.sender_client import SENDER, SenderClient
 from scanside_appliance.service.configuration import configuration
 from scanside_appliance.service.errors import BoxInbox
+from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
 from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
 from scanside_runtime.errors import BoxFailed, ModelUnusable
+from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import Settings
 
 PROBE_BUDGET_S = 0.5
@@ -98,11 +100,14 @@ class Daemon:
         self._house = Housekeeping(layout, store, plan.clock)
         self._file_mover = FileMover(layout, store, plan.clock)
         self._prober = Prober(plan.clock.monotonic, plan.probe)
+        now, progressed = plan.clock.monotonic, plan.progressed
+        self._headers = HeaderReading(layout.inbox, self._inbox, self._prober, now, progressed)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._sender = SenderClient(layout, store, plan.clock, plan.sender)
         self._list_writer = ListWriter(layout, plan.clock, plan.worklist)
         self._engine = ""
+        self._cell = cell_strength().lacks
         self._next = dict.fromkeys(("scan", "report", "tidy", "sources"), -1e9)
         self._scans = 0
         self._reported = ""
@@ -197,7 +202,8 @@ class Daemon:
 
     def filenos(self) -> list[int]:
         """For `select`: readable when a child has something to say."""
-        return [one for one in (self._worker_client.fileno(), self._prober.fileno()) if one is not None]
+        prober = self._prober.fileno() if self.taking else None
+        return [one for one in (self._worker_client.fileno(), prober) if one is not None]
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
@@ -255,6 +261,8 @@ class Daemon:
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
+        if self._prober.busy and self._headers.is_through():
+            self._next["scan"] = -1e9
         if not self._is_due("scan", BUSY_PAUSE_S):
             return
         self._look_around()
@@ -284,7 +292,8 @@ class Daemon:
         self._scans += 1
         took_s = self._clock.monotonic() - began
         self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
-        self._read_headers(max(PROBE_BUDGET_S, 2 * took_s))
+        if self._headers.read(self._settings.reading, max(PROBE_BUDGET_S, 2 * took_s)):
+            self._next["scan"] = -1e9
 
     def _take(self, arrival: Arrival) -> None:
         """Written down, and moved at once: what is claimed and still in the inbox is never more than one arrival."""
@@ -298,27 +307,6 @@ class Daemon:
     def _see_to_analysis(self) -> None:
         if self._scheduler.advance(self._waits):
             self._next["scan"] = -1e9
-
-    def _read_headers(self, seconds: float) -> None:
-        """For so long at most, so that the rest has its turn."""
-        until = self._clock.monotonic() + seconds
-        if not self._learn(until):
-            return
-        for name in self._inbox.unread(self._clock.monotonic()):
-            if self._clock.monotonic() > until:
-                self._next["scan"] = -1e9
-                return
-            self._prober.begin(self._layout.inbox, name, self._settings.reading)
-            if not self._learn(until):
-                return
-
-    def _learn(self, until: float) -> bool:
-        """Whether the child that reads has nothing to do any more; what it found is taken in."""
-        answer = self._prober.poll(until - self._clock.monotonic())
-        if answer is not None:
-            self._inbox.learn(*answer, self._clock.monotonic())
-            self._plan.progressed()
-        return not self._prober.busy
 
     def _move(self) -> None:
         """Every move that is due."""
@@ -400,6 +388,7 @@ class Daemon:
             trouble=self.trouble,
             analysing=self._scheduler.current.study if self._scheduler.current else None,
             worker_warm=self._worker_client.warm,
+            cell=self._cell,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
             deliveries=self._sender.numbers(self._settings.send),

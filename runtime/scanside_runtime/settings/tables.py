@@ -277,11 +277,12 @@ class ReadingSettings(Table):
     max_matrix: rows or columns of a slice. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion
         Precision).
     max_voxels_m: of the chosen series; 900 slices of 512 x 512 have 236 million. An analysis takes some 10 bytes a
-        voxel beside 0.4 GB, and `jobs.memory_limit_mb` must hold it.
+        voxel beside 0.4 GB; the watched folder allows no more than `jobs.memory_limit_mb` holds.
     memory_mb: address space (RLIMIT_AS, getrlimit(2)) of the reader beside the pixels that it hands over. It needs
         some 160 MB for itself.
     file_seconds: for one file.
-    study_seconds: for one pass over all files. There are two, headers and pixels; `jobs.time_limit_s` must hold both.
+    study_seconds: for one pass over all files. There are two, headers and pixels; in the watched folder no longer than
+        half of `jobs.time_limit_s` each.
     """
 
     max_files: Annotated[int, Within(1, 100_000_000)] = 20_000
