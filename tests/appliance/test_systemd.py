@@ -110,6 +110,19 @@ def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
 
 
+def test_the_receiver_s_exposure_is_low_though_it_is_on_the_network() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNITS / "scanside-receive.service")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-300:]
+
+
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(
     service: configparser.SectionProxy,
 ) -> None:

@@ -23,6 +23,7 @@ from scanside_runtime.settings.bounds import (
     Within,
     check,
 )
+from scanside_runtime.settings.receive import ReceiveSettings
 from scanside_runtime.settings.send import SendSettings
 from scanside_runtime.settings.table import Table, name_tables
 
@@ -405,6 +406,7 @@ class Settings:
     motion: MotionSettings = field(default_factory=MotionSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
     send: SendSettings = field(default_factory=SendSettings)
+    receive: ReceiveSettings = field(default_factory=ReceiveSettings)
     site: SiteSettings = field(default_factory=SiteSettings)
 
 
