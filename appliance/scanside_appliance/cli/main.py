@@ -27,6 +27,7 @@ from scanside_appliance.cli.results import results
 from scanside_appliance.cli.selftest import selftest
 from scanside_appliance.cli.send import send
 from scanside_appliance.cli.severity import severity
+from scanside_appliance.cli.tune import tune
 from scanside_appliance.cli.upkeep import add_upkeep_commands
 from scanside_appliance.cli.watch import add_watch_commands
 from scanside_appliance.defects import raised_at
@@ -43,7 +44,7 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (history, results, send, pack, analyze, demo, selftest, doctor, explain):
+for command in (history, results, send, pack, analyze, demo, selftest, tune, doctor, explain):
     app.command()(command)
 add_watch_commands(app)
 add_upkeep_commands(app)
