@@ -18,6 +18,7 @@ WITH_ERRORS = (
     "scanside_runtime.model.errors",
     "scanside_runtime.measures.errors",
     "scanside_runtime.followup.errors",
+    "scanside_appliance.backup.errors",
     "scanside_appliance.bundles.errors",
     "scanside_appliance.cohort.errors",
     "scanside_appliance.extras",

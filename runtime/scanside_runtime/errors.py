@@ -81,6 +81,13 @@ class Held(ScansideError):
     advice = "Look at the study and release it by hand."
 
 
+class BoxReplaced(BoxFailed):
+    """Scanside was replaced while it runs: a process that it started ended {how}."""
+
+    code = "BOX_REPLACED"
+    advice = "Start it again, for example with systemctl restart scanside-watch; no study is lost, they wait."
+
+
 class SettingsUnusable(BoxFailed):
     """The setting {key} can't be used: {why}."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,11 @@ def rows(text: str) -> list[list[str]]:
     """The lines of a table that begin with a number, by column."""
     lines = [line for line in text.splitlines() if line.lstrip()[:1].isdigit()]
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+
+
+def numbered(page: str) -> int:
+    """How many rows of the page begin with a number to choose by."""
+    return len(re.findall(r"<tr><th>\d+</th>", page))
 
 
 def test_twenty_studies_are_a_table_by_name_and_date_without_uids(disc: Path, run: Run) -> None:
@@ -106,10 +112,10 @@ def test_a_refusal_of_one_study_by_its_series_shows_the_series(disc: Path, run: 
     _, out, _ = run("analyze", disc, "--study", number)
     assert [row[0] for row in rows(out)] == ["1", "2"]
     _, out, _ = run("analyze", disc, "--study", number, "--json")
-    assert render_page(json.loads(out)).count("<tr><td>") == 2
+    assert numbered(render_page(json.loads(out))) == 2
 
 
 def test_the_page_of_several_studies_has_the_table(disc: Path, run: Run) -> None:
     page = render_page(json.loads(run("analyze", disc, "--json")[1]))
-    assert page.count("<tr><td>") == 20
+    assert numbered(page) == 20
     assert "Zander Otto" in page

@@ -8,6 +8,7 @@ import zipfile
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,15 @@ def a_system_that_does_not_start_it(box: Examined, _: pytest.MonkeyPatch) -> Con
     return work.unit(box)
 
 
+def no_backup(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    return work.backup(box)
+
+
+def a_backup_of_last_year(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    box.layout.last_backup.write_text('{"at": "2025-11-01T10:00:00+00:00", "target": "/stick", "files": 12}')
+    return work.backup(replace(box, clock=Clock(wall=lambda: datetime(2026, 11, 1, 10, tzinfo=UTC).timestamp())))
+
+
 def a_study_that_was_put_aside(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     with Store(box.layout.database) as store:
         store.add_job(State.quarantined, "2026-11-02T10:00:00", study="b" * 16, code="BOX_ANALYSIS_DIED")
@@ -146,6 +156,8 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_book_that_is_damaged: (Health.bad, "BOX_DATABASE"),
     a_daemon_that_does_not_run: (Health.caution, "does not run"),
     a_system_that_does_not_start_it: (Health.caution, "systemd does not answer"),
+    no_backup: (Health.caution, "none was ever made"),
+    a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 day(s) ago"),
     a_study_that_was_put_aside: (Health.caution, "BOX_ANALYSIS_DIED"),
     a_study_that_waits_for_a_person: (Health.caution, "1 wait for a person"),
 }

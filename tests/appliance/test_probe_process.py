@@ -14,6 +14,7 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from kit.child_programs import BEGINS
 from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
 from kit.reading import LIMITS, find_series
 from scanside_appliance.inbox.facts import Prober, is_one_stack, stack_name
@@ -136,7 +137,7 @@ def test_the_child_answers_goes_on_after_a_file_it_can_not_reach_and_is_let_go(t
 
 def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Path) -> None:
     script = "import os,sys; os.read(0, 9); os.abort()"
-    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", script])
+    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", BEGINS + script])
     for number in (1, 2):
         file = one_file(tmp_path / str(number))
         found = prober.probe(file, LIMITS)
@@ -182,7 +183,7 @@ sys.stdin.read()
 
 
 def test_a_hash_that_is_none_is_not_believed_for_it_would_become_the_name_of_a_file(tmp_path: Path) -> None:
-    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", FOREIGN_HASH])
+    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", BEGINS + FOREIGN_HASH])
     file = one_file(tmp_path)
     found = prober.probe(file, LIMITS)
     assert (found.kind, found.sha256) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())

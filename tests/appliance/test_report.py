@@ -185,7 +185,7 @@ def test_the_flag_is_a_word_and_a_shape_and_the_deciding_figure_stands_by_it(
     shape = page.partition('<div class="flag')[2].partition("</svg>")[0]
     assert {"none": "<circle", "watch": 'stroke-linejoin="round"', "severe": "h12l9 9"}[flag] in shape
     assert f"{word} " in text_of(page)
-    assert "23.7 % of the worse lung: grade CT-1 , 1.3 points below CT-2" in text_of(page)
+    assert "23.7 % of the worse lung: grade CT-1 · 1.3 points below CT-2" in text_of(page)
 
 
 def test_each_zone_is_drawn_with_its_share_and_how_much_of_it_is_dense(tmp_path: Path) -> None:
@@ -309,5 +309,5 @@ def change_of(trend: str) -> dict[str, Any]:
 def test_the_course_has_the_severity_of_each_scan(tmp_path: Path) -> None:
     document = {**analysed(tmp_path).document(), "progression": change_of("rising")}
     course = text_of(render_page(document).partition('class="course')[2])
-    assert "CT-1 No severity flag" in course
+    assert "CT-1 none" in course
     assert "CT-1 WATCH" in course

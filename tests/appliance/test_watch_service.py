@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from kit.child_programs import BEGINS
 from kit.dicom_samples import make_slice, write
 from kit.watch_box import PYTHON, Box, study, wait_for
 from scanside_appliance.files.layout import BoxLayout, study_key
@@ -305,14 +306,14 @@ def test_ready_is_not_said_where_the_selftest_comes_to_no_answer_and_another_sta
 ) -> None:
     plan = box.plan(Settings)
     with pytest.raises(BoxSelfTest, match="with exit code 7") as failed:
-        watch(replace(plan, worker=(*PYTHON, "-c", "raise SystemExit(7)")))
+        watch(replace(plan, worker=(*PYTHON, "-c", BEGINS + "raise SystemExit(7)")))
     assert failed.value.exit_code == 5
     assert "READY" not in systemd.words
 
 
 def test_networks_that_fail_the_selftest_end_with_4(box: Box) -> None:
     failed = encode(Failed.of(ModelSelfTest(why="too far off"))).decode()
-    answer = f"import sys; input(); print({failed!r}, flush=True); sys.stdin.read()"
+    answer = f"{BEGINS}import sys; input(); print({failed!r}, flush=True); sys.stdin.read()"
     with pytest.raises(ModelSelfTest, match="too far off") as failed:
         watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", answer)))
     assert failed.value.exit_code == 4
@@ -324,8 +325,7 @@ def test_what_is_wrong_with_the_bundle_is_said_as_the_error_that_it_is(box: Box,
         watch(plan)
 
 
-CHATTY = """
-import sys
+CHATTY = """import sys
 for line in sys.stdin:
     if line.startswith('{"SelfTestOrder"'):
         print('{"SelfTested": {"engine": "fake"}}', flush=True)
@@ -338,7 +338,7 @@ for line in sys.stdin:
 def test_a_worker_that_says_thousands_of_things_between_two_turns_is_heard_to_its_end(box: Box) -> None:
     box.put(*study(1))
     path = write_settings(box.root)
-    watch(replace(box.plan(lambda: load_settings(path)), worker=(*PYTHON, "-c", CHATTY)))
+    watch(replace(box.plan(lambda: load_settings(path)), worker=(*PYTHON, "-c", BEGINS + CHATTY)))
     (job,) = json.loads(box.scanside("queue", "--json").output)
     assert "heard to its end" in job["reason"]
 
@@ -377,7 +377,7 @@ def test_the_status_is_no_good_after_a_start_that_failed_until_one_succeeds(box:
     box.run()
     assert box.scanside("status").exit_code == 0
     with pytest.raises(BoxSelfTest):
-        watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", "raise SystemExit(7)")))
+        watch(replace(box.plan(Settings), worker=(*PYTHON, "-c", BEGINS + "raise SystemExit(7)")))
     failed = box.scanside("status", "--json")
     assert failed.exit_code == 5
     assert "BOX_SELFTEST" in json.loads(failed.output)["trouble"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from kit.child_programs import BEGINS, HELLO
 from scanside_runtime.dicom.errors import InputTruncated, InputUnreadable
 from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.headers import SliceHeader
@@ -23,7 +25,8 @@ from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.process.child import Child, ChildDied
 from scanside_runtime.process.limits import Limits
-from scanside_runtime.process.messages import Failed, decode, encode
+from scanside_runtime.process.messages import Failed, Hello, decode, encode, own_hello
+from scanside_runtime.process.start import end_with
 from scanside_runtime.process.typed import typed
 
 LIMITS = Limits(1024, "written")
@@ -52,7 +55,7 @@ def child(program: str, limits: Limits = LIMITS, *, keep_stderr: bool = False) -
 
 def says(text: str) -> str:
     """A child that answers with this line, and then waits."""
-    return f"import sys; sys.stdin.readline(); print({text!r}, flush=True); sys.stdin.read()"
+    return f"{BEGINS}import sys; sys.stdin.readline(); print({text!r}, flush=True); sys.stdin.read()"
 
 
 def how_it_ended(program: str, limits: Limits = LIMITS) -> Any:
@@ -67,6 +70,13 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + ANSWER_S
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_child_answers_in_dataclasses_and_a_default_need_not_be_said() -> None:
@@ -100,7 +110,8 @@ def test_a_child_that_answers_anything_else_is_not_believed_and_ended(line: str)
 
 
 def test_an_answer_without_an_end_is_not_waited_for() -> None:
-    with child("while True: print('x' * 65536, end='', flush=True)") as asked, pytest.raises(ChildDied, match="no end"):
+    endless = BEGINS + "while True: print('x' * 65536, end='', flush=True)"
+    with child(endless) as asked, pytest.raises(ChildDied, match="no end"):
         asked.answer((Answer,), ANSWER_S)
 
 
@@ -116,8 +127,66 @@ def test_an_answer_without_an_end_is_not_waited_for() -> None:
     ],
 )
 def test_how_a_child_ended_is_told_in_one_way(program: str, cause: str, how: str) -> None:
-    ending = how_it_ended(program)
+    ending = how_it_ended(BEGINS + program)
     assert (ending.cause, how in ending.how) == (cause, True)
+
+
+# Before its first word
+
+
+@pytest.mark.parametrize(
+    ("program", "how"),
+    [
+        ("import a_module_that_is_not_there_yet", "with exit code 1 at its start"),
+        ("raise MemoryError", "at the limit of its memory at its start"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "by SIGKILL at its start"),
+    ],
+)
+def test_what_ends_before_its_first_word_never_saw_what_it_was_asked(program: str, how: str) -> None:
+    ending = how_it_ended(program)
+    assert (ending.cause, ending.how) == ("start", how)
+
+
+def test_a_child_of_another_software_is_not_asked_twice() -> None:
+    other = encode(Hello("9.9", "abc")).decode().strip()
+    with child(says("").replace(HELLO, other)) as asked, pytest.raises(ChildDied) as died:
+        asked.answer((Answer,), ANSWER_S)
+    assert died.value.ending.cause == "replaced"
+    assert died.value.ending.how == f"as it is Scanside 9.9 (abc), started by {own_hello()}"
+
+
+# The end of whoever started it
+
+PARENT = """
+import sys, time
+from scanside_runtime.process.child import Child, module
+from scanside_runtime.process.limits import Limits
+asked = Child(module("slow_to_import"), Limits(1024, "written"))
+print(asked._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_child_ends_with_a_parent_that_is_killed_also_while_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_import.py").write_text("open('imports', 'w').close()\nimport time; time.sleep(600)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait_for((tmp_path / "imports").exists)
+        parent.kill()
+        killed_at = time.monotonic()
+        wait_for(lambda: is_gone(pid))
+        assert time.monotonic() - killed_at < 1.0
+
+
+def test_a_child_whose_parent_is_gone_before_it_begins_ends_at_once() -> None:
+    pid = os.fork()
+    if pid == 0:
+        end_with(1 if os.getppid() != 1 else 2)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
 LIMITED = "from scanside_runtime.process.child_side import Channel; Channel.open(); "
@@ -132,7 +201,7 @@ def test_a_child_gets_no_more_memory_than_it_is_allowed(counted: Any) -> None:
 def test_what_is_mapped_and_never_written_counts_where_foreign_bytes_are_parsed_and_not_where_engines_run() -> None:
     reserves = LIMITED + "import mmap; mmap.mmap(-1, 2**29, mmap.MAP_SHARED); print('{\"Answer\": {\"text\": \"\"}}')"
     reserves = reserves.replace("print(", "import os; os.write(channel._answers, b'%s\\n' % b")
-    reserves = reserves.replace("Channel.open()", "channel, _ = Channel.open()")
+    reserves = reserves.replace("Channel.open()", "channel = Channel.open()")
     assert how_it_ended(reserves, Limits(400, "mapped")).last_words.startswith("OSError")
     with child(reserves, Limits(400, "written")) as asked:
         assert asked.answer((Answer,), ANSWER_S) == Answer("")
@@ -143,12 +212,12 @@ def test_a_child_that_never_stops_computing_is_ended_by_its_limit_of_time() -> N
 
 
 def test_what_a_library_prints_is_no_answer() -> None:
-    prints = "channel, _ = Channel.open(); print('hello'); import os; os.write(channel._answers, b'{\"Answer\": "
+    prints = "channel = Channel.open(); print('hello'); import os; os.write(channel._answers, b'{\"Answer\": "
     with child(LIMITED.replace("Channel.open(); ", prints) + '{"text": "so"}}\\n\')') as asked:
         assert asked.answer((Answer,), ANSWER_S) == Answer("so")
 
 
-STARTS_ANOTHER = """
+STARTS_ANOTHER = BEGINS + """
 import subprocess, sys
 other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print('{"Answer": {"text": "%d"}}' % other.pid, flush=True)
@@ -167,10 +236,7 @@ def test_what_a_child_started_ends_with_it_also_when_it_ended_by_itself(dies_fir
                 asked.answer((Answer,), 1.0)
         asked.end()
         asked.end()
-    until = time.monotonic() + ANSWER_S
-    while not is_gone(int(answer.text)):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_for(lambda: is_gone(int(answer.text)))
 
 
 def test_a_child_that_is_forgotten_is_ended_without_a_warning() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
+from kit.child_programs import BEGINS
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
 from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom import reader as reading
@@ -31,7 +32,8 @@ from scanside_runtime.dicom.errors import (
 )
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.process.messages import decode, encode
+from scanside_runtime.errors import BoxReplaced
+from scanside_runtime.process.messages import decode, encode, own_hello
 from scanside_runtime.settings.tables import ReadingSettings
 from sweeps.box import LONGEST_S
 from sweeps.fuzz_reader import fuzz
@@ -69,6 +71,14 @@ def test_the_reader_gives_what_reading_in_this_process_gives(folder: Path, tmp_p
         np.testing.assert_array_equal(volume.affine, here.affine)
         assert volume.input_sha256 == here.input_sha256
         assert not volume.hu.flags.writeable
+
+
+def test_a_gzipped_tar_of_many_megabytes_is_unpacked_though_the_reader_may_open_no_file(tmp_path: Path) -> None:
+    study = write(tmp_path / "study", make_series(12, pixels=np.zeros((600, 600), np.int16)))
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "gztar", study))
+    with StudyReader(LIMITS) as reader:
+        series = choose_series(reader.find(archive))
+        assert reader.read_volume(series).hu.shape == (12, 600, 600)
 
 
 def test_a_path_is_meant_from_where_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,20 +162,25 @@ def test_a_reader_that_was_not_asked_anything_ends_with_its_block() -> None:
 
 
 def fake_reader(sources: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program in place of the reader's."""
-    package = sources / "scanside_runtime" / "dicom"
-    package.mkdir(parents=True)
-    for folder_of_code in (package.parent, package):
-        (folder_of_code / "__init__.py").touch()
-    (package / "reader_process.py").write_text(program)
-    monkeypatch.setattr(reading, "_SOURCES", sources)
+    """Another program in place of the reader's; it has said its first word."""
+    (sources / "a_fake_reader.py").write_text(BEGINS + program)
+    monkeypatch.setenv("PYTHONPATH", str(sources))
+    monkeypatch.setattr(reading, "MODULE", "a_fake_reader")
 
 
-def test_a_defect_of_the_reader_is_not_blamed_on_the_file(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("program", "how"),
+    [
+        ("raise KeyError('Doe^Jane')", r"with exit code 1, KeyError\)"),
+        ("raise SystemExit(7)", "with exit code 7"),
+        ("import os; os._exit(0)", "with exit code 0"),
+    ],
+)
+def test_a_reader_that_ends_over_a_file_for_whatever_reason_is_a_refusal_of_the_study(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, how: str
 ) -> None:
-    fake_reader(tmp_path, "1 / 0", monkeypatch)
-    with StudyReader(LIMITS) as reader, pytest.raises(RuntimeError, match="ZeroDivisionError"):
+    fake_reader(tmp_path, program, monkeypatch)
+    with StudyReader(LIMITS) as reader, pytest.raises(InputCrash, match=how):
         reader.find(folder)
 
 
@@ -196,6 +211,77 @@ def test_limits_are_those_of_the_settings(folder: Path) -> None:
         choose_series(found, limits=ReadingSettings(max_matrix=8))
 
 
+SHRINKS_ITS_PIXELS = """
+import os, sys
+from scanside_runtime.dicom import reader_process
+reader_process.decode_into = lambda *_: os.ftruncate(int(sys.argv[1]), 0) or ()
+reader_process.lock_in = lambda _: None
+reader_process.main()
+"""
+
+
+def test_the_memory_that_is_shared_keeps_its_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "shrinks.py").write_text(SHRINKS_ITS_PIXELS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(reading, "MODULE", "shrinks")
+    with StudyReader(LIMITS) as reader:
+        series = choose_series(reader.find(folder))
+        with pytest.raises(InputCrash, match="PermissionError"):
+            reader.read_volume(series)
+
+
+def test_a_reader_of_another_software_is_a_matter_of_the_box(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_reader(tmp_path, "input()", monkeypatch)
+    fake = tmp_path / "a_fake_reader.py"
+    fake.write_text(fake.read_text().replace(own_hello().build, "abc"))
+    with StudyReader(LIMITS) as reader, pytest.raises(BoxReplaced, match=r"\(abc\)"):
+        reader.find(folder)
+
+
+def test_a_reader_that_does_not_come_to_its_first_word_is_a_matter_of_the_box(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_installed.py").write_text("import scanside_runtime.not_there_yet")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(reading, "MODULE", "half_installed")
+    with StudyReader(LIMITS) as reader, pytest.raises(BoxReader, match="at its start"):
+        reader.find(folder)
+
+
+# What a few bytes grow to
+
+
+def test_the_deflated_files_of_a_study_have_one_limit_together(tmp_path: Path) -> None:
+    deflated = transcode(
+        write(tmp_path / "plain", make_series(12, pixels=np.zeros((600, 600), np.int16))),
+        tmp_path / "study",
+        LOSSLESS["deflated"],
+    )
+    unpacked_mb = 12 * 600 * 600 * 2 / 2**20
+    assert unpacked_mb > 8
+    assert len(find_series(deflated).headers) == 12
+    with pytest.raises(InputTooLarge, match="deflated files unpack to more than 8 MB"):
+        find_series(deflated, ReadingSettings(max_archive_mb=8))
+
+
+def test_a_file_of_nothing_but_empty_items_is_refused_before_it_is_parsed(folder: Path) -> None:
+    data = (folder / "000.dcm").read_bytes()
+    begins, item, ends = (
+        b"\x08\x00\x40\x11SQ\x00\x00" + b"\xff" * 4,
+        b"\xfe\xff\x00\xe0" + bytes(4),
+        b"\xfe\xff\xdd\xe0" + bytes(4),
+    )
+    at = data.index(b"\x10\x00\x10\x00")  # the first element behind group 0008
+    (folder / "000.dcm").write_bytes(data[:at] + begins + item * 900_000 + ends + data[at:])
+    with StudyReader(LIMITS) as reader, pytest.raises(InputTooLarge, match="900000 items") as caught:
+        reader.find(folder)
+    assert caught.value.code == "INPUT_FILE_TOO_LARGE"
+
+
 # What passes between the two processes
 
 
@@ -204,8 +290,7 @@ def test_a_header_arrives_as_it_was_sent(folder: Path) -> None:
         assert decode(encode(header), (SliceHeader,)) == header
 
 
-ANSWERS_NONSENSE = """
-import sys
+ANSWERS_NONSENSE = """import sys
 sys.stdin.readline()
 print('{"SliceHeader": {"file": 3}}', flush=True)
 sys.stdin.read()

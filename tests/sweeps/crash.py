@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.release import Decisions
-from scanside_appliance.jobs.store import Store
 
 from .box import Slice, lost, outcome, put, run_once, unsound_results, write_settings
 
@@ -60,7 +60,7 @@ class Story:
         first = run_once(self.base)
         if first.returncode != 0:
             raise SystemExit(first.stderr)
-        with Store.existing(BoxLayout(self.base).database) as store:
+        with existing_book(BoxLayout(self.base)) as store:
             Decisions(BoxLayout(self.base), store).release(study_key("1.2.5"), "2")
         inbox = self.base / "inbox"
         self.sums |= put(inbox, [Slice(1, 4)])

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 from scanside_appliance.inbox.facts import Facts, Probe
-from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.child_side import Channel
+from scanside_runtime.process.start import end_with
 from scanside_runtime.process.typed import typed
 
 
@@ -26,7 +27,7 @@ def facts(path: Path) -> Facts:
 
 def main() -> None:
     channel = Channel()
-    end_with_the_daemon()
+    end_with(os.getppid())
     for question in channel.questions((Probe,)):
         try:
             channel.send(facts(question.path))

@@ -20,8 +20,9 @@ from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.followup.document import RESULT_SCHEMA
-from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.messages import Failed
+from scanside_runtime.process.start import end_with
 
 KEPT: list[bytes] = []
 SHOWN = {"description": "chest", "slices": 60, "slice_thickness_mm": 5.0, "kernel": None}
@@ -97,7 +98,7 @@ def _outcome(text: bytes, order: Order) -> tuple[str | None, int, str]:
 def main() -> None:
     channel = Channel()
     os.umask(0o027)
-    end_with_the_daemon()
+    end_with(os.getppid())
     for question in channel.questions((SelfTestOrder, Order)):
         if isinstance(question, SelfTestOrder):
             channel.send(SelfTested("fake"))

@@ -115,7 +115,7 @@ def _of_one_reader(batch: list[Path], limits: ReadingSettings) -> Iterator[Study
         list(reader.studies_of([]))
         try:
             yield from reader.studies_of(batch)
-        except (Refused, BoxReader, RuntimeError):  # RuntimeError: a defect that this file alone brings out
+        except (Refused, BoxReader):
             yield None
 
 

@@ -1,6 +1,6 @@
 """Key pictures as DICOM Secondary Captures (PS3.3 A.8.1), for archives whose viewers show no Segmentation.
 
-The notice and the place are burned in, and nothing that names a patient.
+Notice, place, sides and scale are burned into every picture as it is drawn, and nothing that names a patient.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
@@ -18,7 +17,6 @@ from pydicom.sr.coding import Code
 from scanside_appliance.dicom_out.identity import NOTICE, ObjectUids, series_number
 from scanside_appliance.dicom_out.own import MANUFACTURER
 from scanside_appliance.dicom_out.source import source_number
-from scanside_appliance.pictures.lettering import INK
 from scanside_appliance.pictures.plane import Picture
 from scanside_runtime.dicom.headers import lenient
 
@@ -55,7 +53,7 @@ def capture_bytes(
 
 def _capture(key: KeyPicture, patient: Dataset, uids: ObjectUids, number: int, software_version: str) -> SCImage:
     capture = SCImage(
-        pixel_array=np.ascontiguousarray(_with_notice(key)[..., ::-1]),
+        pixel_array=np.ascontiguousarray(key.picture[..., ::-1]),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -80,16 +78,6 @@ def _capture(key: KeyPicture, patient: Dataset, uids: ObjectUids, number: int, s
     capture.DerivationCodeSequence = [_item(codes.DCM.SegmentationImageDerivation)]
     capture.SourceImageSequence = [_reference(one) for one in key.shown]
     return capture
-
-
-def _with_notice(key: KeyPicture) -> Picture:
-    """The picture, which says what it shows, with a dark strip below: whose it is, what it must not be used for."""
-    height, width = key.picture.shape[:2]
-    shown = np.full((height + STRIP_PX, width, 3), 24, np.uint8)  # (h, w, 3) BGR
-    shown[:height] = key.picture
-    text, corner = f"{MANUFACTURER}: {NOTICE.lower()}", (8, height + 15)
-    cv2.putText(shown, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
-    return shown
 
 
 def _reference(source: Dataset) -> Dataset:

@@ -28,6 +28,7 @@ def examine(box: Examined) -> Iterator[Condition]:
     yield model.tuning(box)
     yield model.selftest(box)
     yield work.book(box, book)
+    yield work.backup(box)
     yield work.unit(box)
     yield work.running(box)
     yield work.studies(box, book)

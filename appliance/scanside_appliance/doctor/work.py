@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 
+from scanside_appliance.backup.stock import LastBackup
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
@@ -12,10 +15,14 @@ from scanside_appliance.jobs.errors import BoxDatabaseMissing
 from scanside_appliance.jobs.store import Job, State
 from scanside_appliance.service.queue_view import box_facts
 from scanside_runtime.errors import BoxFailed
+from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import Settings
 
 UNIT = "scanside-watch.service"
 ASK_S = 10.0
+A_DAY_S = 86_400.0
+BACKUP_DAYS = 30.0
+"""So long a clinic may be without a backup before somebody is asked to make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,20 @@ def failures(_: Examined, read: Book) -> Condition:
         return good("put aside", "no study")
     found = f"{read.numbers.get(State.quarantined, 0)} job(s), the last {read.failed.finished_at}: {read.failed.code}"
     return caution("put aside", found, f"`scanside explain {read.failed.code}`; the files lie in quarantine.")
+
+
+def backup(box: Examined) -> Condition:
+    """When the last one was made. A clock that jumped makes an age that can't be: then it is named, not judged."""
+    advice = "`scanside backup DIR`, with DIR on a stick; docs/backup.md."
+    try:
+        noted = typed(LastBackup, json.loads(box.layout.last_backup.read_bytes()))
+        days = (box.clock.wall() - datetime.fromisoformat(noted.at).timestamp()) / A_DAY_S
+    except FileNotFoundError:
+        return caution("backup", "none was ever made", advice)
+    except (OSError, ValueError, RecursionError):
+        return caution("backup", f"{box.layout.last_backup.name} can't be read", advice)
+    found = f"{noted.files} files to {noted.target}, {max(days, 0.0):.0f} day(s) ago"
+    return caution("backup", found, advice) if days > BACKUP_DAYS else good("backup", found)
 
 
 def configuration(box: Examined) -> Condition:

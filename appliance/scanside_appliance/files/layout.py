@@ -85,6 +85,11 @@ class BoxLayout:
         return self.root / "reserve.bin"
 
     @property
+    def last_backup(self) -> Path:
+        """When the last backup was made, and where."""
+        return self.root / "backup.json"
+
+    @property
     def status(self) -> Path:
         """What the daemon last said of itself."""
         return self.root / "status.json"

@@ -6,19 +6,18 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from scanside_runtime.dicom.files import open_regular
-from scanside_runtime.process.child import Child, ChildDied, one_thread
+from scanside_runtime.process.child import Child, ChildDied, module, one_thread
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.settings.tables import ReadingSettings
 
 Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach"]
-PROBE = (sys.executable, "-m", "scanside_appliance.inbox.probe_process")
+PROBE = module("scanside_appliance.inbox.probe_process")
 LONGEST_READ_S = 60.0
 ATTEMPTS = 2
 OWN_MB = 512

@@ -34,7 +34,7 @@ from scanside_runtime.dicom.headers import (
     read_dataset,
     slice_header,
 )
-from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import ReadingSettings
 
@@ -43,8 +43,7 @@ UNREADABLE = (*BAD_DICOM, InputTooLarge)
 
 def main() -> None:
     """Answer until the daemon closes the pipe."""
-    channel, _ = Channel.open()
-    end_with_the_daemon()
+    channel = Channel.open()
     reading = typed(ReadingSettings, json.loads(sys.argv[1]))
     for question in channel.questions((Probe,)):
         try:

@@ -78,6 +78,25 @@ class BoxAnalysisDied(BoxFailed):
     advice = "Keep the study and report this as a defect of Scanside. To try once more: scanside retry STUDY."
 
 
+class BoxWorkerStart(BoxFailed):
+    """The process that analyses can't be started: it ended {how}."""
+
+    code = "BOX_WORKER_START"
+    advice = (
+        "Run scanside selftest, it says more; look at memory and disk. If Scanside was just installed, start it again."
+    )
+
+
+class BoxSameDefect(BoxFailed):
+    """The analyses of two studies in a row ended {where}: a defect of the box, not of the studies."""
+
+    code = "BOX_SAME_DEFECT"
+    advice = (
+        "Report this as a defect of Scanside; if it was just installed, start it again. The studies wait and are tried "
+        "again, others first; as soon as one is measured, each of the two is judged by itself."
+    )
+
+
 class BoxDatabase(BoxFailed):
     """The database {name} is damaged: {why}."""
 
@@ -141,7 +160,9 @@ class BoxDatabaseRights(BoxFailed):
     """The database {name} may not be read or written by this user: {why}."""
 
     code = "BOX_DATABASE_RIGHTS"
-    advice = "It is whole; leave it where it is. Run the command as the box's own user, for example with sudo -u scanside."
+    advice = (
+        "It is whole; leave it where it is. Run the command as the box's own user, for example with sudo -u scanside."
+    )
 
 
 class BoxDatabaseBusy(BoxFailed):

@@ -85,6 +85,11 @@ class Intake:
         jobs: list[Job] = []
         if found.cut_off:
             jobs.append(self._aside(InputBroken(), found.cut_off, arrival.study))
+        known = self._store.jobs_of_study(arrival.study)
+        strangers = {} if any(job.alone for job in known) else _of_other_patients(known, found.new)
+        if strangers:  # they alone: the rest of the arrival, and the study, go on without them
+            jobs.append(self._hold(arrival.study, strangers, PatientMixed(patients=_patients(known, strangers))))
+            found = _without_strangers(found, strangers)
         if found.conflicting:
             reason = InputConflict(count=len(found.conflicting))
             jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, reason))
@@ -97,14 +102,8 @@ class Intake:
         return jobs
 
     def _doubt(self, study: str, new: Collection[Facts]) -> ScansideError | None:
-        """What a person must decide about new slices: are they this patient's, may one UID stand for many.
-
-        Of a study that stands by itself nothing is asked a second time: the analysis refuses two patients.
-        """
+        """What a person must decide about new slices: may one UID stand for many."""
         jobs = self._store.jobs_of_study(study)
-        strangers = [] if any(job.alone for job in jobs) else _other_patients(jobs, new)
-        if strangers:
-            return PatientMixed(patients=", ".join(strangers))
         accepted = {job.id for job in jobs if job.state != State.held}
         known = [row for row in self._store.files_of_study(study) if SHARED in row.sop_uid]
         shared = sum(SHARED in one.sop_uid for one in new)
@@ -264,20 +263,39 @@ def _is_taken_along(held: Job, job: Job) -> bool:
     return _waits_for_its_base(held) or (held.state == State.held and held.code in JOINED and held.code == job.code)
 
 
-def _other_patients(jobs: Iterable[Job], new: Iterable[Facts]) -> list[str]:
-    """The names on this box of patients whose slices come late to a study that was measured as another one's.
+def _of_other_patients(jobs: Iterable[Job], new: Mapping[str, Facts]) -> dict[str, Facts]:
+    """The slices that come late to a study that is another patient's: measured, or in the queue.
 
-    An issuer that was not stated before makes no other patient, nor does a slice that names none.
+    An issuer that was not stated before makes no other patient. A slice that names no patient may be anybody's, what is
+    no slice goes with the study. Of a study that stands by itself, or is nobody's, nothing is asked: the analysis
+    refuses two patients.
     """
-    stated = [one for one in new if one.patient_id]
-    nobodys = {patient_key(None, None, one.study_uid) for one in stated}
-    known = {job.patient for job in jobs if job.revision is not None} - nobodys
-    keys = {
-        patient_key(one.patient_id, one.issuer, one.study_uid)
-        for one in stated
-        if not known & {patient_key(one.patient_id, issuer, one.study_uid) for issuer in (one.issuer, None)}
-    }
-    return sorted(keys | known) if keys and known else []
+    known = _known_patients(jobs)
+    asked = {name: one for name, one in new.items() if one.patient_id or one.along_mm is not None}
+    return {name: one for name, one in asked.items() if known and not known & _may_be(one)}
+
+
+def _known_patients(jobs: Iterable[Job]) -> set[str]:
+    accepted = [job for job in jobs if job.revision is not None or job.state == State.queued]
+    return {job.patient for job in accepted} - {patient_key(None, None, job.study_uid) for job in accepted}
+
+
+def _may_be(one: Facts) -> set[str]:
+    """The names on this box of the patient whose a file is: with its issuer, or as one who was known without."""
+    issuers = (one.issuer, None) if one.patient_id else ()
+    return {patient_key(one.patient_id, issuer, one.study_uid) for issuer in issuers}
+
+
+def _patients(jobs: Iterable[Job], strangers: Mapping[str, Facts]) -> str:
+    """All of them by their names on this box: no ID stands on a screen."""
+    named = {patient_key(one.patient_id, one.issuer, one.study_uid) for one in strangers.values()}
+    return ", ".join(sorted(_known_patients(jobs) | named))
+
+
+def _without_strangers(found: Sorted, strangers: Mapping[str, Facts]) -> Sorted:
+    new = {name: one for name, one in found.new.items() if name not in strangers}
+    stays = {one.sop_uid for one in new.values()}
+    return replace(found, new=new, replaced=[row for row in found.replaced if row.sop_uid in stays])
 
 
 def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import RESULT, BoxLayout, patient_key
-from scanside_appliance.jobs.errors import BoxAnalysisDied
+from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.messages import EarlierResult
 from scanside_appliance.jobs.priority import is_due, next_job, rank
@@ -21,6 +23,8 @@ from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.settings.tables import JobSettings, Settings
 
 BOX_RETRY_S = 30.0
+LONGEST_PAUSE = 16
+"""The box that is to blame again and again is tried after 1, 2, 4 ... 16 times as long."""
 log = logging.getLogger("scanside")
 
 
@@ -40,6 +44,9 @@ class Scheduler:
         self.current: Job | None = None
         self.box_failures = 0
         self.box_trouble: str | None = None
+        self._begin_at = -math.inf
+        self._defect: str | None = None
+        self._ended_in_it: set[str | None] = set()
 
     def clock_trouble(self) -> str | None:
         """What is wrong with the wall clock."""
@@ -47,7 +54,7 @@ class Scheduler:
 
     def begin_next(self, settings: Settings) -> None:
         """Send the next study to the worker, where it has none."""
-        if self._worker_client.busy:
+        if self._worker_client.busy or self._clock.monotonic() < self._begin_at:
             return
         self._take_back_unattended()
         now = self._clock.monotonic()
@@ -95,15 +102,38 @@ class Scheduler:
         job = self.current
         if job is None or outcome is None:
             return False
-        if outcome.blame == "nobody":
-            outcome = self._kept(job, outcome)
-        self.box_failures = self.box_failures + 1 if outcome.blame == "box" else 0
-        self.box_trouble = outcome.reason if outcome.blame == "box" else None
+        outcome = self._kept(job, outcome) if outcome.blame == "nobody" else self._judged(job, outcome)
+        self._note_blame(outcome, settings.jobs)
         if outcome.blame != "nobody":
             log.warning("study %s: no result: %s", job.study, outcome.reason)
             self._failed(job, outcome, settings.jobs)
         self.current = None
         return True
+
+    def _judged(self, job: Job, outcome: Outcome) -> Outcome:
+        """A defect that two studies end in, with no result in between, is the box's: none is put aside for it."""
+        if outcome.code != ScansideError.code:
+            return outcome
+        if outcome.reason != self._defect:
+            self._defect, self._ended_in_it = outcome.reason, set()
+        self._ended_in_it.add(job.study)
+        if len(self._ended_in_it) < 2:
+            return outcome
+        error = BoxSameDefect(where=outcome.reason)
+        return replace(outcome, blame="box", code=error.code, reason=f"{error.message} {error.advice}")
+
+    def _note_blame(self, outcome: Outcome, limits: JobSettings) -> None:
+        """While the box is to blame nothing is begun but one study now and then, to see."""
+        if outcome.blame == "nobody":
+            self._defect = None
+        if outcome.blame != "box":
+            self.box_failures, self.box_trouble, self._begin_at = 0, None, -math.inf
+            return
+        self.box_failures, self.box_trouble = self.box_failures + 1, outcome.reason
+        self._begin_at = self._clock.monotonic() + self._pause_s(limits)
+
+    def _pause_s(self, limits: JobSettings) -> float:
+        return float(min(limits.retry_after_s, BOX_RETRY_S) * min(2 ** (self.box_failures - 1), LONGEST_PAUSE))
 
     def _kept(self, job: Job, outcome: Outcome) -> Outcome:
         """The result is committed; where the box can't do that, it is to blame, and the result is made again.
@@ -134,7 +164,7 @@ class Scheduler:
         retry_s = limits.retry_after_s
         code, reason = outcome.code or ScansideError.code, outcome.reason or ""
         if outcome.blame == "box":
-            return self._wait(job, min(retry_s, BOX_RETRY_S), code, reason, job.attempts)
+            return self._wait(job, 2 * self._pause_s(limits), code, reason, job.attempts)  # others first
         attempts = job.attempts + 1
         died = BoxAnalysisDied(how=reason, attempts=attempts)
         words = f"{died.message} {died.advice}"

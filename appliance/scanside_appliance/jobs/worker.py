@@ -22,7 +22,7 @@ from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.model.networks import KeptNetworks
-from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.messages import Failed
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ Progress = Callable[[str, int, int], None]
 
 def main() -> None:
     """Answer until the daemon closes the pipe."""
-    channel, _ = Channel.open()
+    channel = Channel.open()
     os.umask(0o027)
-    end_with_the_daemon()
     networks = KeptNetworks()
     for question in channel.questions(QUESTIONS):
         channel.send(_answered(question, channel, networks))

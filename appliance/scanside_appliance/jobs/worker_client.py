@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
-from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest
+from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest, BoxWorkerStart
 from scanside_appliance.jobs.messages import (
     Defect,
     EarlierResult,
@@ -22,14 +21,14 @@ from scanside_appliance.jobs.messages import (
     StageReached,
 )
 from scanside_appliance.jobs.store import Job
-from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
+from scanside_runtime.errors import BoxFailed, BoxReplaced, ModelUnusable, ScansideError
 from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so that what the worker raises is known here
-from scanside_runtime.process.child import Child, ChildDied
+from scanside_runtime.process.child import Child, ChildDied, Ending, module
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.tables import JobSettings, Settings
 
-WORKER = (sys.executable, "-m", "scanside_appliance.jobs.worker")
+WORKER = module("scanside_appliance.jobs.worker")
 LONGEST_START_S = 300.0
 ANSWERS_AT_ONCE = 10_000
 _PROOFS: tuple[type[SelfTested | Failed | Defect], ...] = (SelfTested, Failed, Defect)
@@ -139,9 +138,19 @@ class WorkerClient:
             bundle=self._bundle,
         )
         try:
-            (self._child or self._start(settings)).ask(order)
+            self._asked(order, settings)
         except ChildDied:
             self._drop()  # `poll` says what happened
+
+    def _asked(self, order: Order, settings: Settings) -> None:
+        """One that ended since its last study has nothing to do with this one. Raises ChildDied of a fresh one."""
+        if self._child is not None:
+            try:
+                self._child.ask(order)
+                return
+            except ChildDied:
+                self._drop()
+        self._start(settings).ask(order)
 
     def poll(self, settings: Settings) -> Outcome | None:
         """What became of the study, None while it is under way."""
@@ -154,7 +163,7 @@ class WorkerClient:
         try:
             return self._heard(self._child)
         except ChildDied as died:
-            return self._failed(died.ending.how)
+            return self._died(died.ending)
 
     def _limit_reached(self, child: Child, limits: JobSettings) -> str | None:
         if self._clock.monotonic() - self._since > limits.time_limit_s:
@@ -189,6 +198,13 @@ class WorkerClient:
             self._drop()
             shutil.rmtree(folder, ignore_errors=True)
         return Outcome(blame, folder, end.code, end.reason, end.verdict, end.severity, end.trend)
+
+    def _died(self, ending: Ending) -> Outcome:
+        """A worker that never came to its first word has not seen the study."""
+        if ending.cause not in ("start", "replaced"):
+            return self._failed(ending.how)
+        error = BoxReplaced(how=ending.how) if ending.cause == "replaced" else BoxWorkerStart(how=ending.how)
+        return replace(self._failed(f"{error.message} {error.advice}"), blame="box", code=error.code)
 
     def _failed(self, how: str) -> Outcome:
         folder, self._busy = self._busy or Path(), None

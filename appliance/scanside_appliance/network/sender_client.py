@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 
 from scanside_appliance.clock import Clock
@@ -12,12 +11,12 @@ from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.network.errors import BoxSendRefused, BoxSendUnreachable
 from scanside_appliance.network.messages import AllSent, ObjectSent, SendOrder
 from scanside_appliance.network.outbox import Delivery, Outbox
-from scanside_runtime.process.child import Child, ChildDied
+from scanside_runtime.process.child import Child, ChildDied, module
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.send import SendSettings
 
-SENDER = (sys.executable, "-m", "scanside_appliance.network.sender_process")
+SENDER = module("scanside_appliance.network.sender_process")
 LIMITS = Limits(memory_mb=2048, counted="written")
 LONGEST_SILENCE_S = 3600.0
 """A Segmentation of 60 MB takes some 21 minutes at 384 kbit/s; a child that is silent for longer hangs."""

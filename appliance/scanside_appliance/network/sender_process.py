@@ -8,14 +8,13 @@ from __future__ import annotations
 from scanside_appliance.network.errors import BoxSendUnreachable
 from scanside_appliance.network.messages import AllSent, SendOrder
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.process.child_side import Channel, end_with_the_daemon
+from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.messages import Failed
 
 
 def main() -> None:
     """Answer until the daemon closes the pipe."""
-    channel, _ = Channel.open()
-    end_with_the_daemon()
+    channel = Channel.open()
     for order in channel.questions((SendOrder,)):
         channel.send(_answered(order, channel))
 

@@ -17,10 +17,8 @@ from datetime import date
 from typing import Any, BinaryIO
 
 from pydicom.config import disable_value_validation
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import data_element_generator, read_preamble
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -30,8 +28,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from scanside_runtime.dicom.errors import InputFileTooLarge
-from scanside_runtime.dicom.files import HEAD_BYTES, MIB, SourceFile
+from scanside_runtime.dicom.deflated import Plain, plain
+from scanside_runtime.dicom.files import HEAD_BYTES, SourceFile
 from scanside_runtime.dicom.mending import decimal_comma, read_header, read_whole
 from scanside_runtime.dicom.values.dates import age_between, first_moment, parsed_date, stated_age_years
 from scanside_runtime.findings import Finding
@@ -68,7 +66,6 @@ _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR; where it leads to is never followed
-DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
 
 
@@ -160,27 +157,20 @@ def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int) -> Dat
     """The data set, its transfer syntax filled in where the file does not state it; with pixels: mended (`mending`).
 
     Without pixels the stream is left at the pixel data, unless the data set is deflated.
-    Raises any of BAD_DICOM, and InputFileTooLarge where a deflated data set has more than `max_inflated_mb`.
+    Raises any of BAD_DICOM, and InputFileTooLarge where a deflated data set has more than `max_inflated_mb`, or too
+    many items.
     """
-    _check_inflated(stream, max_inflated_mb * MIB)
-    ds = read_whole(stream) if pixels else read_header(stream, _TAGS)
+    return parsed(plain(stream, max_inflated_mb), pixels=pixels)
+
+
+def parsed(file: Plain, *, pixels: bool) -> Dataset:
+    """The same, of what was unpacked already: its stream is left at the pixel data in any case."""
+    ds = read_whole(file.stream) if pixels else read_header(file.stream, _TAGS)
+    if file.inflated_bytes:
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     if not ds.file_meta.get("TransferSyntaxUID"):
         ds.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(ds)
     return ds
-
-
-def _check_inflated(stream: BinaryIO, limit_bytes: int) -> None:
-    """A deflated data set (PS3.5 A.5) is inflated piece by piece and counted before pydicom inflates it as a whole."""
-    read_preamble(stream, force=True)
-    meta = list(data_element_generator(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2))
-    if any(DEFLATED in (element.value or b"") for element in meta if isinstance(element, RawDataElement)):
-        inflater, deflated, inflated_bytes = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 0
-        while deflated and not inflater.eof:
-            inflated_bytes += len(inflater.decompress(deflated, MIB))
-            deflated = inflater.unconsumed_tail
-            if inflated_bytes > limit_bytes:
-                raise InputFileTooLarge(what=f"a deflated file unpacks to more than {limit_bytes // MIB} MB")
-    stream.seek(0)
 
 
 def _guessed_transfer_syntax(ds: Dataset) -> UID:
@@ -353,8 +343,7 @@ def _age_years(ds: Dataset, birth: date | None, study: date | None, notes: list[
 def acquired_at(ds: Dataset) -> str | None:
     """When the slice was acquired, ISO 8601: the acquisition's own moment, else the series', else the study's."""
     levels = [
-        (text(ds, f"{level}Date") or "", text(ds, f"{level}Time") or "")
-        for level in ("Acquisition", "Series", "Study")
+        (text(ds, f"{level}Date") or "", text(ds, f"{level}Time") or "") for level in ("Acquisition", "Series", "Study")
     ]
     stated, offset = text(ds, "AcquisitionDateTime") or "", text(ds, "TimezoneOffsetFromUTC") or ""
     return first_moment(stated, offset, levels)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from scanside_runtime.dicom.completeness import pixel_damage
-from scanside_runtime.dicom.errors import InputEmpty, InputUnreadable
-from scanside_runtime.dicom.files import SourceFile, SourceReader, list_files
+from scanside_runtime.dicom.deflated import Plain, plain
+from scanside_runtime.dicom.errors import InputEmpty, InputTooLarge, InputUnreadable
+from scanside_runtime.dicom.files import MIB, SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import (
     BAD_DICOM,
     CT_IMAGE,
@@ -24,7 +24,7 @@ from scanside_runtime.dicom.headers import (
     SliceHeader,
     is_dicom,
     lenient,
-    read_dataset,
+    parsed,
     slice_header,
     text,
 )
@@ -73,11 +73,12 @@ def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] =
     headers: list[SliceHeader] = []
     unreadable: list[PassedOver] = []
     not_dicom = listing.not_opened
+    inflated = _Inflated(limits)
     with SourceReader() as reader, lenient():
         for file in listing.files:
             at(file.name)
             try:
-                header = _read_header(reader, file, limits)
+                header = _read_header(reader, file, inflated)
             except InputUnreadable as error:
                 unreadable.append(PassedOver(file.name, str(error.values["why"])))
                 continue
@@ -89,6 +90,21 @@ def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] =
     if not headers and not unreadable:
         raise InputEmpty(files=len(listing.files))
     return Found(tuple(headers), tuple(unreadable), not_dicom)
+
+
+class _Inflated:
+    """What the deflated files of one study unpack to, together: a few kilobytes each may stand for gigabytes."""
+
+    def __init__(self, limits: ReadingSettings) -> None:
+        self.limits, self._bytes = limits, 0
+
+    def plain(self, data: bytes) -> Plain:
+        """A file, unpacked where it is deflated. Raises InputTooLarge."""
+        file = plain(BytesIO(data), self.limits.max_inflated_mb)
+        self._bytes += file.inflated_bytes
+        if self._bytes > self.limits.max_archive_mb * MIB:
+            raise InputTooLarge(what=f"its deflated files unpack to more than {self.limits.max_archive_mb} MB")
+        return file
 
 
 def _with_pictures(
@@ -114,24 +130,23 @@ def _place(header: SliceHeader) -> tuple[object, ...]:
 def _pixels_sha256(reader: SourceReader, header: SliceHeader, limits: ReadingSettings) -> str | None:
     """SHA-256 of Pixel Data as stored; None where it is not complete, or the file can't be read any more."""
     try:
-        data = reader.read(header.file, limits)
-        ds = read_dataset(stream := BytesIO(data), pixels=False, max_inflated_mb=limits.max_inflated_mb)
-        value = _pixel_value(ds, stream, limits)
+        file = plain(BytesIO(reader.read(header.file, limits)), limits.max_inflated_mb)
+        value = _pixel_value(parsed(file, pixels=False), file)
     except (*BAD_DICOM, OSError, InputUnreadable):
         return None
     return hashlib.sha256(value).hexdigest() if value else None
 
 
-def _read_header(reader: SourceReader, file: SourceFile, limits: ReadingSettings) -> SliceHeader | None:
+def _read_header(reader: SourceReader, file: SourceFile, inflated: _Inflated) -> SliceHeader | None:
     """The header, or None for what is no DICOM object. Raises InputUnreadable for what should be one."""
     if file.name.upper().endswith("DICOMDIR"):
         return None
     try:
         if is_dicom(BytesIO(reader.start(file))):
-            data = reader.read(file, limits)
+            data = reader.read(file, inflated.limits)
             if fault := byte_order_fault(data):
                 raise InputUnreadable(name=file.name, why=fault)
-            return _parsed(data, file, limits)
+            return _header_of(data, file, inflated)
     except OSError as error:
         raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
     except BAD_DICOM as error:
@@ -141,16 +156,17 @@ def _read_header(reader: SourceReader, file: SourceFile, limits: ReadingSettings
     return None
 
 
-def _parsed(data: bytes, file: SourceFile, limits: ReadingSettings) -> SliceHeader | None:
+def _header_of(data: bytes, file: SourceFile, inflated: _Inflated) -> SliceHeader | None:
     """The header of a file that looks like DICOM; None for a DICOMDIR and for what only looks like it."""
-    stream = BytesIO(data)
-    ds = read_dataset(stream, pixels=False, max_inflated_mb=limits.max_inflated_mb)
+    plain_file = inflated.plain(data)
+    ds = parsed(plain_file, pixels=False)
     if ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY:
         return None
-    notes = mended_notes(ds, data, stream.tell())
-    state = _summed(data, len(data) if _is_deflated(ds) else stream.tell())
+    pixels_at = plain_file.stream.tell()
+    notes = mended_notes(ds, plain_file.whole(), pixels_at)
+    state = _summed(data, len(data) if plain_file.inflated_bytes else pixels_at)
     if text(ds, "SOPClassUID") == CT_IMAGE:
-        state = replace(state, damage=_damage(ds, stream, limits))
+        state = replace(state, damage=_damage(ds, plain_file))
     header = slice_header(ds, file, state)
     header = replace(header, notes=(*header.notes, *notes))
     if header.sop_class_uid and header.series_uid and header.study_uid:
@@ -172,27 +188,19 @@ def _summed(data: bytes, header_bytes: int) -> FileState:
     return FileState(digest.hexdigest(), header_bytes, header_sha256)
 
 
-def _is_deflated(ds: Dataset) -> bool:
-    return bool(ds.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian)
-
-
-def _damage(ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> str | None:
+def _damage(ds: Dataset, file: Plain) -> str | None:
     """Why the pixel data that follows the header is not complete; a header alone never shows a file cut off."""
     try:
-        return pixel_damage(ds, _pixel_value(ds, stream, limits))
+        return pixel_damage(ds, _pixel_value(ds, file))
     except BAD_DICOM:
         return "its picture has no end"
 
 
-def _pixel_value(ds: Dataset, stream: BytesIO, limits: ReadingSettings) -> bytes | None:
-    """Pixel Data as stored, fragments and all; None where the file ends before it."""
-    if _is_deflated(ds):
-        stream.seek(0)
-        inflated = read_dataset(stream, pixels=True, max_inflated_mb=limits.max_inflated_mb)
-        return bytes(inflated.get("PixelData") or b"")
-    at = stream.tell()
+def _pixel_value(ds: Dataset, file: Plain) -> bytes | None:
+    """Pixel Data as stored, fragments and all, of a file that was read up to it; None where it ends before."""
+    at = file.stream.tell()
     try:
-        element = next(pixel_elements(ds, stream), None)
+        element = next(pixel_elements(ds, file.stream), None)
     except EOFError:
-        return unended_value(stream.getvalue(), at)
+        return unended_value(file.whole(), at)
     return element.value if isinstance(element, RawDataElement) and element.tag == PIXEL_DATA else None

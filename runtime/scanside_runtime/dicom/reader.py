@@ -7,12 +7,12 @@ with StudyReader(limits) as reader:
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import mmap
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -30,15 +30,16 @@ from scanside_runtime.dicom.index import Found, PassedOver
 from scanside_runtime.dicom.messages import At, Decode, Decoded, Done, Find, NameStudies, NotDicom, Question
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.study_uids import StudyUids
-from scanside_runtime.errors import ScansideError
-from scanside_runtime.process.child import Child, ChildDied, Ending, one_thread
-from scanside_runtime.process.limits import Limits
+from scanside_runtime.errors import BoxReplaced, ScansideError
+from scanside_runtime.process.child import Child, ChildDied, Ending, module, one_thread
+from scanside_runtime.process.limits import MIB, Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import Volume
 
 Answer = At | SliceHeader | PassedOver | NotDicom | StudyUids | Decoded | Done | Failed
 _ANSWERS: tuple[type[Answer], ...] = (At, SliceHeader, PassedOver, NotDicom, StudyUids, Decoded, Done, Failed)
+MODULE = "scanside_runtime.dicom.reader_process"
 _SOURCES = Path(__file__).resolve().parents[2]
 
 
@@ -69,12 +70,10 @@ class StudyReader:
         self._resources.close()
 
     def _start(self) -> None:
-        self._pixels_fd = os.memfd_create("scanside-pixels")
+        self._pixels_fd = os.memfd_create("scanside-pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._resources.callback(os.close, self._pixels_fd)
-        # -P: a module that lies in the folder of a study is never imported.
-        module = [sys.executable, "-P", "-m", "scanside_runtime.dicom.reader_process"]
         self._child = Child(
-            [*module, str(self._pixels_fd), json.dumps(asdict(self._limits))],
+            [*module(MODULE), str(self._pixels_fd), json.dumps(asdict(self._limits))],
             limits_of(self._limits),
             environment=_environment(),
             pass_fds=[self._pixels_fd],
@@ -116,13 +115,19 @@ class StudyReader:
         check_complete(series)
         shape = series.grid.shape
         size_bytes = 2 * shape[0] * shape[1] * shape[2]
-        os.ftruncate(self._pixels_fd, size_bytes)
+        self._make_room(size_bytes)
         for answer in self._ask(Decode(series.slices, series.grid.layout, shape)):
             if isinstance(answer, Decoded) and progress is not None:
                 progress(answer.slices, len(series.slices))
         self._child.end()  # nobody else can change the pixels any more
         shared = mmap.mmap(self._pixels_fd, size_bytes)  # freed with the volume
         return volume_of(series, np.frombuffer(shared, np.int16).reshape(shape))
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Shared memory of this size. Nobody can change the size any more: to read beyond its end would end us."""
+        os.ftruncate(self._pixels_fd, size_bytes)
+        fcntl.fcntl(self._pixels_fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        self._child.allow_shared(size_bytes)
 
     def _ask(self, question: Question, seconds: float | None = None) -> Iterator[Answer]:
         """The answers to a question up to its end, within as much time as a study may take if nothing else is said."""
@@ -157,23 +162,32 @@ class StudyReader:
             return InputCrash(name=self._at, how="an error that nobody knows")
         return InputMemory(**{**error.values, "name": self._at}) if isinstance(error, InputMemory) else error
 
-    def _why(self, ending: Ending) -> Exception:
-        """What the end of the child means. An error of ours in it is a defect, everything else is the file's fault."""
+    def _why(self, ending: Ending) -> ScansideError:
+        """What the end of the child means: memory first, as one that has none left ends in many ways.
+
+        Whatever else ends it over a file is told of the file: the study is refused and stands in the results.
+        """
         if ending.cause == "memory":
             return InputMemory(name=self._at, limit_mb=self._limits.memory_mb)
         if ending.cause == "time":
             return InputTimeout(name=self._at, seconds=2 * self._limits.study_seconds)
-        if ending.cause == "exit" and ending.number:
-            return RuntimeError(f"the reader failed at {self._at}: {ending.last_words or ending.number}")
+        if ending.cause == "replaced":
+            return BoxReplaced(how=ending.how)
+        if ending.cause == "start":
+            return BoxReader(why=f"it ended {ending.how}")
         if ending.cause == "signal" and ending.number == signal.SIGKILL:
             # Its own limits end in other ways: the box took it away, as for memory.
             return BoxReader(why="it was ended from outside, as a box short of memory does")
-        return InputCrash(name=self._at, how=ending.how)
+        kind = ending.last_words.partition(":")[0]  # never the message of an exception: it may quote a header
+        how = f"{ending.how}, {kind}" if kind.isidentifier() else ending.how
+        return InputCrash(name=self._at, how=how)
 
 
 def limits_of(reading: ReadingSettings) -> Limits:
-    """Of a process that reads with these settings: an end even if nobody waits any more, and no large files."""
-    return Limits(reading.memory_mb, "mapped", processor_s=int(2 * reading.study_seconds) + 1, file_mb=1)
+    """Of a process that reads with these settings: an end even if nobody waits any more, no file but one unpacked."""
+    shared_mb = math.ceil(2 * reading.max_voxels_m * 1e6 / MIB)
+    processor_s = int(2 * reading.study_seconds) + 1
+    return Limits(reading.memory_mb, "mapped", processor_s, reading.max_archive_mb, shared_mb)
 
 
 def _environment() -> dict[str, str]:

@@ -2,28 +2,33 @@
 
 `python -m scanside_runtime.dicom.reader_process`.
 
-What is asked and answered: `messages`. Before each file its name is said. The process limits itself before it touches
-the first foreign byte, and ends with its stdin.
+What is asked and answered: `messages`. Before each file its name is said. Before it touches the first foreign byte the
+process limits itself and is locked in (`process.cell`) with what its first question names: further ones stay within it.
+It ends with its stdin.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import mmap
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from pydicom.charset import python_encoding
 
+from scanside_runtime.dicom.archives.tars import SPOOL
 from scanside_runtime.dicom.decode import decode_into
-from scanside_runtime.dicom.errors import InputMemory
+from scanside_runtime.dicom.errors import BoxReader, InputMemory
 from scanside_runtime.dicom.index import find_series
 from scanside_runtime.dicom.messages import QUESTIONS, At, Decode, Decoded, Done, Find, NameStudies, NotDicom, Question
 from scanside_runtime.dicom.study_uids import studies_of
 from scanside_runtime.errors import ScansideError
+from scanside_runtime.process.cell import lock_in
 from scanside_runtime.process.child_side import Channel
-from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import ReadingSettings
@@ -32,11 +37,15 @@ from scanside_runtime.settings.tables import ReadingSettings
 class Session:
     """Answers questions, each from what it says alone."""
 
-    def __init__(self, channel: Channel, limits: Limits, reading: ReadingSettings, pixels_fd: int) -> None:
-        self._channel, self._limits, self._reading, self._pixels_fd = channel, limits, reading, pixels_fd
+    def __init__(self, channel: Channel, reading: ReadingSettings, pixels_fd: int) -> None:
+        self._channel, self._reading, self._pixels_fd = channel, reading, pixels_fd
+        self._locked_in = False
 
     def answer(self, question: Question) -> None:
         """All answers to one question. Raises ScansideError, MemoryError."""
+        if not self._locked_in and (named := _named_in(question)):
+            _lock_in_with(named)
+            self._locked_in = True
         match question:
             case Find(path):
                 self._find(path)
@@ -64,7 +73,6 @@ class Session:
     def _decode(self, question: Decode) -> None:
         slices = question.slices
         size_bytes = 2 * question.shape[0] * question.shape[1] * question.shape[2]
-        self._limits.apply(shared_bytes=size_bytes)
         shared = mmap.mmap(self._pixels_fd, size_bytes)
         hu = np.frombuffer(shared, np.int16).reshape(question.shape)  # (z, y, x)
         self._at(slices[0].file.name)
@@ -73,11 +81,39 @@ class Session:
             self._at(slices[min(done, len(slices) - 1)].file.name)
 
 
+def _named_in(question: Question) -> set[Path]:
+    """The files and folders that the question is about."""
+    match question:
+        case Find(path):
+            return {path}
+        case NameStudies(paths):
+            return set(paths)
+        case Decode(slices):
+            return {header.file.path for header in slices}
+
+
+def _lock_in_with(readable: set[Path]) -> None:
+    """These may be read from now on, and nothing else. Raises BoxReader."""
+    with suppress(OSError):  # a box without room for one: what is unpacked into it is refused
+        SPOOL.open_now()
+    try:
+        lock_in(sorted(readable))
+    except OSError as error:
+        raise BoxReader(why=f"the kernel does not lock it in ({error.strerror})") from error
+
+
+def _import_the_rest() -> None:
+    """What is imported only when it is needed: letters of DICOM (PS3.3 C.12.1.1.2), and of names in a zip."""
+    for encoding in {*python_encoding.values(), "cp437"}:
+        codecs.lookup(encoding)
+
+
 def main() -> None:
     """Answer until stdin ends."""
-    channel, limits = Channel.open()
+    _import_the_rest()
+    channel = Channel.open()
     pixels_fd, reading = int(sys.argv[1]), typed(ReadingSettings, json.loads(sys.argv[2]))
-    session = Session(channel, limits, reading, pixels_fd)
+    session = Session(channel, reading, pixels_fd)
     for question in channel.questions(QUESTIONS):
         try:
             session.answer(question)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
-from scanside_runtime.process.limits import Limits
-from scanside_runtime.process.messages import decode, encode
+from scanside_runtime.process.limits import MIB, Limits
+from scanside_runtime.process.messages import Birth, Hello, decode, encode, own_hello
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,12 +36,13 @@ class Ending:
     """How a child came to its end.
 
     cause: "memory" and "time" (of the processor) where its limits ended it, else "signal" or "exit"; "answer" where it
-    was ended by us, for an answer that can't be read or a pipe without one.
+    was ended by us, for an answer that can't be read or a pipe without one; "start" where it never came to its first
+    word, "replaced" where that word is of another software: neither is a fault of what it was asked.
     how: in words, to be read after "it ended". number: the signal or the exit code.
     last_words: the last line on its stderr where that was kept; it may quote a header.
     """
 
-    cause: Literal["memory", "time", "signal", "exit", "answer"]
+    cause: Literal["memory", "time", "signal", "exit", "answer", "start", "replaced"]
     how: str
     number: int = 0
     last_words: str = ""
@@ -53,10 +56,18 @@ class ChildDied(Exception):
         self.ending = ending
 
 
+def module(name: str) -> tuple[str, ...]:
+    """The command of a child that is a module of ours, bound to us from the start.
+
+    -P: a module that lies in the folder where one stands is never imported.
+    """
+    return (sys.executable, "-P", "-m", "scanside_runtime.process.start", name)
+
+
 class Child:
     """A running child. It is the head of its own process group, so that what it starts ends with it.
 
-    command: a module of ours that begins with `Channel.open()`; the limits are added as its last argument.
+    command: `module` of one that begins with `Channel.open()`; a `Birth` is added as its last argument.
     keep_stderr: in a nameless file, so that `Ending` knows of memory and last words; else nobody hears it, as a
     library's complaint may quote a header.
 
@@ -75,7 +86,7 @@ class Child:
         with ExitStack() as unless_started:
             self._stderr = unless_started.enter_context(TemporaryFile()) if keep_stderr else None
             self._process = subprocess.Popen(
-                [*command, encode(limits).decode("ascii").strip()],
+                [*command, encode(Birth(os.getpid(), limits)).decode("ascii").strip()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr or subprocess.DEVNULL,
@@ -89,7 +100,7 @@ class Child:
         self._finalizer = weakref.finalize(self, _end, self._process, pipes)
         self._stdin, self._stdout = pipes[:2]
         os.set_blocking(self._stdout.fileno(), False)
-        self._unread = b""
+        self._limits, self._unread, self._has_begun = limits, b"", False
         self._ending = Ending("answer", "when it was needed no longer")
 
     def fileno(self) -> int:
@@ -113,6 +124,29 @@ class Child:
         """
         self._check_alive()
         until = time.monotonic() + wait_s
+        if not self._has_begun and not self._greeted(until):
+            return None
+        line = self._line(until)
+        return None if line is None else self._decoded(line, kinds)
+
+    def _greeted(self, until: float) -> bool:
+        """Whether it has said its first word, of this very software."""
+        line = self._line(until)
+        if line is None:
+            return False
+        said, ours = self._decoded(line, (Hello,)), own_hello()
+        if said.build != ours.build:
+            raise self._given_up(f"as it is {said}, started by {ours}", "replaced")
+        self._has_begun = True
+        return True
+
+    def _decoded(self, line: bytes, kinds: tuple[type[Kind], ...]) -> Kind:
+        try:
+            return decode(line, kinds)
+        except ValueError as error:
+            raise self._given_up("with an answer that can't be read") from error
+
+    def _line(self, until: float) -> bytes | None:
         while b"\n" not in self._unread:
             if not _is_readable(self._stdout, until - time.monotonic()):
                 if not _has_ended(self._process.pid):
@@ -121,10 +155,7 @@ class Child:
                     raise self._ended()
             self._read()
         line, _, self._unread = self._unread.partition(b"\n")
-        try:
-            return decode(line, kinds)
-        except ValueError as error:
-            raise self._given_up("with an answer that can't be read") from error
+        return line
 
     def _read(self) -> None:
         """What the pipe holds. One that fails is given up: the answer left in it would be taken for the next one's."""
@@ -138,6 +169,14 @@ class Child:
         if len(self._unread) > LONGEST_ANSWER and b"\n" not in self._unread:
             raise self._given_up("with an answer that has no end")
 
+    def allow_shared(self, shared_bytes: int) -> None:
+        """Let it map so much memory that it shares with us, up to what its limits foresee."""
+        self._check_alive()
+        what, own = self._limits.memory, self._limits.memory_mb * MIB
+        hard = resource.prlimit(self._process.pid, what)[1]
+        soft = own + shared_bytes
+        resource.prlimit(self._process.pid, what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
     def memory_mb(self) -> float:
         """Resident memory of the child and of what it started; 0 when it is gone."""
         return sum(_resident_mb(pid) for pid in _descendants(self._process.pid))
@@ -146,9 +185,9 @@ class Child:
         """Kill it with everything that it started, and reap it; safe to call twice."""
         self._finalizer()
 
-    def _given_up(self, how: str) -> ChildDied:
+    def _given_up(self, how: str, cause: Literal["answer", "replaced"] = "answer") -> ChildDied:
         self.end()
-        self._ending = Ending("answer", how)
+        self._ending = Ending(cause, how)
         return ChildDied(self._ending)
 
     def _check_alive(self) -> None:
@@ -161,7 +200,8 @@ class Child:
             return self._given_up("without an answer")
         said = _said(self._stderr)
         self.end()
-        self._ending = _ending(self._process.returncode, said)
+        ending = _ending(self._process.returncode, said)
+        self._ending = ending if self._has_begun else replace(ending, cause="start", how=f"{ending.how} at its start")
         return ChildDied(self._ending)
 
 

@@ -7,36 +7,35 @@ for question in channel.questions((Probe,)):
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from scanside_runtime.process.limits import Limits
-from scanside_runtime.process.messages import decode, encode
+from scanside_runtime.process.messages import Birth, decode, encode, own_hello
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Kind = TypeVar("Kind")
-_PR_SET_PDEATHSIG = 1
 
 
 class Channel:
-    """What was stdout is the parent's alone: from now on, `print` and C libraries write to stderr."""
+    """What was stdout is the parent's alone: from now on, `print` and C libraries write to stderr.
+
+    The first word is which software this is: whatever ends a child before it is no fault of what it would be asked.
+    """
 
     def __init__(self) -> None:
         self._answers = os.dup(1)
         os.dup2(2, 1)
+        self.send(own_hello())
 
     @classmethod
-    def open(cls) -> tuple[Self, Limits]:
-        """The channel of this process, within the limits that `Child` started it with: its last argument."""
-        channel, limits = cls(), decode(sys.argv[-1], (Limits,))
-        limits.apply()
-        return channel, limits
+    def open(cls) -> Self:
+        """The channel of this process, within the limits that `Child` started it with."""
+        decode(sys.argv[-1], (Birth,)).limits.apply()
+        return cls()
 
     def send(self, message: DataclassInstance) -> None:
         """One line."""
@@ -48,9 +47,3 @@ class Channel:
         """What the parent asks, until it closes the pipe. Raises ValueError for what is none of these kinds."""
         for line in sys.stdin.buffer:
             yield decode(line, kinds)
-
-
-def end_with_the_daemon() -> None:
-    """Die when the daemon does, also when it is killed: nobody else would write into a job's folder."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to answer

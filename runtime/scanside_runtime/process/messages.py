@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scanside_runtime.errors import ScansideError, registered
+from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.typed import typed
+from scanside_runtime.version import software_version, source_commit
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -38,6 +41,31 @@ def decode(line: bytes | str, kinds: tuple[type[Kind], ...]) -> Kind:
     if kind is None:
         raise ValueError(f"{name[:80]!r} is none of {[one.__name__ for one in kinds]}")
     return typed(kind, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a child is started with, as its last argument: its parent's number, and how much it may use."""
+
+    parent: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first line of a child: of which software it is. build: the commit, or the version where that is not known."""
+
+    version: str
+    build: str
+
+    def __str__(self) -> str:
+        return f"Scanside {self.version} ({self.build[:12]})"
+
+
+@cache
+def own_hello() -> Hello:
+    """What runs here, as it was when this was first asked: the files may be replaced since."""
+    return Hello(software_version(), source_commit() or software_version())
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ class ReadingSettings(Table):
 
     max_files: in a folder or archive. A whole study of thin slices in several reconstructions has some 5 000.
     max_file_mb: one file. An Enhanced CT of 1 000 frames of 512 x 512 has 500 MB.
-    max_archive_mb: a zip or tar, unpacked.
+    max_archive_mb: a zip or tar, unpacked; and all deflated files of one study together.
     max_inflated_mb: one file of the deflated transfer syntax (DICOM PS3.5 A.5), unpacked; deflate grows up to
         1 030 times (RFC 1951), and one slice of 4 096 x 4 096 has 32 MB.
     max_matrix: rows or columns of a slice. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tarfile
 import tempfile
 from contextlib import ExitStack
@@ -62,10 +63,36 @@ def inflated_start(stream: IO[bytes], count: int = BLOCK) -> bytes:
     return start
 
 
+class Spool:
+    """Where gzipped tars are inflated to: a new file without a name each time, or one that was opened before.
+
+    A process that may open no file any more (`process.cell`) opens it while it may; one tar at a time lies in it.
+    """
+
+    def __init__(self) -> None:
+        self._opened: IO[bytes] | None = None
+
+    def open_now(self) -> None:
+        """Use one file from now on. Raises OSError."""
+        self._opened = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
+
+    def empty(self) -> IO[bytes]:
+        """A file to write to. Raises OSError."""
+        if self._opened is None:
+            return tempfile.TemporaryFile()
+        own = os.fdopen(os.dup(self._opened.fileno()), "w+b")
+        own.seek(0)
+        own.truncate()
+        return own
+
+
+SPOOL = Spool()
+
+
 def inflated(stream: IO[bytes], most_bytes: int) -> IO[bytes]:
     """All that a gzipped stream holds, in a file without a name. Raises TooMuch, any of BAD_ARCHIVE, OSError."""
     with ExitStack() as undo:
-        spool = undo.enter_context(tempfile.TemporaryFile())
+        spool = undo.enter_context(SPOOL.empty())
         with gzip.GzipFile(fileobj=stream) as inflating:
             while chunk := inflating.read(CHUNK):
                 if spool.tell() + len(chunk) > most_bytes:

@@ -1,0 +1,190 @@
+"""A backup is made while the box works: only what is new is copied, and the book last, so that it misses no file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
+from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, LastBackup, Stock, files_of, read_stock
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book_file import existing_book
+from scanside_appliance.jobs.database_errors import database_errors
+from scanside_appliance.jobs.store import State, Store
+from scanside_runtime.version import software_version
+
+BLOCK = 2**20
+LOOKS = 5
+"""Between two looks the box may move a file that the book names: so often it is looked for again."""
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """What a backup came to. missing: files that the book names and that lie nowhere, by path."""
+
+    at: str
+    files: int
+    copied: int
+    copied_mb: float
+    missing: tuple[str, ...]
+
+
+def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Progress) -> BackedUp:
+    """Bring the backup in `target` up to what the box knows now; it may work meanwhile.
+
+    settings: the file in force. Raises BackupTarget, BackupUnusable where something else lies there, BoxFailed where
+    the book can't be read.
+    """
+    before = _before(target)
+    with _target_errors(target), existing_book(layout) as store, database_errors(layout.database):
+        target.mkdir(parents=True, exist_ok=True)
+        work = _Copying(layout, target, dict(before.files) if before else {}, progress)
+        work.look()
+        book, missing = _book_and_its_files(store, work, layout, target)
+        if settings is not None:
+            replace_file(target / SETTINGS, settings.read_bytes())
+        stock = Stock(
+            at=Clock().now_text(),
+            host=platform.node(),
+            software=software_version(),
+            book=book.name,
+            book_sha256=_sha256(book),
+            settings=settings is not None,
+            files=work.found,
+        )
+        replace_file(target / MANIFEST, (json.dumps(asdict(stock)) + "\n").encode())
+        _forget_books(target, book)
+        _note(layout, stock, target)
+    return BackedUp(stock.at, len(stock.files), work.copied, round(work.copied_bytes / 2**20, 1), missing)
+
+
+def _before(target: Path) -> Stock | None:
+    """The backup that lies there. A folder with anything else in it is no place for one."""
+    if (target / MANIFEST).exists():
+        return read_stock(target)
+    if target.is_dir() and not all(map(_is_ours, target.iterdir())):
+        raise BackupUnusable(folder=target, why="there is something else in it; name an empty folder or a new one")
+    return None
+
+
+def _is_ours(path: Path) -> bool:
+    """What a first backup that was cut short left behind."""
+    return path.name == FILES or path.name.startswith(("scanside-", "."))
+
+
+def _book_and_its_files(store: Store, work: _Copying, layout: BoxLayout, target: Path) -> tuple[Path, tuple[str, ...]]:
+    """A copy of the book, and what of it lies nowhere, after all that it names was looked for."""
+    for _ in range(LOOKS):
+        book = _copied_book(store, target)
+        with Store(book, make=False) as copy:
+            missing = tuple(_missing(copy, work.found, layout))
+        if not missing:
+            break
+        work.look()
+    return book, missing
+
+
+def _copied_book(store: Store, target: Path) -> Path:
+    part, book = target / ".scanside-book.part", target / f"scanside-{os.urandom(4).hex()}.db"
+    part.unlink(missing_ok=True)
+    store.copy_to(part)
+    part.rename(book)
+    sync_directory(target)
+    return book
+
+
+def _missing(book: Store, found: dict[str, Copied], layout: BoxLayout) -> Iterator[str]:
+    """The paths that the book names, and whose bytes are not in the backup."""
+    for path, sha256 in _named(book, layout):
+        if path not in found or found[path].sha256 != sha256:
+            yield path
+
+
+def _named(book: Store, layout: BoxLayout) -> Iterator[tuple[str, str]]:
+    """Path below the root and SHA-256 of every file that the book has outside of the inbox, results included."""
+    for row in book.files_like("%/%"):
+        yield f"{row.place}/{row.name}", row.sha256
+    for job in book.jobs((State.archiving, State.done)):
+        folder = layout.result(job.patient, job.study, job.revision or 0).relative_to(layout.root)
+        for name, sha256 in book.result(job.id).items():
+            yield f"{folder}/{name}", sha256
+
+
+class _Copying:
+    """The files of the box and their copies. found: what lies in the box now, by path."""
+
+    def __init__(self, layout: BoxLayout, target: Path, known: dict[str, Copied], progress: Progress) -> None:
+        self._layout, self._target, self._known, self._progress = layout, target / FILES, known, progress
+        self.found: dict[str, Copied] = {}
+        self.copied, self.copied_bytes = 0, 0
+
+    def look(self) -> None:
+        """Copy what is new or was changed since the backup before."""
+        self.found = {}
+        stocktaking = list(files_of(self._layout))
+        for number, (path, facts) in enumerate(stocktaking, 1):
+            one = self._known.get(path)
+            if one is None or not self._is_same(path, one, facts):
+                one = self._copy(path, facts)
+            if one is not None:
+                self.found[path] = self._known[path] = one
+            self._progress("files", number, len(stocktaking))
+
+    def _is_same(self, path: str, one: Copied, facts: os.stat_result) -> bool:
+        same_source = (one.bytes, one.changed_ns) == (facts.st_size, facts.st_mtime_ns)
+        copy = self._target / path
+        return same_source and copy.is_file() and copy.stat().st_size == one.bytes
+
+    def _copy(self, path: str, facts: os.stat_result) -> Copied | None:
+        """Whole under its name or not there; None where the source was moved away meanwhile."""
+        target = self._target / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        digest, size = hashlib.sha256(), 0
+        try:
+            with (self._layout.root / path).open("rb") as source, part.open("wb") as copy:
+                while block := source.read(BLOCK):
+                    digest.update(block)
+                    copy.write(block)
+                    size += len(block)
+                copy.flush()
+                os.fsync(copy.fileno())
+        except FileNotFoundError:
+            return None
+        part.replace(target)
+        self.copied, self.copied_bytes = self.copied + 1, self.copied_bytes + size
+        return Copied(size, digest.hexdigest(), facts.st_mtime_ns)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _forget_books(target: Path, kept: Path) -> None:
+    for book in target.glob("scanside-*.db"):
+        if book != kept:
+            book.unlink()
+
+
+def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:
+    """For the doctor: when the last one was made, and where."""
+    noted = LastBackup(stock.at, str(target), len(stock.files))
+    replace_file(layout.last_backup, (json.dumps(asdict(noted)) + "\n").encode())
+
+
+@contextmanager
+def _target_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BackupTarget(folder=target, why=error.strerror or error) from error

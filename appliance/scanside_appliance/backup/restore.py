@@ -1,0 +1,96 @@
+"""A backup is looked through where it lies, and put into an empty box: the book last, as what vouches for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from scanside_appliance.backup.errors import BackupUnusable, BoxNotEmpty
+from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, read_stock
+from scanside_appliance.files.atomic import sync_directory
+from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.layout import FOLDER_MODE, BoxLayout, BoxRoot
+from scanside_appliance.jobs.book_file import mark
+
+BLOCK = 2**20
+Progress = Callable[[str, int, int], None]
+
+
+def check_backup(folder: Path, progress: Progress) -> tuple[Stock, list[str]]:
+    """Every file read and compared with the manifest: what is wrong, in words. Raises BackupUnusable without one."""
+    stock = read_stock(folder)
+    wrong = []
+    for number, (path, one) in enumerate(_all_files(folder, stock), 1):
+        trouble = _trouble(path, one)
+        if trouble:
+            wrong.append(f"{path.relative_to(folder)}: {trouble}")
+        progress("files", number, len(stock.files) + 1)
+    return stock, wrong
+
+
+def _all_files(folder: Path, stock: Stock) -> Iterator[tuple[Path, Copied]]:
+    for name, one in stock.files.items():
+        yield folder / FILES / name, one
+    book = folder / stock.book
+    yield book, Copied(book.stat().st_size if book.is_file() else 0, stock.book_sha256, 0)
+
+
+def _trouble(path: Path, one: Copied) -> str | None:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return error.strerror or "it can't be read"
+    return None if digest == one.sha256 else "it is not what was copied"
+
+
+def restore(folder: Path, layout: BoxLayout, progress: Progress) -> Stock:
+    """Put a backup into an empty box. What is there already with the right bytes stays, so that it may be run again.
+
+    Raises BackupUnusable, BoxNotEmpty, BoxRoot.
+    """
+    if lies_at(layout.database):
+        raise BoxNotEmpty(root=layout.root)
+    stock = read_stock(folder)
+    layout.make()
+    try:
+        for number, (name, one) in enumerate(stock.files.items(), 1):
+            _put(folder / FILES / name, layout.root / name, one, folder)
+            progress("files", number, len(stock.files))
+        _put(folder / stock.book, layout.database, Copied(0, stock.book_sha256, 0), folder)
+        mark(layout)
+    except OSError as error:
+        raise BoxRoot(root=layout.root, why=error.strerror or error) from error
+    return stock
+
+
+def settings_in(folder: Path, stock: Stock) -> Path | None:
+    """The settings that were in force; they are left to a person: paths and limits may be another box's."""
+    return folder / SETTINGS if stock.settings else None
+
+
+def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
+    """One file; it has its name only with the right bytes. Raises BackupUnusable, OSError."""
+    if target.is_file() and _trouble(target, one) is None:
+        return
+    target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    digest = hashlib.sha256()
+    try:
+        read = source.open("rb")
+    except OSError as error:
+        raise BackupUnusable(folder=folder, why=f"{source.name}: {error.strerror}") from error
+    with read, part.open("wb") as copy:
+        while block := read.read(BLOCK):
+            digest.update(block)
+            copy.write(block)
+        copy.flush()
+        os.fsync(copy.fileno())
+    if digest.hexdigest() != one.sha256:
+        part.unlink()
+        raise BackupUnusable(folder=folder, why=f"{source.relative_to(folder)} is not what was copied")
+    os.utime(part, ns=(one.changed_ns, one.changed_ns)) if one.changed_ns else None
+    part.replace(target)
+    sync_directory(target.parent)

@@ -1,0 +1,89 @@
+"""What a backup is: the files of a box under their own paths, the book, and a manifest that is written last.
+
+What the manifest does not name is no part of the backup: so one that is interrupted leaves the one before whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scanside_appliance.backup.errors import BackupUnusable
+from scanside_appliance.files.layout import BoxLayout
+from scanside_runtime.process.typed import typed
+
+SCHEMA = "scanside.backup/1"
+MANIFEST = "scanside-backup.json"
+FILES = "files"
+FOLDERS = ("results", "archive", "quarantine", "work", "bundles", "severity")
+"""Of the root. Not the inbox: whoever sent what lies there still has it, and it is not measured yet."""
+SETTINGS = "scanside.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """One file: size and SHA-256, and when its source was last changed (nanoseconds), by which it is known again."""
+
+    bytes: int
+    sha256: str
+    changed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The manifest. book: the name of the database's copy; files: by path below the root; settings: in force then."""
+
+    at: str
+    host: str
+    software: str
+    book: str
+    book_sha256: str
+    settings: bool
+    schema: str = SCHEMA
+    files: dict[str, Copied] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LastBackup:
+    """What the box remembers of its last backup: when, where to, how many files."""
+
+    at: str
+    target: str
+    files: int
+
+
+def read_stock(folder: Path) -> Stock:
+    """The manifest of a backup. Raises BackupUnusable."""
+    try:
+        stock = typed(Stock, json.loads((folder / MANIFEST).read_bytes()))
+    except OSError as error:
+        raise BackupUnusable(folder=folder, why=f"{MANIFEST}: {error.strerror}") from error
+    except (ValueError, RecursionError) as problem:
+        raise BackupUnusable(folder=folder, why=f"{MANIFEST}: {problem}") from problem
+    if stock.schema != SCHEMA:
+        raise BackupUnusable(folder=folder, why=f"its schema is not {SCHEMA}")
+    names = [stock.book, *stock.files]
+    if any(os.path.isabs(name) or ".." in Path(name).parts for name in names):
+        raise BackupUnusable(folder=folder, why="a path leads out of it")
+    return stock
+
+
+def files_of(layout: BoxLayout) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file of the box that belongs into a backup: its path below the root, and what the system says of it.
+
+    Links are none of ours, hidden names are unfinished. What vanishes meanwhile was moved: the next look finds it.
+    """
+    for folder in FOLDERS:
+        for place, folders, names in os.walk(layout.root / folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                path = Path(place, name)
+                if name.startswith(".") or path.is_symlink():
+                    continue
+                try:
+                    yield str(path.relative_to(layout.root)), path.stat()
+                except FileNotFoundError:
+                    continue

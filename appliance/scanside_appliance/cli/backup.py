@@ -1,0 +1,75 @@
+"""`scanside backup` and `scanside restore`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scanside_appliance.cli.options import AsJson
+
+
+def backup(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder on the stick; made if it is not there.")],
+    check: Annotated[bool, typer.Option("--check", help="Read a backup through instead, and compare it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy all that the box knows, while it works: studies, results, the book, bundles, settings.
+
+    The same folder again copies only what is new. Exit code: 0 whole, 5 something is missing or can't be written.
+    """
+    from scanside_appliance.backup.make import back_up
+    from scanside_appliance.cli.progress import long_progress
+    from scanside_appliance.files.layout import BoxLayout
+
+    if check:
+        _check(folder, as_json)
+        return
+    with long_progress() as progress:
+        done = back_up(BoxLayout(context.obj.root), context.obj.settings_in_use(), folder, progress)
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+    else:
+        typer.echo(f"{done.files} files, {done.copied} of them copied now ({done.copied_mb} MB)")
+        for path in done.missing:
+            typer.echo(f"missing: {path}")
+    raise typer.Exit(5 if done.missing else 0)
+
+
+def _check(folder: Path, as_json: bool) -> None:
+    from scanside_appliance.backup.restore import check_backup
+    from scanside_appliance.cli.progress import long_progress
+
+    with long_progress() as progress:
+        stock, wrong = check_backup(folder, progress)
+    if as_json:
+        typer.echo(json.dumps({"at": stock.at, "host": stock.host, "files": len(stock.files), "wrong": wrong}))
+    else:
+        typer.echo("\n".join([*wrong, f"{len(stock.files)} files of {stock.at}: {len(wrong)} wrong"]))
+    raise typer.Exit(5 if wrong else 0)
+
+
+def restore(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `scanside backup` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup into an empty box; interrupted, the same command goes on. Exit code: 0 whole, 5 it can't be."""
+    from scanside_appliance.backup.restore import restore as run
+    from scanside_appliance.backup.restore import settings_in
+    from scanside_appliance.cli.progress import long_progress
+    from scanside_appliance.files.layout import BoxLayout
+
+    with long_progress() as progress:
+        stock = run(folder, BoxLayout(context.obj.root), progress)
+    settings = settings_in(folder, stock)
+    if as_json:
+        typer.echo(json.dumps({"at": stock.at, "files": len(stock.files), "settings": settings and str(settings)}))
+        return
+    typer.echo(f"{len(stock.files)} files of {stock.at} are in {context.obj.root}")
+    if settings:
+        typer.echo(f"its settings were {settings}: put them in force by hand where they fit this box")

@@ -1,0 +1,29 @@
+"""System calls that Python has no name for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+_C = ctypes.CDLL(None, use_errno=True)
+_C.syscall.restype = ctypes.c_long
+
+
+def call(number: int, *arguments: Any) -> int:
+    """A system call by its number; whole numbers are passed as words. Raises OSError."""
+    words = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    return _checked(int(_C.syscall(ctypes.c_long(number), *words)))
+
+
+def prctl(option: int, value: int = 0) -> int:
+    """A word to the kernel about this process (prctl(2)). Raises OSError."""
+    zeros = [ctypes.c_ulong(0)] * 3
+    return _checked(int(_C.prctl(ctypes.c_int(option), ctypes.c_ulong(value), *zeros)))
+
+
+def _checked(answer: int) -> int:
+    if answer < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return answer

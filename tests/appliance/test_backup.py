@@ -1,0 +1,184 @@
+"""A backup holds all that a box knows, is made while it works, and makes another box the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.watch_box import Box, study
+from scanside_appliance.backup.errors import BackupTarget, BackupUnusable, BoxNotEmpty
+from scanside_appliance.backup.make import BackedUp, back_up
+from scanside_appliance.backup.restore import check_backup, restore
+from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
+from scanside_appliance.files.layout import BoxLayout
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture(autouse=True)
+def worked(box: Box) -> Box:
+    """Two studies measured, and a file that was put aside."""
+    box.put(*study(1))
+    box.put(*study(2))
+    (box.inbox / "note.txt").write_text("no DICOM file")
+    box.run()
+    return box
+
+
+def backed_up(box: Box, stick: Path, settings: Path | None = None) -> BackedUp:
+    return back_up(BoxLayout(box.root), settings, stick, silent)
+
+
+def worklist(box: Box) -> Any:
+    """What the box says of its studies, without where it lies."""
+    answer = box.scanside("queue", "--all", "--json")
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.output.replace(str(box.root), "ROOT"))
+
+
+def test_another_box_with_the_backup_in_it_is_the_same_box(box: Box, tmp_path: Path) -> None:
+    assert backed_up(box, tmp_path / "stick").missing == ()
+    other = Box(tmp_path / "other")
+    restore(tmp_path / "stick", BoxLayout(other.root), silent)
+    assert worklist(other) == worklist(box)
+    assert other.results() == box.results()
+    other.sums = box.sums
+    assert other.is_sound()
+    other.put(*study(3))
+    other.run()
+    assert len(other.results()) == 3
+
+
+def test_a_second_backup_copies_only_what_is_new(box: Box, tmp_path: Path) -> None:
+    first = backed_up(box, tmp_path / "stick")
+    assert first.copied == first.files > 6
+    box.put(*study(3))
+    box.run()
+    second = backed_up(box, tmp_path / "stick")
+    assert second.copied == second.files - first.files > 0
+    assert backed_up(box, tmp_path / "stick").copied == 0
+
+
+def test_a_file_that_was_changed_on_the_box_is_copied_again_and_one_that_is_gone_from_the_stick_too(
+    box: Box, tmp_path: Path
+) -> None:
+    stick = tmp_path / "stick"
+    backed_up(box, stick)
+    page = next(box.root.glob("results/[!.]*/*/*/result.json"))
+    copy = stick / FILES / page.relative_to(box.root)
+    copy.unlink()
+    assert backed_up(box, stick).copied == 1
+    assert copy.read_bytes() == page.read_bytes()
+
+
+@pytest.mark.parametrize("what", ["a result", "the book", "the manifest"])
+def test_a_changed_byte_is_found_where_it_lies_and_never_gets_into_a_box(box: Box, tmp_path: Path, what: str) -> None:
+    stick, layout = tmp_path / "stick", BoxLayout(tmp_path / "other")
+    backed_up(box, stick)
+    files = {
+        "a result": next((stick / FILES).rglob("result.json")),
+        "the book": next(stick.glob("*.db")),
+        "the manifest": stick / MANIFEST,
+    }
+    content = bytearray(files[what].read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    files[what].write_bytes(content)
+    if what == "the manifest":
+        with pytest.raises(BackupUnusable):
+            check_backup(stick, silent)
+    else:
+        _, wrong = check_backup(stick, silent)
+        assert len(wrong) == 1 and files[what].name in wrong[0]
+    with pytest.raises(BackupUnusable):
+        restore(stick, layout, silent)
+    assert not layout.database.exists()
+
+
+def test_what_the_book_names_and_the_disk_lacks_is_named(box: Box, tmp_path: Path) -> None:
+    page = next(box.root.glob("results/[!.]*/*/*/result.json"))
+    page.unlink()
+    assert backed_up(box, tmp_path / "stick").missing == (str(page.relative_to(box.root)),)
+    answer = box.scanside("backup", str(tmp_path / "stick"))
+    assert (answer.exit_code, "missing: results/" in answer.output) == (5, True)
+
+
+def test_a_backup_that_is_cut_short_leaves_the_one_before_whole(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "stick"
+    first = backed_up(box, stick)
+    box.put(*study(3))
+    box.run()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("scanside_appliance.backup.make._forget_books", full)
+        patched.setattr("scanside_appliance.backup.make._copied_book", full)
+        with pytest.raises(BackupTarget, match="No space left"):
+            backed_up(box, stick)
+    stock, wrong = check_backup(stick, silent)
+    assert (stock.at, wrong) == (first.at, [])
+    assert backed_up(box, stick).missing == ()
+
+
+def test_a_restore_that_is_cut_short_goes_on(box: Box, tmp_path: Path) -> None:
+    stick, other = tmp_path / "stick", Box(tmp_path / "other")
+    backed_up(box, stick)
+    lost = next((stick / FILES).rglob("result.json"))
+    aside = lost.rename(tmp_path / "aside")
+    with pytest.raises(BackupUnusable, match="No such file"):
+        restore(stick, BoxLayout(other.root), silent)
+    aside.rename(lost)
+    restore(stick, BoxLayout(other.root), silent)
+    assert worklist(other) == worklist(box)
+
+
+def test_a_box_that_has_a_book_is_never_written_over(box: Box, tmp_path: Path) -> None:
+    backed_up(box, tmp_path / "stick")
+    before = (box.root / "scanside.db").read_bytes()
+    with pytest.raises(BoxNotEmpty):
+        restore(tmp_path / "stick", BoxLayout(box.root), silent)
+    assert (box.root / "scanside.db").read_bytes() == before
+
+
+def test_a_folder_with_something_else_in_it_is_no_place_for_a_backup(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "holiday.jpg").write_text("x")
+    with pytest.raises(BackupUnusable, match="something else"):
+        backed_up(box, tmp_path / "stick")
+    assert (tmp_path / "stick" / "holiday.jpg").exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/passwd"])
+def test_a_manifest_that_leads_out_of_the_backup_is_refused(box: Box, tmp_path: Path, name: str) -> None:
+    stick = tmp_path / "stick"
+    backed_up(box, stick)
+    document = json.loads((stick / MANIFEST).read_bytes())
+    document["files"][name] = next(iter(document["files"].values()))
+    (stick / MANIFEST).write_text(json.dumps(document))
+    with pytest.raises(BackupUnusable, match="leads out"):
+        read_stock(stick)
+
+
+def test_the_commands_tell_a_person_what_was_done_and_the_settings_come_along(box: Box, tmp_path: Path) -> None:
+    stick = str(tmp_path / "stick")
+    settings = tmp_path / "scanside.toml"
+    settings.write_text("[disk]\nreserve_mb = 0\n")
+    made = box.scanside("--settings", str(settings), "backup", stick)
+    assert (made.exit_code, "files, " in made.output) == (0, True)
+    checked = box.scanside("backup", stick, "--check", "--json")
+    assert json.loads(checked.output)["wrong"] == []
+    other = Box(tmp_path / "other")
+    done = other.scanside("restore", stick)
+    assert (done.exit_code, "its settings were" in done.output) == (0, True)
+    assert Path(stick, "scanside.toml").read_text() == settings.read_text()
+    shutil.rmtree(stick)
+    assert isinstance(other.scanside("backup", stick, "--check").exception, BackupUnusable)
