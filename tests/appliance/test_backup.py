@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from scanside_appliance.backup.make import BackedUp, back_up
 from scanside_appliance.backup.restore import check_backup, restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -53,6 +55,15 @@ def test_another_box_with_the_backup_in_it_is_the_same_box(box: Box, tmp_path: P
     other.put(*study(3))
     other.run()
     assert len(other.results()) == 3
+
+
+def test_patients_keep_their_pseudonyms_and_the_key_stays_its_owners_alone(box: Box, tmp_path: Path) -> None:
+    before = Pseudonyms.of_box(BoxLayout(box.root)).patient("P-17", None, "")
+    backed_up(box, tmp_path / "stick")
+    other = BoxLayout(tmp_path / "other")
+    restore(tmp_path / "stick", other, silent)
+    assert Pseudonyms.of_box(other).patient("P-17", None, "") == before
+    assert stat.S_IMODE((other.private / KEY_FILE).stat().st_mode) == 0o600
 
 
 def test_a_second_backup_copies_only_what_is_new(box: Box, tmp_path: Path) -> None:

@@ -139,6 +139,21 @@ def test_the_page_draws_the_course_up_to_its_scan(course: Course) -> None:
     assert course.pages[5].count('<line class="course"') == 10
 
 
+def test_the_page_puts_slices_of_the_scan_before_beside_its_own(course: Course) -> None:
+    beside = [page.count('alt="Earlier"') for page in course.pages]
+    assert beside == [0, 4, 4, 4, 4, 4, 0], "none before the first; the last can't be compared"
+    assert "At the same height: 2020-04-09 10:15 and this scan" in course.pages[4]
+
+
+def test_the_severity_of_each_scan_stands_in_the_course(course: Course) -> None:
+    stated = [document["severity"]["flag"] for document in course.documents]
+    shown = CliRunner().invoke(app, ["--root", str(course.root), "history", "PHANTOM", "--json"])
+    assert [row["severity_flag"] for row in json.loads(shown.stdout)["scans"]] == stated
+    rows = course.documents[-1]["progression"]["scans"]
+    assert [row["severity_flag"] for row in rows] == stated
+    assert {row["ct_extent_grade"] for row in rows} == {"CT-1"}
+
+
 def test_the_history_of_the_box_shows_all_seven(course: Course) -> None:
     shown = CliRunner().invoke(app, ["--root", str(course.root), "history", "PHANTOM", "--json"])
     trends = [row["trend"] for row in json.loads(shown.stdout)["scans"]]

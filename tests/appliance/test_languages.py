@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from scanside_appliance.page.report import render_page
 from scanside_appliance.page.sentences import SENTENCES, explained, in_words, reason_in_words
 from scanside_appliance.page.verdict import verdict_sentence
 from scanside_runtime.dicom.errors import GeometryMissingSlices
+from scanside_runtime.errors import SettingsUnusable
 from scanside_runtime.findings import KINDS
 from scanside_runtime.followup.progression import compare
 from scanside_runtime.measures.severity import assess_extent
-from scanside_runtime.settings.tables import LANGUAGES, SiteSettings
+from scanside_runtime.settings.load import settings_digest, settings_of
+from scanside_runtime.settings.tables import LANGUAGES, Settings, SiteSettings
 
 OTHERS = tuple(language for language in LANGUAGES if language != "en")
 PLACES = re.compile(r"%\(\w+\)s|%s|%%|\{\w+(?::[^}]*)?\}")
@@ -152,6 +154,30 @@ def test_a_language_that_is_written_from_the_right_turns_the_page() -> None:
     assert (direction("ar"), direction("fa-IR"), direction("hi")) == ("rtl", "rtl", "ltr")
     with pytest.raises(ValueError, match="no language"):
         catalogue("xx")
+
+
+def test_the_command_and_the_settings_choose_the_language_and_the_command_goes_first(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "site.toml").write_text('[site]\nlanguage = "sw"\nname = "Hospitali"\n')
+    settings, out = ("--settings", tmp_path / "site.toml"), ("--output", tmp_path / "out")
+    for options, language in (((), "sw"), (("--language", "fr"), "fr")):
+        code, _, _ = run(*settings, "analyze", tmp_path / "empty", *out, *options)
+        assert code == 3
+        page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+        assert f'<html lang="{language}"' in page
+        assert "Hospitali" in page
+
+
+@pytest.mark.parametrize(("name", "value"), [("language", "xx"), ("name", "two\nlines"), ("signature", "x" * 121)])
+def test_a_site_that_no_page_could_show_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsUnusable, match=f"site.{name}"):
+        settings_of({"site": {name: value}})
+
+
+def test_what_the_page_is_headed_with_changes_no_digest_of_the_settings() -> None:
+    assert settings_digest(settings_of({"site": {"name": "A", "language": "zh"}})) == settings_digest(Settings())
 
 
 def test_a_refusal_speaks_the_language_too(tmp_path: Path) -> None:

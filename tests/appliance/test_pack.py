@@ -26,6 +26,7 @@ from kit.analysis_samples import StubAnalysis, analysed, chest_document, chest_m
 from kit.case_kit import put
 from kit.reading import choose_series, find_series, read_volume
 from scanside_appliance.cli import main as cli
+from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
 from scanside_appliance.results.output import write_output
 
@@ -198,7 +199,7 @@ def test_a_patient_keeps_his_pseudonym_on_a_box_and_has_another_one_elsewhere(st
     first, second, other = (packed(study, tmp_path / name) for name in ("a", "a", "b"))
     assert first == second
     assert first.name != other.name
-    here = Pseudonyms.of_box(tmp_path / "a")
+    here = Pseudonyms.of_box(BoxLayout(tmp_path / "a"))
     assert here.patient("P", None, "1.2") == here.patient("P", None, "1.3")
     assert len({here.patient("P", "A", ""), here.patient("P", "B", ""), here.patient(None, None, "1"),
                 here.patient(None, None, "2")}) == 4  # fmt: skip
@@ -230,7 +231,8 @@ def test_of_what_the_profile_removes_or_replaces_only_dummies_are_there(study: P
 
 def test_the_key_is_its_owners_alone_and_a_key_that_others_read_is_not_used(study: Path, tmp_path: Path) -> None:
     packed(study, tmp_path)
-    key = tmp_path / KEY_FILE
+    key = tmp_path / "private" / KEY_FILE
+    assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert key.stat().st_size == 32
     key.chmod(0o640)

@@ -6,6 +6,7 @@ import json
 import shutil
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.analysis_samples import analysed
-from kit.archives import free_port, orthanc, peer, program, send_settings, storescp
+from kit.archives import free_port, orthanc, peer, program, send_settings, slow_line, storescp
 from kit.sent_box import job_with_result
 from scanside_appliance.cli import main as cli
 from scanside_appliance.results.output import write_output
@@ -174,6 +175,17 @@ def test_a_result_without_objects_is_said(result: Path, tmp_path: Path) -> None:
     shutil.copy(result / "result.json", tmp_path)
     done = scanside(tmp_path, send_settings(free_port()), "send", str(tmp_path))
     assert getattr(done.exception, "code", None) == "BOX_SEND_NOTHING"
+
+
+def test_an_object_that_is_longer_on_its_way_than_an_answer_may_take_arrives(result: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with peer(port) as archive, slow_line(port, bytes_per_s=600_000) as line:
+        began = time.monotonic()
+        settings = send_settings(line, timeout_s=0.4, objects=("sc",))
+        done = scanside(tmp_path, settings, "send", str(result))
+        assert done.exit_code == 0, done.output + repr(done.exception)
+    assert len(archive.stored) == 7
+    assert time.monotonic() - began > 7 * 0.4
 
 
 def test_an_archive_with_tls_is_known_by_its_certificate(result: Path, tmp_path: Path) -> None:

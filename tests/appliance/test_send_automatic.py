@@ -84,6 +84,8 @@ def test_a_box_whose_archive_is_away_ends_its_work_and_keeps_what_waits(box: Box
     run(box, send)
     (delivery,) = deliveries(box.root)
     assert (delivery.state, delivery.attempts, delivery.code) == ("waiting", 1, "BOX_SEND_UNREACHABLE")
+    assert "archive   1 waiting" in box.scanside("status").output
+    assert 'scanside_deliveries{state="waiting"} 1' in (box.root / "metrics.prom").read_text()
     assert time.monotonic() - began < 60.0
 
 

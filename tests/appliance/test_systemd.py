@@ -90,3 +90,19 @@ def test_the_service_writes_below_its_own_folder_alone_and_has_no_network(servic
 
 def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
+
+
+def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(
+    service: configparser.SectionProxy,
+) -> None:
+    opened = configparser.ConfigParser(interpolation=None)
+    opened.optionxform = str  # type: ignore[assignment,method-assign]  # keys as they are written
+    opened.read(UNITS / "scanside-watch-send.conf")
+    (section,) = opened.sections()
+    way = dict(opened[section])
+    assert section == "Service"
+    assert way.pop("IPAddressAllow") == "192.0.2.10"
+    assert way == {
+        "PrivateNetwork": "no", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6", "IPAddressDeny": "any",
+    }  # fmt: skip
+    assert set(way) <= set(service)

@@ -6,10 +6,11 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,34 @@ def peer(port: int, **answers: Any) -> Iterator[Peer]:
         yield told
     finally:
         server.shutdown()
+
+
+@contextmanager
+def slow_line(to_port: int, bytes_per_s: float) -> Iterator[int]:
+    """A port on loopback that passes everything on, so many bytes a second; one connection at a time."""
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        listener.listen()
+        threading.Thread(target=_pass_on_all, args=(listener, to_port, bytes_per_s), daemon=True).start()
+        yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _pass_on_all(listener: socket.socket, to_port: int, bytes_per_s: float) -> None:
+    with suppress(OSError):
+        while True:
+            here, _ = listener.accept()
+            with here, socket.create_connection((LOOPBACK, to_port)) as there:
+                here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+                back = threading.Thread(target=_pass_on, args=(there, here, 1e9), daemon=True)
+                back.start()
+                _pass_on(here, there, bytes_per_s)
+                back.join()
+
+
+def _pass_on(one: socket.socket, other: socket.socket, bytes_per_s: float) -> None:
+    with suppress(OSError):
+        while data := one.recv(8192):
+            time.sleep(len(data) / bytes_per_s)
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)

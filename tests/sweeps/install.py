@@ -21,6 +21,7 @@ from pathlib import Path
 PACKAGES = "python3,systemd,systemd-sysv,dbus,openssl"
 SUITE = "bookworm"
 BOOT_S = 60.0
+KILL = 128 + 9
 RELEASE = "/root/release"
 STATE = ("/opt/scanside", "/usr/local/bin", "/etc/systemd", "/etc/sysusers.d", "/etc/tmpfiles.d", "/etc/scanside")
 WORKS = "scanside --version && systemctl start scanside-watch && systemctl is-active scanside-watch"
@@ -29,7 +30,7 @@ n=0
 count() {{ n=$((n + 1)); [ $n -lt {last} ] || kill -9 $$; }}
 set -T
 trap count DEBUG
-. {release}/install.sh
+. "$(dirname "$0")/install.sh"
 """
 
 
@@ -189,12 +190,13 @@ def killed_upgrades(machine: Machine, tally: Tally) -> None:
     last, killed = 1, 0
     while True:
         machine.run(f"ln -sfn {old} /opt/scanside/current.new; mv -fT /opt/scanside/current.new /opt/scanside/current")
-        Path(machine.root, "root/killed.sh").write_text(KILLED.format(last=last, release=newer))
-        ended = machine.run(f"cd {newer} && bash /root/killed.sh {newer}/install.sh")
+        Path(machine.root, f"{newer[1:]}/killed.sh").write_text(KILLED.format(last=last))
+        ended = machine.run(f"bash {newer}/killed.sh")
         works = machine.run(WORKS)
         if works.returncode:
             tally.check(False, f"killed at command {last}", works.stdout + works.stderr)
-        if ended.returncode == 0:
+        if ended.returncode != KILL:
+            tally.check(ended.returncode == 0, f"after {killed} kills it comes to its end", ended.stderr)
             break
         killed, last = killed + 1, last + 1
     tally.check(killed > 20, f"killed at each of {killed} commands, the old or the new one works", "too few")

@@ -16,6 +16,7 @@ from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, L
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import State, Store
@@ -59,6 +60,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
             book=book.name,
             book_sha256=_sha256(book),
             settings=settings is not None,
+            audit_head=last.sha256 if (last := head(store)) else None,
             files=work.found,
         )
         replace_file(target / MANIFEST, (json.dumps(asdict(stock)) + "\n").encode())

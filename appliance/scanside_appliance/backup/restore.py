@@ -11,7 +11,7 @@ from scanside_appliance.backup.errors import BackupUnusable, BoxNotEmpty
 from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, read_stock
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import lies_at
-from scanside_appliance.files.layout import FOLDER_MODE, BoxLayout, BoxRoot
+from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE, PRIVATE_MODE, BoxLayout, BoxRoot
 from scanside_appliance.jobs.book_file import mark
 
 BLOCK = 2**20
@@ -88,6 +88,9 @@ def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
             copy.write(block)
         copy.flush()
         os.fsync(copy.fileno())
+    if target.parent.name == PRIVATE:
+        target.parent.chmod(PRIVATE_MODE)
+        part.chmod(0o600)
     if digest.hexdigest() != one.sha256:
         part.unlink()
         raise BackupUnusable(folder=folder, why=f"{source.relative_to(folder)} is not what was copied")

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupUnusable
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import PRIVATE, BoxLayout
 from scanside_runtime.process.typed import typed
 
 SCHEMA = "scanside.backup/1"
 MANIFEST = "scanside-backup.json"
 FILES = "files"
-FOLDERS = ("results", "archive", "quarantine", "work", "bundles", "severity")
+FOLDERS = ("results", "archive", "quarantine", "work", "bundles", "severity", PRIVATE)
 """Of the root. Not the inbox: whoever sent what lies there still has it, and it is not measured yet."""
 SETTINGS = "scanside.toml"
 
@@ -34,7 +34,11 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The manifest. book: the name of the database's copy; files: by path below the root; settings: in force then."""
+    """The manifest.
+
+    book: the name of the database's copy; files: by path below the root; settings: whether they came along; audit_head:
+    the newest hash of the audit.
+    """
 
     at: str
     host: str
@@ -42,6 +46,7 @@ class Stock:
     book: str
     book_sha256: str
     settings: bool
+    audit_head: str | None
     schema: str = SCHEMA
     files: dict[str, Copied] = field(default_factory=dict)
 

@@ -41,7 +41,7 @@ def history(
     folder = results or context.obj.root / "results"
     found = patient_history(folder, patient, issuer, error, settings.patient.placeholder_ids)
     if page is not None:
-        _write_page(found, page)
+        _write_page(found, page, settings.site.language)
     if as_json:
         typer.echo(json.dumps(found.to_document(), allow_nan=False))
     elif as_csv:
@@ -50,13 +50,13 @@ def history(
         typer.echo("\n".join([*terminal_lines(found), *([f"page      {page}"] if page else [])]))
 
 
-def _write_page(found: History, page: Path) -> None:
+def _write_page(found: History, page: Path, language: str) -> None:
     """Raises BoxOutput."""
     from scanside_appliance.files.atomic import replace_file
     from scanside_appliance.results.history_page import render_history
     from scanside_runtime.errors import BoxOutput
 
     try:
-        replace_file(page, render_history(found).encode(errors="replace"))
+        replace_file(page, render_history(found, language).encode(errors="replace"))
     except OSError as error:
         raise BoxOutput(folder=page.parent, why=error.strerror or error) from error

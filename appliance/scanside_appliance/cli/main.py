@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.analyze import analyze
+from scanside_appliance.cli.audit import audit
 from scanside_appliance.cli.backup import backup, restore
 from scanside_appliance.cli.bundle import bundles
 from scanside_appliance.cli.cohort import cohort
@@ -45,7 +46,7 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (history, results, send, pack, analyze, demo, selftest, tune, doctor, explain, backup, restore):
+for command in (history, results, send, pack, analyze, demo, selftest, tune, doctor, explain, backup, restore, audit):
     app.command()(command)
 add_watch_commands(app)
 add_upkeep_commands(app)

@@ -78,12 +78,14 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
 
     What a person decided stays: a content that `release` took the place of is never analysed again.
     """
+    from scanside_appliance.jobs.audit import note
     from scanside_appliance.jobs.errors import BoxAnalysisDied
     from scanside_appliance.jobs.store import State
 
     with open_store(context) as store, store.transaction():
         job = _job_at_rest(store, study, State.quarantined, BoxAnalysisDied.code)
         store.change(job, state=State.claiming, attempts=0, interruptions=0, code=None, reason=None)
+        note(store, "retried", study)
     _say(study, "queued again", as_json)
 
 

@@ -20,7 +20,6 @@ from scanside_appliance.dicom_out.source import source_number
 from scanside_appliance.pictures.plane import Picture
 from scanside_runtime.dicom.headers import lenient
 
-STRIP_PX = 22
 _DERIVATION = "Outlines of lungs and infection, found by software, drawn over a slice in a lung window"
 
 

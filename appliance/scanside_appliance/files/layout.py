@@ -14,6 +14,7 @@ from scanside_runtime.errors import BoxFailed
 
 FOLDER_MODE = 0o750
 KEY_LETTERS = 16
+PRIVATE, PRIVATE_MODE = "private", 0o700
 RESULT, PAGE = "result.json", "report.html"
 
 
@@ -73,6 +74,11 @@ class BoxLayout:
     def marker(self) -> Path:
         """Says that this box has a book, so that a lost one is not taken for a first start."""
         return self.root / "scanside.db.exists"
+
+    @property
+    def private(self) -> Path:
+        """What nobody but the box's own user may read."""
+        return self.root / PRIVATE
 
     @property
     def lock(self) -> Path:

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from itertools import filterfalse
 from pathlib import Path
+from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
@@ -30,8 +31,9 @@ from scanside_appliance.files.durable_files import (
     move_file,
     sync_folders,
 )
-from scanside_appliance.files.layout import BoxLayout, archive_place, quarantine_place, work_place
+from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, quarantine_place, work_place
 from scanside_appliance.files.names import harmless
+from scanside_appliance.jobs.audit import Event, note
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import INBOX, FileRow, Job, State, Store
@@ -45,6 +47,7 @@ AFTER = {
     State.holding: State.held,
     State.quarantining: State.quarantined,
 }
+TOLD: Mapping[State, Event] = {State.held: "held", State.quarantined: "put aside"}
 log = logging.getLogger("scanside")
 
 
@@ -129,6 +132,8 @@ class FileMover:
                 self._store.remove_job(job.id)
                 return None
             changed = self._store.change(job.id, state=AFTER[job.state], rested_h=self._store.hours_run())
+            if changed.state in TOLD:
+                note(self._store, TOLD[changed.state], job.study, code=job.code)
         _clear(left)
         return changed
 
@@ -196,9 +201,11 @@ class FileMover:
             make_folder(target.parent, self._layout.root)
             finished.rename(target)
             sync_folders(target.parent, self._layout.unfinished)
-        return self._store.change(
-            job.id, state=State.archiving, result_dir=None, finished_at=self._clock.now_text()
-        )
+        with self._store.transaction():
+            note(self._store, "result", job.study, **_told_of(job, hashes))
+            return self._store.change(
+                job.id, state=State.archiving, result_dir=None, finished_at=self._clock.now_text()
+            )
 
     def _return(self, job: Job) -> None:
         left = self._move_all(job, f"{INBOX}/returned-{job.id}")
@@ -217,6 +224,17 @@ class FileMover:
         folder = self._layout.results / job.patient / job.study
         there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if is_folder(folder) else []
         return 1 + max([0, *published, *there])
+
+
+def _told_of(job: Job, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """What the audit keeps of a result: what was decided, and the sum of the document that says all of it."""
+    return {
+        "revision": job.revision,
+        "verdict": job.verdict,
+        "severity": job.severity,
+        "code": job.code,
+        "document_sha256": hashes.get(RESULT),
+    }
 
 
 def _clear(folders: Iterable[Path]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT, BoxLayout
+from scanside_appliance.jobs.audit import note
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxNoSuchSeries, BoxNoSuchStudy, BoxNotHeld
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
@@ -34,6 +35,7 @@ class Decisions:
         with self.store.transaction():
             jobs = self._at_rest(study)
             series_uid = None if series is None else self._series_uid(study, series)
+            note(self.store, "released", study, series_uid=series_uid)
             held = [job for job in jobs if job.state == State.held and job.study_uid]
             result_held = [job for job in self.store.held_results() if job.study == study]
             if held:

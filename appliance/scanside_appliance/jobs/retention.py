@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scanside_appliance.files.durable_files import is_folder, is_there, lies_at
 from scanside_appliance.files.layout import BoxLayout, archive_place, quarantine_place
+from scanside_appliance.jobs.audit import note
 from scanside_appliance.jobs.errors import InputArchive, InputBroken, InputNotDicom, InputOwnResult
 from scanside_appliance.jobs.file_mover import REASON
 from scanside_appliance.jobs.store import CLEANED, Job, State, Store
@@ -140,6 +141,7 @@ def _say_cleaned(store: Store, job: Job, counter: str) -> None:
     with store.transaction():
         store.put(rows, CLEANED)
         store.count(counter)
+        note(store, "removed", job.study, files=len(rows), code=job.code)
 
 
 def _remove_cleaned(layout: BoxLayout, store: Store, job: Job) -> None:

@@ -1,4 +1,4 @@
--- Version 5. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
+-- Version 6. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
 
 -- What is done with a set of files. `state` says what is to be done next; see file_mover.py.
 CREATE TABLE jobs (
@@ -55,6 +55,9 @@ CREATE TABLE result_files (
     PRIMARY KEY (job, name)
 );
 
+-- The archives that were ever set; results from before are not sent by themselves.
+CREATE TABLE archives (target TEXT PRIMARY KEY, since TEXT NOT NULL);
+
 -- What is to go to an archive by the network, or went; see network/outbox.py.
 CREATE TABLE deliveries (
     id         INTEGER PRIMARY KEY,
@@ -83,3 +86,15 @@ CREATE TABLE sent_objects (
 );
 
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+
+-- What the box did, in order; audit.py says what a row holds. Rows are only added.
+CREATE TABLE audit (
+    n      INTEGER PRIMARY KEY,
+    at     TEXT NOT NULL,   -- wall clock, shown only
+    event  TEXT NOT NULL,
+    study  TEXT NOT NULL,   -- key, or ''
+    facts  TEXT NOT NULL,   -- JSON
+    sha256 TEXT NOT NULL    -- of the row before and this one
+);
+CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
+CREATE TRIGGER audit_whole BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;

@@ -33,7 +33,7 @@ __all__ = [
     "State",
     "Store",
 ]
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_S = 10.0
 HOURS_RUN = "hours_run"
 

@@ -1,4 +1,7 @@
 -- From version 3 to version 4.
+-- The archives that were ever set; results from before are not sent by themselves.
+CREATE TABLE archives (target TEXT PRIMARY KEY, since TEXT NOT NULL);
+
 CREATE TABLE deliveries (
     id         INTEGER PRIMARY KEY,
     job        INTEGER NOT NULL REFERENCES jobs (id),

@@ -1,4 +1,4 @@
-"""What is to go to an archive and what went, in the book: tables `deliveries` and `sent_objects` (schema.sql)."""
+"""What is to go to an archive and what went, in the book: `archives`, `deliveries`, `sent_objects` (schema.sql)."""
 
 from __future__ import annotations
 
@@ -69,10 +69,8 @@ class Outbox:
     def enrol(self, target: str) -> None:
         """Results that came since the archive was first set wait for their turn; what was there before does not."""
         with self._store.transaction():
-            marker = f"sending to {target}"
-            first_sight = marker not in self._store.counters()
-            if first_sight:
-                self._store.count(marker)
+            added = self._sql.execute("INSERT OR IGNORE INTO archives VALUES (?, ?)", [target, self._clock.now_text()])
+            first_sight = added.rowcount == 1
             state = DeliveryState.left_out if first_sight else DeliveryState.waiting
             self._sql.execute(
                 "INSERT INTO deliveries (job, target, state, changed_at) SELECT id, :target, :state, :now FROM jobs "
@@ -108,6 +106,12 @@ class Outbox:
     def waiting(self, target: str) -> list[Delivery]:
         """All that wait, due or not."""
         return self._rows("target = ? AND state = ? ORDER BY id", [target, DeliveryState.waiting])
+
+    def numbers(self, target: str) -> dict[str, int]:
+        """How many deliveries to an archive wait, were refused, and so on."""
+        rows = self._sql.execute("SELECT state, count(*) FROM deliveries WHERE target = ? GROUP BY state", [target])
+        found = dict(rows.fetchall())
+        return {state.value: found.get(state.value, 0) for state in DeliveryState if state != DeliveryState.left_out}
 
     def all(self) -> list[Delivery]:
         """Every delivery but what was left out, oldest first."""

@@ -24,6 +24,8 @@ with extra("dicom-network"):
     from pynetdicom.presentation import PresentationContext, build_context
     from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
+SLOWEST_BYTES_PER_S = 8000.0
+"""The slowest line that an object is given time for: pynetdicom waits for the answer from when it begins to send."""
 _IS_THERE_ALREADY = 0x0111  # Duplicate SOP Instance (PS3.7 C.5.7)
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
 
@@ -39,7 +41,7 @@ class _Object:
 
 def echo(settings: SendSettings) -> None:
     """C-ECHO: does the archive answer? Raises BoxSendUnset, BoxSendUnreachable, BoxSendTls."""
-    with _associated(settings, [build_context(Verification)]) as association:
+    with _associated(settings, [build_context(Verification)], settings.timeout_s) as association:
         if association.send_c_echo().get("Status") != 0:
             raise BoxSendUnreachable(target=settings.target, why="it answers, but not with success")
 
@@ -51,7 +53,8 @@ def send(folder: Path, names: Sequence[str], settings: SendSettings, sent: Calla
     """
     objects = [_object(folder / name) for name in names]
     with Commitment.expected(settings) as commitment:
-        with _associated(settings, list(_contexts(objects, settings)), commitment.handlers) as association:
+        contexts, longest_s = list(_contexts(objects, settings)), settings.timeout_s + _longest_s(objects)
+        with _associated(settings, contexts, longest_s, commitment.handlers) as association:
             refusals = [why for one in objects if (why := _store(association, one, settings, sent)) is not None]
             if refusals:
                 raise refusals[0]
@@ -64,6 +67,11 @@ def _object(path: Path) -> _Object:
     return _Object(path, UID(meta.MediaStorageSOPClassUID), UID(meta.MediaStorageSOPInstanceUID))
 
 
+def _longest_s(objects: Sequence[_Object]) -> float:
+    """How long the largest object may be on its way."""
+    return max(one.path.stat().st_size for one in objects) / SLOWEST_BYTES_PER_S
+
+
 def _contexts(objects: Sequence[_Object], settings: SendSettings) -> Iterator[PresentationContext]:
     for sop_class in dict.fromkeys(one.sop_class for one in objects):
         yield build_context(sop_class, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
@@ -73,14 +81,17 @@ def _contexts(objects: Sequence[_Object], settings: SendSettings) -> Iterator[Pr
 
 @contextmanager
 def _associated(
-    settings: SendSettings, contexts: list[PresentationContext], handlers: Sequence[Any] = ()
+    settings: SendSettings, contexts: list[PresentationContext], answer_s: float, handlers: Sequence[Any] = ()
 ) -> Iterator[Association]:
-    """An association for the time of the block. Raises BoxSendUnset, BoxSendUnreachable, BoxSendTls."""
+    """An association for the time of the block, in which each answer may take `answer_s`.
+
+    Raises BoxSendUnset, BoxSendUnreachable, BoxSendTls.
+    """
     if not settings.host:
         raise BoxSendUnset()
     entity = ApplicationEntity(settings.calling_ae)
     entity.acse_timeout = entity.connection_timeout = settings.timeout_s
-    entity.dimse_timeout = entity.network_timeout = settings.timeout_s
+    entity.dimse_timeout = entity.network_timeout = answer_s
     tls = _tls(settings)
     association = entity.associate(
         settings.host,

@@ -40,6 +40,10 @@ class SenderClient:
         """Whether something is being sent."""
         return self._delivery is not None
 
+    def numbers(self, settings: SendSettings) -> dict[str, int]:
+        """How many results wait for the archive, were sent, were refused; empty where none is set."""
+        return self._outbox.numbers(settings.target) if settings.target else {}
+
     def is_due(self, settings: SendSettings) -> bool:
         """Whether there is something to do now."""
         return self.busy or (_sends(settings) and self._outbox.next_due(settings.target) is not None)

@@ -22,7 +22,7 @@ COLUMNS = 3
 LEAST_WIDTH_PX = 360
 MOST_TILES = 320
 """Of a series with more slices every second is shown small, of one with twice as many every third, and so on."""
-TILES_BYTES = 1_400_000
+TILES_BYTES = 1_300_000
 """For all small slices together: with the key slices, in base64, the page stays below 3 MB."""
 _TILE_WIDTHS_PX = ((80, 288), (130, 224), (210, 176), (MOST_TILES, 144))  # up to so many tiles, so wide
 

@@ -37,7 +37,7 @@ class BoxPackKey(BoxFailed):
     """The key that pseudonyms are made with can't be used: {why}."""
 
     code = "BOX_PACK_KEY"
-    advice = "Check the rights of pseudonym.key in the box's folder: it has 32 bytes that its owner alone may read. Put it back from a backup; another key makes other pseudonyms."
+    advice = "Check the rights of private/pseudonym.key in the box's folder: it has 32 bytes that its owner alone may read. Put it back from a backup; another key makes other pseudonyms."
 
 
 class BoxPackTooLarge(BoxFailed):

@@ -116,8 +116,9 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def _page(document: Mapping[str, Any], pictures: Pictures, language: str) -> bytes:
-    """The page in the box's language; the name of the hospital stays here."""
-    return render_page(document, pictures, site=SiteSettings(language=language)).encode(errors="replace")
+    """The page in the box's language; the name of the hospital stays here, and a flag is said by its meaning alone."""
+    shown = {**document, "flags": [{**flag, "message": ""} for flag in document["flags"]]}
+    return render_page(shown, pictures, site=SiteSettings(language=language)).encode(errors="replace")
 
 
 def _masks(clean: CleanSeries, source: Source, document: Mapping[str, Any]) -> bytes:

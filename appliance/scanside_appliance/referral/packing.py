@@ -35,7 +35,7 @@ class Packing:
             result = one.path.parent.resolve()
             slices = source or source_folder(layout, result)
             read = read_source(slices, result, one.document, self.settings.reading)
-            pseudonyms, language = Pseudonyms.of_box(layout.root), self.settings.site.language
+            pseudonyms, language = Pseudonyms.of_box(layout), self.settings.site.language
             try:
                 done = write_pack(read, one.document, pseudonyms, folder, limit_mb=limit_mb, language=language)
             except OSError as error:
@@ -45,7 +45,7 @@ class Packing:
     def whose(self, pseudonym: str) -> list[dict[str, Any]]:
         """The patient whom a colleague asks about, among the results of the box. Raises ResultNotFound, BoxPackKey."""
         layout = BoxLayout(self.root.resolve())
-        pseudonyms = Pseudonyms.of_box(layout.root)
+        pseudonyms = Pseudonyms.of_box(layout)
         found = {}
         for one in latest_revisions(results_on_record(layout.results)[0]):
             study = one.document.get("study") or {}

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanside_appliance.files.atomic import sync_directory
+from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.layout import PRIVATE_MODE, BoxLayout
 from scanside_appliance.referral.errors import BoxPackKey
 
 KEY_FILE = "pseudonym.key"
@@ -27,11 +29,12 @@ class Pseudonyms:
     key: bytes
 
     @classmethod
-    def of_box(cls, root: Path) -> Pseudonyms:
+    def of_box(cls, layout: BoxLayout) -> Pseudonyms:
         """With the box's key, which is made where there is none yet. Raises BoxPackKey."""
-        path = root / KEY_FILE
+        path = layout.private / KEY_FILE
         try:
-            if not path.exists():
+            if not lies_at(path):
+                layout.private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
                 _make_key(path)
             found = path.stat()
             key = path.read_bytes()

@@ -23,6 +23,7 @@ from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
+from scanside_appliance.jobs.audit import note_configuration
 from scanside_appliance.jobs.book_file import keep_in_place
 from scanside_appliance.jobs.database_errors import database_error
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDiskFull
@@ -32,6 +33,7 @@ from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.network.sender_client import SENDER, SenderClient
+from scanside_appliance.service.configuration import configuration
 from scanside_appliance.service.errors import BoxInbox
 from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_appliance.service.status import Report, write_report
@@ -112,6 +114,7 @@ class Daemon:
         self._file_mover.recover()
         disk.finish_cleaning(self._layout, self._store)
         self._engine = self._proved()
+        self._note_configuration()
 
     def _proved(self) -> str:
         """The engine's name, after the networks were proved: with the bundle in force, else with what was before it.
@@ -126,6 +129,12 @@ class Daemon:
                     raise
                 change = step_back(self._layout.root, "put aside", f"{error.code}: {error.message}", self._clock)
                 log.error("the bundle in force was put aside: %s In force now: %s", change.why, change.title)
+
+    def _note_configuration(self) -> None:
+        """In the audit, at each start and when the settings were read again."""
+        note_configuration(
+            self._store, **configuration(self._layout, self._settings, self._plan.bundle, self._engine)
+        )
 
     def tick(self) -> None:
         """One turn. Troubles of the box are noted and tried again in the next; a lost or damaged book raises."""
@@ -161,6 +170,7 @@ class Daemon:
         """Go on with other settings."""
         self._settings, self._waits = settings, self._plan.waits(settings)
         self._inbox.settings = self._waits.inbox
+        self._try(self._note_configuration)
 
     def look_soon(self) -> None:
         """Something happened in the inbox."""
@@ -312,6 +322,7 @@ class Daemon:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
         self._house.count_hours()
+        self._house.tell_head()
         self._house.look_for_missing()
         self._prober.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
@@ -323,7 +334,7 @@ class Daemon:
         try:
             report = self.report()
             self.headline = report.headline()
-            news = f"{self.headline} {report.jobs} {report.inbox_files}"
+            news = f"{self.headline} {report.jobs} {report.inbox_files} {report.deliveries}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -352,6 +363,7 @@ class Daemon:
             worker_warm=self._worker_client.warm,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
+            deliveries=self._sender.numbers(self._settings.send),
         )
 
 

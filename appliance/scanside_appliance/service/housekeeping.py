@@ -10,12 +10,14 @@ from scanside_appliance.files.durable_files import is_folder, make_folder
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.scan import Signature
 from scanside_appliance.jobs import retention as disk
+from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.store import HOURS_RUN, Store
 from scanside_appliance.upkeep.presence import missing_studies
 from scanside_runtime.settings.tables import DiskSettings
 
 DISK_EVERY_S = 10.0
 HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 log = logging.getLogger("scanside")
 
 
@@ -72,6 +74,11 @@ class Housekeeping:
         """The box's own age, by which the ages of files are told: no wall clock has a say."""
         if self._is_due("hour", HOUR_S):
             self._store.count(HOURS_RUN)
+
+    def tell_head(self) -> None:
+        """The head of the audit into the log, once a day: who writes the chain anew can't change what was told."""
+        if self._is_due("head", DAY_S) and (last := head(self._store)):
+            log.info("audit: %d entries, head %s", last.n, last.sha256)
 
     def look_for_missing(self) -> None:
         """Now and then, and after something changed about it."""

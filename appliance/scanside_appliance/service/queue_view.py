@@ -90,6 +90,9 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     lines.extend(("put aside", f"{number} file(s): {code}") for code, number in facts["put_aside"].items())
     for one in facts["waiting"]:
         lines.append(("arriving", f"{one['study']}  {one['files']} files, {one['why']}"))
+    sends = [f"{number} {state}" for state, number in facts["deliveries"].items() if number]
+    if sends:
+        lines.append(("archive", f"{', '.join(sends)} (scanside send --list)"))
     lines.append(("said", facts["at"] or "never"))
     return [f"{name:<10}{text}" for name, text in lines]
 

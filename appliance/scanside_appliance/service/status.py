@@ -21,8 +21,9 @@ SCHEMA = "scanside.status/1"
 class Report:
     """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
-    over_quota: what holds more than the settings allow, in words. missing: studies of the book
-    whose newest result, or archive, is no longer on the disk.
+    over_quota: what holds more than the settings allow, in words. missing: studies of the book whose newest
+    result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
+    state; empty where none is set.
     """
 
     at: str
@@ -40,6 +41,7 @@ class Report:
     worker_warm: bool
     missing: Sequence[str] = ()
     over_quota: Sequence[str] = ()
+    deliveries: Mapping[str, int] = field(default_factory=dict)
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -72,6 +74,7 @@ class Report:
             *_metric("studies_held", "gauge", "Studies that wait for a person.", {"": self.held}),
             *_metric("files_put_aside", "gauge", "Files in quarantine.", _labelled(self.put_aside, "code")),
             *_metric("events_total", "counter", "What happened so far.", _labelled(self.counters, "event")),
+            *_metric("deliveries", "gauge", "Results on their way to the archive.", _labelled(self.deliveries)),
             *_trouble(bool(self.trouble)),
             *_metric("clock_wrong", "gauge", "1 where the wall clock can't be right.", {"": int(bool(self.clock))}),
         ]
@@ -112,6 +115,7 @@ class Said:
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None
+    deliveries: dict[str, int] = field(default_factory=dict)
 
 
 def last_said(layout: BoxLayout) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
+from scanside_appliance.jobs.audit import note
 from scanside_appliance.jobs.errors import BoxArchiveMissing, BoxNoSuchStudy
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
@@ -42,4 +43,5 @@ def _again(layout: BoxLayout, store: Store, intake: Intake, job: Job) -> Job:
     gone = [row for row in rows if row.place.startswith("archive/") and not lies_at(row.path(layout.root))]
     if gone or not rows:
         raise BoxArchiveMissing(study=job.study, count=len(gone) or "all")
+    note(store, "redone", job.study, revision=job.revision)
     return intake.measure_again(job)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.files.durable_files import file_sha256, is_folder
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import RESULT, BoxLayout
+from scanside_appliance.jobs.audit import broken_at, entries
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
@@ -23,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is not as it should be. of: database, result, archive or bundle; path: below the root, if it is.
+    """Something that is not as it should be. of: database, audit, result, archive or bundle; path: below the root.
 
     study: whose it is, null where it is no study's.
     """
@@ -87,6 +88,24 @@ def _bundles(layout: BoxLayout) -> Iterator[Difference]:
 def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
     for words in store.problems():
         yield Difference("database", layout.database.name, None, words)
+    row = broken_at(store)
+    if row is not None:
+        yield Difference("audit", layout.database.name, None, f"row {row} does not follow from those before it")
+    yield from _other_than_told(layout, store)
+
+
+def _other_than_told(layout: BoxLayout, store: Store) -> Iterator[Difference]:
+    """Results whose sums in the book are not those that the audit tells: both would have to be changed alike."""
+    told = {
+        (one.study, facts["revision"]): facts["document_sha256"]
+        for one in entries(store)
+        if one.event == "result" and (facts := one.document()["facts"])
+    }
+    for job in store.jobs(PUBLISHED):
+        known = told.get((job.study, job.revision))
+        if known is not None and store.result(job.id).get(RESULT) != known:
+            folder = layout.result(job.patient, job.study, job.revision or 0).relative_to(layout.root)
+            yield Difference("audit", str(folder / RESULT), job.study, "the book has another sum than the audit")
 
 
 class _Look:

@@ -61,6 +61,7 @@ class StatedBiomarkers(Believable):
     infection_volume_ml: float | None = None
     lung_volume_ml: float | None = None
     lung_width_mm: float | None = None
+    ct_extent_grade: str | None = None
     left: StatedMeasures | None = None
     right: StatedMeasures | None = None
     zones: dict[str, StatedMeasures | None] | None = None

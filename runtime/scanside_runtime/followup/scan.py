@@ -165,6 +165,8 @@ def _scan(stated: StatedResult) -> Scan:
         flags=frozenset(flag.code for flag in stated.flags),
         bundle=None if bundle is None else f"{bundle.name} {bundle.version}",
         lung_width_mm=biomarkers.lung_width_mm,
+        ct_extent_grade=biomarkers.ct_extent_grade,
+        severity_flag=None if stated.severity is None else stated.severity.flag,
     )
 
 

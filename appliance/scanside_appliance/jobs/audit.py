@@ -1,0 +1,88 @@
+"""What the box did, in order: a table of the book to which rows are only added, each with the hash of all before it.
+
+Who changes, takes out or puts in a row breaks the chain from there on; who writes the whole chain anew changes its
+head, which stands in the log each day, in `status` and in every backup. No names and no IDs of patients: a study is
+its key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.jobs.store import Store
+
+Event = Literal["result", "held", "put aside", "released", "retried", "redone", "removed", "configuration"]
+BEGINNING = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A row. at: wall clock, shown only; study: its key or empty; facts: JSON; sha256: of the row before and this."""
+
+    n: int
+    at: str
+    event: str
+    study: str
+    facts: str
+    sha256: str
+
+    def document(self) -> dict[str, Any]:
+        """Plain values, the facts opened."""
+        return {**asdict(self), "facts": json.loads(self.facts)}
+
+
+def note(store: Store, event: Event, study: str = "", **facts: Any) -> None:
+    """Add a row, in the transaction of what it tells of. Raises sqlite3.Error."""
+    with store.transaction():
+        _add(store, Clock().now_text(), event, study, json.dumps(facts, sort_keys=True))
+
+
+def _add(store: Store, at: str, event: Event, study: str, text: str) -> None:
+    last = head(store)
+    n, before = (last.n + 1, last.sha256) if last else (1, BEGINNING)
+    row = (n, at, event, study, text, _link(before, n, at, event, study, text))
+    store.connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+def note_configuration(store: Store, **facts: Any) -> None:
+    """What the box works by, where it is not what it was when it was last noted. Raises sqlite3.Error."""
+    asked = "SELECT facts FROM audit WHERE event = 'configuration' ORDER BY n DESC LIMIT 1"
+    last = store.connection.execute(asked).fetchone()
+    if last is None or last[0] != json.dumps(facts, sort_keys=True):
+        note(store, "configuration", **facts)
+
+
+def head(store: Store) -> AuditEntry | None:
+    """The newest row; None before the first."""
+    return next(_rows(store.connection, "ORDER BY n DESC LIMIT 1"), None)
+
+
+def entries(store: Store, since: int = 0) -> Iterator[AuditEntry]:
+    """The rows after a number, oldest first."""
+    return _rows(store.connection, "WHERE n > ? ORDER BY n", since)
+
+
+def broken_at(store: Store) -> int | None:
+    """The number of the first row that does not follow from those before it; None where all do."""
+    before = BEGINNING
+    for expected, row in enumerate(entries(store), 1):
+        link = _link(before, row.n, row.at, row.event, row.study, row.facts)
+        if row.n != expected or row.sha256 != link:
+            return expected
+        before = row.sha256
+    return None
+
+
+def _link(before: str, *values: object) -> str:
+    return hashlib.sha256(json.dumps([before, *values]).encode()).hexdigest()
+
+
+def _rows(sql: sqlite3.Connection, which: str, *values: object) -> Iterator[AuditEntry]:
+    for row in sql.execute(f"SELECT n, at, event, study, facts, sha256 FROM audit {which}", values):
+        yield AuditEntry(*row)
