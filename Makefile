@@ -4,6 +4,7 @@
 # make fuzz   damages files at random and reads them, for 20 minutes
 # make languages   the catalogues of the page, from the texts in the code
 # make release  everything that a box without internet needs, as one tar in dist/
+# make release-permissive DATA=DIR   a second bundle from permissively licensed scans alone, trained, as one file in dist/
 # make docs   docs/cli.md, docs/reason-codes.md and docs/settings.md, written from the code itself
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint bench bench-peers fuzz release docs clean languages
+.PHONY: demo test lint bench bench-peers fuzz release release-permissive docs clean languages
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -49,6 +50,29 @@ fuzz: .venv/all.stamp
 
 release: .venv/all.stamp
 	@$(BIN)/python systemd/make_release.py dist $(if $(KEY),--key $(KEY))
+
+# Two trainings of half an hour to some hours on a core; cut short, it goes on where it stopped. KEY signs the file.
+EXPORT := OPENBLAS_NUM_THREADS=1 $(BIN)/scanside-export
+PERMISSIVE := dist/permissive
+PERMISSIVE_VERSION ?= 0.1.0
+PERMISSIVE_BUNDLE := $(PERMISSIVE)/scanside-chest-permissive
+TRAIN := --cases $(PERMISSIVE)/cases --runs $(PERMISSIVE)/runs $(if $(SAMPLES),--samples $(SAMPLES))
+
+release-permissive: .venv/all.stamp
+	@test -d "$(DATA)/ct" || { echo "say where the scans are: make release-permissive DATA=DIR, a folder with ct" >&2; exit 2; }
+	@test -e $(PERMISSIVE)/cases/digest.json || $(EXPORT) prepare --permissive --data $(DATA) --cases $(PERMISSIVE)/cases
+	@$(EXPORT) train lungs $(TRAIN) --recipe export/scanside_export/recipes/lungs_pretraining.toml
+	@$(EXPORT) train infection $(TRAIN) --recipe export/scanside_export/recipes/infection_pretraining.toml
+	@$(EXPORT) export --runs $(PERMISSIVE)/runs --work $(PERMISSIVE)/work
+	@$(EXPORT) quantize --runs $(PERMISSIVE)/runs --work $(PERMISSIVE)/work --cases $(PERMISSIVE)/cases
+	@$(EXPORT) bundle --runs $(PERMISSIVE)/runs --work $(PERMISSIVE)/work --out $(PERMISSIVE_BUNDLE) \
+		--name scanside-chest-permissive --version $(PERMISSIVE_VERSION)
+ifdef KEY
+	@$(EXPORT) sign $(PERMISSIVE_BUNDLE) --key $(KEY) --out dist/scanside-chest-permissive-$(PERMISSIVE_VERSION).zip
+else
+	@tar -C $(PERMISSIVE) -cf dist/scanside-chest-permissive-$(PERMISSIVE_VERSION).tar scanside-chest-permissive
+	@echo dist/scanside-chest-permissive-$(PERMISSIVE_VERSION).tar
+endif
 
 docs: .venv/all.stamp
 	@$(BIN)/python docs/generate.py

@@ -183,6 +183,29 @@ KINDS = {
         "missed. Withheld: let a radiologist read the study.",
         "The smaller lung's share of both, below anatomy.uneven_share; withheld below anatomy.lone_share.",
     ),
+    "QUALITY_PART_MISSING": FindingKind(
+        ("caution",),
+        "A part of one lung has no counterpart in the outlines: collapsed, so dense that it was missed, or gone.",
+        "Look at the outlines in the pictures. POI is of what is outlined, so it may be too low.",
+        "One lung's apex more than missing_lung.apex_mm below the other's; or in the upper, middle or lower third of "
+        "the height less than missing_lung.third_share of both.",
+    ),
+    "QUALITY_AIR_OUTSIDE": FindingKind(
+        ("caution",),
+        "Air as in lung lies inside the chest beside the outlines: a part of a lung may have been missed.",
+        "Look at the outlines in the pictures; a hernia or a wide airway looks the same.",
+        "Pieces thicker than 10 mm, -900 to -650 HU in the median, that do not reach the air around the body, from "
+        "missing_lung.air_ml on.",
+    ),
+    "QUALITY_POSSIBLE_EFFUSION": FindingKind(
+        ("caution",),
+        "What lies behind the lungs, or is outlined as lung, is as dense and even as fluid: a possible effusion.",
+        "Look at the pictures. Beside the lungs it is not counted; in the outlines it may count as infection, and POI "
+        "is too high if it is fluid. Dense lung looks alike.",
+        "Pieces of 0 to 30 HU, nine tenths below 25, thicker than 10 mm, no aerated lung behind: beside the lungs, "
+        "under lung that stands up to 60 mm above, from missing_lung.fluid_ml on; in the outlines from "
+        "missing_lung.fluid_in_lung_ml on.",
+    ),
     "QUALITY_ORIENTATION": FindingKind(
         ("caution", "withhold"),
         "Heart, trachea or spine do not lie where the header says: the pictures may be mirrored, upside down or "

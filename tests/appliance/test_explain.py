@@ -25,7 +25,7 @@ def test_every_code_says_what_it_means_how_it_is_found_and_what_to_do_now(code: 
 
 def test_the_settings_that_explanations_name_are_settings() -> None:
     text = " ".join(one.measured for one in explanations())
-    named = set(re.findall(r"\b(?:coverage|anatomy|quality|motion|patient|measures)\.[a-z_]+", text))
+    named = set(re.findall(r"\b(?:coverage|anatomy|missing_lung|quality|motion|patient|measures)\.[a-z_]+", text))
     assert len(named) > 15
     assert named <= SETTINGS
 

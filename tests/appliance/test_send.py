@@ -6,6 +6,7 @@ import json
 import shutil
 import ssl
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kit.sent_box import job_with_result
 from scanside_appliance.cli import main as cli
 from scanside_appliance.results.output import write_output
 from scanside_runtime.settings.send import SendSettings
+from sweeps.box import environment
 
 pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
 pytestmark = pytest.mark.filterwarnings(
@@ -208,6 +210,14 @@ def test_an_archive_with_tls_is_known_by_its_certificate(result: Path, tmp_path:
     finally:
         server.shutdown()
     assert len(stored) == 9
+
+
+def test_without_the_extra_a_person_is_told_what_to_install(tmp_path: Path) -> None:
+    without = "import sys; sys.modules['pynetdicom'] = None; from scanside_appliance.cli.main import main; main()"
+    command = [sys.executable, "-c", without, "--root", str(tmp_path), "send", "--echo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    assert (done.returncode, "BOX_EXTRA_MISSING" in done.stderr) == (5, True)
+    assert "dicom-network" in done.stderr
 
 
 def test_a_certificate_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from kit.export_samples import (
 )
 from scanside_export.bundling import cross_validate as folds
 from scanside_export.bundling.cross_validate import CrossValidation, cross_validate
-from scanside_export.cli.main import app
+from scanside_export.cli.main import RECIPES, app
 from scanside_export.data.prepare import Material, _store, load, prepare, read_digest
-from scanside_export.data.recipe import Recipe
+from scanside_export.data.recipe import Recipe, read_recipe
 from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_export.networks.checkpoint import Trained
 from scanside_export.networks.to_onnx import with_contract
@@ -164,3 +164,20 @@ def test_progress_counts_every_part_of_the_material(tmp_path: Path, monkeypatch:
     assert told == [
         ("no case yet", 0, 3), ("5 cases written", 1, 3), ("10 cases written", 2, 3), ("12 cases written", 3, 3),
     ]  # fmt: skip
+
+
+def test_permissive_cases_need_no_set_under_a_non_commercial_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanside_export.data.prepare.BACKGROUNDS", ())
+    prepare(Material(tmp_path, phantoms=1, permissive=True), tmp_path / "cases")
+    assert [case.source for case in load(tmp_path / "cases")] == ["phantom"]
+
+
+@pytest.mark.parametrize("network", ["lungs", "infection"])
+def test_recipes_of_the_permissive_bundle_draw_from_scans_and_phantoms_alone(network: str) -> None:
+    name = f"{network}_pretraining.toml"
+    assert name in (Path(__file__).parents[2] / "Makefile").read_text()
+    recipe = read_recipe(RECIPES / name)
+    assert {source for source, share in recipe.shares.items() if share > 0} == {"real", "phantom"}
+    assert "no non-commercial" in recipe.licence

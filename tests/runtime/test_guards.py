@@ -41,7 +41,7 @@ def chest(hu: Hu | None = None, **options: float | tuple[float, float, float]) -
     return volume, chest_masks(volume)
 
 
-def redrawn(change: Callable[[Bools, Bools], None]) -> Chest:
+def redrawn(change: Callable[[Bools, Bools], object]) -> Chest:
     """The sample chest with other lungs: `change` works on right and left, (z, y, x) bool, in place."""
     volume, masks = chest()
     right, left = masks.right_lung.array.copy(), masks.left_lung.array.copy()
@@ -133,6 +133,44 @@ def left_lung_in(slices: int) -> Chest:
     return redrawn(shrink)
 
 
+def replaced_by(value: int, change: Callable[[Bools, Bools], object]) -> Chest:
+    """Other lungs, and this HU where they were."""
+    lungs_before = chest()[1].lungs
+    _, masks = redrawn(change)
+    hu = np.where(lungs_before & ~masks.lungs, np.int16(value), chest_hu())
+    return volume_of(hu), masks
+
+
+def left_lung_to_column(column: int) -> Chest:
+    """The left lung is narrower than the right one, from apex to base."""
+    return replaced_by(45, lambda right, left: left[:, :, column:].fill(False))
+
+
+def apex_gone(slices: int) -> Chest:
+    return replaced_by(45, lambda right, left: right[12 - slices :].fill(False))
+
+
+def lower_third_gone(share: float) -> Chest:
+    return replaced_by(45, lambda right, left: left[2:6, 8 + round(24 * share) :].fill(False))
+
+
+def air_missed(rows: int) -> Chest:
+    """A part of the right lung that nobody outlined, with air in it."""
+    return redrawn(lambda right, left: right[4:8, 16 : 16 + rows, 8:14].fill(False))
+
+
+def fluid_behind(value: int, rows: int = 12) -> Chest:
+    """A layer of that HU behind the lower half of the right lung, with lung above it."""
+    return replaced_by(value, lambda right, left: right[2:7, 32 - rows : 32].fill(False))
+
+
+def fluid_outlined(value: int, rows: int = 12) -> Chest:
+    """A layer of that HU at the back of the right lung, which the outlines hold."""
+    hu = chest_hu()
+    hu[2:8, 32 - rows : 32, 4:19] = value
+    return chest(hu)
+
+
 def with_bounds(low_ml: float, high_ml: float) -> Chest:
     volume, masks = chest()
     return volume, replace(masks, infection_bounds_ml=(low_ml, high_ml))
@@ -163,7 +201,7 @@ def with_gut_gas(columns: int) -> Chest:
 
 def with_metal_at_the_base() -> Chest:
     """On the clothes, beside the lowest hundredth of the lungs."""
-    volume, masks = redrawn(lambda right, left: [lung[2, :, :-1].fill(False) for lung in (right, left)])
+    volume, masks = replaced_by(45, lambda right, left: [lung[2, :, :-1].fill(False) for lung in (right, left)])
     hu = volume.hu.copy()
     hu[2, 35, 22] = 3000
     left = masks.left_lung.array.copy()
@@ -209,6 +247,11 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("QUALITY_LUNG_VOLUME", "caution", sparse_lungs),
     ("QUALITY_UNEVEN_LUNGS", "caution", lambda: left_lung_in(4)),
     ("QUALITY_UNEVEN_LUNGS", "withhold", lambda: left_lung_in(1)),
+    ("QUALITY_PART_MISSING", "caution", lambda: apex_gone(4)),
+    ("QUALITY_PART_MISSING", "caution", lambda: lower_third_gone(0.1)),
+    ("QUALITY_AIR_OUTSIDE", "caution", lambda: air_missed(8)),
+    ("QUALITY_POSSIBLE_EFFUSION", "caution", lambda: fluid_behind(15)),
+    ("QUALITY_POSSIBLE_EFFUSION", "caution", lambda: fluid_outlined(15)),
     ("QUALITY_ORIENTATION", "caution", lambda: turned(chest())),
     ("QUALITY_ORIENTATION", "withhold", lambda: turned(cut_below(19))),
     ("QUALITY_THICKNESS", "caution", lambda: chest(spacing_mm=(9.5, 4.0, 5.0), thickness_mm=9.9)),
@@ -236,7 +279,15 @@ def test_a_chest_with_this_fault_is_found_out(code: str, level: str, case: Calla
         lambda: with_metal_of(2400),
         with_metal_at_the_base,
         lambda: with_bounds(20.0, 60.0),
-        lambda: left_lung_in(6),
+        lambda: left_lung_to_column(35),
+        lambda: apex_gone(2),
+        lambda: lower_third_gone(0.6),
+        lambda: air_missed(2),
+        lambda: fluid_behind(45),
+        lambda: fluid_outlined(45),
+        lambda: fluid_outlined(-100),
+        lambda: fluid_behind(-100),
+        lambda: fluid_behind(15, rows=2),
         lambda: chest(thickness_mm=10.0),
         lambda: chest(spacing_mm=(9.5, 5.0, 6.0)),
     ],

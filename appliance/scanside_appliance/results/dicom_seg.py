@@ -16,7 +16,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from scanside_appliance.dicom_out.identity import ObjectUids, new_uids, series_number
+from scanside_appliance.dicom_out.identity import ObjectUids, derived_uid, new_uids, series_number
 from scanside_appliance.dicom_out.source import MAY_BE_EMPTY, TAKEN_WHEN_VALID, clean, source_number, valid
 from scanside_runtime.dicom.decode import same_header, to_source_frames
 from scanside_runtime.dicom.files import SourceReader
@@ -96,6 +96,8 @@ def segmentation_bytes(
         sources = _clean_sources(headers, slice_spacing_mm)
         seg = _described(sources, shape, uids or new_uids(), algorithm_version, software_version)
         pixels, overlap = _packed(_frames(seg, sources), segments, shape)
+        for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+            item.DimensionOrganizationUID = derived_uid(str(seg.SOPInstanceUID), "dimensions")  # else new each time
         seg.SegmentsOverlap = "YES" if overlap else "NO"
         seg.PixelData = pixels
         buffer = io.BytesIO()

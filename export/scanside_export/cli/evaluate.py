@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,6 +117,37 @@ def held_out(
     if picture is not None:
         _draw_planes([(f"{score.name}, {score.dice:.3f}", plane) for score, plane in scores.worst(3)], picture)
     typer.echo(json.dumps(figures, indent=2) if as_json else held_out_table(figures))
+
+
+@evaluations.command()
+def lungs(
+    references: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Drawn lungs, as in tests/data/lungs; with --data.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with ct, of whose series they are.")] = None,
+    sources: Annotated[
+        list[str] | None, typer.Option("--from", metavar="FORM=DIR", help="A set with lungs; see docs/training.md.")
+    ] = None,
+    bundle: BundleFolder = None,
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with the lungs, in ml by kind: outside of the body, gas, effusion, abdomen, lung missed."""
+    from dataclasses import asdict
+
+    from scanside_export.evaluation.lung_errors import case_reference, drawn_references, lung_table, score_lungs
+
+    if (references is None) != (data is None) or (references is None and not sources):
+        raise typer.BadParameter("give --references and --data, or --from FORM=DIR")
+    drawn = [] if references is None or data is None else drawn_references(references, data)
+    cases = (case_reference(one) for text in sources or [] for one in _form(text, None)[0] if (one.lungs != 255).any())
+    opened, networks = _deployed(bundle, engine, precision)
+    scores = [score_lungs(one, networks) for one in chain(drawn, cases)]
+    if not scores:
+        raise typer.BadParameter("there is no series with lungs to score")
+    figures = {"series": [asdict(one) for one in scores], "bundle": _called(opened)}
+    typer.echo(json.dumps(figures, indent=2) if as_json else lung_table(scores))
 
 
 def _deployed(bundle: Path | None, engine: str, precision: str) -> tuple[Bundle, Networks]:

@@ -17,6 +17,7 @@ from scanside_export.cli.deliver import keygen, sign
 from scanside_export.cli.evaluate import evaluations
 from scanside_export.cli.lesions import lesion_app
 from scanside_export.cli.motion import motion
+from scanside_export.cli.packing import pack, unpack
 from scanside_runtime.errors import ScansideError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 app.add_typer(motion, name="motion")
-for command in (cuts, keygen, sign):
+for command in (cuts, keygen, pack, sign, unpack):
     app.command()(command)
 app.add_typer(evaluations, name="evaluate")
 app.add_typer(lesion_app, name="lesions")
@@ -73,6 +74,9 @@ def prepare(
     phantoms: Annotated[int, typer.Option(help="Phantoms to draw, two seconds each; 20 do for a first try.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    permissive: Annotated[
+        bool, typer.Option("--permissive", help="Of --data only the scans of ct, none under a non-commercial licence.")
+    ] = False,
 ) -> None:
     """Turn labelled CT into training cases; prints the digest of the training data."""
     from scanside_export.cli.progress import progress
@@ -87,14 +91,14 @@ def prepare(
     if data is None and not named:
         raise typer.BadParameter("give --data DIR, or --from FORM=DIR")
     with progress() as report:
-        digest = prepare_cases(Material(data, named, variants, phantoms, seed), cases, jobs, report)
+        digest = prepare_cases(Material(data, named, variants, phantoms, seed, permissive), cases, jobs, report)
     typer.echo(digest)
 
 
 @app.command()
 def train(
     network: Annotated[str, typer.Argument(help="lungs or infection.")],
-    cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote.")],
+    cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` or `pack` wrote.")],
     runs: Runs,
     recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="A recipe other than the shipped one.")] = None,
     samples: Annotated[int | None, typer.Option(help="Samples to draw instead of the recipe's.")] = None,

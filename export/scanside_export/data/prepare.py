@@ -21,6 +21,7 @@ from scanside_export.data.adapters.forms import read_form
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.data.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.data.lung_reference import reference_lungs
+from scanside_export.data.packing import is_packed, load_packed
 from scanside_export.data.volumes import real_volume
 from scanside_export.errors import LabelsUnusable
 from scanside_runtime.phantom.make import Lesion, make_phantom, random_spec
@@ -53,6 +54,7 @@ class Material:
 
     data: the folder with infection-3d, infection-2d, lung-2d and ct. sources: (form, folder) of other labelled sets.
     variants: copies of each background with other lesions. phantoms: drawn thoraxes.
+    permissive: of `data` only what may be used for anything, the near-healthy scans of ct.
     """
 
     data: Path | None
@@ -60,6 +62,7 @@ class Material:
     variants: int = 5
     phantoms: int = 150
     seed: int = 1000
+    permissive: bool = False
 
 
 Progress = Callable[[str, int, int], None]
@@ -90,7 +93,9 @@ def prepare(material: Material, out: Path, jobs: int = 1, progress: Progress | N
 
 
 def load(folder: Path) -> list[Case]:
-    """The cases that `prepare` wrote, mapped and not read."""
+    """The cases that `prepare` wrote, mapped and not read; or those that `pack` wrote, read."""
+    if is_packed(folder):
+        return load_packed(folder)
     return [_load(path) for path in sorted(folder.glob("*/*/case.json"))]
 
 
@@ -116,12 +121,14 @@ def _parts(material: Material) -> list[Part]:
 
 def _shared_parts(data: Path, material: Material) -> Iterator[Part]:
     """The slow ones first."""
-    yield partial(cases.infection_volumes, data / "infection-3d")
+    if not material.permissive:
+        yield partial(cases.infection_volumes, data / "infection-3d")
     for number, background in enumerate(BACKGROUNDS):
         rng = np.random.default_rng([material.seed, number])
         yield partial(_with_lesions, data / "ct" / background.path, background, material.variants, rng)
-    yield partial(cases.infection_slices, data / "infection-2d")
-    yield partial(cases.lung_slices, data / "lung-2d")
+    if not material.permissive:
+        yield partial(cases.infection_slices, data / "infection-2d")
+        yield partial(cases.lung_slices, data / "lung-2d")
 
 
 def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[list[tuple[str, str]]]:

@@ -17,6 +17,7 @@ from scanside_runtime.quality.image_quality import (
     check_noise,
     check_thickness,
 )
+from scanside_runtime.quality.missing_lung import check_air_outside, check_fluid, check_parts
 from scanside_runtime.quality.motion import check_motion
 from scanside_runtime.quality.orientation import check_orientation
 from scanside_runtime.quality.overview import make_overview
@@ -44,6 +45,9 @@ def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) 
         *check_field_of_view(volume, masks, settings.coverage),
         *check_lung_volume(volume, masks, settings.anatomy),
         *check_sides(masks, settings.anatomy),
+        *check_parts(volume, masks, settings.missing_lung),
+        *check_air_outside(overview, settings.missing_lung),
+        *check_fluid(overview, settings.missing_lung),
         *check_motion(overview, masks, settings.motion),
         *check_thickness(volume, settings.quality),
         *check_contrast(overview, settings.quality),
