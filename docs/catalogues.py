@@ -16,8 +16,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from scanside_appliance.languages.catalogue import DOMAIN, ENGLISH, FOLDER
-from scanside_appliance.page.report import page_templates
 from scanside_appliance.page.sentences import errors_with_reasons, message_of
+from scanside_appliance.page.templates import page_templates
 from scanside_runtime.findings import KINDS
 from scanside_runtime.settings.tables import LANGUAGES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -177,6 +178,18 @@ def test_a_manifest_that_leads_out_of_the_backup_is_refused(box: Box, tmp_path: 
     (stick / MANIFEST).write_text(json.dumps(document))
     with pytest.raises(BackupUnusable, match="leads out"):
         read_stock(stick)
+
+
+def test_a_backup_is_its_owners_alone_and_a_restored_box_its_groups(box: Box, tmp_path: Path) -> None:
+    before, stick, other = os.umask(0o022), tmp_path / "stick", Box(tmp_path / "other")
+    try:
+        assert box.scanside("backup", str(stick)).exit_code == 0
+        assert other.scanside("restore", str(stick)).exit_code == 0
+    finally:
+        assert os.umask(before) == 0o022
+    modes = {path.stat().st_mode & 0o777 for path in stick.rglob("*")}
+    assert modes == {0o600, 0o700}
+    assert not [path for path in other.root.rglob("*") if path.stat().st_mode & 0o007]
 
 
 def test_the_commands_tell_a_person_what_was_done_and_the_settings_come_along(box: Box, tmp_path: Path) -> None:

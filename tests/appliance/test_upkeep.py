@@ -13,13 +13,14 @@ import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
+from scanside_appliance.jobs.audit import broken_at, entries
 from scanside_appliance.jobs.errors import BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
 from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
 from sweeps.box import Slice
 
-COLUMNS = "study, study_uid, patient, state, revision, code, alone, verdict, severity, trend"
+COLUMNS = "study, study_uid, patient, state, revision, code, alone, series_uid, incomplete, verdict, severity, trend"
 FILES = "study, sop_uid, sha256, size, whole, place, name"
 
 
@@ -46,12 +47,13 @@ def full(box: Box) -> Box:
     """Revisions, a refusal, one that ended its process, what is held, and junk."""
     box.put(*study(1, text="SEVERE"), *study(2, text="CRASH"), *study(3, text="REFUSED"))
     box.put(*study(5, patient="P1", text="RISING"))
-    box.put(Slice(9, 1, whole=False))
+    box.put(Slice(9, 1, whole=False), Slice(6, 1), Slice(6, 2), Slice(6, 4))
     (box.inbox / "junk.txt").write_bytes(b"no image")
     box.run()
     box.put(Slice(1, 4))
     box.run()
     box.put(Slice(1, 2, "other"))
+    assert box.scanside("release", study_key("1.2.3"), "--series", "2").exit_code == 0
     box.run()
     return box
 
@@ -101,6 +103,25 @@ def test_a_damaged_book_is_kept_beside_the_new_one(box: Box, monkeypatch: pytest
     box.run()
     assert (len(box.of(1)), len(box.of(2))) == (1, 1)
     assert box.is_sound()
+
+
+def test_the_audit_goes_on_in_a_book_that_was_made_anew_and_shows_a_result_that_was_changed(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    with Store(box.root / "scanside.db") as store:
+        before = list(entries(store))
+    assert box.rebuild(monkeypatch, "--anyway")["audit_entries"] == len(before)
+    with Store(box.root / "scanside.db") as store:
+        *same, last = entries(store)
+        assert (same, last.event, broken_at(store)) == (before, "rebuilt", None)
+    assert box.scanside("verify").exit_code == 0
+    (path,) = box.root.glob("results/*/*/1/result.json")
+    path.write_text(path.read_text().replace('"none"', '"watch"'))
+    box.rebuild(monkeypatch, "--anyway")
+    found = json.loads(box.scanside("verify", "--json").output)["differences"]
+    assert [one["of"] for one in found] == ["audit"]
 
 
 def test_only_a_lost_or_damaged_book_is_made_anew(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,10 +74,19 @@ def layouts(folder: Path, pages: Mapping[str, str], widths: Sequence[int]) -> li
 
     Skips where there is no Chromium.
     """
-    command = browser(folder)
     for name, page in pages.items():
         (folder / name).write_text(page, encoding="utf-8", errors="replace")
-    (folder / "harness.html").write_text(HARNESS % (json.dumps(list(pages)), json.dumps(list(widths))), "utf-8")
+    found: list[dict[str, Any]] = found_by(folder, HARNESS % (json.dumps(list(pages)), json.dumps(list(widths))))
+    return found
+
+
+def found_by(folder: Path, harness: str) -> Any:
+    """What a page of ours finds in the pages of a folder: it leaves JSON in an element with the ID `found`.
+
+    Skips where there is no Chromium.
+    """
+    command = browser(folder)
+    (folder / "harness.html").write_text(harness, "utf-8")
     with _served(folder) as address:
         shown = subprocess.run(
             [*command, "--virtual-time-budget=120000", "--dump-dom", f"{address}/harness.html"],
@@ -85,8 +94,7 @@ def layouts(folder: Path, pages: Mapping[str, str], widths: Sequence[int]) -> li
         ).stdout  # fmt: skip
     answer = re.search(r'<pre id="found">(.*?)</pre>', shown, flags=re.DOTALL)
     assert answer, shown[-2000:]
-    found: list[dict[str, Any]] = json.loads(html.unescape(answer[1]))
-    return found
+    return json.loads(html.unescape(answer[1]))
 
 
 @contextmanager

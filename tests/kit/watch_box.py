@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Box:
         self.sums: set[str] = set()
         self.settings: dict[str, Any] = {}
         self.clock = clock_of_hangs(root)
+        self.worklist: Sequence[str] = ()
 
     def put(self, *slices: Slice, folder: str = "") -> None:
         self.sums |= put(self.inbox, slices, folder)
@@ -51,6 +52,7 @@ class Box:
             clock=self.clock,
             worker=(*PYTHON, str(HERE / "fake_worker.py")),
             probe=(*PYTHON, str(HERE / "fake_probe.py")),
+            worklist=self.worklist,
             hint=False,
         )
 

@@ -17,7 +17,7 @@ import signal
 import time
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_appliance.jobs.messages import Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
+from scanside_appliance.jobs.messages import NOT_COMPLETE, Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.followup.document import RESULT_SCHEMA
 from scanside_runtime.process.child_side import Channel
@@ -52,7 +52,8 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         "schema": RESULT_SCHEMA,
         "verdict": verdict,
         "reason": code and {"code": code},
-        "flags": [{"code": "PATIENT_RELEASED"}] if order.alone else [],
+        "flags": _flags(order),
+        "series": order.series_uid and {"uid": order.series_uid, "chosen_because": "It was chosen by a person."},
         "study": _study(text),
         "severity": {"flag": severity},
         "progression": trend and {"trend": trend},
@@ -72,6 +73,12 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         return Ended(3, "INPUT_UNREADABLE", "it can't be read")
     replace_file(order.output / "result.json", json.dumps(document).encode())
     return Ended(exit_code, code, verdict=verdict, severity=severity, trend=trend)
+
+
+def _flags(order: Order) -> list[dict[str, str]]:
+    alone = [{"code": "PATIENT_RELEASED"}] if order.alone else []
+    message = f"{NOT_COMPLETE}{order.incomplete}."
+    return [*alone, {"code": "INPUT_INCOMPLETE", "message": message}] if order.incomplete else alone
 
 
 def _study(text: bytes) -> dict[str, str | None] | None:

@@ -15,6 +15,7 @@ from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
 from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, LastBackup, Stock, files_of, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_appliance.files.durable_files import FILE_MODE
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
@@ -182,6 +183,7 @@ def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:
     """For the doctor: when the last one was made, and where."""
     noted = LastBackup(stock.at, str(target), len(stock.files))
     replace_file(layout.last_backup, (json.dumps(asdict(noted)) + "\n").encode())
+    layout.last_backup.chmod(FILE_MODE)  # whoever may look at the box may know of its backup
 
 
 @contextmanager

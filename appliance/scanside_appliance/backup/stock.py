@@ -79,14 +79,17 @@ def read_stock(folder: Path) -> Stock:
 def files_of(layout: BoxLayout) -> Iterator[tuple[str, os.stat_result]]:
     """Every file of the box that belongs into a backup: its path below the root, and what the system says of it.
 
-    Links are none of ours, hidden names are unfinished. What vanishes meanwhile was moved: the next look finds it.
+    Links are none of ours, hidden names are unfinished, the worklist is made anew from the rest. What vanishes
+    meanwhile was moved: the next look finds it.
     """
+    made_anew = (layout.worklist, layout.worklist_pages)
     for folder in FOLDERS:
         for place, folders, names in os.walk(layout.root / folder):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            here = Path(place)
+            folders[:] = sorted(one for one in folders if not one.startswith(".") and here / one not in made_anew)
             for name in sorted(names):
-                path = Path(place, name)
-                if name.startswith(".") or path.is_symlink():
+                path = here / name
+                if name.startswith(".") or path in made_anew or path.is_symlink():
                     continue
                 try:
                     yield str(path.relative_to(layout.root)), path.stat()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scanside_appliance.cli.options import AsJson
+from scanside_appliance.cli.options import AsJson, for_its_owner_alone, for_the_box
 
 
 def backup(
@@ -29,6 +29,7 @@ def backup(
     if check:
         _check(folder, as_json)
         return
+    for_its_owner_alone(context)
     with long_progress() as progress:
         done = back_up(BoxLayout(context.obj.root), context.obj.settings_in_use(), folder, progress)
     if as_json:
@@ -64,6 +65,7 @@ def restore(
     from scanside_appliance.cli.progress import long_progress
     from scanside_appliance.files.layout import BoxLayout
 
+    for_the_box(context)
     with long_progress() as progress:
         stock = run(folder, BoxLayout(context.obj.root), progress)
     settings = settings_in(folder, stock)

@@ -32,6 +32,7 @@ from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.tune import tune
 from scanside_appliance.cli.upkeep import add_upkeep_commands
 from scanside_appliance.cli.watch import add_watch_commands
+from scanside_appliance.cli.worklist import worklist
 from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import ScansideError
 
@@ -46,8 +47,10 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-for command in (history, results, send, pack, analyze, demo, selftest, tune, doctor, explain, backup, restore, audit):
+ALONE = (worklist, history, results, send, pack, analyze, demo, selftest, doctor, explain, backup, restore, audit)
+for command in ALONE:
     app.command()(command)
+app.command()(tune)
 add_watch_commands(app)
 add_upkeep_commands(app)
 

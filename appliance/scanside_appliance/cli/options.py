@@ -74,12 +74,17 @@ def open_store(context: typer.Context) -> Iterator[Store]:
 
 def for_its_owner_alone(context: typer.Context) -> None:
     """What the command writes holds patients' data: 0600 and 0700, whatever the shell's umask, until it ends."""
-    context.with_resource(_private_umask())
+    context.with_resource(_umask(0o077))
+
+
+def for_the_box(context: typer.Context) -> None:
+    """What the command writes in the box's folders is for its group to read, as the daemon's: 0640 and 0750."""
+    context.with_resource(_umask(0o027))
 
 
 @contextmanager
-def _private_umask() -> Iterator[None]:
-    before = os.umask(0o077)
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
     try:
         yield
     finally:

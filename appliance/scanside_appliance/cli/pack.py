@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scanside_appliance.cli.options import AsJson
+from scanside_appliance.cli.options import AsJson, for_its_owner_alone
 
 
 def pack(
@@ -34,6 +34,7 @@ def pack(
     """
     from scanside_appliance.referral.packing import Packing
 
+    for_its_owner_alone(context)
     box = Packing(context.obj.root, context.obj.settings())
     done = box.whose(result) if who else list(box.pack(result, output, source, limit_mb))
     if as_json:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import closing
 from typing import Annotated
 
 import typer
 
-from scanside_appliance.cli.options import AsJson, open_store
-
-BOX_UMASK = 0o027
-"""As the daemon's: what is made in the box's folders is for its group to read."""
+from scanside_appliance.cli.options import AsJson, for_the_box, open_store
 
 
 def add_upkeep_commands(app: typer.Typer) -> None:
@@ -63,7 +59,7 @@ def rebuild(
     from scanside_appliance.upkeep.rebuild import rebuild as make_anew
 
     layout, reading = BoxLayout(context.obj.root), context.obj.settings().reading
-    os.umask(BOX_UMASK)
+    for_the_box(context)
     layout.check()
     with only_one(layout), closing(Prober(time.monotonic)) as prober, long_progress() as report:
         found = make_anew(layout, lambda path: prober.probe(path, reading), report, anyway=anyway)

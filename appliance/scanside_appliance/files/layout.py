@@ -61,6 +61,21 @@ class BoxLayout:
         return self.root / "results"
 
     @property
+    def worklist(self) -> Path:
+        """The list of results for people: `index.html`, its other pages in `worklist`. Made anew from the rest."""
+        return self.results / "index.html"
+
+    @property
+    def worklist_pages(self) -> Path:
+        """The list by year and month."""
+        return self.results / "worklist"
+
+    @property
+    def worklist_facts(self) -> Path:
+        """SQLite: what the list says of each result, so that it need not be read again. It may be lost."""
+        return self.root / "worklist.db"
+
+    @property
     def unfinished(self) -> Path:
         """Results in the making: on the file system of the results, so that they become visible by a rename."""
         return self.results / ".unfinished"

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from scanside_appliance.clock import Clock
 from scanside_appliance.jobs.store import Store
 
-Event = Literal["result", "held", "put aside", "released", "retried", "redone", "removed", "configuration"]
+Event = Literal["result", "held", "put aside", "released", "retried", "redone", "removed", "configuration", "rebuilt"]
 BEGINNING = "0" * 64
 
 

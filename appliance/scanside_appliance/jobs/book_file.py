@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.durable_files import FILE_MODE, lies_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
 from scanside_appliance.jobs.errors import BoxDatabaseLost, BoxDatabaseMissing, BoxDatabaseReplaced
 from scanside_appliance.jobs.store import Store
@@ -93,6 +93,7 @@ def keep_in_place(layout: BoxLayout, store: Store) -> None:
     part = layout.root / f".{layout.database.name}.part"
     part.unlink(missing_ok=True)
     store.copy_to(part)
+    part.chmod(FILE_MODE)
     if place is None:
         _put_back(layout, store, part)
     else:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from scanside_runtime.settings.tables import Settings
 
+NOT_COMPLETE = "The study was not complete: "
+"""How the flag INPUT_INCOMPLETE begins; what follows, less its full stop, is the order's `incomplete`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SelfTestOrder:

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from scanside_appliance.files.durable_files import FILE_MODE
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
 from scanside_appliance.jobs.rows import ACTIVE, CLEANED, INBOX, MOVING, FileRow, Job, NewFile, State
@@ -115,7 +114,6 @@ class Store:
             self._sql.backup(copy)
         with path.open("rb+") as file:
             os.fsync(file.fileno())
-        path.chmod(FILE_MODE)
 
     def open_again(self) -> None:
         """Go on with the file that lies at the path now. Raises what opening raises."""
@@ -260,6 +258,10 @@ class Store:
     def result(self, job_id: int) -> dict[str, str]:
         """SHA-256 of a result's files by name."""
         return dict(self._sql.execute("SELECT name, sha256 FROM result_files WHERE job = ?", (job_id,)))
+
+    def hashes_of(self, name: str) -> dict[int, str]:
+        """SHA-256 of the file of this name of every result, by job."""
+        return dict(self._sql.execute("SELECT job, sha256 FROM result_files WHERE name = ?", (name,)))
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter that outlives the daemon."""

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 from scanside_appliance.bundles.record import bundle_in_force
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.messages import QUESTIONS, Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
+from scanside_appliance.jobs.messages import (
+    NOT_COMPLETE,
+    QUESTIONS,
+    Defect,
+    Ended,
+    Order,
+    SelfTested,
+    SelfTestOrder,
+    StageReached,
+)
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
@@ -131,7 +140,7 @@ def _flags(order: Order, study_date: str | None) -> list[Finding]:
     """What the box knows of a study beside its pictures."""
     flags = []
     if order.incomplete:
-        flags.append(Finding("INPUT_INCOMPLETE", "caution", f"The study was not complete: {order.incomplete}."))
+        flags.append(Finding("INPUT_INCOMPLETE", "caution", f"{NOT_COMPLETE}{order.incomplete}."))
     if order.alone:
         message = "The study was held and released by a person: it stands by itself, without this ID's other results."
         flags.append(Finding("PATIENT_RELEASED", "caution", message))

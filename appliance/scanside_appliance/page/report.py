@@ -7,22 +7,18 @@ sides of A4.
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
-
-from scanside_appliance.languages.catalogue import ENGLISH, Translate, catalogue, direction
+from scanside_appliance.languages.catalogue import catalogue
 from scanside_appliance.page.contents import offered
-from scanside_appliance.page.formatting import moment, number, person, readable, signed
-from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH, draw_zones
-from scanside_appliance.page.sentences import cautions, explained, reason_in_words
+from scanside_appliance.page.formatting import number, readable
+from scanside_appliance.page.lung_drawing import draw_zones
+from scanside_appliance.page.sentences import cautions, reason_in_words
+from scanside_appliance.page.templates import page_templates, style_and_policy
 from scanside_appliance.page.trend_plot import draw_trend
-from scanside_appliance.page.verdict import NEXT_GRADES, verdict_sentence
+from scanside_appliance.page.verdict import verdict_sentence
 from scanside_appliance.pictures.draw import Pictures
 from scanside_appliance.pictures.files import jpeg_bytes
 from scanside_appliance.pictures.plane import WINDOW_HU
@@ -94,43 +90,6 @@ def render_page(
         comparison=comparison,
         trend_panels=draw_trend(progression.get("scans") or (), progression.get("measurement_error")),
     )
-
-
-def page_templates(language: str = ENGLISH) -> Environment:
-    """The templates of all pages in a language, with what they print numbers by."""
-    environment = Environment(
-        loader=PackageLoader("scanside_appliance"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.i18n"],
-    )
-    words = catalogue(language)
-    environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]  # the extension's own
-    environment.filters.update(number=number, signed=signed, person=person, moment=moment)
-    environment.filters["explained"] = partial(_explained, words.gettext)
-    environment.globals.update(
-        language=language,
-        direction=direction(language),
-        lung_outlines=OUTLINES,
-        lung_width=WIDTH,
-        lung_height=HEIGHT,
-        lung_bar=BAR_WIDTH,
-        next_grades=NEXT_GRADES,
-    )
-    return environment
-
-
-def style_and_policy(environment: Environment) -> tuple[Markup, str]:
-    """The style sheet of all pages, and the policy that allows it and pictures in the page, and nothing else."""
-    style = environment.get_template("report.css.j2").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return Markup(style), policy
-
-
-def _explained(translate: Translate, text: str | None) -> str:
-    return explained(text, translate)
 
 
 def _embedded(pictures: Pictures) -> dict[str, object]:

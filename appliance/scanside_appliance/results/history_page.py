@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scanside_appliance.page.formatting import readable
-from scanside_appliance.page.report import page_templates, style_and_policy
+from scanside_appliance.page.templates import page_templates, style_and_policy
 from scanside_appliance.page.trend_plot import draw_trend
 from scanside_appliance.results.patient_history import History
 

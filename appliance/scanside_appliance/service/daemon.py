@@ -38,6 +38,7 @@ from scanside_appliance.service.errors import BoxInbox
 from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
+from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
 from scanside_runtime.errors import BoxFailed, ModelUnusable
 from scanside_runtime.settings.tables import Settings
 
@@ -65,6 +66,7 @@ class Plan:
     worker: Sequence[str] = WORKER
     probe: Sequence[str] = PROBE
     sender: Sequence[str] = SENDER
+    worklist: Sequence[str] = WRITER
     hint: bool = True
     progressed: Callable[[], None] = alive
 
@@ -98,6 +100,7 @@ class Daemon:
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._sender = SenderClient(layout, store, plan.clock, plan.sender)
+        self._list_writer = ListWriter(layout, plan.clock, plan.worklist)
         self._engine = ""
         self._next = dict.fromkeys(("scan", "report", "tidy"), -1e9)
         self._scans = 0
@@ -217,6 +220,7 @@ class Daemon:
         self._prober.close()
         self._worker_client.end()
         self._sender.close()
+        self._list_writer.close()
 
     def _count_troubles(self) -> None:
         self._troubles_in_a_row = self._troubles_in_a_row + 1 if self._trouble else 0
@@ -338,8 +342,17 @@ class Daemon:
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
+            self._list_writer.advance(self._list_news(report))
         except (OSError, sqlite3.OperationalError):
             return
+
+    def _list_news(self, report: Report) -> ListNews:
+        jobs = tuple((state.value, number) for state, number in report.jobs.items())
+        return ListNews(jobs, len(report.waiting), report.trouble, self._settings.site)
+
+    def write_last_list(self) -> None:
+        """The worklist of a daemon that has worked off everything. Raises OSError, sqlite3.Error."""
+        self._list_writer.finish(self._list_news(self.report()))
 
     def report(self) -> Report:
         """What there is to say now. Raises sqlite3.Error."""

@@ -160,6 +160,7 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
         daemon.tick()
         notify(WATCHDOG=1, STATUS=daemon.headline)
         if plan.once and daemon.nothing_left():
+            daemon.write_last_list()
             return
         if plan.once and daemon.stuck >= ONCE_GIVES_UP_AFTER:
             raise BoxStuck(why=daemon.trouble)

@@ -24,6 +24,7 @@ from scanside_appliance.jobs.errors import (
     BoxDatabaseWhole,
 )
 from scanside_appliance.jobs.intake import HELD_CODES, told_apart
+from scanside_appliance.jobs.messages import NOT_COMPLETE
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import Job, NewFile, State, Store
@@ -40,6 +41,7 @@ from scanside_appliance.upkeep.found_on_disk import (
     read_kept,
     result_folders,
 )
+from scanside_appliance.upkeep.old_audit import go_on_with_audit
 from scanside_runtime.followup.scan import RELEASED
 
 Progress = Callable[[str, int, int], None]
@@ -49,7 +51,8 @@ Progress = Callable[[str, int, int], None]
 class Rebuilt:
     """What went into the new book.
 
-    to_be_analysed: archived studies without a result: they are measured at the next start. unusable: in words, what
+    to_be_analysed: archived studies without a result: they are measured at the next start. audit_entries:
+    of the old book, taken over. unusable: in words, what
     lies there and is not what it should be. kept: where the old book lies now, None where there was none.
     """
 
@@ -58,6 +61,7 @@ class Rebuilt:
     archived_files: int = 0
     files_put_aside: int = 0
     to_be_analysed: int = 0
+    audit_entries: int = 0
     unusable: list[str] = field(default_factory=list)
     kept: Path | None = None
 
@@ -72,6 +76,7 @@ class Rebuilt:
             f"studies   {self.studies}, with {self.results} result(s) and {self.archived_files} archived file(s)",
             f"aside     {self.files_put_aside} file(s) in quarantine",
             f"to do     {self.to_be_analysed} archived study(ies) without a result: measured at the next start",
+            f"audit     {self.audit_entries} entries of the old book, then one that it was made anew",
             f"kept      {self.kept or 'there was no old book'}",
         ]
 
@@ -90,6 +95,7 @@ def rebuild(layout: BoxLayout, probe: Probe, progress: Progress, *, anyway: bool
     with Store(new) as store:
         with store.transaction():
             rebuilt = _Rebuild(layout, store, probe, progress).run()
+            rebuilt.audit_entries = go_on_with_audit(store, layout.database, rebuilt.results, rebuilt.studies)
         store.check()
     rebuilt.kept = _swap(layout, new)
     return rebuilt
@@ -247,7 +253,11 @@ def _rows(files: Iterable[KeptFile], *, known: bool = True) -> list[NewFile]:
 def _columns(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the book says of a result, as its document tells it."""
     from scanside_runtime.analysis.analyze import EXTENSIVE as LOOKS_EXTENSIVE
+    from scanside_runtime.dicom.series import CHOSEN_BY_A_PERSON
 
+    series = document.get("series") or {}
+    chosen = series.get("uid") if series.get("chosen_because") == CHOSEN_BY_A_PERSON else None
+    incomplete = [str(flag.get("message")) for flag in document["flags"] if flag["code"] == "INPUT_INCOMPLETE"]
     flags = [flag["code"] for flag in document["flags"]]
     severity = (document.get("severity") or {}).get("flag")
     return {
@@ -257,4 +267,6 @@ def _columns(document: Mapping[str, Any]) -> dict[str, Any]:
         "trend": (document.get("progression") or {}).get("trend"),
         "code": (document.get("reason") or {}).get("code"),
         "alone": int(RELEASED in flags),
+        "series_uid": chosen if isinstance(chosen, str) else None,
+        "incomplete": incomplete[0].removeprefix(NOT_COMPLETE).removesuffix(".") if incomplete else None,
     }

@@ -1,0 +1,53 @@
+"""`scanside worklist`: who is sick, what waits for a person, what came last."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from scanside_appliance.cli.options import AsJson, open_store
+
+
+def worklist(
+    context: typer.Context,
+    as_json: AsJson = False,
+    every: Annotated[bool, typer.Option("--all", help="Every study, not only the newest of the others.")] = False,
+    no_names: Annotated[bool, typer.Option("--no-names", help="For screens that others see: hashes alone.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the list as a page in the browser instead.")] = False,
+) -> None:
+    """List results: severe and rising first, then not measured but extensive, held, to watch, the rest by age.
+
+    The same list is the page results/index.html, which scanside watch writes anew at each result.
+
+    Exit code: 0 listed, 5 the box.
+    """
+    from scanside_appliance.clock import Clock
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.service.queue_view import box_facts
+    from scanside_appliance.worklist import terminal
+    from scanside_appliance.worklist.known_facts import KnownFacts
+    from scanside_appliance.worklist.listing import list_studies
+
+    layout, clock = BoxLayout(context.obj.root), Clock()
+    if show:
+        typer.launch(str(layout.worklist.absolute()))
+        return
+    said = box_facts(layout, context.obj.settings)
+    with open_store(context) as store, KnownFacts(layout.worklist_facts, keep=False) as known:
+        listed = list_studies(layout, store, known, arriving=len(said["waiting"]), trouble=said["trouble"])
+    entries, left_out = terminal.shown(listed, every=every)
+    if as_json:
+        found = terminal.list_document(listed, entries, clock.now_text(), names=not no_names)
+        typer.echo(json.dumps(found, allow_nan=False))
+        return
+    lines = terminal.notes(listed, left_out)
+    if sys.stdout.isatty() and entries:
+        from rich.console import Console
+
+        Console().print(terminal.list_table(entries, clock.wall(), names=not no_names))
+    else:
+        lines = [*terminal.list_lines(entries, clock.wall(), names=not no_names), *lines]
+    typer.echo("".join(f"{line}\n" for line in lines), nl=False)

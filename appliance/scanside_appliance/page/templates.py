@@ -1,0 +1,61 @@
+"""What all pages are made of: their templates in a language, their style sheet, the policy that a browser keeps."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import partial
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from scanside_appliance.languages.catalogue import ENGLISH, Translate, catalogue, direction
+from scanside_appliance.page.formatting import moment, number, person, signed
+from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH
+from scanside_appliance.page.sentences import explained
+from scanside_appliance.page.verdict import NEXT_GRADES
+
+
+def page_templates(language: str = ENGLISH) -> Environment:
+    """The templates of all pages in a language, with what they print numbers by."""
+    environment = Environment(
+        loader=PackageLoader("scanside_appliance"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    words = catalogue(language)
+    environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]  # the extension's own
+    environment.filters.update(number=number, signed=signed, person=person, moment=moment)
+    environment.filters["explained"] = partial(_explained, words.gettext)
+    environment.globals.update(
+        language=language,
+        direction=direction(language),
+        lung_outlines=OUTLINES,
+        lung_width=WIDTH,
+        lung_height=HEIGHT,
+        lung_bar=BAR_WIDTH,
+        next_grades=NEXT_GRADES,
+    )
+    return environment
+
+
+def style_and_policy(environment: Environment, more: str = "", script: str = "") -> tuple[Markup, str]:
+    """The style sheet of all pages, and the policy that allows it and pictures in the page, and nothing else.
+
+    more: a template with styles of one page alone. script: the page's own, which the policy then allows, too.
+    """
+    style = "".join(environment.get_template(name).render() for name in ("report.css.j2", more) if name)
+    allowed = f"script-src '{_digest(script)}'; " if script else ""
+    policy = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; {allowed}"
+    return Markup(style), f"{policy}base-uri 'none'; form-action 'none'"
+
+
+def _digest(text: str) -> str:
+    """As a content security policy names a text that stands in the page."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _explained(translate: Translate, text: str | None) -> str:
+    return explained(text, translate)

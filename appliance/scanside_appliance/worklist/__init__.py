@@ -1,0 +1,1 @@
+"""The list of results for people: who is sick, what waits, what came last."""

@@ -1,0 +1,242 @@
+"""The list of results: who stands first, what its pages hold, and that nothing in them can do harm."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from typer.testing import CliRunner
+
+from kit.listed_box import Listed, ListedBox, listed_box, phantom_results
+from scanside_appliance.cli import main as cli
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import RESULT
+from scanside_appliance.jobs.store import State
+from scanside_appliance.worklist.write import write_worklist
+from scanside_runtime.settings.tables import SiteSettings
+
+HOSTILE = "<script>alert(1)</script>\u202egpj.exe\x1b[31m\x00\ud800^=1+1&\"'"
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[ListedBox]:
+    with listed_box(tmp_path / "box") as made:
+        yield made
+
+
+def written(box: ListedBox, **site: str) -> list[str]:
+    return write_worklist(box.layout, box.store, SiteSettings(**site), Clock())
+
+
+def pages(box: ListedBox) -> dict[Path, str]:
+    paths = [box.layout.worklist, *box.layout.worklist_pages.glob("*.html")]
+    return {path: path.read_text("utf-8") for path in paths}
+
+
+def scanside(box: ListedBox, *arguments: str) -> Any:
+    return CliRunner().invoke(cli.app, ["--root", str(box.layout.root), *arguments])
+
+
+def listed(box: ListedBox, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(scanside(box, "worklist", "--json", *arguments).output)["studies"]
+    return found
+
+
+def names(box: ListedBox) -> list[str]:
+    return [one["patient_name"] for one in listed(box, "--all")]
+
+
+def on_page(box: ListedBox) -> list[str]:
+    return re.findall(r"<bdi>([^<]*)</bdi></a>", box.layout.worklist.read_text("utf-8"))
+
+
+def test_sick_and_rising_stand_first_then_the_extensive_the_held_and_those_to_watch(box: ListedBox) -> None:
+    kinds = {
+        "Fine": {},
+        "Watch": {"severity": "watch"},
+        "Held": {"verdict": "held", "severity": "not_assessed", "code": "PATIENT_CONFLICT"},
+        "Extensive": {"verdict": "refused", "severity": "extensive", "code": "QUALITY_NOISE"},
+        "Rising": {"trend": "rising"},
+        "Severe": {"severity": "severe"},
+        "Both": {"severity": "severe", "trend": "rising"},
+        "Refused": {"verdict": "refused", "severity": "not_assessed", "code": "SERIES_NOT_CHEST"},
+        "Newer": {"measured": "2026-01-11T00:00:00+00:00"},
+    }
+    box.put(*(Listed(number, name, **kind) for number, (name, kind) in enumerate(kinds.items())))
+    order = ["Both", "Severe", "Rising", "Extensive", "Held", "Watch", "Newer", "Refused", "Fine"]
+    assert names(box) == order
+    written(box)
+    assert on_page(box) == order
+
+
+def test_of_a_study_the_newest_revision_counts_and_one_that_was_refused_hides_none(box: ListedBox) -> None:
+    first = Listed(1, "Before")
+    again = replace(first, name="Again", revision=2)
+    barred = replace(first, name="Barred", revision=3, verdict="refused", severity="not_assessed", code="INPUT_EMPTY")
+    box.put(first, again, barred)
+    assert [(one["patient_name"], one["revision"]) for one in listed(box)] == [("Again", 2)]
+
+
+def test_a_patient_is_sick_by_the_last_scan_alone_though_the_earlier_one_came_later(box: ListedBox) -> None:
+    well = Listed(1, "Well", patient_id="A", day="2026-02-01", measured="2026-02-01T00:00:00+00:00")
+    once_sick = Listed(2, "Once sick", patient_id="A", severity="severe", measured="2026-02-02T00:00:00+00:00")
+    box.put(well, once_sick)
+    assert [(one["patient_name"], one["group"]) for one in listed(box)] == [("Once sick", "rest"), ("Well", "rest")]
+
+
+def test_what_is_held_without_a_result_is_named_and_what_is_under_way_is_counted(box: ListedBox) -> None:
+    at = "2026-01-10T12:00:00+00:00"
+    box.store.add_job(State.held, at, study="a" * 16, study_uid="1.2.3", patient="b" * 16, code="INPUT_CONFLICT")
+    box.store.add_job(State.queued, at, study="c" * 16, study_uid="1.2.4", patient="d" * 16)
+    box.store.add_job(State.quarantined, at, study="e" * 16, study_uid="1.2.5", revision=1, code="BOX_ANALYSIS_DIED")
+    shown = json.loads(scanside(box, "worklist", "--json").output)
+    assert [(one["group"], one["study"], one["page"]) for one in shown["studies"]] == [("held", "a" * 16, None)]
+    assert shown["underway"]["being_measured"] == 1
+    assert shown["underway"]["failed"] == [{"study": "e" * 16, "code": "BOX_ANALYSIS_DIED"}]
+    written(box)
+    page = box.layout.worklist.read_text("utf-8")
+    assert "a" * 16 in page
+    assert "INPUT_CONFLICT" in page
+    assert "Being measured or queued: <b>1</b>" in page
+    assert "BOX_ANALYSIS_DIED" in page
+
+
+def test_every_link_of_every_page_leads_to_a_file_beside_it(box: ListedBox) -> None:
+    box.put(*phantom_results(30), Listed(1000, day=None))
+    written(box)
+    made = pages(box)
+    links = [(path, unquote(link)) for path, page in made.items() for link in re.findall(r'href="([^"#]+)"', page)]
+    assert len(links) > 60
+    assert [link for path, link in links if not (path.parent / link).is_file()] == []
+    assert any("No date" in page for page in made.values())
+
+
+def test_the_policy_names_style_and_script_and_allows_nothing_else(box: ListedBox) -> None:
+    box.put(Listed(1))
+    written(box)
+    for page in pages(box).values():
+        policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+        assert policy
+        said = policy[1].replace("&#39;", "'")
+        for tag in ("style", "script"):
+            (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"{tag}-src 'sha256-{digest}'" in said
+        assert said.startswith("default-src 'none';")
+        assert "unsafe" not in said
+        assert not re.search(r"(src|href)=.https?:", page)
+
+
+def test_hostile_text_is_harmless_on_the_page_and_in_the_terminal(box: ListedBox) -> None:
+    box.put(Listed(1, HOSTILE, patient_id=HOSTILE), Listed(2, "x" * 10_000, patient_id="y" * 10_000))
+    written(box)
+    for page in pages(box).values():
+        assert "<script>alert" not in page
+        assert not set("\u202e\x1b\x00") & set(page)
+        assert "x" * 65 not in page
+    shown = scanside(box, "worklist").output
+    assert not set("\u202e\x1b\x00") & set(shown)
+
+
+def test_only_the_months_that_changed_are_written_and_the_first_page_always(box: ListedBox) -> None:
+    january, february = Listed(1, day="2026-01-10"), Listed(2, day="2026-02-10")
+    box.put(january, february)
+    assert written(box) == ["2026-02.html", "2026-01.html", "index.html"]
+    assert written(box) == ["index.html"]
+    box.put(replace(february, number=3))
+    assert written(box) == ["2026-02.html", "index.html"]
+    (box.layout.worklist_pages / "2026-01.html").unlink()
+    assert written(box) == ["2026-01.html", "index.html"]
+    assert written(box, language="fr") == ["2026-02.html", "2026-01.html", "index.html"]
+
+
+def test_a_month_that_is_gone_goes_and_what_a_person_laid_there_stays(box: ListedBox) -> None:
+    box.put(Listed(1, day="2026-01-10"))
+    written(box)
+    (box.layout.worklist_pages / "2025-12.html").touch()
+    (box.layout.worklist_pages / ".2025-12.html.a1.part").touch()
+    (box.layout.worklist_pages / "mine.html").touch()
+    written(box)
+    assert {path.name for path in box.layout.worklist_pages.iterdir()} == {"2026-01.html", "mine.html"}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database at all" * 100])
+def test_what_is_known_of_documents_may_be_lost_or_damaged(box: ListedBox, content: bytes | None) -> None:
+    box.put(*phantom_results(5))
+    written(box)
+    before = pages(box)
+    box.layout.worklist_facts.unlink()
+    if content is not None:
+        box.layout.worklist_facts.write_bytes(content)
+    written(box)
+    moment = re.compile(r"<time[^>]*>[^<]* UTC</time>")
+    assert [moment.sub("", page) for page in pages(box).values()] == [moment.sub("", page) for page in before.values()]
+
+
+def test_a_document_that_is_not_what_was_written_gives_no_figure_and_keeps_no_other_from_the_list(
+    box: ListedBox,
+) -> None:
+    changed, lost, sound = box.put(Listed(1, "Changed"), Listed(2, "Lost"), Listed(3, "Sound"))
+    for job, content in ((changed, replace(Listed(1), poi=99.0)), (lost, None)):
+        path = box.layout.result(job.patient, job.study, 1) / RESULT
+        path.unlink() if content is None else path.write_text(json.dumps(content.document()))
+    written(box)
+    assert on_page(box).count("Name not given") == 2
+    assert "99.0" not in box.layout.worklist.read_text("utf-8")
+    assert {one["patient_name"] for one in listed(box)} == {None, "Sound"}
+    assert sound.study in {one["study"] for one in listed(box)}
+
+
+def test_no_page_is_larger_than_two_megabytes_whatever_the_names_and_all_studies_stand_somewhere(
+    box: ListedBox,
+) -> None:
+    name = "&" * 64
+    box.put_known([Listed(number, name, patient_id=f"{number:05d}{name}", severity="severe") for number in range(3200)])
+    written(box)
+    made = pages(box)
+    assert len(made) == 4
+    assert max(len(page.encode()) for page in made.values()) <= 2_000_000
+    months = "".join(page for path, page in made.items() if path != box.layout.worklist)
+    assert months.count('<tr class="one') == 3200
+    assert made[box.layout.worklist].count('<tr class="one') == 1500
+
+
+def test_the_terminal_shows_who_needs_attention_and_the_newest_others_and_says_what_it_leaves_out(
+    box: ListedBox,
+) -> None:
+    box.put(*(Listed(number, f"Fine {number}") for number in range(25)), Listed(99, "Sick^Ada", severity="severe"))
+    shown = scanside(box, "worklist").output.splitlines()
+    assert shown[1].startswith("■ SEVERE")
+    assert "Sick Ada" in shown[1]
+    assert len(shown) == 1 + 1 + 20 + 1
+    assert shown[-1] == "5 more: --all"
+    assert len(listed(box, "--all")) == 26
+    nameless = scanside(box, "worklist", "--no-names").output
+    assert "Ada" not in nameless
+    assert "P99" not in nameless
+    assert "patient_id" not in listed(box, "--no-names")[0]
+    assert not box.layout.worklist_facts.exists(), "a command under another name must leave nothing there"
+
+
+def test_an_empty_box_has_an_empty_list(box: ListedBox) -> None:
+    assert scanside(box, "worklist").output == "no result yet\n"
+    assert written(box) == ["index.html"]
+    assert "No result yet" in box.layout.worklist.read_text("utf-8")
+
+
+def test_a_page_is_found_by_name_by_date_and_as_the_last_one_from_terminal_and_list_alike(box: ListedBox) -> None:
+    box.put(Listed(1, "Mwangi^Baraka", day="2026-01-09"), Listed(2, "Okafor^Emeka", day="2026-01-10"))
+    written(box)
+    row = re.search(r'<a href="([^"]*)"><bdi>Okafor Emeka', box.layout.worklist.read_text("utf-8"))
+    assert row
+    meant = [str(box.layout.results / row[1])]
+    for wanted in ("Okafor^Emeka", "P2", "2026-01-10", "last"):
+        assert scanside(box, "results", wanted).output.splitlines() == meant

@@ -1,0 +1,98 @@
+"""The list on a box that works: written beside the analysis, which nothing about it can stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.watch_box import Box, study
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.store import Store
+from scanside_appliance.upkeep.verify import verify
+from scanside_appliance.worklist.writer_client import WRITER
+
+
+@pytest.fixture
+def listing_box(box: Box) -> Box:
+    box.worklist = WRITER
+    return box
+
+
+def rows(box: Box) -> int:
+    return BoxLayout(box.root).worklist.read_text("utf-8").count('<tr class="one')
+
+
+def test_the_list_is_there_at_the_start_and_has_each_result_when_the_work_is_done(listing_box: Box) -> None:
+    listing_box.run()
+    assert rows(listing_box) == 0
+    listing_box.put(*study(1), *study(2, text="SEVERE"))
+    listing_box.run()
+    assert rows(listing_box) == 2
+    assert "1 studies" not in BoxLayout(listing_box.root).worklist.read_text("utf-8")
+    assert listing_box.is_sound()
+
+
+def test_what_a_person_decides_changes_the_list(listing_box: Box) -> None:
+    listing_box.put(*study(1, text="HEAD"))
+    listing_box.run()
+    layout = BoxLayout(listing_box.root)
+    assert "SERIES_NOT_CHEST" in layout.worklist.read_text("utf-8")
+    (key,) = {study_key for study_key, _ in listing_box.results()}
+    assert listing_box.scanside("release", key, "--series", "2").exit_code == 0
+    listing_box.run()
+    assert "SERIES_NOT_CHEST" not in layout.worklist.read_text("utf-8")
+    assert rows(listing_box) == 1
+
+
+@pytest.mark.parametrize("program", ["raise SystemExit(3)", "print('nonsense')", "import os; os.kill(os.getpid(), 9)"])
+def test_a_list_that_cant_be_written_stops_no_analysis(
+    listing_box: Box, program: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    listing_box.worklist = (sys.executable, "-c", program)
+    listing_box.put(*study(1), *study(2))
+    with caplog.at_level("ERROR", "scanside"):
+        listing_box.run()
+    assert len(listing_box.results()) == 2
+    assert any(line.startswith("the worklist could not be written") for line in caplog.messages)
+
+
+def test_a_list_whose_place_is_taken_stops_no_analysis_and_is_said(
+    listing_box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    listing_box.run()
+    BoxLayout(listing_box.root).worklist.unlink()
+    (BoxLayout(listing_box.root).worklist / "in the way").mkdir(parents=True)
+    listing_box.put(*study(1))
+    with caplog.at_level("ERROR", "scanside"):
+        listing_box.run()
+    assert len(listing_box.results()) == 1
+    assert any("the worklist could not be written" in line for line in caplog.messages)
+
+
+def test_the_list_is_no_stray_no_part_of_a_backup_and_survives_a_rebuild(
+    listing_box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing_box.put(*study(1), *study(2))
+    listing_box.run()
+    layout = BoxLayout(listing_box.root)
+    found = verify(layout, lambda *_: None)
+    assert [one for one in found.differences if one.of != "bundle"] == []
+    assert listing_box.scanside("backup", str(tmp_path / "stick")).exit_code == 0
+    assert not [path for path in (tmp_path / "stick").rglob("*.html") if path.name != "report.html"]
+    layout.database.unlink()
+    listing_box.rebuild(monkeypatch)
+    listing_box.run()
+    assert rows(listing_box) == 2
+
+
+def test_a_list_written_in_the_middle_of_a_change_of_the_book_is_whole(listing_box: Box) -> None:
+    listing_box.put(*study(1))
+    listing_box.run()
+    layout = BoxLayout(listing_box.root)
+    with Store(layout.database) as store, store.transaction():
+        store.change(store.jobs_of_study(next(iter(listing_box.results()))[0])[0].id, verdict="refused")
+        shown = listing_box.scanside("worklist", "--json")
+    assert shown.exit_code == 0
+    assert '"flag": "none"' in shown.output
