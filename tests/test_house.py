@@ -25,7 +25,7 @@ ENGINES = {"openvino", "onnxruntime"}
 COHORT = {"scipy", "sklearn", "statsmodels", "pandas", "pyarrow", "dask", "distributed", "nibabel", "matplotlib"}
 OF_THE_COHORT = {"statistics", "cluster", "table"}
 """Packages and modules of the appliance that the extra `cohort` is for."""
-OF_THE_NETWORK = {"scu", "commitment", "sending"}
+OF_THE_NETWORK = {"scu", "commitment", "sending", "scp"}
 """Modules of the appliance that the extra `dicom-network` is for."""
 
 

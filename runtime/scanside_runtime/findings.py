@@ -202,9 +202,9 @@ KINDS = {
         "What lies behind the lungs, or is outlined as lung, is as dense and even as fluid: a possible effusion.",
         "Look at the pictures. Beside the lungs it is not counted; in the outlines it may count as infection, and POI "
         "is too high if it is fluid. Dense lung looks alike.",
-        "Pieces of 0 to 30 HU, nine tenths below 25, thicker than 10 mm, no aerated lung behind: beside the lungs, "
-        "under lung that stands up to 60 mm above, from missing_lung.fluid_ml on; in the outlines from "
-        "missing_lung.fluid_in_lung_ml on.",
+        "Pieces thicker than 10 mm with no aerated lung behind them. Beside the lungs, under lung that stands up to "
+        "60 mm above: 0 to 30 HU, nine tenths below 25, from missing_lung.fluid_ml on. In the outlines: 0 to 35 HU, "
+        "nine tenths below 30, from missing_lung.fluid_in_lung_ml on.",
     ),
     "QUALITY_ORIENTATION": FindingKind(
         ("caution", "withhold"),

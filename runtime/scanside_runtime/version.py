@@ -11,6 +11,7 @@ COMMIT_FILE = Path(__file__).with_name("commit.txt")
 """Written into the wheel by the build (`hatch_build.py`); a checkout has none."""
 CHECKOUT = Path(__file__).parents[2]
 
+UNINSTALLED = "unknown"
 _NUMBERS = re.compile(r"v?(\d+(?:\.\d+)*)")
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
@@ -20,7 +21,7 @@ def software_version() -> str:
     try:
         return version("scanside")
     except PackageNotFoundError:
-        return "unknown"
+        return UNINSTALLED
 
 
 def is_older_than(minimum: str) -> bool:
@@ -42,6 +43,12 @@ def _numbers(text: str, missing: tuple[int, ...] | None = None) -> tuple[int, ..
     while len(numbers) > 1 and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)
+
+
+@cache
+def built_from() -> str:
+    """The commit that the installed package was built from; "" for a checkout, which changes while it is worked in."""
+    return _as_commit(_text(COMMIT_FILE)) or ""
 
 
 @cache

@@ -23,6 +23,7 @@ from scanside_appliance.doctor import folders, machine, model, work
 from scanside_appliance.doctor.conditions import Condition, Examined, Health
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.store import State, Store
+from scanside_runtime.process.cell import CellStrength
 from scanside_runtime.settings.tables import BundleSettings, DiskSettings, JobSettings, Settings
 
 Usage = namedtuple("Usage", "total used free")
@@ -57,6 +58,11 @@ def no_inodes(box: Examined, patch: pytest.MonkeyPatch) -> Condition:
     full = namedtuple("Full", "f_files f_favail")(real.f_files or 1000, 1)
     patch.setattr("os.statvfs", lambda _: full)
     return machine.inodes(box)
+
+
+def a_kernel_without_landlock(box: Examined, patch: pytest.MonkeyPatch) -> Condition:
+    patch.setattr(machine, "cell_strength", lambda: CellStrength(0, True))
+    return machine.cell(box)
 
 
 def a_clock_of_before_the_software(box: Examined, _: pytest.MonkeyPatch) -> Condition:
@@ -144,6 +150,7 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_full_disk: (Health.bad, "nothing more is taken in"),
     a_disk_that_is_nearly_full: (Health.caution, "taking ends at 90 %"),
     no_inodes: (Health.bad, "room for 1 more"),
+    a_kernel_without_landlock: (Health.caution, "no Landlock"),
     a_clock_of_before_the_software: (Health.bad, "before this software was made"),
     a_clock_of_before_the_last_study: (Health.bad, "before the last study"),
     less_memory_than_an_analysis_may_take: (Health.caution, "1000000 MB"),

@@ -42,6 +42,24 @@ def test_systemd_finds_nothing_wrong_with_the_service(tmp_path: Path) -> None:
     assert (done.returncode, complaints) == (0, []), done.stderr
 
 
+def test_what_the_service_may_do_is_little() -> None:
+    """`systemd-analyze security` weighs what is open from 0 to 10."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    look = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(SERVICE)]
+    done = subprocess.run(look, capture_output=True, text=True, check=False, timeout=300)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd does not look at files")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_service_leaves_its_readers_the_calls_that_lock_them_in(service: configparser.SectionProxy) -> None:
+    assert {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"} <= set(
+        SERVICE.read_text().partition("SystemCallFilter=@system-service ")[2].splitlines()[0].split()
+    )
+    assert "MemoryDenyWriteExecute" not in service  # OpenVINO writes the code that it runs
+
+
 @pytest.mark.parametrize(
     ("program", "file"),
     [("systemd-tmpfiles", "scanside.tmpfiles.conf"), ("systemd-sysusers", "scanside.sysusers.conf")],
@@ -90,6 +108,19 @@ def test_the_service_writes_below_its_own_folder_alone_and_has_no_network(servic
 
 def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
+
+
+def test_the_receiver_s_exposure_is_low_though_it_is_on_the_network() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNITS / "scanside-receive.service")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-300:]
 
 
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from kit.child_programs import BEGINS
+from kit.child_programs import BEGINS, HELLO
 from kit.watch_box import PYTHON, Box, study
 from scanside_appliance.service.errors import BoxStuck
 from scanside_appliance.service.service import watch
-from scanside_runtime.process.messages import own_hello
+from scanside_runtime.process.messages import Hello, encode
 from scanside_runtime.settings.load import load_settings
 from sweeps.box import write_settings
 
@@ -55,7 +55,7 @@ def test_two_studies_with_one_defect_do_not_stop_a_third(box: Box) -> None:
 @pytest.mark.parametrize(
     ("worker", "code"),
     [
-        (BEGINS.replace(own_hello().build, "abc") + "input()", "BOX_REPLACED"),
+        (BEGINS.replace(HELLO, encode(Hello("9.9", "abc")).decode().strip()) + "input()", "BOX_REPLACED"),
         ("import scanside_runtime.not_there_yet", "BOX_WORKER_START"),
     ],
 )
@@ -70,3 +70,11 @@ def test_a_worker_of_another_software_blames_the_box_and_no_study(box: Box, work
     (job,) = json.loads(box.scanside("queue", "--json").output)
     assert (job["state"], job["attempts"], job["code"]) == ("queued", 0, code)
     assert box.is_sound()
+
+
+@pytest.mark.parametrize(("text", "workers"), [("", 1), ("KEEPS", 2)])
+def test_a_worker_that_keeps_much_memory_is_not_given_the_next_study(box: Box, text: str, workers: int) -> None:
+    for number in (1, 2):
+        box.put(*study(number, text=text))
+    box.run()
+    assert len({result["pid"] for result in box.results().values()}) == workers

@@ -28,12 +28,14 @@ from scanside_appliance.inbox.scan import scan
 from scanside_appliance.jobs.errors import BoxDatabase, BoxSelfTest
 from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.jobs.worker_client import WORKER
+from scanside_appliance.service import daemon
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.queue_view import live_rows
 from scanside_appliance.service.service import watch
 from scanside_appliance.service.systemd import alive
 from scanside_runtime.errors import SettingsUnusable
 from scanside_runtime.model.errors import ModelBundleMissing, ModelSelfTest
+from scanside_runtime.process.cell import CellStrength
 from scanside_runtime.process.messages import Failed, encode
 from scanside_runtime.settings.load import load_settings
 from scanside_runtime.settings.tables import Settings
@@ -49,6 +51,14 @@ def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) 
     assert (facts["jobs"]["done"], facts["jobs"]["quarantined"]) == (1, 1)
     assert "1 done, 1 quarantined" in box.scanside("status").output
     assert 'scanside_jobs{state="done"} 1' in (box.root / "metrics.prom").read_text()
+
+
+def test_the_status_says_what_the_kernel_lacks_to_lock_readers_in(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "cell_strength", lambda: CellStrength(0, True))
+    box.run()
+    assert json.loads(box.scanside("status", "--json").output)["cell"] == "the kernel offers no Landlock"
+    shown = box.scanside("status")
+    assert (shown.exit_code, "CELL      the kernel offers no Landlock" in shown.output) == (0, True)
 
 
 LIVE = """

@@ -23,7 +23,7 @@ from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import Finding
-from scanside_runtime.process.child import Child, ChildDied
+from scanside_runtime.process.child import LONGEST_END_S, Child, ChildDied
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed, Hello, decode, encode, own_hello
 from scanside_runtime.process.start import end_with
@@ -155,6 +155,13 @@ def test_a_child_of_another_software_is_not_asked_twice() -> None:
     assert died.value.ending.how == f"as it is Scanside 9.9 (abc), started by {own_hello()}"
 
 
+def test_a_version_that_nobody_knows_is_no_other_one() -> None:
+    ours = Hello("1.0", "abc")
+    others = [Hello("1.1", "abc"), Hello("1.0", "def"), Hello("unknown", "def")]
+    assert all(one.is_of_another(ours) for one in others)
+    assert not any(one.is_of_another(ours) for one in (ours, Hello("unknown", "abc")))
+
+
 # The end of whoever started it
 
 PARENT = """
@@ -247,6 +254,34 @@ def test_a_child_that_is_forgotten_is_ended_without_a_warning() -> None:
         del asked
         gc.collect()
     assert is_gone(pid)
+
+
+HOLDS = """
+import ctypes, sys, time
+seized = ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), None, None)  # PTRACE_SEIZE: its end is the tracer's to see
+print(seized, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_child_that_nothing_can_end_is_left_after_a_while_and_reaped_when_it_has_ended() -> None:
+    """As one that waits for a share that hangs: killed, and still there."""
+    with child(BEGINS + "import time; time.sleep(600)") as asked:
+        pid = asked._process.pid
+        run = [sys.executable, "-c", HOLDS, str(pid)]
+        with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            if holder.stdout.readline().strip() != "0":
+                holder.kill()
+                pytest.skip("this user may not trace")
+            began = time.monotonic()
+            asked.end()
+            assert time.monotonic() - began < 2 * LONGEST_END_S
+            assert Path(f"/proc/{pid}").exists()
+            holder.kill()
+    wait_for(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
+    with child(BEGINS):
+        assert not Path(f"/proc/{pid}").exists()
 
 
 # What passes between the two

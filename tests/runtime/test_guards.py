@@ -252,6 +252,7 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("QUALITY_AIR_OUTSIDE", "caution", lambda: air_missed(8)),
     ("QUALITY_POSSIBLE_EFFUSION", "caution", lambda: fluid_behind(15)),
     ("QUALITY_POSSIBLE_EFFUSION", "caution", lambda: fluid_outlined(15)),
+    ("QUALITY_POSSIBLE_EFFUSION", "caution", lambda: fluid_outlined(24, rows=20)),
     ("QUALITY_ORIENTATION", "caution", lambda: turned(chest())),
     ("QUALITY_ORIENTATION", "withhold", lambda: turned(cut_below(19))),
     ("QUALITY_THICKNESS", "caution", lambda: chest(spacing_mm=(9.5, 4.0, 5.0), thickness_mm=9.9)),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
-from kit.child_programs import BEGINS
+from kit.child_programs import BEGINS, HELLO
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
 from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom import reader as reading
@@ -33,7 +33,7 @@ from scanside_runtime.dicom.errors import (
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.errors import BoxReplaced
-from scanside_runtime.process.messages import decode, encode, own_hello
+from scanside_runtime.process.messages import Hello, decode, encode
 from scanside_runtime.settings.tables import ReadingSettings
 from sweeps.box import LONGEST_S
 from sweeps.fuzz_reader import fuzz
@@ -237,7 +237,7 @@ def test_a_reader_of_another_software_is_a_matter_of_the_box(
 ) -> None:
     fake_reader(tmp_path, "input()", monkeypatch)
     fake = tmp_path / "a_fake_reader.py"
-    fake.write_text(fake.read_text().replace(own_hello().build, "abc"))
+    fake.write_text(fake.read_text().replace(HELLO, encode(Hello("9.9", "abc")).decode().strip()))
     with StudyReader(LIMITS) as reader, pytest.raises(BoxReplaced, match=r"\(abc\)"):
         reader.find(folder)
 

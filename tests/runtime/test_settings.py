@@ -11,8 +11,16 @@ from typing import Any, get_type_hints
 import pytest
 
 from scanside_runtime.errors import SettingsUnusable
+from scanside_runtime.settings.fitting import fitting
 from scanside_runtime.settings.load import load_settings, settings_digest, settings_of
-from scanside_runtime.settings.tables import MeasureSettings, MotionSettings, QualitySettings, Settings
+from scanside_runtime.settings.tables import (
+    JobSettings,
+    MeasureSettings,
+    MotionSettings,
+    QualitySettings,
+    ReadingSettings,
+    Settings,
+)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -131,3 +139,10 @@ def test_what_is_no_list_of_texts_is_refused(tmp_path: Path, value: str) -> None
 def test_a_file_that_is_nested_without_end_is_a_setting_that_can_not_be_used(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsUnusable, match=r"nested too deeply|not TOML"):
         load_settings(written(tmp_path, text))
+
+
+def test_no_study_is_allowed_that_an_analysis_has_no_memory_or_time_for() -> None:
+    assert fitting(Settings()) == Settings()
+    small = fitting(Settings(jobs=JobSettings(memory_limit_mb=1024, time_limit_s=100.0))).reading
+    assert (small.max_voxels_m, small.study_seconds) == (65, 50.0)
+    assert fitting(Settings(reading=ReadingSettings(max_voxels_m=3000))).reading.max_voxels_m == 280

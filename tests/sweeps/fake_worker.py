@@ -1,9 +1,9 @@
 """In place of the child that analyses: its result is the list of what it was given. Some words in a file change it.
 
 CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
-DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal, BOX a full disk,
-HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID, UNWRITTEN a refusal in the
-middle of writing: a page, and no document. CRASH and HEAD mean the series that nobody chose.
+KEEPS keep some. DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal,
+BOX a full disk, HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID, UNWRITTEN
+a refusal in the middle of writing: a page, and no document. CRASH and HEAD mean the series that nobody chose.
 Files that name several patients are refused, as the analysis does.
 """
 
@@ -42,6 +42,8 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     if b"HUNGRY" in text:
         KEPT.append(b"x" * 2**30)
         time.sleep(3600)
+    if b"KEEPS" in text:
+        KEPT.append(b"x" * 200 * 2**20)
     if b"BOX" in text:
         raise BoxOutput(folder="results", why="no space")
     if b"DEFECT" in text:
@@ -58,6 +60,7 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         "severity": {"flag": severity},
         "progression": trend and {"trend": trend},
         "alone": order.alone,
+        "pid": os.getpid(),
         "series_uid": order.series_uid,
         "contents": [{"series": [{"number": n, "uid": f"1.2.3.{n}", **SHOWN} for n in (1, 2)]}],
         "inputs": sorted(hashlib.sha256(content).hexdigest() for content in contents.values()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from scanside_appliance.cli.history import history
 from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions
 from scanside_appliance.cli.pack import pack
 from scanside_appliance.cli.progress import complain
+from scanside_appliance.cli.receive import receive
 from scanside_appliance.cli.results import results
 from scanside_appliance.cli.selftest import selftest
 from scanside_appliance.cli.send import send
@@ -47,8 +49,11 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-ALONE = (worklist, history, results, send, pack, analyze, demo, selftest, doctor, explain, backup, restore, audit)
-for command in ALONE:
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(analyze, demo, worklist, results, history, explain, selftest, doctor),
+    *(receive, send, pack, backup, restore, audit),
+)
+for command in COMMANDS:
     app.command()(command)
 app.command()(tune)
 add_watch_commands(app)

@@ -19,6 +19,7 @@ def examine(box: Examined) -> Iterator[Condition]:
     book = work.read_book(box)
     yield machine.clock(box, book.last.finished_at if book.last else None)
     yield machine.processor(box)
+    yield machine.cell(box)
     yield machine.memory(box)
     yield work.configuration(box)
     yield folders.root(box)

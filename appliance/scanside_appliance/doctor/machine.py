@@ -9,6 +9,7 @@ from pathlib import Path
 from scanside_appliance.clock import SOFTWARE_MADE
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good
 from scanside_appliance.jobs.retention import look
+from scanside_runtime.process.cell import cell_strength
 
 CPU_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 NEAR_STOP_POINTS = 10.0
@@ -66,6 +67,15 @@ def _seconds(text: str) -> float | None:
         return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
+
+
+def cell(_: Examined) -> Condition:
+    """How well a process is locked in that reads foreign files."""
+    strength = cell_strength()
+    if strength.lacks is None:
+        return good("cell", f"Landlock {strength.landlock} and seccomp")
+    advice = "Take a kernel of 5.13 or later with both, and start it with lsm= naming landlock; the unit's walls hold."
+    return caution("cell", f"{strength.lacks}: readers of foreign files are locked in less well", advice)
 
 
 def processor(_: Examined) -> Condition:

@@ -26,6 +26,7 @@ from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so t
 from scanside_runtime.process.child import Child, ChildDied, Ending, module
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
+from scanside_runtime.settings.fitting import fitting
 from scanside_runtime.settings.tables import JobSettings, Settings
 
 WORKER = module("scanside_appliance.jobs.worker")
@@ -33,6 +34,8 @@ LONGEST_START_S = 300.0
 ANSWERS_AT_ONCE = 10_000
 _PROOFS: tuple[type[SelfTested | Failed | Defect], ...] = (SelfTested, Failed, Defect)
 _REPORTS: tuple[type[StageReached | Ended | Failed | Defect], ...] = (StageReached, Ended, Failed, Defect)
+FRESH_SHARE = 1 / 3
+"""A worker that keeps so much of the memory limit after a study is let go: the next one has all of it."""
 ANSWERED = (0, 3, 6)
 """Exit codes of an analysis that came to a result: analysed, refused, held."""
 
@@ -134,7 +137,7 @@ class WorkerClient:
             alone=bool(job.alone),
             series_uid=job.series_uid or None,
             earlier=tuple(earlier),
-            settings=settings,
+            settings=fitting(settings),
             bundle=self._bundle,
         )
         try:
@@ -152,6 +155,10 @@ class WorkerClient:
                 self._drop()
         self._start(settings).ask(order)
 
+    def _let_go_where_it_is_full(self, limits: JobSettings) -> None:
+        if self._child is not None and self._child.memory_mb() > FRESH_SHARE * limits.memory_limit_mb:
+            self._drop()
+
     def poll(self, settings: Settings) -> Outcome | None:
         """What became of the study, None while it is under way."""
         if self._busy is None:
@@ -161,9 +168,12 @@ class WorkerClient:
         if (limit := self._limit_reached(self._child, settings.jobs)) is not None:
             return self._failed(f"at its {limit}")
         try:
-            return self._heard(self._child)
+            outcome = self._heard(self._child)
         except ChildDied as died:
             return self._died(died.ending)
+        if outcome is not None:
+            self._let_go_where_it_is_full(settings.jobs)
+        return outcome
 
     def _limit_reached(self, child: Child, limits: JobSettings) -> str | None:
         if self._clock.monotonic() - self._since > limits.time_limit_s:

@@ -38,3 +38,24 @@ class BoxNothingToSend(BoxFailed):
 
     code = "BOX_SEND_NOTHING"
     advice = "A refused study has none, nor has one that was analysed with --no-dicom; see artefacts in its result.json."
+
+
+class BoxReceiveUnset(BoxFailed):
+    """Nobody is set from whom studies are received."""
+
+    code = "BOX_RECEIVE_UNSET"
+    advice = "Set callers under [receive] in the settings, each as AE_TITLE@ADDRESS; docs/receive.md has an example."
+
+
+class BoxReceivePort(BoxFailed):
+    """At {address} nothing can be received: {why}."""
+
+    code = "BOX_RECEIVE_PORT"
+    advice = "Check host and port under [receive], and that no other program listens there; a port below 1024 wants a right of its own."
+
+
+class BoxReceiveTls(BoxFailed):
+    """A file for TLS can't be used: {why}."""
+
+    code = "BOX_RECEIVE_TLS"
+    advice = "Check tls_certificate, tls_key and tls_ca under [receive]: PEM files that the box's user may read."

@@ -40,6 +40,7 @@ from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
 from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
 from scanside_runtime.errors import BoxFailed, ModelUnusable
+from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import Settings
 
 PROBE_BUDGET_S = 0.5
@@ -102,6 +103,7 @@ class Daemon:
         self._sender = SenderClient(layout, store, plan.clock, plan.sender)
         self._list_writer = ListWriter(layout, plan.clock, plan.worklist)
         self._engine = ""
+        self._cell = cell_strength().lacks
         self._next = dict.fromkeys(("scan", "report", "tidy"), -1e9)
         self._scans = 0
         self._reported = ""
@@ -374,6 +376,7 @@ class Daemon:
             trouble=self.trouble,
             analysing=self._scheduler.current.study if self._scheduler.current else None,
             worker_warm=self._worker_client.warm,
+            cell=self._cell,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
             deliveries=self._sender.numbers(self._settings.send),

@@ -81,6 +81,8 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     if facts["missing"]:
         lines.append(("MISSING", MISSING.format(number=len(facts["missing"]))))
     lines.extend(("QUOTA", words) for words in facts["over_quota"])
+    if facts["cell"]:
+        lines.append(("CELL", f"{facts['cell']}: what reads foreign files is locked in less well"))
     if facts["clock"]:
         lines.append(("CLOCK", facts["clock"]))
     if facts["disk"]:

@@ -23,7 +23,7 @@ class Report:
 
     over_quota: what holds more than the settings allow, in words. missing: studies of the book whose newest
     result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
-    state; empty where none is set.
+    state; empty where none is set. cell: what the kernel does not offer to lock in readers of foreign files, in words.
     """
 
     at: str
@@ -42,6 +42,7 @@ class Report:
     missing: Sequence[str] = ()
     over_quota: Sequence[str] = ()
     deliveries: Mapping[str, int] = field(default_factory=dict)
+    cell: str | None = None
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -112,6 +113,7 @@ class Said:
     trouble: str | None = None
     missing: tuple[str, ...] = ()
     over_quota: tuple[str, ...] = ()
+    cell: str | None = None
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None

@@ -28,6 +28,8 @@ LONGEST_ANSWER = 2**20
 LONGEST_END_S = 5.0
 """A child whose pipe is closed has so long to end by itself; then nobody will know why."""
 LONGEST_POLL_MS = 2**31 - 1
+_HELD: list[subprocess.Popen[bytes]] = []
+"""Children that were killed and did not end: they wait in the kernel for a disk that does not answer."""
 _OUT_OF_MEMORY = ("MemoryError", "bad_alloc")
 
 
@@ -83,6 +85,7 @@ class Child:
         pass_fds: Sequence[int] = (),
         keep_stderr: bool = False,
     ) -> None:
+        _reap_held()
         with ExitStack() as unless_started:
             self._stderr = unless_started.enter_context(TemporaryFile()) if keep_stderr else None
             self._process = subprocess.Popen(
@@ -135,7 +138,7 @@ class Child:
         if line is None:
             return False
         said, ours = self._decoded(line, (Hello,)), own_hello()
-        if said.build != ours.build:
+        if said.is_of_another(ours):
             raise self._given_up(f"as it is {said}, started by {ours}", "replaced")
         self._has_begun = True
         return True
@@ -258,12 +261,20 @@ def _has_ended(pid: int) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]]) -> None:
-    """Kill a child with its group and reap it."""
+    """Kill a child with its group and reap it; one that a hung disk or share holds is left, and reaped later."""
     for pid in (process.pid, *_descendants(process.pid)):
         _kill_group(pid)
-    process.wait()
+    if _ends_within(process.pid, LONGEST_END_S):
+        process.wait()
+    else:
+        _HELD.append(process)
     for pipe in pipes:
         pipe.close()
+
+
+def _reap_held() -> None:
+    """Those that were held and have ended since."""
+    _HELD[:] = [process for process in _HELD if process.poll() is None]
 
 
 def _kill_group(pid: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.typed import typed
-from scanside_runtime.version import software_version, source_commit
+from scanside_runtime.version import UNINSTALLED, built_from, software_version
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -53,19 +53,24 @@ class Birth:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first line of a child: of which software it is. build: the commit, or the version where that is not known."""
+    """The first line of a child: of which software it is. build: the commit that the package was built from, or ""."""
 
     version: str
     build: str
 
+    def is_of_another(self, ours: Hello) -> bool:
+        """Whether the files were replaced in between; a version that one of the two does not know says nothing."""
+        known = UNINSTALLED not in (self.version, ours.version)
+        return self.build != ours.build or (known and self.version != ours.version)
+
     def __str__(self) -> str:
-        return f"Scanside {self.version} ({self.build[:12]})"
+        return f"Scanside {self.version} ({self.build[:12] or 'a checkout'})"
 
 
 @cache
 def own_hello() -> Hello:
     """What runs here, as it was when this was first asked: the files may be replaced since."""
-    return Hello(software_version(), source_commit() or software_version())
+    return Hello(software_version(), built_from())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,14 @@ from scanside_runtime.volume import Bools, Masks, Volume
 Floats = npt.NDArray[np.float32]
 
 THIRDS = ("lower", "middle", "upper")
-FLUID_HU = (0.0, 30.0)
-"""Pleural fluid, and little else beside a lung: muscle, blood and liver are denser, without contrast medium too."""
-FLUID_MOSTLY_BELOW_HU = 25.0
-"""Nine tenths of a piece of fluid lie below. Measured: 21 to 24 HU, and 26 to 28 where kidneys lie in fat."""
+FLUID_HU = (0.0, 30.0, 25.0)
+"""Pleural fluid beside a lung: from, to, and what nine tenths of a piece lie below.
+
+Muscle, blood and liver are denser, without contrast medium too; nine tenths lie below 21 to 24 HU in fluid, and below
+26 to 28 where kidneys lie in fat.
+"""
+OUTLINED_HU = (0.0, 35.0, 30.0)
+"""The same within the outlines, where no fat is mixed in: denser fluid is told there as well."""
 LEAST_PIECE_VOXELS = 250
 """Of the overview: 5 ml in slabs of 5 mm."""
 FLUID_THICK_MM = 5.0
@@ -115,27 +119,30 @@ def check_fluid(overview: Overview, settings: MissingLungSettings) -> tuple[Find
 def fluid_ml(overview: Overview) -> tuple[float, float]:
     """What is as dense and even as fluid behind aerated lung, in ml: beside the outlines, and in them."""
     smooth = np.stack([cv2.GaussianBlur(plane, (0, 0), 1.5) for plane in overview.hu])
-    low, high = FLUID_HU
     aerated = overview.lungs & (overview.hu < AERATED_BELOW_HU)
-    place = (smooth > low) & (smooth < high) & ~_before(aerated, overview.slab_mm)
-    beside = _even_pieces(place & _cavity(overview) & ~overview.lungs, smooth, _grown(overview.lungs))
-    outlined = _even_pieces(place & overview.lungs, smooth, overview.lungs)
+    behind = ~_before(aerated, overview.slab_mm)
+    place = behind & _cavity(overview) & ~overview.lungs
+    beside = _even_pieces(place, smooth, FLUID_HU, _grown(overview.lungs))
+    outlined = _even_pieces(behind & overview.lungs, smooth, OUTLINED_HU, overview.lungs)
     voxel_ml = PIXEL_MM**2 * overview.slab_mm / 1000.0
     return beside * voxel_ml, outlined * voxel_ml
 
 
-def _even_pieces(mask: Bools, smooth: Floats, touching: Bools) -> int:
-    """How many voxels are in thick pieces of one density that touch another mask."""
-    pieces = Pieces(_opened(mask, FLUID_THICK_MM))
+def _even_pieces(place: Bools, smooth: Floats, fluid_hu: tuple[float, float, float], touching: Bools) -> int:
+    """How many voxels are in thick pieces of one density that touch another mask.
+
+    Fluid is of one density; what is mixed of organs and the fat between them reaches the upper limit.
+    """
+    low, high, mostly_below = fluid_hu
+    pieces = Pieces(_opened(place & (smooth > low) & (smooth < high), FLUID_THICK_MM))
     large = (pieces.inside(touching) > 0) & (pieces.sizes >= LEAST_PIECE_VOXELS)
     large[0] = False
-    even = [one for one in np.flatnonzero(large) if _is_even(smooth[pieces.keep(np.arange(len(large)) == one)])]
-    return int(pieces.sizes[even].sum())
-
-
-def _is_even(hu: Floats) -> bool:
-    """Fluid is of one density; what is mixed of organs and fat between them reaches the upper limit. hu: (n,)."""
-    return bool(np.percentile(hu, 90) < FLUID_MOSTLY_BELOW_HU)
+    found = 0
+    for one in np.flatnonzero(large):
+        here = pieces.keep(np.arange(len(large)) == one)
+        if np.percentile(smooth[here], 90) < mostly_below:
+            found += int(pieces.sizes[one])
+    return found
 
 
 def _cavity(overview: Overview) -> Bools:

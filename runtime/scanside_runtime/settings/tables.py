@@ -23,6 +23,7 @@ from scanside_runtime.settings.bounds import (
     Within,
     check,
 )
+from scanside_runtime.settings.receive import ReceiveSettings
 from scanside_runtime.settings.send import SendSettings
 from scanside_runtime.settings.table import Table, name_tables
 
@@ -155,9 +156,9 @@ class MissingLungSettings(Table):
     air_ml: air as in lung beside the outlines, in one piece. Measured: at most 11 ml.
     fluid_ml: what is as dense as fluid beside the lungs and behind them. Measured: 0 ml, in the sick at most 9; there
         150. Of 35 chests with 20 to 85 % of drawn disease one has more (91 ml), where dense lung was not outlined.
-    fluid_in_lung_ml: the same within the outlines. Measured: 0 ml in all, there 11. Fluid of 5 to 20 HU drawn in place
-        of a third of a lung in five of them: 311 ml and more, in the outlines or beside them. Of the 35 with drawn
-        disease five reach it: drawn consolidation is as even as fluid.
+    fluid_in_lung_ml: the same within the outlines, where it counts as infection. Measured: at most 14 ml in all, sick
+        or not. Fluid of 5 to 20 HU drawn in place of a third of a lung in five of them: 311 ml and more. Of the 35 with
+        drawn disease eight reach it: drawn consolidation is as even as fluid.
     """
 
     apex_mm: SomeMm = 25.0
@@ -277,11 +278,12 @@ class ReadingSettings(Table):
     max_matrix: rows or columns of a slice. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion
         Precision).
     max_voxels_m: of the chosen series; 1000 slices of 512 x 512 have 262 million. An analysis takes some 4 bytes a
-        voxel beside 0.4 GB, and `jobs.memory_limit_mb` must hold it.
+        voxel beside 0.4 GB; the watched folder allows no more than `jobs.memory_limit_mb` holds.
     memory_mb: address space (RLIMIT_AS, getrlimit(2)) of the reader beside the pixels that it hands over. It needs
         some 160 MB for itself.
     file_seconds: for one file.
-    study_seconds: for one pass over all files. There are two, headers and pixels; `jobs.time_limit_s` must hold both.
+    study_seconds: for one pass over all files. There are two, headers and pixels; in the watched folder no longer than
+        half of `jobs.time_limit_s` each.
     """
 
     max_files: Annotated[int, Within(1, 100_000_000)] = 20_000
@@ -404,6 +406,7 @@ class Settings:
     motion: MotionSettings = field(default_factory=MotionSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
     send: SendSettings = field(default_factory=SendSettings)
+    receive: ReceiveSettings = field(default_factory=ReceiveSettings)
     site: SiteSettings = field(default_factory=SiteSettings)
 
 

@@ -1,0 +1,34 @@
+"""`scanside receive`: studies come by the network into the inbox."""
+
+from __future__ import annotations
+
+import signal
+
+import typer
+
+
+def receive(context: typer.Context) -> None:
+    """Take CT studies from the scanners that the settings name (DICOM C-STORE), and put them into the inbox.
+
+    No model is loaded, nothing is parsed: `scanside watch` does what follows. Ends on SIGTERM or Ctrl-C.
+
+    Exit code: 0 ended, 5 nobody is set to receive from, the port is taken, or the inbox can't be written.
+    """
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.network.received import Receiver
+    from scanside_appliance.network.scp import listening
+    from scanside_appliance.service.service import log_to_stderr
+    from scanside_appliance.service.systemd import notify
+
+    settings, layout = context.obj.settings(), BoxLayout(context.obj.root)
+    log_to_stderr()
+    layout.check()
+    receiver = Receiver(layout.inbox, settings.disk)
+    receiver.begin()
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread: all of them inherit it
+    with listening(settings.receive, receiver) as port:
+        notify(READY=1, STATUS=f"{settings.receive.ae_title} listens on port {port}")
+        typer.echo(f"{settings.receive.ae_title} listens at {settings.receive.host}:{port}", err=True)
+        signal.sigwait(ends)
+        notify(STOPPING=1)

@@ -1,0 +1,63 @@
+"""What came by the network goes into the inbox byte for byte: written beside its name, synced, named, synced again.
+
+A file's name is made of hashes of its UID and its bytes: sent twice it is there once, and two contents of one UID are
+two files, which the inbox knows how to deal with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.layout import study_key
+from scanside_appliance.jobs.retention import look
+from scanside_runtime.settings.tables import DiskSettings
+
+FOLDER_MODE, FILE_MODE = 0o2770, 0o660
+"""What is received must stay writable for the inbox's group, as what anybody sends."""
+
+
+class DiskNearlyFull(Exception):
+    """There is no room for another object; the sender keeps it and tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where objects go, and when there is no room for them."""
+
+    inbox: Path
+    disk: DiskSettings
+
+    @property
+    def folder(self) -> Path:
+        """Which study a file belongs to is told by the inbox, which parses; here all lie side by side."""
+        return self.inbox / "received"
+
+    def begin(self) -> None:
+        """Make the folder, and remove what a receiver that was killed had not named yet. Raises OSError."""
+        self.folder.mkdir(exist_ok=True)
+        self.folder.chmod(FOLDER_MODE)
+        for part in self.folder.glob(".*.part"):
+            part.unlink()
+
+    def keep(self, sop_uid: str, content: bytes) -> Path:
+        """The object's file, safe on the disk when this returns. Raises DiskNearlyFull, OSError."""
+        if look(self.inbox, self.disk).full:
+            raise DiskNearlyFull
+        target = self.folder / f"{study_key(sop_uid)}-{hashlib.sha256(content).hexdigest()[:16]}.dcm"
+        if not _is_there(target, content):
+            self.folder.mkdir(exist_ok=True)
+            replace_file(target, content)
+            target.chmod(FILE_MODE)
+        return target
+
+
+def _is_there(path: Path, content: bytes) -> bool:
+    """Whether the very bytes lie there already: a sender that lost our answer sends once more."""
+    try:
+        return os.path.getsize(path) == len(content) and path.read_bytes() == content
+    except OSError:
+        return False

@@ -1,0 +1,260 @@
+"""What comes by the network is in the inbox, byte for byte, before the sender is told so; no stranger is let in."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage
+
+from kit.archives import LOOPBACK, free_port, program
+from kit.dicom_samples import make_slice
+from scanside_appliance.network.errors import BoxReceivePort, BoxReceiveTls, BoxReceiveUnset
+from scanside_appliance.network.received import Receiver
+from scanside_runtime.errors import SettingsUnusable
+from scanside_runtime.settings.receive import ReceiveSettings
+from scanside_runtime.settings.tables import DiskSettings
+
+pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
+
+from pynetdicom.ae import ApplicationEntity  # the extra may be missing
+from pynetdicom.sop_class import Verification
+
+from scanside_appliance.network.scp import TRANSFER_SYNTAXES, listening
+
+pytestmark = pytest.mark.filterwarnings(
+    # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A box that listens, and its inbox."""
+
+    settings: ReceiveSettings
+    inbox: Path
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.inbox.rglob("*") if path.is_file())
+
+    def associate(self, calling: str = "CT1", called: str = "SCANSIDE", *syntaxes: str) -> Any:
+        entity = ApplicationEntity(calling)
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
+        entity.add_requested_context(CTImageStorage, list(syntaxes or [ExplicitVRLittleEndian]))
+        entity.add_requested_context(Verification)
+        return entity.associate(LOOPBACK, self.settings.port, ae_title=called)
+
+
+@contextmanager
+def box(tmp_path: Path, disk: DiskSettings | None = None, **changes: Any) -> Iterator[Listener]:
+    values = {"callers": (f"CT1@{LOOPBACK}",), "port": free_port(), "idle_s": 20.0, **changes}
+    settings = ReceiveSettings(**values)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    receiver = Receiver(inbox, disk or DiskSettings(stop_percent=100.0, clean_to_percent=100.0))
+    receiver.begin()
+    with listening(settings, receiver):
+        yield Listener(settings, inbox)
+
+
+def files_of(folder: Path, slices: int) -> list[Path]:
+    folder.mkdir(parents=True)
+    for number in range(slices):
+        make_slice(number).save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    return sorted(folder.iterdir())
+
+
+def sent(association: Any, path: Path) -> int:
+    return int(association.send_c_store(path).get("Status", -1))
+
+
+def test_an_object_is_in_the_inbox_as_it_was_sent_and_sent_twice_it_is_there_once(tmp_path: Path) -> None:
+    (path,) = files_of(tmp_path / "scanner", 1)
+    with box(tmp_path) as listener:
+        for _ in range(2):
+            association = listener.associate()
+            assert sent(association, path) == SUCCESS
+            association.release()
+        (file,) = listener.files()
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o2070) == (0o660, 0o2070)
+    kept, original = pydicom.dcmread(file), pydicom.dcmread(path)
+    assert kept == original and kept.file_meta.TransferSyntaxUID == original.file_meta.TransferSyntaxUID
+    assert file.read_bytes()[-len(original.PixelData) :] == original.PixelData
+
+
+def test_two_contents_under_one_uid_are_two_files(tmp_path: Path) -> None:
+    (path,) = files_of(tmp_path / "scanner", 1)
+    with box(tmp_path) as listener:
+        association = listener.associate()
+        sent(association, path)
+        other = pydicom.dcmread(path)
+        other.PatientName = "Other^Person"
+        other.save_as(path)
+        sent(association, path)
+        association.release()
+        assert len(listener.files()) == 2
+
+
+def test_an_echo_is_answered(tmp_path: Path) -> None:
+    with box(tmp_path) as listener:
+        association = listener.associate()
+        assert association.send_c_echo().Status == SUCCESS
+        association.release()
+
+
+def test_every_transfer_syntax_of_ct_is_taken_and_no_other_kind_of_object(tmp_path: Path) -> None:
+    with box(tmp_path) as listener:
+        for syntax in TRANSFER_SYNTAXES:
+            association = listener.associate("CT1", "SCANSIDE", syntax)
+            assert syntax in {str(one.transfer_syntax[0]) for one in association.accepted_contexts}
+            association.release()
+        entity = ApplicationEntity("CT1")
+        entity.add_requested_context(SecondaryCaptureImageStorage, [ExplicitVRLittleEndian, JPEG2000Lossless])
+        association = entity.associate(LOOPBACK, listener.settings.port, ae_title="SCANSIDE")
+        assert not association.is_established or not association.accepted_contexts
+        association.abort()
+
+
+@pytest.mark.parametrize(
+    ("calling", "called", "callers"),
+    [
+        ("STRANGER", "SCANSIDE", (f"CT1@{LOOPBACK}",)),
+        ("CT1", "OTHERBOX", (f"CT1@{LOOPBACK}",)),
+        ("CT1", "SCANSIDE", ("CT1@192.0.2.7",)),
+        ("CT1", "SCANSIDE", ("CT1@192.0.2.7", f"CT2@{LOOPBACK}")),
+    ],
+)
+def test_whoever_is_not_known_by_address_and_title_is_not_let_in(
+    tmp_path: Path, calling: str, called: str, callers: tuple[str, ...]
+) -> None:
+    with box(tmp_path, callers=callers) as listener:
+        association = listener.associate(calling, called)
+        assert not association.is_established
+        assert listener.files() == []
+
+
+def test_an_association_that_breaks_off_leaves_whole_objects_and_nothing_else(tmp_path: Path) -> None:
+    first, second = files_of(tmp_path / "scanner", 2)
+    with box(tmp_path) as listener:
+        association = listener.associate()
+        assert sent(association, first) == SUCCESS
+        association.abort()
+        with socket.create_connection((LOOPBACK, listener.settings.port)) as rude:
+            rude.sendall(b"\x01\x00\x00\x00\xff\xff" + second.read_bytes()[:400])
+        time.sleep(0.3)
+        again = listener.associate()
+        assert sent(again, second) == SUCCESS
+        again.release()
+        assert len(listener.files()) == 2 and all(pydicom.dcmread(file) for file in listener.files())
+
+
+def test_an_object_that_is_too_large_ends_its_association_and_the_next_is_taken(tmp_path: Path) -> None:
+    (path,) = files_of(tmp_path / "scanner", 1)
+    large = pydicom.dcmread(path)
+    large.add_new(0x00091001, "OB", b"\0" * (3 * 2**20))
+    large.add_new(0x00090010, "LO", "PADDING")
+    large.save_as(tmp_path / "large.dcm")
+    with box(tmp_path, max_object_mb=2) as listener:
+        association = listener.associate()
+        assert sent(association, tmp_path / "large.dcm") == -1
+        assert listener.files() == []
+        again = listener.associate()
+        assert sent(again, path) == SUCCESS
+        again.release()
+
+
+def test_on_a_disk_that_is_nearly_full_the_sender_is_told_to_keep_it(tmp_path: Path) -> None:
+    (path,) = files_of(tmp_path / "scanner", 1)
+    with box(tmp_path, DiskSettings(stop_percent=0.0001, clean_to_percent=0.0)) as listener:
+        association = listener.associate()
+        assert sent(association, path) == OUT_OF_RESOURCES
+        association.release()
+        assert listener.files() == []
+
+
+def test_a_disk_that_fails_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = files_of(tmp_path / "scanner", 1)
+
+    def fails(*_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    with box(tmp_path) as listener:
+        monkeypatch.setattr("scanside_appliance.network.received.replace_file", fails)
+        association = listener.associate()
+        assert sent(association, path) == OUT_OF_RESOURCES
+        association.release()
+        assert listener.files() == []
+
+
+def test_dcmtks_sender_at_four_associations_at_once_loses_nothing(tmp_path: Path) -> None:
+    command = [program("storescu"), "-aet", "CT1", "-aec", "SCANSIDE", "+sd"]
+    for part in range(4):
+        for number, path in enumerate(files_of(tmp_path / "scanner" / str(part), 12)):
+            one = pydicom.dcmread(path)
+            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.{part}.{number}"
+            one.save_as(path)
+    with box(tmp_path) as listener:
+        senders = [
+            subprocess.Popen([*command, LOOPBACK, str(listener.settings.port), str(tmp_path / "scanner" / str(part))])
+            for part in range(4)
+        ]
+        assert [sender.wait(120) for sender in senders] == [0, 0, 0, 0]
+        uids = {str(pydicom.dcmread(file).SOPInstanceUID) for file in listener.files()}
+    assert uids == {f"1.2.{part}.{number}" for part in range(4) for number in range(12)}
+
+
+def test_what_a_receiver_that_was_killed_had_not_named_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    left = tmp_path / "inbox" / "received" / ".half.dcm.1234.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    Receiver(tmp_path / "inbox", DiskSettings()).begin()
+    assert not left.exists()
+
+
+def test_without_callers_or_a_free_port_it_does_not_start(tmp_path: Path) -> None:
+    receiver = Receiver(tmp_path, DiskSettings())
+    with pytest.raises(BoxReceiveUnset), listening(ReceiveSettings(), receiver):
+        pass
+    with box(tmp_path) as listener, pytest.raises(BoxReceivePort), listening(listener.settings, receiver):
+        pass
+    missing = replace(ReceiveSettings(), callers=("CT1@10.0.0.1",), tls_certificate="/no.pem", tls_key="/no.key")
+    with pytest.raises(BoxReceiveTls), listening(replace(missing, port=free_port()), receiver):
+        pass
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"callers": ("CT1",)}, {"callers": ("@1.2.3.4",)}, {"ae_title": "A" * 17}, {"tls_key": "k"}, {"tls_ca": "c"}],
+)
+def test_settings_that_can_t_be_meant_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsUnusable, match=r"receive\."):
+        ReceiveSettings(**values)
+
+
+def test_the_command_listens_until_it_is_told_to_end(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "box" / "inbox").mkdir(parents=True)
+    settings = tmp_path / "scanside.toml"
+    settings.write_text(f'[receive]\nport = {port}\ncallers = ["CT1@{LOOPBACK}"]\n')
+    arguments = ["--root", str(tmp_path / "box"), "--settings", str(settings), "receive"]
+    start = f"import sys; from scanside_appliance.cli.main import main; sys.argv[1:] = {arguments!r}; main()"
+    with subprocess.Popen([sys.executable, "-c", start], stderr=subprocess.PIPE, text=True) as process:
+        watchdog = threading.Timer(60.0, process.kill)
+        watchdog.start()
+        assert process.stderr is not None and "listens at" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+        watchdog.cancel()
