@@ -291,7 +291,7 @@ class ReadingSettings(Table):
     max_archive_mb: Megabytes = 4096
     max_inflated_mb: Megabytes = 64
     max_matrix: Annotated[int, Within(1, 65_535)] = 2048
-    max_voxels_m: Annotated[int, Within(1, 100_000)] = 288
+    max_voxels_m: Annotated[int, Within(1, 100_000)] = 272
     memory_mb: ProcessMegabytes = 768
     file_seconds: SomeSeconds = 30.0
     study_seconds: SomeSeconds = 300.0
