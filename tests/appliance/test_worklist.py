@@ -158,6 +158,31 @@ def test_only_the_months_that_changed_are_written_and_the_first_page_always(box:
     assert written(box, language="fr") == ["2026-02.html", "2026-01.html", "index.html"]
 
 
+@pytest.mark.parametrize("fails_at", range(3))
+def test_a_writing_that_breaks_off_leaves_whole_pages_and_the_next_one_makes_them_right(
+    box: ListedBox, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    box.put(Listed(1, "Before", day="2026-01-10"), Listed(2, "Before", day="2026-02-10"))
+    written(box)
+    before, made = pages(box), list[Path]()
+
+    def replace_or_fail(target: Path, content: bytes) -> None:
+        made.append(target)
+        if len(made) > fails_at:
+            raise OSError(28, "No space left on device")
+        target.write_bytes(content)
+
+    box.put(Listed(3, "After", day="2026-01-11"), Listed(4, "After", day="2026-02-11"))
+    with monkeypatch.context() as patch:
+        patch.setattr("scanside_appliance.worklist.write.replace_file", replace_or_fail)
+        with pytest.raises(OSError, match="No space"):
+            written(box)
+    untouched = [path for path in before if path not in made[:fails_at]]
+    assert [path.read_text("utf-8") for path in untouched] == [before[path] for path in untouched]
+    written(box)
+    assert all("After" in page for page in pages(box).values())
+
+
 def test_a_month_that_is_gone_goes_and_what_a_person_laid_there_stays(box: ListedBox) -> None:
     box.put(Listed(1, day="2026-01-10"))
     written(box)
