@@ -196,6 +196,7 @@ def outcome(root: Path) -> dict[str, Any]:
         for path in (root / "results").glob("[!.]*/*/*/result.json")
     }
     for document in results.values():
+        document.pop("pid", None)
         document["earlier"] = sorted(Path(one).parent.name for one in document["earlier"])
     areas = Counter()
     for one, places in contents(root).items():
