@@ -15,7 +15,7 @@ from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
 from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, LastBackup, Stock, files_of, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.durable_files import FILE_MODE
+from scanside_appliance.files.copies import FILE_MODE
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
