@@ -15,7 +15,7 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import patient_key, study_key
 from scanside_appliance.inbox.facts import Facts
-from scanside_appliance.jobs.intake import _other_patients, sort_files
+from scanside_appliance.jobs.intake import _of_other_patients, sort_files
 from scanside_appliance.jobs.messages import Order
 from scanside_appliance.jobs.store import Job
 from scanside_appliance.jobs.worker import _flags
@@ -180,6 +180,32 @@ def test_late_slices_of_another_patient_are_held_and_the_result_stays_as_it_is(b
     assert box.is_sound()
 
 
+def test_a_stray_slice_among_late_ones_is_held_alone_and_the_study_goes_on_with_the_others(box: Box) -> None:
+    box.put(*study(1, patient="one"))
+    box.run()
+    box.put(Slice(1, 4, patient="one"), Slice(1, 5, patient="two"), Slice(1, 6, patient="one"))
+    box.run()
+    assert [(one["verdict"], len(one["inputs"])) for one in box.of(1)] == [("analysed", 3), ("analysed", 5)]
+    assert len(box.places("quarantine/PATIENT_MIXED")) == 1
+    box.put(*study(2, patient="one"))
+    box.run()
+    assert [Path(one).parts[-2:] for one in box.of(2)[0]["earlier"]] == [(study_key("1.2.1"), "2")]
+    assert box.is_sound()
+
+
+def test_a_stray_slice_that_comes_while_its_study_is_queued_is_held_and_the_study_is_measured(box: Box) -> None:
+    box.put(*study(1, patient="one", text="BOX"))
+    with pytest.raises(ScansideError):
+        box.run()
+    box.put(Slice(1, 4, patient="two"))
+    with pytest.raises(ScansideError):
+        box.run()
+    states = {one["state"]: one["code"] for one in json.loads(box.scanside("queue", "--json").output)}
+    assert states["held"] == "PATIENT_MIXED"
+    assert (len(box.places("work")), len(box.places("quarantine/PATIENT_MIXED"))) == (3, 1)
+    assert box.is_sound()
+
+
 def test_late_slices_of_another_patient_that_are_released_leave_the_patients_folder(box: Box) -> None:
     box.put(*study(1, patient="one"))
     box.run()
@@ -198,15 +224,16 @@ def test_late_slices_of_another_patient_that_are_released_leave_the_patients_fol
 def test_late_slices_to_which_an_archive_added_the_issuer_are_no_other_patients() -> None:
     kept = job(patient=patient_key("one", None, "1.2.1"))
     late = Facts("image", study_uid="1.2.1", patient_id="one", issuer="ARCHIVE")
-    assert _other_patients([kept], [late]) == []
-    assert _other_patients([kept], [replace(late, patient_id=None)]) == []
-    assert len(_other_patients([kept], [replace(late, patient_id="two")])) == 2
-    assert _other_patients([job(patient=patient_key(None, None, "1.2.1"))], [late]) == []
+    assert _of_other_patients([kept], {"1": late}) == {}
+    assert _of_other_patients([kept], {"1": replace(late, patient_id=None)}) == {}  # a report, perhaps
+    assert list(_of_other_patients([kept], {"1": replace(late, patient_id=None, along_mm=5.0)})) == ["1"]
+    assert list(_of_other_patients([kept], {"1": late, "2": replace(late, patient_id="two")})) == ["2"]
+    assert _of_other_patients([job(patient=patient_key(None, None, "1.2.1"))], {"1": late}) == {}
 
 
 def job(**changes: Any) -> Job:
-    values = {one.name: None for one in fields(Job)} | {"id": 1, "state": "done", "revision": 1, **changes}
-    return Job(**values)
+    stated = {"id": 1, "state": "done", "revision": 1, "study_uid": "1.2.1", **changes}
+    return Job(**({one.name: None for one in fields(Job)} | stated))
 
 
 # Slices that no UID of their own names

@@ -92,6 +92,26 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
     assert not [path for path in root.rglob("*") if "CANARY" in path.name]
 
 
+def test_a_box_that_lost_its_book_and_a_result_is_made_anew_and_measures_again(tmp_path: Path, sent: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
+    root, settings = tmp_path / "box", tmp_path / "box.toml"
+    assert watched(root, settings, bundle, sent).returncode == 0
+    (first,) = root.glob("results/[!.]*/*/1/result.json")
+    measured = json.loads(first.read_text())["biomarkers"]
+    (root / "scanside.db").unlink()
+    call = ["--root", str(root), "--settings", str(settings)]
+    assert getattr(CliRunner().invoke(app, [*call, "queue"]).exception, "code", None) == "BOX_DATABASE_LOST"
+    found = json.loads(CliRunner().invoke(app, [*call, "rebuild", "--json"]).output)
+    assert (found["results"], found["archived_files"], found["unusable"]) == (1, len([*sent.rglob("*.dcm")]), [])
+    assert CliRunner().invoke(app, [*call, "verify"]).exit_code == 0
+    shutil.rmtree(first.parents[2])
+    assert CliRunner().invoke(app, [*call, "redo", "CANARY7"]).exit_code == 0
+    assert watched_once(root, settings, bundle).returncode == 0
+    (again,) = [json.loads(path.read_text()) for path in root.glob("results/[!.]*/*/*/result.json")]
+    assert (again["provenance"]["revision"], again["biomarkers"]) == (2, measured)
+    assert lost(root, []) == []
+
+
 def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_released(tmp_path: Path, sent: Path) -> None:
     bundle = write_bundle_with_sample(tmp_path / "bundle").folder
     root, settings = tmp_path / "box", tmp_path / "box.toml"

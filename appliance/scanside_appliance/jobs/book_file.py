@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file, sync_directory
@@ -23,14 +23,15 @@ log = logging.getLogger("scanside")
 def open_book(layout: BoxLayout) -> Store:
     """The book of the daemon: begun at the first start, and at no other.
 
-    Raises BoxRoot, BoxDatabaseLost, what opening raises, and OSError.
+    Raises BoxRoot, BoxDatabaseLost and what opening raises.
     """
     with _root_errors(layout):
         new = not _has_worked(layout)
         if not new:
             _check_is_there(layout)
     store = Store(layout.database, make=new)
-    mark(layout)
+    with suppress(OSError):  # a full disk: the next start tries again, and what lies in the folders says the same
+        mark(layout)
     return store
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -58,7 +59,12 @@ class Outbox:
     """Deliveries in the book. Raises sqlite3.Error."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._sql, self._clock = store, store.connection, clock
+        self._store, self._clock = store, clock
+
+    @property
+    def _sql(self) -> sqlite3.Connection:
+        """Asked for each time: a book that is put back is opened again."""
+        return self._store.connection
 
     def enrol(self, target: str) -> None:
         """Results that came since the archive was first set wait for their turn; what was there before does not."""

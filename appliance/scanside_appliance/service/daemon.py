@@ -46,6 +46,7 @@ IDLE_PAUSE_S = 5.0
 BUSY_PAUSE_S = 1.0
 REPORT_EVERY_S = 30.0
 TIDY_EVERY_S = 3600.0
+SOURCES_EVERY_S = 60.0
 SCAN_SHARE = 0.1
 """A scan may take so much of the time: the next one waits ten times as long as the last one took."""
 log = logging.getLogger("scanside")
@@ -90,7 +91,7 @@ class Daemon:
         self._inbox_files = 0
         self._tidy = EmptyFolders(layout.inbox)
         self._waiting: list[Waiting] = []
-        self._intake = Intake(layout, store, plan.clock)
+        self._intake = Intake(layout, store, plan.clock, plan.progressed)
         self._house = Housekeeping(layout, store, plan.clock)
         self._file_mover = FileMover(layout, store, plan.clock)
         self._prober = Prober(plan.clock.monotonic, plan.probe)
@@ -99,7 +100,7 @@ class Daemon:
         self._sender = SenderClient(layout, store, plan.clock, plan.sender)
         self._engine = ""
         self._cell = cell_strength().lacks
-        self._next = dict.fromkeys(("scan", "report", "tidy"), -1e9)
+        self._next = dict.fromkeys(("scan", "report", "tidy", "sources"), -1e9)
         self._scans = 0
         self._reported = ""
         self._numbers: dict[State, int] = {}
@@ -183,9 +184,9 @@ class Daemon:
         """Whether a study is with the worker."""
         return self._scheduler.current is not None
 
-    def worker_fileno(self) -> int | None:
-        """For `select`: readable when the worker has something to say."""
-        return self._worker_client.fileno()
+    def filenos(self) -> list[int]:
+        """For `select`: readable when a child has something to say."""
+        return [one for one in (self._worker_client.fileno(), self._prober.fileno()) if one is not None]
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
@@ -247,15 +248,23 @@ class Daemon:
         if self._house.disk is not None and self._house.disk.full:
             self._note(f"the disk is {self._house.disk.used_percent:.0f} % full: nothing more is taken in")
             return
+        self._intake.begin_turn()
+        ready = set()
         for arrival in arrivals:
+            ready.add(arrival.study)
             self._try(partial(self._take, arrival))
+        self._intake.end_turn(ready)
+        for name in self._intake.doubted:
+            self._inbox.doubt(name, self._clock.monotonic())
+        if self._intake.unfinished:
+            self._next["scan"] = -1e9
         for job in self._intake.release_what_is_whole_again():
             _say(job, "all of it is there again")
 
     def _look_around(self) -> None:
         """A scan, and headers for twice as long as it took; the next scan waits."""
         began = self._clock.monotonic()
-        self._inbox.look(self._house.weigh(scan(self._layout.inbox)), began)
+        self._inbox.look(self._house.weigh(self._intake.sources.others(scan(self._layout.inbox))), began)
         self._inbox_files = len(self._inbox)
         self._plan.progressed()
         self._scans += 1
@@ -279,13 +288,23 @@ class Daemon:
     def _read_headers(self, seconds: float) -> None:
         """For so long at most, so that the rest has its turn."""
         until = self._clock.monotonic() + seconds
+        if not self._learn(until):
+            return
         for name in self._inbox.unread(self._clock.monotonic()):
-            facts = self._prober.probe(self._layout.inbox / name, self._settings.reading)
-            self._inbox.learn(name, facts, self._clock.monotonic())
-            self._plan.progressed()
             if self._clock.monotonic() > until:
                 self._next["scan"] = -1e9
                 return
+            self._prober.begin(self._layout.inbox, name, self._settings.reading)
+            if not self._learn(until):
+                return
+
+    def _learn(self, until: float) -> bool:
+        """Whether the child that reads has nothing to do any more; what it found is taken in."""
+        answer = self._prober.poll(until - self._clock.monotonic())
+        if answer is not None:
+            self._inbox.learn(*answer, self._clock.monotonic())
+            self._plan.progressed()
+        return not self._prober.busy
 
     def _move(self) -> None:
         """Every move that is due."""
@@ -313,6 +332,8 @@ class Daemon:
     def _rest(self) -> None:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
+        if self._is_due("sources", SOURCES_EVERY_S):
+            self._intake.sources.remove()
         self._house.count_hours()
         self._house.look_for_missing()
         self._prober.rest(PROBER_IDLE_S)
@@ -325,7 +346,7 @@ class Daemon:
         try:
             report = self.report()
             self.headline = report.headline()
-            news = f"{self.headline} {report.jobs} {report.inbox_files}"
+            news = f"{self.headline} {report.jobs} {report.inbox_files} {report.unreadable} {report.not_removed}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -342,6 +363,8 @@ class Daemon:
             at=self._clock.now_text(),
             engine=self._engine,
             inbox_files=self._inbox_files,
+            unreadable=self._inbox.stays(self._clock.monotonic()),
+            not_removed=self._intake.sources.left(),
             waiting=self._waiting,
             jobs=jobs,
             put_aside=self._put_aside,
