@@ -199,12 +199,12 @@ def deadly_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lib" / "sitecustomize.py").write_text(
         textwrap.dedent(
             """
-            import os, signal, pydicom
+            import ctypes, pydicom
             harmless = pydicom.dcmread
             def deadly(*arguments, **options):
                 ds = harmless(*arguments, **options)
                 if ds.get("PatientName") == "Deadly":
-                    os.kill(os.getpid(), signal.SIGSEGV)
+                    ctypes.string_at(0)
                 return ds
             pydicom.dcmread = deadly
             """

@@ -155,12 +155,12 @@ NOTES_EVERY_SUM = """
 import hashlib, os, sys
 
 take, take_of_file = hashlib.sha256, hashlib.file_digest
+sums = open(os.environ['SUMS'], 'a', buffering=1)  # a process that is locked in opens no file any more
 
 def note(sum):
     children = ('reader_process', 'probe_process', 'worker')
     who = next((one for one in children if any(word.endswith(one) for word in sys.orig_argv)), 'daemon')
-    with open(os.environ['SUMS'], 'a') as file:
-        file.write(f'{who} {sum}\\n')
+    sums.write(f'{who} {sum}\\n')
 
 class Noted:
     def __init__(self, data=b'', **more):

@@ -197,7 +197,7 @@ class Prober:
 
 def limits_of(reading: ReadingSettings) -> Limits:
     """Of a child that reads with these settings: the largest file it holds whole, its picture, a copy on the way."""
-    return Limits(OWN_MB + 3 * max(WHOLE_MB, reading.max_inflated_mb), "written", file_mb=0)
+    return Limits(OWN_MB + 3 * max(WHOLE_MB, reading.max_inflated_mb), "written", file_mb=1)
 
 
 def _can_be(facts: Facts) -> bool:

@@ -5,6 +5,7 @@ What a few bytes may grow to is limited before anything grows: one file here, al
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -69,7 +70,7 @@ def _inflated(deflated: bytes, max_mb: int) -> bytes:
 
 def _check_items(stream: BinaryIO) -> None:
     """Of a stream that is in memory; whoever reads from a file wants no more than its beginning."""
-    if isinstance(stream, BytesIO) and stream.getbuffer().nbytes > MOST_ITEMS * _ITEM_BYTES:
+    if isinstance(stream, BytesIO) and stream.seek(0, os.SEEK_END) > MOST_ITEMS * _ITEM_BYTES:
         items = max(map(stream.getvalue().count, _ITEMS))
         if items > MOST_ITEMS:
             raise InputFileTooLarge(what=f"it has {items} items of sequences, at most {MOST_ITEMS} are read")
