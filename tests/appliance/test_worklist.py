@@ -8,11 +8,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from kit.listed_box import Listed, ListedBox, listed_box, phantom_results
@@ -20,6 +22,9 @@ from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT
 from scanside_appliance.jobs.store import State
+from scanside_appliance.worklist.known_facts import KnownFacts
+from scanside_appliance.worklist.listing import list_studies
+from scanside_appliance.worklist.terminal import list_table
 from scanside_appliance.worklist.write import write_worklist
 from scanside_runtime.settings.tables import SiteSettings
 
@@ -249,6 +254,18 @@ def test_the_terminal_shows_who_needs_attention_and_the_newest_others_and_says_w
     assert "P99" not in nameless
     assert "patient_id" not in listed(box, "--no-names")[0]
     assert not box.layout.worklist_facts.exists(), "a command under another name must leave nothing there"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_in_a_terminal_keeps_every_name_and_figure_whole(box: ListedBox, width: int) -> None:
+    box.put(Listed(1, "Rising^Ada", patient_id="H-00001", poi=62.6, severity="severe", trend="rising"))
+    with KnownFacts(box.layout.worklist_facts, keep=False) as known:
+        entries = list_studies(box.layout, box.store, known).entries
+    screen = Console(width=width, file=StringIO(), record=True)
+    screen.print(list_table(entries, 0.0, width, names=True))
+    shown = screen.export_text()
+    assert all(word in shown for word in ("SEVERE", "Rising", "Ada", "H-00001", "62.6 %", "▲ rising", "CT-1"))
+    assert (entries[0].job.study in shown) == (width >= 120)
 
 
 def test_an_empty_box_has_an_empty_list(box: ListedBox) -> None:
