@@ -162,7 +162,7 @@ def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Pat
 
 def test_no_file_is_blamed_for_a_child_that_never_begins(tmp_path: Path) -> None:
     prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", "raise SystemExit(1)"])
-    with pytest.raises(OSError, match="reader of headers"):
+    with pytest.raises(OSError, match="process that reads headers"):
         probed(prober, one_file(tmp_path))
     assert not prober.busy
 
