@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import platform
 import shutil
 import sys
 import time
@@ -17,9 +19,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from kit.child_programs import BEGINS
 from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
+from kit.escapes import ESCAPES, PLACES, Places, make_places
 from kit.reading import LIMITS, find_series
 from scanside_appliance.inbox import probe_process
 from scanside_appliance.inbox.facts import Facts, Prober, is_one_stack, limits_of, stack_name
+from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import ReadingSettings
 
 
@@ -158,7 +162,7 @@ def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Pat
 
 def test_no_file_is_blamed_for_a_child_that_never_begins(tmp_path: Path) -> None:
     prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", "raise SystemExit(1)"])
-    with pytest.raises(OSError, match="reader of headers"):
+    with pytest.raises(OSError, match="process that reads headers"):
         probed(prober, one_file(tmp_path))
     assert not prober.busy
 
@@ -295,3 +299,39 @@ def test_an_answer_that_could_not_be_read_is_never_taken_for_that_of_the_next_fi
         assert [probed(prober, file).patient_id for file in files[1:]] == ["b", "c"]
     finally:
         prober.close()
+
+
+ESCAPES_FROM_IT = """
+import json
+from kit.escapes import DONE, ESCAPES, PLACES, Places, tried
+from scanside_appliance.inbox import probe_process
+from scanside_appliance.inbox.facts import Facts
+def escape(inbox, name, reading):
+    place = Places(**json.loads((inbox / PLACES).read_text()))
+    done = [name for name in ESCAPES if tried(name, place) == DONE]
+    return Facts("broken", "0" * 64, why=json.dumps([len(ESCAPES), done]))
+probe_process.facts_of = escape
+probe_process.main()
+"""
+
+
+@pytest.mark.skipif(bool(cell_strength().lacks), reason="this kernel lacks a lock")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the escapes know the calls of x86-64")
+def test_nothing_that_is_tried_from_inside_the_child_succeeds(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    names = (str(tmp_path / name) for name in ("inbox", "archive", "scanside.db"))
+    place = Places(*names, port=1, socket=str(tmp_path / "none"), parent=os.getpid())
+    make_places(place)
+    prober = Prober(time.monotonic, [sys.executable, "-P", "-c", ESCAPES_FROM_IT])
+    try:
+        assert json.loads(probed(prober, tmp_path / "inbox" / PLACES).why) == [len(ESCAPES), []]
+    finally:
+        prober.close()
+
+
+def test_a_child_that_does_not_come_to_its_first_word_makes_no_file_broken(tmp_path: Path) -> None:
+    prober = Prober(time.monotonic, [sys.executable, "-S", "-c", "import not_there_yet"])
+    for _ in range(3):
+        with pytest.raises(OSError, match="at its start"):
+            probed(prober, one_file(tmp_path))
+    prober.close()

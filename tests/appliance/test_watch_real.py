@@ -182,7 +182,7 @@ hashlib.sha256, hashlib.file_digest = Noted, of_file
 """
 
 
-def test_a_watched_file_is_summed_once_at_each_reading_and_once_before_it_is_archived(
+def test_a_watched_file_is_summed_once_at_each_reading_and_once_where_it_is_copied(
     tmp_path: Path, sent: Path
 ) -> None:
     (tmp_path / "noted").mkdir()
@@ -195,4 +195,4 @@ def test_a_watched_file_is_summed_once_at_each_reading_and_once_before_it_is_arc
         whole, picture = file.read_bytes(), pydicom.dcmread(file).PixelData
         of_this = {hashlib.sha256(data).hexdigest() for data in (whole, picture)}
         by = [who for who, one in taken if one in of_this]
-        assert by == ["probe_process", "reader_process", "reader_process", "daemon"], file.name
+        assert by == ["probe_process", "daemon", "reader_process", "reader_process"], file.name

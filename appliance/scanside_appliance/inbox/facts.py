@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from scanside_runtime.process.child import Child, ChildDied, module, one_thread
+from scanside_runtime.process.child import Child, ChildDied, Ending, module, one_thread
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.settings.tables import ReadingSettings
 
@@ -90,6 +90,7 @@ class Prober:
         self._clock, self._command = clock, command
         self._child: Child | None = None
         self._reading = ReadingSettings()
+        self._inbox: Path | None = None
         self._question: Probe | None = None
         self._attempts = 0
         self._used = 0.0
@@ -104,10 +105,13 @@ class Prober:
         return self._child.fileno() if self._child is not None and self.busy else None
 
     def begin(self, inbox: Path, name: str, reading: ReadingSettings) -> None:
-        """Have a file read. A child with other settings is replaced. Raises OSError where none can be started."""
-        if self._child is None or self._reading != reading:
+        """Have a file read. A child with other settings, or locked in elsewhere, is replaced.
+
+        Raises OSError where none can be started.
+        """
+        if self._child is None or (self._inbox, self._reading) != (inbox, reading):
             self._drop()
-            self._reading = reading
+            self._inbox, self._reading = inbox, reading
         self._attempts = 0
         self._ask(Probe(inbox, name))
 
@@ -152,11 +156,16 @@ class Prober:
         try:
             facts = self._child.answer((Facts,), wait_s)
         except ChildDied as died:
-            if died.ending.cause in ("start", "replaced"):
-                self.close()
-                raise OSError(errno.ECHILD, f"the reader of headers ended {died.ending.how}") from died
+            self._check_began(died.ending)
             return None, True
         return facts, facts is not None and not _can_be(facts)
+
+    def _check_began(self, ending: Ending) -> None:
+        """A child that never came to its first word has not seen the file. Raises OSError."""
+        if ending.cause in ("start", "replaced"):
+            self._question = None
+            self._drop()
+            raise OSError(errno.ECHILD, f"the process that reads headers ended {ending.how}")
 
     def _once_more(self, question: Probe) -> Facts | None:
         self._drop()
@@ -188,7 +197,7 @@ class Prober:
 
 def limits_of(reading: ReadingSettings) -> Limits:
     """Of a child that reads with these settings: the largest file it holds whole, its picture, a copy on the way."""
-    return Limits(OWN_MB + 3 * max(WHOLE_MB, reading.max_inflated_mb), "written")
+    return Limits(OWN_MB + 3 * max(WHOLE_MB, reading.max_inflated_mb), "written", file_mb=1)
 
 
 def _can_be(facts: Facts) -> bool:

@@ -33,11 +33,13 @@ from scanside_runtime.dicom.headers import (
     CT_IMAGE,
     MEDIA_DIRECTORY,
     SliceHeader,
+    import_encodings,
     is_dicom,
     lenient,
     read_dataset,
     slice_header,
 )
+from scanside_runtime.process.cell import lock_in
 from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import ReadingSettings
@@ -48,11 +50,16 @@ _END_OF_ITEMS = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def main() -> None:
-    """Answer until the daemon closes the pipe."""
+    """Answer until the daemon closes the pipe, from the inbox of the first question alone: it is locked in there."""
+    import_encodings()
     channel = Channel.open()
     reading = typed(ReadingSettings, json.loads(sys.argv[1]))
+    inbox: Path | None = None
     for question in channel.questions((Probe,)):
         try:
+            if inbox is None:
+                lock_in([question.inbox])
+                inbox = question.inbox
             channel.send(facts_of(question.inbox, question.name, reading))
         except OSError as error:
             channel.send(Facts("out_of_reach", why=error.strerror or "it can't be read"))

@@ -6,6 +6,7 @@ values that it can't do without become None and are refused by name where they a
 
 from __future__ import annotations
 
+import codecs
 import math
 import struct
 import warnings
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, BinaryIO
 
+from pydicom.charset import python_encoding
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
@@ -136,6 +138,12 @@ class SliceHeader:
     patient: PatientHeader
     notes: tuple[Finding, ...]
     decimal_comma: str | None = None
+
+
+def import_encodings() -> None:
+    """What pydicom imports only when a file states it (PS3.3 C.12.1.1.2): who is locked in finds no module."""
+    for encoding in set(python_encoding.values()):
+        codecs.lookup(encoding)
 
 
 @contextmanager

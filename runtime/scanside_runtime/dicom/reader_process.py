@@ -18,11 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from pydicom.charset import python_encoding
 
 from scanside_runtime.dicom.archives.tars import SPOOL
 from scanside_runtime.dicom.decode import decode_into
 from scanside_runtime.dicom.errors import BoxReader, InputMemory
+from scanside_runtime.dicom.headers import import_encodings
 from scanside_runtime.dicom.index import find_series
 from scanside_runtime.dicom.messages import QUESTIONS, At, Decode, Decoded, Done, Find, NameStudies, NotDicom, Question
 from scanside_runtime.dicom.study_uids import studies_of
@@ -103,9 +103,9 @@ def _lock_in_with(readable: set[Path]) -> None:
 
 
 def _import_the_rest() -> None:
-    """What is imported only when it is needed: letters of DICOM (PS3.3 C.12.1.1.2), and of names in a zip."""
-    for encoding in {*python_encoding.values(), "cp437"}:
-        codecs.lookup(encoding)
+    """What is imported only when it is needed: letters of DICOM, and of names in a zip."""
+    import_encodings()
+    codecs.lookup("cp437")
 
 
 def main() -> None:
