@@ -1,5 +1,6 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
+# make bench-peers  Scanside beside PyTorch, ONNX Runtime, lungmask, pydicom and SimpleITK, as Markdown
 # make fuzz   damages files at random and reads them, for 20 minutes
 # make languages   the catalogues of the page, from the texts in the code
 # make release  everything that a box without internet needs, as one tar in dist/
@@ -12,7 +13,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint bench fuzz release release-permissive docs clean languages
+.PHONY: demo test lint bench bench-peers fuzz release release-permissive docs clean languages
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -31,6 +32,15 @@ lint: .venv/all.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# What others take for the same, beside Scanside in one run: Markdown for docs/speed.md. lungmask (Apache-2.0) and SimpleITK are
+# peers only, no dependency: they lie in .peers, and torch is taken from the extra `export`.
+bench-peers: .venv/all.stamp .peers
+	@$(BIN)/python benchmarks/peers.py
+
+.peers:
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile --no-deps --target .peers \
+		lungmask SimpleITK fill-voids fastremap scikit-image more-itertools imageio lazy-loader tifffile networkx
 
 bench: .venv/all.stamp
 	@$(BIN)/python -m pytest -q benchmarks --benchmark-only -o python_files="bench_*.py" -o timeout=0
@@ -71,7 +81,7 @@ languages: .venv/all.stamp
 	@$(BIN)/python docs/catalogues.py
 
 clean:
-	rm -rf .venv demo-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	rm -rf .venv .peers demo-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv

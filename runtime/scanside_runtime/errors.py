@@ -9,7 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
+
+
+def shown(text: str | Path) -> str:
+    """What others wrote, with whatever a terminal would obey escaped: control and direction marks, bytes of no letter."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in str(text))
 
 
 class ScansideError(Exception):
@@ -33,8 +39,9 @@ class ScansideError(Exception):
 
     @property
     def message(self) -> str:
-        """The docstring of the class with the values filled in."""
-        return inspect.cleandoc(type(self).__doc__ or "").format(**self.values)
+        """The docstring of the class with the values filled in: names of files among them, as they may be shown."""
+        values = {name: shown(value) if isinstance(value, str | Path) else value for name, value in self.values.items()}
+        return inspect.cleandoc(type(self).__doc__ or "").format(**values)
 
     def __reduce__(self) -> tuple[Callable[[], ScansideError], tuple[()]]:
         """Made anew from its values, so that what another process raises arrives here as what it is."""

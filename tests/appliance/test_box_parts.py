@@ -73,8 +73,8 @@ def test_a_cleaning_that_was_cut_short_is_finished_at_the_start(layout: BoxLayou
         (folder / name).write_bytes(b"x")
     with Store(layout.database) as store:
         one = store.add_job(State.done, "", study="s1", patient="p")
-        store.add_files(one, [NewFile(b"", "1", "0", 1, True, "1.dcm"), NewFile(b"", "2", "1", 1, True, "2.dcm")])
-        store.moved(one.id, "archive/p/s1")
+        place = "archive/p/s1"
+        store.add_files(one, [NewFile(b"", n, n, 1, True, place, f"{n}.dcm", 0) for n in ("1", "2")])
         store.put([store.files(one.id)[0].id], CLEANED)
         finish_cleaning(layout, store)
     assert [path.name for path in folder.iterdir()] == ["2.dcm"]
@@ -93,8 +93,8 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layou
     before = job(layout, verdict="held")
     with sqlite3.connect(layout.database) as sql:
         sql.executescript(
-            "DROP TABLE sent_objects; DROP TABLE deliveries; DROP INDEX files_in_inbox; "
-            "ALTER TABLE jobs DROP COLUMN rested_h; "
+            "DROP TABLE archives; DROP TABLE audit; DROP TABLE taken; ALTER TABLE files DROP COLUMN mtime_ns; "
+            "DROP TABLE sent_objects; DROP TABLE deliveries; ALTER TABLE jobs DROP COLUMN rested_h; "
             "ALTER TABLE jobs DROP COLUMN alone; ALTER TABLE jobs DROP COLUMN series_uid; PRAGMA user_version = 1;"
         )
     sql.close()

@@ -188,7 +188,7 @@ def test_a_result_alone_is_no_study(result: tuple[StubAnalysis, dict[str, Any], 
 def test_the_inbox_knows_an_object_that_comes_back(
     result: tuple[StubAnalysis, dict[str, Any], Path], name: str
 ) -> None:
-    found = facts_of(result[2] / name, LIMITS)
+    found = facts_of(result[2], name, LIMITS)
     assert (found.kind, found.study_uid) == ("own", "")
 
 
@@ -197,7 +197,7 @@ def test_a_capture_of_another_maker_is_no_result_of_ours(
 ) -> None:
     file = Path(shutil.copy(result[2] / "sc_01.dcm", tmp_path / "other.dcm"))
     put([file], Manufacturer="Other")
-    assert facts_of(file, LIMITS).kind == "image"
+    assert facts_of(file.parent, file.name, LIMITS).kind == "image"
 
 
 def test_a_study_that_can_not_be_measured_has_no_objects_and_no_old_ones(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from scanside_appliance.files.layout import study_key
+from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import STRAYS_AT_ONCE, Arrival, Inbox
-from scanside_appliance.inbox.scan import Signature, scan
+from scanside_appliance.inbox.scan import scan
 from scanside_runtime.settings.tables import InboxSettings
 
 QUIET_S, PATIENCE_S = 60.0, 900.0
@@ -40,8 +41,8 @@ class Desk:
         self.inbox = Inbox(InboxSettings(quiet_s=QUIET_S, patience_s=PATIENCE_S))
         self.files: dict[str, tuple[Signature, Facts | None]] = {}
 
-    def put(self, name: str, facts: Facts | None, size: int = 100) -> None:
-        self.files[name] = (Signature(size, 1, 7), facts)
+    def put(self, name: str, facts: Facts | None, size: int = 100, mtime_ns: int = 1) -> None:
+        self.files[name] = (Signature(size, mtime_ns, 7), facts)
 
     def look(self, at: float) -> list[Arrival]:
         """A scan, everything readable read, and what is ready then."""
@@ -97,7 +98,7 @@ def test_a_file_that_grows_is_not_read_and_keeps_its_study_waiting(desk: Desk) -
 def test_a_known_slice_that_changes_is_read_again(desk: Desk) -> None:
     desk.look(0.0)
     desk.look(10.0)
-    desk.put("a/3", one_slice(3, size=200), size=200)
+    desk.put("a/3", one_slice(3, size=200, sha256="f" * 64), size=200)
     desk.look(30.0)
     assert desk.facts("a/3") == []
     assert desk.look(60.0) == []
@@ -157,6 +158,45 @@ def test_a_neighbour_that_can_not_be_read_holds_the_study_up_but_not_for_ever(de
     assert desk.why(60.0) == ["a file beside it can't be read yet"]
     (study,) = (one for one in desk.look(PATIENCE_S) if one.study)
     assert study.incomplete == "a file beside it can't be read"
+
+
+def test_a_neighbour_that_can_not_be_read_is_as_old_as_its_first_sight_however_often_it_is_touched(desk: Desk) -> None:
+    ready: list[Arrival] = []
+    for second in range(0, int(PATIENCE_S) + 61, 20):
+        desk.put("a/locked", Facts("out_of_reach", why="Permission denied"), mtime_ns=1 + second // 60)
+        ready += desk.look(float(second))
+    assert [one.incomplete for one in ready if one.study][:1] == ["a file beside it can't be read"]
+    assert desk.inbox.stays(PATIENCE_S) == "1 file(s) in the inbox can't be read: a/locked (Permission denied)"
+    assert desk.inbox.stays(PATIENCE_S - 1) is None
+
+
+def test_a_neighbour_that_could_not_be_read_long_before_a_study_came_is_none_of_its_files(desk: Desk) -> None:
+    slices, desk.files = desk.files, {}
+    desk.put("a/locked", Facts("out_of_reach", why="Permission denied"))
+    desk.look(0.0)
+    desk.look(10.0)
+    desk.files |= slices
+    came = PATIENCE_S + 10.0
+    desk.look(came)
+    desk.look(came + 10.0)
+    assert [one.incomplete for one in desk.look(came + QUIET_S)] == [None]
+
+
+def test_a_touch_that_changes_no_byte_renews_nothing(desk: Desk) -> None:
+    ready: list[Arrival] = []
+    for second in range(0, 100, 10):
+        desk.put("a/1", one_slice(1, mtime_ns=1 + second // 20), mtime_ns=1 + second // 20)
+        ready += desk.look(float(second))
+    assert [one.study for one in ready][:1] == [A]
+
+
+def test_a_file_that_was_not_what_it_was_known_to_be_is_read_again(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.look(10.0)
+    desk.inbox.doubt("a/2", 60.0)
+    assert desk.look(61.0) == []
+    assert desk.look(119.0) == []
+    assert [len(one.files) for one in desk.look(121.0)] == [3]
 
 
 def test_a_neighbour_that_could_be_read_is_waited_for_whatever_the_patience(desk: Desk) -> None:
@@ -287,12 +327,12 @@ def test_a_scan_tells_a_folder_and_a_file_that_can_not_be_looked_at(
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1").write_bytes(b"x")
-    scandir = os.scandir
+    opened = os.open
 
-    def refuse(folder: Path) -> Any:
-        if folder.name == "bad":
+    def refuse(name: Any, flags: int, **more: Any) -> int:
+        if name == "bad":
             raise OSError(5, "Input/output error")
-        return scandir(folder)
+        return opened(name, flags, **more)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"good/1": 1, "bad/": None}
+    monkeypatch.setattr(os, "open", refuse)
+    assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"good/1": 1, "bad": None, "bad/": None}

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,22 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from kit.child_programs import BEGINS
 from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
 from kit.reading import LIMITS, find_series
-from scanside_appliance.inbox.facts import Prober, is_one_stack, stack_name
-from scanside_appliance.inbox.probe_process import facts_of
+from scanside_appliance.inbox import probe_process
+from scanside_appliance.inbox.facts import Facts, Prober, is_one_stack, limits_of, stack_name
 from scanside_runtime.settings.tables import ReadingSettings
+
+
+def facts_of(file: Path, reading: ReadingSettings) -> Facts:
+    return probe_process.facts_of(file.parent, file.name, reading)
+
+
+def probed(prober: Prober, file: Path, reading: ReadingSettings = LIMITS) -> Facts:
+    """What the child says in the end."""
+    prober.begin(file.parent, file.name, reading)
+    while (answer := prober.poll(10.0)) is None:
+        assert prober.busy
+    assert answer[0] == file.name
+    return answer[1]
 
 
 def one_file(folder: Path, **changes: object) -> Path:
@@ -126,11 +140,11 @@ def test_the_child_answers_goes_on_after_a_file_it_can_not_reach_and_is_let_go(t
     now = [0.0]
     prober = Prober(lambda: now[0])
     try:
-        assert prober.probe(tmp_path / "missing", LIMITS).kind == "out_of_reach"
-        assert prober.probe(one_file(tmp_path), LIMITS).kind == "image"
+        assert probed(prober, tmp_path / "missing").kind == "out_of_reach"
+        assert probed(prober, one_file(tmp_path)).kind == "image"
         now[0] = 100.0
         prober.rest(60.0)
-        assert prober.probe(one_file(tmp_path), LIMITS).whole
+        assert probed(prober, one_file(tmp_path)).whole
     finally:
         prober.close()
 
@@ -139,10 +153,82 @@ def test_a_file_that_ends_the_child_is_broken_and_the_next_is_read(tmp_path: Pat
     script = "import os,sys; os.read(0, 9); os.abort()"
     prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", BEGINS + script])
     for number in (1, 2):
-        file = one_file(tmp_path / str(number))
-        found = prober.probe(file, LIMITS)
-        assert (found.kind, found.study_uid) == ("broken", "")
-        assert (found.sha256, found.size) == (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
+        assert probed(prober, one_file(tmp_path / str(number))) == Facts("broken")
+
+
+def test_no_file_is_blamed_for_a_child_that_never_begins(tmp_path: Path) -> None:
+    prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", "raise SystemExit(1)"])
+    with pytest.raises(OSError, match="reader of headers"):
+        probed(prober, one_file(tmp_path))
+    assert not prober.busy
+
+
+def test_a_file_that_no_child_comes_to_an_end_with_is_broken_and_the_daemon_goes_on_meanwhile(tmp_path: Path) -> None:
+    now = [0.0]
+    prober = Prober(lambda: now[0], [sys.executable, "-S", "-c", BEGINS + "import sys; sys.stdin.read()"])
+    try:
+        prober.begin(tmp_path, "hangs", LIMITS)
+        answers = []
+        for second in (1.0, 31.0, 40.0, 62.0):
+            now[0] = second
+            answers.append(prober.poll(0.0))
+        assert answers == [None, None, None, ("hangs", Facts("broken"))]
+        assert not prober.busy
+    finally:
+        prober.close()
+
+
+def test_a_file_beyond_the_limit_is_not_read_however_large_it_is(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(500 * 2**30)
+    found = facts_of(tmp_path / "sparse", LIMITS)
+    assert (found.kind, found.sha256, found.size) == ("too_large", "", 500 * 2**30)
+    assert "512000 MB" in found.why
+
+
+def test_a_file_that_is_larger_than_any_slice_is_judged_by_its_lengths(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(probe_process, "WHOLE_MB", 1)
+    large = large_file(tmp_path / "large")
+    fragments = min(transcode(tmp_path / "large", tmp_path / "coded", LOSSLESS["RLE"]).iterdir())
+    for file in (large, fragments):
+        monkeypatch.setattr(probe_process, "WHOLE_MB", 0)
+        found = facts_of(file, LIMITS)
+        assert (found.kind, found.whole, found.along_mm) == ("image", True, 30.0)
+        assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+        file.write_bytes(file.read_bytes()[:-100])
+        assert not facts_of(file, LIMITS).whole
+
+
+def test_sequence_items_without_end_cost_the_child_its_own_memory_and_seconds_alone(tmp_path: Path) -> None:
+    file = one_file(tmp_path)
+    data, items = file.read_bytes(), b"\xfe\xff\x00\xe0" + bytes(4)
+    at = data.index(b"\x08\x00\x60\x00")
+    sequence = b"\x08\x00\x15\x11SQ\0\0\xff\xff\xff\xff" + items * 9_000_000 + b"\xfe\xff\xdd\xe0" + bytes(4)
+    file.write_bytes(data[:at] + sequence + data[at:])
+    prober = Prober(time.monotonic)
+    try:
+        began = time.monotonic()
+        assert probed(prober, file).kind == "broken"
+        assert time.monotonic() - began < 60.0
+        assert limits_of(LIMITS).memory_mb == 256
+        assert probed(prober, one_file(tmp_path / "next")).whole
+    finally:
+        prober.close()
+
+
+@pytest.mark.parametrize("swapped", ["pipe", "link", "folder"])
+def test_what_is_no_file_any_more_is_out_of_reach_and_waits_for_nobody(tmp_path: Path, swapped: str) -> None:
+    inbox, secret = tmp_path / "inbox", one_file(tmp_path / "secret")
+    (inbox / "sub").mkdir(parents=True)
+    if swapped == "pipe":
+        os.mkfifo(inbox / "sub" / secret.name)
+    elif swapped == "link":
+        (inbox / "sub" / secret.name).symlink_to(secret)
+    else:
+        (inbox / "sub").rmdir()
+        (inbox / "sub").symlink_to(secret.parent)
+    with pytest.raises(OSError):  # which one is the kernel's to say
+        probe_process.facts_of(inbox, f"sub/{secret.name}", LIMITS)
 
 
 def large_file(folder: Path) -> Path:
@@ -150,19 +236,13 @@ def large_file(folder: Path) -> Path:
     return one_file(folder, Rows=1024, Columns=1025, PixelData=bytes(2 * 1024 * 1025))
 
 
-def test_a_file_that_is_too_large_to_be_read_is_summed_as_a_whole(tmp_path: Path) -> None:
-    file = large_file(tmp_path)
-    found = facts_of(file, ReadingSettings(max_file_mb=1))
-    assert (found.kind, found.sha256) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())
-
-
 def test_how_large_a_file_may_be_is_what_the_settings_say_also_after_they_were_read_again(tmp_path: Path) -> None:
     file = large_file(tmp_path)
     prober = Prober(lambda: 0.0)
     try:
-        assert prober.probe(file, ReadingSettings(max_file_mb=1)).kind == "broken"
-        assert prober.probe(file, ReadingSettings(max_file_mb=3)).kind == "image"
-        assert prober.probe(file, ReadingSettings(max_file_mb=1)).kind == "broken"
+        assert probed(prober, file, ReadingSettings(max_file_mb=1)).kind == "too_large"
+        assert probed(prober, file, ReadingSettings(max_file_mb=3)).kind == "image"
+        assert probed(prober, file, ReadingSettings(max_file_mb=1)).kind == "too_large"
     finally:
         prober.close()
 
@@ -185,8 +265,7 @@ sys.stdin.read()
 def test_a_hash_that_is_none_is_not_believed_for_it_would_become_the_name_of_a_file(tmp_path: Path) -> None:
     prober = Prober(lambda: 0.0, [sys.executable, "-S", "-c", BEGINS + FOREIGN_HASH])
     file = one_file(tmp_path)
-    found = prober.probe(file, LIMITS)
-    assert (found.kind, found.sha256) == ("broken", hashlib.sha256(file.read_bytes()).hexdigest())
+    assert probed(prober, file) == Facts("broken")
 
 
 class FailsOnce:
@@ -209,10 +288,10 @@ def test_an_answer_that_could_not_be_read_is_never_taken_for_that_of_the_next_fi
     files = [one_file(tmp_path / name, PatientID=name) for name in ("a", "b", "c")]
     prober = Prober(lambda: 0.0)
     try:
-        assert prober.probe(files[0], LIMITS).patient_id == "a"
+        assert probed(prober, files[0]).patient_id == "a"
         child = prober._child
         assert child is not None
         child._stdout = FailsOnce(child._stdout)  # type: ignore[assignment]
-        assert [prober.probe(file, LIMITS).patient_id for file in files[1:]] == ["b", "c"]
+        assert [probed(prober, file).patient_id for file in files[1:]] == ["b", "c"]
     finally:
         prober.close()

@@ -201,7 +201,7 @@ def test_a_study_that_can_not_be_moved_or_compared_does_not_keep_the_next_from_i
             raise OSError(5, "Input/output error", str(path))
         return is_there(path, sha256)
 
-    for module in ("files.durable_files", "jobs.file_mover"):
+    for module in ("files.durable_files", "jobs.file_mover", "jobs.intake"):
         monkeypatch.setattr(f"scanside_appliance.{module}.is_there", refuse)
     box.put(*study(1), folder="again")
     box.put(*study(2))

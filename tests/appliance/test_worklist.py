@@ -8,11 +8,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from kit.listed_box import Listed, ListedBox, listed_box, phantom_results
@@ -20,6 +22,9 @@ from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT
 from scanside_appliance.jobs.store import State
+from scanside_appliance.worklist.known_facts import KnownFacts
+from scanside_appliance.worklist.listing import list_studies
+from scanside_appliance.worklist.terminal import list_table
 from scanside_appliance.worklist.write import write_worklist
 from scanside_runtime.settings.tables import SiteSettings
 
@@ -158,6 +163,31 @@ def test_only_the_months_that_changed_are_written_and_the_first_page_always(box:
     assert written(box, language="fr") == ["2026-02.html", "2026-01.html", "index.html"]
 
 
+@pytest.mark.parametrize("fails_at", range(3))
+def test_a_writing_that_breaks_off_leaves_whole_pages_and_the_next_one_makes_them_right(
+    box: ListedBox, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    box.put(Listed(1, "Before", day="2026-01-10"), Listed(2, "Before", day="2026-02-10"))
+    written(box)
+    before, made = pages(box), list[Path]()
+
+    def replace_or_fail(target: Path, content: bytes) -> None:
+        made.append(target)
+        if len(made) > fails_at:
+            raise OSError(28, "No space left on device")
+        target.write_bytes(content)
+
+    box.put(Listed(3, "After", day="2026-01-11"), Listed(4, "After", day="2026-02-11"))
+    with monkeypatch.context() as patch:
+        patch.setattr("scanside_appliance.worklist.write.replace_file", replace_or_fail)
+        with pytest.raises(OSError, match="No space"):
+            written(box)
+    untouched = [path for path in before if path not in made[:fails_at]]
+    assert [path.read_text("utf-8") for path in untouched] == [before[path] for path in untouched]
+    written(box)
+    assert all("After" in page for page in pages(box).values())
+
+
 def test_a_month_that_is_gone_goes_and_what_a_person_laid_there_stays(box: ListedBox) -> None:
     box.put(Listed(1, day="2026-01-10"))
     written(box)
@@ -224,6 +254,18 @@ def test_the_terminal_shows_who_needs_attention_and_the_newest_others_and_says_w
     assert "P99" not in nameless
     assert "patient_id" not in listed(box, "--no-names")[0]
     assert not box.layout.worklist_facts.exists(), "a command under another name must leave nothing there"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_in_a_terminal_keeps_every_name_and_figure_whole(box: ListedBox, width: int) -> None:
+    box.put(Listed(1, "Rising^Ada", patient_id="H-00001", poi=62.6, severity="severe", trend="rising"))
+    with KnownFacts(box.layout.worklist_facts, keep=False) as known:
+        entries = list_studies(box.layout, box.store, known).entries
+    screen = Console(width=width, file=StringIO(), record=True)
+    screen.print(list_table(entries, 0.0, width, names=True))
+    shown = screen.export_text()
+    assert all(word in shown for word in ("SEVERE", "Rising", "Ada", "H-00001", "62.6 %", "▲ rising", "CT-1"))
+    assert (entries[0].job.study in shown) == (width >= 120)
 
 
 def test_an_empty_box_has_an_empty_list(box: ListedBox) -> None:

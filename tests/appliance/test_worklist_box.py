@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import select
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kit.watch_box import Box, study
+from kit.watch_box import Box, study, wait_for
+from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.store import Store
 from scanside_appliance.upkeep.verify import verify
-from scanside_appliance.worklist.writer_client import WRITER
+from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
+from scanside_runtime.settings.tables import SiteSettings
 
 
 @pytest.fixture
@@ -96,3 +101,67 @@ def test_a_list_written_in_the_middle_of_a_change_of_the_book_is_whole(listing_b
         shown = listing_box.scanside("worklist", "--json")
     assert shown.exit_code == 0
     assert '"flag": "none"' in shown.output
+
+
+class Timed:
+    """A writer with a clock that is turned by hand, and a child that says what it was told to say."""
+
+    def __init__(self, folder: Path, child: str) -> None:
+        self.now = 1000.0
+        self.asked = folder / "asked"
+        command = (sys.executable, "-c", CHILD.format(asked=str(self.asked), then=child))
+        self.writer = ListWriter(BoxLayout(folder), Clock(monotonic=lambda: self.now), command)
+        self.news = ListNews((("done", 1),), 0, None, SiteSettings())
+
+    def turn(self, **changes: Any) -> int:
+        """One turn of the daemon, and how often a list was asked for until now."""
+        self.news = replace(self.news, **changes)
+        self.writer.advance(self.news)
+        while self.writer.busy:
+            wait_for(lambda: select.select([self.writer.fileno()], [], [], 0.1)[0])
+            self.writer.advance(self.news)
+        return len(self.asked.read_text()) if self.asked.exists() else 0
+
+
+CHILD = """
+from scanside_appliance.worklist.messages import ListOrder, ListWritten
+from scanside_runtime.process.child_side import Channel
+channel = Channel.open()
+for order in channel.questions((ListOrder,)):
+    open({asked!r}, "a").write("x")
+    {then}
+"""
+WRITES = "channel.send(ListWritten(()))"
+
+
+def test_a_list_is_written_when_there_is_news_not_too_often_and_every_hour(box: Box, tmp_path: Path) -> None:
+    timed = Timed(tmp_path, WRITES)
+    assert [timed.turn(), timed.turn(), timed.turn(arriving=1)] == [1, 1, 1]
+    timed.now += 6.0
+    assert [timed.turn(), timed.turn()] == [2, 2]
+    timed.now += 3601.0
+    assert timed.turn() == 3
+    timed.writer.close()
+
+
+def test_a_list_that_failed_is_tried_again_after_a_minute_and_said_once(
+    box: Box, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    timed = Timed(tmp_path, "raise SystemExit(1)")
+    with caplog.at_level("ERROR", "scanside"):
+        assert [timed.turn(), timed.turn(arriving=1)] == [1, 1]
+        timed.now += 61.0
+        assert timed.turn() == 2
+    assert len(caplog.messages) == 1
+    timed.writer.close()
+
+
+def test_a_child_that_hangs_is_ended(box: Box, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    timed = Timed(tmp_path, "import time; time.sleep(3600)")
+    timed.writer.advance(timed.news)
+    wait_for(timed.asked.exists)
+    timed.now += 1801.0
+    with caplog.at_level("ERROR", "scanside"):
+        timed.writer.advance(timed.news)
+    assert not timed.writer.busy
+    assert "longer" in caplog.text

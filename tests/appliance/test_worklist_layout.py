@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
-from kit.browser import found_by, layouts
+import pytest
+
+from kit.browser import browser, found_by, layouts
 from kit.listed_box import Listed, listed_box, phantom_results
 from scanside_appliance.clock import Clock
 from scanside_appliance.worklist.write import write_worklist
@@ -64,6 +68,18 @@ def test_no_list_needs_a_horizontal_scrollbar_and_every_text_has_the_contrast_of
     found = layouts(tmp_path, made, WIDTHS_PX)
     assert len(found) == len(made) * len(WIDTHS_PX)
     assert [one for one in found if one["overflow"] > 0 or one["wide"] or one["faint"]] == []
+
+
+def test_printed_the_list_begins_on_the_first_side_and_wastes_none(tmp_path: Path) -> None:
+    assert shutil.which("pdftotext") or pytest.skip("pdftotext (poppler-utils) is not installed")
+    page = written(tmp_path / "box", phantom_results(50))["box-index.html"]
+    (tmp_path / "index.html").write_text(page, "utf-8")
+    command = [*browser(tmp_path), "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'list.pdf'}"]
+    subprocess.run([*command, str(tmp_path / "index.html")], capture_output=True, check=True, timeout=120)
+    said = subprocess.run(["pdftotext", tmp_path / "list.pdf", "-"], capture_output=True, text=True, check=True).stdout
+    sides = said.rstrip("\f").split("\f")
+    assert len(sides) == 2
+    assert "SEVERE" in sides[0]
 
 
 def test_the_script_finds_without_accents_sorts_and_gives_the_order_back(tmp_path: Path) -> None:

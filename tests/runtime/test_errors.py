@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
-from scanside_runtime.dicom.errors import GeometryMissingSlices, SeriesNotChest
+from kit.reading import find_series
+from scanside_runtime.dicom.errors import GeometryMissingSlices, InputUnreadable, SeriesNotChest
 from scanside_runtime.errors import Refused, ScansideError, registered
 from scanside_runtime.process.messages import Failed, decode, encode
 
@@ -38,3 +40,12 @@ def test_an_error_from_another_process_is_the_same_error(way: object) -> None:
 def test_a_message_with_a_code_that_no_error_has_is_refused() -> None:
     with pytest.raises(ValueError, match="no error has the code INPUT_NONSENSE"):
         Failed("INPUT_NONSENSE", 3, "", {}).error()
+
+
+def test_no_name_of_a_file_speaks_to_the_terminal(tmp_path: Path) -> None:
+    name = "1\x1b]0;owned\x07\x1b[2J\nPOI 0.0 %\u202e.dcm"
+    (tmp_path / name).write_bytes(b"no picture")
+    (told,) = find_series(tmp_path).unreadable
+    for text in (told.name, *(InputUnreadable(name=one, why="it ends").message for one in (name, tmp_path / name))):
+        assert text.isprintable()
+        assert r"\x1b[2J\nPOI 0.0 %\u202e" in text

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+REASON = "reason.txt"
 REPOSITORY = HERE.parents[1]
 AREAS = ("inbox", "work", "archive", "quarantine")
 QUICK = """
@@ -39,6 +40,7 @@ quarantine_quota_mb = {quarantine_quota_mb}
 inbox_quota_mb = {inbox_quota_mb}
 reserve_mb = {reserve_mb}
 """
+LARGEST = 2**28
 LONGEST_S = 300.0
 """What takes so long hangs, on however busy a machine: a run is killed then, and its exit code says so."""
 DEFAULTS = {
@@ -138,11 +140,11 @@ def said(root: Path) -> str:
 
 
 def contents(root: Path) -> dict[str, list[str]]:
-    """Where each content lies, by its hash; what the box writes itself (reasons, parts of copies) is not counted."""
+    """Where each content lies, by its hash; not what the box writes itself (reasons, parts of copies), nor giants."""
     found: dict[str, list[str]] = {}
     for area in AREAS:
         for path in (root / area).rglob("*"):
-            if path.is_file() and path.name != "reason.txt" and not path.name.endswith(".part"):
+            if path.is_file() and path.stat().st_size < LARGEST and path.name != REASON and path.suffix != ".part":
                 found.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), []).append(str(path.relative_to(root)))
     return found
 
@@ -150,7 +152,7 @@ def contents(root: Path) -> dict[str, list[str]]:
 def lost(root: Path, sums: Iterable[str], *, sent_twice: Iterable[str] = ()) -> list[str]:
     """What breaks "every input file is at any moment in exactly one of inbox, work, archive, quarantine".
 
-    sent_twice: contents of which a second copy may still lie in the inbox.
+    sent_twice: contents of which a second copy may still lie in the inbox: sent again, or copied and not yet removed.
     """
     there = contents(root)
     broken = [f"{one[:12]} is nowhere" for one in sums if one not in there]
@@ -194,6 +196,7 @@ def outcome(root: Path) -> dict[str, Any]:
         for path in (root / "results").glob("[!.]*/*/*/result.json")
     }
     for document in results.values():
+        document.pop("pid", None)
         document["earlier"] = sorted(Path(one).parent.name for one in document["earlier"])
     areas = Counter()
     for one, places in contents(root).items():

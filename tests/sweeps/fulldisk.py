@@ -76,7 +76,7 @@ def sweep(folder: Path, rounds: int, **settings: Any) -> list[str]:
             if daemon.poll() is not None:
                 broken.append(f"round {number}: the daemon ended with {daemon.returncode}")
                 break
-            broken += [f"round {number}, full: {problem}" for problem in lost(root, sums)]
+            broken += [f"round {number}, full: {problem}" for problem in lost(root, sums, sent_twice=sums)]
             (disk / "ballast").unlink()
             if not wait(lambda n=number: results(root) == n + 1):
                 status = json.loads((root / "status.json").read_text())

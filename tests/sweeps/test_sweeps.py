@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import clocks, crash, fulldisk, powercut, slow, unit
+from sweeps import clocks, crash, fulldisk, hostile_sender, powercut, slow, unit
 from sweeps.crash import Fault, Story
 
 
@@ -47,6 +47,10 @@ def test_a_call_that_fails_or_is_the_last_one_loses_nothing(
 def test_a_worker_that_can_not_write_or_is_killed_while_it_writes_loses_nothing(story: Story) -> None:
     for fault in (Fault("ENOSPC", "write", 2), Fault("KILL", "rename", 1)):
         assert story.problems(fault, "worker") == []
+
+
+def test_a_hostile_sender_harms_nobody_but_himself(tmp_path: Path) -> None:
+    assert hostile_sender.sweep(tmp_path, operations=600, studies=4, seed=3)[1] == []
 
 
 def test_after_a_power_cut_under_load_the_box_stands_again(tmp_path: Path) -> None:

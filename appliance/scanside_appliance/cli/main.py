@@ -31,6 +31,7 @@ from scanside_appliance.cli.results import results
 from scanside_appliance.cli.selftest import selftest
 from scanside_appliance.cli.send import send
 from scanside_appliance.cli.severity import severity
+from scanside_appliance.cli.tune import tune
 from scanside_appliance.cli.upkeep import add_upkeep_commands
 from scanside_appliance.cli.watch import add_watch_commands
 from scanside_appliance.cli.worklist import worklist
@@ -54,6 +55,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+app.command()(tune)
 add_watch_commands(app)
 add_upkeep_commands(app)
 

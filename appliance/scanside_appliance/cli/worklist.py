@@ -47,7 +47,8 @@ def worklist(
     if sys.stdout.isatty() and entries:
         from rich.console import Console
 
-        Console().print(terminal.list_table(entries, clock.wall(), names=not no_names))
+        screen = Console()
+        screen.print(terminal.list_table(entries, clock.wall(), screen.width, names=not no_names))
     else:
         lines = [*terminal.list_lines(entries, clock.wall(), names=not no_names), *lines]
     typer.echo("".join(f"{line}\n" for line in lines), nl=False)

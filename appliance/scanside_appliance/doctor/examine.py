@@ -26,6 +26,7 @@ def examine(box: Examined) -> Iterator[Condition]:
     yield folders.inbox(box)
     yield folders.mounts(box)
     yield model.bundle(box)
+    yield model.tuning(box)
     yield model.selftest(box)
     yield work.book(box, book)
     yield work.backup(box)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scanside_appliance.bundles.record import bundle_in_force, read_record
 from scanside_appliance.doctor.conditions import Condition, Examined, caution, good, of_error
+from scanside_appliance.tuned import read_tuning
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.signature import trusted_keys
@@ -33,15 +34,31 @@ def in_force(box: Examined) -> Bundle:
     return open_bundle(bundle_in_force(box.layout.root, Path(box.settings.bundles.keys)))
 
 
+def tuning(box: Examined) -> Condition:
+    """Whether what computes here was found to be the fastest way, and still is what was measured."""
+    found = read_tuning(box.layout.root)
+    if found is None:
+        return good("tuning", "the default computes; scanside tune finds out whether another way is faster here")
+    way = f"{found.choice.name} {found.choice.precision}, {found.choice.streams} slab(s) side by side, of {found.at}"
+    try:
+        holds = found.holds(in_force(box), box.settings.inference.threads)
+    except ScansideError as error:
+        return of_error("tuning", error)
+    if not holds:
+        why = "processor, engines, bundle or threads are others since"
+        return caution("tuning", f"{way}: {why}, the default computes", "Run scanside tune while the box has no work.")
+    return good("tuning", way)
+
+
 def selftest(box: Examined) -> Condition:
     """The golden stacks, computed here as an analysis would."""
-    from scanside_runtime.model.engine import choose_engine
-    from scanside_runtime.model.networks import load_networks
+    from scanside_runtime.model.networks import KeptNetworks
     from scanside_runtime.model.selftest import run_selftest
 
     try:
-        choice = choose_engine("auto", "auto", box.settings.inference.threads)
-        found = run_selftest(load_networks(in_force(box), choice))
+        tuning, threads = read_tuning(box.layout.root), box.settings.inference.threads
+        loaded = KeptNetworks().load(in_force(box).folder, "auto", "auto", threads, tuning)
+        found, choice = run_selftest(loaded), loaded.choice
     except ScansideError as error:
         return of_error("self-test", error)
     agreement = f"lungs {found.lungs_dice:.4f}, infection {found.infection_dice:.4f}"

@@ -1,4 +1,4 @@
-"""A file changes its place: whole, verified, and safe from a power cut at any moment."""
+"""A file of the box's own changes its place: whole, verified, and safe from a power cut at any moment."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from scanside_appliance.files.atomic import sync_directory
+from scanside_appliance.files.copies import BLOCK, FILE_MODE
 from scanside_appliance.files.layout import FOLDER_MODE
 
-BLOCK = 2**20
-FILE_MODE = 0o640
 PART = ".part"
 """How the name of a copy ends that is not complete."""
 

@@ -153,6 +153,11 @@ def work_place(job_id: int) -> str:
     return f"work/{job_id}"
 
 
+def arriving_place(token: str) -> str:
+    """Where copies of files in the inbox are made."""
+    return f"work/arriving-{token}"
+
+
 def archive_place(patient: str, study: str) -> str:
     """Where a study's files lie afterwards, those of all revisions."""
     return f"archive/{patient}/{study}"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from scanside_runtime.errors import shown
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a cell begins that a spreadsheet may calculate (OWASP, CSV injection), in full width too."""
 
 
 def harmless(name: str) -> str:
-    """The name with whatever a terminal or an editor would obey escaped: control and direction marks, odd bytes."""
-    return "".join(one if one.isprintable() and one != "\\" else _escaped(one) for one in name)
+    """The name with whatever a terminal or an editor would obey escaped, so that it can be told what it was."""
+    return shown(name.replace("\\", "\\\\"))
 
 
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
+def shortened(name: str, letters: int = 120) -> str:
+    """Its beginning and its end, where it is longer than a line holds."""
+    half = letters // 2
+    return name if len(name) <= letters else f"{name[:half]} ... {name[-half:]}"
 
 
 def plain_cell(value: Any) -> Any:

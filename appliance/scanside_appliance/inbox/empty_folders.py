@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scanside_appliance.files.beneath import DEEPEST, opened_folder, subfolder
+
 
 @dataclass(slots=True)
 class EmptyFolders:
@@ -17,18 +19,28 @@ class EmptyFolders:
 
     def look(self) -> None:
         """Remove what was empty before already. A folder in which something appears meanwhile stays."""
-        empty = dict(_empty_folders(self.inbox))
-        for name in sorted(empty.items() & self._empty.items(), reverse=True):
-            with suppress(OSError):
-                os.rmdir(name[0])
-        self._empty = empty
+        found: dict[str, int] = {}
+        with suppress(OSError), opened_folder(self.inbox) as handle:
+            self._look_below(handle, "", 0, found)
+        self._empty = found
 
-
-def _empty_folders(inbox: Path) -> list[tuple[str, int]]:
-    """(path, mtime in ns) of each folder below the inbox that holds nothing."""
-    found = []
-    for folder, folders, files in os.walk(inbox):
-        if not folders and not files and folder != os.fspath(inbox):
+    def _look_below(self, folder: int, above: str, depth: int, found: dict[str, int]) -> bool:
+        """Whether the folder holds nothing; below it, what was empty twice is removed."""
+        with os.scandir(folder) as entries:
+            there = [(one.name, one.is_dir(follow_symlinks=False)) for one in entries]
+        for name in [name for name, is_folder in there if is_folder and depth < DEEPEST]:
             with suppress(OSError):
-                found.append((folder, os.stat(folder).st_mtime_ns))
-    return found
+                self._look_at(folder, name, f"{above}{name}", depth + 1, found)
+        return not there
+
+    def _look_at(self, folder: int, name: str, path: str, depth: int, found: dict[str, int]) -> None:
+        handle = subfolder(folder, name)
+        try:
+            touched = os.fstat(handle).st_mtime_ns
+            is_empty = self._look_below(handle, f"{path}/", depth, found)
+        finally:
+            os.close(handle)
+        if is_empty:
+            found[path] = touched
+            if self._empty.get(path) == touched:
+                os.rmdir(name, dir_fd=folder)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from scanside_runtime.dicom.files import open_regular
 from scanside_runtime.process.child import Child, ChildDied, module, one_thread
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.settings.tables import ReadingSettings
 
-Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach"]
+Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach", "too_large"]
 PROBE = module("scanside_appliance.inbox.probe_process")
-LONGEST_READ_S = 60.0
+LONGEST_READ_S = 30.0
 ATTEMPTS = 2
-OWN_MB = 512
-"""Address space of a child that reads headers, beside what it reads."""
+WHOLE_MB = 64
+"""A larger file is not held whole: no slice is as large (4 096 x 4 096 pixels have 32 MB)."""
+OWN_MB = 64
+"""Private memory of a child that reads headers, beside what it reads."""
 SAME_DIRECTION = 0.005
 """Of a direction cosine: 0.3 degrees. Slices of one grid differ by a thousandth at most (`dicom.geometry`)."""
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -29,17 +29,20 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The question: what is there to know of this file? Answered by `Facts`."""
+    """The question: what is there to know of this file below the inbox? Answered by `Facts`."""
 
-    path: Path
+    inbox: Path
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """One file, read to its end. kind "own": a result of Scanside that came back, never a slice.
 
+    Of "out_of_reach" and "too_large" nothing was read, and `why` says more; what is "broken" without a sum ended
+    every child that read it.
     whole: it does not break off. stack: `stack_name` of the slices that make one grid, "" for what is no slice.
-    along_mm: place along the normal of its stack.
+    along_mm: place along the normal of its stack. inode: as the scan saw it, 0 from the child.
     """
 
     kind: Kind
@@ -54,6 +57,7 @@ class Facts:
     stack: str = ""
     along_mm: float | None = None
     why: str = ""
+    inode: int = 0
 
 
 def stack_name(series: str, cosines: Sequence[float]) -> str:
@@ -76,67 +80,117 @@ def is_one_stack(stack: str, other: str) -> bool:
 
 
 class Prober:
-    """Reads headers in a child, which is started when it is needed and let go when it is not."""
+    """Reads headers in a child, one file at a time; the child is started when it is needed and let go when it is not.
+
+    Whatever a file costs, it costs the child: the daemon asks, goes on, and looks now and then whether there is an
+    answer.
+    """
 
     def __init__(self, clock: Callable[[], float], command: Sequence[str] = PROBE) -> None:
         self._clock, self._command = clock, command
         self._child: Child | None = None
-        self._reading: ReadingSettings | None = None
+        self._reading = ReadingSettings()
+        self._question: Probe | None = None
+        self._attempts = 0
         self._used = 0.0
 
-    def probe(self, path: Path, reading: ReadingSettings) -> Facts:
-        """The facts of a file; "broken" where reading it ended the child, or took too long, more than once.
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being read."""
+        return self._question is not None
 
-        A child that was started with other settings is replaced. Raises OSError where none can be started.
-        """
-        for _ in range(ATTEMPTS):
-            self._used = self._clock()
-            child = self._started(reading)
-            try:
-                child.ask(Probe(path))
-                facts = child.answer((Facts,), LONGEST_READ_S)
-            except ChildDied:
-                facts = None
-            if facts is not None and _can_be(facts):
-                return facts
-            self.close()
-        return _unread(path)
+    def fileno(self) -> int | None:
+        """For `select`, while a file is being read."""
+        return self._child.fileno() if self._child is not None and self.busy else None
 
-    def _started(self, reading: ReadingSettings) -> Child:
+    def begin(self, inbox: Path, name: str, reading: ReadingSettings) -> None:
+        """Have a file read. A child with other settings is replaced. Raises OSError where none can be started."""
         if self._child is None or self._reading != reading:
-            self.close()
-            command = [*self._command, json.dumps(asdict(reading))]
-            self._child = Child(command, limits_of(reading), environment=one_thread())
+            self._drop()
             self._reading = reading
-        return self._child
+        self._attempts = 0
+        self._ask(Probe(inbox, name))
+
+    def _ask(self, question: Probe) -> None:
+        self._question, self._used, self._attempts = question, self._clock(), self._attempts + 1
+        if self._child is None:
+            command = [*self._command, json.dumps(asdict(self._reading))]
+            self._child = Child(command, limits_of(self._reading), environment=one_thread())
+        try:
+            self._child.ask(question)
+        except ChildDied:
+            return  # `poll` says so
+
+    def poll(self, wait_s: float) -> tuple[str, Facts] | None:
+        """The file that was asked for and its facts; None where there is no answer yet.
+
+        "broken" where reading it ended the child, or took too long, more than once; its size is 0 then.
+        Raises OSError where no child can be started, or it is no longer this software: no file is to blame.
+        """
+        if self._question is None:
+            return None
+        facts, died = self._heard(wait_s)
+        if died or self._clock() - self._used > LONGEST_READ_S:
+            facts = self._once_more(self._question)
+        if facts is None:
+            return None
+        name, self._question, self._used = self._question.name, None, self._clock()
+        self._let_go_where_it_is_full(facts)
+        return name, facts
+
+    def probe(self, path: Path, reading: ReadingSettings) -> Facts:
+        """For a command that waits for the answer, of a file of the box's own. Raises OSError as `begin`."""
+        self.begin(path.parent, path.name, reading)
+        while (answer := self.poll(LONGEST_READ_S)) is None:
+            continue
+        return answer[1]
+
+    def _heard(self, wait_s: float) -> tuple[Facts | None, bool]:
+        """The answer, and whether the child came to its end over it."""
+        if self._child is None:
+            return None, True
+        try:
+            facts = self._child.answer((Facts,), wait_s)
+        except ChildDied as died:
+            if died.ending.cause in ("start", "replaced"):
+                self.close()
+                raise OSError(errno.ECHILD, f"the reader of headers ended {died.ending.how}") from died
+            return None, True
+        return facts, facts is not None and not _can_be(facts)
+
+    def _once_more(self, question: Probe) -> Facts | None:
+        self._drop()
+        if self._attempts >= ATTEMPTS:
+            return Facts("broken")
+        self._ask(question)
+        return None
+
+    def _let_go_where_it_is_full(self, facts: Facts) -> None:
+        """What an odd file left in its memory must not make the next one look broken."""
+        if self._child is not None and facts.kind == "broken" and self._child.memory_mb() > 2 * OWN_MB:
+            self._drop()
 
     def rest(self, idle_s: float) -> None:
         """Let the child go when it had nothing to read for so long."""
-        if self._child is not None and self._clock() - self._used > idle_s:
-            self.close()
+        if not self.busy and self._clock() - self._used > idle_s:
+            self._drop()
 
     def close(self) -> None:
         """End the child."""
+        self._question = None
+        self._drop()
+
+    def _drop(self) -> None:
         if self._child is not None:
             self._child.end()
             self._child = None
 
 
 def limits_of(reading: ReadingSettings) -> Limits:
-    """Of a child that reads with these settings: it holds the largest file, its picture, and a copy on the way."""
-    return Limits(OWN_MB + 3 * max(reading.max_file_mb, reading.max_inflated_mb), "mapped")
+    """Of a child that reads with these settings: the largest file it holds whole, its picture, a copy on the way."""
+    return Limits(OWN_MB + 3 * max(WHOLE_MB, reading.max_inflated_mb), "written")
 
 
 def _can_be(facts: Facts) -> bool:
-    """Whether these are facts of some file: the child has parsed foreign bytes, and a hash becomes a file's name."""
-    return facts.kind == "out_of_reach" or _SHA256.fullmatch(facts.sha256) is not None
-
-
-def _unread(path: Path) -> Facts:
-    """Of a file that ends every reader: its bytes are summed, so that it can be put aside, and nothing is believed."""
-    try:
-        with open_regular(path) as file:
-            sha256, seen = hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno())
-    except OSError as error:
-        return Facts("out_of_reach", why=error.strerror or "it can't be read")
-    return Facts("broken", sha256, seen.st_size, seen.st_mtime_ns)
+    """Whether these are facts of some file: the child has parsed foreign bytes, and a sum becomes a file's name."""
+    return facts.kind in ("out_of_reach", "too_large") or _SHA256.fullmatch(facts.sha256) is not None

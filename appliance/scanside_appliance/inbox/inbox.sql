@@ -9,6 +9,8 @@ CREATE TABLE files (
     inode      INTEGER NOT NULL,
     first      REAL NOT NULL,         -- monotonic seconds when it was first seen
     since      REAL NOT NULL,         -- ... and when it was last seen to be new or changed
+    before     REAL NOT NULL,         -- ... what `since` was before that: it holds again where the content is the same
+    looked     REAL NOT NULL DEFAULT 0,  -- ... and when it was last read
     study      TEXT NOT NULL DEFAULT '',  -- key; stays known while the file grows on
     kind       TEXT NOT NULL DEFAULT '',  -- of its facts, '' where they are not known; what follows are facts, too
     sha256     TEXT NOT NULL DEFAULT '',
@@ -18,7 +20,8 @@ CREATE TABLE files (
     patient_id TEXT,
     issuer     TEXT,
     stack      TEXT NOT NULL DEFAULT '',
-    along_mm   REAL
+    along_mm   REAL,
+    why        TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX by_study ON files (study, since, kind, whole) WHERE study <> '';
-CREATE INDEX by_folder ON files (folder) WHERE kind IN ('', 'broken', 'out_of_reach');
+CREATE INDEX by_study ON files (study, since, first, kind, whole) WHERE study <> '';
+CREATE INDEX by_folder ON files (folder) WHERE kind IN ('', 'broken', 'out_of_reach', 'too_large');

@@ -1,9 +1,10 @@
-"""The child that reads headers for the daemon: a path in, facts out.
+"""The child that reads headers for the daemon: a name below the inbox in, facts out.
 
 `python -m scanside_appliance.inbox.probe_process`.
 
 Each file is read to its end, once: hashed, parsed, and held against its own lengths as in the analysis, so that a file
-that breaks off is known as such. Names and birth dates of patients do not leave this process.
+that breaks off is known as such. One that is larger than is read is not opened further than to see that. Names and
+birth dates of patients do not leave this process.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
 from scanside_appliance.dicom_out.own import is_own
-from scanside_appliance.inbox.facts import Facts, Probe, stack_name
+from scanside_appliance.files.beneath import opened_below
+from scanside_appliance.files.signature import Signature
+from scanside_appliance.inbox.facts import WHOLE_MB, Facts, Probe, stack_name
 from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, is_tar
 from scanside_runtime.dicom.completeness import object_damage
 from scanside_runtime.dicom.errors import InputTooLarge
-from scanside_runtime.dicom.files import MIB, ZIP, SourceFile, open_regular
+from scanside_runtime.dicom.files import HEAD_BYTES, MIB, ZIP, SourceFile
 from scanside_runtime.dicom.headers import (
     BAD_DICOM,
     CT_IMAGE,
@@ -38,7 +42,9 @@ from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import ReadingSettings
 
-UNREADABLE = (*BAD_DICOM, InputTooLarge)
+UNREADABLE = (*BAD_DICOM, InputTooLarge, MemoryError)
+_UNDEFINED_LENGTH = b"\xff\xff\xff\xff"
+_END_OF_ITEMS = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def main() -> None:
@@ -47,63 +53,104 @@ def main() -> None:
     reading = typed(ReadingSettings, json.loads(sys.argv[1]))
     for question in channel.questions((Probe,)):
         try:
-            channel.send(facts_of(question.path, reading))
+            channel.send(facts_of(question.inbox, question.name, reading))
         except OSError as error:
             channel.send(Facts("out_of_reach", why=error.strerror or "it can't be read"))
 
 
-def facts_of(path: Path, reading: ReadingSettings) -> Facts:
-    """What the daemon must know of a file; one that is larger than is read is broken. Raises OSError.
+def facts_of(inbox: Path, name: str, reading: ReadingSettings) -> Facts:
+    """What the daemon must know of a file below the inbox. Raises OSError.
 
-    The sum is taken of the very bytes that are parsed: from here on the book knows the file by it.
+    The sum is the first of two: it names these bytes, and the copy that is taken later must have the same. A file of up
+    to `WHOLE_MB` is parsed from the very bytes that were summed; of a larger one no more than the header is held.
     """
-    with open_regular(path) as file:
-        data = file.read(reading.max_file_mb * MIB + 1)
-        digest = hashlib.sha256(data)
-        while more := file.read(MIB):
-            digest.update(more)
-        seen = os.fstat(file.fileno())
-    is_read = len(data) == seen.st_size
-    facts = _parsed(data, path, reading) if is_read else Facts("broken")
-    return replace(facts, sha256=digest.hexdigest(), size=seen.st_size, mtime_ns=seen.st_mtime_ns)
+    with opened_below(inbox, name) as handle, os.fdopen(os.dup(handle), "rb") as file:
+        seen = Signature.of(os.fstat(handle))
+        size_mb = seen.size / MIB
+        if size_mb > reading.max_file_mb:
+            why = f"it has {size_mb:.0f} MB, at most {reading.max_file_mb} are read"
+            return Facts("too_large", size=seen.size, mtime_ns=seen.mtime_ns, why=why)
+        if size_mb > WHOLE_MB:
+            facts, sha256 = _parsed_large(file, seen.size, name, reading), _sum(file, seen.size)
+        else:
+            data = file.read(seen.size)
+            facts, sha256 = _parsed(data, name, reading), hashlib.sha256(data).hexdigest()
+    return replace(facts, sha256=sha256, size=seen.size, mtime_ns=seen.mtime_ns)
 
 
-def _parsed(data: bytes, path: Path, reading: ReadingSettings) -> Facts:
-    if data.startswith((ZIP, GZIP)) or is_tar(data[:BLOCK]):
+def _sum(file: BinaryIO, size: int) -> str:
+    """Of so many bytes at most: a file may grow while it is read."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while size > 0 and (block := file.read(min(MIB, size))):
+        size -= len(block)
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _kind_of(start: bytes) -> Facts | None:
+    """What needs no parsing, by its first bytes."""
+    if start.startswith((ZIP, GZIP)) or is_tar(start[:BLOCK]):
         return Facts("zip")
-    if not data:
+    if not start:
         return Facts("broken")
-    if not is_dicom(BytesIO(data)):
-        return Facts("other")
+    return None if is_dicom(BytesIO(start)) else Facts("other")
+
+
+def _parsed(data: bytes, name: str, reading: ReadingSettings) -> Facts:
+    if (other := _kind_of(data[:BLOCK])) is not None:
+        return other
     try:
         with lenient():
             ds = read_dataset(BytesIO(data), pixels=True, max_inflated_mb=reading.max_inflated_mb)
-            header = slice_header(ds, SourceFile(path))
+            header = slice_header(ds, SourceFile(Path(name)))
             complete = object_damage(ds) is None
             if _is_directory(ds):
                 return Facts("other")
     except UNREADABLE:
-        return _parsed_head(data, path, reading)
-    return _image(header, complete, data)
+        return _parsed_head(BytesIO(data), name, reading)
+    return _image(header, complete, data[:HEAD_BYTES])
 
 
-def _parsed_head(data: bytes, path: Path, reading: ReadingSettings) -> Facts:
-    """The file can't be parsed to its end; perhaps its header can."""
+def _parsed_head(stream: BinaryIO, name: str, reading: ReadingSettings) -> Facts:
+    """By the header alone: the file can't be parsed to its end, or is too large to be held."""
     try:
+        start = stream.read(HEAD_BYTES)
+        stream.seek(0)
         with lenient():
-            ds = read_dataset(BytesIO(data), pixels=False, max_inflated_mb=reading.max_inflated_mb)
-            return _image(slice_header(ds, SourceFile(path)), False, data)
+            ds = read_dataset(stream, pixels=False, max_inflated_mb=reading.max_inflated_mb)
+            return _image(slice_header(ds, SourceFile(Path(name))), False, start)
     except UNREADABLE:
         return Facts("broken")
+
+
+def _parsed_large(file: BinaryIO, size: int, name: str, reading: ReadingSettings) -> Facts:
+    """No slice is as large: whether its pixels are all there goes by their stated length, or by their end mark."""
+    start = file.read(BLOCK)
+    file.seek(0)
+    if (other := _kind_of(start)) is not None:
+        return other
+    facts = _parsed_head(file, name, reading)
+    return replace(facts, whole=True) if facts.kind == "image" and _has_its_pixels(file, size) else facts
+
+
+def _has_its_pixels(file: BinaryIO, size: int) -> bool:
+    """The stream stands at the element (PS3.5 7.1): what it says of its length must fit into the file."""
+    at, head = file.tell(), file.read(12)
+    starts, stated = (12, head[8:12]) if head[4:6] in (b"OB", b"OW") else (8, head[4:8])
+    if stated != _UNDEFINED_LENGTH:
+        return at + starts + int.from_bytes(stated, "little") <= size
+    file.seek(max(size - len(_END_OF_ITEMS), 0))
+    return file.read() == _END_OF_ITEMS
 
 
 def _is_directory(ds: Dataset) -> bool:
     return bool(ds.file_meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY)
 
 
-def _image(header: SliceHeader, complete: bool, data: bytes) -> Facts:
+def _image(header: SliceHeader, complete: bool, start: bytes) -> Facts:
     if not header.study_uid:
-        return Facts("broken" if data[128:132] == b"DICM" else "other")
+        return Facts("broken" if start[128:] == b"DICM" else "other")
     if is_own(header.sop_class_uid, header.manufacturer):
         return Facts("own")
     stack, along_mm = _place(header)

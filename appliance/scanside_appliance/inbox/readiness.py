@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from scanside_appliance.files.layout import study_key
+from scanside_appliance.files.names import harmless, shortened
+from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.facts import Facts, is_one_stack
-from scanside_appliance.inbox.scan import Signature
 from scanside_appliance.inbox.table import InboxTable, Values
 from scanside_runtime.settings.tables import InboxSettings
 
@@ -23,19 +24,22 @@ STRAYS_AT_ONCE = 500
 
 # Conditions of inbox_table.py; their times are those of `Inbox._times`.
 _TEMPORARY = "(temporary AND :now - since < :leftover)"
-_MAY_BE_READ = f"NOT {_TEMPORARY} AND :now - since >= :settled"
+_MAY_BE_READ = f"NOT {_TEMPORARY} AND (:now - since >= :settled OR :now - first >= :patience)"
 _TO_READ = f"(kind = '' AND {_MAY_BE_READ})"
-_UNREAD = f"kind IN ('', 'out_of_reach') AND {_MAY_BE_READ} AND (kind = '' OR :now - since > :again)"
-_UNKNOWN = "(kind IN ('', 'broken', 'out_of_reach') AND study = '' AND :now - since < :patience + :quiet)"
+_CAN_NOT = "kind IN ('out_of_reach', 'too_large')"
+_UNREAD = f"(kind = '' OR {_CAN_NOT} AND :now - looked > :again) AND {_MAY_BE_READ}"
+_NOT_KNOWN = "kind IN ('', 'broken', 'out_of_reach', 'too_large')"
+_UNKNOWN = f"({_NOT_KNOWN} AND study = '')"
 _BESIDE = (
-    "SELECT EXISTS (SELECT 1 FROM files WHERE kind IN ('', 'broken', 'out_of_reach') AND {what} AND first <= :quiet_at "
+    f"SELECT EXISTS (SELECT 1 FROM files WHERE {_NOT_KNOWN} AND {{what}} AND first BETWEEN :began AND :quiet_at "
     "AND folder IN (SELECT DISTINCT folder FROM files WHERE study = :study AND study <> ''))"
 )
 _WAITED = "CASE kind WHEN 'broken' THEN :patience ELSE :quiet END"
 _STRAY = f"kind IN ('own', 'other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
-_LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE kind <> 'out_of_reach' AND NOT {_TEMPORARY})"
+_LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE NOT {_CAN_NOT} AND NOT {_TEMPORARY})"
+_STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :patience))"
 _STUDIES = (
-    "SELECT study, count(*), max(since), total(kind = ''), total(kind <> '' AND NOT whole) FROM files "
+    "SELECT study, count(*), min(first), max(since), total(kind = ''), total(kind <> '' AND NOT whole) FROM files "
     "WHERE study <> '' GROUP BY study ORDER BY min(id)"
 )
 
@@ -60,10 +64,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The files of one study in the inbox. changed: monotonic seconds when the last of them was new or changed."""
+    """The files of one study in the inbox. Monotonic seconds: when the first came, the last was new or changed."""
 
     study: str
     files: int
+    first: float
     changed: float
     unread: int
     cut_off: int
@@ -75,13 +80,14 @@ class Inbox:
     A study is ready when
 
     - none of its files was new or changed for `quiet_s` on the monotonic clock, by size, mtime and inode;
-    - no file of a folder in which it lies, seen before that time was over, is still unread: it may be the study's;
+    - no file of a folder in which it lies, seen before that time was over, is still unread: it may be the study's.
+      Nor one that can't be read, until `patience_s` after it was first seen, whatever is done to it meanwhile;
     - each file was read to its end, and none breaks off;
     - no stack of slices has a hole.
 
     A file that breaks off, or a hole, is waited for until `patience_s` after the last change; then the study goes
-    on, and says what it lacks. Files that belong to no study are ready after the quiet time, broken ones after the
-    patience.
+    on, and says what it lacks. A touch that changes no byte renews nothing. Files that belong to no study are ready
+    after the quiet time, broken ones after the patience.
 
     Every method raises OSError where the table is lost that it keeps all this in.
     """
@@ -107,11 +113,26 @@ class Inbox:
     def learn(self, name: str, facts: Facts, now: float) -> None:
         """What was found in a file; forgotten at once where the file changed meanwhile."""
         seen = self._table.signature(name)
-        if facts.kind == "out_of_reach":
-            self._table.write_facts(name, facts, "")
-            self._table.touch(name, now)
-        elif seen is not None and (facts.size, facts.mtime_ns) == (seen.size, seen.mtime_ns):
-            self._table.write_facts(name, facts, study_key(facts.study_uid) if facts.study_uid else "")
+        if seen is None:
+            return
+        ended_every_child = facts.kind == "broken" and not facts.sha256
+        same = (facts.size, facts.mtime_ns) == (seen.size, seen.mtime_ns)
+        if same or facts.kind == "out_of_reach" or ended_every_child:
+            self._table.write_facts(name, facts, study_key(facts.study_uid) if facts.study_uid else "", now)
+
+    def doubt(self, name: str, now: float) -> None:
+        """A file was not what it was known to be when it was to be taken: it is looked at anew."""
+        self._table.doubt(name, now)
+
+    def stays(self, now: float) -> str | None:
+        """What lies in the inbox and can't be taken, in words: how many files, the first by name, and why."""
+        times = self._times(now)
+        (count,) = self._table.rows(f"SELECT count(*) FROM files WHERE {_STAYS}", times)[0]
+        if not count:
+            return None
+        name, facts = next(self._table.facts(_STAYS, times))
+        more = ", ..." if count > 1 else ""
+        return f"{count} file(s) in the inbox can't be read: {shortened(harmless(name))} ({facts.why}){more}"
 
     def is_worked_off(self, now: float) -> bool:
         """Whether nothing is left but what is out of reach, and copies in progress."""
@@ -163,7 +184,7 @@ class Inbox:
             return "still arriving"
         if group.unread or self._has_beside(group, _TO_READ, now):
             return "being read"
-        if self._has_beside(group, f"{_UNKNOWN} AND :now - since < :patience", now):
+        if self._has_beside(group, f"{_UNKNOWN} AND :now - first < :patience", now):
             return "a file beside it can't be read yet"
         return None
 
@@ -177,9 +198,12 @@ class Inbox:
         return "a file beside it can't be read" if self._has_beside(group, _UNKNOWN, now) else None
 
     def _has_beside(self, group: Group, what: str, now: float) -> bool:
-        """Whether such a file lies in a folder of the study, and was there before its quiet time was over."""
-        quiet_at = group.changed + self.settings.quiet_s
-        values = {**self._times(now), "study": group.study, "quiet_at": quiet_at}
+        """Whether such a file lies in a folder of the study, and came with it.
+
+        Not after its quiet time was over, nor longer than the patience before it: that is another one's.
+        """
+        quiet_at, began = group.changed + self.settings.quiet_s, group.first - self.settings.patience_s
+        values = {**self._times(now), "study": group.study, "quiet_at": quiet_at, "began": began}
         return self._asks(_BESIDE.format(what=what), values)
 
     def _stacks(self, group: Group) -> Iterable[list[float]]:

@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a file looks like from outside; any difference means that it changed."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-
-
-UNKNOWN = Signature(-1, -1, -1)
-"""Of a file that is there and can't be looked at: it differs from any other."""
+from scanside_appliance.files.beneath import DEEPEST, opened_folder, subfolder
+from scanside_appliance.files.signature import Signature
 
 
 def scan(inbox: Path) -> Iterator[tuple[str, Signature | None]]:
     """Every regular file below the inbox: path relative to it, and signature. Links are passed over, never followed.
 
-    None instead of a signature: it is there, or was, and can't be looked at just now; a path that ends in "/" is a
-    folder of which the same is true. What vanished meanwhile is left out. Raises OSError where the inbox itself can't
-    be read.
+    None instead of a signature: it is there, or was, and can't be looked at just now. Of a folder of which that is true
+    there are two: its own name, as it is itself something that can't be read, and one that ends in "/" for all below
+    it. What vanished meanwhile is left out. Raises OSError where the inbox itself can't be read.
     """
-    pending = [""]
-    while pending:
-        folder = pending.pop()
+    with opened_folder(inbox) as handle:
+        yield from _scan(handle, "", 0)
+
+
+def _scan(folder: int, above: str, depth: int) -> Iterator[tuple[str, Signature | None]]:
+    below = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_folder(entry):
+                below.append(entry.name)
+            else:
+                yield from _look_at(entry, above + entry.name)
+    for name in sorted(below):  # whoever comes first by name has the first turn, on every file system
+        yield from _scan_below(folder, name, above, depth + 1)
+
+
+def _scan_below(folder: int, name: str, above: str, depth: int) -> Iterator[tuple[str, Signature | None]]:
+    path = f"{above}{name}/"
+    try:
+        if depth > DEEPEST:
+            raise OSError(f"it lies below more than {DEEPEST} folders")
+        handle = subfolder(folder, name)
         try:
-            with os.scandir(inbox / folder) as entries:
-                for entry in entries:
-                    name = f"{folder}/{entry.name}" if folder else entry.name
-                    if _is_folder(entry):
-                        pending.append(name)
-                    else:
-                        yield from _look_at(entry, name)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            if not folder:
-                raise
-            yield f"{folder}/", None
+            yield from _scan(handle, path, depth)
+        finally:
+            os.close(handle)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError:
+        yield path, None
+        yield path[:-1], None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -57,8 +60,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _look_at(entry: os.DirEntry[str], name: str) -> Iterator[tuple[str, Signature | None]]:
     try:
         if entry.is_file(follow_symlinks=False):
-            seen = entry.stat(follow_symlinks=False)
-            yield name, Signature(seen.st_size, seen.st_mtime_ns, seen.st_ino)
+            yield name, Signature.of(entry.stat(follow_symlinks=False))
     except FileNotFoundError:
         return
     except OSError:

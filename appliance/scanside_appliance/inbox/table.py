@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from scanside_appliance.files.signature import UNKNOWN, Signature
 from scanside_appliance.inbox.facts import Facts
-from scanside_appliance.inbox.scan import UNKNOWN, Signature
 
 TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".incomplete")
 CACHE_KB = 4096
 PAGE = 500
 """So many rows are in memory at a time."""
-FACTS = ("kind", "sha256", "whole", "study_uid", "sop_uid", "patient_id", "issuer", "stack", "along_mm")
+FACTS = ("kind", "sha256", "whole", "study_uid", "sop_uid", "patient_id", "issuer", "stack", "along_mm", "why")
 Values = Mapping[str, Any]
 
 
@@ -90,13 +90,15 @@ class InboxTable:
         if not found:
             last = name.rpartition("/")[2].lower()
             temporary = last.startswith(".") or last.endswith(TEMPORARY)
-            new = (path, path.rpartition(b"/")[0], temporary, *seen_now, now, now)
-            columns = "name, folder, temporary, size, mtime_ns, inode, first, since"
-            self.rows(f"INSERT INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", new)
+            new = (path, path.rpartition(b"/")[0], temporary, *seen_now, now, now, now)
+            columns = "name, folder, temporary, size, mtime_ns, inode, first, since, before"
+            self.rows(f"INSERT INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
             return None
         row, *before = found[0]
         if tuple(before) != seen_now:
-            changed = "size = ?, mtime_ns = ?, inode = ?, since = ?, kind = ''"
+            before_it = "before = CASE kind WHEN '' THEN before ELSE since END"
+            forgotten = ", sha256 = ''" if seen is UNKNOWN else ""
+            changed = f"size = ?, mtime_ns = ?, inode = ?, {before_it}, since = ?, kind = ''{forgotten}"
             self.rows(f"UPDATE files SET {changed} WHERE id = ?", (*seen_now, now, row))
         return int(row)
 
@@ -110,15 +112,16 @@ class InboxTable:
             else:
                 self.rows("DELETE FROM files WHERE id = ?", (row,))
 
-    def write_facts(self, name: str, facts: Facts, study: str) -> None:
-        """What was found in a file."""
+    def write_facts(self, name: str, facts: Facts, study: str, now: float) -> None:
+        """What was found in a file. A touch that left its content as it was counts for nothing."""
         columns = ", ".join(f"{one} = :{one}" for one in (*FACTS, "study"))
-        values = {one: getattr(facts, one) for one in FACTS} | {"study": study, "name": os.fsencode(name)}
-        self.rows(f"UPDATE files SET {columns} WHERE name = :name", values)
+        since = "since = CASE WHEN sha256 <> '' AND sha256 = :sha256 THEN before ELSE since END"
+        values = {one: getattr(facts, one) for one in FACTS} | {"study": study, "name": os.fsencode(name), "now": now}
+        self.rows(f"UPDATE files SET {since}, looked = :now, {columns} WHERE name = :name", values)
 
-    def touch(self, name: str, now: float) -> None:
-        """Count it as changed just now."""
-        self.rows("UPDATE files SET since = ? WHERE name = ?", (now, os.fsencode(name)))
+    def doubt(self, name: str, now: float) -> None:
+        """Count it as changed just now: what was found in it holds no more."""
+        self.rows("UPDATE files SET since = ?, kind = '', sha256 = '' WHERE name = ?", (now, os.fsencode(name)))
 
     def signature(self, name: str) -> Signature | None:
         """What a file looked like in the last scan, None where it was not there."""
@@ -132,10 +135,10 @@ class InboxTable:
 
     def facts(self, condition: str, values: Values) -> Iterator[tuple[str, Facts]]:
         """The same with their facts."""
-        columns = ", ".join(("id", "name", "size", "mtime_ns", *FACTS))
-        for _, name, size, mtime_ns, *rest in self._pages(columns, condition, values):
-            known = dict(zip(FACTS, rest, strict=True))
-            yield os.fsdecode(name), Facts(**{**known, "whole": bool(known["whole"])}, size=size, mtime_ns=mtime_ns)
+        columns = ", ".join(("id", "name", "size", "mtime_ns", "inode", *FACTS))
+        for _, name, size, mtime_ns, inode, *rest in self._pages(columns, condition, values):
+            known = dict(zip(FACTS, rest, strict=True)) | {"size": size, "mtime_ns": mtime_ns, "inode": inode}
+            yield os.fsdecode(name), Facts(**{**known, "whole": bool(known["whole"])})
 
     def _pages(self, columns: str, condition: str, values: Values) -> Iterator[tuple[Any, ...]]:
         """Rows, some hundred at a time; the first column must be the id."""

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.durable_files import FILE_MODE, lies_at
+from scanside_appliance.files.copies import FILE_MODE
+from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
 from scanside_appliance.jobs.errors import BoxDatabaseLost, BoxDatabaseMissing, BoxDatabaseReplaced
 from scanside_appliance.jobs.store import Store

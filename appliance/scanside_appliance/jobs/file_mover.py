@@ -1,7 +1,7 @@
 """Brings the folders to what the book says. Every step can be cut short at any moment and is simply done again.
 
 state         what is done                                    then
-claiming      files go to work/<job>                          queued
+claiming      their copies go to work/<job>                   queued
 publishing    the finished result gets its name               archiving
 archiving     files go to archive/<patient>/<study>           done
 holding       files go to quarantine/<code>/<job>             held
@@ -21,6 +21,7 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_appliance.files.copies import put_back
 from scanside_appliance.files.durable_files import (
     PART,
     file_sha256,
@@ -36,7 +37,7 @@ from scanside_appliance.files.names import harmless
 from scanside_appliance.jobs.audit import Event, note
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.result_folder import unsound
-from scanside_appliance.jobs.store import INBOX, FileRow, Job, State, Store
+from scanside_appliance.jobs.store import FileRow, Job, State, Store
 
 REASON = "reason.txt"
 TIRED = 20
@@ -100,10 +101,8 @@ class FileMover:
         return {row.name for row in (*self._store.files_at(f"work/{folder}"), *on_their_way)}
 
     def _return_orphan(self, file: Path) -> None:
-        home = self._layout.inbox / f"returned-{file.parent.name}"
-        make_folder(home, self._layout.root)
-        move_file(file, home / file.name, file_sha256(file))
-        sync_folders(home, file.parent)
+        put_back(file, self._layout.inbox, f"returned-{file.parent.name}")
+        sync_folders(file.parent)
 
     def _forsaken(self) -> list[Path]:
         """Folders in quarantine that hold no file, and no job has one there."""
@@ -143,7 +142,7 @@ class FileMover:
         rows = self._store.files(job.id)
         make_folder(root / place, root)
         gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
-        left = {row.path(root).parent for row in rows if row.place not in (INBOX, place)}
+        left = {row.path(root).parent for row in rows if row.place != place}
         sync_folders(root / place, *(row.path(root).parent for row in rows))
         if gone:
             self._missing(job, gone)
@@ -155,6 +154,8 @@ class FileMover:
         with self._store.transaction():
             self._store.forget([row.id for row in gone])
             self._store.count("files_missing", len(gone))
+            if job.state == State.claiming:
+                self._store.change(job.id, incomplete=job.incomplete or f"{len(gone)} file(s) were taken away")
 
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)
@@ -174,11 +175,12 @@ class FileMover:
     def hand_over_result(self, job: Job, folder: Path, **columns: str | None) -> Job:
         """Commit to a finished result: synced, every file hashed, the input still what was taken.
 
-        The input's sums are those of the inbox: what was measured in between, and what goes to the archive now, is what
-        was sent. This is the one time that they are taken for the move, as a rename changes no byte. Where the input
+        What was measured, and what goes to the archive now, is what was sent: the copy was summed when it was made,
+        nobody else has had it open, and its time says that nobody has written to it since. Where the time says nothing
+        (files that an earlier revision had, or a box that was copied to another disk), the bytes are summed. Where they
         changed, the result is worth nothing and the files go back to the inbox.
         """
-        if not all(is_there(row.path(self._layout.root), row.sha256) for row in self._store.files(job.id)):
+        if not all(_is_as_taken(row, row.path(self._layout.root)) for row in self._store.files(job.id)):
             log.warning("study %s: files changed while they were analysed; they go back to the inbox", job.study)
             shutil.rmtree(folder)
             return self._store.change(job.id, state=State.returning)
@@ -208,9 +210,14 @@ class FileMover:
             )
 
     def _return(self, job: Job) -> None:
-        left = self._move_all(job, f"{INBOX}/returned-{job.id}")
+        rows = self._store.files(job.id)
+        for path in (row.path(self._layout.root) for row in rows):
+            if lies_at(path):
+                put_back(path, self._layout.inbox, f"returned-{job.id}")
+        left = {row.path(self._layout.root).parent for row in rows}
+        sync_folders(*left)
         with self._store.transaction():
-            self._store.forget([row.id for row in self._store.files(job.id)])
+            self._store.forget([row.id for row in rows])
             self._store.remove_job(job.id)
         _clear(left)
 
@@ -224,6 +231,15 @@ class FileMover:
         folder = self._layout.results / job.patient / job.study
         there = [int(one.name) for one in folder.iterdir() if one.name.isdecimal()] if is_folder(folder) else []
         return 1 + max([0, *published, *there])
+
+
+def _is_as_taken(row: FileRow, path: Path) -> bool:
+    """Raises OSError where that can't be told."""
+    if not lies_at(path):
+        return False
+    seen = path.lstat()
+    is_untouched = bool(row.mtime_ns) and (seen.st_size, seen.st_mtime_ns) == (row.size, row.mtime_ns)
+    return is_untouched or is_there(path, row.sha256)
 
 
 def _told_of(job: Job, hashes: Mapping[str, str]) -> dict[str, Any]:

@@ -1,19 +1,20 @@
 """What is ready in the inbox becomes a job, is known already, is held, or is put aside.
 
-The book is written here; the conveyor moves what the book says.
+Copies are made first; then the book is written, the files in the inbox go, and the file mover moves what the book says.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.durable_files import make_folder, move_file, sync_folders
+from scanside_appliance.files.durable_files import is_there, lies_at, make_folder, sync_folders
 from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key
-from scanside_appliance.inbox.facts import Facts, is_one_stack
+from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import Arrival
 from scanside_appliance.jobs.errors import (
     InputArchive,
@@ -25,15 +26,14 @@ from scanside_appliance.jobs.errors import (
     InputOwnResult,
     InputSuperseded,
 )
-from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store
+from scanside_appliance.jobs.sorting import SHARED, Sorted, sort_files
+from scanside_appliance.jobs.sources import TakenSources
+from scanside_appliance.jobs.staging import Copies, Staging
+from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store, TakenSource
 from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import ScansideError
 
 NAME_LETTERS = 40
-SHARED = "#"
-"""Behind a SOP Instance UID that several slices carry: then the sum of the file's bytes goes with it."""
-SAME_PLACE_MM = 0.05
-"""As in `scanside_runtime.dicom.geometry`, which the daemon does not import: it needs NumPy."""
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
 HELD_CODES = (InputConflict.code, InputDuplicateUid.code, InputBaseGone.code, PatientMixed.code)
@@ -42,47 +42,104 @@ REST = (State.done, State.held, State.quarantined, State.replaced)
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """The files of an arrival, by what is to be done with them.
+class Staged:
+    """The copies of an arrival under the names that they keep; rows: of some of them, for the book."""
 
-    again: with the file of the same bytes that is known. replaced: known files that break off and came whole now.
-    """
+    files: Mapping[str, NewFile]
 
-    new: dict[str, Facts]
-    again: dict[str, FileRow]
-    cut_off: dict[str, Facts]
-    conflicting: dict[str, Facts]
-    replaced: list[FileRow]
+    def rows(self, files: Iterable[str]) -> list[NewFile]:
+        """In the order of their names in the inbox."""
+        return [self.files[name] for name in sorted(files) if name in self.files]
 
 
 class Intake:
-    """The one way from the inbox into the book."""
+    """The one way from the inbox into the book.
 
-    def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
+    unfinished: there is more to be copied of what was to be taken. doubted: files that were not what they were known to
+    be.
+    sources: what of the inbox is taken.
+    """
+
+    def __init__(
+        self, layout: BoxLayout, store: Store, clock: Clock, progressed: Callable[[], None] = lambda: None
+    ) -> None:
         self._layout, self._store, self._clock = layout, store, clock
+        self._staging = Staging(layout, clock.monotonic, progressed)
+        self._staged = Staged({})
+        self.sources = TakenSources(layout, store)
+        self.unfinished = False
+        self.doubted: list[str] = []
+
+    def begin_turn(self) -> None:
+        """Before the arrivals of a scan."""
+        self.unfinished, self.doubted = False, []
+
+    def end_turn(self, studies: Collection[str]) -> None:
+        """These were ready: what was begun of others is given up."""
+        self._staging.keep_only(studies)
 
     def take(self, arrival: Arrival) -> list[Job]:
         """Write down what is to be done with an arrival; the jobs that came of it.
 
-        Nothing is done while a job of the study is under way: it is taken afterwards. Raises OSError, sqlite3.Error.
+        Nothing is done while a job of the study is under way, it is taken afterwards; nor while there is more to be
+        copied, or where a file is not what it was: then it is looked at anew. What went while it was copied is missing,
+        and the study says so. Raises OSError, sqlite3.Error.
         """
-        if not arrival.study:
-            return self._put_aside(arrival.files)
-        under_way = [job for job in self._store.jobs_of_study(arrival.study) if job.state in ACTIVE]
+        known = self._store.jobs_of_study(arrival.study) if arrival.study else []
+        under_way = [job for job in known if job.state in ACTIVE]
         if any(job.state != State.queued for job in under_way):
             return []
         found = self._sorted(arrival)
-        for name, known in found.again.items():  # first, for what is new may need what was cleaned and came again
-            self._known_already(name, known)
+        for name, row in found.again.items():  # first, for what is new may need what was cleaned and came again
+            self._known_already(name, arrival.files[name], row)
+        copies = self._copied(arrival, self._sorted(arrival) if found.again else found)
+        if copies is None or not copies.made:
+            return []
         with self._store.transaction():
-            return self._written_down(arrival, self._sorted(arrival), under_way)
+            jobs = self._written_down(_without(arrival, copies), under_way)
+            self.sources.add(_sources(arrival, copies))
+        self._staging.done(arrival.study)
+        self.sources.remove_fresh()
+        return jobs
 
     def _sorted(self, arrival: Arrival) -> Sorted:
-        return sort_files(arrival.files, self._store.files_of_study(arrival.study))
+        return sort_files(arrival.files, self._store.files_of_study(arrival.study) if arrival.study else [])
 
-    def _written_down(self, arrival: Arrival, found: Sorted, under_way: list[Job]) -> list[Job]:
-        """What becomes of files that are not known yet."""
-        jobs: list[Job] = []
+    def _copied(self, arrival: Arrival, found: Sorted) -> Copies | None:
+        """Copies of what is not known yet, each content once; what is put aside as it is once for each file."""
+        aside = arrival.files if not arrival.study else found.cut_off
+        once = {one.sha256: name for name, one in sorted({**found.new, **found.conflicting}.items(), reverse=True)}
+        wanted = {*aside, *(once.values() if arrival.study else ())}
+        if not wanted:
+            return None
+        copies = self._staging.copy(arrival.study, {name: arrival.files[name] for name in sorted(wanted)})
+        if copies is None:
+            self.unfinished = True
+            return None
+        if copies.changed:
+            self.doubted.extend(copies.changed)
+            return None
+        self._settle(arrival, copies, aside)
+        return copies
+
+    def _settle(self, arrival: Arrival, copies: Copies, aside: Collection[str]) -> None:
+        """Their names are their sums, with a number where the same bytes are kept more than once."""
+        rows = {}
+        for number, (name, (_, copied)) in enumerate(sorted(copies.made.items())):
+            facts, suffix = arrival.files[name], f"-{number:03d}" if name in aside else ".dcm"
+            kept_as = copied.sha256[:NAME_LETTERS] + suffix
+            rows[name] = NewFile(
+                os.fsencode(name), facts.sop_uid, copied.sha256, facts.size, facts.whole, copies.place, kept_as,
+                copied.mtime_ns,
+            )  # fmt: skip
+        self._staging.settle(arrival.study, {name: row.name for name, row in rows.items()})
+        self._staged = Staged(rows)
+
+    def _written_down(self, arrival: Arrival, under_way: list[Job]) -> list[Job]:
+        """What becomes of files that are not known yet, all of them copied."""
+        if not arrival.study:
+            return self._put_aside(arrival.files)
+        found, jobs = self._sorted(arrival), list[Job]()
         if found.cut_off:
             jobs.append(self._aside(InputBroken(), found.cut_off, arrival.study))
         known = self._store.jobs_of_study(arrival.study)
@@ -127,8 +184,12 @@ class Intake:
             job = self._new(State.claiming, arrival.study, first.study_uid, patient, incomplete=arrival.incomplete)
             self._take_over(job)
         self._supersede(job, found.replaced)
-        self._store.add_files(job, _new_files(found.new))
+        self._store.add_files(job, self._rows(found.new))
         return job
+
+    def _rows(self, files: Mapping[str, Facts]) -> list[NewFile]:
+        """For the book, with the UIDs by which they were sorted."""
+        return [replace(row, sop_uid=files[os.fsdecode(row.source)].sop_uid) for row in self._staged.rows(files)]
 
     def _take_over(self, job: Job) -> None:
         """Every file of the study but those that a person must judge; its patient stays the first that it had."""
@@ -206,7 +267,7 @@ class Intake:
         first = next(iter(files.values()))
         patient = patient_key(first.patient_id, first.issuer, first.study_uid)
         job = self._new(State.holding, study, first.study_uid, patient, code=reason.code, reason=_words(reason))
-        self._store.add_files(job, _new_files(files))
+        self._store.add_files(job, self._rows(files))
         return job
 
     def _put_aside(self, files: Mapping[str, Facts]) -> list[Job]:
@@ -217,18 +278,15 @@ class Intake:
             "zip": InputArchive(),
             "broken": InputBroken(),
         }
-        taken = self._store.claimed_sources()
         jobs = []
         for kind, reason in reasons.items():
-            some = {name: one for name, one in files.items() if one.kind == kind and os.fsencode(name) not in taken}
-            if some:
-                with self._store.transaction():
-                    jobs.append(self._aside(reason, some, ""))
+            if some := {name: one for name, one in files.items() if one.kind == kind}:
+                jobs.append(self._aside(reason, some, ""))
         return jobs
 
     def _aside(self, reason: ScansideError, files: Mapping[str, Facts], study: str) -> Job:
         job = self._new(State.quarantining, study, "", "", code=reason.code, reason=_words(reason))
-        self._store.add_files(job, _new_files(files, numbered=True))
+        self._store.add_files(job, self._rows(files))
         return job
 
     def _new(self, state: State, study: str, study_uid: str, patient: str, **columns: str | None) -> Job:
@@ -236,22 +294,55 @@ class Intake:
             state, self._clock.now_text(), study=study, study_uid=study_uid, patient=patient, **columns
         )
 
-    def _known_already(self, name: str, known: FileRow) -> None:
-        """The same bytes once more: they are kept once. Where the kept file is gone, this one takes its place."""
-        source, kept = self._layout.inbox / name, known.path(self._layout.root)
+    def _known_already(self, name: str, facts: Facts, known: FileRow) -> None:
+        """The same bytes once more: they are kept once. Where the kept one is gone, a copy takes its place.
+
+        What is kept is summed before the other goes. Raises FileExistsError where other bytes lie there.
+        """
         job = self._store.job(known.job)
-        if job.state not in REST or kept == source:
+        if job.state not in REST:
             return
-        if known.place == CLEANED:
-            place = archive_place(job.patient, job.study)
-            kept = self._layout.root / place / known.name
-        make_folder(kept.parent, self._layout.root)
-        if move_file(source, kept, known.sha256):
-            sync_folders(kept.parent, source.parent)
+        place = known.place if known.place != CLEANED else archive_place(job.patient, job.study)
+        kept = self._layout.root / place / known.name
+        if not lies_at(kept):
+            if not self._put_in_place(name, facts, kept):
+                return
+        elif not is_there(kept, known.sha256):
+            raise FileExistsError(errno.EEXIST, "another file has this name", str(kept))
         with self._store.transaction():
             if known.place == CLEANED:
                 self._store.put([known.id], place)
             self._store.count("files_known_already")
+            self.sources.add([TakenSource(os.fsencode(name), facts.size, facts.mtime_ns, facts.inode)])
+        self.sources.remove_fresh()
+
+    def _put_in_place(self, name: str, facts: Facts, kept: Path) -> bool:
+        """Whether a copy lies there now."""
+        copies = self._staging.copy(name, {name: facts})
+        if copies is None or name not in copies.made:
+            self.doubted.append(name)
+            self._staging.drop(name)
+            return False
+        self._staging.settle(name, {name: kept.name})
+        folder = self._layout.root / copies.place
+        make_folder(kept.parent, self._layout.root)
+        (folder / kept.name).rename(kept)
+        self._staging.done(name)
+        sync_folders(kept.parent)
+        folder.rmdir()
+        return True
+
+
+def _without(arrival: Arrival, copies: Copies) -> Arrival:
+    """The files that were copied; what went meanwhile makes a study incomplete."""
+    files = {name: replace(arrival.files[name], sha256=one.sha256) for name, (_, one) in copies.made.items()}
+    lack = f"{len(copies.gone)} file(s) were taken away while it was taken in" if copies.gone else None
+    return Arrival(arrival.study, files, arrival.incomplete or lack)
+
+
+def _sources(arrival: Arrival, copies: Copies) -> list[TakenSource]:
+    made = [(os.fsencode(name), seen) for name, (seen, _) in copies.made.items()]
+    return [TakenSource(name, seen.size, seen.mtime_ns, seen.inode) for name, seen in made]
 
 
 def _waits_for_its_base(job: Job) -> bool:
@@ -296,63 +387,6 @@ def _without_strangers(found: Sorted, strangers: Mapping[str, Facts]) -> Sorted:
     new = {name: one for name, one in found.new.items() if name not in strangers}
     stays = {one.sop_uid for one in new.values()}
     return replace(found, new=new, replaced=[row for row in found.replaced if row.sop_uid in stays])
-
-
-def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
-    """Slices whose UID does not name them get the sum of their bytes beside it: one UID at several places, or none."""
-    shared = {row.sop_uid.partition(SHARED)[0] for row in known if SHARED in row.sop_uid}
-    places: dict[str, list[Facts]] = {}
-    for one in files.values():
-        if one.along_mm is not None:
-            places.setdefault(one.sop_uid, []).append(one)
-    shared |= {uid for uid, some in places.items() if not uid or _at_several_places(some)}
-    return {
-        name: replace(one, sop_uid=f"{one.sop_uid}{SHARED}{one.sha256}") if one.sop_uid in shared else one
-        for name, one in files.items()
-    }
-
-
-def _at_several_places(slices: Collection[Facts]) -> bool:
-    along = [one.along_mm or 0.0 for one in slices]
-    first = next(iter(slices)).stack
-    return not all(is_one_stack(first, one.stack) for one in slices) or max(along) - min(along) >= SAME_PLACE_MM
-
-
-def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
-    """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
-    found, known = Sorted({}, {}, {}, {}, []), list(known)
-    files = told_apart(files, known)
-    by_uid: dict[str, list[FileRow]] = {}
-    by_sum: dict[str, FileRow] = {}
-    for row in known:
-        by_uid.setdefault(row.sop_uid or row.sha256, []).append(row)
-        by_sum.setdefault(row.sha256, row)
-    accepted: dict[str, str] = {}
-    for name, facts in sorted(files.items(), key=lambda one: (not one[1].whole, one[0])):  # whole ones first
-        uid = facts.sop_uid or facts.sha256
-        same_uid = by_uid.get(uid, [])
-        is_other_content = accepted.setdefault(uid, facts.sha256) != facts.sha256
-        if facts.sha256 in by_sum:
-            found.again[name] = by_sum[facts.sha256]
-        elif not facts.whole and (same_uid or is_other_content):
-            found.cut_off[name] = facts
-        elif is_other_content or any(row.whole for row in same_uid):
-            found.conflicting[name] = facts
-        else:
-            found.new[name] = facts
-            found.replaced.extend(same_uid)
-    return found
-
-
-def _new_files(files: Mapping[str, Facts], *, numbered: bool = False) -> list[NewFile]:
-    """Rows for files; their names are their hashes, with a number where the same bytes are kept more than once."""
-    rows: dict[str, NewFile] = {}
-    for number, (name, facts) in enumerate(sorted(files.items())):
-        suffix = f"-{number:03d}" if numbered else ".dcm"
-        kept_as = facts.sha256[:NAME_LETTERS] + suffix
-        source = os.fsencode(PurePosixPath(name))
-        rows.setdefault(kept_as, NewFile(source, facts.sop_uid, facts.sha256, facts.size, facts.whole, kept_as))
-    return list(rows.values())
 
 
 def _words(reason: ScansideError) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 CLEANED = "cleaned"
-INBOX = "inbox"
 
 
 class State(StrEnum):
@@ -78,19 +76,32 @@ class FileRow:
     source: bytes
     place: str
     name: str
+    mtime_ns: int
 
     def path(self, root: Path) -> Path:
         """Where it lies now."""
-        return root / INBOX / os.fsdecode(self.source) if self.place == INBOX else root / self.place / self.name
+        return root / self.place / self.name
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file in the inbox that is about to be taken."""
+    """A file at a place of the box's own that is about to be written down; mtime_ns as in `files`."""
 
     source: bytes
     sop_uid: str
     sha256: str
     size: int
     whole: bool
+    place: str
     name: str
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TakenSource:
+    """A row of `taken`: a file in the inbox as it was when it was copied."""
+
+    source: bytes
+    size: int
+    mtime_ns: int
+    inode: int

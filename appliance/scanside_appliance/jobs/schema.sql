@@ -1,4 +1,4 @@
--- Version 6. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
+-- Version 7. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
 
 -- What is done with a set of files. `state` says what is to be done next; see file_mover.py.
 CREATE TABLE jobs (
@@ -40,12 +40,20 @@ CREATE TABLE files (
     size    INTEGER NOT NULL,
     whole   INTEGER NOT NULL,  -- 0: it breaks off
     source  BLOB NOT NULL,     -- its path in the inbox, as the file system spells it
-    place   TEXT NOT NULL,     -- 'inbox', a folder relative to the root, or 'cleaned': removed from the archive
-    name    TEXT NOT NULL      -- in every place but the inbox
+    place   TEXT NOT NULL,     -- a folder relative to the root, or 'cleaned': removed from the archive
+    name    TEXT NOT NULL,
+    mtime_ns INTEGER NOT NULL DEFAULT 0  -- of the copy when its bytes were summed; 0: they are summed when it matters
 );
 CREATE INDEX files_by_job ON files (job);
 CREATE INDEX files_by_study ON files (study, sop_uid);
-CREATE INDEX files_in_inbox ON files (source) WHERE place = 'inbox';
+
+-- What was copied out of the inbox and is still to be removed there, as it was when it was copied.
+CREATE TABLE taken (
+    source   BLOB PRIMARY KEY,
+    size     INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode    INTEGER NOT NULL
+);
 
 -- What a published result consists of.
 CREATE TABLE result_files (

@@ -17,13 +17,12 @@ from urllib.parse import quote
 
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
-from scanside_appliance.jobs.rows import ACTIVE, CLEANED, INBOX, MOVING, FileRow, Job, NewFile, State
+from scanside_appliance.jobs.rows import ACTIVE, CLEANED, MOVING, FileRow, Job, NewFile, State, TakenSource
 
 __all__ = [
     "ACTIVE",
     "CLEANED",
     "HOURS_RUN",
-    "INBOX",
     "MOVING",
     "SCHEMA_VERSION",
     "FileRow",
@@ -31,8 +30,9 @@ __all__ = [
     "NewFile",
     "State",
     "Store",
+    "TakenSource",
 ]
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 BUSY_S = 10.0
 HOURS_RUN = "hours_run"
 
@@ -196,13 +196,40 @@ class Store:
         rows = self._sql.execute(f"SELECT {_JOB} FROM jobs WHERE {condition} ORDER BY id", values)
         return [Job(*row) for row in rows]
 
-    def add_files(self, job: Job, new: Iterable[NewFile], place: str = INBOX) -> None:
-        """Files in the inbox, or at another place, that from now on belong to a job."""
+    def add_files(self, job: Job, new: Iterable[NewFile]) -> None:
+        """Copies of files in the inbox that from now on belong to a job."""
         self._sql.executemany(
-            "INSERT INTO files (job, study, sop_uid, sha256, size, whole, source, place, name) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, place, f.name) for f in new],
+            "INSERT INTO files (job, study, sop_uid, sha256, size, whole, source, place, name, mtime_ns) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, f.place, f.name, f.mtime_ns)
+                for f in new
+            ],
         )
+
+    def add_taken(self, sources: Iterable[TakenSource]) -> None:
+        """Files in the inbox of which the box has a copy: they are to be removed there."""
+        rows = [(one.source, one.size, one.mtime_ns, one.inode) for one in sources]
+        self._sql.executemany("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?)", rows)
+
+    def taken(self, limit: int) -> list[TakenSource]:
+        """Some of them, in no order: one that can't be removed must not keep the others from their turn."""
+        rows = self._sql.execute("SELECT * FROM taken ORDER BY random() LIMIT ?", (limit,))
+        return [TakenSource(*row) for row in rows]
+
+    def is_taken(self, source: TakenSource) -> bool:
+        """Whether the box has a copy of this very file."""
+        row = (source.source, source.size, source.mtime_ns, source.inode)
+        asked = "SELECT 1 FROM taken WHERE source = ? AND size = ? AND mtime_ns = ? AND inode = ?"
+        return self._sql.execute(asked, row).fetchone() is not None
+
+    def number_taken(self) -> int:
+        """How many the inbox still has."""
+        return int(self._sql.execute("SELECT count(*) FROM taken").fetchone()[0])
+
+    def forget_taken(self, sources: Iterable[bytes]) -> None:
+        """They are gone from the inbox, or others lie there."""
+        self._sql.executemany("DELETE FROM taken WHERE source = ?", [(one,) for one in sources])
 
     def files(self, job_id: int) -> list[FileRow]:
         """The files of a job, in the order in which they were seen."""
@@ -229,10 +256,6 @@ class Store:
         rows = self._sql.execute(f"SELECT {_FILE} FROM files WHERE {condition} ORDER BY id", values)
         return [FileRow(*row) for row in rows]
 
-    def claimed_sources(self) -> set[bytes]:
-        """What in the inbox a job has already, though it has not moved yet."""
-        return {source for (source,) in self._sql.execute("SELECT source FROM files WHERE place = 'inbox'")}
-
     def moved(self, job_id: int, place: str) -> None:
         """All files of a job lie at a place now."""
         self._sql.execute("UPDATE files SET place = ? WHERE job = ?", (place, job_id))
@@ -242,8 +265,9 @@ class Store:
         self._sql.executemany("UPDATE files SET place = ? WHERE id = ?", [(place, one) for one in file_ids])
 
     def give(self, file_ids: Iterable[int], job_id: int) -> None:
-        """These files belong to another job from now on."""
-        self._sql.executemany("UPDATE files SET job = ? WHERE id = ?", [(job_id, one) for one in file_ids])
+        """These files belong to another job from now on; whether they are what they were is for it to see."""
+        self._sql.executemany("UPDATE files SET job = ?, mtime_ns = 0 WHERE id = ?", [(job_id, one) for one in
+        file_ids])
 
     def forget(self, file_ids: Iterable[int]) -> None:
         """Files that are the inbox's again, or nobody's."""

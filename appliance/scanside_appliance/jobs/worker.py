@@ -67,9 +67,11 @@ def _selftest(question: SelfTestOrder, networks: KeptNetworks) -> SelfTested:
     """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
     import scanside_runtime.analysis.analyze  # noqa: F401
+    from scanside_appliance.tuned import read_tuning
     from scanside_runtime.model.selftest import run_selftest
 
-    loaded = networks.load(_bundle(question), "auto", "auto", question.settings.inference.threads)
+    threads = question.settings.inference.threads
+    loaded = networks.load(_bundle(question), "auto", "auto", threads, read_tuning(question.root))
     found = run_selftest(loaded)
     return SelfTested(f"{loaded.choice.name} {found.precision}")
 
@@ -82,13 +84,15 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     from scanside_appliance.results.archive import folder_among, results_in
     from scanside_appliance.results.output import PageOptions, write_output
     from scanside_appliance.site_model import model_in_force
+    from scanside_appliance.tuned import read_tuning
     from scanside_runtime.analysis.analyze import analyze
     from scanside_runtime.analysis.options import Options
 
     everyone = None if order.alone else BoxLayout(order.root).results
     sums = {one.folder: one.sha256 for one in order.earlier}
     past, model = results_in(sums, everyone), model_in_force(order.root)
-    options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model)
+    tuning = read_tuning(order.root)
+    options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model, tuning=tuning)
     analysis = analyze(order.files, options, series_uid=order.series_uid, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)

@@ -160,22 +160,31 @@ def _packed(frames: list[list[int]], segments: Iterable[Bools], shape: tuple[int
     """
     packed: list[bytes] = []
     waiting: list[Bools] = []
-    seen, overlap = np.zeros(shape, np.bool_), False
-    for segment, slices in zip(segments, frames, strict=True):
-        if segment.shape != shape:
-            raise ValueError(f"a segment {segment.shape} for slices {shape}")
-        overlap = overlap or any(bool((a & b).any()) for a, b in zip(seen, segment, strict=True))
-        seen |= segment
+    seen = np.zeros((shape[0], -(-shape[1] * shape[2] // 8)), np.uint8)  # bits of each slice, in any segment yet
+    overlap, taken = False, iter(segments)
+    for slices in frames:
+        segment = next(taken, None)
+        if segment is None or segment.shape != shape:
+            raise ValueError(f"{len(frames)} segments are needed, each {shape}")
         for number in slices:
-            waiting.append(segment[number])
+            bits = np.packbits(segment[number])
+            overlap = overlap or bool((seen[number] & bits).any())
+            seen[number] |= bits
+            waiting.append(segment[number].copy())
             if len(waiting) == 8:
-                packed.append(np.packbits(np.stack(waiting), axis=None, bitorder="little").tobytes())
-                waiting.clear()
-        waiting = [plane.copy() for plane in waiting]  # the segment they are of can go
-    if waiting:
-        packed.append(np.packbits(np.stack(waiting), axis=None, bitorder="little").tobytes())
-    whole = b"".join(packed)
+                packed.append(_eight(waiting))
+        del segment  # the next one is made before this name is given to it
+    if next(taken, None) is not None:
+        raise ValueError(f"more segments than {len(frames)}")
+    whole = b"".join((*packed, _eight(waiting)))
     return whole + b"\0" * (len(whole) % 2), overlap  # values have an even length (PS3.5 6.2)
+
+
+def _eight(waiting: list[Bools]) -> bytes:
+    """The bits of the frames that wait, which then wait no longer."""
+    bits = np.packbits(np.stack(waiting), axis=None, bitorder="little").tobytes() if waiting else b""
+    waiting.clear()
+    return bits
 
 
 def _slice_of(frame: Dataset, positions: npt.NDArray[np.float64]) -> int:

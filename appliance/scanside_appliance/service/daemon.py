@@ -35,6 +35,7 @@ from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.network.sender_client import SENDER, SenderClient
 from scanside_appliance.service.configuration import configuration
 from scanside_appliance.service.errors import BoxInbox
+from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
@@ -49,6 +50,7 @@ IDLE_PAUSE_S = 5.0
 BUSY_PAUSE_S = 1.0
 REPORT_EVERY_S = 30.0
 TIDY_EVERY_S = 3600.0
+SOURCES_EVERY_S = 60.0
 SCAN_SHARE = 0.1
 """A scan may take so much of the time: the next one waits ten times as long as the last one took."""
 log = logging.getLogger("scanside")
@@ -94,17 +96,19 @@ class Daemon:
         self._inbox_files = 0
         self._tidy = EmptyFolders(layout.inbox)
         self._waiting: list[Waiting] = []
-        self._intake = Intake(layout, store, plan.clock)
+        self._intake = Intake(layout, store, plan.clock, plan.progressed)
         self._house = Housekeeping(layout, store, plan.clock)
         self._file_mover = FileMover(layout, store, plan.clock)
         self._prober = Prober(plan.clock.monotonic, plan.probe)
+        now, progressed = plan.clock.monotonic, plan.progressed
+        self._headers = HeaderReading(layout.inbox, self._inbox, self._prober, now, progressed)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._sender = SenderClient(layout, store, plan.clock, plan.sender)
         self._list_writer = ListWriter(layout, plan.clock, plan.worklist)
         self._engine = ""
         self._cell = cell_strength().lacks
-        self._next = dict.fromkeys(("scan", "report", "tidy"), -1e9)
+        self._next = dict.fromkeys(("scan", "report", "tidy", "sources"), -1e9)
         self._scans = 0
         self._reported = ""
         self._numbers: dict[State, int] = {}
@@ -196,14 +200,17 @@ class Daemon:
         """Whether a study is with the worker."""
         return self._scheduler.current is not None
 
-    def worker_fileno(self) -> int | None:
-        """For `select`: readable when the worker has something to say."""
-        return self._worker_client.fileno()
+    def filenos(self) -> list[int]:
+        """For `select`: readable when a child has something to say."""
+        prober = self._prober.fileno() if self.taking else None
+        return [one for one in (self._worker_client.fileno(), prober) if one is not None]
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
         if self._trouble:
             return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
+        if self.taking and self._intake.unfinished:
+            return 0.0
         if self.idle:
             return min(self._settings.inbox.scan_s, IDLE_PAUSE_S)
         return min(self._scan_pause_s(), BUSY_PAUSE_S)
@@ -254,6 +261,8 @@ class Daemon:
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
+        if self._prober.busy and self._headers.is_through():
+            self._next["scan"] = -1e9
         if not self._is_due("scan", BUSY_PAUSE_S):
             return
         self._look_around()
@@ -261,21 +270,30 @@ class Daemon:
         if self._house.disk is not None and self._house.disk.full:
             self._note(f"the disk is {self._house.disk.used_percent:.0f} % full: nothing more is taken in")
             return
+        self._intake.begin_turn()
+        ready = set()
         for arrival in arrivals:
+            ready.add(arrival.study)
             self._try(partial(self._take, arrival))
+        self._intake.end_turn(ready)
+        for name in self._intake.doubted:
+            self._inbox.doubt(name, self._clock.monotonic())
+        if self._intake.unfinished:
+            self._next["scan"] = -1e9
         for job in self._intake.release_what_is_whole_again():
             _say(job, "all of it is there again")
 
     def _look_around(self) -> None:
         """A scan, and headers for twice as long as it took; the next scan waits."""
         began = self._clock.monotonic()
-        self._inbox.look(self._house.weigh(scan(self._layout.inbox)), began)
+        self._inbox.look(self._house.weigh(self._intake.sources.others(scan(self._layout.inbox))), began)
         self._inbox_files = len(self._inbox)
         self._plan.progressed()
         self._scans += 1
         took_s = self._clock.monotonic() - began
         self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
-        self._read_headers(max(PROBE_BUDGET_S, 2 * took_s))
+        if self._headers.read(self._settings.reading, max(PROBE_BUDGET_S, 2 * took_s)):
+            self._next["scan"] = -1e9
 
     def _take(self, arrival: Arrival) -> None:
         """Written down, and moved at once: what is claimed and still in the inbox is never more than one arrival."""
@@ -289,17 +307,6 @@ class Daemon:
     def _see_to_analysis(self) -> None:
         if self._scheduler.advance(self._waits):
             self._next["scan"] = -1e9
-
-    def _read_headers(self, seconds: float) -> None:
-        """For so long at most, so that the rest has its turn."""
-        until = self._clock.monotonic() + seconds
-        for name in self._inbox.unread(self._clock.monotonic()):
-            facts = self._prober.probe(self._layout.inbox / name, self._settings.reading)
-            self._inbox.learn(name, facts, self._clock.monotonic())
-            self._plan.progressed()
-            if self._clock.monotonic() > until:
-                self._next["scan"] = -1e9
-                return
 
     def _move(self) -> None:
         """Every move that is due."""
@@ -327,6 +334,8 @@ class Daemon:
     def _rest(self) -> None:
         if self._is_due("tidy", TIDY_EVERY_S):
             self._tidy.look()
+        if self._is_due("sources", SOURCES_EVERY_S):
+            self._intake.sources.remove()
         self._house.count_hours()
         self._house.tell_head()
         self._house.look_for_missing()
@@ -340,7 +349,8 @@ class Daemon:
         try:
             report = self.report()
             self.headline = report.headline()
-            news = f"{self.headline} {report.jobs} {report.inbox_files} {report.deliveries}"
+            told = (report.jobs, report.inbox_files, report.unreadable, report.not_removed, report.deliveries)
+            news = f"{self.headline} {told}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -366,6 +376,8 @@ class Daemon:
             at=self._clock.now_text(),
             engine=self._engine,
             inbox_files=self._inbox_files,
+            unreadable=self._inbox.stays(self._clock.monotonic()),
+            not_removed=self._intake.sources.left(),
             waiting=self._waiting,
             jobs=jobs,
             put_aside=self._put_aside,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_folder, make_folder
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.inbox.scan import Signature
+from scanside_appliance.files.signature import Signature
 from scanside_appliance.jobs import retention as disk
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.store import HOURS_RUN, Store

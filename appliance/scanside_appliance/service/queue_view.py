@@ -78,6 +78,7 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     lines = [("box", "running" if facts["running"] else "not running"), ("now", facts["headline"])]
     if facts["trouble"]:
         lines.append(("TROUBLE", facts["trouble"]))
+    lines += [("INBOX", facts[one]) for one in ("unreadable", "not_removed") if facts[one]]
     if facts["missing"]:
         lines.append(("MISSING", MISSING.format(number=len(facts["missing"]))))
     lines.extend(("QUOTA", words) for words in facts["over_quota"])

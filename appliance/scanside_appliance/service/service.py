@@ -186,9 +186,8 @@ def _finish(daemon: Daemon, signals: Signals) -> None:
 
 
 def _sleep(daemon: Daemon, signals: Signals, seconds: float) -> None:
-    """Until there is something to do: a signal, a hint, a word from the worker, or the time is over."""
-    worker = daemon.worker_fileno()
-    readable, _, _ = select.select([signals.woken, *([] if worker is None else [worker])], [], [], seconds)
+    """Until there is something to do: a signal, a hint, a word from a child, or the time is over."""
+    readable, _, _ = select.select([signals.woken, *daemon.filenos()], [], [], seconds)
     if signals.woken in readable:
         signals.hinted = b"h" in os.read(signals.woken, 4096)
 

@@ -21,6 +21,7 @@ SCHEMA = "scanside.status/1"
 class Report:
     """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
+    unreadable, not_removed: what lies in the inbox and can't be taken, or was taken and stays there, in words.
     over_quota: what holds more than the settings allow, in words. missing: studies of the book whose newest
     result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
     state; empty where none is set. cell: what the kernel does not offer to lock in readers of foreign files, in words.
@@ -29,6 +30,8 @@ class Report:
     at: str
     engine: str
     inbox_files: int
+    unreadable: str | None
+    not_removed: str | None
     waiting: Sequence[Waiting]
     jobs: Mapping[State, int]
     put_aside: Mapping[str, int]
@@ -70,6 +73,7 @@ class Report:
             *_metric("studies_missing", "gauge", "Studies whose result or archive is gone from the disk.", missing),
             *_metric("over_quota", "gauge", "How many of inbox and quarantine hold more than they should.", over_quota),
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
+            *_metric("inbox_unreadable", "gauge", "1 where files can't be read.", {"": int(bool(self.unreadable))}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
             *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
             *_metric("studies_held", "gauge", "Studies that wait for a person.", {"": self.held}),
@@ -111,6 +115,8 @@ class Said:
     put_aside: dict[str, int] = field(default_factory=dict)
     at: str | None = None
     trouble: str | None = None
+    unreadable: str | None = None
+    not_removed: str | None = None
     missing: tuple[str, ...] = ()
     over_quota: tuple[str, ...] = ()
     cell: str | None = None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scanside_appliance.files.durable_files import is_folder
+from scanside_appliance.files.durable_files import file_sha256, is_folder
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.jobs.file_mover import REASON
@@ -92,7 +92,9 @@ def read_kept(path: Path, probe: Probe) -> KeptFile:
     if path.is_symlink() or not path.is_file():
         return KeptFile(path, Facts("out_of_reach"), "it is no regular file")
     facts = probe(path)
-    if facts.kind == "out_of_reach":
+    if facts.kind == "broken" and not facts.sha256:  # it ended the child
+        facts = replace(facts, sha256=file_sha256(path), size=path.stat().st_size)
+    if not facts.sha256:
         return KeptFile(path, facts, facts.why)
     named = KEPT_NAME.fullmatch(path.name)
     altered = named is None or not facts.sha256.startswith(named[1])

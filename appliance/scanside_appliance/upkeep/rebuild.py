@@ -23,10 +23,11 @@ from scanside_appliance.jobs.errors import (
     BoxDatabaseLost,
     BoxDatabaseWhole,
 )
-from scanside_appliance.jobs.intake import HELD_CODES, told_apart
+from scanside_appliance.jobs.intake import HELD_CODES
 from scanside_appliance.jobs.messages import NOT_COMPLETE
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_appliance.jobs.result_folder import unsound
+from scanside_appliance.jobs.sorting import told_apart
 from scanside_appliance.jobs.store import Job, NewFile, State, Store
 from scanside_appliance.results.archive import read_result
 from scanside_appliance.upkeep.found_on_disk import (
@@ -155,7 +156,7 @@ class _Rebuild:
                 jobs.append(self._job(State.claiming, folder, study_uid=sound[0].facts.study_uid))
             if sound:
                 place = archive_place(folder.patient, study)
-                self._store.add_files(jobs[-1], _rows(sound), place)
+                self._store.add_files(jobs[-1], _rows(sound, place))
                 self.found.archived_files += len(sound)
                 self._store.change(jobs[-1].id, study_uid=sound[0].facts.study_uid)
             self._altered(folder, [one for one in kept if one not in sound])
@@ -190,7 +191,8 @@ class _Rebuild:
             reason = BoxArchiveAltered(count=len(altered))
             words = f"{reason.message} {reason.advice}"
             job = self._job(State.quarantining, folder, code=reason.code, reason=words)
-            self._store.add_files(job, _rows(altered, known=False), archive_place(folder.patient, folder.study))
+            place = archive_place(folder.patient, folder.study)
+            self._store.add_files(job, _rows(altered, place, known=False))
             self.found.files_put_aside += len(altered)
 
     def _put_aside(self, one: AsideFolder) -> None:
@@ -213,7 +215,7 @@ class _Rebuild:
             revision=1 if one.code == BoxAnalysisDied.code else None,
         )
         place = one.folder.relative_to(self._layout.root).as_posix()
-        self._store.add_files(job, _rows(kept, known=bool(one.study)), place)
+        self._store.add_files(job, _rows(kept, place, known=bool(one.study)))
         self.found.files_put_aside += len(kept)
 
     def _kept(self, folder: Path) -> list[KeptFile]:
@@ -240,12 +242,12 @@ def _is_of(one: KeptFile, study: str) -> bool:
     return one.facts.kind == "image" and study_key(one.facts.study_uid) == study
 
 
-def _rows(files: Iterable[KeptFile], *, known: bool = True) -> list[NewFile]:
+def _rows(files: Iterable[KeptFile], place: str, *, known: bool = True) -> list[NewFile]:
     """Rows for files; known: slices of a study, which have a UID of their own or are told apart by their bytes."""
     facts = {one.path.name: one.facts for one in files}
     named = told_apart(facts, ()) if known else facts
     return [
-        NewFile(name.encode(), one.sop_uid if known else "", one.sha256, one.size, one.whole, name)
+        NewFile(name.encode(), one.sop_uid if known else "", one.sha256, one.size, one.whole, place, name)
         for name, one in named.items()
     ]
 

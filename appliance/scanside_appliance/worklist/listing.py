@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,7 +17,7 @@ from scanside_appliance.worklist.known_facts import KnownFacts
 NEWEST = 1000
 """The first page has so many of the results that came last, whatever they say."""
 EARLIER = 500
-"""And at most so many older ones of patients who were sick when they were last seen."""
+"""And so many older ones: all that wait for a person, then those who were sick when they were last seen."""
 LEARNT_AT_ONCE = 500
 WATCH_RANK = SEVERITY_RANK["watch"]
 
@@ -51,7 +50,8 @@ class Worklist:
         older = self.entries[: len(self.entries) - len(newest)]
         held = [one for one in older if one.group == Group.held]
         sick = [replace(one, group=Group.earlier) for one in older if one.group in (Group.sick, Group.extensive)]
-        return in_order([*newest, *held, *sick[-EARLIER:]])
+        room = max(EARLIER - len(held), 0)
+        return in_order([*newest, *held, *sick[len(sick) - min(room, len(sick)) :]])
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
@@ -123,9 +123,3 @@ def _grouped(entry: Entry, last: dict[str, int], active: set[str]) -> Entry:
     if grade > WATCH_RANK:
         return replace(entry, group=Group.sick, rank=grade)
     return replace(entry, group=Group.watch if grade else Group.rest, rank=grade)
-
-
-def months(entries: Sequence[Entry]) -> Counter[str | None]:
-    """How many studies each month of scans has, newest month first, those without a date last."""
-    counted = Counter(one.month for one in entries)
-    return Counter({month: counted[month] for month in sorted(counted, key=lambda one: one or "", reverse=True)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scanside_appliance.files.names import harmless
 from scanside_appliance.page.formatting import moment, person
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 OTHERS_SHOWN = 20
 COLUMNS = ("flag", "name", "ID", "scanned", "POI", "trend", "grade", "age", "study")
+WHOLE = ("flag", "POI", "grade", "study")
+"""Columns whose cells are not broken."""
+WIDE = 120
 FLAGS = {
     "severe": "■ SEVERE",
     "watch": "▲ WATCH",
     "none": "○ none",
-    "extensive": "⊘ NOT MEASURED, extensive",
+    "extensive": "⊘ EXTENSIVE",
     "refused": "⊘ not measured",
     "held": "? HELD",
     "not_assessed": "? not assessed",
@@ -47,17 +50,24 @@ def list_lines(entries: Sequence[Entry], now_s: float, *, names: bool) -> list[s
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (COLUMNS, *rows)] if rows else []
 
 
-def list_table(entries: Sequence[Entry], now_s: float, *, names: bool) -> Table:
-    """The same for rich, with colours beside the words."""
+def list_table(entries: Sequence[Entry], now_s: float, width: int, *, names: bool) -> Table:
+    """The same for rich, with colours beside the words. width: of the terminal; a narrow one lacks age and study."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column == "POI" else "left", overflow="fold")
+    left_out = (("age", "study") if width < WIDE else ()) if names else ("name", "ID")
+    kept = [number for number, column in enumerate(COLUMNS) if column not in left_out]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number in kept:
+        column = COLUMNS[number]
+        justify: Literal["right", "left"] = "right" if column == "POI" else "left"
+        least = len("2026-01-31") if column == "scanned" else None
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE, min_width=least)
     for one in entries:
-        flag, *others = _cells(one, now_s, names=names)
-        table.add_row(Text(flag, STYLES.get(one.flag, "")), *map(Text, others))
+        cells = [Text(cell) for cell in _cells(one, now_s, names=names)]
+        cells[0].stylize(STYLES.get(one.flag, ""))
+        table.add_row(*(cells[number] for number in kept))
     return table
 
 

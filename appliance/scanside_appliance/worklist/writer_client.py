@@ -55,6 +55,15 @@ class ListWriter:
         self._anew_at = float("-inf")
         self._failing = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a list is being written."""
+        return self._child is not None
+
+    def fileno(self) -> int | None:
+        """For `select`: readable when the child has something to say."""
+        return None if self._child is None else self._child.fileno()
+
     def advance(self, news: ListNews) -> None:
         """Listen to the child; where there is none, begin with what is due."""
         self._listen(0.0)

@@ -288,7 +288,8 @@ def _load(networks: LoadedNetworks | KeptNetworks | None, options: Options) -> L
     if isinstance(networks, LoadedNetworks):
         return networks
     kept = networks or KeptNetworks()
-    return kept.load(options.bundle, options.engine, options.precision, options.settings.inference.threads)
+    threads = options.settings.inference.threads
+    return kept.load(options.bundle, options.engine, options.precision, threads, options.tuning)
 
 
 def _severity_model(bundle: Bundle, options: Options) -> SeverityModel | None:

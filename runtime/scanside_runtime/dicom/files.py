@@ -30,6 +30,7 @@ from scanside_runtime.dicom.archives.contained import BAD_ARCHIVE, Archive, Memb
 from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, TarArchive, TooMuch, inflated, inflated_start, is_tar
 from scanside_runtime.dicom.archives.zips import ZipArchive
 from scanside_runtime.dicom.errors import InputFileTooLarge, InputNotFound, InputTooLarge, InputUnreadable
+from scanside_runtime.errors import shown
 from scanside_runtime.settings.tables import ReadingSettings
 
 HEAD_BYTES = 132
@@ -53,8 +54,8 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """What a person would call it."""
-        return self.member or self.path.name
+        """What a person would call it, as it may be shown."""
+        return shown(self.member or self.path.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from scanside_runtime.model.errors import ModelEngine, ModelPrecision
 
 Floats = npt.NDArray[np.float32]
 
+ENGINES = ("openvino", "onnxruntime")
+
 STORED_AS = {"int8": "int8", "bf16": "fp16", "fp32": "fp16"}
 """Which file of a bundle a precision computes from."""
 
@@ -77,8 +79,13 @@ def choose_engine(name: str, precision: str, threads: int) -> EngineChoice:
             raise ModelPrecision(precision=precision, engine=name, why="only OpenVINO computes in bf16")
         if not {"avx512_bf16", "amx_bf16"} & set(processor_flags()):
             raise ModelPrecision(precision=precision, engine=name, why="the processor has no bf16 instructions")
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or cores()
     return EngineChoice(name, precision, threads, min(threads, MOST_STREAMS))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def load_engine(model: bytes, choice: EngineChoice) -> Engine:

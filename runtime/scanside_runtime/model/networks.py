@@ -8,6 +8,7 @@ from pathlib import Path
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.contract import ModelContract
 from scanside_runtime.model.engine import Engine, EngineChoice, choose_engine, load_engine
+from scanside_runtime.model.tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +56,18 @@ class KeptNetworks:
     def __init__(self) -> None:
         self._kept: LoadedNetworks | None = None
 
-    def load(self, folder: Path | None, engine: str, precision: str, threads: int) -> LoadedNetworks:
+    def load(
+        self, folder: Path | None, engine: str, precision: str, threads: int, tuning: Tuning | None = None
+    ) -> LoadedNetworks:
         """The networks of the bundle in a folder (None: the one that Scanside brings along).
 
-        A bundle that was exchanged has another manifest, and its networks are loaded anew. Raises ModelUnusable and
-        its kinds.
+        tuning: what was found fastest here; it decides where both engine and precision are "auto", while it holds. A
+        bundle that was exchanged has another manifest, and its networks are loaded anew. Raises ModelUnusable and its
+        kinds.
         """
-        bundle, choice = open_bundle(folder), choose_engine(engine, precision, threads)
+        bundle = open_bundle(folder)
+        tuned = tuning is not None and (engine, precision) == ("auto", "auto") and tuning.holds(bundle, threads)
+        choice = tuning.choice if tuning is not None and tuned else choose_engine(engine, precision, threads)
         if self._kept is None or _identity(self._kept.bundle, self._kept.choice) != _identity(bundle, choice):
             self._kept = load_networks(bundle, choice)
         return self._kept

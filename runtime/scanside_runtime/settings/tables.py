@@ -277,7 +277,7 @@ class ReadingSettings(Table):
         1 030 times (RFC 1951), and one slice of 4 096 x 4 096 has 32 MB.
     max_matrix: rows or columns of a slice. 2 048 is the largest that a CT scanner reconstructs (Canon Aquilion
         Precision).
-    max_voxels_m: of the chosen series; 900 slices of 512 x 512 have 236 million. An analysis takes some 10 bytes a
+    max_voxels_m: of the chosen series; 1000 slices of 512 x 512 have 262 million. An analysis takes some 4 bytes a
         voxel beside 0.4 GB; the watched folder allows no more than `jobs.memory_limit_mb` holds.
     memory_mb: address space (RLIMIT_AS, getrlimit(2)) of the reader beside the pixels that it hands over. It needs
         some 160 MB for itself.
@@ -291,7 +291,7 @@ class ReadingSettings(Table):
     max_archive_mb: Megabytes = 4096
     max_inflated_mb: Megabytes = 64
     max_matrix: Annotated[int, Within(1, 65_535)] = 2048
-    max_voxels_m: Annotated[int, Within(1, 100_000)] = 256
+    max_voxels_m: Annotated[int, Within(1, 100_000)] = 272
     memory_mb: ProcessMegabytes = 768
     file_seconds: SomeSeconds = 30.0
     study_seconds: SomeSeconds = 300.0

@@ -1,0 +1,69 @@
+"""`scanside tune`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scanside_appliance.cli.options import AsJson, BundleOption
+
+if TYPE_CHECKING:
+    from scanside_runtime.model.tuning import Tried
+
+
+class IsaName(StrEnum):
+    """Instructions that older processors end with."""
+
+    avx2 = "avx2"
+    avx2_vnni = "avx2_vnni"
+    avx512 = "avx512"
+
+
+def tune(
+    context: typer.Context,
+    isa: Annotated[
+        IsaName | None,
+        typer.Option(help="Keep nothing; show what OpenVINO would do on an older processor with these instructions."),
+    ] = None,
+    bundle: BundleOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the fastest way to compute here that is right: each engine and precision, with the bundle's own networks.
+
+    The choice is kept for `--engine auto`, as long as processor, engines and bundle stay. Takes a minute or two of an
+    idle box. Exit code: 0, 4 no way is right, 5 the choice can't be written.
+    """
+    from scanside_appliance.tuned import write_tuning
+    from scanside_runtime.model.bundle import open_bundle
+    from scanside_runtime.model.tune import try_older, tune
+
+    opened, threads = open_bundle(context.obj.bundle(bundle)), context.obj.settings().inference.threads
+    if isa is not None:
+        tried = try_older(opened, isa.value, threads, _say)
+        if as_json:
+            typer.echo(json.dumps({"isa": isa.value, "tried": [asdict(one) for one in tried]}))
+        return
+    found = tune(opened, threads, _say)
+    document = found.to_document()
+    path = write_tuning(context.obj.root, json.dumps(document, indent=2).encode())
+    if as_json:
+        typer.echo(json.dumps({**document, "file": str(path)}))
+    else:
+        typer.echo(f"{_name(found.choice.name, found.choice.precision, found.choice.streams)}: kept in {path}")
+
+
+def _say(one: Tried) -> None:
+    """A line for people while it goes on."""
+    choice = one.choice
+    figures = f"{one.wall_ms} ms a slab, {one.cpu_ms} of processor time, Dice {one.lungs_dice} and {one.infection_dice}"
+    told = one.why_not or figures
+    typer.echo(f"{_name(choice.name, choice.precision, choice.streams):<42}{told}", err=True)
+
+
+def _name(engine: str, precision: str, streams: int) -> str:
+    beside = "a slab at a time" if streams == 1 else f"{streams} slabs side by side"
+    return f"{engine} {precision}, {beside}"

@@ -1,0 +1,74 @@
+"""The files of an arrival, by what is known of them and of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from scanside_appliance.inbox.facts import Facts, is_one_stack
+from scanside_appliance.jobs.store import FileRow
+
+SHARED = "#"
+"""Behind a SOP Instance UID that several slices carry: then the sum of the file's bytes goes with it."""
+SAME_PLACE_MM = 0.05
+"""As in `scanside_runtime.dicom.geometry`, which the daemon does not import: it needs NumPy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The files of an arrival, by what is to be done with them.
+
+    again: with the file of the same bytes that is known. replaced: known files that break off and came whole now.
+    """
+
+    new: dict[str, Facts]
+    again: dict[str, FileRow]
+    cut_off: dict[str, Facts]
+    conflicting: dict[str, Facts]
+    replaced: list[FileRow]
+
+
+def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
+    """Slices whose UID does not name them get the sum of their bytes beside it: one UID at several places, or none."""
+    shared = {row.sop_uid.partition(SHARED)[0] for row in known if SHARED in row.sop_uid}
+    places: dict[str, list[Facts]] = {}
+    for one in files.values():
+        if one.along_mm is not None:
+            places.setdefault(one.sop_uid, []).append(one)
+    shared |= {uid for uid, some in places.items() if not uid or _at_several_places(some)}
+    return {
+        name: replace(one, sop_uid=f"{one.sop_uid}{SHARED}{one.sha256}") if one.sop_uid in shared else one
+        for name, one in files.items()
+    }
+
+
+def _at_several_places(slices: Collection[Facts]) -> bool:
+    along = [one.along_mm or 0.0 for one in slices]
+    first = next(iter(slices)).stack
+    return not all(is_one_stack(first, one.stack) for one in slices) or max(along) - min(along) >= SAME_PLACE_MM
+
+
+def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
+    """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
+    found, known = Sorted({}, {}, {}, {}, []), list(known)
+    files = told_apart(files, known)
+    by_uid: dict[str, list[FileRow]] = {}
+    by_sum: dict[str, FileRow] = {}
+    for row in known:
+        by_uid.setdefault(row.sop_uid or row.sha256, []).append(row)
+        by_sum.setdefault(row.sha256, row)
+    accepted: dict[str, str] = {}
+    for name, facts in sorted(files.items(), key=lambda one: (not one[1].whole, one[0])):  # whole ones first
+        uid = facts.sop_uid or facts.sha256
+        same_uid = by_uid.get(uid, [])
+        is_other_content = accepted.setdefault(uid, facts.sha256) != facts.sha256
+        if facts.sha256 in by_sum:
+            found.again[name] = by_sum[facts.sha256]
+        elif not facts.whole and (same_uid or is_other_content):
+            found.cut_off[name] = facts
+        elif is_other_content or any(row.whole for row in same_uid):
+            found.conflicting[name] = facts
+        else:
+            found.new[name] = facts
+            found.replaced.extend(same_uid)
+    return found

@@ -1,0 +1,49 @@
+"""Where a box, or a person who analyses on request, keeps what `scanside tune` found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from scanside_appliance.files.atomic import replace_file
+from scanside_runtime.errors import BoxOutput
+from scanside_runtime.model.tuning import Tuning, tuning_of
+
+NAME = "tuning.json"
+LARGEST_BYTES = 1 << 20
+
+
+def tuning_file(root: Path) -> Path:
+    """Below the box's root where there is one that this user may write, else among the user's own caches."""
+    if os.access(root, os.W_OK):
+        return root / NAME
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "scanside" / NAME
+
+
+def read_tuning(root: Path) -> Tuning | None:
+    """What was found here, by the box or by this user; None where nothing was, or nothing that can be read.
+
+    A tuning makes things faster and nothing else: where it is not to be had, the default computes.
+    """
+    for path in (root / NAME, tuning_file(root)):
+        try:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_BYTES)
+        except OSError:
+            continue
+        tuning = tuning_of(content)
+        if tuning is not None:
+            return tuning
+    return None
+
+
+def write_tuning(root: Path, content: bytes) -> Path:
+    """Keep it; returns the file. Raises BoxOutput."""
+    path = tuning_file(root)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+    except OSError as error:
+        raise BoxOutput(folder=path.parent, why=error.strerror or error) from error
+    return path

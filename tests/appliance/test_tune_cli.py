@@ -1,0 +1,63 @@
+"""`scanside tune` keeps what it found where this box, or this user, finds it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kit.selftest_samples import write_bundle_with_sample
+from scanside_appliance.cli.main import app
+from scanside_appliance.tuned import read_tuning, tuning_file
+from scanside_runtime.model import tune as module
+from scanside_runtime.model.bundle import Bundle
+from scanside_runtime.model.engine import EngineChoice, cores
+from scanside_runtime.model.tuning import Tried
+
+WAY = EngineChoice("onnxruntime", "fp32", cores(), 1)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    monkeypatch.setattr(module, "candidates", lambda threads: [WAY])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return write_bundle_with_sample(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("root", ["box", "nowhere"])
+def test_the_choice_is_kept_with_its_evidence_and_decides_from_then_on(
+    tmp_path: Path, bundle: Bundle, root: str
+) -> None:
+    (tmp_path / "box").mkdir()
+    at = tmp_path / root
+    done = CliRunner().invoke(app, ["--root", str(at), "tune", "--bundle", str(bundle.folder), "--json"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["choice"]["name"] == "onnxruntime"
+    assert document["tried"][0]["infection_dice"] == 1.0
+    assert Path(document["file"]).parent == (at if root == "box" else tmp_path / "cache" / "scanside")
+    found = read_tuning(at)
+    assert found is not None
+    assert found.choice == WAY
+    assert found.holds(bundle, 0)
+
+
+def test_what_an_older_box_would_do_is_shown_and_not_kept(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "candidates", lambda threads: [EngineChoice("openvino", "int8", 1)])
+    monkeypatch.setattr(module, "try_choice", lambda bundle, choice, held_to: Tried(choice, 9.0, 9.0, 1.0, 1.0, 0.0))
+    arguments = ["--root", str(tmp_path), "tune", "--isa", "avx2", "--bundle", str(bundle.folder), "--json"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["isa"] == "avx2"
+    assert read_tuning(tmp_path) is None
+
+
+def test_a_file_that_is_no_tuning_leaves_the_default(tmp_path: Path, bundle: Bundle) -> None:
+    del bundle
+    tuning_file(tmp_path).write_text("{")
+    assert read_tuning(tmp_path) is None
