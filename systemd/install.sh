@@ -25,7 +25,7 @@ fail() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
 
 while [ $# -gt 0 ]; do
     case $1 in
-        --key) [ $# -gt 1 ] || fail "--key wants a file"; key=$2; shift 2 ;;
+        --key) [ $# -gt 1 ] || fail "--key wants a file"; key=$(readlink -f "$2"); shift 2 ;;
         --no-start) start=no; shift ;;
         -h|--help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) fail "unknown option $1; see --help" ;;
@@ -130,8 +130,12 @@ put_in_force() {
     if [ -n "$before" ] && [ -f $data/scanside.db ]; then
         ! has_systemd || systemctl stop $unit 2>/dev/null || true
         # The way back: an older Scanside refuses a newer one's book.
-        "$release/bin/python" -c 'import sqlite3, sys; a, b = map(sqlite3.connect, sys.argv[1:]); a.backup(b)' \
-            $data/scanside.db $data/scanside.db.before-upgrade
+        (umask 027; "$release/bin/python" -c 'import sqlite3, sys; a, b = map(sqlite3.connect, sys.argv[1:]); a.backup(b)' \
+            $data/scanside.db $data/scanside.db.before-upgrade) || {
+            ! has_systemd || systemctl start $unit || true
+            fail "the book can't be copied, is the disk full? The release before is in force"
+        }
+        chmod 640 $data/scanside.db.before-upgrade
         chown scanside:scanside $data/scanside.db.before-upgrade
     fi
     name_current "$release"
@@ -151,19 +155,25 @@ install_units() {
 start_service() {
     has_systemd && [ $start = yes ] || return 0
     systemctl enable --quiet $unit
+    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service || true
     [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && return
     systemctl restart $unit && return
     say "the service of this release does not come up: $(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)"
     [ -n "${before:-}" ] && [ "$before" != "$release" ] || fail "journalctl -u $unit says why"
-    [ ! -f $data/scanside.db.before-upgrade ] || mv -f $data/scanside.db.before-upgrade $data/scanside.db
-    rm -f $data/scanside.db-wal $data/scanside.db-shm
+    systemctl stop $unit 2>/dev/null || true
+    # First what SQLite keeps beside the book: replayed onto another one it would damage it.
+    if [ -f $data/scanside.db.before-upgrade ]; then
+        rm -f $data/scanside.db-wal $data/scanside.db-shm
+        mv -f $data/scanside.db.before-upgrade $data/scanside.db
+    fi
     name_current "$before"
     systemctl restart $unit || true
     fail "the release before is in force again; nothing of the data was changed"
 }
 
-# Two stay: the one in force, and the one before it.
+# Two stay: the one in force, and the one before it, which is not known when the same release is installed again.
 tidy() {
+    [ "${before:-}" != "$release" ] || return 0
     for folder in "$home"/releases/*; do
         case $folder in
             "$release"|"${before:-}") ;;

@@ -23,7 +23,9 @@ if [ -d /run/systemd/system ]; then
         [ ! -f "$file" ] || systemctl disable --quiet --now "$(basename "$file")" || true
     done
 fi
-rm -f /etc/systemd/system/scanside-* /etc/tmpfiles.d/scanside.conf
+# With the drop-ins, which are folders.
+rm -rf /etc/systemd/system/scanside-*
+rm -f /etc/tmpfiles.d/scanside.conf
 rm -f /usr/local/bin/scanside /usr/share/bash-completion/completions/scanside
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 [ $settings = no ] || rm -rf /etc/scanside

@@ -104,3 +104,21 @@ def test_verify_finds_a_broken_chain_and_a_sum_that_was_changed_in_the_book(box:
         store.connection.execute("DROP TRIGGER audit_whole")
         store.connection.execute("DELETE FROM audit WHERE n = 1")
     assert (found.exit_code, box.scanside("audit").exit_code) == (5, 5)
+
+
+@pytest.mark.parametrize("facts", ["no JSON", "[1]", b"\xff"])
+def test_facts_that_are_none_any_more_are_named_as_a_broken_chain(box: Box, facts: object) -> None:
+    box.put(*study(1))
+    box.run()
+    with sqlite3.connect(box.root / "scanside.db") as book:
+        book.execute("DROP TRIGGER audit_stays")
+        book.execute("UPDATE audit SET facts = ? WHERE n = 1", [facts])
+    book.close()
+    answer = box.scanside("audit")
+    assert (answer.exit_code, "entry 1 does not follow" in answer.stderr) == (5, True), answer.exception
+
+
+def test_after_the_last_entry_there_is_none_and_a_box_that_worked_is_not_called_empty(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    assert box.scanside("audit", "--since", "99").output == "nothing after 99\n"

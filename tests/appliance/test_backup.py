@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,63 @@ def test_the_commands_tell_a_person_what_was_done_and_the_settings_come_along(bo
     assert Path(stick, "scanside.toml").read_text() == settings.read_text()
     shutil.rmtree(stick)
     assert isinstance(other.scanside("backup", stick, "--check").exception, BackupUnusable)
+
+
+def test_what_is_left_of_a_lost_book_does_not_get_into_the_one_that_is_put_back(box: Box, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    with sqlite3.connect(box.root / "scanside.db") as book:
+        backed_up(box, stick)
+        book.execute("CREATE TABLE later (n)")
+        book.commit()
+        left = (box.root / "scanside.db-wal").read_bytes()
+    book.close()
+    assert left
+    other = BoxLayout(tmp_path / "other")
+    other.make()
+    (other.root / "scanside.db-wal").write_bytes(left)
+    restore(stick, other, silent)
+    with sqlite3.connect(other.database) as put_back:
+        assert not put_back.execute("SELECT * FROM sqlite_master WHERE name = 'later'").fetchall()
+    put_back.close()
+
+
+def test_what_a_failing_disk_no_longer_reads_is_named_and_all_else_is_copied(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, opened = next(box.root.glob("results/[!.]*/*/*/report.html")), Path.open
+
+    def failing(path: Path, *rest: Any, **named: Any) -> Any:
+        if path == page:
+            raise OSError(5, "Input/output error")
+        return opened(path, *rest, **named)
+
+    whole = backed_up(box, tmp_path / "earlier")
+    os.utime(page)
+    monkeypatch.setattr(Path, "open", failing)
+    name = str(page.relative_to(box.root))
+    first = backed_up(box, tmp_path / "stick")
+    assert (first.missing, first.files) == ((name,), whole.files - 1)
+    again = backed_up(box, tmp_path / "earlier")
+    assert (again.missing, again.files) == ((name,), whole.files)
+    assert check_backup(tmp_path / "earlier", silent)[1] == []
+
+
+def test_no_backup_is_made_in_the_box_itself(box: Box) -> None:
+    with pytest.raises(BackupTarget, match="in the box itself"):
+        backed_up(box, box.root / "results" / "backup")
+    assert not (box.root / "results" / "backup").exists()
+
+
+def test_whoever_made_it_the_box_s_user_can_read_when_it_was_made(box: Box, tmp_path: Path) -> None:
+    assert box.scanside("backup", str(tmp_path / "stick")).exit_code == 0
+    assert BoxLayout(box.root).last_backup.stat().st_mode & 0o777 == 0o644
+
+
+def test_names_are_on_the_stick_before_the_manifest_vouches_for_them(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick, synced = tmp_path / "stick", []
+    monkeypatch.setattr("scanside_appliance.backup.make.sync_directory", synced.append)
+    backed_up(box, stick)
+    assert {path.parent for path in (stick / FILES).rglob("*") if path.is_file()} <= set(synced)
+    assert stick / FILES in synced and stick in synced

@@ -339,12 +339,13 @@ FAILS_ONCE = """
 import json, sys
 from pathlib import Path
 from scanside_runtime.model.errors import ModelSelfTest
-from scanside_runtime.process.messages import Failed, encode
+from scanside_runtime.process.messages import Failed, encode, own_hello
+print(encode(own_hello()).decode(), end="", flush=True)
 for line in sys.stdin:
     asked = json.loads(line)["SelfTestOrder"]
     changes = json.loads(Path(asked["root"], "bundles", "changes.json").read_bytes())["changes"]
     good = '{"SelfTested": {"engine": "fake"}}'
-    bad = encode(Failed.of(ModelSelfTest(why="too far off"))).decode()
+    bad = encode(Failed.of(ModelSelfTest(why="too far off"))).decode().strip()
     print(good if changes[-1]["bundle"] is None else bad, flush=True)
 """
 
@@ -362,3 +363,59 @@ def test_the_command_installs_lists_and_goes_back(stick: Stick) -> None:
     assert json.loads(verified.stdout)["name"] == "tiny"
     gone_back = CliRunner().invoke(app, [*box, "rollback"])
     assert (gone_back.exit_code, "Scanside brings along is in force" in gone_back.stdout) == (0, True)
+
+
+def test_installed_again_the_one_in_force_never_leaves_its_place(stick: Stick, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = stick.zip("1.0")
+    stick.install(archive)
+
+    def cut(*_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "rename", cut)
+    with contextlib.suppress(BoxOutput):
+        stick.install(archive)
+    assert stick.in_force() == "1.0"
+
+
+def test_the_same_bundle_signed_by_another_key_is_trusted_by_that_one_from_then_on(stick: Stick) -> None:
+    stick.install(stick.zip("1.0"))
+    secret, public = new_key()
+    shutil.rmtree(stick.folder / "made")
+    archive = stick.zip("1.0", secret=secret)
+    (stick.keys / "maker.pem").write_bytes(public)
+    stick.install(archive)
+    assert stick.in_force() == "1.0"
+
+
+def test_a_zip_that_can_t_be_read_is_the_zip_s_trouble(stick: Stick) -> None:
+    with pytest.raises(ModelArchive, match="directory"):
+        stick.install(stick.folder)
+    for method in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with zipfile.ZipFile(stick.zip("1.0")) as whole:
+            contents = {name: whole.read(name) for name in whole.namelist()}
+        packed = stick.folder / "packed.zip"
+        with zipfile.ZipFile(packed, "w", method) as out:
+            for name, content in contents.items():
+                out.writestr(name, content)
+            place = out.getinfo(LUNGS)
+        data = bytearray(packed.read_bytes())
+        for at in range(place.header_offset + 30 + len(LUNGS), place.header_offset + 60 + len(LUNGS)):
+            data[at] ^= 0xFF
+        packed.write_bytes(data)
+        with pytest.raises(ModelArchive):
+            stick.install(packed)
+
+
+def test_what_root_installs_the_box_s_user_can_read_whatever_the_umask(stick: Stick) -> None:
+    archive, before = stick.zip("1.0"), os.umask(0o077)
+    settings = stick.folder / "scanside.toml"
+    settings.write_text(f'[bundles]\nkeys = "{stick.keys}"\n')
+    try:
+        stick.root.mkdir(mode=0o755)
+        arguments = ["--root", str(stick.root), "--settings", str(settings), "bundle", "install", str(archive)]
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in bundles_folder(stick.root).rglob("*")}
+    assert modes == {0o644, 0o755}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -258,3 +259,36 @@ def test_the_command_listens_until_it_is_told_to_end(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
         watchdog.cancel()
+
+
+def test_where_no_service_may_set_the_groups_bit_it_receives_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = os.chmod
+
+    def restricted(path: Any, mode: int, **named: Any) -> None:
+        """As RestrictSUIDSGID= of the unit does."""
+        if mode & 0o6000:
+            raise PermissionError(1, "Operation not permitted")
+        change(path, mode, **named)
+
+    monkeypatch.setattr(os, "chmod", restricted)
+    Receiver(tmp_path, DiskSettings()).begin()
+    assert (tmp_path / "received").is_dir()
+
+
+def test_without_an_inbox_it_ends_as_the_box_s_trouble(tmp_path: Path) -> None:
+    arguments = ["--root", str(tmp_path), "receive"]
+    start = f"import sys; from scanside_appliance.cli.main import main; sys.argv[1:] = {arguments!r}; main()"
+    told = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=False)
+    assert (told.returncode, "BOX_INBOX" in told.stderr) == (5, True), told.stderr
+
+
+def test_a_unit_of_the_protocol_that_says_it_is_endless_is_not_waited_for(tmp_path: Path) -> None:
+    with box(tmp_path) as listener, socket.create_connection((LOOPBACK, listener.settings.port), 30.0) as line:
+        line.sendall(b"\x01\x00\xff\xff\xff\xff")
+        line.settimeout(5.0)
+        assert line.recv(64)[:1] in (b"", b"\x07")
+        association = listener.associate()
+        assert association.send_c_echo().Status == SUCCESS
+        association.release()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,54 @@ def test_every_file_that_the_scripts_install_lies_beside_them() -> None:
     for name in ("scanside.sysusers.conf", "scanside.tmpfiles.conf", "scanside.toml", "scanside-watch.service"):
         assert (SYSTEMD / name).is_file()
         assert name in text or name.endswith(".service")
+
+
+def of_install(tmp_path: Path, commands: str) -> subprocess.CompletedProcess[str]:
+    """Commands of install.sh, in folders of the test: without root and without systemd."""
+    functions = (SYSTEMD / "install.sh").read_text().partition("\ncheck_release\n")[0]
+    places = f"home={tmp_path}/opt data={tmp_path}/data release={tmp_path}/opt/releases/2\n"
+    alone = "has_systemd() { return 1; }\nchown() { :; }\n"
+    script = tmp_path / "part.sh"
+    script.write_text(functions + "\n" + places + alone + commands)
+    return subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Path:
+    """Two of them, the first in force, with a book."""
+    for number in ("1", "2"):
+        (tmp_path / "opt" / "releases" / number / "bin").mkdir(parents=True)
+        (tmp_path / "opt" / "releases" / number / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "opt" / "current").symlink_to(tmp_path / "opt" / "releases" / "1")
+    (tmp_path / "data").mkdir()
+    sqlite3.connect(tmp_path / "data" / "scanside.db").close()
+    (tmp_path / "data" / "scanside.db").write_bytes(b"")
+    return tmp_path / "opt" / "releases"
+
+
+def test_the_copy_of_the_book_is_for_the_box_s_group_at_most(tmp_path: Path, releases: Path) -> None:
+    ended = of_install(tmp_path, "put_in_force")
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "data" / "scanside.db.before-upgrade").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "opt" / "current").resolve() == releases / "2"
+
+
+def test_installed_again_the_release_before_stays(tmp_path: Path, releases: Path) -> None:
+    for _ in range(2):
+        ended = of_install(tmp_path, "put_in_force\ntidy")
+        assert ended.returncode == 0, ended.stderr
+    assert sorted(path.name for path in releases.iterdir()) == ["1", "2"]
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap, which makes a root for it, is not installed")
+def test_a_box_with_a_drop_in_is_removed_whole(tmp_path: Path) -> None:
+    places = ("/etc", "/opt", "/usr/local/bin", "/run")
+    held = [word for place in places for word in ("--tmpfs", place)]
+    drop_in = "/etc/systemd/system/scanside-watch.service.d"
+    made = f"mkdir -p {drop_in} /opt/scanside && touch {drop_in}/send.conf"
+    walls = ["bwrap", "--unshare-user", "--uid", "0", "--ro-bind", "/", "/", "--dev", "/dev", *held]
+    removed = f"{made} && sh {SYSTEMD}/uninstall.sh && test ! -e {drop_in} && test ! -e /opt/scanside"
+    ended = subprocess.run([*walls, "sh", "-c", removed], capture_output=True, text=True, check=False)
+    if "bwrap:" in ended.stderr:
+        pytest.skip(f"no namespaces here: {ended.stderr.strip()}")
+    assert ended.returncode == 0, ended.stderr

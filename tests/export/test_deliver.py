@@ -49,3 +49,12 @@ def test_what_is_no_private_key_and_what_is_damaged_is_not_delivered(tmp_path: P
     with pytest.raises(ModelBundleDamaged):
         deliver(bundle, private, tmp_path / "out.zip")
     assert not (tmp_path / "out.zip").exists()
+
+
+def test_a_public_key_whose_private_one_lies_elsewhere_is_not_written_over(tmp_path: Path) -> None:
+    private, public, _ = make_key(tmp_path, "maker")
+    private.unlink()
+    before = public.read_bytes()
+    with pytest.raises(KeyUnusable, match="exists"):
+        make_key(tmp_path, "maker")
+    assert public.read_bytes() == before and not private.exists()

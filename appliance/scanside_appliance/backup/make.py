@@ -15,7 +15,6 @@ from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
 from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, LastBackup, Stock, files_of, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.copies import FILE_MODE
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
@@ -26,12 +25,14 @@ from scanside_runtime.version import software_version
 BLOCK = 2**20
 LOOKS = 5
 """Between two looks the box may move a file that the book names: so often it is looked for again."""
+NOTE_MODE = 0o644
+"""Whoever may look at the box may know of its backup, whoever made it."""
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup came to. missing: files that the book names and that lie nowhere, by path."""
+    """What a backup came to. missing: what the book names and lies nowhere, and what can't be read, by path."""
 
     at: str
     files: int
@@ -46,12 +47,15 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
     settings: the file in force. Raises BackupTarget, BackupUnusable where something else lies there, BoxFailed where
     the book can't be read.
     """
+    if target.resolve().is_relative_to(layout.root.resolve()):
+        raise BackupTarget(folder=target, why="it lies in the box itself")
     before = _before(target)
     with _target_errors(target), existing_book(layout) as store, database_errors(layout.database):
         target.mkdir(parents=True, exist_ok=True)
         work = _Copying(layout, target, dict(before.files) if before else {}, progress)
         work.look()
         book, missing = _book_and_its_files(store, work, layout, target)
+        work.settle()
         if settings is not None:
             replace_file(target / SETTINGS, settings.read_bytes())
         stock = Stock(
@@ -89,7 +93,7 @@ def _book_and_its_files(store: Store, work: _Copying, layout: BoxLayout, target:
     for _ in range(LOOKS):
         book = _copied_book(store, target)
         with Store(book, make=False) as copy:
-            missing = tuple(_missing(copy, work.found, layout))
+            missing = tuple(dict.fromkeys([*_missing(copy, work.found, layout), *sorted(work.unread)]))
         if not missing:
             break
         work.look()
@@ -122,22 +126,28 @@ def _named(book: Store, layout: BoxLayout) -> Iterator[tuple[str, str]]:
             yield f"{folder}/{name}", sha256
 
 
+class _Unread(Exception):
+    """A file of the box can't be read: the others are copied all the same."""
+
+
 class _Copying:
-    """The files of the box and their copies. found: what lies in the box now, by path."""
+    """The files of the box and their copies. found: what lies in the box now, unread: what can't be read; by path."""
 
     def __init__(self, layout: BoxLayout, target: Path, known: dict[str, Copied], progress: Progress) -> None:
         self._layout, self._target, self._known, self._progress = layout, target / FILES, known, progress
         self.found: dict[str, Copied] = {}
+        self.unread: set[str] = set()
+        self._folders: set[Path] = set()
         self.copied, self.copied_bytes = 0, 0
 
     def look(self) -> None:
         """Copy what is new or was changed since the backup before."""
-        self.found = {}
-        stocktaking = list(files_of(self._layout))
+        self.found, self.unread = {}, set()
+        stocktaking = list(files_of(self._layout, self.unread))
         for number, (path, facts) in enumerate(stocktaking, 1):
             one = self._known.get(path)
             if one is None or not self._is_same(path, one, facts):
-                one = self._copy(path, facts)
+                one = self._copy(path, facts) or self._copy_before(path)
             if one is not None:
                 self.found[path] = self._known[path] = one
             self._progress("files", number, len(stocktaking))
@@ -147,25 +157,50 @@ class _Copying:
         copy = self._target / path
         return same_source and copy.is_file() and copy.stat().st_size == one.bytes
 
+    def settle(self) -> None:
+        """What was copied keeps its name through a power cut, before the manifest vouches for it."""
+        above = {folder for one in self._folders for folder in (one, *one.parents)}
+        for folder in above:
+            if folder.is_relative_to(self._target.parent):
+                sync_directory(folder)
+
+    def _copy_before(self, path: str) -> Copied | None:
+        """The older copy of what can't be read now: better than none."""
+        return self._known.get(path) if path in self.unread and (self._target / path).is_file() else None
+
     def _copy(self, path: str, facts: os.stat_result) -> Copied | None:
-        """Whole under its name or not there; None where the source was moved away meanwhile."""
+        """Whole under its name or not there; None where the source was moved away meanwhile, or can't be read."""
         target = self._target / path
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.part")
         digest, size = hashlib.sha256(), 0
         try:
-            with (self._layout.root / path).open("rb") as source, part.open("wb") as copy:
-                while block := source.read(BLOCK):
+            with part.open("wb") as copy:
+                for block in _blocks(self._layout.root / path):
                     digest.update(block)
                     copy.write(block)
                     size += len(block)
                 copy.flush()
                 os.fsync(copy.fileno())
-        except FileNotFoundError:
+        except _Unread as problem:
+            part.unlink()
+            if not isinstance(problem.__cause__, FileNotFoundError):
+                self.unread.add(path)
             return None
         part.replace(target)
+        self._folders.add(target.parent)
         self.copied, self.copied_bytes = self.copied + 1, self.copied_bytes + size
         return Copied(size, digest.hexdigest(), facts.st_mtime_ns)
+
+
+def _blocks(source: Path) -> Iterator[bytes]:
+    """What a failing disk says is told apart from what the stick says. Raises _Unread."""
+    try:
+        with source.open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+    except OSError as error:
+        raise _Unread from error
 
 
 def _sha256(path: Path) -> str:
@@ -183,7 +218,7 @@ def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:
     """For the doctor: when the last one was made, and where."""
     noted = LastBackup(stock.at, str(target), len(stock.files))
     replace_file(layout.last_backup, (json.dumps(asdict(noted)) + "\n").encode())
-    layout.last_backup.chmod(FILE_MODE)  # whoever may look at the box may know of its backup
+    layout.last_backup.chmod(NOTE_MODE)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, read
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE, PRIVATE_MODE, BoxLayout, BoxRoot
-from scanside_appliance.jobs.book_file import mark
+from scanside_appliance.jobs.book_file import BESIDE, beside, mark
 
 BLOCK = 2**20
 Progress = Callable[[str, int, int], None]
@@ -59,6 +59,8 @@ def restore(folder: Path, layout: BoxLayout, progress: Progress) -> Stock:
         for number, (name, one) in enumerate(stock.files.items(), 1):
             _put(folder / FILES / name, layout.root / name, one, folder)
             progress("files", number, len(stock.files))
+        for end in BESIDE:  # of a book that was lost: replayed onto this one they would damage it
+            beside(layout.database, end).unlink(missing_ok=True)
         _put(folder / stock.book, layout.database, Copied(0, stock.book_sha256, 0), folder)
         mark(layout)
     except OSError as error:

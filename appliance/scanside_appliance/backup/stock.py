@@ -76,15 +76,20 @@ def read_stock(folder: Path) -> Stock:
     return stock
 
 
-def files_of(layout: BoxLayout) -> Iterator[tuple[str, os.stat_result]]:
+def files_of(layout: BoxLayout, unread: set[str]) -> Iterator[tuple[str, os.stat_result]]:
     """Every file of the box that belongs into a backup: its path below the root, and what the system says of it.
 
     Links are none of ours, hidden names are unfinished, the worklist is made anew from the rest. What vanishes
-    meanwhile was moved: the next look finds it.
+    meanwhile was moved: the next look finds it. unread: gets the paths of folders that can't be looked into.
     """
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            unread.add(os.path.relpath(error.filename, layout.root))
+
     made_anew = (layout.worklist, layout.worklist_pages)
     for folder in FOLDERS:
-        for place, folders, names in os.walk(layout.root / folder):
+        for place, folders, names in os.walk(layout.root / folder, onerror=note):
             here = Path(place)
             folders[:] = sorted(one for one in folders if not one.startswith(".") and here / one not in made_anew)
             for name in sorted(names):

@@ -7,6 +7,7 @@ only with the size and the hash that the manifest says.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
 import zipfile
@@ -20,7 +21,7 @@ from typing import BinaryIO
 from scanside_appliance.bundles.errors import ModelArchive
 from scanside_appliance.bundles.record import KEY_LETTERS
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_runtime.errors import BoxOutput
+from scanside_runtime.errors import BoxOutput, ModelUnusable
 from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle, stays_inside
 from scanside_runtime.model.signature import SIGNATURE, TrustedKey, check_signature
 
@@ -28,6 +29,15 @@ MOST_MANIFEST_BYTES = 2**20
 MOST_BUNDLE_BYTES = 2**30
 """The default bundle has 85 MB."""
 BLOCK = 2**20
+NO_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    UnicodeDecodeError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +73,12 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as opened:
             yield opened
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as problem:
+    except NO_ZIP as problem:
         raise ModelArchive(name=archive, why=f"it is no whole zip ({problem})") from problem
     except FileNotFoundError as error:
         raise ModelArchive(name=archive, why="it is not there") from error
+    except OSError as error:
+        raise ModelArchive(name=archive, why=error.strerror or "it can't be read") from error
 
 
 def _small(delivered: zipfile.ZipFile, archive: Path, name: str) -> bytes:
@@ -82,17 +94,32 @@ def _small(delivered: zipfile.ZipFile, archive: Path, name: str) -> bytes:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A hidden folder that takes the place of `target` when it is filled; what an earlier try left there goes."""
+    """A hidden folder that takes the place of `target` when it is filled; what an earlier try left there goes.
+
+    One that is whole stays, as it may be in force: it gets the signature alone.
+    """
     stage = target.with_name(f".{target.name}.part")
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir()
     try:
         yield stage
-        shutil.rmtree(target, ignore_errors=True)
-        stage.rename(target)
+        if _is_whole(target, stage):
+            replace_file(target / SIGNATURE, (stage / SIGNATURE).read_bytes())
+        else:
+            shutil.rmtree(target, ignore_errors=True)
+            stage.rename(target)
         sync_directory(target.parent)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _is_whole(target: Path, stage: Path) -> bool:
+    try:
+        there = open_bundle(target)
+        there.verify()
+    except ModelUnusable:
+        return False
+    return there.sha256 == open_bundle(stage).sha256
 
 
 def _unpack_files(delivered: zipfile.ZipFile, archive: Path, bundle: Bundle) -> None:
@@ -116,8 +143,16 @@ def _unpack_files(delivered: zipfile.ZipFile, archive: Path, bundle: Bundle) -> 
 def _copy(packed: BinaryIO, file: BinaryIO, most: int) -> None:
     """So many bytes and one more at most: what is longer than the manifest says is found by its size."""
     left = most + 1
-    while left and (block := packed.read(min(BLOCK, left))):
+    while left and (block := _read(packed, min(BLOCK, left))):
         file.write(block)
         left -= len(block)
     file.flush()
     os.fsync(file.fileno())
+
+
+def _read(packed: BinaryIO, most: int) -> bytes:
+    """What the stick says is told apart from what the box's disk says."""
+    try:
+        return packed.read(most)
+    except OSError as error:
+        raise zipfile.BadZipFile(error.strerror or str(error)) from error

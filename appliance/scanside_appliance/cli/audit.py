@@ -32,7 +32,7 @@ def audit(
         for one in found:
             facts = ", ".join(f"{name} {value}" for name, value in one["facts"].items() if value is not None)
             typer.echo(f"{one['n']:>6}  {one['at']}  {one['event']:<13}  {one['study']}  {facts}")
-        typer.echo(f"head {found[-1]['sha256']}" if found else "nothing yet")
+        typer.echo(f"head {found[-1]['sha256']}" if found else f"nothing after {since}")
     if broken is not None:
         typer.echo(f"entry {broken} does not follow from those before it", err=True)
         raise typer.Exit(5)

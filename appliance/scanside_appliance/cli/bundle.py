@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanside_appliance.cli.options import AsJson
+from scanside_appliance.cli.options import AsJson, for_any_user
 from scanside_runtime.errors import ModelUnusable
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def install(
     """
     from scanside_appliance.bundles.install import install as run
 
+    for_any_user(context)
     done = run(file, context.obj.root, Path(context.obj.settings().bundles.keys), _proof(context), force=force)
     if as_json:
         typer.echo(json.dumps(done.document()))
@@ -83,6 +84,7 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
 
     from scanside_appliance.bundles.record import step_back
 
+    for_any_user(context)
     change = step_back(context.obj.root, "rollback", "asked for")
     typer.echo(json.dumps(asdict(change)) if as_json else f"{change.title} is in force")
 

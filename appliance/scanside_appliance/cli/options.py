@@ -82,6 +82,11 @@ def for_the_box(context: typer.Context) -> None:
     context.with_resource(_umask(0o027))
 
 
+def for_any_user(context: typer.Context) -> None:
+    """What root writes and the box's user must read, and holds nothing of a patient: 0644 and 0755."""
+    context.with_resource(_umask(0o022))
+
+
 @contextmanager
 def _umask(mask: int) -> Iterator[None]:
     before = os.umask(mask)

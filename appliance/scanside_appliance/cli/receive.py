@@ -17,14 +17,21 @@ def receive(context: typer.Context) -> None:
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.network.received import Receiver
     from scanside_appliance.network.scp import listening
+    from scanside_appliance.service.errors import BoxInbox
     from scanside_appliance.service.service import log_to_stderr
     from scanside_appliance.service.systemd import notify
+    from scanside_runtime.errors import BoxOutput
 
     settings, layout = context.obj.settings(), BoxLayout(context.obj.root)
     log_to_stderr()
     layout.check()
     receiver = Receiver(layout.inbox, settings.disk)
-    receiver.begin()
+    try:
+        receiver.begin()
+    except FileNotFoundError as error:
+        raise BoxInbox(folder=layout.inbox) from error
+    except OSError as error:
+        raise BoxOutput(folder=layout.inbox, why=error.strerror or "it can't be written") from error
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread: all of them inherit it
     with listening(settings.receive, receiver) as port:

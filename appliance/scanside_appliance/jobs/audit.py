@@ -33,8 +33,12 @@ class AuditEntry:
     sha256: str
 
     def document(self) -> dict[str, Any]:
-        """Plain values, the facts opened."""
-        return {**asdict(self), "facts": json.loads(self.facts)}
+        """Plain values, the facts opened; as they stand where somebody has made no facts of them."""
+        try:
+            facts = dict(json.loads(self.facts))
+        except (TypeError, ValueError, RecursionError):
+            facts = {"text": str(self.facts)}
+        return {**asdict(self), "facts": facts}
 
 
 def note(store: Store, event: Event, study: str = "", **facts: Any) -> None:
@@ -80,7 +84,7 @@ def broken_at(store: Store) -> int | None:
 
 
 def _link(before: str, *values: object) -> str:
-    return hashlib.sha256(json.dumps([before, *values]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([before, *values], default=repr).encode()).hexdigest()
 
 
 def _rows(sql: sqlite3.Connection, which: str, *values: object) -> Iterator[AuditEntry]:

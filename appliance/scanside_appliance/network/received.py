@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +41,9 @@ class Receiver:
     def begin(self) -> None:
         """Make the folder, and remove what a receiver that was killed had not named yet. Raises OSError."""
         self.folder.mkdir(exist_ok=True)
-        self.folder.chmod(FOLDER_MODE)
+        if stat.S_IMODE(self.folder.stat().st_mode) != FOLDER_MODE:
+            with suppress(PermissionError):  # systemd lets no service set the bit; what it makes has its own group
+                self.folder.chmod(FOLDER_MODE)
         for part in self.folder.glob(".*.part"):
             part.unlink()
 

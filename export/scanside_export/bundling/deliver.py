@@ -21,6 +21,8 @@ def make_key(folder: Path, name: str) -> tuple[Path, Path, str]:
         raise KeyUnusable(path=folder, why="it lies in a repository, where a private key must never be")
     secret, public = new_key()
     private_file, public_file = folder / f"{name}.private{KEY_SUFFIX}", folder / f"{name}{KEY_SUFFIX}"
+    if public_file.exists():
+        raise KeyUnusable(path=public_file, why="it exists")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(private_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
