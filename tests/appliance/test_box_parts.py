@@ -18,7 +18,7 @@ from scanside_appliance.jobs.errors import BoxDatabaseNewer
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
 from scanside_appliance.jobs.store import CLEANED, SCHEMA_VERSION, Job, NewFile, State, Store
-from scanside_runtime.settings.tables import DiskSettings
+from scanside_runtime.settings.box import DiskSettings
 
 NOW = 1_800_000_000.0
 

@@ -24,7 +24,8 @@ from scanside_appliance.doctor.conditions import Condition, Examined, Health
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.store import State, Store
 from scanside_runtime.process.cell import CellStrength
-from scanside_runtime.settings.tables import BundleSettings, DiskSettings, JobSettings, Settings
+from scanside_runtime.settings.box import DiskSettings, JobSettings
+from scanside_runtime.settings.tables import BundleSettings, Settings
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -14,7 +14,7 @@ from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import STRAYS_AT_ONCE, Arrival, Inbox
 from scanside_appliance.inbox.scan import scan
-from scanside_runtime.settings.tables import InboxSettings
+from scanside_runtime.settings.box import InboxSettings
 
 QUIET_S, PATIENCE_S = 60.0, 900.0
 A = study_key("1.2.1")

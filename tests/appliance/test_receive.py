@@ -24,8 +24,8 @@ from kit.dicom_samples import make_slice
 from scanside_appliance.network.errors import BoxReceivePort, BoxReceiveTls, BoxReceiveUnset
 from scanside_appliance.network.received import Receiver
 from scanside_runtime.errors import SettingsUnusable
+from scanside_runtime.settings.box import DiskSettings
 from scanside_runtime.settings.receive import ReceiveSettings
-from scanside_runtime.settings.tables import DiskSettings
 
 pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
 

@@ -11,7 +11,7 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.jobs.store import HOURS_RUN, Store
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.settings.tables import DiskSettings
+from scanside_runtime.settings.box import DiskSettings
 from sweeps.box import Slice
 
 FULL = {"stop_percent": 0.001, "clean_to_percent": 0.0}

@@ -12,8 +12,8 @@ import pytest
 
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.service.service import STOP_S
+from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.load import load_settings
-from scanside_runtime.settings.tables import JobSettings
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "scanside-watch.service"

@@ -19,7 +19,7 @@ from kit.child_programs import BEGINS, HELLO
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
 from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom import reader as reading
-from scanside_runtime.dicom.codestream import Codestream, codestream_header
+from scanside_runtime.dicom.codings.codestream import Codestream, codestream_header
 from scanside_runtime.dicom.errors import (
     BoxReader,
     InputCrash,

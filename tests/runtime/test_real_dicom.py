@@ -16,9 +16,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from kit.reading import LIMITS, choose_series, find_series, read_volume
+from scanside_runtime.dicom.codings.pixels import stored_values
 from scanside_runtime.dicom.errors import InputRescaleJumps, SeriesSingleSlice
 from scanside_runtime.dicom.headers import lenient, read_dataset, rescale
-from scanside_runtime.dicom.pixels import stored_values
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.rescale import check_rescale
 from scanside_runtime.dicom.series import Found

@@ -11,16 +11,10 @@ from typing import Any, get_type_hints
 import pytest
 
 from scanside_runtime.errors import SettingsUnusable
+from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.fitting import fitting
 from scanside_runtime.settings.load import load_settings, settings_digest, settings_of
-from scanside_runtime.settings.tables import (
-    JobSettings,
-    MeasureSettings,
-    MotionSettings,
-    QualitySettings,
-    ReadingSettings,
-    Settings,
-)
+from scanside_runtime.settings.tables import MeasureSettings, MotionSettings, QualitySettings, ReadingSettings, Settings
 
 
 def written(folder: Path, text: str) -> Path:

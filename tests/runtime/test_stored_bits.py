@@ -15,9 +15,9 @@ from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLossless, JPEGLosslessSV
 
 from kit.dicom_samples import COLUMNS, ROWS, make_slice, transcode, write
 from kit.reading import LIMITS, choose_series, find_series, read_volume
+from scanside_runtime.dicom.codings.pixels import signed_or_unsigned, stored_values
 from scanside_runtime.dicom.errors import InputUnreadable
 from scanside_runtime.dicom.headers import lenient, read_dataset
-from scanside_runtime.dicom.pixels import signed_or_unsigned, stored_values
 
 CODINGS = {
     "RLE": RLELossless,

@@ -15,26 +15,26 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.analyze import analyze
-from scanside_appliance.cli.audit import audit
-from scanside_appliance.cli.backup import backup, restore
-from scanside_appliance.cli.bundle import bundles
+from scanside_appliance.cli.box.audit import audit
+from scanside_appliance.cli.box.backup import backup, restore
+from scanside_appliance.cli.box.bundle import bundles
+from scanside_appliance.cli.box.doctor import doctor
+from scanside_appliance.cli.box.pack import pack
+from scanside_appliance.cli.box.receive import receive
+from scanside_appliance.cli.box.results import results
+from scanside_appliance.cli.box.send import send
+from scanside_appliance.cli.box.upkeep import add_upkeep_commands
+from scanside_appliance.cli.box.watch import add_watch_commands
+from scanside_appliance.cli.box.worklist import worklist
 from scanside_appliance.cli.cohort import cohort
 from scanside_appliance.cli.demo import demo
-from scanside_appliance.cli.doctor import doctor
 from scanside_appliance.cli.explain import explain
 from scanside_appliance.cli.history import history
 from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions
-from scanside_appliance.cli.pack import pack
 from scanside_appliance.cli.progress import complain
-from scanside_appliance.cli.receive import receive
-from scanside_appliance.cli.results import results
 from scanside_appliance.cli.selftest import selftest
-from scanside_appliance.cli.send import send
 from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.tune import tune
-from scanside_appliance.cli.upkeep import add_upkeep_commands
-from scanside_appliance.cli.watch import add_watch_commands
-from scanside_appliance.cli.worklist import worklist
 from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import ScansideError
 

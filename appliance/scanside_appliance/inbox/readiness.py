@@ -11,7 +11,7 @@ from scanside_appliance.files.names import harmless, shortened
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.facts import Facts, is_one_stack
 from scanside_appliance.inbox.table import InboxTable, Values
-from scanside_runtime.settings.tables import InboxSettings
+from scanside_runtime.settings.box import InboxSettings
 
 HOLE = 1.5
 MOST_DIRECTIONS = 64

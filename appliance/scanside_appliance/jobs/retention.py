@@ -14,7 +14,7 @@ from scanside_appliance.jobs.audit import note
 from scanside_appliance.jobs.errors import InputArchive, InputBroken, InputNotDicom, InputOwnResult
 from scanside_appliance.jobs.file_mover import REASON
 from scanside_appliance.jobs.store import CLEANED, Job, State, Store
-from scanside_runtime.settings.tables import DiskSettings
+from scanside_runtime.settings.box import DiskSettings
 
 STUDIES_AT_ONCE = 20
 MIB = 2**20

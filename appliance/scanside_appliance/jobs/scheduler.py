@@ -20,7 +20,8 @@ from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import BoxOutput, ScansideError
-from scanside_runtime.settings.tables import JobSettings, Settings
+from scanside_runtime.settings.box import JobSettings
+from scanside_runtime.settings.tables import Settings
 
 BOX_RETRY_S = 30.0
 LONGEST_PAUSE = 16

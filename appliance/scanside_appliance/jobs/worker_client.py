@@ -26,8 +26,9 @@ from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so t
 from scanside_runtime.process.child import Child, ChildDied, Ending, module
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
+from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.fitting import fitting
-from scanside_runtime.settings.tables import JobSettings, Settings
+from scanside_runtime.settings.tables import Settings
 
 WORKER = module("scanside_appliance.jobs.worker")
 LONGEST_START_S = 300.0

@@ -16,7 +16,7 @@ from pathlib import Path
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.retention import look
-from scanside_runtime.settings.tables import DiskSettings
+from scanside_runtime.settings.box import DiskSettings
 
 FOLDER_MODE, FILE_MODE = 0o2770, 0o660
 """What is received must stay writable for the inbox's group, as what anybody sends."""

@@ -13,7 +13,7 @@ from scanside_appliance.jobs import retention as disk
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.store import HOURS_RUN, Store
 from scanside_appliance.upkeep.presence import missing_studies
-from scanside_runtime.settings.tables import DiskSettings
+from scanside_runtime.settings.box import DiskSettings
 
 DISK_EVERY_S = 10.0
 HOUR_S = 3600.0

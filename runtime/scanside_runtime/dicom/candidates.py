@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scanside_runtime.dicom import ranking
+from scanside_runtime.dicom.codings.pixels import DECODABLE, LOSSY, check_greyscale
 from scanside_runtime.dicom.completeness import damage_refusal
 from scanside_runtime.dicom.errors import (
     GeometryDuplicatePositions,
@@ -37,7 +38,6 @@ from scanside_runtime.dicom.errors import (
 )
 from scanside_runtime.dicom.geometry import SAME_POSITION_MM, Grid, check_axial, check_grid, projected_mm
 from scanside_runtime.dicom.headers import ENHANCED_CT, SliceHeader
-from scanside_runtime.dicom.pixels import DECODABLE, LOSSY, check_greyscale
 from scanside_runtime.dicom.rescale import is_map
 from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
 from scanside_runtime.dicom.values.person_name import is_one_name

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from scanside_runtime.dicom.codings.pixels import signed_or_unsigned, stored_values
 from scanside_runtime.dicom.completeness import check_described, damage_refusal
 from scanside_runtime.dicom.errors import InputNoRescale, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.files import SourceReader
 from scanside_runtime.dicom.geometry import Layout, Scalar
 from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient, read_dataset, rescale, whole
-from scanside_runtime.dicom.pixels import signed_or_unsigned, stored_values
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import HU_MAX, HU_MIN, Volume

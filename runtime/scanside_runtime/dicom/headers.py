@@ -30,7 +30,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from scanside_runtime.dicom.deflated import Plain, plain
+from scanside_runtime.dicom.codings.deflated import Plain, plain
 from scanside_runtime.dicom.files import HEAD_BYTES, SourceFile
 from scanside_runtime.dicom.mending import decimal_comma, read_header, read_whole
 from scanside_runtime.dicom.values.dates import age_between, first_moment, parsed_date, stated_age_years

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from scanside_runtime.dicom.codings.deflated import Plain, plain
 from scanside_runtime.dicom.completeness import pixel_damage
-from scanside_runtime.dicom.deflated import Plain, plain
 from scanside_runtime.dicom.errors import InputEmpty, InputTooLarge, InputUnreadable
 from scanside_runtime.dicom.files import MIB, SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import (

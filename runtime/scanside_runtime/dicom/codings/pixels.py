@@ -25,7 +25,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from scanside_runtime.dicom.codestream import codestream_header
+from scanside_runtime.dicom.codings.codestream import codestream_header
 from scanside_runtime.dicom.completeness import NATIVE, damage_refusal, pixel_damage
 from scanside_runtime.dicom.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.headers import BAD_DICOM, text, whole

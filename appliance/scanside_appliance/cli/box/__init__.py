@@ -1,0 +1,1 @@
+"""The commands of a box: what it watches, sends, keeps and proves."""
