@@ -25,7 +25,11 @@ from .box import REPOSITORY, Slice, command, environment, put, write_settings
 from .fulldisk import results, wait
 
 MANAGER = Path("/lib/systemd/systemd")
-NOT_FOR_A_USER = "User Group Private(Tmp|Devices) Protect(System|Home) Read(Write|Only)Paths RequiresMountsFor After"
+NOT_FOR_A_USER = (
+    "User Group Private(Tmp|Devices|Users|IPC) Protect(System|Home|Proc|ControlGroups|KernelLogs|KernelModules"
+    "|KernelTunables) Read(Write|Only)Paths RequiresMountsFor After"
+)
+"""What a user's manager can't do: users, and mounts of the service's own."""
 TARGETS = ("default", "basic", "shutdown", "sysinit")
 WATCHDOG_S = 10
 CGROUPS = ("systemd", "unified", "")
@@ -116,6 +120,8 @@ def sweep(folder: Path) -> list[str]:
 
     with live(folder) as systemd:
         must("a start comes to readiness", systemd.ctl("start", "scanside-watch").returncode == 0)
+        if broken:  # nothing of what follows can come
+            return broken
         must("it says how it is", wait(lambda: "idle, 0 queued" in systemd.show("StatusText")))
         put(root / "inbox", [Slice(1, n) for n in (1, 2, 3)])
         must("a study becomes a result", wait(lambda: results(root) == 1))
