@@ -9,10 +9,10 @@ from scanside_runtime.errors import BoxFailed
 
 
 class BoxExtraMissing(BoxFailed):
-    """This needs {package} of the extra {extra}, which is not installed here."""
+    """This needs {package}, which is not installed here: it comes with scanside[{extra}]."""
 
     code = "BOX_EXTRA_MISSING"
-    advice = 'Install it with `pip install "scanside[EXTRA]"`, with the name of the extra in place of EXTRA.'
+    advice = "Install the extra that is named, or ask whoever installed Scanside to."
 
 
 @contextmanager

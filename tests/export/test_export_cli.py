@@ -35,7 +35,8 @@ phantom = 1.0
 
 def test_the_commands_are_those_of_the_road_from_data_to_bundle_and_of_the_gate() -> None:
     road = ["bundle", "check", "cross-validate", "evaluate", "export", "lesions", "prepare", "quantize", "threshold"]
-    assert sorted([*road, "train", "keep", "cuts", "motion"]) == COMMANDS
+    beside = ["train", "keep", "cuts", "motion", "keygen", "sign", "pack", "unpack"]
+    assert sorted([*road, *beside]) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

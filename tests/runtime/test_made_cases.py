@@ -13,8 +13,9 @@ from scanside_appliance.explain import known_codes
 from sweeps.made_cases import TABLES
 
 MEANT = ("INPUT_", "SERIES_", "GEOMETRY_")
-# Families that nothing carries, and what needs more than files: a decoder that crashes (test_reader.py).
-ELSEWHERE = {"INPUT_REFUSED", "INPUT_HELD", "INPUT_CRASH"}
+# Families that nothing carries, and what has tests of its own: a decoder that crashes (test_reader.py), the byte order
+# (test_byte_order.py).
+ELSEWHERE = {"INPUT_REFUSED", "INPUT_HELD", "INPUT_CRASH", "INPUT_BYTE_ORDER"}
 OF_THE_WATCHED_FOLDER = {
     *("INPUT_NOT_DICOM", "INPUT_ARCHIVE", "INPUT_BROKEN", "INPUT_SUPERSEDED", "INPUT_CONFLICT", "INPUT_INCOMPLETE"),
     *("INPUT_DATE_FUTURE", "INPUT_BASE_GONE", "INPUT_DUPLICATE_UID", "INPUT_OWN_RESULT"),

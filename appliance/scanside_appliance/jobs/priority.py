@@ -24,14 +24,14 @@ def rank(earlier: Sequence[Job]) -> int:
 
 
 def next_job(queued: Sequence[Job], rank_of: Callable[[Job], int]) -> Job | None:
-    """The job to take: the one passed over too often, else the gravest, least often tried, oldest.
+    """The job to take: the one passed over too often, else the gravest, least often tried, not put off, oldest.
 
     `queued`: oldest first.
     """
     if not queued:
         return None
     overdue = [job for job in queued if job.passed_over >= PATIENCE]
-    return overdue[0] if overdue else max(queued, key=lambda job: (rank_of(job), -job.attempts, -job.id))
+    return overdue[0] if overdue else max(queued, key=lambda job: (rank_of(job), -job.attempts, job.code is None, -job.id))
 
 
 def is_due(job: Job, now: float, boot: str) -> bool:

@@ -141,8 +141,8 @@ class SliceHeader:
 
 
 def import_encodings() -> None:
-    """What pydicom imports only when a file states it (PS3.3 C.12.1.1.2): who is locked in finds no module."""
-    for encoding in set(python_encoding.values()):
+    """What is imported only when a file states it (PS3.3 C.12.1.1.2), or has an odd name: before the lock."""
+    for encoding in {*python_encoding.values(), "unicode_escape"}:
         codecs.lookup(encoding)
 
 
