@@ -31,7 +31,9 @@ def next_job(queued: Sequence[Job], rank_of: Callable[[Job], int]) -> Job | None
     if not queued:
         return None
     overdue = [job for job in queued if job.passed_over >= PATIENCE]
-    return overdue[0] if overdue else max(queued, key=lambda job: (rank_of(job), -job.attempts, job.code is None, -job.id))
+    if overdue:
+        return overdue[0]
+    return max(queued, key=lambda job: (rank_of(job), -job.attempts, job.code is None, -job.id))
 
 
 def is_due(job: Job, now: float, boot: str) -> bool:
