@@ -102,7 +102,7 @@ make_release() {
     pip=$(ls "$here"/wheels/pip-*.whl)
     PYTHONPATH="$pip" "$release/bin/python" -m pip --disable-pip-version-check --no-cache-dir --quiet install \
         --no-index --find-links "$here/wheels" --require-hashes --no-compile --requirement "$wanted"
-    cp -R "$here/docs" "$here/README.md" "$here/LICENSE" "$here/uninstall.sh" "$release/"
+    cp -R "$here/docs" "$here/systemd" "$here/README.md" "$here/LICENSE" "$here/uninstall.sh" "$release/"
     as_box "$release/bin/scanside" selftest || { rm -rf "$release"; fail "the self-test failed: nothing was changed"; }
     sync -f "$release"
     : >"$release/whole"
@@ -141,11 +141,16 @@ put_in_force() {
     name_current "$release"
 }
 
-install_units() {
-    install -d -m 755 /etc/systemd/system /usr/local/bin /usr/share/bash-completion/completions
-    for file in "$here"/systemd/*.service "$here"/systemd/*.timer "$here"/systemd/*.target; do
+# Those of a release: the one in force has its own.
+copy_units() {
+    for file in "$1"/systemd/*.service "$1"/systemd/*.timer "$1"/systemd/*.target; do
         [ ! -f "$file" ] || keep_file "$file" "/etc/systemd/system/$(basename "$file")"
     done
+}
+
+install_units() {
+    install -d -m 755 /etc/systemd/system /usr/local/bin /usr/share/bash-completion/completions
+    copy_units "$here"
     ln -sfn $home/current/bin/scanside /usr/local/bin/scanside.new
     mv -fT /usr/local/bin/scanside.new /usr/local/bin/scanside
     "$release/bin/scanside" --show-completion bash >/usr/share/bash-completion/completions/scanside 2>/dev/null || true
@@ -167,6 +172,8 @@ start_service() {
         mv -f $data/scanside.db.before-upgrade $data/scanside.db
     fi
     name_current "$before"
+    copy_units "$before"
+    systemctl daemon-reload
     systemctl restart $unit || true
     fail "the release before is in force again; nothing of the data was changed"
 }

@@ -27,6 +27,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 """Debian 12, Ubuntu 24.04, Debian 13."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")
 """What runs on glibc 2.36 (Debian 12) and newer."""
+EXTRA = "dicom-network"
+"""A box may receive and send; what researchers and engineers need beside it is no part of a release."""
 SCRIPTS = ("install.sh", "uninstall.sh")
 UNITS = ("*.service", "*.timer", "*.target", "*.conf", "*.toml")
 
@@ -71,7 +73,7 @@ def _collect(wheel: Path, python: str, release: Path) -> None:
     folder = wheel.parent / python
     platforms = [argument for platform in PLATFORMS for argument in ("--platform", platform)]
     target = ("--only-binary=:all:", "--implementation", "cp", "--python-version", python, *platforms)
-    _pip("download", "--dest", str(folder), *target, str(wheel), "pip")
+    _pip("download", "--dest", str(folder), *target, f"{wheel}[{EXTRA}]", "pip")
     lines = []
     for path in sorted(folder.glob("*.whl")):
         name, version, _, _ = parse_wheel_filename(path.name)

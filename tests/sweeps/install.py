@@ -34,6 +34,19 @@ trap count DEBUG
 """
 
 
+SEND_ONE = """
+from pathlib import Path
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom.ae import ApplicationEntity
+entity = ApplicationEntity('CT1')
+entity.add_requested_context(CTImageStorage, [ExplicitVRLittleEndian])
+line = entity.associate('127.0.0.1', 11112, ae_title='SCANSIDE')
+statuses = [line.send_c_store(path).Status for path in sorted(Path('/tmp/study').iterdir())[:3]]
+line.release()
+raise SystemExit(statuses != [0, 0, 0])
+"""
+
+
 @dataclass(frozen=True)
 class Machine:
     """A booted root, and its first process."""
@@ -183,6 +196,17 @@ def a_study(machine: Machine, tally: Tally) -> None:
     tally.check(found, "a study in the inbox is measured by the service", machine.run("scanside status").stdout)
 
 
+def a_receiver(machine: Machine, tally: Tally) -> None:
+    """The service of its own listens, under its sandbox, to the scanner that the settings name."""
+    settings = Path(machine.root, "etc/scanside/scanside.toml")
+    settings.write_text('[inbox]\nquiet_s = 2.0\nscan_s = 1.0\n[receive]\ncallers = ["CT1@127.0.0.1"]\n')
+    started = machine.run("systemctl enable --now scanside-receive")
+    tally.check(started.returncode == 0, "the receiver starts", machine.run("journalctl -u scanside-receive").stdout)
+    sent = machine.run(f'/opt/scanside/current/bin/python -c "{SEND_ONE}"', 60.0)
+    there = machine.run("ls -l /var/lib/scanside/inbox/received/*.dcm /var/lib/scanside/archive/*/*/*.dcm | wc -l")
+    tally.check(sent.returncode == 0, "what a scanner sends is taken", sent.stdout + sent.stderr + there.stdout)
+
+
 def killed_upgrades(machine: Machine, tally: Tally) -> None:
     """The upgrade is killed at each command of the script, from the first to the last."""
     newer = as_next(machine.root, "0.1.1-next")
@@ -211,6 +235,8 @@ def upgrades_that_fail(machine: Machine, tally: Tally) -> None:
     done = machine.run(f"{broken}/install.sh")
     after = machine.run("readlink /opt/scanside/current").stdout
     tally.check(done.returncode != 0 and before == after, "a service that does not come up is left", done.stderr)
+    works = machine.run(WORKS)
+    tally.check(works.returncode == 0, "and the one before works", works.stdout + works.stderr)
     spoilt = as_next(machine.root, "0.1.3-spoilt")
     Path(machine.root, f"{spoilt[1:]}/README.md").unlink()
     done = machine.run(f"{spoilt}/install.sh")
@@ -234,7 +260,7 @@ def main() -> None:
     make_root(options.root)
     unpack(options.release, options.root)
     with booted(options.root) as machine:
-        for story in (first_time, a_study, killed_upgrades, upgrades_that_fail, removal):
+        for story in (first_time, a_study, a_receiver, killed_upgrades, upgrades_that_fail, removal):
             story(machine, tally)
     print(f"{tally.violations} violations")
     raise SystemExit(bool(tally.violations))
