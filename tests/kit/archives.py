@@ -146,6 +146,7 @@ def peer(port: int, **answers: Any) -> Iterator[Peer]:
         yield told
     finally:
         server.shutdown()
+        server.server_close()
 
 
 @contextmanager

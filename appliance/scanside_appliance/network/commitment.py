@@ -59,6 +59,7 @@ class Commitment:
         finally:
             if server is not None:
                 server.shutdown()
+                server.server_close()
 
     @property
     def handlers(self) -> list[Any]:
