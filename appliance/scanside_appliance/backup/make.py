@@ -15,6 +15,7 @@ from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
 from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, LastBackup, Stock, files_of, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_appliance.files.durable_files import file_sha256
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
@@ -63,7 +64,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
             host=platform.node(),
             software=software_version(),
             book=book.name,
-            book_sha256=_sha256(book),
+            book_sha256=file_sha256(book),
             settings=settings is not None,
             audit_head=last.sha256 if (last := head(store)) else None,
             files=work.found,
@@ -201,11 +202,6 @@ def _blocks(source: Path) -> Iterator[bytes]:
                 yield block
     except OSError as error:
         raise _Unread from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _forget_books(target: Path, kept: Path) -> None:

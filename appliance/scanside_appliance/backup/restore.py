@@ -10,7 +10,7 @@ from pathlib import Path
 from scanside_appliance.backup.errors import BackupUnusable, BoxNotEmpty
 from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, read_stock
 from scanside_appliance.files.atomic import sync_directory
-from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE, PRIVATE_MODE, BoxLayout, BoxRoot
 from scanside_appliance.jobs.book_file import BESIDE, beside, mark
 
@@ -39,8 +39,7 @@ def _all_files(folder: Path, stock: Stock) -> Iterator[tuple[Path, Copied]]:
 
 def _trouble(path: Path, one: Copied) -> str | None:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_sha256(path)
     except OSError as error:
         return error.strerror or "it can't be read"
     return None if digest == one.sha256 else "it is not what was copied"
