@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -73,7 +74,7 @@ def _place_of(one: SliceHeader) -> Dataset:
     return header
 
 
-def _decimals(numbers: Sequence[float] | None) -> list[DS]:
+def _decimals(numbers: Sequence[float] | None) -> list[Any]:
     """Numbers as the decimal strings of DICOM: 16 letters at most. A series on a grid has them all."""
     return [DS(number, auto_format=True) for number in numbers or ()]
 
