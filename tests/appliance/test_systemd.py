@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scanside_appliance.doctor.work import UNITS as DOCTOR_LOOKS_FOR
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.service.service import STOP_S
 from scanside_runtime.settings.box import JobSettings
@@ -17,6 +18,7 @@ from scanside_runtime.settings.load import load_settings
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "scanside-watch.service"
+ALL = sorted(one for one in UNITS.iterdir() if one.suffix in (".service", ".timer", ".target"))
 
 
 @pytest.fixture
@@ -27,30 +29,49 @@ def service() -> configparser.SectionProxy:
     return parser["Service"]
 
 
-def test_systemd_finds_nothing_wrong_with_the_service(tmp_path: Path) -> None:
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not here")
     program = tmp_path / "scanside"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    unit = tmp_path / SERVICE.name
-    unit.write_text(SERVICE.read_text().replace("/opt/scanside/current/bin/scanside", str(program)))
+    for unit in ALL:
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/scanside/current/bin/scanside", str(program)))
+    units = [str(tmp_path / unit.name) for unit in ALL]
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=300
+        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False, timeout=300
     )
-    complaints = [line for line in done.stderr.splitlines() if SERVICE.name in line]
+    complaints = [line for line in done.stderr.splitlines() if "scanside" in line]
     assert (done.returncode, complaints) == (0, []), done.stderr
 
 
-def test_what_the_service_may_do_is_little() -> None:
+@pytest.mark.parametrize("unit", [one for one in ALL if one.suffix == ".service"], ids=lambda one: one.name)
+def test_what_a_service_may_do_is_little(unit: Path) -> None:
     """`systemd-analyze security` weighs what is open from 0 to 10."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not here")
-    look = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(SERVICE)]
+    look = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(unit)]
     done = subprocess.run(look, capture_output=True, text=True, check=False, timeout=300)
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd does not look at files")
     assert done.returncode == 0, done.stdout
+
+
+def test_all_units_belong_to_one_target_that_starts_with_the_machine() -> None:
+    target = (UNITS / "scanside.target").read_text()
+    assert "WantedBy=multi-user.target" in target
+    for unit in ALL:
+        text = unit.read_text()
+        if unit.suffix == ".timer":
+            assert "Persistent=yes" in text and unit.with_suffix(".service") in ALL
+        if "[Install]" in text and unit.name != "scanside.target":
+            assert "WantedBy=scanside.target" in text and "PartOf=scanside.target" in text
+
+
+def test_the_installer_enables_what_the_doctor_looks_for() -> None:
+    script = (UNITS / "install.sh").read_text()
+    enabled = script.partition('enabled="')[2].partition('"')[0].replace("$unit", SERVICE.name).split()
+    assert sorted(enabled) == sorted(DOCTOR_LOOKS_FOR)
 
 
 def test_the_service_leaves_its_readers_the_calls_that_lock_them_in(service: configparser.SectionProxy) -> None:
@@ -108,19 +129,6 @@ def test_the_service_writes_below_its_own_folder_alone_and_has_no_network(servic
 
 def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
-
-
-def test_the_receiver_s_exposure_is_low_though_it_is_on_the_network() -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not here")
-    done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNITS / "scanside-receive.service")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-300:]
 
 
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(

@@ -22,7 +22,7 @@ from scanside_runtime.settings.bounds import (
     Within,
     check,
 )
-from scanside_runtime.settings.box import DiskSettings, InboxSettings, JobSettings
+from scanside_runtime.settings.box import CareSettings, DiskSettings, InboxSettings, JobSettings
 from scanside_runtime.settings.receive import ReceiveSettings
 from scanside_runtime.settings.send import SendSettings
 from scanside_runtime.settings.table import Table, name_tables
@@ -333,6 +333,7 @@ class Settings:
     inbox: InboxSettings = field(default_factory=InboxSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     disk: DiskSettings = field(default_factory=DiskSettings)
+    care: CareSettings = field(default_factory=CareSettings)
     anatomy: AnatomySettings = field(default_factory=AnatomySettings)
     missing_lung: MissingLungSettings = field(default_factory=MissingLungSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
