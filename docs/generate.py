@@ -24,6 +24,7 @@ from scanside_runtime.settings.tables import Settings
 FOLDER = Path(__file__).parent
 SOURCE = "<!-- Made by `make docs`; changes by hand are lost. -->"
 UNITS = {
+    "days": "days",
     "percent": "%",
     "points": "percentage points",
     "share": "share, 0 to 1",
