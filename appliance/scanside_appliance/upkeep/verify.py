@@ -17,7 +17,8 @@ from scanside_appliance.jobs.audit import AuditEntry, broken_at
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
-from scanside_appliance.jobs.store import FileRow, Job, State, Store
+from scanside_appliance.jobs.store import CLEANED, FileRow, Job, State, Store
+from scanside_appliance.upkeep.book_shape import shape_problems
 from scanside_appliance.upkeep.care import LastVerified, note_done
 from scanside_appliance.upkeep.found_on_disk import archive_folders, kept_paths, result_folders
 from scanside_runtime.errors import ModelUnusable
@@ -29,7 +30,9 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is not as it should be. of: database, audit, result, archive or bundle; path: below the root.
+    """Something that is not as it should be. path: below the root.
+
+    of: database, audit, result, archive, quarantine or bundle.
 
     study: whose it is, null where it is no study's.
     """
@@ -77,9 +80,9 @@ def verify(layout: BoxLayout, progress: Progress, keys: Path) -> Verified:
     try:
         with existing_book(layout) as store, database_errors(layout.database):
             differences += _database(layout, store)
-            published, rows = store.jobs(PUBLISHED), store.files_like("archive/%")
+            published, rows = store.jobs(PUBLISHED), [*store.files_like("archive/%"), *store.files_like("quarantine/%")]
             look = _Look(layout, store, progress, len(published) + len(rows))
-            differences += [*look.results(published), *look.archive(rows), *look.strays()]
+            differences += [*look.results(published), *look.kept(rows), *look.nowhere(), *look.strays()]
             results, files = len(published), len(rows)
     except (BoxDatabase, BoxDatabaseLost) as error:
         differences.append(Difference("database", layout.database.name, None, f"{error.code}: {error.message}"))
@@ -100,7 +103,7 @@ def _bundles(layout: BoxLayout, keys: Path) -> Iterator[Difference]:
 
 
 def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
-    for words in store.problems():
+    for words in (*store.problems(), *shape_problems(store)):
         yield Difference("database", layout.database.name, None, words)
     told: dict[tuple[str, Any], Any] = {}
 
@@ -141,15 +144,22 @@ class _Look:
                 yield from self._compared("result", job.study, folder / name, sha256)
             self._step("results")
 
-    def archive(self, rows: list[FileRow]) -> Iterator[Difference]:
-        """Every file that the book has in the archive."""
+    def kept(self, rows: list[FileRow]) -> Iterator[Difference]:
+        """Every file that the book has in archive and quarantine."""
         for row in rows:
             path = row.path(self._layout.root)
-            found = list(self._compared("archive", row.study, path, row.sha256))
+            found = list(self._compared(row.place.partition("/")[0], row.study, path, row.sha256))
             moved = found and [now.place for now in self._store.files(row.job) if now.id == row.id] != [row.place]
             if not moved:
                 yield from found
             self._step("archived files")
+
+    def nowhere(self) -> Iterator[Difference]:
+        """Files whose place in the book is none."""
+        for row in self._store.files_like("%"):
+            area = row.place.partition("/")[0]
+            if area not in ("archive", "quarantine", "work") and row.place != CLEANED:
+                yield Difference("database", row.name, row.study, f"its place in the book, {row.place!r}, is none")
 
     def strays(self) -> Iterator[Difference]:
         """What lies in results and archive and is not in the book."""
