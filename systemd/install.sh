@@ -167,7 +167,7 @@ measures() {
 start_service() {
     has_systemd && [ $start = yes ] || return 0
     systemctl enable --quiet $unit
-    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service || true
+    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service scanside-serve.service || true
     [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && return
     systemctl restart $unit && measures && return
     say "the service of this release does not work: $(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)"

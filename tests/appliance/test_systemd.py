@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.referral.pseudonym import KEY_FILE
 from scanside_appliance.service.service import STOP_S
 from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.load import load_settings
+from scanside_runtime.settings.serve import LOCAL_NETWORKS, THIS_MACHINE
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "scanside-watch.service"
@@ -110,17 +113,35 @@ def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
 
 
-def test_the_receiver_s_exposure_is_low_though_it_is_on_the_network() -> None:
+@pytest.mark.parametrize("unit", ["scanside-receive.service", "scanside-serve.service"])
+def test_the_exposure_of_what_is_on_the_network_is_low_all_the_same(unit: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not here")
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNITS / "scanside-receive.service")],
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNITS / unit)],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_who_shows_results_can_write_nothing_and_is_called_by_private_networks_alone() -> None:
+    text = (UNITS / "scanside-serve.service").read_text()
+    unit = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    assert (unit["ProtectSystem"], unit["IPAddressDeny"]) == ("strict", "any")
+    assert "ReadWritePaths" not in unit and unit["ReadOnlyPaths"].split()[0] == "/var/lib/scanside"
+    allowed = {name: name for name in unit["IPAddressAllow"].split()}
+    for name, networks in (("localhost", THIS_MACHINE), ("link-local", ("169.254.0.0/16", "fe80::/10"))):
+        allowed |= dict.fromkeys(networks, allowed.pop(name))
+    assert allowed.keys() == {*LOCAL_NETWORKS}
+    hidden = " ".join(re.findall(r"^InaccessiblePaths=(.*)$", text, re.MULTILINE)).split()
+    layout = BoxLayout(Path("/var/lib/scanside"))
+    beside = {layout.inbox, layout.database, layout.worklist_facts, layout.unfinished, layout.private / KEY_FILE}
+    assert {f"-{path}" for path in (*beside, *(layout.root / name for name in ("archive", "work", "quarantine")))} <= {
+        *hidden
+    }
 
 
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(
