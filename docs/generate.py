@@ -63,6 +63,9 @@ UNITS = {
     "associations": "associations",
     "automatic": "true or false",
     "objects": "list of texts",
+    "connections": "connections",
+    "network": "true or false",
+    "networks": "list of texts",
     "tls_ca": "path",
     "tls_certificate": "path",
 }

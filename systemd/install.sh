@@ -169,7 +169,7 @@ start_service() {
     has_systemd && [ $start = yes ] || return 0
     # shellcheck disable=SC2086
     systemctl enable --quiet $enabled
-    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service || true
+    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service scanside-serve.service || true
     [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && systemctl start scanside.target && return
     systemctl restart $unit && measures && systemctl start scanside.target && return
     say "the service of this release does not work: $(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)"

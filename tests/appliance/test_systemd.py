@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 
 from scanside_appliance.doctor.work import UNITS as DOCTOR_LOOKS_FOR
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.referral.pseudonym import KEY_FILE
 from scanside_appliance.service.service import STOP_S
 from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.load import load_settings
+from scanside_runtime.settings.serve import LOCAL_NETWORKS, THIS_MACHINE
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "scanside-watch.service"
@@ -129,6 +132,23 @@ def test_the_service_writes_below_its_own_folder_alone_and_has_no_network(servic
 
 def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
+
+
+def test_who_shows_results_can_write_nothing_and_is_called_by_private_networks_alone() -> None:
+    text = (UNITS / "scanside-serve.service").read_text()
+    unit = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    assert (unit["ProtectSystem"], unit["IPAddressDeny"]) == ("strict", "any")
+    assert "ReadWritePaths" not in unit and unit["ReadOnlyPaths"].split()[0] == "/var/lib/scanside"
+    allowed = {name: name for name in unit["IPAddressAllow"].split()}
+    for name, networks in (("localhost", THIS_MACHINE), ("link-local", ("169.254.0.0/16", "fe80::/10"))):
+        allowed |= dict.fromkeys(networks, allowed.pop(name))
+    assert allowed.keys() == {*LOCAL_NETWORKS}
+    hidden = " ".join(re.findall(r"^InaccessiblePaths=(.*)$", text, re.MULTILINE)).split()
+    layout = BoxLayout(Path("/var/lib/scanside"))
+    beside = {layout.inbox, layout.database, layout.worklist_facts, layout.unfinished, layout.private / KEY_FILE}
+    assert {f"-{path}" for path in (*beside, *(layout.root / name for name in ("archive", "work", "quarantine")))} <= {
+        *hidden
+    }
 
 
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(

@@ -25,6 +25,7 @@ from scanside_runtime.settings.bounds import (
 from scanside_runtime.settings.box import CareSettings, DiskSettings, InboxSettings, JobSettings
 from scanside_runtime.settings.receive import ReceiveSettings
 from scanside_runtime.settings.send import SendSettings
+from scanside_runtime.settings.serve import ServeSettings
 from scanside_runtime.settings.table import Table, name_tables
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
@@ -341,6 +342,7 @@ class Settings:
     patient: PatientSettings = field(default_factory=PatientSettings)
     send: SendSettings = field(default_factory=SendSettings)
     receive: ReceiveSettings = field(default_factory=ReceiveSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
     site: SiteSettings = field(default_factory=SiteSettings)
 
 
