@@ -25,6 +25,8 @@ from scanside_runtime.dicom.series import Found
 from scanside_runtime.dicom.values.elements import rescale
 from scanside_runtime.errors import Refused
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 GATED = "4dlung-113_gated40_3mm.tar.xz"
 TWO_KERNELS = "lung-dx-a0001_chest-5mm_two-kernels.tar.xz"
 HEAD = "philips-ingenuity_head-study_subset.tar.xz"

@@ -12,8 +12,9 @@ from scanside_appliance.files.signature import Signature
 from scanside_appliance.jobs import retention as disk
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.store import HOURS_RUN, Store
+from scanside_appliance.upkeep.care import reminders
 from scanside_appliance.upkeep.presence import missing_studies
-from scanside_runtime.settings.box import DiskSettings
+from scanside_runtime.settings.box import CareSettings, DiskSettings
 
 DISK_EVERY_S = 10.0
 HOUR_S = 3600.0
@@ -25,7 +26,7 @@ class Housekeeping:
     """Done again and again; each part may raise OSError and sqlite3.Error, and is tried again in the next turn.
 
     disk: as it was at the last look. over_quota: in words, what holds too much. missing: studies of the book whose
-    result or archive is gone.
+    result or archive is gone. reminders: what a person is asked to do.
     """
 
     def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
@@ -33,6 +34,7 @@ class Housekeeping:
         self.disk: disk.Disk | None = None
         self.over_quota: list[str] = []
         self.missing: list[str] = []
+        self.reminders: list[str] = []
         self._inbox_bytes = 0
         self._next = {"hour": clock.monotonic() + HOUR_S}
 
@@ -84,6 +86,11 @@ class Housekeeping:
         """Now and then, and after something changed about it."""
         if self._is_due("missing", HOUR_S):
             self.missing = missing_studies(self._layout, self._store)
+
+    def look_after_care(self, settings: CareSettings) -> None:
+        """What a person is asked to do: a backup that is due, and files that were not read for long."""
+        if self._is_due("care", HOUR_S):
+            self.reminders = list(reminders(self._layout, settings, self._store.hours_run() / 24.0, self._clock))
 
     def came_to_rest(self) -> None:
         """A job did: what was missing may be there again."""
