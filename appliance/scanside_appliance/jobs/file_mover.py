@@ -21,7 +21,7 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.copies import put_back
+from scanside_appliance.files.copies import lies_below, put_back
 from scanside_appliance.files.durable_files import (
     PART,
     file_sha256,
@@ -34,6 +34,7 @@ from scanside_appliance.files.durable_files import (
 )
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, quarantine_place, work_place
 from scanside_appliance.files.names import harmless
+from scanside_appliance.inbox.scan import scan
 from scanside_appliance.jobs.audit import Event, note
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.result_folder import unsound
@@ -101,8 +102,17 @@ class FileMover:
         return {row.name for row in (*self._store.files_at(f"work/{folder}"), *on_their_way)}
 
     def _return_orphan(self, file: Path) -> None:
-        put_back(file, self._layout.inbox, f"returned-{file.parent.name}")
+        """It goes back, unless it is the copy of a file that lies there still: the book never knew of it."""
+        if self._is_in_the_inbox(file):
+            file.unlink()
+        else:
+            put_back(file, self._layout.inbox, f"returned-{file.parent.name}")
         sync_folders(file.parent)
+
+    def _is_in_the_inbox(self, file: Path) -> bool:
+        inbox, size, sha256 = self._layout.inbox, file.stat().st_size, file_sha256(file)
+        alike = ((name, seen) for name, seen in scan(inbox) if seen is not None and seen.size == size)
+        return any(lies_below(inbox, name, seen, sha256) for name, seen in alike)
 
     def _forsaken(self) -> list[Path]:
         """Folders in quarantine that hold no file, and no job has one there."""
