@@ -59,6 +59,7 @@ _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")
 _SUBREAPER = 36
 _PATH_AT = {"openat": 1, "newfstatat": 1, "mkdirat": 1, "unlinkat": 1, "renameat": 1, "readlinkat": 1, "statx": 1}
+_NO_FILES = ("/proc/", "/sys/", "/dev/null", "/dev/urandom")
 _BY_HANDLE = ("read", "write", "writev", "ioctl")
 _PATH_FIRST = "open stat lstat access rename mkdir rmdir unlink link symlink chmod truncate readlink".split()  # noqa: SIM905
 ORPHANS_S = 10.0
@@ -68,7 +69,7 @@ ORPHANS_S = 10.0
 class Fault:
     """The k-th call of a kind: "KILL" ends the process there, else the call fails with that error.
 
-    An error is a file system's: calls about pipes and sockets are not among those that are counted.
+    An error is a disk's: calls about pipes, sockets, /proc and /sys are not among those that are counted.
     """
 
     name: str
@@ -235,7 +236,8 @@ def _can_have(fault: str, thread: int, name: str, arguments: list[int]) -> bool:
         return False
     if fault == "ENOSPC" and name == "openat":
         return bool(arguments[2] & os.O_CREAT)
-    return name not in _BY_HANDLE or _subject(thread, name, arguments).startswith("/")
+    subject = _subject(thread, name, arguments)
+    return not subject.startswith(_NO_FILES) and (name not in _BY_HANDLE or subject.startswith("/"))
 
 
 def _children(pid: int) -> list[int]:
@@ -243,7 +245,11 @@ def _children(pid: int) -> list[int]:
 
 
 def _kind(subject: str) -> str:
-    """What many files have in common: numbers, sums and random names left out."""
+    """What many files have in common: numbers, sums and random names are left out, and which library it is."""
+    if subject.startswith(_NO_FILES):
+        return subject.split("/")[1]
+    if "/lib/python" in subject:
+        return "a library"
     return re.sub(r"[0-9a-f]{8,}|\d+|(?<=\.)\w{8}(?=\.part)", "#", subject.partition("/box")[2] or subject)
 
 

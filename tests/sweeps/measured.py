@@ -9,7 +9,6 @@ import codecs
 import hashlib
 import importlib
 import pkgutil
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -47,8 +46,7 @@ def _modules() -> Iterator[str]:
 
 def import_everything() -> None:
     """What an analysis imports and keeps when it first needs it: a fork is as warm as a worker that measured before."""
-    sys.modules["openvino"] = None  # type: ignore[assignment]  # it looks at the processor in 400 calls
-    late = ("onnxruntime", "jinja2.ext", "pprint", "importlib.readers", "importlib.resources.readers")
+    late = ("openvino", "jinja2.ext", "pprint", "importlib.readers", "importlib.resources.readers")
     for module in (*_modules(), *late):
         with suppress(ImportError):  # of an extra that is not installed
             importlib.import_module(module)
