@@ -19,6 +19,7 @@ from pydicom.valuerep import DS
 
 from scanside_appliance.dicom_out.identity import ObjectUids, derived_uid, new_uids, series_number
 from scanside_appliance.dicom_out.source import clean, header_of, source_number, valid
+from scanside_appliance.dicom_out.standard_tables import parse_tables_by_module
 from scanside_runtime.dicom.decode import to_source_frames
 from scanside_runtime.dicom.headers import SliceHeader, lenient
 from scanside_runtime.dicom.series import Series
@@ -127,6 +128,7 @@ def _described(
     highdicom needs some ten bytes a pixel to check and pack an array, a gigabyte for a thin series. The array of zeros
     that it gets here is a single byte seen many times; the pixels are packed afterwards.
     """
+    parse_tables_by_module()
     return Segmentation(
         source_images=sources,
         pixel_array=np.broadcast_to(np.uint8(0), (*shape, len(LABELS))),
