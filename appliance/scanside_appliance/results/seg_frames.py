@@ -16,6 +16,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
+from pydicom.valuerep import DS
 
 MODELS = 2
 """Slices that highdicom makes the frames of: two say in which order it sorts them."""
@@ -134,7 +135,8 @@ def _reference(source: Dataset) -> bytes:
 
 
 def _position(source: Dataset) -> bytes:
-    return _short(0x0020, 0x0032, b"DS", "\\".join(str(one) for one in source.ImagePositionPatient).encode())
+    place = "\\".join(str(DS(float(one), auto_format=True)) for one in source.ImagePositionPatient)
+    return _short(0x0020, 0x0032, b"DS", place.encode())
 
 
 def _index(segment: int, place: int) -> bytes:
