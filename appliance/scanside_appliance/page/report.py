@@ -98,6 +98,7 @@ def _embedded(pictures: Pictures) -> dict[str, object]:
         "coronal": _data_uri(jpeg_bytes(pictures.coronal)),
         "window": f"{number(low)} \N{EN DASH} {number(high, 0, 'HU')}",
         "every": pictures.every,
+        "outlined": pictures.outlined,
         "slices": [
             {
                 "number": one.number,
