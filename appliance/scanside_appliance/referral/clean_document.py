@@ -75,8 +75,10 @@ def _severity(severity: Document | None) -> dict[str, Any] | None:
     return None if severity is None else {**dict.fromkeys(severity), **measured(_some(severity, _SEVERITY))}
 
 
-def _flag(flag: Mapping[str, str]) -> dict[str, str]:
-    return {"code": flag["code"], "level": flag["level"], "message": KINDS[flag["code"]].meaning}
+def _flag(flag: Document) -> dict[str, Any]:
+    """Its figures are numbers that were measured; its message may quote a header."""
+    figures = {name: value for name, value in measured(flag.get("values") or {}).items() if value is not None}
+    return {"code": flag["code"], "level": flag["level"], "message": KINDS[flag["code"]].meaning, "values": figures}
 
 
 def _study(study: Document, pseudonyms: Pseudonyms, pseudonym: str) -> dict[str, Any]:
