@@ -278,7 +278,7 @@ def test_a_turn_that_does_not_come_to_its_end_leaves_the_watchdog_alone(
         heard.append(systemd.words)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scanside_appliance.service.daemon.scan", hang)
+    monkeypatch.setattr("scanside_appliance.inbox.errands.scan", hang)
     with pytest.raises(KeyboardInterrupt):
         box.run()
     assert "READY=1" in heard[0]
@@ -377,7 +377,7 @@ def test_a_step_that_needs_too_much_is_a_trouble_of_that_step_and_not_the_end(
             raise failure
         return scan(box.inbox)
 
-    monkeypatch.setattr("scanside_appliance.service.daemon.scan", broken)
+    monkeypatch.setattr("scanside_appliance.inbox.errands.scan", broken)
     box.run()
     assert len(box.of(1)) == 1
 
@@ -463,7 +463,7 @@ def test_a_defect_of_the_daemon_stands_in_the_status_by_type_and_place_alone(
     def broken(_: Path) -> Any:
         raise KeyError("CANARY")
 
-    monkeypatch.setattr("scanside_appliance.service.daemon.scan", broken)
+    monkeypatch.setattr("scanside_appliance.inbox.errands.scan", broken)
     with pytest.raises(KeyError):
         box.run()
     shown = box.scanside("status")

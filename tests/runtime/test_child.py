@@ -246,6 +246,33 @@ def test_what_a_child_started_ends_with_it_also_when_it_ended_by_itself(dies_fir
     wait_for(lambda: is_gone(int(answer.text)))
 
 
+LISTENS = BEGINS + """
+import os, signal, sys
+os.kill(os.getpid(), signal.SIGSTOP)
+print('{"Answer": {"text": "%d"}}' % len(sys.stdin.readline()), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_question_to_a_child_that_does_not_read_is_not_waited_for_and_arrives_whole_when_it_does() -> None:
+    with child(LISTENS) as asked:
+        question = Question("x" * 2**20)
+        began = time.monotonic()
+        asked.ask(question)
+        assert asked.answer((Answer,), 0.1) is None
+        assert time.monotonic() - began < 5.0
+        wait_for(lambda: Path(f"/proc/{asked._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        os.kill(asked._process.pid, signal.SIGCONT)
+        assert asked.answer((Answer,), ANSWER_S) == Answer(str(len(encode(question))))
+
+
+def test_a_child_that_waits_has_no_processor_time_and_one_that_computes_has() -> None:
+    with child(BEGINS + "import time; time.sleep(600)") as waits, child(BEGINS + "while True: pass") as computes:
+        wait_for(lambda: computes.processor_s() > 0.5)
+        assert waits.processor_s() < 0.5
+    assert computes.processor_s() == 0.0
+
+
 def test_a_child_that_is_forgotten_is_ended_without_a_warning() -> None:
     asked = Child([sys.executable, "-c", "import time; time.sleep(600)"], LIMITS)
     pid = asked._process.pid

@@ -22,8 +22,9 @@ from scanside_appliance.jobs.database_errors import database_error, is_full_disk
 from scanside_appliance.jobs.errors import BoxDiskFull
 from scanside_appliance.jobs.retention import give_reserve
 from scanside_appliance.jobs.store import ACTIVE, State, Store
-from scanside_appliance.service.daemon import Daemon, Plan
+from scanside_appliance.service.daemon import Daemon
 from scanside_appliance.service.errors import BoxRootReplaced, BoxRunning, BoxStuck
+from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.root_lock import RootLock, only_one
 from scanside_appliance.service.status import write_failure
 from scanside_appliance.service.systemd import notify, reloading
