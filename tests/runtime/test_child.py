@@ -23,7 +23,8 @@ from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import Finding
-from scanside_runtime.process.child import LONGEST_END_S, Child, ChildDied
+from scanside_runtime.process import child as process_child
+from scanside_runtime.process.child import LONGEST_END_S, Child, ChildDied, check_held
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed, Hello, decode, encode, own_hello
 from scanside_runtime.process.start import end_with
@@ -309,6 +310,23 @@ def test_a_child_that_nothing_can_end_is_left_after_a_while_and_reaped_when_it_h
     wait_for(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
     with child(BEGINS):
         assert not Path(f"/proc/{pid}").exists()
+
+
+def test_no_more_than_three_children_that_nothing_can_end_are_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        ended: int | None = None
+
+        def poll(self) -> int | None:
+            return self.ended
+
+    held: list[Any] = [Held(), Held()]
+    monkeypatch.setattr(process_child, "_HELD", held)
+    check_held()
+    held.append(one := Held())
+    with pytest.raises(OSError, match="3 processes wait for a disk or a share"):
+        check_held()
+    one.ended = 0
+    check_held()
 
 
 # What passes between the two
