@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from scanside_appliance.bundles.record import read_record, record_file, step_back
 from scanside_appliance.clock import Clock
@@ -19,7 +22,7 @@ from scanside_appliance.jobs.messages import SelfTested
 from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.jobs.worker_client import WorkerClient
 from scanside_appliance.service.configuration import configuration
-from scanside_runtime.errors import ModelUnusable, ScansideError
+from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
 from scanside_runtime.model.errors import ModelSelfTest
 from scanside_runtime.settings.tables import Settings
 
@@ -50,6 +53,7 @@ class Proving:
         self.failures = 0
         self._seen: list[tuple[int, int] | None] = []
         self._under_way = False
+        self._unwritten: list[dict[str, Any]] = []
         self._answer: SelfTested | ScansideError | None = None
 
     def start(self, settings: Settings, *, once: bool) -> None:
@@ -64,10 +68,16 @@ class Proving:
             if isinstance(answer, SelfTested) or self.failures:
                 break
         if once and not isinstance(answer, SelfTested):
+            with suppress(sqlite3.Error):
+                self._write_down(settings)
             raise answer
 
     def advance(self, settings: Settings) -> bool:
-        """Begin a test that is due, hear of one that is under way; whether studies may be begun."""
+        """Begin a test that is due, hear of one that is under way; whether studies may be begun.
+
+        None is before the last test stands in the audit, whose order says which results it speaks of.
+        """
+        self._write_down(settings)
         if not self._under_way and self._is_due() and self._is_free():
             self._seen = self._looked_at()
             self._worker_client.begin_proof(settings)
@@ -75,8 +85,9 @@ class Proving:
         if self._under_way:
             self._answer = self._answer or self._worker_client.poll_proof()
             if self._answer is not None:
-                self._judge(self._answer, settings)
-                self._answer, self._under_way = None, False
+                answer, self._answer, self._under_way = self._answer, None, False
+                self._judge(answer, settings)
+                self._write_down(settings)
         return self.trouble is None and not self._under_way and not self._is_due()
 
     def again(self) -> None:
@@ -92,17 +103,25 @@ class Proving:
         self.doubted = doubted(self._store)
 
     def _judge(self, answer: SelfTested | ScansideError, settings: Settings) -> None:
-        """Written down first: what follows from it may be cut short."""
         if isinstance(answer, SelfTested):
-            note(self._store, "selftest", passed=not answer.used_was_wrong, engine=answer.engine, wrong=answer.wrong)
+            facts = {"passed": not answer.used_was_wrong, "engine": answer.engine, "wrong": answer.wrong}
+            self._unwritten.append(facts)
             self._passed(answer)
-        else:
-            # A bundle that can't be read any more, or no answer, says nothing of what was computed before.
-            passed = False if isinstance(answer, ModelSelfTest) else None
-            note(self._store, "selftest", passed=passed, code=answer.code, wrong=answer.message)
-            if not self._stepped_back(answer):
-                self._failed(answer, settings)
-        self.note_configuration(settings)
+            return
+        # A bundle that can't be read any more, or no answer, says nothing of what was computed before.
+        passed = False if isinstance(answer, ModelSelfTest) else None
+        self._unwritten.append({"passed": passed, "code": answer.code, "wrong": answer.message})
+        if not self._stepped_back(answer):
+            self._failed(answer, settings)
+
+    def _write_down(self, settings: Settings) -> None:
+        if not self._unwritten:
+            return
+        with self._store.transaction():
+            for facts in self._unwritten:
+                note(self._store, "selftest", **facts)
+            self.note_configuration(settings)
+        self._unwritten.clear()
         self.look_for_doubted()
 
     def _passed(self, answer: SelfTested) -> None:
@@ -118,9 +137,13 @@ class Proving:
         """Whether another bundle is in force now, to be proved at once."""
         if not isinstance(error, ModelUnusable) or self._named is not None:
             return False
-        if read_record(self._layout.root).in_force is None:
+        try:
+            if read_record(self._layout.root).in_force is None:
+                return False
+            change = step_back(self._layout.root, "put aside", f"{error.code}: {error.message}", self._clock)
+        except BoxFailed as problem:  # a full disk: it stays in force, and nothing is measured
+            log.error("%s: %s", problem.code, problem.message)
             return False
-        change = step_back(self._layout.root, "put aside", f"{error.code}: {error.message}", self._clock)
         log.error("the bundle in force was put aside: %s In force now: %s", change.why, change.title)
         self._due_at = 0.0
         return True
