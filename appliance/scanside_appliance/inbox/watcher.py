@@ -16,10 +16,11 @@ class InboxWatcher:
     def __init__(self, folder: Path, wake: int) -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(folder, wake), name="hint", daemon=True)
-        if not is_network(file_system(folder)):
-            self._thread.start()
+        self._thread.start()
 
     def _run(self, folder: Path, wake: int) -> None:
+        if is_network(file_system(folder)):  # asked here, as a share may not answer
+            return
         from watchfiles import watch  # not at the top: `--once` has no use for it
 
         try:
