@@ -20,6 +20,7 @@ from scanside_appliance.files.copies import Copied, SourceChanged, copy_below, p
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.empty_folders import EmptyFolders
+from scanside_appliance.inbox.hints import Watches
 from scanside_appliance.inbox.scan import scan
 
 AT_ONCE = 500
@@ -126,10 +127,11 @@ ANSWERS: tuple[type[Answer], ...] = (Entries, Fetched, TakenAway, StillAtIt, Don
 
 
 class Errands:
-    """Does them, for one inbox. work: all that is written to beside it. say: hears the answers."""
+    """Does them, for one inbox. work: all that is written to beside it. say: hears the answers. hints: of `Watches`."""
 
-    def __init__(self, inbox: Path, work: Path, say: Callable[[Answer], None]) -> None:
+    def __init__(self, inbox: Path, work: Path, say: Callable[[Answer], None], hints: int = -1) -> None:
         self._inbox, self._work, self.say = inbox, work, say
+        self._watches = Watches(hints)
         self._empty = EmptyFolders(inbox)
 
     def do(self, errand: Errand) -> None:
@@ -161,10 +163,11 @@ class Errands:
         self.say(StillAtIt())
 
     def _look_around(self) -> None:
-        found = scan(self._inbox)
+        found = scan(self._inbox, self._watches.watch)
         while some := list(islice(found, AT_ONCE)):
             numbers = ((seen.size, seen.mtime_ns, seen.inode) if seen else None for _, seen in some)
             self.say(Entries(tuple(name for name, _ in some), tuple(numbers)))
+        self._watches.looked()
 
     def _fetched(self, known: Known, part: Path) -> Fetched:
         try:

@@ -29,13 +29,15 @@ Heard = Callable[[Any], None]
 class Porter:
     """Sends it, and hears what it says. command: none does the errands in this process, for tests of what they do.
 
-    has_more: it has said more than was heard yet.
+    hints: the handle of a queue of events that it fills, see `Hints`. has_more: it has said more than was heard yet.
     Every method raises OSError where no child can be started.
     """
 
-    def __init__(self, layout: BoxLayout, now: Callable[[], float], command: Sequence[str] = PORTER) -> None:
+    def __init__(
+        self, layout: BoxLayout, now: Callable[[], float], command: Sequence[str] = PORTER, hints: int = -1
+    ) -> None:
         self._places = (layout.inbox, layout.root / "work")
-        self._now, self._command = now, command
+        self._now, self._command, self._hints = now, command, hints
         self._own = Errands(*self._places, say=lambda _: None)
         self._child: Child | None = None
         self._heard: Heard | None = None
@@ -80,7 +82,8 @@ class Porter:
             return
         if self._child is None:
             check_held()
-            self._child = Child([*self._command, *map(str, self._places)], LIMITS)
+            command = [*self._command, *map(str, (*self._places, self._hints))]
+            self._child = Child(command, LIMITS, pass_fds=[self._hints] if self._hints >= 0 else [])
         self._began = self._now()
         if self._waiting_since is None:
             self._waiting_since = self._began

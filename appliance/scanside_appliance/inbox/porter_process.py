@@ -1,4 +1,6 @@
-"""The child that goes into the inbox for the daemon. `python -m scanside_appliance.inbox.porter_process INBOX WORK`.
+"""The child that goes into the inbox for the daemon.
+
+`python -m scanside_appliance.inbox.porter_process INBOX WORK HINTS`, the last of which is the handle of a queue.
 
 A share that hangs holds this process, and nobody else. It is locked in: inbox and work are all that it can reach.
 """
@@ -38,7 +40,7 @@ def main() -> None:
     os.umask(0o027)
     inbox, work = map(Path, sys.argv[1:3])
     keep_to_files(writable=[inbox, work])
-    errands = Errands(inbox, work, Told(channel).say)
+    errands = Errands(inbox, work, Told(channel).say, int(sys.argv[3]))
     for errand in channel.questions(ERRANDS):
         errands.do(errand)
 

@@ -14,6 +14,7 @@ from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.errands import TidyFolders
 from scanside_appliance.inbox.facts import Prober
+from scanside_appliance.inbox.hints import Hints
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.table import InboxTable
@@ -65,7 +66,8 @@ class Daemon:
         self._inbox = Inbox(self._waits.inbox, InboxTable(layout.root))
         self._inbox_files = 0
         self._waiting: list[Waiting] = []
-        self._porter = Porter(layout, now, plan.porter)
+        self._hints = Hints(now) if plan.hint else None
+        self._porter = Porter(layout, now, plan.porter, self._hints.number if self._hints else -1)
         self._prober = Prober(now, plan.probe)
         self._intake = Intake(layout, store, plan.clock, self._porter, progressed)
         self._look = InboxLook(layout.inbox, self._inbox, self._porter, self._prober, now, self._intake.sources.others)
@@ -133,10 +135,6 @@ class Daemon:
         self._proving.again()
         self._try(partial(self._proving.note_configuration, settings))
 
-    def look_soon(self) -> None:
-        """Something happened in the inbox."""
-        self._next["scan"] = min(self._next["scan"], self._clock.monotonic() + BUSY_PAUSE_S / 2)
-
     @property
     def trouble(self) -> str | None:
         """What keeps the box from its work, in words."""
@@ -154,8 +152,9 @@ class Daemon:
 
     def filenos(self) -> list[int]:
         """For `select`: readable when a child has something to say."""
-        of_inbox = (self._prober.fileno(), self._porter.fileno()) if self.taking else ()
-        return [one for one in (self._worker_client.fileno(), *of_inbox) if one is not None]
+        of_inbox = (self._prober, self._porter, self._hints) if self.taking else ()
+        children = (self._worker_client, *(one for one in of_inbox if one is not None))
+        return [number for one in children if (number := one.fileno()) is not None]
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
@@ -163,7 +162,7 @@ class Daemon:
             return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
         if self.taking and (self._porter.has_more or (self._intake.unfinished and not self._porter.busy)):
             return 0.0
-        if self.idle:
+        if self.idle and not (self._hints and self._hints.deaf):
             return min(self._settings.inbox.scan_s, IDLE_PAUSE_S)
         return min(self._scan_pause_s(), BUSY_PAUSE_S)
 
@@ -180,6 +179,8 @@ class Daemon:
         self._inbox.close()
         self._prober.close()
         self._porter.close()
+        if self._hints is not None:
+            self._hints.close()
         self._worker_client.end()
         self._sender.close()
         self._list_writer.close()
@@ -212,6 +213,8 @@ class Daemon:
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
         if self._prober.busy and self._headers.is_through():
+            self._next["scan"] = -1e9
+        if self._hints is not None and self._hints.heard():  # something happened in the inbox
             self._next["scan"] = -1e9
         if not self._has_looked():
             return

@@ -16,7 +16,6 @@ from types import FrameType
 
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
-from scanside_appliance.inbox.watcher import InboxWatcher
 from scanside_appliance.jobs.book_file import open_book
 from scanside_appliance.jobs.database_errors import database_error, is_full_disk
 from scanside_appliance.jobs.errors import BoxDiskFull
@@ -46,7 +45,6 @@ class Signals:
     woken: int = -1
     stop_by: float | None = None
     reload: bool = False
-    hinted: bool = False
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
         """SIGHUP reads the settings again; the first SIGTERM or SIGINT asks to end, the second to end now."""
@@ -134,8 +132,6 @@ def _work(plan: Plan, layout: BoxLayout, store: Store, lock: RootLock) -> None:
         try:
             _started(daemon, layout)
             notify(READY=1, STATUS="ready")
-            if plan.hint:
-                ending.enter_context(closing(InboxWatcher(layout.inbox, signals.wake)))
             _run(plan, daemon, signals, lock)
         except sqlite3.DatabaseError as error:
             raise database_error(layout.database, error) from error
@@ -169,9 +165,6 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
         if signals.reload:
             signals.reload = False
             _reload(plan, daemon)
-        if signals.hinted:
-            signals.hinted = False
-            daemon.look_soon()
     _finish(daemon, signals)
 
 
@@ -190,7 +183,7 @@ def _sleep(daemon: Daemon, signals: Signals, seconds: float) -> None:
     """Until there is something to do: a signal, a hint, a word from a child, or the time is over."""
     readable, _, _ = select.select([signals.woken, *daemon.filenos()], [], [], seconds)
     if signals.woken in readable:
-        signals.hinted = b"h" in os.read(signals.woken, 4096)
+        os.read(signals.woken, 4096)
 
 
 def _reload(plan: Plan, daemon: Daemon) -> None:
@@ -205,7 +198,7 @@ def _reload(plan: Plan, daemon: Daemon) -> None:
 
 @contextmanager
 def _signals() -> Iterator[Signals]:
-    """Signals and hints end a sleep through a pipe. Handlers are put back at the end."""
+    """Signals end a sleep through a pipe. Handlers are put back at the end."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signals = Signals(wake, woken)
