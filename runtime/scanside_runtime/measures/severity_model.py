@@ -201,8 +201,8 @@ def _as(value: object, name: str, kind: type[Any]) -> Any:
         _check(abs(value) <= LARGEST, name, _SANE)
         return float(value)
     _check(type(value) is kind, name, f"it must be of type {kind.__name__}")
-    _check(kind is not int or abs(value) <= 10**9, name, "it is too large")
-    _check(kind is not str or len(value) <= LONGEST, name, f"it must have at most {LONGEST} letters")
+    _check(not isinstance(value, int) or abs(value) <= LARGEST, name, "it is too large")
+    _check(not isinstance(value, str) or len(value) <= LONGEST, name, f"it must have at most {LONGEST} letters")
     return value
 
 
