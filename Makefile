@@ -92,5 +92,5 @@ clean:
 
 # All extras hold the box's packages too, so that a demo after the tests installs nothing.
 .venv/all.stamp: pyproject.toml | .venv/bin/python
-	@$(INSTALL) --editable ".[export,cohort,dicom-network,dev]"
+	@$(INSTALL) --editable ".[export,cohort,dicom-network,serve,dev]"
 	@touch $@ .venv/box.stamp

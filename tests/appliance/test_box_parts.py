@@ -17,6 +17,7 @@ from scanside_appliance.jobs.errors import BoxDatabaseNewer
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
 from scanside_appliance.jobs.store import CLEANED, SCHEMA_VERSION, Job, NewFile, State, Store
+from scanside_appliance.upkeep.book_shape import shape_problems
 from scanside_runtime.settings.box import DiskSettings
 
 NOW = 1_800_000_000.0
@@ -101,6 +102,7 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layou
     with Store(layout.database) as store:
         assert store.jobs(State) == [before]
         assert store._sql.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+        assert list(shape_problems(store)) == []
 
 
 def test_a_transaction_that_fails_leaves_nothing(layout: BoxLayout) -> None:

@@ -112,6 +112,11 @@ class BoxLayout:
         return self.root / "backup.json"
 
     @property
+    def last_verified(self) -> Path:
+        """When all stored files were last read, and how many were not as written."""
+        return self.root / "verified.json"
+
+    @property
     def tuning(self) -> Path:
         """What was found to be the fastest way to compute here."""
         return self.root / "tuning.json"

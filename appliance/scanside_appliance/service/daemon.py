@@ -306,6 +306,7 @@ class Daemon:
         self._house.count_hours()
         self._house.tell_head()
         self._house.look_for_missing()
+        self._house.look_after_care(self._settings.care)
         self._prober.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
         at_rest = self._store.is_at_rest() and not self._sender.is_due(self._settings.send)
@@ -328,7 +329,8 @@ class Daemon:
 
     def _list_news(self, report: Report) -> ListNews:
         jobs = tuple((state.value, number) for state, number in report.jobs.items())
-        return ListNews(jobs, len(report.waiting), report.trouble, self._settings.site)
+        trouble = report.trouble or "; ".join(report.reminders) or None
+        return ListNews(jobs, len(report.waiting), trouble, self._settings.site)
 
     def write_last_list(self) -> None:
         """The worklist of a daemon that has worked off everything. Raises OSError, sqlite3.Error."""
@@ -361,6 +363,7 @@ class Daemon:
             cell=self._cell,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
+            reminders=self._house.reminders,
             deliveries=self._sender.numbers(self._settings.send),
             selftest_at=self._proving.passed_at or None,
             other_way=self._proving.other_way,

@@ -10,8 +10,9 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs import retention as disk
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.store import HOURS_RUN, Store
+from scanside_appliance.upkeep.care import reminders
 from scanside_appliance.upkeep.presence import missing_studies
-from scanside_runtime.settings.box import DiskSettings
+from scanside_runtime.settings.box import CareSettings, DiskSettings
 
 DISK_EVERY_S = 10.0
 HOUR_S = 3600.0
@@ -23,7 +24,8 @@ class Housekeeping:
     """Done again and again; each part may raise OSError and sqlite3.Error, and is tried again in the next turn.
 
     disk: as it was at the last look. over_quota: in words, what holds too much. missing: studies of the book whose
-    result or archive is gone. inbox_bytes: what the inbox held at the last look, for whoever looks to say.
+    result or archive is gone. reminders: what a person is asked to do. inbox_bytes: what the inbox held at the last
+    look, for whoever looks to say.
     """
 
     def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
@@ -31,6 +33,7 @@ class Housekeeping:
         self.disk: disk.Disk | None = None
         self.over_quota: list[str] = []
         self.missing: list[str] = []
+        self.reminders: list[str] = []
         self.inbox_bytes = 0
         self._next = {"hour": clock.monotonic() + HOUR_S}
 
@@ -74,6 +77,11 @@ class Housekeeping:
         """Now and then, and after something changed about it."""
         if self._is_due("missing", HOUR_S):
             self.missing = missing_studies(self._layout, self._store)
+
+    def look_after_care(self, settings: CareSettings) -> None:
+        """What a person is asked to do: a backup that is due, and files that were not read for long."""
+        if self._is_due("care", HOUR_S):
+            self.reminders = list(reminders(self._layout, settings, self._store.hours_run() / 24.0, self._clock))
 
     def came_to_rest(self) -> None:
         """A job did: what was missing may be there again."""

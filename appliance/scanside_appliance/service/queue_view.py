@@ -106,6 +106,7 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     sends = [f"{number} {state}" for state, number in facts["deliveries"].items() if number]
     if sends:
         lines.append(("archive", f"{', '.join(sends)} (scanside send --list)"))
+    lines.extend(("PLEASE", words) for words in facts["reminders"])
     lines.append(("proved", facts["selftest_at"] or "never"))
     lines.append(("said", facts["at"] or "never"))
     return [f"{name:<10}{text}" for name, text in lines]
