@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +265,17 @@ def test_a_daemon_whose_inbox_hangs_ends_when_it_is_told_to(box: Box) -> None:
             daemon.terminate()
             daemon.wait(60)
     assert daemon.returncode == 0
+
+
+def test_a_porter_that_is_killed_again_and_again_loses_nothing_and_every_study_is_measured(box: Box) -> None:
+    box.root.mkdir()
+    with running(box, quiet_s=0.2, patience_s=0.2) as daemon:
+        for number in range(1, 5):
+            box.put(*study(number, slices=5))
+            for _ in range(4):
+                with suppress(AssertionError, OSError):  # none runs just now
+                    os.kill(child_named(daemon, "porter_process"), signal.SIGKILL)
+                time.sleep(0.1)
+        wait_for(lambda: [len(one[-1]["inputs"]) for one in map(box.of, range(1, 5)) if one] == [5, 5, 5, 5])
+        wait_for(lambda: not box.places("inbox") and not box.places("work"))
+    assert box.is_sound()
