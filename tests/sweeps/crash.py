@@ -1,6 +1,6 @@
-"""Every file-system call of the daemon, and of the children that probe, read and measure, fails or is the last one.
+"""Every file-system call of the daemon and of its children that look, probe, read and measure fails or is the last.
 
-    python -m tests.sweeps.crash [--who daemon|prober|reader|worker] [--fault KILL|ENOSPC|EIO] [--every 1] [--again]
+    python -m tests.sweeps.crash [--who daemon|porter|prober|reader|worker] [--fault KILL|ENOSPC|EIO] [--every 1] [--again]
 
 Each fault is a run of its own (`stories`), in which the kernel asks at each call of that kind (`injected`) and the k-th
 ends the process or fails. Then nothing may be lost and no result unsound, though what was copied may lie in the inbox
@@ -34,9 +34,10 @@ from scanside_runtime.process.start import end_with
 from . import fake_probe, fake_sender, fake_worker  # noqa: F401  # a fork becomes one of them
 from .box import REPOSITORY
 from .injected import FAULTS, Fault, can_intercept
-from .stories import Everyday, Story
+from .stories import Carried, Everyday, Story
 
-ROLES = ("daemon", "prober", "reader", "worker")
+ROLES = ("daemon", "porter", "prober", "reader", "worker")
+_CHEAP: dict[str, type[Story]] = {"daemon": Everyday, "porter": Carried}
 MEMORY = Path("/dev/shm")  # to sync costs nothing there
 MORE = 1.02
 """Two runs do not make the same number of calls: so many are tried as an undisturbed one makes, and some more."""
@@ -55,9 +56,9 @@ class Trial:
 
 
 def story_of(who: str, folder: Path) -> Story:
-    """The daemon's has cheap children, so that it may do all that it can; the children's has real ones."""
-    if who == "daemon":
-        return Everyday(folder)
+    """The daemon's has cheap children, so that it may do all that it can; that of who reads and measures real ones."""
+    if who in _CHEAP:
+        return _CHEAP[who](folder)
     from . import measured  # a fork costs what was imported before
 
     measured.import_everything()
@@ -168,7 +169,7 @@ def main() -> None:
         asked.totals.unlink(missing_ok=True)
     wanted = []
     who = asked.who or list(ROLES)
-    for roles in (["daemon"], [role for role in ROLES if role != "daemon"]):
+    for roles in (*([one] for one in _CHEAP), [role for role in ROLES if role not in _CHEAP]):
         wanted += sweep([role for role in roles if role in who], asked)
     keys = {one.key for one in wanted}
     lines = [one for one in tried(asked.totals) if _key(one) in keys]

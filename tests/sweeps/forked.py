@@ -28,6 +28,7 @@ PROGRAMS = {
     "fake_worker.py": ("worker", f"{__package__}.fake_worker"),
     "fake_sender.py": ("sender", f"{__package__}.fake_sender"),
     "scanside_appliance.inbox.probe_process": ("prober", "scanside_appliance.inbox.probe_process"),
+    "scanside_appliance.inbox.porter_process": ("porter", "scanside_appliance.inbox.porter_process"),
     "scanside_appliance.jobs.worker": ("worker", "scanside_appliance.jobs.worker"),
     "scanside_runtime.dicom.reader_process": ("reader", "scanside_runtime.dicom.reader_process"),
 }

@@ -21,7 +21,7 @@ from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.inbox.facts import PROBE
 from scanside_appliance.jobs.worker_client import WORKER
 from scanside_appliance.page.templates import page_templates
-from scanside_appliance.service.daemon import Plan
+from scanside_appliance.service.plan import Plan
 from scanside_runtime.dicom.headers import import_encodings
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom

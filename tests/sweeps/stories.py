@@ -13,7 +13,7 @@ import hashlib
 import shutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,9 +21,10 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.inbox.porter import PORTER
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.release import Decisions
-from scanside_appliance.service.daemon import Plan
+from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.service import log_to_stderr, watch
 from scanside_appliance.upkeep.redo import redo
 from scanside_runtime.errors import ScansideError
@@ -157,6 +158,8 @@ def _watched(plan: Plan) -> None:
 class Everyday(Story):
     """All that the daemon does, with cheap children."""
 
+    porter: Sequence[str] = ()
+
     def prepare(self) -> None:
         inbox = self.base / "inbox"
         self.sums = put(inbox, [Slice(1, n) for n in (1, 2, 3)])
@@ -189,6 +192,13 @@ class Everyday(Story):
             worker=(*PYTHON, str(HERE / "fake_worker.py")),
             probe=(*PYTHON, str(HERE / "fake_probe.py")),
             sender=(*PYTHON, str(HERE / "fake_sender.py")),
+            porter=self.porter,  # none: the daemon goes into the inbox itself, and what it does there is swept
             worklist=(),  # another child, which touches nothing that is swept
             hint=False,
         )
+
+
+class Carried(Everyday):
+    """The same, with the child that goes into the inbox."""
+
+    porter = PORTER

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ FOLDER_MODE = 0o750
 KEY_LETTERS = 16
 PRIVATE, PRIVATE_MODE = "private", 0o700
 RESULT, PAGE = "result.json", "report.html"
+ARRIVING = "arriving-"
+"""How folders in work begin that hold copies which the book may not know yet."""
 
 
 class BoxRoot(BoxFailed):
@@ -147,8 +150,10 @@ class BoxLayout:
     def make(self) -> None:
         """Make what is missing. Raises BoxRoot."""
         try:
-            for folder in (self.root, self.inbox, *self.own_folders):
+            for folder in (self.root, *self.own_folders):
                 folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # nothing is asked of what lies there: a share may not answer
+                self.inbox.mkdir(mode=FOLDER_MODE)
         except OSError as error:
             raise BoxRoot(root=self.root, why=error.strerror or error) from error
 
@@ -170,7 +175,7 @@ def work_place(job_id: int) -> str:
 
 def arriving_place(token: str) -> str:
     """Where copies of files in the inbox are made."""
-    return f"work/arriving-{token}"
+    return f"work/{ARRIVING}{token}"
 
 
 def archive_place(patient: str, study: str) -> str:
