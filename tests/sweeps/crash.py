@@ -1,6 +1,6 @@
 """Every file-system call of the daemon and of its children that look, probe, read and measure fails or is the last.
 
-    python -m tests.sweeps.crash [--who daemon|porter|prober|reader|worker] [--fault KILL|ENOSPC|EIO] [--sites] [--again]
+    python -m tests.sweeps.crash [--who daemon|porter|prober|reader|worker] [--fault KILL|ENOSPC|EIO] [--sites]
 
 Each fault is a run of its own (`stories`), in which the kernel asks at each call of that kind (`injected`) and the k-th
 ends the process or fails. Then nothing may be lost and no result unsound, though what was copied may lie in the inbox
