@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kit.nursery import Nursery
+
 if TYPE_CHECKING:
     from kit.watch_box import Box
 
@@ -28,6 +30,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is not here: {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where readers come from that are not started for their own sake."""
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def warm_readers(nursery: Nursery) -> Iterator[None]:
+    """Readers begin at once, for modules in which many studies are read and none is about how a reader begins."""
+    with nursery.used():
+        yield
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
 from scanside_appliance.results.output import write_output
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 WORD = "Planted"
 BY_VR = {
     "AE": ("StationAETitle", "PlantedAe"), "AS": ("PatientAge", "087Y"), "CS": ("PatientPosition", "PLANTEDCS"),

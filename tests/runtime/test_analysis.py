@@ -29,6 +29,8 @@ from scanside_runtime.settings.tables import (
 )
 from scanside_runtime.volume import Hu
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
 
 # The result document as ARCHITECTURE.md has it, key by key.

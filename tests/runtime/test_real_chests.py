@@ -18,6 +18,8 @@ from scanside_export.data.lung_reference import reference_lungs
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.result import Analysis
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 REFERENCE_ML = json.loads((Path(__file__).parents[1] / "golden" / "lung_reference_ml.json").read_text())
 
 

@@ -18,6 +18,8 @@ from scanside_runtime.quality.orientation import check_orientation, contradictio
 from scanside_runtime.quality.overview import make_overview
 from scanside_runtime.volume import Hu, Masks, Volume
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 REAL = "extra/ct-md-p002_6mm.npz"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
-from scanside_runtime.process.limits import MIB, Limits
+from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Birth, Hello, decode, encode, own_hello
 
 if TYPE_CHECKING:
@@ -171,14 +170,6 @@ class Child:
         self._unread += block or b""  # None where there was nothing after all
         if len(self._unread) > LONGEST_ANSWER and b"\n" not in self._unread:
             raise self._given_up("with an answer that has no end")
-
-    def allow_shared(self, shared_bytes: int) -> None:
-        """Let it map so much memory that it shares with us, up to what its limits foresee."""
-        self._check_alive()
-        what, own = self._limits.memory, self._limits.memory_mb * MIB
-        hard = resource.prlimit(self._process.pid, what)[1]
-        soft = own + shared_bytes
-        resource.prlimit(self._process.pid, what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
     def memory_mb(self) -> float:
         """Resident memory of the child and of what it started; 0 when it is gone."""
