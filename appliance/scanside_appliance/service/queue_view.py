@@ -49,8 +49,9 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
     try:
         layout.check()
         read_settings()
-        if not running:
-            _unattended(layout)
+        if running:
+            return None  # what ails the inbox, it has said; one that does not answer would hold us, too
+        _unattended(layout)
         if lies_at(layout.marker) and not lies_at(layout.inbox):
             raise BoxInbox(folder=layout.inbox)
     except BoxFailed as error:
