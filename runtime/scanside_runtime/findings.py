@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, SupportsFloat
 
 Level = Literal["note", "caution", "withhold"]
 
@@ -14,11 +14,18 @@ class Finding:
 
     code: stable, from the families of reason codes (INPUT_, SERIES_, GEOMETRY_, ...).
     level: a note explains, a caution asks for a look, a withhold takes back what rests on infection.
+    values: the figures of the message by name, unit in the name, for pages in other languages and for programs.
     """
 
     code: str
     level: Level
     message: str
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def figures(**values: SupportsFloat) -> dict[str, float]:
+    """Values of a finding, to the thousandth."""
+    return {name: round(float(value), 3) for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)

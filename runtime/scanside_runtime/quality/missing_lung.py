@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.model.components import Pieces
 from scanside_runtime.quality.overview import PIXEL_MM, Overview, disc
 from scanside_runtime.settings.tables import MissingLungSettings
@@ -100,20 +100,23 @@ def check_air_outside(overview: Overview, settings: MissingLungSettings) -> tupl
     if not found_ml:
         return ()
     message = f"{found_ml:.0f} ml of air as in lung lie beside the outlines of the lungs."
-    return (Finding("QUALITY_AIR_OUTSIDE", "caution", message),)
+    return (Finding("QUALITY_AIR_OUTSIDE", "caution", message, figures(air_ml=found_ml)),)
 
 
 def check_fluid(overview: Overview, settings: MissingLungSettings) -> tuple[Finding, ...]:
     """A dependent, homogeneous layer as dense as fluid beside the lungs, or outlined as lung: a possible effusion."""
     beside_ml, outlined_ml = fluid_ml(overview)
-    said = []
+    said: list[str] = []
+    values: dict[str, float] = {}
     if beside_ml >= settings.fluid_ml:
         said.append(f"beside the lungs lie some {beside_ml:.0f} ml as dense as fluid, which are not counted")
+        values |= figures(beside_ml=beside_ml)
     if outlined_ml >= settings.fluid_in_lung_ml:
         said.append(f"some {outlined_ml:.0f} ml that are outlined as lung are as dense and even as fluid")
+        values |= figures(outlined_ml=outlined_ml)
     if not said:
         return ()
-    return (Finding("QUALITY_POSSIBLE_EFFUSION", "caution", f"A possible effusion: {'; '.join(said)}."),)
+    return (Finding("QUALITY_POSSIBLE_EFFUSION", "caution", f"A possible effusion: {'; '.join(said)}.", values),)
 
 
 def fluid_ml(overview: Overview) -> tuple[float, float]:
