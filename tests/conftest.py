@@ -22,6 +22,17 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
+LONG = (
+    *("test_real_chests", "test_course", "test_watch_real", "test_sweeps", "test_made_cases", "test_cohort_run"),
+    *("test_accuracy", "test_keep_network", "test_cross_validate", "test_train", "test_parity", "test_export_onnx"),
+)
+"""What takes longest begins first: at the end of a run no process works on while the other has nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

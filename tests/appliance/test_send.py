@@ -182,7 +182,7 @@ def test_a_result_without_objects_is_said(result: Path, tmp_path: Path) -> None:
 
 def test_an_object_that_is_longer_on_its_way_than_an_answer_may_take_arrives(result: Path, tmp_path: Path) -> None:
     port = free_port()
-    with peer(port) as archive, slow_line(port, bytes_per_s=600_000) as line:
+    with peer(port) as archive, slow_line(port, bytes_per_s=900_000) as line:
         began = time.monotonic()
         settings = send_settings(line, timeout_s=0.4, objects=("sc",))
         done = scanside(tmp_path, settings, "send", str(result))

@@ -262,7 +262,7 @@ def test_a_listener_that_does_not_read_does_not_stop_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "deaf"))
-    monkeypatch.setattr("scanside_appliance.service.systemd.LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr("scanside_appliance.service.systemd.LONGEST_WAIT_S", 0.001)
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as deaf:
         deaf.bind(str(tmp_path / "deaf"))
         for _ in range(1000):
@@ -447,8 +447,8 @@ def test_a_start_says_where_it_works_by_which_settings_and_what_waits(
     box.run()
     caplog.clear()
     caplog.set_level("INFO", logger="scanside")
-    write_settings(box.root, **box.settings)
-    watch(replace(box.plan(Settings), settings_from="/etc/some.toml"))
+    path = write_settings(box.root, **box.settings)
+    watch(replace(box.plan(lambda: load_settings(path)), settings_from="/etc/some.toml"))
     assert caplog.messages[:4] == [
         f"root      {box.root}",
         f"inbox     {box.inbox}",
