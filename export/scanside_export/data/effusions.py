@@ -114,7 +114,7 @@ def _noise(shape: tuple[int, ...], sigma_px: float, rng: Rng) -> Floats:
 
 
 def _dense(place: Bools, pixel_mm: float, noise_hu: float, rng: Rng) -> Floats:
-    """Lung without air, (rows, columns) float32 HU; in two of three bronchi keep theirs, and then it may be as fluid."""
+    """Lung without air, (rows, columns) float32 HU; two of three have air in bronchi, and may be as fluid."""
     bronchi = rng.random() < 0.65 and bool(place.any())
     texture = float(rng.uniform(2.0, 25.0)) * _noise(place.shape, float(rng.uniform(2.0, 9.0)) / pixel_mm, rng)
     density = float(rng.uniform(*(BRONCHI_HU if bronchi else DENSE_HU)))

@@ -151,7 +151,7 @@ class Sampler:
     def _with_pleura(
         self, hu: Floats, lungs: npt.NDArray[np.uint8], weights: Floats, place: PlaneMap, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
-        """A stack, now and then with dense lung or with fluid in place of lung; and how much of each pixel fluid took."""
+        """A stack, now and then with dense lung or with fluid for lung; and how much of each pixel fluid took."""
         dense, fluid = self.recipe.dense_lungs, self.recipe.effusions
         gone = np.zeros(hu.shape[1:], dtype=np.float32)
         if not (dense or fluid) or self.recipe.network != "lungs":
