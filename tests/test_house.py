@@ -163,3 +163,11 @@ def test_every_dependency_is_given_a_reason() -> None:
     required = [line for line in block.splitlines() if line.lstrip().startswith('"')]
     assert len(required) > 15
     assert [line for line in required if not re.search(r"# .+; .+", line)] == []
+
+
+def test_no_page_or_source_holds_both_sides_of_a_merge() -> None:
+    pages = [path for kind in ("*.md", "*.j2", "*.po") for path in REPOSITORY.glob(f"[!.]*/**/{kind}")]
+    texts = [*pages, *sources(*ROOTS, "tests"), *REPOSITORY.glob("*.md"), *REPOSITORY.glob("*.toml")]
+    mark = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+    assert len(pages) > 10
+    assert [path for path in texts if mark.search(path.read_bytes())] == []

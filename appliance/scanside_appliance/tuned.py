@@ -6,19 +6,19 @@ import os
 from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.layout import BoxLayout
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.model.tuning import Tuning, tuning_of
 
-NAME = "tuning.json"
 LARGEST_BYTES = 1 << 20
 
 
 def tuning_file(root: Path) -> Path:
     """Below the box's root where there is one that this user may write, else among the user's own caches."""
     if os.access(root, os.W_OK):
-        return root / NAME
+        return BoxLayout(root).tuning
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "scanside" / NAME
+    return Path(cache) / "scanside" / BoxLayout(root).tuning.name
 
 
 def read_tuning(root: Path) -> Tuning | None:
@@ -26,7 +26,7 @@ def read_tuning(root: Path) -> Tuning | None:
 
     A tuning makes things faster and nothing else: where it is not to be had, the default computes.
     """
-    for path in (root / NAME, tuning_file(root)):
+    for path in (BoxLayout(root).tuning, tuning_file(root)):
         try:
             with path.open("rb") as file:
                 content = file.read(LARGEST_BYTES)

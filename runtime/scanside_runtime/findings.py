@@ -124,6 +124,13 @@ KINDS = {
         "The box's clock stands before the software was made, or jumped: times beside results are not to be trusted.",
         "Set the clock, and replace the battery if it is lost at every power cut. Measurements are not touched.",
     ),
+    "MODEL_OTHER_WAY": FindingKind(
+        ("note",),
+        "The box's self-test found its usual way to compute wrong, and took the next one that is right.",
+        "Nothing for this measurement. Have somebody look at the box: scanside doctor says what was wrong.",
+        "The bundle's golden stacks are computed at each start, each day and after each change of the bundle, and "
+        "compared with the answers of its maker.",
+    ),
     "COVERAGE_BASE_CUT": FindingKind(
         ("caution", "withhold"),
         "The lowest slice still shows lung: the base is cut off, and volumes and POI miss what lies beyond.",

@@ -31,12 +31,12 @@ def test_what_a_box_did_is_told_in_order(box: Box) -> None:
     box.put(*study(1))
     box.run()
     box.run()
-    first, second = told(box)
-    assert (first[0], second[0]) == ("configuration", "result")
+    first, second, third, fourth = told(box)
+    assert (first[0], second[0], third[0], fourth[0]) == ("selftest", "configuration", "result", "selftest")
     box.settings["quiet_s"] = 0.02
-    box.scanside("redo", second[1])
+    box.scanside("redo", third[1])
     box.run()
-    assert [event for event, _ in told(box)[2:]] == ["redone", "configuration", "result"]
+    assert [event for event, _ in told(box)[4:]] == ["redone", "selftest", "configuration", "result"]
 
 
 def test_no_name_and_no_id_of_a_patient_is_in_it(box: Box) -> None:

@@ -94,6 +94,7 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layou
     with sqlite3.connect(layout.database) as sql:
         sql.executescript(
             "DROP TABLE archives; DROP TABLE audit; DROP TABLE taken; ALTER TABLE files DROP COLUMN mtime_ns; "
+            "ALTER TABLE files DROP COLUMN data_sha256; "
             "DROP TABLE sent_objects; DROP TABLE deliveries; ALTER TABLE jobs DROP COLUMN rested_h; "
             "ALTER TABLE jobs DROP COLUMN alone; ALTER TABLE jobs DROP COLUMN series_uid; PRAGMA user_version = 1;"
         )

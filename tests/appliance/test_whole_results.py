@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +16,6 @@ from kit.watch_box import Box, study
 from scanside_appliance.files import atomic
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.worker import Order, analyze_study
-from scanside_appliance.results.errors import BoxSource
 from scanside_appliance.results.output import write_output
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.model.networks import KeptNetworks
@@ -31,51 +30,34 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def bad_sector(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, no source file can be read any more."""
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, the disk takes nothing any more."""
 
-    def refuse(_: Path) -> Any:
-        raise OSError(errno.EIO, "Input/output error")
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    return lambda: monkeypatch.setattr("scanside_runtime.dicom.files.open_regular", refuse)
+    return lambda: monkeypatch.setattr(atomic, "replace_file", refuse)
 
 
-def test_slices_that_cant_be_read_again_are_a_trouble_of_the_box_and_nothing_is_written(
-    tmp_path: Path, bad_sector: Callable[[], None]
-) -> None:
+def test_writing_looks_at_no_slice_again(tmp_path: Path) -> None:
     sick = analysed(tmp_path / "series")
-    bad_sector()
-    with pytest.raises(BoxSource, match="Input/output error") as caught:
-        write_output(sick, tmp_path / "out")  # type: ignore[arg-type]
-    assert (caught.value.code, caught.value.exit_code) == ("BOX_SOURCE", 5)
-    assert not (tmp_path / "out").exists()
+    shutil.rmtree(tmp_path / "series")
+    document = write_output(sick, tmp_path / "out")  # type: ignore[arg-type]
+    assert {"seg.dcm", "sr.dcm", "sc_01.dcm"} <= set(document["artefacts"])
 
 
-def test_the_document_is_printed_with_the_trouble_in_it_when_the_slices_cant_be_read_again(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_sector: Callable[[], None]
+def test_the_document_is_printed_with_the_trouble_in_it_when_it_cant_be_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Callable[[], None]
 ) -> None:
     sick = analysed(tmp_path / "series")
     monkeypatch.setattr("scanside_runtime.analysis.analyze.analyze", lambda *_, **__: sick)
-    bad_sector()
+    full()
     code, out, err = run("analyze", tmp_path / "series", "--json", "--output", tmp_path / "out")
     document = json.loads(out)
     assert code == 5
-    assert "BOX_SOURCE" in err
+    assert "BOX_OUTPUT" in err
     assert document["biomarkers"] == json.loads(json.dumps(sick.content["biomarkers"]))
-    assert (document["flags"][-1]["code"], document["artefacts"]) == ("BOX_SOURCE", [])
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_earlier_result_stays_as_it_was_where_the_next_one_cant_be_made(
-    tmp_path: Path, bad_sector: Callable[[], None]
-) -> None:
-    sick = analysed(tmp_path / "series")
-    write_output(sick, tmp_path / "out")  # type: ignore[arg-type]
-    before = contents(tmp_path / "out")
-    bad_sector()
-    with pytest.raises(BoxSource):
-        write_output(sick, tmp_path / "out")  # type: ignore[arg-type]
-    assert contents(tmp_path / "out") == before
+    assert (document["flags"][-1]["code"], document["artefacts"]) == ("BOX_OUTPUT", [])
 
 
 @pytest.mark.parametrize("written", range(5))
@@ -123,8 +105,8 @@ def test_what_else_lies_in_the_folder_stays(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*document["artefacts"], "mine", "notes.txt"}
 
 
-def test_the_worker_blames_the_box_and_leaves_nothing_when_the_slices_cant_be_read_again(
-    tmp_path: Path, bad_sector: Callable[[], None]
+def test_the_worker_blames_the_box_and_leaves_nothing_when_the_result_cant_be_written(
+    tmp_path: Path, full: Callable[[], None]
 ) -> None:
     write_series(chest_hu(), SPACING_MM, tmp_path / "files")
     (tmp_path / "out").mkdir()
@@ -132,8 +114,8 @@ def test_the_worker_blames_the_box_and_leaves_nothing_when_the_slices_cant_be_re
         tmp_path, tmp_path / "files", tmp_path / "out", 1, None, None, None, "2026-01-01", False, None, (),
         Settings(inference=InferenceSettings(threads=1)), write_bundle(tmp_path / "bundle").folder,
     )  # fmt: skip
-    bad_sector()  # in this process: the analysis reads in a child of its own
-    with pytest.raises(BoxSource):
+    full()
+    with pytest.raises(BoxOutput):
         analyze_study(order, KeptNetworks(), lambda *_: None)
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -51,10 +51,12 @@ def lungs_network(form: str = "fp16", contract: ModelContract | None = LUNGS) ->
     return _file(nodes, {**constants, **_limits(LUNG_HU)}, (1, 3), form, contract)
 
 
-def infection_network(form: str = "fp16", contract: ModelContract | None = INFECTION) -> bytes:
+def infection_network(
+    form: str = "fp16", contract: ModelContract | None = INFECTION, hu: tuple[float, float] = INFECTED_HU
+) -> bytes:
     """(n, 3, 96, 96) in 0..1 → logits (n, 1, 96, 96), from the middle slice."""
     nodes = [*_opened_between(), helper.make_node("Identity", ["opened"], ["logits"])]
-    return _file(nodes, _limits(INFECTED_HU), (3, 1), form, contract)
+    return _file(nodes, _limits(hu), (3, 1), form, contract)
 
 
 def _opened_between() -> list[onnx.NodeProto]:

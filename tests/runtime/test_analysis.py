@@ -56,7 +56,7 @@ DOCUMENT: dict[str, set[str]] = {
         "flag", "basis", "probability", "cut_off", "model", "why", "deciding_percent", "distance_points",
     },
     "provenance": {
-        "software", "version", "commit", "bundle", "engine", "input_sha256", "settings_sha256", "revision",
+        "software", "version", "commit", "bundle", "engine", "selftest", "input_sha256", "settings_sha256", "revision",
         "supersedes",
     },
 }  # fmt: skip

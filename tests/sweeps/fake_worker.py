@@ -4,7 +4,8 @@ CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a fi
 KEEPS keep some. DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal,
 BOX a full disk, HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID, UNWRITTEN
 a refusal in the middle of writing: a page, and no document. CRASH and HEAD mean the series that nobody chose.
-Files that name several patients are refused, as the analysis does.
+Files that name several patients are refused, as the analysis does. The self-test passes, unless ROOT.selftest says
+WRONG, OTHER (another way was taken) or DIES.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.jobs.messages import NOT_COMPLETE, Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.followup.document import RESULT_SCHEMA
+from scanside_runtime.model.errors import ModelSelfTest
 from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.process.start import end_with
@@ -105,13 +107,25 @@ def _outcome(text: bytes, order: Order) -> tuple[str | None, int, str]:
     return None, 0, "analysed"
 
 
+def prove(order: SelfTestOrder) -> SelfTested | Failed:
+    said = order.root.with_suffix(".selftest")
+    word = said.read_text() if said.exists() else ""
+    if word == "DIES":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if word == "WRONG":
+        return Failed.of(ModelSelfTest(why="Dice 0.500, at least 0.97"))
+    if word == "OTHER":
+        return SelfTested("fake fp32", "fake int8: Dice 0.500", used_was_wrong=True)
+    return SelfTested("fake")
+
+
 def main() -> None:
     channel = Channel()
     os.umask(0o027)
     end_with(os.getppid())
     for question in channel.questions((SelfTestOrder, Order)):
         if isinstance(question, SelfTestOrder):
-            channel.send(SelfTested("fake"))
+            channel.send(prove(question))
             continue
         try:
             channel.send(analyze(question, channel))

@@ -27,12 +27,12 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
 from scanside_runtime.errors import BoxOutput, ModelUnusable
 from scanside_runtime.model.bundle import Bundle, open_bundle
-from scanside_runtime.model.selftest import SelfTest
+from scanside_runtime.model.proof import WayTried
 from scanside_runtime.model.signature import trusted_keys
 from scanside_runtime.version import software_version
 
 RECEIPT_SCHEMA = "scanside.receipt/1"
-Prove = Callable[[Bundle], SelfTest]
+Prove = Callable[[Bundle], WayTried]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class InstalledBundle:
     sha256: str
     signed_by: str
     replaced: str
-    selftest: SelfTest
+    selftest: WayTried
     at: str
     receipt: Path | None = None
 
@@ -96,7 +96,7 @@ def _usable(root: Path, keys: Path) -> Bundle:
         return open_bundle()
 
 
-def _put_in_force(root: Path, delivered: Delivered, now: Bundle, proof: SelfTest, clock: Clock) -> InstalledBundle:
+def _put_in_force(root: Path, delivered: Delivered, now: Bundle, proof: WayTried, clock: Clock) -> InstalledBundle:
     bundle, before = delivered.bundle, read_record(root).in_force
     at, why = clock.now_text(), f"signed by {delivered.signed_by.name}, proved on this box"
     if before != bundle.folder.name:

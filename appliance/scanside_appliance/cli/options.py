@@ -129,13 +129,15 @@ class BoxOptions:
 
         Raises SettingsUnusable, InputNotFound, SeverityModelUnusable, and what `bundle` raises.
         """
+        from scanside_appliance.proved import read_proof
         from scanside_appliance.results.archive import lookup
         from scanside_appliance.site_model import model_in_force
         from scanside_appliance.tuned import read_tuning
         from scanside_runtime.analysis.options import Options
 
         past, model, found = lookup(self.root, earlier), model_in_force(self.root), read_tuning(self.root)
-        return Options(self.settings(), engine.value, precision.value, self.bundle(bundle), past, model, found)
+        proof = read_proof(self.root)
+        return Options(self.settings(), engine.value, precision.value, self.bundle(bundle), past, model, found, proof)
 
     def page(self, settings: Settings, earlier: Path | None, language: LanguageName | None) -> PageOptions:
         """What the page is made of: the site's words, and earlier pictures from where the trend comes from."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scanside_appliance.cli.options import BundleOption, EngineName, EngineOption, PrecisionName, PrecisionOption
+
+if TYPE_CHECKING:
+    from scanside_runtime.model.proof import WayTried
 
 
 def selftest(
@@ -20,17 +23,40 @@ def selftest(
 ) -> None:
     """Compare what this box computes on the bundle's sample with what the exporter computed.
 
+    Without --engine and --precision the way in which the box computes is tested, and where it is wrong the next one.
+
     Exit code: 0 the masks agree, 4 they do not, or the bundle can't be used.
     """
+    from scanside_appliance.proved import prove_box
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.engine import choose_engine
-    from scanside_runtime.model.networks import load_networks
-    from scanside_runtime.model.selftest import run_selftest
+    from scanside_runtime.model.selftest import prove_way
 
-    choice = choose_engine(engine.value, precision.value, context.obj.settings().inference.threads)
-    found = run_selftest(load_networks(open_bundle(context.obj.bundle(bundle)), choice))
-    if as_json:
-        typer.echo(json.dumps({"engine": choice.name, **asdict(found)}))
+    opened, threads = open_bundle(context.obj.bundle(bundle)), context.obj.settings().inference.threads
+    if (engine, precision) == (EngineName.auto, PrecisionName.auto):
+        proof = prove_box(context.obj.root, opened, threads)
+        way, wrong = proof.way(), proof.wrong
     else:
-        typer.echo(f"lungs {found.lungs_dice:.4f}, infection {found.infection_dice:.4f} (Dice; 1 is the same)")
-        typer.echo(f"{choice.name}, {found.precision}: this box computes what the exporter computed")
+        way, wrong = prove_way(opened, choose_engine(engine.value, precision.value, threads)), ()
+    if as_json:
+        typer.echo(json.dumps(_facts(way, wrong)))
+    else:
+        typer.echo("\n".join(_lines(way, wrong)))
+
+
+def _facts(way: WayTried, wrong: Sequence[WayTried]) -> dict[str, Any]:
+    return {
+        "engine": way.engine,
+        "lungs_dice": way.lungs_dice,
+        "infection_dice": way.infection_dice,
+        "precision": way.computed_in,
+        "wrong": [{"engine": one.engine, "precision": one.precision, "why": one.why_not} for one in wrong],
+    }
+
+
+def _lines(way: WayTried, wrong: Sequence[WayTried]) -> list[str]:
+    return [
+        *(f"wrong here: {one.name}: {one.why_not}" for one in wrong),
+        f"lungs {way.lungs_dice:.4f}, infection {way.infection_dice:.4f} (Dice; 1 is the same)",
+        f"{way.engine}, {way.computed_in}: this box computes what the exporter computed",
+    ]

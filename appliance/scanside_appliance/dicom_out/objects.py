@@ -32,7 +32,7 @@ class ArchiveObjects:
 
     @classmethod
     def of(cls, series: Series, pictures: Pictures) -> ArchiveObjects:
-        """Of an analysed series. Raises InputUnreadable or InputTooLarge when it can't be read any more."""
+        """Of an analysed series."""
         patient = patient_and_study(series)
         slices = tuple(references(series.slices, patient))
         return cls(patient, slices, _key_pictures(pictures, slices))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 
-from pydicom import dcmread
 from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pydicom.valuerep import validate_value
 
-from scanside_runtime.dicom.decode import same_header
-from scanside_runtime.dicom.files import SourceReader
 from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient
 from scanside_runtime.dicom.series import Series
 
@@ -22,19 +19,29 @@ MAY_BE_EMPTY = (
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
 TAKEN_WHEN_VALID = ("IssuerOfPatientID", "StudyDescription", "PatientAge")
-_WANTED = [*MAY_BE_EMPTY, *TAKEN_WHEN_VALID, "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-           "SeriesNumber"]  # fmt: skip
+_TEXTS = (*MAY_BE_EMPTY, *TAKEN_WHEN_VALID, "SeriesNumber", "SliceThickness")
 
 
 def patient_and_study(series: Series) -> Dataset:
     """Whose the source is, of what study and series, as its first slice says it: every value is valid or empty.
 
-    Read in this process: the very bytes that the reader's own process has parsed within its limits, and none but those.
-    Raises InputUnreadable or InputTooLarge when the file can't be read any more.
+    Made of what the reader's own process has read: no foreign byte is parsed in this one.
     """
-    with SourceReader() as reader, lenient():
-        content = io.BytesIO(same_header(reader, series.slices[0]))
-        return clean(dcmread(content, force=True, stop_before_pixels=True, specific_tags=_WANTED))
+    with lenient():
+        return clean(header_of(series.slices[0]))
+
+
+def header_of(one: SliceHeader) -> Dataset:
+    """A slice's UIDs and the texts that objects repeat, each as its VR allows; call it inside `lenient()`."""
+    header = Dataset()
+    header.SOPClassUID, header.SOPInstanceUID = one.sop_class_uid, one.sop_instance_uid
+    header.StudyInstanceUID, header.SeriesInstanceUID = one.study_uid, one.series_uid
+    texts = {**one.stated, "FrameOfReferenceUID": one.frame_of_reference_uid or ""}
+    for keyword in (*_TEXTS, "FrameOfReferenceUID"):
+        text = texts.get(keyword)
+        if text and _fits(dictionary_VR(keyword), text):
+            setattr(header, keyword, text)
+    return header
 
 
 def clean(first: Dataset) -> Dataset:
@@ -64,10 +71,17 @@ def valid(header: Dataset, keyword: str) -> str | None:
     try:
         element = header[keyword]
         text = str(element.value)
-        validate_value(element.VR, text, RAISE)
     except BAD_DICOM:
         return None
-    return text or None
+    return text if text and _fits(element.VR, text) else None
+
+
+def _fits(vr: str, text: str) -> bool:
+    try:
+        validate_value(vr, text, RAISE)
+    except BAD_DICOM:
+        return False
+    return True
 
 
 def source_number(header: Dataset) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scanside_appliance.bundles.record import bundle_in_force, read_record
 from scanside_appliance.doctor.conditions import Condition, Examined, caution, good, of_error
+from scanside_appliance.proved import prove_box
 from scanside_appliance.tuned import read_tuning
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
@@ -52,14 +53,13 @@ def tuning(box: Examined) -> Condition:
 
 def selftest(box: Examined) -> Condition:
     """The golden stacks, computed here as an analysis would."""
-    from scanside_runtime.model.networks import KeptNetworks
-    from scanside_runtime.model.selftest import run_selftest
-
     try:
-        tuning, threads = read_tuning(box.layout.root), box.settings.inference.threads
-        loaded = KeptNetworks().load(in_force(box).folder, "auto", "auto", threads, tuning)
-        found, choice = run_selftest(loaded), loaded.choice
+        proof = prove_box(box.layout.root, in_force(box), box.settings.inference.threads)
+        way = proof.way()
     except ScansideError as error:
         return of_error("self-test", error)
-    agreement = f"lungs {found.lungs_dice:.4f}, infection {found.infection_dice:.4f}"
-    return good("self-test", f"{agreement} ({choice.name}, {found.precision}, {choice.threads} thread(s))")
+    found = f"lungs {way.lungs_dice:.4f}, infection {way.infection_dice:.4f} ({way.engine}, {way.computed_in})"
+    if proof.wrong:
+        advice = "Results are right, if slower. Memory or processor may be at fault: have the machine looked at."
+        return caution("self-test", f"{found}; wrong here: {proof.why}", advice)
+    return good("self-test", found)

@@ -72,7 +72,11 @@ def running(box: Examined) -> Condition:
         return bad("watch", str(facts["trouble"]), "See `scanside status`, and what the line itself says.")
     if not facts["running"]:
         return caution("watch", "it does not run: nothing that arrives is measured", f"systemctl start {UNIT}")
-    return good("watch", f"{facts['headline']} ({facts['engine'] or 'starting'})")
+    found = f"{facts['headline']} ({facts['engine'] or 'starting'}), proved {facts['selftest_at'] or 'not yet'}"
+    if facts["doubted"]:
+        words = f"{found}; {len(facts['doubted'])} result(s) were computed by what failed the next self-test"
+        return bad("watch", words, "`scanside status` names them; `scanside redo` measures them again.")
+    return good("watch", found)
 
 
 def unit(box: Examined) -> Condition:

@@ -111,6 +111,16 @@ class BoxLayout:
         return self.root / "backup.json"
 
     @property
+    def tuning(self) -> Path:
+        """What was found to be the fastest way to compute here."""
+        return self.root / "tuning.json"
+
+    @property
+    def proof(self) -> Path:
+        """What the last self-test found."""
+        return self.root / "selftest.json"
+
+    @property
     def status(self) -> Path:
         """What the daemon last said of itself."""
         return self.root / "status.json"

@@ -25,6 +25,7 @@ OWN_MB = 64
 SAME_DIRECTION = 0.005
 """Of a direction cosine: 0.3 degrees. Slices of one grid differ by a thousandth at most (`dicom.geometry`)."""
 _SHA256 = re.compile("[0-9a-f]{64}")
+_SHA256_OR_NONE = re.compile("([0-9a-f]{64})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Facts:
     every child that read it.
     whole: it does not break off. stack: `stack_name` of the slices that make one grid, "" for what is no slice.
     along_mm: place along the normal of its stack. inode: as the scan saw it, 0 from the child.
+    data_sha256: of the data set alone (`data_set_sum`), "" where that can't be told.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Facts:
     along_mm: float | None = None
     why: str = ""
     inode: int = 0
+    data_sha256: str = ""
 
 
 def stack_name(series: str, cosines: Sequence[float]) -> str:
@@ -202,4 +205,6 @@ def limits_of(reading: ReadingSettings) -> Limits:
 
 def _can_be(facts: Facts) -> bool:
     """Whether these are facts of some file: the child has parsed foreign bytes, and a sum becomes a file's name."""
+    if _SHA256_OR_NONE.fullmatch(facts.data_sha256) is None:
+        return False
     return facts.kind in ("out_of_reach", "too_large") or _SHA256.fullmatch(facts.sha256) is not None

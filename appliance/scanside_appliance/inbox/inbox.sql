@@ -21,7 +21,8 @@ CREATE TABLE files (
     issuer     TEXT,
     stack      TEXT NOT NULL DEFAULT '',
     along_mm   REAL,
-    why        TEXT NOT NULL DEFAULT ''
+    why        TEXT NOT NULL DEFAULT '',
+    data_sha256 TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX by_study ON files (study, since, first, kind, whole) WHERE study <> '';
 CREATE INDEX by_folder ON files (folder) WHERE kind IN ('', 'broken', 'out_of_reach', 'too_large');

@@ -23,6 +23,7 @@ from pydicom.dataset import Dataset
 from scanside_appliance.dicom_out.own import is_own
 from scanside_appliance.files.beneath import opened_below
 from scanside_appliance.files.signature import Signature
+from scanside_appliance.inbox.data_set import data_set_sum
 from scanside_appliance.inbox.facts import WHOLE_MB, Facts, Probe, stack_name
 from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, is_tar
 from scanside_runtime.dicom.completeness import object_damage
@@ -116,7 +117,10 @@ def _parsed(data: bytes, name: str, reading: ReadingSettings) -> Facts:
                 return Facts("other")
     except UNREADABLE:
         return _parsed_head(BytesIO(data), name, reading)
-    return _image(header, complete, data[:HEAD_BYTES])
+    facts = _image(header, complete, data[:HEAD_BYTES])
+    if facts.kind != "image" or not complete:
+        return facts
+    return replace(facts, data_sha256=data_set_sum(data, str(ds.file_meta.get("TransferSyntaxUID", ""))))
 
 
 def _parsed_head(stream: BinaryIO, name: str, reading: ReadingSettings) -> Facts:

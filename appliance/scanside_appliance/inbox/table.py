@@ -22,7 +22,10 @@ TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "
 CACHE_KB = 4096
 PAGE = 500
 """So many rows are in memory at a time."""
-FACTS = ("kind", "sha256", "whole", "study_uid", "sop_uid", "patient_id", "issuer", "stack", "along_mm", "why")
+FACTS = (
+    *("kind", "sha256", "whole", "study_uid", "sop_uid", "patient_id", "issuer", "stack", "along_mm", "why"),
+    "data_sha256",
+)
 Values = Mapping[str, Any]
 
 

@@ -17,7 +17,18 @@ from typing import Any, Literal
 from scanside_appliance.clock import Clock
 from scanside_appliance.jobs.store import Store
 
-Event = Literal["result", "held", "put aside", "released", "retried", "redone", "removed", "configuration", "rebuilt"]
+Event = Literal[
+    "result",
+    "held",
+    "put aside",
+    "released",
+    "retried",
+    "redone",
+    "removed",
+    "configuration",
+    "rebuilt",
+    "selftest",
+]
 BEGINNING = "0" * 64
 
 
@@ -70,6 +81,34 @@ def head(store: Store) -> AuditEntry | None:
 def entries(store: Store, since: int = 0) -> Iterator[AuditEntry]:
     """The rows after a number, oldest first."""
     return _rows(store.connection, "WHERE n > ? ORDER BY n", since)
+
+
+def doubted(store: Store) -> list[str]:
+    """Studies whose newest result is followed by a self-test that found wrong what had computed it.
+
+    The order of the rows decides, no clock. Measured again, a study is out of doubt. Raises sqlite3.Error.
+    """
+    newest: dict[str, int] = {}
+    doubts: dict[str, bool] = {}
+    last = 0
+    asked = "SELECT n, event, study, facts FROM audit WHERE event IN ('result', 'selftest') ORDER BY n"
+    for n, event, study, facts in store.connection.execute(asked):
+        if event == "result":
+            newest[study] = n
+            doubts.pop(study, None)
+        elif (passed := _passed(facts)) is not None:
+            doubts |= {one: True for one, at in newest.items() if at > last and not passed}
+            last = n
+    return [*doubts]
+
+
+def _passed(facts: str) -> bool | None:
+    """Whether a self-test was; None where it came to no answer, or somebody was at the row."""
+    try:
+        found = json.loads(facts)["passed"]
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return None
+    return found if isinstance(found, bool) else None
 
 
 def broken_at(store: Store) -> int | None:

@@ -130,7 +130,7 @@ class Intake:
             kept_as = copied.sha256[:NAME_LETTERS] + suffix
             rows[name] = NewFile(
                 os.fsencode(name), facts.sop_uid, copied.sha256, facts.size, facts.whole, copies.place, kept_as,
-                copied.mtime_ns,
+                copied.mtime_ns, facts.data_sha256,
             )  # fmt: skip
         self._staging.settle(arrival.study, {name: row.name for name, row in rows.items()})
         self._staged = Staged(rows)
@@ -295,7 +295,7 @@ class Intake:
         )
 
     def _known_already(self, name: str, facts: Facts, known: FileRow) -> None:
-        """The same bytes once more: they are kept once. Where the kept one is gone, a copy takes its place.
+        """The same once more: it is kept once. Where the kept one is gone, a copy takes its place.
 
         What is kept is summed before the other goes. Raises FileExistsError where other bytes lie there.
         """
@@ -305,12 +305,16 @@ class Intake:
         place = known.place if known.place != CLEANED else archive_place(job.patient, job.study)
         kept = self._layout.root / place / known.name
         if not lies_at(kept):
+            if facts.sha256 != known.sha256:
+                kept = kept.with_name(f"{facts.sha256[:NAME_LETTERS]}.dcm")
             if not self._put_in_place(name, facts, kept):
                 return
         elif not is_there(kept, known.sha256):
             raise FileExistsError(errno.EEXIST, "another file has this name", str(kept))
         with self._store.transaction():
-            if known.place == CLEANED:
+            if kept.name != known.name:
+                self._store.came_again(known.id, place, kept.name, facts.sha256, facts.size)
+            elif known.place == CLEANED:
                 self._store.put([known.id], place)
             self._store.count("files_known_already")
             self.sources.add([TakenSource(os.fsencode(name), facts.size, facts.mtime_ns, facts.inode)])

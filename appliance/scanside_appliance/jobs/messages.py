@@ -60,9 +60,15 @@ QUESTIONS: tuple[type[SelfTestOrder | Order], ...] = (SelfTestOrder, Order)
 
 @dataclass(frozen=True, slots=True)
 class SelfTested:
-    """The networks are what they were; with which engine and precision."""
+    """The networks are what they were; with which engine and precision.
+
+    wrong: what is wrong with the ways to compute that were passed over, in words. used_was_wrong: whether what computed
+    until then is among them.
+    """
 
     engine: str
+    wrong: str | None = None
+    used_was_wrong: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class FileRow:
     place: str
     name: str
     mtime_ns: int
+    data_sha256: str
 
     def path(self, root: Path) -> Path:
         """Where it lies now."""
@@ -95,6 +96,7 @@ class NewFile:
     place: str
     name: str
     mtime_ns: int = 0
+    data_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
--- Version 7. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
+-- Version 8. A change raises it in store.py, and brings a database of the version before up to it (upgrade_1.sql ...).
 
 -- What is done with a set of files. `state` says what is to be done next; see file_mover.py.
 CREATE TABLE jobs (
@@ -42,7 +42,8 @@ CREATE TABLE files (
     source  BLOB NOT NULL,     -- its path in the inbox, as the file system spells it
     place   TEXT NOT NULL,     -- a folder relative to the root, or 'cleaned': removed from the archive
     name    TEXT NOT NULL,
-    mtime_ns INTEGER NOT NULL DEFAULT 0  -- of the copy when its bytes were summed; 0: they are summed when it matters
+    mtime_ns INTEGER NOT NULL DEFAULT 0,  -- of the copy when its bytes were summed; 0: they are summed when it matters
+    data_sha256 TEXT NOT NULL DEFAULT ''  -- of the data set alone, whoever wrote the file around it; '' where not known
 );
 CREATE INDEX files_by_job ON files (job);
 CREATE INDEX files_by_study ON files (study, sop_uid);

@@ -29,7 +29,7 @@ class Sorted:
 
 
 def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str, Facts]:
-    """Slices whose UID does not name them get the sum of their bytes beside it: one UID at several places, or none."""
+    """Slices whose UID does not name them get the sum of their data beside it: one UID at several places, or none."""
     shared = {row.sop_uid.partition(SHARED)[0] for row in known if SHARED in row.sop_uid}
     places: dict[str, list[Facts]] = {}
     for one in files.values():
@@ -37,9 +37,13 @@ def told_apart(files: Mapping[str, Facts], known: Iterable[FileRow]) -> dict[str
             places.setdefault(one.sop_uid, []).append(one)
     shared |= {uid for uid, some in places.items() if not uid or _at_several_places(some)}
     return {
-        name: replace(one, sop_uid=f"{one.sop_uid}{SHARED}{one.sha256}") if one.sop_uid in shared else one
+        name: replace(one, sop_uid=f"{one.sop_uid}{SHARED}{_content(one)}") if one.sop_uid in shared else one
         for name, one in files.items()
     }
+
+
+def _content(facts: Facts) -> str:
+    return facts.data_sha256 or facts.sha256
 
 
 def _at_several_places(slices: Collection[Facts]) -> bool:
@@ -49,7 +53,10 @@ def _at_several_places(slices: Collection[Facts]) -> bool:
 
 
 def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
-    """Sort the files of an arrival by UID and content, against what is known of the study and among themselves."""
+    """Sort the files of an arrival by UID and content, against what is known of the study and among themselves.
+
+    The same data set in another file is the same content. Of two in one arrival, one is for the next turn.
+    """
     found, known = Sorted({}, {}, {}, {}, []), list(known)
     files = told_apart(files, known)
     by_uid: dict[str, list[FileRow]] = {}
@@ -57,13 +64,19 @@ def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
     for row in known:
         by_uid.setdefault(row.sop_uid or row.sha256, []).append(row)
         by_sum.setdefault(row.sha256, row)
-    accepted: dict[str, str] = {}
+        if row.data_sha256:
+            by_sum.setdefault(row.data_sha256, row)
+    accepted: dict[str, Facts] = {}
     for name, facts in sorted(files.items(), key=lambda one: (not one[1].whole, one[0])):  # whole ones first
         uid = facts.sop_uid or facts.sha256
         same_uid = by_uid.get(uid, [])
-        is_other_content = accepted.setdefault(uid, facts.sha256) != facts.sha256
-        if facts.sha256 in by_sum:
-            found.again[name] = by_sum[facts.sha256]
+        first = accepted.setdefault(uid, facts)
+        is_other_content = _content(first) != _content(facts)
+        known_as = by_sum.get(facts.sha256) or by_sum.get(facts.data_sha256)
+        if known_as is not None:
+            found.again[name] = known_as
+        elif first.sha256 != facts.sha256 and not is_other_content:
+            continue
         elif not facts.whole and (same_uid or is_other_content):
             found.cut_off[name] = facts
         elif is_other_content or any(row.whole for row in same_uid):

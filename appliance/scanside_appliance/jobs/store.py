@@ -32,12 +32,13 @@ __all__ = [
     "Store",
     "TakenSource",
 ]
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 BUSY_S = 10.0
 HOURS_RUN = "hours_run"
 
 _JOB = ", ".join(one.name for one in fields(Job))
 _FILE = ", ".join(one.name for one in fields(FileRow))
+_NEW_FILE = tuple(one.name for one in fields(NewFile))
 _JOB_COLUMNS = {one.name for one in fields(Job)} - {"id"}
 
 
@@ -199,12 +200,8 @@ class Store:
     def add_files(self, job: Job, new: Iterable[NewFile]) -> None:
         """Copies of files in the inbox that from now on belong to a job."""
         self._sql.executemany(
-            "INSERT INTO files (job, study, sop_uid, sha256, size, whole, source, place, name, mtime_ns) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (job.id, job.study, f.sop_uid, f.sha256, f.size, f.whole, f.source, f.place, f.name, f.mtime_ns)
-                for f in new
-            ],
+            f"INSERT INTO files (job, study, {', '.join(_NEW_FILE)}) VALUES ({_marks(('job', 'study', *_NEW_FILE))})",
+            [(job.id, job.study, *(getattr(one, name) for name in _NEW_FILE)) for one in new],
         )
 
     def add_taken(self, sources: Iterable[TakenSource]) -> None:
@@ -263,6 +260,11 @@ class Store:
     def put(self, file_ids: Iterable[int], place: str) -> None:
         """These files lie at a place now."""
         self._sql.executemany("UPDATE files SET place = ? WHERE id = ?", [(place, one) for one in file_ids])
+
+    def came_again(self, file_id: int, place: str, name: str, sha256: str, size: int) -> None:
+        """The copy that was gone is there again, from another file around the same data set."""
+        changed = "place = ?, name = ?, sha256 = ?, size = ?, mtime_ns = 0"
+        self._sql.execute(f"UPDATE files SET {changed} WHERE id = ?", (place, name, sha256, size, file_id))
 
     def give(self, file_ids: Iterable[int], job_id: int) -> None:
         """These files belong to another job from now on; whether they are what they were is for it to see."""

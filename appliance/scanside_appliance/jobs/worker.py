@@ -67,13 +67,14 @@ def _selftest(question: SelfTestOrder, networks: KeptNetworks) -> SelfTested:
     """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
     import scanside_runtime.analysis.analyze  # noqa: F401
-    from scanside_appliance.tuned import read_tuning
-    from scanside_runtime.model.selftest import run_selftest
+    from scanside_appliance.proved import keep_proof, prove_box
+    from scanside_runtime.model.bundle import open_bundle
 
-    threads = question.settings.inference.threads
-    loaded = networks.load(_bundle(question), "auto", "auto", threads, read_tuning(question.root))
-    found = run_selftest(loaded)
-    return SelfTested(f"{loaded.choice.name} {found.precision}")
+    bundle = open_bundle(_bundle(question))
+    proof = prove_box(question.root, bundle, question.settings.inference.threads, networks=networks)
+    keep_proof(question.root, proof)
+    way = proof.way()
+    return SelfTested(f"{way.engine} {way.computed_in}", proof.why or None, proof.used_was_wrong)
 
 
 def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> Ended:
@@ -81,6 +82,7 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
 
     Raises BoxFailed, ModelUnusable, SeverityModelUnusable.
     """
+    from scanside_appliance.proved import read_proof
     from scanside_appliance.results.archive import folder_among, results_in
     from scanside_appliance.results.output import PageOptions, write_output
     from scanside_appliance.site_model import model_in_force
@@ -91,8 +93,8 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     everyone = None if order.alone else BoxLayout(order.root).results
     sums = {one.folder: one.sha256 for one in order.earlier}
     past, model = results_in(sums, everyone), model_in_force(order.root)
-    tuning = read_tuning(order.root)
-    options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model, tuning=tuning)
+    tuning, proof = read_tuning(order.root), read_proof(order.root)
+    options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model, tuning=tuning, proof=proof)
     analysis = analyze(order.files, options, series_uid=order.series_uid, networks=networks, progress=progress)
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)

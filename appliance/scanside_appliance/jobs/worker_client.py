@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,12 +65,13 @@ class WorkerClient:
         self._layout, self._clock, self._bundle, self._command = layout, clock, bundle, command
         self._child: Child | None = None
         self._busy: Path | None = None
+        self._proving = False
         self._since = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether a study is being analysed."""
-        return self._busy is not None
+        """Whether a study is being analysed, or the self-test is under way."""
+        return self._busy is not None or self._proving
 
     @property
     def warm(self) -> bool:
@@ -80,28 +82,40 @@ class WorkerClient:
         """For `select`."""
         return None if self._child is None else self._child.fileno()
 
-    def selftest(self, settings: Settings) -> str:
-        """Start the worker and let it prove itself; the engine's name.
-
-        Raises what the worker raised where the networks or the box are to blame (ModelUnusable, BoxFailed), BoxSelfTest
-        where the test came to no answer: then another start may do better.
-        """
-        answer = self._proof(settings)
-        if isinstance(answer, SelfTested):
-            return answer.engine
+    def selftest(self, settings: Settings) -> SelfTested | ScansideError:
+        """Start a fresh worker and let it prove itself: waited for. What it answers: `poll_proof`."""
         self.end()
-        raise answer
+        self.begin_proof(settings)
+        return self.poll_proof(LONGEST_START_S) or BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
 
-    def _proof(self, settings: Settings) -> SelfTested | ScansideError:
-        """The worker's answer to the self-test, or why there is none."""
-        child = self._start(settings)
+    def begin_proof(self, settings: Settings) -> None:
+        """Let the worker that measures prove itself, a fresh one where there is none. It must not be busy."""
+        self._proving, self._since = True, self._clock.monotonic()
+        with suppress(ChildDied):  # `poll_proof` says what happened
+            self._asked(SelfTestOrder(self._layout.root, settings, self._bundle), settings)
+
+    def poll_proof(self, wait_s: float = 0.0) -> SelfTested | ScansideError | None:
+        """The answer to the self-test; None while it is under way.
+
+        An error: what the worker raised where the networks or the box are to blame (ModelUnusable, BoxFailed),
+        BoxSelfTest where the test came to no answer: then another one may do better. The worker is let go.
+        """
+        answer = self._proof(wait_s)
+        if answer is not None:
+            self._proving = False
+        if isinstance(answer, ScansideError):
+            self.end()
+        return answer
+
+    def _proof(self, wait_s: float) -> SelfTested | ScansideError | None:
+        if self._child is None:
+            return BoxSelfTest(why="it ended before it began")
         try:
-            child.ask(SelfTestOrder(self._layout.root, settings, self._bundle))
-            answer: SelfTested | Failed | Defect | None = child.answer(_PROOFS, LONGEST_START_S)
+            answer: SelfTested | Failed | Defect | None = self._child.answer(_PROOFS, wait_s)
         except ChildDied as died:
             return BoxSelfTest(why=f"it ended {died.ending.how}")
         match answer:
-            case None:
+            case None if wait_s or self._clock.monotonic() - self._since > LONGEST_START_S:
                 return BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
             case Failed():
                 return _raised_in(answer)
@@ -146,7 +160,7 @@ class WorkerClient:
         except ChildDied:
             self._drop()  # `poll` says what happened
 
-    def _asked(self, order: Order, settings: Settings) -> None:
+    def _asked(self, order: Order | SelfTestOrder, settings: Settings) -> None:
         """One that ended since its last study has nothing to do with this one. Raises ChildDied of a fresh one."""
         if self._child is not None:
             try:
@@ -230,11 +244,12 @@ class WorkerClient:
 
     def rest(self, settings: Settings) -> None:
         """Let the worker go when it had no study for so long."""
-        if self._busy is None and self._clock.monotonic() - self._since > settings.jobs.warm_s:
+        if not self.busy and self._clock.monotonic() - self._since > settings.jobs.warm_s:
             self._drop()
 
     def end(self) -> None:
         """End the worker."""
+        self._proving = False
         self._drop()
 
     def _start(self, settings: Settings) -> Child:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,6 @@ from scanside_appliance.dicom_out.objects import SEGMENTATION
 from scanside_appliance.files.layout import BoxLayout, archive_place
 from scanside_appliance.referral.errors import BoxPackNoSource, PackBurnedIn, PackSourceChanged, PackUnmeasured
 from scanside_appliance.results.dicom_seg import LABELS
-from scanside_runtime.dicom.decode import same_header
-from scanside_runtime.dicom.files import SourceReader
-from scanside_runtime.dicom.headers import lenient
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.series import Series, choose_series
 from scanside_runtime.settings.tables import ReadingSettings
@@ -66,13 +62,10 @@ def read_source(folder: Path, result: Path, document: Mapping[str, Any], limits:
 
 
 def _check_nothing_burned_in(series: Series) -> None:
-    with SourceReader() as reader, lenient():
-        for header in series.slices:
-            content = io.BytesIO(same_header(reader, header))
-            ds = dcmread(content, force=True, stop_before_pixels=True, specific_tags=list(_MUST_NOT_SAY_YES))
-            for keyword in _MUST_NOT_SAY_YES:
-                if str(ds.get(keyword, "")).strip().upper() == "YES":
-                    raise PackBurnedIn(keyword=keyword, value="YES")
+    for header in series.slices:
+        for keyword in _MUST_NOT_SAY_YES:
+            if header.stated.get(keyword, "").strip().upper() == "YES":
+                raise PackBurnedIn(keyword=keyword, value="YES")
 
 
 def _masks(result: Path, series: Series, volume: Volume) -> Masks:

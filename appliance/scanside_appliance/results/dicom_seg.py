@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from highdicom.sr import CodedConcept
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DS
 
 from scanside_appliance.dicom_out.identity import ObjectUids, derived_uid, new_uids, series_number
-from scanside_appliance.dicom_out.source import MAY_BE_EMPTY, TAKEN_WHEN_VALID, clean, source_number, valid
-from scanside_runtime.dicom.decode import same_header, to_source_frames
-from scanside_runtime.dicom.files import SourceReader
-from scanside_runtime.dicom.headers import lenient
+from scanside_appliance.dicom_out.source import clean, header_of, source_number, valid
+from scanside_runtime.dicom.decode import to_source_frames
+from scanside_runtime.dicom.headers import SliceHeader, lenient
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.volume import Bools, Masks
 
@@ -36,18 +36,14 @@ _OF_THE_SERIES = (
     "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
 )  # fmt: skip
 _OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient")
-_WHEN_VALID = (*MAY_BE_EMPTY, *TAKEN_WHEN_VALID, "FrameOfReferenceUID", "SliceThickness", "SeriesNumber")
 
 
 def series_segmentation(
     series: Series, masks: Masks, *, algorithm_version: str, software_version: str, uids: ObjectUids | None = None
 ) -> bytes:
-    """The masks of an analysed series as the bytes of a DICOM file. uids: those of a result; else new ones.
-
-    Raises InputUnreadable or InputTooLarge when the files of the series can't be read any more.
-    """
+    """The masks of an analysed series as the bytes of a DICOM file. uids: those of a result; else new ones."""
     return segmentation_bytes(
-        _read_headers(series),
+        _headers(series),
         (to_source_frames(series, mask.array) for mask in (masks.left_lung, masks.right_lung, masks.infection)),
         slice_spacing_mm=series.spacing_mm[0],
         algorithm_version=algorithm_version,
@@ -56,17 +52,31 @@ def series_segmentation(
     )
 
 
-def _read_headers(series: Series) -> list[Dataset]:
+def _headers(series: Series) -> list[Dataset]:
     """The source slices' headers, as far as a Segmentation needs them; feet first like the series.
 
-    Read in this process: the very bytes that the reader's own process has parsed within its limits, and none but those.
+    Made of what the reader's own process has read: no foreign byte is parsed in this one.
     """
-    wanted = [*_OF_THE_SERIES, *_OF_EACH_SLICE, *_WHEN_VALID]
-    with SourceReader() as reader, lenient():
-        return [
-            dcmread(io.BytesIO(same_header(reader, header)), force=True, stop_before_pixels=True, specific_tags=wanted)
-            for header in series.slices
-        ]
+    first, *others = series.slices
+    with lenient():
+        whole = header_of(first)
+        whole.Modality, whole.Rows, whole.Columns = "CT", first.rows, first.columns
+        whole.PixelSpacing = _decimals(first.pixel_spacing_mm)
+        whole.ImageOrientationPatient = _decimals(first.image_orientation_patient)
+        whole.ImagePositionPatient = _decimals(first.image_position_patient)
+        return [whole, *map(_place_of, others)]
+
+
+def _place_of(one: SliceHeader) -> Dataset:
+    header = Dataset()
+    header.SOPClassUID, header.SOPInstanceUID = one.sop_class_uid, one.sop_instance_uid
+    header.ImagePositionPatient = _decimals(one.image_position_patient)
+    return header
+
+
+def _decimals(numbers: Sequence[float] | None) -> list[Any]:
+    """Numbers as the decimal strings of DICOM: 16 letters at most. A series on a grid has them all."""
+    return [DS(number, auto_format=True) for number in numbers or ()]
 
 
 def segmentation_bytes(

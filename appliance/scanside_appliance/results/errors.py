@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from scanside_runtime.errors import BoxFailed, Refused
-
-
-class BoxSource(BoxFailed):
-    """The slices were measured, and can't be read again for the DICOM objects: {why}."""
-
-    code = "BOX_SOURCE"
-    advice = "Check the disk or the share that the study lies on, then analyse it again; --no-dicom needs no second look."
+from scanside_runtime.errors import Refused
 
 
 class PatientNotOnRecord(Refused):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,7 @@ from scanside_appliance.pictures.files import png_bytes
 from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
 from scanside_appliance.results.archive import FolderOfStudy
 from scanside_appliance.results.dicom_seg import series_segmentation
-from scanside_appliance.results.errors import BoxSource
-from scanside_runtime.errors import BoxOutput, Refused
+from scanside_runtime.errors import BoxOutput
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.settings.tables import SiteSettings
 
@@ -64,7 +62,7 @@ def write_output(
     - A withheld infection is neither drawn nor written as DICOM objects; slices that share a UID have none, nor has a
       study whose sides contradict its header.
 
-    Raises BoxOutput when the folder can't be written, BoxSource when the slices can't be read again.
+    Raises BoxOutput when the folder can't be written.
     """
     makers = _makers(analysis, page, dicom=dicom)
     document = {**analysis.document(), "artefacts": [RESULT, *makers]}
@@ -100,8 +98,7 @@ def _archive_objects(analysis: Analysis, pictures: Pictures | None) -> dict[str,
     """What makes report and key pictures."""
     if analysis.series is None or pictures is None:
         raise ValueError("an analysed study without series or pictures: the analysis broke its promise")
-    with _source():
-        return ArchiveObjects.of(analysis.series, pictures).makers()
+    return ArchiveObjects.of(analysis.series, pictures).makers()
 
 
 def _can_be_referred_to(analysis: Analysis) -> bool:
@@ -145,20 +142,10 @@ def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
         raise ValueError("an analysed study without series or masks: the analysis broke its promise")
     provenance = document["provenance"]
     bundle = provenance["bundle"]
-    with _source():
-        return series_segmentation(
-            analysis.series,
-            analysis.masks,
-            algorithm_version=f"{bundle['name']} {bundle['version']}",
-            software_version=str(provenance["version"]),
-            uids=object_uids(document, "seg"),
-        )
-
-
-@contextmanager
-def _source() -> Iterator[None]:
-    """Around a second look at the slices. Raises BoxSource."""
-    try:
-        yield
-    except Refused as error:  # it was read and measured a moment ago: the disk or the share is to blame, not the study
-        raise BoxSource(why=error.message.removesuffix(".")) from error
+    return series_segmentation(
+        analysis.series,
+        analysis.masks,
+        algorithm_version=f"{bundle['name']} {bundle['version']}",
+        software_version=str(provenance["version"]),
+        uids=object_uids(document, "seg"),
+    )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from scanside_appliance.bundles.record import read_record, step_back
 from scanside_appliance.clock import Clock
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.durable_files import is_folder
@@ -23,7 +22,6 @@ from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
-from scanside_appliance.jobs.audit import note_configuration
 from scanside_appliance.jobs.book_file import keep_in_place
 from scanside_appliance.jobs.database_errors import database_error
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDiskFull
@@ -33,14 +31,14 @@ from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
 from scanside_appliance.network.sender_client import SENDER, SenderClient
-from scanside_appliance.service.configuration import configuration
 from scanside_appliance.service.errors import BoxInbox
 from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.housekeeping import Housekeeping
+from scanside_appliance.service.proving import Proving
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.service.systemd import alive
 from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
-from scanside_runtime.errors import BoxFailed, ModelUnusable
+from scanside_runtime.errors import BoxFailed
 from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import Settings
 
@@ -104,9 +102,9 @@ class Daemon:
         self._headers = HeaderReading(layout.inbox, self._inbox, self._prober, now, progressed)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
+        self._proving = Proving(layout, store, plan.clock, self._worker_client, plan.bundle)
         self._sender = SenderClient(layout, store, plan.clock, plan.sender)
         self._list_writer = ListWriter(layout, plan.clock, plan.worklist)
-        self._engine = ""
         self._cell = cell_strength().lacks
         self._next = dict.fromkeys(("scan", "report", "tidy", "sources"), -1e9)
         self._scans = 0
@@ -118,32 +116,13 @@ class Daemon:
     def start(self) -> None:
         """Put right what the last end left, and prove the networks.
 
-        Raises ModelUnusable, BoxFailed (BoxSelfTest for no answer), OSError, sqlite3.Error.
+        Raises BoxFailed, OSError, sqlite3.Error, and with `once` ModelUnusable; else an inbox is watched meanwhile.
         """
         self._file_mover.recover()
         disk.finish_cleaning(self._layout, self._store)
-        self._engine = self._proved()
-        self._note_configuration()
-
-    def _proved(self) -> str:
-        """The engine's name, after the networks were proved: with the bundle in force, else with what was before it.
-
-        Raises ModelUnusable, BoxFailed.
-        """
-        while True:
-            try:
-                return self._worker_client.selftest(self._settings)
-            except ModelUnusable as error:
-                if self._plan.bundle is not None or read_record(self._layout.root).in_force is None:
-                    raise
-                change = step_back(self._layout.root, "put aside", f"{error.code}: {error.message}", self._clock)
-                log.error("the bundle in force was put aside: %s In force now: %s", change.why, change.title)
-
-    def _note_configuration(self) -> None:
-        """In the audit, at each start and when the settings were read again."""
-        note_configuration(
-            self._store, **configuration(self._layout, self._settings, self._plan.bundle, self._engine)
-        )
+        self._try(self._move)
+        self._proving.start(self._waits, once=self._plan.once)
+        self._report()
 
     def tick(self) -> None:
         """One turn. Troubles of the box are noted and tried again in the next; a lost or damaged book raises."""
@@ -179,7 +158,8 @@ class Daemon:
         """Go on with other settings."""
         self._settings, self._waits = settings, self._plan.waits(settings)
         self._inbox.settings = self._waits.inbox
-        self._try(self._note_configuration)
+        self._proving.again()
+        self._try(partial(self._proving.note_configuration, settings))
 
     def look_soon(self) -> None:
         """Something happened in the inbox."""
@@ -188,12 +168,12 @@ class Daemon:
     @property
     def trouble(self) -> str | None:
         """What keeps the box from its work, in words."""
-        return self._trouble or self._scheduler.box_trouble
+        return self._trouble or self._proving.trouble or self._scheduler.box_trouble
 
     @property
     def stuck(self) -> int:
         """How often in a row it was kept from its work."""
-        return max(self._troubles_in_a_row, self._scheduler.box_failures)
+        return max(self._troubles_in_a_row, self._scheduler.box_failures, self._proving.failures)
 
     @property
     def analysing(self) -> bool:
@@ -302,7 +282,9 @@ class Daemon:
             self._bring_on(job)
 
     def _begin_next(self) -> None:
-        self._scheduler.begin_next(self._settings)
+        """Nothing is measured by networks that did not prove themselves."""
+        if self._proving.advance(self._waits):
+            self._scheduler.begin_next(self._settings)
 
     def _see_to_analysis(self) -> None:
         if self._scheduler.advance(self._waits):
@@ -350,7 +332,7 @@ class Daemon:
             report = self.report()
             self.headline = report.headline()
             told = (report.jobs, report.inbox_files, report.unreadable, report.not_removed, report.deliveries)
-            news = f"{self.headline} {told}"
+            news = f"{self.headline} {told} {report.selftest_at} {report.doubted}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -372,9 +354,11 @@ class Daemon:
         if jobs != self._numbers:
             self._numbers, self._put_aside = jobs, self._store.put_aside()
             self._held = jobs.get(State.held, 0) + len(self._store.held_results())
+            if self._proving.doubted:
+                self._proving.look_for_doubted()
         return Report(
             at=self._clock.now_text(),
-            engine=self._engine,
+            engine=self._proving.engine,
             inbox_files=self._inbox_files,
             unreadable=self._inbox.stays(self._clock.monotonic()),
             not_removed=self._intake.sources.left(),
@@ -392,6 +376,9 @@ class Daemon:
             missing=self._house.missing,
             over_quota=self._house.over_quota,
             deliveries=self._sender.numbers(self._settings.send),
+            selftest_at=self._proving.passed_at or None,
+            other_way=self._proving.other_way,
+            doubted=self._proving.doubted,
         )
 
 

@@ -28,6 +28,8 @@ SHOWN = (*ACTIVE, State.held, State.quarantined)
 COLUMNS = ("study", "state", "what")
 DONE_SHOWN = 10
 """The live screen shows so many of the studies that are done."""
+DOUBTED = "{number} study(ies) were measured before the self-test failed: {some}; scanside redo measures them again"
+DOUBTED_SHOWN = 20
 MISSING = "of {number} study(ies) the result or the archive is gone; see scanside verify and scanside redo"
 
 
@@ -81,6 +83,13 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     lines += [("INBOX", facts[one]) for one in ("unreadable", "not_removed") if facts[one]]
     if facts["missing"]:
         lines.append(("MISSING", MISSING.format(number=len(facts["missing"]))))
+    if facts["doubted"]:
+        shown = ", ".join(facts["doubted"][:DOUBTED_SHOWN]) + (
+            "" if len(facts["doubted"]) <= DOUBTED_SHOWN else ", ..."
+        )
+        lines.append(("DOUBT", DOUBTED.format(number=len(facts["doubted"]), some=shown)))
+    if facts["other_way"]:
+        lines.append(("SELF-TEST", f"{facts['other_way']}; {facts['engine']} is right and computes instead"))
     lines.extend(("QUOTA", words) for words in facts["over_quota"])
     if facts["cell"]:
         lines.append(("CELL", f"{facts['cell']}: what reads foreign files is locked in less well"))
@@ -96,13 +105,12 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     sends = [f"{number} {state}" for state, number in facts["deliveries"].items() if number]
     if sends:
         lines.append(("archive", f"{', '.join(sends)} (scanside send --list)"))
+    lines.append(("proved", facts["selftest_at"] or "never"))
     lines.append(("said", facts["at"] or "never"))
     return [f"{name:<10}{text}" for name, text in lines]
 
 
-def queue_facts(
-    layout: BoxLayout, *, every: bool = False, names: bool = True, done: int = 0
-) -> list[dict[str, Any]]:
+def queue_facts(layout: BoxLayout, *, every: bool = False, names: bool = True, done: int = 0) -> list[dict[str, Any]]:
     """One entry a job, in the order of their turn; what came to rest last. Raises BoxFailed.
 
     names: with the patient, the report's path and the folder in the inbox, for who may see them. done: so many of the

@@ -25,6 +25,8 @@ class Report:
     over_quota: what holds more than the settings allow, in words. missing: studies of the book whose newest
     result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
     state; empty where none is set. cell: what the kernel does not offer to lock in readers of foreign files, in words.
+    selftest_at: when the networks last proved themselves, wall clock; other_way: in words, what computes wrong here,
+    where another way was taken; doubted: studies whose result is of a time after which the self-test failed.
     """
 
     at: str
@@ -46,6 +48,9 @@ class Report:
     over_quota: Sequence[str] = ()
     deliveries: Mapping[str, int] = field(default_factory=dict)
     cell: str | None = None
+    selftest_at: str | None = None
+    other_way: str | None = None
+    doubted: Sequence[str] = ()
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -69,9 +74,11 @@ class Report:
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
         missing, over_quota = {"": len(self.missing)}, {"": len(self.over_quota)}
+        doubted = {"": len(self.doubted)}
         lines = [
             *_metric("studies_missing", "gauge", "Studies whose result or archive is gone from the disk.", missing),
             *_metric("over_quota", "gauge", "How many of inbox and quarantine hold more than they should.", over_quota),
+            *_metric("studies_doubted", "gauge", "Studies measured before the self-test was found failed.", doubted),
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("inbox_unreadable", "gauge", "1 where files can't be read.", {"": int(bool(self.unreadable))}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
@@ -120,6 +127,9 @@ class Said:
     missing: tuple[str, ...] = ()
     over_quota: tuple[str, ...] = ()
     cell: str | None = None
+    selftest_at: str | None = None
+    other_way: str | None = None
+    doubted: tuple[str, ...] = ()
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scanside_runtime.analysis.options import Options
-from scanside_runtime.analysis.provenance import Provenance, bundle_facts, engine_facts
+from scanside_runtime.analysis.provenance import Provenance, bundle_facts, engine_facts, selftest_facts, way_taken
 from scanside_runtime.analysis.result import NOT_ASSESSED, Analysis, Reason, Verdict
 from scanside_runtime.dicom.contents import list_studies
 from scanside_runtime.dicom.errors import SeriesNotChest
@@ -34,6 +34,7 @@ from scanside_runtime.measures.severity_model import SeverityModel, read_severit
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
+from scanside_runtime.model.proof import Proof
 from scanside_runtime.model.segment import segment
 from scanside_runtime.quality.gate import explain_withheld, judge
 from scanside_runtime.quality.orientation import ORIENTATION
@@ -93,6 +94,7 @@ class _Known:
     series: Series | None = None
     volume: Volume | None = None
     networks: LoadedNetworks | None = None
+    proof: Proof | None = None
     masks: Masks | None = None
     flags: list[Finding] = field(default_factory=list)
     timing_ms: dict[str, float] = field(default_factory=dict)
@@ -118,6 +120,7 @@ class _Known:
             settings_digest(settings),
             bundle=None if self.networks is None else bundle_facts(self.networks.bundle),
             engine=None if self.networks is None else engine_facts(self.networks.choice, self.networks),
+            selftest=selftest_facts(self.proof, self.networks),
             input_sha256=None if self.volume is None else self.volume.input_sha256,
         )
 
@@ -143,7 +146,7 @@ def analyze(
     one. progress: called with (stage, done, total).
     """
     options = options or Options()
-    known = _Known()
+    known = _Known(proof=options.proof)
     began = time.perf_counter()
     try:
         end = _measure_a_chest(known, Selection(path, study_uid, series_uid, found), options, networks, progress)
@@ -212,6 +215,7 @@ def _measure(
         known.flags += check_hu(series.slices, volume.hu)
         with known.timed("load"):
             loaded = known.networks = loading.result()
+            known.flags += way_taken(options.proof, loaded)
             model = _severity_model(loaded.bundle, options)
             error = measurement_error(loaded.bundle.limits_of_agreement, settings.progression, loaded.bundle.title)
     with known.timed("segment"):
@@ -289,7 +293,7 @@ def _load(networks: LoadedNetworks | KeptNetworks | None, options: Options) -> L
         return networks
     kept = networks or KeptNetworks()
     threads = options.settings.inference.threads
-    return kept.load(options.bundle, options.engine, options.precision, threads, options.tuning)
+    return kept.load(options.bundle, options.engine, options.precision, threads, options.tuning, options.proof)
 
 
 def _severity_model(bundle: Bundle, options: Options) -> SeverityModel | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -89,29 +88,11 @@ def _same_bytes(reader: SourceReader, header: SliceHeader, limits: ReadingSettin
 
     Raises InputUnreadable where it is gone or another one.
     """
-    with _named(header):
-        return _unchanged(reader.read(header.file, limits), header.sha256, header)
-
-
-def same_header(reader: SourceReader, header: SliceHeader) -> bytes:
-    """The bytes before the pixel data, as at first sight: what the reader's own process has survived, and no more.
-
-    Of a deflated file it is the whole file. Raises InputUnreadable where it is gone or another one.
-    """
-    with _named(header):
-        return _unchanged(reader.start(header.file, header.header_bytes), header.header_sha256, header)
-
-
-@contextmanager
-def _named(header: SliceHeader) -> Iterator[None]:
     try:
-        yield
+        data = reader.read(header.file, limits)
     except OSError as error:
         raise InputUnreadable(name=header.file.name, why=error.strerror or "can't be read") from error
-
-
-def _unchanged(data: bytes, sha256: str, header: SliceHeader) -> bytes:
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if hashlib.sha256(data).hexdigest() != header.sha256:
         raise InputUnreadable(name=header.file.name, why="the file changed while it was read")
     return data
 

@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, BinaryIO
 
@@ -29,6 +29,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import PersonName
 
 from scanside_runtime.dicom.codings.deflated import Plain, plain
 from scanside_runtime.dicom.files import HEAD_BYTES, SourceFile
@@ -63,7 +64,12 @@ _KEYWORDS = """
     SamplesPerPixel PhotometricInterpretation BitsAllocated RescaleSlope RescaleIntercept RescaleType
     AcquisitionNumber
 """.split()  # noqa: SIM905 - so many read better as words
-_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
+PASSED_ON = """
+    PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex PatientAge ReferringPhysicianName
+    StudyDate StudyTime StudyID StudyDescription AccessionNumber SeriesNumber SliceThickness
+    BurnedInAnnotation RecognizableVisualFeatures
+""".split()  # noqa: SIM905
+_TAGS = [Tag(keyword) for keyword in dict.fromkeys([*_KEYWORDS, *PASSED_ON])]
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
@@ -94,17 +100,14 @@ class SliceHeader:
     pixel_spacing_mm: (between rows, between columns).
     rescale: (slope, intercept).
     sha256: of the file at first sight; what is decoded later must be the same bytes.
-    header_bytes, header_sha256: where the pixel data begins, and of the bytes before it; of the whole file where a
-        deflated data set has no such place.
     pixels_sha256: of the pixel data as stored, where another slice of the series lies at the same place; else None.
     damage: why the pixel data is not complete, None where it is.
     decimal_comma: a needed number that is written with decimal commas, as `keyword value`.
+    stated: of a CT slice, single texts of `PASSED_ON` as the file has them, for the objects that repeat them.
     """
 
     file: SourceFile
     sha256: str
-    header_bytes: int
-    header_sha256: str
     pixels_sha256: str | None
     damage: str | None
     sop_class_uid: str
@@ -138,6 +141,7 @@ class SliceHeader:
     patient: PatientHeader
     notes: tuple[Finding, ...]
     decimal_comma: str | None = None
+    stated: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def import_encodings() -> None:
@@ -193,8 +197,6 @@ class FileState:
     """What is known of a file besides its header; the fields are those of `SliceHeader`, sha256 empty if not taken."""
 
     sha256: str = ""
-    header_bytes: int = 0
-    header_sha256: str = ""
     pixels_sha256: str | None = None
     damage: str | None = None
 
@@ -206,8 +208,6 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
     return SliceHeader(
         file=file,
         sha256=state.sha256,
-        header_bytes=state.header_bytes,
-        header_sha256=state.header_sha256,
         pixels_sha256=state.pixels_sha256,
         damage=state.damage,
         sop_class_uid=text(ds, "SOPClassUID") or "",
@@ -241,7 +241,14 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
         patient=patient,
         notes=tuple(notes),
         decimal_comma=decimal_comma(ds),
+        stated=_stated(ds) if text(ds, "SOPClassUID") == CT_IMAGE else {},
     )
+
+
+def _stated(ds: Dataset) -> dict[str, str]:
+    values = {keyword: _value(ds, keyword) for keyword in PASSED_ON}
+    is_single = (str, PersonName, int, float)
+    return {keyword: str(value)[:MAX_TEXT] for keyword, value in values.items() if isinstance(value, is_single)}
 
 
 def text(ds: Dataset, keyword: str) -> str | None:

@@ -164,7 +164,7 @@ def _header_of(data: bytes, file: SourceFile, inflated: _Inflated) -> SliceHeade
         return None
     pixels_at = plain_file.stream.tell()
     notes = mended_notes(ds, plain_file.whole(), pixels_at)
-    state = _summed(data, len(data) if plain_file.inflated_bytes else pixels_at)
+    state = FileState(hashlib.sha256(data).hexdigest())
     if text(ds, "SOPClassUID") == CT_IMAGE:
         state = replace(state, damage=_damage(ds, plain_file))
     header = slice_header(ds, file, state)
@@ -174,18 +174,6 @@ def _header_of(data: bytes, file: SourceFile, inflated: _Inflated) -> SliceHeade
     if data[128:132] == b"DICM":
         raise InputUnreadable(name=file.name, why="its header is cut off or carries no UIDs")
     return None
-
-
-def _summed(data: bytes, header_bytes: int) -> FileState:
-    """The sums of a file and of its header, each byte looked at once: of which bytes a header is.
-
-    What is decoded, and what is read again, is held against them; `input_sha256` is made of them.
-    """
-    seen = memoryview(data)
-    digest = hashlib.sha256(seen[:header_bytes])
-    header_sha256 = digest.hexdigest()
-    digest.update(seen[header_bytes:])
-    return FileState(digest.hexdigest(), header_bytes, header_sha256)
 
 
 def _damage(ds: Dataset, file: Plain) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.contract import ModelContract
 from scanside_runtime.model.engine import Engine, EngineChoice, choose_engine, load_engine
+from scanside_runtime.model.proof import Proof, preferred_way
 from scanside_runtime.model.tuning import Tuning
 
 
@@ -57,17 +58,28 @@ class KeptNetworks:
         self._kept: LoadedNetworks | None = None
 
     def load(
-        self, folder: Path | None, engine: str, precision: str, threads: int, tuning: Tuning | None = None
+        self,
+        folder: Path | None,
+        engine: str,
+        precision: str,
+        threads: int,
+        tuning: Tuning | None = None,
+        proof: Proof | None = None,
     ) -> LoadedNetworks:
         """The networks of the bundle in a folder (None: the one that Scanside brings along).
 
-        tuning: what was found fastest here; it decides where both engine and precision are "auto", while it holds. A
-        bundle that was exchanged has another manifest, and its networks are loaded anew. Raises ModelUnusable and its
-        kinds.
+        tuning: what was found fastest here; proof: what the last self-test here found. They decide where both engine
+        and precision are "auto", while they hold. A bundle that was exchanged has another manifest, and its networks
+        are loaded anew. Raises ModelUnusable and its kinds.
         """
         bundle = open_bundle(folder)
-        tuned = tuning is not None and (engine, precision) == ("auto", "auto") and tuning.holds(bundle, threads)
-        choice = tuning.choice if tuning is not None and tuned else choose_engine(engine, precision, threads)
+        if (engine, precision) != ("auto", "auto"):
+            return self.take(bundle, choose_engine(engine, precision, threads))
+        choice = preferred_way(bundle, threads, tuning)
+        return self.take(bundle, proof.choice(choice) if proof is not None and proof.holds(bundle) else choice)
+
+    def take(self, bundle: Bundle, choice: EngineChoice) -> LoadedNetworks:
+        """The networks of a bundle in one way to compute. Raises ModelUnusable and its kinds."""
         if self._kept is None or _identity(self._kept.bundle, self._kept.choice) != _identity(bundle, choice):
             self._kept = load_networks(bundle, choice)
         return self._kept

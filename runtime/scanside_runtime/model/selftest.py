@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.metrics import dice
 from scanside_runtime.model.bundle import Bundle
-from scanside_runtime.model.errors import ModelBundleDamaged, ModelSelfTest
-from scanside_runtime.model.networks import LoadedNetworks, Network
+from scanside_runtime.model.engine import ENGINES, EngineChoice, choose_engine
+from scanside_runtime.model.errors import ModelBundleDamaged, ModelEngine, ModelPrecision, ModelSelfTest
+from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks, Network
+from scanside_runtime.model.proof import Proof, WayTried, proved_box
 
 GOLDEN = "golden/phantom.npz"
 LEAST_DICE = {"int8": 0.97, "bf16": 0.98, "fp32": 0.995}
@@ -36,6 +39,67 @@ class Compared:
 
     dice: dict[str, float]
     poi_points: float
+
+
+def prove(
+    bundle: Bundle, preferred: EngineChoice, before: Proof | None = None, networks: KeptNetworks | None = None
+) -> Proof:
+    """The self-test of a box: the way in which it computes, and where that is wrong the next one that is right.
+
+    preferred: the way that it would take by itself. before: its last proof; what that found wrong, while it holds, is
+    tried after all others. networks: keeps the networks of the way that is right.
+
+    Every file of the bundle is compared with its hash first. Raises ModelBundleDamaged, and what else makes a bundle
+    unusable in every way.
+    """
+    bundle.verify()
+    if before is not None and not before.holds(bundle):
+        before = None
+    known = {one.name: one for one in before.wrong} if before else {}
+    passed, networks = None, networks or KeptNetworks()
+    ways = sorted(_ways(preferred), key=lambda way: f"{way.name} {way.precision}" in known)
+    wrong_now = []
+    for way in ways:
+        tried = _tried(bundle, way, networks)
+        if not tried.why_not:
+            passed = tried
+            break
+        wrong_now.append(tried)
+    known |= {one.name: one for one in wrong_now}
+    if passed is not None:
+        known.pop(passed.name, None)
+    at = passed.at if passed else _now()
+    return Proof(at, proved_box(bundle), passed, tuple(known.values()), bool(wrong_now))
+
+
+def prove_way(bundle: Bundle, way: EngineChoice, networks: KeptNetworks | None = None) -> WayTried:
+    """Answer the golden stacks in one way. Raises ModelSelfTest where that is wrong, and what loading raises."""
+    found = run_selftest((networks or KeptNetworks()).take(bundle, way))
+    return WayTried(way.name, way.precision, _now(), found.precision, found.lungs_dice, found.infection_dice)
+
+
+def _tried(bundle: Bundle, way: EngineChoice, networks: KeptNetworks) -> WayTried:
+    """Raises ModelUnusable for what no other way mends."""
+    try:
+        return prove_way(bundle, way, networks)
+    except (ModelSelfTest, ModelEngine, ModelPrecision) as error:
+        return WayTried(way.name, way.precision, _now(), why_not=error.message)
+
+
+def _ways(preferred: EngineChoice) -> Iterable[EngineChoice]:
+    """The preferred way, then the other precisions of its engine, then those of the other engine."""
+    yield preferred
+    for name in sorted(ENGINES, key=lambda one: one != preferred.name):
+        for precision in LEAST_DICE:
+            if (name, precision) != (preferred.name, preferred.precision):
+                try:
+                    yield choose_engine(name, precision, preferred.threads)
+                except ModelPrecision:
+                    continue
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def run_selftest(networks: LoadedNetworks) -> SelfTest:

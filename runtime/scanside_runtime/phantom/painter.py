@@ -9,10 +9,11 @@ import numpy as np
 
 from scanside_runtime.phantom.lesions import PlacedLesion, place_lesions
 from scanside_runtime.phantom.spec import PhantomSpec
-from scanside_runtime.phantom.thorax import Field, Thorax, Waves
+from scanside_runtime.phantom.thorax import Field, Shapes, Thorax, Waves
 from scanside_runtime.phantom.trees import grow_trees
 from scanside_runtime.volume import Bools
 
+Box = tuple[slice, slice]
 COARSE_MM = 2.8
 AIR, FAT, SOFT, MUSCLE, BLOOD, ORGAN, FLUID = -1000.0, -100.0, 40.0, 52.0, 42.0, 58.0, 8.0
 MARROW, CORTEX = 190.0, 560.0
@@ -54,28 +55,26 @@ class LayerPainter:
 
     def paint(self, z_mm: float) -> Layer:
         """The layer at one height."""
-        hu = self._body_wall(z_mm)
-        lung_field = self._up(self.thorax.lung(self.cx, self.cy, z_mm))
-        self._inside(hu, z_mm)
-        self._spine(hu, z_mm)
-        self._airways(hu, z_mm)
-        lung = lung_field < 0
+        here = self.thorax.at(self.cx, self.cy, z_mm)
+        cavity, cloud = self._up(here.cavity), self._up(self.cloud.layer(self.cx, self.cy, z_mm))
+        hu = self._body_wall(here, cavity, z_mm)
+        self._inside(hu, here, cavity < -1.5, cloud, z_mm)
+        self._spine(hu, float(here.spine_y), z_mm)
+        self._airways(hu, float(here.hilum_y), z_mm)
+        lung = self._up(here.lung) < 0
         infection = np.zeros_like(lung)
         if lung.any():
-            infection = self._lungs(hu, lung, z_mm)
+            infection = self._lungs(hu, lung, self.y - float(here.midline_y), cloud, z_mm)
         left = np.broadcast_to(self.x > 0, lung.shape)
         return Layer(hu, lung & ~left, lung & left, infection)
 
     def _up(self, field: Field) -> Field:
         return np.asarray(cv2.resize(field, (self.n, self.n), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
-    def _body_wall(self, z: float) -> Field:
+    def _body_wall(self, here: Shapes, cavity: Field, z: float) -> Field:
         """Skin, fat, muscle, ribs, breastbone, shoulder blades, arms. -> (n, n) float32 HU."""
-        t = self.thorax
         strand = self._up(self.strand.layer(self.cx, self.cy, z))
-        body = self._up(t.body(self.cx, self.cy, z))
-        muscle = self._up(t.muscle(self.cx, self.cy, z))
-        cavity = self._up(t.cavity(self.cx, self.cy, z))
+        body, muscle = self._up(here.body), self._up(here.muscle)
         hu = np.full((self.n, self.n), AIR, dtype=np.float32)
         self._table(hu)
         if self.spec.arms:
@@ -85,16 +84,15 @@ class LayerPainter:
         flesh = (muscle < 0) & (body < -3.0)
         hu[flesh] = MUSCLE
         hu[flesh & (np.abs(strand) < 0.12) & (muscle < -2.0) & (cavity > 4.0)] = FAT + 30.0
-        self._bones_of_the_wall(hu, cavity, z)
+        self._bones_of_the_wall(hu, here, cavity, z)
         hu[cavity < 0] = SOFT
         return hu
 
-    def _bones_of_the_wall(self, hu: Field, cavity: Field, z: float) -> None:
+    def _bones_of_the_wall(self, hu: Field, here: Shapes, cavity: Field, z: float) -> None:
         """Slanted ribs in the shell around the cavity, cartilage and breastbone in front, blades behind."""
-        height = float(self.thorax.level(z))
-        y = self.y - float(self.thorax.midline_y(z))
-        depth = float(self.thorax.half_depth(z))
-        self._collar_bones(hu, height, float(self.thorax.midline_y(z)) - depth)
+        height, midline, depth = float(here.level), float(here.midline_y), float(here.half_depth)
+        y = self.y - midline
+        self._collar_bones(hu, height, midline - depth)
         if height < 1.06:
             phase = (z - 0.45 * y + 0.04 * np.abs(self.x)) / 25.0
             off_mm = (phase - np.round(phase)) * 25.0
@@ -140,33 +138,30 @@ class LayerPainter:
             for radius, value in ((44.0, FAT), (36.0, MUSCLE), (12.0, 1100.0), (7.0, MARROW)):
                 self._disc(hu, x, 18.0, radius, radius, value)
 
-    def _inside(self, hu: Field, z: float) -> None:
+    def _inside(self, hu: Field, here: Shapes, cavity: Bools, cloud: Field, z: float) -> None:
         """Mediastinum, heart, abdomen, fluid and tumours: all inside the cavity that is no lung."""
-        t, cx, cy = self.thorax, self.cx, self.cy
-        cavity = self._up(t.cavity(cx, cy, z)) < -1.5
-        cloud = self._up(self.cloud.layer(cx, cy, z))
-        right_dome, left_dome = (self._up(t.dome(cx, cy, z, sign)) for sign in (-1.0, 1.0))
-        middle = cavity & (self._up(t.mediastinum(cx, cy, z)) < -2.0)
+        middle = cavity & (self._up(here.mediastinum) < -2.0)
         hu[middle & (cloud > -0.5)] = FAT + 10.0
-        self._great_vessels(hu, middle, z)
-        heart = self._up(t.heart(cx, cy, z))
+        self._great_vessels(hu, here, middle)
+        heart = self._up(here.heart)
         hu[cavity & (heart < 0)] = FAT + 15.0
         hu[cavity & (heart < -2.5 - 1.5 * np.abs(cloud))] = BLOOD
-        self._abdomen(hu, cavity, right_dome, left_dome, z)
+        self._abdomen(hu, here, cavity, z)
         if self.spec.effusion_left_mm or self.spec.effusion_right_mm:
-            fluid = self._up(smooth_fluid(t, cx, cy, z))
+            fluid = self._up(np.maximum(here.clean_lung, here.effusion))  # where the lung would be
             hu[(fluid < 0) & cavity] = FLUID
         if self.spec.tumours:
-            hu[self._up(t.tumour(cx, cy, z)) < 0] = SOFT - 2.0
+            hu[self._up(here.tumour) < 0] = SOFT - 2.0
 
-    def _abdomen(self, hu: Field, cavity: Bools, right_dome: Field, left_dome: Field, z: float) -> None:
+    def _abdomen(self, hu: Field, here: Shapes, cavity: Bools, z: float) -> None:
         """Liver on the right, stomach and spleen on the left, diaphragm above them."""
+        right_dome, left_dome = (self._up(dome) for dome in here.domes)
         hu[cavity & (left_dome < 0)] = SOFT
         under = cavity & (left_dome < -2.5)
         hu[under] = FAT
         organs = np.full_like(hu, FAT)
         w, d = self.spec.chest_half_width_mm, self.spec.chest_half_depth_mm
-        y0 = float(self.thorax.midline_y(z))
+        y0 = float(here.midline_y)
         self._disc(organs, 0.72 * w, y0 + 0.45 * d, 0.26 * w, 0.42 * d, ORGAN - 4.0, 25.0)
         self._disc(organs, 0.38 * w, y0 - 0.18 * d, 0.33 * w, 0.50 * d, SOFT - 5.0)
         if self.spec.stomach_food and under.any():
@@ -186,10 +181,9 @@ class LayerPainter:
         crumbs = self.grain.layer(self.x, self.y, z)
         return np.where(crumbs < -1.3, -400.0, 5.0 + 45.0 * crumbs).astype(np.float32)
 
-    def _great_vessels(self, hu: Field, middle: Bools, z: float) -> None:
+    def _great_vessels(self, hu: Field, here: Shapes, middle: Bools) -> None:
         """Aorta, its arch and branches, upper caval vein, pulmonary trunk, gullet; fat lies between them."""
-        t = self.thorax
-        height, spine, front = t.level(z), float(t.spine_y(z)), float(t.midline_y(z) - t.half_depth(z))
+        height, spine, front = here.level, float(here.spine_y), float(here.midline_y - here.half_depth)
         drawn = np.full_like(hu, np.nan)
         y = spine - front
         self._disc(drawn, -2.0, spine - 30.0, 7.0, 6.0, SOFT - 8.0)
@@ -205,14 +199,13 @@ class LayerPainter:
         if height >= 0.70:
             for x, share, r in _NECK_VESSELS:
                 self._disc(drawn, x, front + share * y, r, r, BLOOD)
-        hila = self._up(t.great_vessels(self.cx, self.cy, z)) < -2.0
+        hila = self._up(here.great_vessels) < -2.0
         hu[middle & hila] = BLOOD - 4.0
-        here = middle & ~np.isnan(drawn)
-        hu[here] = drawn[here]
+        seen = middle & ~np.isnan(drawn)
+        hu[seen] = drawn[seen]
 
-    def _spine(self, hu: Field, z: float) -> None:
+    def _spine(self, hu: Field, spine: float, z: float) -> None:
         """Vertebral body or disc, canal, arch, transverse and spinous processes."""
-        spine = float(self.thorax.spine_y(z))
         phase = (z / 26.0) % 1.0
         if phase < 0.22:
             self._disc(hu, 0.0, spine, 17.0, 14.0, 85.0)
@@ -227,11 +220,9 @@ class LayerPainter:
         self._bar(hu, (0.0, back + 8.0), (0.0, back + 26.0 - 10.0 * phase), 6.0, CORTEX - 200.0)
         self._disc(hu, 0.0, back, 9.0, 8.0, 20.0)
 
-    def _airways(self, hu: Field, z: float) -> None:
+    def _airways(self, hu: Field, hilum_y: float, z: float) -> None:
         """Trachea and main bronchi, outside the lung label."""
-        t = self.thorax
         carina = 0.62 * self.spec.lung_height_mm
-        hilum_y = float(t.hilum_y(z))
         if z >= carina:
             up = (z - carina) / (0.4 * self.spec.lung_height_mm)
             self._disc(hu, -3.0, hilum_y - 12.0 * up, 10.5, 10.0, SOFT)
@@ -244,34 +235,36 @@ class LayerPainter:
                 self._disc(hu, x, hilum_y + 1.0, 8.5, 7.5, SOFT)
                 self._disc(hu, x, hilum_y + 1.0, 7.0, 6.0, AIR)
 
-    def _lungs(self, hu: Field, lung: Bools, z: float) -> Bools:
-        """Parenchyma, infection, then vessels and bronchi over both. -> infection (n, n) bool."""
-        s = self.spec
-        depth = (self.y - float(self.thorax.midline_y(z))) / s.chest_half_depth_mm
-        grain = self.grain.layer(self.x, self.y, z)
-        cloud = self._up(self.cloud.layer(self.cx, self.cy, z))
-        healthy = s.parenchyma_hu + s.gravity_hu * 0.5 * depth + s.texture_hu * (grain + 0.5 * cloud)
+    def _lungs(self, hu: Field, lung: Bools, behind_mm: Field, cloud: Field, z: float) -> Bools:
+        """Parenchyma, infection, then vessels and bronchi over both, in the box that holds the lungs.
+
+        behind_mm: (n, 1), how far a row lies behind the midline. -> infection (n, n) bool.
+        """
+        s, box = self.spec, _box(lung)
+        depth = behind_mm[box[0]] / s.chest_half_depth_mm
+        grain = self.grain.layer(self.x, self.y, z)[box]
+        healthy = s.parenchyma_hu + s.gravity_hu * 0.5 * depth + s.texture_hu * (grain + 0.5 * cloud[box])
         inside = np.asarray(healthy, dtype=np.float32)
         infection = np.zeros_like(lung)
         solid = np.zeros_like(inside)
         for one in self.lesions:
             if one.near(z):
-                infection |= self._infect(inside, solid, one, grain, z)
-        vessels, walls, air = self.trees.coverage(self.n, z, self.pixel_mm)
+                infection[box] |= self._infect(inside, solid, one, grain, box, z)
+        vessels, walls, air = (share[box] for share in self.trees.coverage(self.n, z, self.pixel_mm))
         inside += np.clip(BLOOD - inside, 0.0, None) * vessels
         inside += np.clip(-150.0 - inside, 0.0, None) * walls
         inside += (-930.0 - inside) * air * np.where(solid > 0.5, 0.75, 0.9)
-        hu[lung] = inside[lung]
+        hu[box][lung[box]] = inside[lung[box]]
         return np.asarray(infection & lung)
 
-    def _infect(self, inside: Field, solid: Field, one: PlacedLesion, grain: Field, z: float) -> Bools:
-        """Blend one lesion into the parenchyma, in place. -> its extent (n, n) bool."""
+    def _infect(self, inside: Field, solid: Field, one: PlacedLesion, grain: Field, box: Box, z: float) -> Bools:
+        """Blend one lesion into the parenchyma, in place. -> its extent in the box, bool."""
         lesion = one.lesion
-        field = self._up(one.field(self.cx, self.cy, z))
+        field = self._up(one.field(self.cx, self.cy, z))[box]
         share = np.clip(0.5 - field / lesion.softness_mm, 0.0, 1.0)
         target = lesion.mean_hu + 1.5 * self.spec.texture_hu * grain
         if lesion.kind == "crazy_paving":
-            lines = np.abs(self.strand.layer(self.x, self.y, z)) < 0.22
+            lines = np.abs(self.strand.layer(self.x, self.y, z)[box]) < 0.22
             target = target + np.where(lines, 190.0, -40.0)
         if lesion.kind == "consolidation":
             target = lesion.mean_hu + 0.5 * self.spec.texture_hu * grain
@@ -291,9 +284,10 @@ class LayerPainter:
         cv2.line(hu, ends[0], ends[1], (value,), max(1, round(width_mm / self.pixel_mm)), cv2.LINE_8, 4)
 
 
-def smooth_fluid(thorax: Thorax, x: Field, y: Field, z: float) -> Field:
-    """Fluid where the lung would be."""
-    return np.maximum(thorax.clean_lung(x, y, z), thorax.effusion(x, y, z))
+def _box(mask: Bools) -> Box:
+    """The rows and columns that hold all of a mask."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _axes(n: int, field_of_view_mm: float) -> tuple[Field, Field]:

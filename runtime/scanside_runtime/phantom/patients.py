@@ -165,5 +165,5 @@ def _lung_points(thorax: Thorax) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         np.arange(-w - 5.0, 0.0, 4.0),
     )
     z, y, x = (a.ravel().astype(np.float32) for a in np.meshgrid(*axes, indexing="ij"))
-    inside = thorax.lung(x, y, z) < 0
+    inside = thorax.at(x, y, z).lung < 0
     return x[inside], y[inside], z[inside]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from scanside_runtime.phantom.thorax import Field, Thorax
 Points = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tree:
     """Straight pieces, thinnest first. start, end: (n, 3) mm (x, y, z); radius_mm: (n,)."""
 
@@ -23,30 +24,38 @@ class Tree:
 
     def draw(self, layer: npt.NDArray[np.uint8], z_mm: float, pixel_mm: float, scale: float = 1.0) -> None:
         """Coverage (0-255) of one layer (n, n); what is thinner than a pixel covers a part of it."""
-        low = np.minimum(self.start[:, 2], self.end[:, 2]) - self.radius_mm
-        high = np.maximum(self.start[:, 2], self.end[:, 2]) + self.radius_mm
-        for i in np.flatnonzero((low <= z_mm) & (high >= z_mm)):
-            radius = float(self.radius_mm[i]) * scale
-            first, last = _piece_in_layer(self.start[i], self.end[i], radius, z_mm)
-            width_px = 2.0 * radius / pixel_mm
+        there = np.flatnonzero((self._low_mm <= z_mm) & (self._high_mm >= z_mm))
+        radius = self.radius_mm[there].astype(np.float64) * scale
+        ends = _pieces_in_layer(self.start[there], self.end[there], radius, z_mm)
+        first, last = (_fixed_points(points, layer.shape[0], pixel_mm).tolist() for points in ends)
+        for start, end, width_px in zip(first, last, (2.0 * radius / pixel_mm).tolist(), strict=True):
             share = int(255 * min(1.0, width_px))
-            ends = [_fixed_point(p, layer.shape[0], pixel_mm) for p in (first, last)]
-            cv2.line(layer, ends[0], ends[1], (share,), max(1, round(width_px)), cv2.LINE_AA, 4)
+            cv2.line(layer, start, end, (share,), max(1, round(width_px)), cv2.LINE_AA, 4)
+
+    @cached_property
+    def _low_mm(self) -> npt.NDArray[np.float32]:
+        return np.asarray(np.minimum(self.start[:, 2], self.end[:, 2]) - self.radius_mm)
+
+    @cached_property
+    def _high_mm(self) -> npt.NDArray[np.float32]:
+        return np.asarray(np.maximum(self.start[:, 2], self.end[:, 2]) + self.radius_mm)
 
 
-def _piece_in_layer(start: Points, end: Points, radius: float, z_mm: float) -> tuple[Points, Points]:
-    """The part of a piece whose axis is within a radius of the layer."""
-    rise = float(end[2] - start[2])
-    if abs(rise) < 1e-3:
-        return start, end
-    cut = sorted(((z_mm - radius - float(start[2])) / rise, (z_mm + radius - float(start[2])) / rise))
-    low, high = np.clip(cut, 0.0, 1.0)
-    return start + (end - start) * np.float32(low), start + (end - start) * np.float32(high)
+def _pieces_in_layer(start: Points, end: Points, radius: npt.NDArray[np.float64], z_mm: float) -> tuple[Points, Points]:
+    """The part of each piece whose axis is within a radius of the layer; a level one is kept whole."""
+    rise = (end[:, 2] - start[:, 2]).astype(np.float64)
+    level = np.abs(rise) < 1e-3
+    z = start[:, 2].astype(np.float64)
+    cuts = [(z_mm + reach - z) / np.where(level, 1.0, rise) for reach in (-radius, radius)]
+    low = np.where(level, 0.0, np.clip(np.minimum(*cuts), 0.0, 1.0)).astype(np.float32)[:, None]
+    high = np.where(level, 1.0, np.clip(np.maximum(*cuts), 0.0, 1.0)).astype(np.float32)[:, None]
+    return start + (end - start) * low, np.where(level[:, None], end, start + (end - start) * high)
 
 
-def _fixed_point(p: Points, n: int, pixel_mm: float) -> tuple[int, int]:
-    """Patient mm to OpenCV's pixel coordinates with four binary places."""
-    return tuple(round(float((p[i] / pixel_mm + (n - 1) / 2.0) * 16.0)) for i in (0, 1))  # type: ignore[return-value]
+def _fixed_points(p: Points, n: int, pixel_mm: float) -> npt.NDArray[np.int64]:
+    """Patient mm to OpenCV's pixel coordinates with four binary places. -> (k, 2)."""
+    sixteenths = (p[:, :2] / np.float32(pixel_mm) + np.float32((n - 1) / 2.0)) * np.float32(16.0)
+    return np.asarray(np.rint(sixteenths), dtype=np.int64)
 
 
 def grow_tree(thorax: Thorax, sign: float, hilum_mm: Points, leaves: int, twig_mm: float, key: int) -> Tree:
@@ -88,7 +97,7 @@ def _points_in_lung(thorax: Thorax, sign: float, count: int, rng: np.random.Gene
     x = sign * s.chest_half_width_mm * tries[:, 0]
     y = s.chest_half_depth_mm * (2.0 * tries[:, 1] - 1.0)
     z = s.lung_height_mm * tries[:, 2]
-    inside = thorax.clean_lung(x, y, z) < -4.0
+    inside = thorax.at(x, y, z).clean_lung < -4.0
     points = np.stack([x, y, z], axis=-1)[inside]
     return np.asarray(points[:count], dtype=np.float32)
 
@@ -118,7 +127,7 @@ def grow_trees(thorax: Thorax) -> Trees:
     vessels, bronchi = [], []
     for sign, height in ((-1.0, 0.52), (1.0, 0.55)):
         z = height * s.lung_height_mm
-        hilum = np.array([sign * 40.0, float(thorax.hilum_y(z)), z], dtype=np.float32)
+        hilum = np.array([sign * 40.0, float(thorax.at(0.0, 0.0, z).hilum_y), z], dtype=np.float32)
         lower = hilum + np.array([0.0, -8.0, -22.0], dtype=np.float32)
         side = 0 if sign < 0 else 10
         vessels.append(grow_tree(thorax, sign, hilum, int(420 * s.vessel_density), 0.62, side))

@@ -13,7 +13,7 @@ from scanside_runtime.errors import ModelUnusable
 
 if TYPE_CHECKING:
     from scanside_runtime.model.bundle import Bundle
-    from scanside_runtime.model.selftest import SelfTest
+    from scanside_runtime.model.proof import WayTried
 
 bundles = typer.Typer(help="Model bundles.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -73,7 +73,8 @@ def install(
         typer.echo(json.dumps(done.document()))
         return
     typer.echo(f"{done.title} is in force, signed by {done.signed_by}; before: {done.replaced}")
-    typer.echo(f"self-test: lungs {done.selftest.lungs_dice:.4f}, infection {done.selftest.infection_dice:.4f}")
+    way = done.selftest
+    typer.echo(f"self-test: lungs {way.lungs_dice:.4f}, infection {way.infection_dice:.4f} ({way.name})")
     typer.echo(f"receipt: {done.receipt}" if done.receipt else "no receipt: the stick can't be written")
 
 
@@ -92,13 +93,10 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
 def _proof(context: typer.Context) -> Any:
     """The self-test as this box analyses."""
 
-    def prove(bundle: Bundle) -> SelfTest:
-        from scanside_runtime.model.engine import choose_engine
-        from scanside_runtime.model.networks import load_networks
-        from scanside_runtime.model.selftest import run_selftest
+    def prove(bundle: Bundle) -> WayTried:
+        from scanside_appliance.proved import prove_box
 
-        choice = choose_engine("auto", "auto", context.obj.settings().inference.threads)
-        return run_selftest(load_networks(bundle, choice))
+        return prove_box(context.obj.root, bundle, context.obj.settings().inference.threads).way()
 
     return prove
 

@@ -44,15 +44,17 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say how the box is: does it run, what is it at, what keeps it from working.
 
     Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one, and
-    results of the book that are no longer on the disk, files in the inbox that can't be read, and an inbox or
-    quarantine that holds more than its quota.
+    results of the book that are no longer on the disk, results that a failed self-test puts in doubt, files in the
+    inbox that can't be read, and an inbox or quarantine that holds more than its quota.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import box_facts, box_lines
 
     facts = box_facts(BoxLayout(context.obj.root), context.obj.settings)
     typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts)))
-    raise typer.Exit(5 if any(facts[one] for one in ("trouble", "unreadable", "missing", "over_quota")) else 0)
+    raise typer.Exit(
+        5 if any(facts[one] for one in ("trouble", "unreadable", "missing", "doubted", "over_quota")) else 0
+    )
 
 
 def queue(

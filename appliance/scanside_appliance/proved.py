@@ -1,0 +1,51 @@
+"""The self-test of a box: made in one way whoever asks, and what it found, in `selftest.json` below the root."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.tuned import LARGEST_BYTES, read_tuning
+from scanside_runtime.errors import BoxOutput
+from scanside_runtime.model.proof import Proof, preferred_way, proof_of
+
+if TYPE_CHECKING:
+    from scanside_runtime.model.bundle import Bundle
+    from scanside_runtime.model.networks import KeptNetworks
+
+
+def read_proof(root: Path) -> Proof | None:
+    """The last self-test; None where there was none, or none that can be read: the next one begins anew."""
+    try:
+        with BoxLayout(root).proof.open("rb") as file:
+            return proof_of(file.read(LARGEST_BYTES))
+    except OSError:
+        return None
+
+
+def prove_box(
+    root: Path, bundle: Bundle, threads: int, *, networks: KeptNetworks | None = None, afresh: bool = False
+) -> Proof:
+    """Let this box prove a bundle in the way in which it computes, or in the next one that is right.
+
+    afresh: what an earlier test found wrong is not remembered. Raises ModelUnusable for a bundle that is damaged.
+    """
+    from scanside_runtime.model.selftest import prove
+
+    before = None if afresh else read_proof(root)
+    return prove(bundle, preferred_way(bundle, threads, read_tuning(root)), before, networks)
+
+
+def keep_proof(root: Path, proof: Proof) -> bool:
+    """Write it down for what analyses on this box; whether this user may. Raises BoxOutput where the disk fails."""
+    if not os.access(root, os.W_OK):
+        return False
+    try:
+        replace_file(BoxLayout(root).proof, (json.dumps(proof.to_document(), indent=2) + "\n").encode())
+    except OSError as error:
+        raise BoxOutput(folder=root, why=error.strerror or "it can't be written") from error
+    return True

@@ -1,0 +1,177 @@
+"""The daemon's self-test: at the start, each day, and after the bundle or the way to compute was changed.
+
+While it is not passed nothing is measured; what arrives is taken in and waits. A bundle that was installed and fails is
+put aside for the one before it. A worker that computes wrong in one way has tried the others before it says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from scanside_appliance.bundles.record import read_record, record_file, step_back
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.audit import doubted, note, note_configuration
+from scanside_appliance.jobs.messages import SelfTested
+from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.jobs.worker_client import WorkerClient
+from scanside_appliance.service.configuration import configuration
+from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
+from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.settings.tables import Settings
+
+EVERY_S = 86_400.0
+LONGEST_RETRY_S = 3600.0
+HELD = "nothing is measured until the self-test passes; what arrives is taken in and waits"
+log = logging.getLogger("scanside")
+
+
+class Proving:
+    """Raises OSError and sqlite3.Error; call again then.
+
+    engine: what computes, as the worker said. passed_at: when it last proved that, wall clock. other_way: what of the
+    ways to compute is wrong here, in words, where another one was taken. trouble: why nothing is measured; failures:
+    how often in a row it was not passed. doubted: studies whose result is of a time after which the self-test failed.
+    """
+
+    def __init__(
+        self, layout: BoxLayout, store: Store, clock: Clock, worker_client: WorkerClient, bundle: Path | None
+    ) -> None:
+        self._layout, self._store, self._clock, self._named = layout, store, clock, bundle
+        self._worker_client = worker_client
+        self.engine, self.passed_at = "", ""
+        self.other_way: str | None = None
+        self.trouble: str | None = None
+        self.doubted: Sequence[str] = ()
+        self._due_at = 0.0
+        self.failures = 0
+        self._seen: list[tuple[int, int] | None] = []
+        self._under_way = False
+        self._unwritten: list[dict[str, Any]] = []
+        self._answer: SelfTested | ScansideError | None = None
+
+    def start(self, settings: Settings, *, once: bool) -> None:
+        """The first one, waited for. once: whoever waits for an end is told by the error itself.
+
+        Raises with `once` ModelUnusable, BoxFailed (BoxSelfTest for no answer).
+        """
+        while True:
+            self._seen = self._looked_at()
+            answer = self._worker_client.selftest(settings)
+            self._judge(answer, settings)
+            if isinstance(answer, SelfTested) or self.failures:
+                break
+        if once and not isinstance(answer, SelfTested):
+            with suppress(sqlite3.Error):
+                self._write_down(settings)
+            raise answer
+
+    def advance(self, settings: Settings) -> bool:
+        """Begin a test that is due, hear of one that is under way; whether studies may be begun.
+
+        None is before the last test stands in the audit, whose order says which results it speaks of.
+        """
+        self._write_down(settings)
+        if not self._under_way and self._is_due() and self._is_free():
+            self._seen = self._looked_at()
+            self._worker_client.begin_proof(settings)
+            self._under_way = True
+        if self._under_way:
+            self._answer = self._answer or self._worker_client.poll_proof()
+            if self._answer is not None:
+                answer, self._answer, self._under_way = self._answer, None, False
+                self._judge(answer, settings)
+                self._write_down(settings)
+        return self.trouble is None and not self._under_way and not self._is_due()
+
+    def again(self) -> None:
+        """Prove soon: something was changed."""
+        self._due_at = 0.0
+
+    def note_configuration(self, settings: Settings) -> None:
+        """In the audit, where it is not what it was."""
+        note_configuration(self._store, **configuration(self._layout, settings, self._named, self.engine))
+
+    def look_for_doubted(self) -> None:
+        """After a test, and after studies came to a new result."""
+        self.doubted = doubted(self._store)
+
+    def _judge(self, answer: SelfTested | ScansideError, settings: Settings) -> None:
+        if isinstance(answer, SelfTested):
+            facts = {"passed": not answer.used_was_wrong, "engine": answer.engine, "wrong": answer.wrong}
+            self._unwritten.append(facts)
+            self._passed(answer)
+            return
+        # A bundle that can't be read any more, or no answer, says nothing of what was computed before.
+        passed = False if isinstance(answer, ModelSelfTest) else None
+        self._unwritten.append({"passed": passed, "code": answer.code, "wrong": answer.message})
+        if not self._stepped_back(answer):
+            self._failed(answer, settings)
+
+    def _write_down(self, settings: Settings) -> None:
+        if not self._unwritten:
+            return
+        with self._store.transaction():
+            for facts in self._unwritten:
+                note(self._store, "selftest", **facts)
+            self.note_configuration(settings)
+        self._unwritten.clear()
+        self.look_for_doubted()
+
+    def _passed(self, answer: SelfTested) -> None:
+        if self.trouble:
+            log.info("the self-test passed: studies are measured again")
+        if answer.wrong and answer.wrong != self.other_way:
+            log.error("the self-test found a way to compute wrong: %s; taken now: %s", answer.wrong, answer.engine)
+        self.engine, self.other_way, self.trouble, self.failures = answer.engine, answer.wrong, None, 0
+        self.passed_at, self._seen = self._clock.now_text(), [*self._seen[:-1], _identity(self._layout.proof)]
+        self._due_at = self._clock.monotonic() + EVERY_S
+
+    def _stepped_back(self, error: ScansideError) -> bool:
+        """Whether another bundle is in force now, to be proved at once."""
+        if not isinstance(error, ModelUnusable) or self._named is not None:
+            return False
+        try:
+            if read_record(self._layout.root).in_force is None:
+                return False
+            change = step_back(self._layout.root, "put aside", f"{error.code}: {error.message}", self._clock)
+        except BoxFailed as problem:  # a full disk: it stays in force, and nothing is measured
+            log.error("%s: %s", problem.code, problem.message)
+            return False
+        log.error("the bundle in force was put aside: %s In force now: %s", change.why, change.title)
+        self._due_at = 0.0
+        return True
+
+    def _failed(self, error: ScansideError, settings: Settings) -> None:
+        self.trouble = f"{error.code}: {error.message} {error.advice} Until then: {HELD}."
+        if not self.failures:
+            log.error("%s", self.trouble)
+        pause_s = settings.jobs.retry_after_s * 2.0 ** min(self.failures, 16)
+        self._due_at = self._clock.monotonic() + min(pause_s, LONGEST_RETRY_S)
+        self.failures += 1
+        self._seen = [*self._seen[:-1], _identity(self._layout.proof)]
+
+    def _is_free(self) -> bool:
+        """The last result made by what is to be tested stands in the book: its order says what the test vouches for."""
+        return not self._worker_client.busy and not self._store.jobs([State.publishing])
+
+    def _is_due(self) -> bool:
+        return self._clock.monotonic() >= self._due_at or self._seen != self._looked_at()
+
+    def _looked_at(self) -> list[tuple[int, int] | None]:
+        """What decides how is computed here, as it lies on the disk."""
+        return [_identity(path) for path in (record_file(self._layout.root), self._layout.tuning, self._layout.proof)]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

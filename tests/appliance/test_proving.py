@@ -1,0 +1,148 @@
+"""The box proves itself while it runs. While it can't, studies are taken in and wait; what is in doubt is named."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from kit.watch_box import Box, study
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.jobs.audit import doubted, note
+from scanside_appliance.jobs.store import Store
+from scanside_appliance.service.daemon import Daemon
+from scanside_appliance.service.proving import EVERY_S
+from scanside_runtime.settings.load import load_settings
+from sweeps.box import LONGEST_S, write_settings
+
+
+@dataclass
+class Running:
+    """A daemon that is given its turns by hand, and hours by hand."""
+
+    box: Box
+    daemon: Daemon
+    skipped_s: float = 0.0
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        end = time.monotonic() + LONGEST_S
+        while not condition():
+            assert time.monotonic() < end, self.daemon.report()
+            self.daemon.tick()
+            time.sleep(0.01)
+
+    def says(self, word: str) -> None:
+        """What the worker will answer to the next self-test."""
+        self.box.root.with_suffix(".selftest").write_text(word)
+
+    def a_day_goes_by(self) -> None:
+        self.skipped_s += EVERY_S + 1
+
+    def measured(self, number: int) -> bool:
+        return self.daemon.report().jobs.get("done", 0) >= number
+
+
+@pytest.fixture
+def running(box: Box) -> Iterator[Running]:
+    path = write_settings(box.root)
+    plan = replace(box.plan(lambda: load_settings(path)), once=False)
+    layout = BoxLayout(box.root)
+    layout.make()
+    with Store(layout.database) as store:
+        found: list[Running] = []
+        clock = Clock(lambda: time.monotonic() + (found[0].skipped_s if found else 0.0), time.time)
+        daemon = Daemon(replace(plan, clock=clock), layout, store, plan.read_settings())
+        found.append(Running(box, daemon))
+        try:
+            yield found[0]
+        finally:
+            daemon.close()
+
+
+def test_a_day_later_a_box_that_computes_wrong_takes_studies_in_and_measures_none_until_it_is_right(
+    running: Running,
+) -> None:
+    running.daemon.start()
+    running.box.put(*study(1))
+    running.until(lambda: running.measured(1))
+    running.says("WRONG")
+    running.a_day_goes_by()
+    running.until(lambda: running.daemon.trouble)
+    running.box.put(*study(2))
+    running.until(lambda: running.daemon.report().jobs.get("queued"))
+    for _ in range(20):
+        running.daemon.tick()
+    shown = running.box.scanside("status", "--json")
+    said = json.loads(shown.output)
+    assert shown.exit_code == 5 and "MODEL_SELFTEST" in said["trouble"] and "nothing is measured" in said["trouble"]
+    assert said["doubted"] == [study_key("1.2.1")] and not running.measured(2)
+    running.says("")
+    running.skipped_s += 3600.0
+    running.until(lambda: running.measured(2))
+    assert running.daemon.trouble is None
+
+
+def test_what_a_failed_self_test_puts_in_doubt_is_named_until_it_is_measured_again(running: Running) -> None:
+    running.daemon.start()
+    running.box.put(*study(1))
+    running.until(lambda: running.measured(1))
+    running.says("OTHER")
+    running.a_day_goes_by()
+    running.until(lambda: running.daemon.report().doubted)
+    report = running.daemon.report()
+    assert (report.trouble, report.engine, report.other_way) == (None, "fake fp32", "fake int8: Dice 0.500")
+    running.daemon.tick()
+    assert "scanside redo" in running.box.scanside("status").output
+    assert running.box.scanside("redo", study_key("1.2.1")).exit_code == 0
+    running.until(lambda: not running.daemon.report().doubted)
+    assert [one["revision"] for one in running.box.of(1)] == [1, 2]
+
+
+def test_it_is_proved_again_as_soon_as_the_bundle_or_the_way_to_compute_was_changed(running: Running) -> None:
+    running.daemon.start()
+    running.says("WRONG")
+    running.box.put(*study(1))
+    BoxLayout(running.box.root).tuning.write_text("{}")
+    running.until(lambda: running.daemon.trouble)
+    assert not running.measured(1)
+
+
+def test_a_start_with_networks_that_are_wrong_still_takes_in_what_arrives(running: Running) -> None:
+    running.says("WRONG")
+    running.daemon.start()
+    running.box.put(*study(1))
+    running.until(lambda: running.daemon.report().jobs.get("queued"))
+    assert "MODEL_SELFTEST" in str(running.daemon.trouble)
+
+
+def test_a_self_test_without_an_answer_holds_studies_and_puts_none_in_doubt(running: Running) -> None:
+    running.daemon.start()
+    running.box.put(*study(1))
+    running.until(lambda: running.measured(1))
+    running.says("DIES")
+    running.a_day_goes_by()
+    running.until(lambda: running.daemon.trouble)
+    assert "BOX_SELFTEST" in str(running.daemon.trouble) and not running.daemon.report().doubted
+
+
+def test_the_order_of_the_audit_says_which_results_a_self_test_speaks_of(running: Running) -> None:
+    with Store(BoxLayout(running.box.root).database) as store:
+        for event, name, facts in (
+            ("result", "before", {}),
+            ("selftest", "", {"passed": True}),
+            ("result", "between", {}),
+            ("result", "again", {}),
+            ("selftest", "", {"passed": None}),
+            ("selftest", "", {"passed": False}),
+            ("selftest", "", {"passed": False}),
+            ("result", "again", {}),
+            ("result", "after", {}),
+            ("selftest", "", {"passed": True}),
+        ):
+            note(store, event, name, **facts)
+        assert doubted(store) == ["between"]

@@ -1,0 +1,96 @@
+"""The self-test takes the next way to compute that is right, remembers which were wrong, and the document says so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.analysis_samples import chest_series
+from kit.bundle_samples import infection_network, write_bundle
+from kit.selftest_samples import write_bundle_with_sample
+from scanside_runtime import Options, analyze
+from scanside_runtime.model.bundle import Bundle
+from scanside_runtime.model.engine import choose_engine
+from scanside_runtime.model.errors import ModelBundleDamaged, ModelSelfTest
+from scanside_runtime.model.networks import KeptNetworks
+from scanside_runtime.model.proof import Proof, proof_of
+from scanside_runtime.model.selftest import GOLDEN, prove
+
+INT8 = choose_engine("auto", "auto", 1)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Its INT8 file of the infection answers otherwise than the other one, from which its sample is."""
+    folder = tmp_path_factory.mktemp("bundle")
+    golden = write_bundle_with_sample(folder).read(GOLDEN)
+    other = infection_network("int8", hu=(-1000.0, 150.0))
+    return write_bundle(folder, files={GOLDEN: golden, "infection.int8.onnx": other})
+
+
+@pytest.fixture(scope="module")
+def proof(bundle: Bundle) -> Proof:
+    return prove(bundle, INT8)
+
+
+def test_the_next_precision_that_is_right_is_taken_and_the_evidence_kept(proof: Proof) -> None:
+    assert proof.passed is not None and proof.passed.engine == "openvino"
+    assert proof.passed.precision in ("bf16", "fp32") and proof.passed.infection_dice == 1.0
+    assert [one.name for one in proof.wrong] == ["openvino int8"] and "Dice" in proof.wrong[0].why_not
+    assert proof.used_was_wrong and proof_of(json.dumps(proof.to_document())) == proof
+
+
+def test_what_was_wrong_is_not_tried_again_before_what_was_right(bundle: Bundle, proof: Proof) -> None:
+    again = prove(bundle, INT8, proof)
+    assert (again.passed and again.passed.name) == (proof.passed and proof.passed.name)
+    assert [one.name for one in again.wrong] == ["openvino int8"] and not again.used_was_wrong
+
+
+def test_what_another_bundle_or_processor_did_is_forgotten(bundle: Bundle, proof: Proof) -> None:
+    elsewhere = replace(proof, box=replace(proof.box, processor="another"))
+    assert prove(bundle, INT8, elsewhere).used_was_wrong
+
+
+def test_networks_are_loaded_in_the_way_that_is_right(bundle: Bundle, proof: Proof) -> None:
+    kept = KeptNetworks()
+    assert proof.passed is not None
+    assert kept.load(bundle.folder, "auto", "auto", 1, None, proof).choice.precision == proof.passed.precision
+    assert kept.load(bundle.folder, "auto", "auto", 1).choice.precision == "int8"
+    assert kept.load(bundle.folder, "openvino", "int8", 1, None, proof).choice.precision == "int8"
+
+
+def test_where_no_way_is_right_nothing_is_measured(tmp_path: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path, same=False)
+    proof = prove(bundle, INT8)
+    assert proof.passed is None and len(proof.wrong) >= 4
+    with pytest.raises(ModelSelfTest, match="onnxruntime fp32"):
+        KeptNetworks().load(bundle.folder, "auto", "auto", 1, None, proof)
+
+
+def test_a_damaged_bundle_has_no_right_way(tmp_path: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path)
+    (tmp_path / "lungs.fp16.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelBundleDamaged):
+        prove(bundle, INT8)
+
+
+def test_the_document_names_the_self_test_that_vouches_for_it_and_the_other_way(
+    bundle: Bundle, proof: Proof, tmp_path: Path
+) -> None:
+    chest_series(tmp_path)
+    document = analyze(tmp_path, Options(bundle=bundle.folder, proof=proof)).document()
+    assert proof.passed is not None
+    vouching = document["provenance"]["selftest"]
+    assert vouching == {name: getattr(proof.passed, name) for name in ("at", "lungs_dice", "infection_dice")}
+    (note,) = [flag for flag in document["flags"] if flag["code"] == "MODEL_OTHER_WAY"]
+    assert "openvino int8" in note["message"]
+    unproved = analyze(tmp_path, Options(bundle=bundle.folder, precision="int8", proof=proof)).document()
+    assert unproved["provenance"]["selftest"] is None
+
+
+def test_no_proof_is_read_from_what_is_none() -> None:
+    for text in ("", "[]", "{}", '{"schema": "scanside.proof/1"}', '{"schema": "scanside.proof/1", "at": 3}'):
+        assert proof_of(text) is None
