@@ -37,7 +37,7 @@ def with_effusion(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> tuple[
     front of it is dense for some way. Lungs too small to hold any come back as they are.
     """
     gone = np.zeros(hu.shape[1:], np.float32)
-    noise_hu, outside = image_noise_hu(hu[len(hu) // 2]), ~lungs.any(axis=0)
+    noise_hu, outside = image_noise_hu(hu[len(hu) // 2]), np.asarray(~lungs.any(axis=0))
     density = float(rng.uniform(*FLUID_HU))
     for lung in _chosen(lungs, pixel_mm, rng):
         depth, share = _depth(lung, pixel_mm, rng), _share(rng)
@@ -53,7 +53,7 @@ def with_effusion(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> tuple[
 
 def with_dense_lung(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> Floats:
     """A stack with a part of one lung or both without air; shapes as above. What is lung stays as it is."""
-    noise_hu, outside = image_noise_hu(hu[len(hu) // 2]), ~lungs.any(axis=0)
+    noise_hu, outside = image_noise_hu(hu[len(hu) // 2]), np.asarray(~lungs.any(axis=0))
     for lung in _chosen(lungs, pixel_mm, rng):
         if rng.random() < 0.6:
             dense = _deepest(_depth(lung, pixel_mm, rng), lung, _share(rng))
@@ -130,7 +130,7 @@ def _bronchi(place: Bools, pixel_mm: float, rng: Rng) -> Floats:
     air = np.zeros(place.shape, np.float32)
     inside = np.argwhere(place)[:, ::-1]  # (n, 2) as x, y
     heading = rng.uniform(0.0, 2.0 * np.pi)
-    for _ in range(int(rng.integers(2, 4 + len(inside) * pixel_mm**2 // 400))):
+    for _ in range(int(rng.integers(2, 4 + int(len(inside) * pixel_mm**2 / 400)))):
         start = inside[rng.integers(len(inside))]
         length = rng.uniform(3.0, 40.0) / pixel_mm if rng.random() < 0.6 else 0.0
         turns = heading + rng.normal(0.0, 0.7) + np.cumsum(rng.normal(0.0, 0.25, 5))
