@@ -24,6 +24,7 @@ from scanside_runtime.settings.tables import Settings
 FOLDER = Path(__file__).parent
 SOURCE = "<!-- Made by `make docs`; changes by hand are lost. -->"
 UNITS = {
+    "days": "days",
     "percent": "%",
     "points": "percentage points",
     "share": "share, 0 to 1",
@@ -62,6 +63,9 @@ UNITS = {
     "associations": "associations",
     "automatic": "true or false",
     "objects": "list of texts",
+    "connections": "connections",
+    "network": "true or false",
+    "networks": "list of texts",
     "tls_ca": "path",
     "tls_certificate": "path",
 }

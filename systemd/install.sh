@@ -16,6 +16,7 @@ home=/opt/scanside
 data=/var/lib/scanside
 settings=/etc/scanside
 unit=scanside-watch.service
+enabled="scanside.target $unit scanside-verify.timer"
 here=$(cd "$(dirname "$0")" && pwd)
 key=
 start=yes
@@ -166,10 +167,11 @@ measures() {
 
 start_service() {
     has_systemd && [ $start = yes ] || return 0
-    systemctl enable --quiet $unit
-    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service || true
-    [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && return
-    systemctl restart $unit && measures && return
+    # shellcheck disable=SC2086
+    systemctl enable --quiet $enabled
+    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service scanside-serve.service || true
+    [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && systemctl start scanside.target && return
+    systemctl restart $unit && measures && systemctl start scanside.target && return
     say "the service of this release does not work: $(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)"
     [ -n "${before:-}" ] && [ "$before" != "$release" ] || fail "journalctl -u $unit says why"
     systemctl stop $unit 2>/dev/null || true

@@ -27,8 +27,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 """Debian 12, Ubuntu 24.04, Debian 13."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")
 """What runs on glibc 2.36 (Debian 12) and newer."""
-EXTRA = "dicom-network"
-"""A box may receive and send; what researchers and engineers need beside it is no part of a release."""
+EXTRA = "dicom-network,serve"
+"""A box may receive, send and show; what researchers and engineers need beside it is no part of a release."""
 SCRIPTS = ("install.sh", "uninstall.sh")
 UNITS = ("*.service", "*.timer", "*.target", "*.conf", "*.toml")
 

@@ -19,12 +19,12 @@ done
 [ "$(id -u)" = 0 ] || { echo "uninstall.sh: run it as root" >&2; exit 1; }
 
 if [ -d /run/systemd/system ]; then
-    for file in /etc/systemd/system/scanside-*; do
+    for file in /etc/systemd/system/scanside-* /etc/systemd/system/scanside.target; do
         [ ! -f "$file" ] || systemctl disable --quiet --now "$(basename "$file")" || true
     done
 fi
 # With the drop-ins, which are folders.
-rm -rf /etc/systemd/system/scanside-*
+rm -rf /etc/systemd/system/scanside-* /etc/systemd/system/scanside.target*
 rm -f /etc/tmpfiles.d/scanside.conf
 rm -f /usr/local/bin/scanside /usr/share/bash-completion/completions/scanside
 [ ! -d /run/systemd/system ] || systemctl daemon-reload

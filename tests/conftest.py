@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kit.nursery import Nursery
+
 if TYPE_CHECKING:
     from kit.watch_box import Box
 
@@ -20,6 +22,17 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
+LONG = (
+    *("test_real_chests", "test_course", "test_watch_real", "test_sweeps", "test_made_cases", "test_cohort_run"),
+    *("test_accuracy", "test_keep_network", "test_cross_validate", "test_train", "test_parity", "test_export_onnx"),
+)
+"""What takes longest begins first: at the end of a run no process works on while the other has nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -28,6 +41,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is not here: {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where readers come from that are not started for their own sake."""
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def warm_readers(nursery: Nursery) -> Iterator[None]:
+    """Readers begin at once, for modules in which many studies are read and none is about how a reader begins."""
+    with nursery.used():
+        yield
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ OF_THE_COHORT = {"statistics", "cluster", "table"}
 """Packages and modules of the appliance that the extra `cohort` is for."""
 OF_THE_NETWORK = {"scu", "commitment", "sending", "scp"}
 """Modules of the appliance that the extra `dicom-network` is for."""
+OF_THE_BROWSERS = {"connection"}
+"""The module of the appliance that the extra `serve` is for."""
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +53,7 @@ def sources(*roots: str) -> list[Path]:
 
 def box_sources(*roots: str) -> list[Path]:
     """What the base install runs: all but what the extras are for."""
-    of_extras = OF_THE_COHORT | OF_THE_NETWORK
+    of_extras = OF_THE_COHORT | OF_THE_NETWORK | OF_THE_BROWSERS
     return [path for path in sources(*roots) if not of_extras & {*path.parent.parts[-2:], path.stem}]
 
 

@@ -27,6 +27,7 @@ WITH_ERRORS = (
     "scanside_appliance.network.errors",
     "scanside_appliance.referral.errors",
     "scanside_appliance.results.errors",
+    "scanside_appliance.serve.errors",
     "scanside_appliance.service.errors",
     "scanside_appliance.site_model",
     "scanside_appliance.statistics.errors",

@@ -24,6 +24,8 @@ from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.settings.tables import InferenceSettings, PatientSettings, Settings, SeveritySettings
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 PHANTOM = {"study.patient_id": "PHANTOM", "study.birth_date": "1960-01-01", "study.sex": "O"}
 LIKE_THE_CHEST = {
     "series.slice_thickness_mm": SPACING_MM[0],

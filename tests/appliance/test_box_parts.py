@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
-from scanside_appliance.inbox.watcher import file_system, is_network
 from scanside_appliance.jobs.errors import BoxDatabaseNewer
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
 from scanside_appliance.jobs.store import CLEANED, SCHEMA_VERSION, Job, NewFile, State, Store
+from scanside_appliance.upkeep.book_shape import shape_problems
 from scanside_runtime.settings.box import DiskSettings
 
 NOW = 1_800_000_000.0
@@ -102,6 +102,7 @@ def test_a_database_of_the_version_before_is_brought_up_and_keeps_its_jobs(layou
     with Store(layout.database) as store:
         assert store.jobs(State) == [before]
         assert store._sql.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+        assert list(shape_problems(store)) == []
 
 
 def test_a_transaction_that_fails_leaves_nothing(layout: BoxLayout) -> None:
@@ -157,15 +158,6 @@ def test_a_wait_does_not_outlive_its_boot(layout: BoxLayout) -> None:
     assert not is_due(waiting, 99.0, "this")
     assert is_due(waiting, 100.0, "this")
     assert is_due(waiting, 0.0, "the next one")
-
-
-@pytest.mark.parametrize(("kind", "network"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False)])
-def test_a_network_share_is_told_by_its_file_system(tmp_path: Path, kind: str, network: bool) -> None:
-    table = tmp_path / "mountinfo"
-    root = "22 1 8:1 / / rw - ext4 /dev/sda1 rw"
-    table.write_text(f"{root}\n30 22 0:40 / {tmp_path!s} rw,relatime shared:1 - {kind} server:/x rw\n")
-    assert is_network(file_system(tmp_path, table)) == network
-    assert not is_network(file_system(Path("/usr"), table))
 
 
 @given(st.text(), st.text())

@@ -13,6 +13,8 @@ import pytest
 from kit.dicom_samples import make_series, write
 from scanside_appliance.page.report import render_page
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 Run = Callable[..., tuple[int, str, str]]
 PATIENTS = ("Zander^Otto", "Ahrens^Ida", "Meyer^Jan")
 ROOT = "1.2.826.0.1.3680043.10.99"

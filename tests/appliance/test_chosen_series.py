@@ -11,6 +11,8 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.file_mover import FileMover
 from sweeps.box import Slice
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 
 def test_a_study_refused_by_its_series_lists_them_and_is_measured_by_the_one_that_a_person_chooses(box: Box) -> None:
     box.put(*study(1, text="HEAD"))

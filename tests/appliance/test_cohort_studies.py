@@ -21,6 +21,8 @@ from scanside_appliance.cohort.work import _path_of, measure_study
 from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
 from scanside_runtime.settings.tables import ReadingSettings
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 A, B, C = f"{ROOT}.1", f"{ROOT}.2", f"{ROOT}.3"
 
 

@@ -18,6 +18,8 @@ from scanside_appliance.files.layout import patient_folder
 from scanside_runtime.phantom.make import PhantomSpec, Truth
 from scanside_runtime.settings.tables import ProgressionSettings
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 WORST = sick_spec(1.0, 120.0)
 COURSE: dict[str, PhantomSpec] = {
     "20200401": sick_spec(0.55),

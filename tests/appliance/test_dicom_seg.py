@@ -24,6 +24,7 @@ from pydicom.uid import (
 
 from kit.analysis_samples import chest_masks, chest_series
 from kit.reading import choose_series, find_series
+from scanside_appliance.results import dicom_seg
 from scanside_appliance.results.dicom_seg import LABELS, segmentation_bytes, series_segmentation
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.volume import Masks, Volume
@@ -83,9 +84,7 @@ def by_position(content: bytes) -> dict[tuple[int, tuple[float, ...]], npt.NDArr
 
 @pytest.mark.parametrize("orientation", [HEAD_FIRST, FLIPPED])
 @pytest.mark.parametrize("z_step_mm", [5.0, -5.0])
-def test_every_voxel_comes_back_at_the_position_of_its_source_slice(
-    orientation: list[float], z_step_mm: float
-) -> None:
+def test_every_voxel_comes_back_at_the_position_of_its_source_slice(orientation: list[float], z_step_mm: float) -> None:
     headers, frames = make_headers(orientation, z_step_mm), make_frames()
     found = by_position(written(headers, frames))
     assert len(found) == SHAPE[0] * 3
@@ -93,6 +92,40 @@ def test_every_voxel_comes_back_at_the_position_of_its_source_slice(
         position = tuple(map(float, header.ImagePositionPatient))
         for segment in range(3):
             np.testing.assert_array_equal(found[segment + 1, position], frames[index, :, :, segment])
+
+
+class Seen(Exception):
+    """What highdicom made."""
+
+    def __init__(self, seg: Dataset) -> None:
+        self.seg = seg
+
+
+@pytest.mark.parametrize("orientation", [HEAD_FIRST, FLIPPED])
+@pytest.mark.parametrize("z_step_mm", [5.0, -1.2345678901])
+def test_references_and_frames_are_those_that_highdicom_makes_of_all_slices(
+    orientation: list[float], z_step_mm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers, frames = make_headers(orientation, z_step_mm), make_frames()
+    ours = pydicom.dcmread(io.BytesIO(written(headers, frames)))
+
+    def stop(seg: Dataset, _: object) -> None:
+        raise Seen(seg)
+
+    monkeypatch.setattr(dicom_seg, "MODELS", SHAPE[0])
+    monkeypatch.setattr(dicom_seg, "add_references", stop)
+    with pytest.raises(Seen) as seen:
+        written(headers, frames)
+    file = io.BytesIO()
+    seen.value.seg.save_as(file)
+    file.seek(0)
+    whole = pydicom.dcmread(file)
+    for keyword in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "SourceImageSequence"):
+        assert ours[keyword] == whole[keyword]
+    (referenced,), (expected,) = ours.ReferencedSeriesSequence, whole.ReferencedSeriesSequence
+    assert referenced.ReferencedInstanceSequence == expected.ReferencedInstanceSequence
+    assert ours.NumberOfFrames == whole.NumberOfFrames
+    assert [element.tag for element in ours] == [element.tag for element in whole]
 
 
 def test_highdicom_reads_the_same_masks_by_source_instance() -> None:

@@ -18,11 +18,12 @@ from scanside_appliance.files import copies
 from scanside_appliance.files.beneath import DEEPEST
 from scanside_appliance.files.copies import SourceChanged, copy_below, put_back
 from scanside_appliance.files.signature import Signature
+from scanside_appliance.inbox import errands
 from scanside_appliance.jobs import file_mover, staging
 from scanside_appliance.jobs.store import Store
 from sweeps.box import Slice, contents
 
-COPY = staging.copy_below
+COPY = errands.copy_below
 
 
 @pytest.fixture
@@ -32,12 +33,12 @@ def before_a_copy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path, 
     def arrange(happens: Callable[[Path, str], None]) -> None:
         pending = [happens]
 
-        def copy(root: Path, name: str, target: Path, seen: Signature) -> Any:
+        def copy(root: Path, name: str, *more: Any) -> Any:
             if pending:
                 pending.pop()(root, name)
-            return COPY(root, name, target, seen)
+            return COPY(root, name, *more)
 
-        monkeypatch.setattr(staging, "copy_below", copy)
+        monkeypatch.setattr(errands, "copy_below", copy)
 
     return arrange
 
@@ -326,6 +327,7 @@ def test_a_study_that_takes_long_to_copy_lets_the_rest_of_the_box_have_its_turn(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(staging, "COPY_S", 0.0)
+    monkeypatch.setattr(staging, "AT_ONCE", 1)
     copy, unfinished = staging.Staging.copy, []
 
     def note(*arguments: Any) -> Any:
@@ -345,15 +347,16 @@ def test_a_slice_that_goes_after_it_was_copied_and_before_the_others_are_is_miss
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(staging, "COPY_S", 0.0)
+    monkeypatch.setattr(staging, "AT_ONCE", 1)
     box.put(*study(1))
 
-    def copy(root: Path, name: str, target: Path, seen: Signature) -> Any:
-        copied = COPY(root, name, target, seen)
+    def copy(root: Path, name: str, *more: Any) -> Any:
+        copied = COPY(root, name, *more)
         if name.endswith("001.dcm"):
             (root / name).unlink()
         return copied
 
-    monkeypatch.setattr(staging, "copy_below", copy)
+    monkeypatch.setattr(errands, "copy_below", copy)
     box.run()
     (result,) = box.of(1)
     assert (len(result["inputs"]), result["incomplete"]) == (2, "1 file(s) were taken away while it was taken in")

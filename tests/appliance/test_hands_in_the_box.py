@@ -130,7 +130,8 @@ def test_folders_that_are_removed_while_it_runs_are_made_again_and_what_is_missi
         for folder in ("results", "archive", "quarantine", "work"):
             (box.root / folder).rename(box.root / "away")  # at once: the daemon makes it again meanwhile
             shutil.rmtree(box.root / "away")
-        wait_for(lambda: json.loads(box.scanside("status", "--json").output)["missing"] == [study_key("1.2.1")])
+        status = box.root / "status.json"
+        wait_for(lambda: json.loads(status.read_text())["missing"] == [study_key("1.2.1")])
         shown = box.scanside("status")
         assert (shown.exit_code, "scanside redo" in shown.output) == (5, True)
         box.put(*study(2))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 import runpy
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,20 @@ from kit.analysis_samples import REASON, analysed, refused
 from kit.course_samples import ERROR, course_block, scan
 from scanside_appliance.cli.options import LanguageName
 from scanside_appliance.languages.catalogue import DOMAIN, FOLDER, catalogue, direction
+from scanside_appliance.page.details import DETAILS, figures_in_words
 from scanside_appliance.page.report import render_page
-from scanside_appliance.page.sentences import SENTENCES, explained, in_words, reason_in_words
+from scanside_appliance.page.sentences import SENTENCES, Caution, cautions, explained, in_words, reason_in_words
 from scanside_appliance.page.verdict import verdict_sentence
 from scanside_runtime.dicom.errors import GeometryMissingSlices
 from scanside_runtime.errors import SettingsUnusable
-from scanside_runtime.findings import KINDS
+from scanside_runtime.findings import KINDS, Finding, figures
 from scanside_runtime.followup.progression import compare
 from scanside_runtime.measures.severity import assess_extent
 from scanside_runtime.settings.load import settings_digest, settings_of
 from scanside_runtime.settings.tables import LANGUAGES, Settings, SiteSettings
 
 OTHERS = tuple(language for language in LANGUAGES if language != "en")
+EMPTY: dict[str, Any] = {"verdict": "analysed", "severity": {}, "biomarkers": {}}
 PLACES = re.compile(r"%\(\w+\)s|%s|%%|\{\w+(?::[^}]*)?\}")
 
 
@@ -115,6 +119,37 @@ def test_a_withheld_finding_is_said_by_its_meaning_with_the_documents_words_belo
     assert what == catalogue("es").gettext(KINDS["QUALITY_MOTION"].meaning) != KINDS["QUALITY_MOTION"].meaning
     assert advice == catalogue("es").gettext(KINDS["QUALITY_MOTION"].advice)
     assert more == "60 % of the slices moved."
+
+
+def measured(flag: Finding, language: str) -> Caution:
+    (said,) = cautions([asdict(flag)], catalogue(language).gettext)
+    return said
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_figures_of_a_finding_stand_in_a_sentence_of_each_language(language: str) -> None:
+    metal = Finding("QUALITY_METAL", "caution", "There is metal.", figures(lungs_percent=12.4, metal_ml=2.14))
+    said = measured(metal, language)
+    assert "2.1" in said.detail and "12 %" in said.detail
+    assert not said.in_english and not re.search(r"metal, beside|\{", said.detail)
+    page = render_page({**EMPTY, "flags": [asdict(metal)]}, site=SiteSettings(language=language))
+    assert html.escape(said.detail) in page and "There is metal." not in page
+    assert measured(replace(metal, values={}), language).detail == "There is metal."  # of a Scanside before
+
+
+def test_an_english_page_keeps_the_documents_own_sentence_and_a_negative_figure_its_sign() -> None:
+    cold = Finding("QUALITY_HU_CALIBRATION", "withhold", "The HU are not calibrated.", figures(air_hu=-880.4))
+    assert (measured(cold, "en").detail, measured(cold, "en").in_english) == ("The HU are not calibrated.", True)
+    assert "−880 HU" in measured(cold, "fr").detail
+    reason = {"code": cold.code, "message": cold.message}
+    _, _, detail = reason_in_words(reason, catalogue("fr").gettext, [asdict(cold)])
+    assert detail == measured(cold, "fr").detail
+
+
+def test_every_detail_is_of_a_known_finding_and_odd_figures_spoil_no_page() -> None:
+    assert DETAILS.keys() <= KINDS.keys()
+    for value in ("x", None, [1], {}):
+        assert figures_in_words({"code": "QUALITY_NOISE", "values": {"scatter_hu": value}}, str) == ""
 
 
 def test_a_message_of_unknown_making_stays_as_it_is() -> None:

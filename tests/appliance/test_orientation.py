@@ -21,6 +21,8 @@ from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.settings.tables import InferenceSettings, Settings
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 Direction = tuple[int, int, int]
 RIGHTWARDS, LEFTWARDS, FRONTWARDS, BACKWARDS = (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0)
 

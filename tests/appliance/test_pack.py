@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import io
 import json
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -29,6 +31,9 @@ from scanside_appliance.cli import main as cli
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
 from scanside_appliance.results.output import write_output
+from scanside_runtime.findings import KINDS
+
+pytestmark = pytest.mark.usefixtures("warm_readers")
 
 WORD = "Planted"
 BY_VR = {
@@ -270,10 +275,62 @@ def test_slices_that_the_result_was_not_made_from_are_not_packed(study: Path, tm
     assert getattr(done.exception, "code", None) == "PATIENT_OTHER_SLICES"
 
 
-def test_a_study_without_masks_is_not_packed(study: Path, tmp_path: Path) -> None:
-    shutil.copytree(study / "result", tmp_path / "result", ignore=shutil.ignore_patterns("*.dcm"))
-    done = scanside(tmp_path, "pack", tmp_path / "result", "--source", study / "source", "--output", tmp_path)
+def rewritten(study: Path, folder: Path, **changes: Any) -> Path:
+    """A result without DICOM objects that says something else."""
+    shutil.copytree(study / "result", folder, ignore=shutil.ignore_patterns("*.dcm"))
+    document = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**document, **changes}))
+    return folder
+
+
+def withheld_study(study: Path, folder: Path) -> Path:
+    said = {"code": "QUALITY_MOTION", "message": "PlantedReason 2019-03-07", "advice": "PlantedAdvice"}
+    flag = {"code": "QUALITY_MOTION", "level": "withhold", "message": "PlantedReason"}
+    return rewritten(study, folder, verdict="refused", reason=said, flags=[flag], severity=None)
+
+
+def test_a_withheld_study_is_packed_with_its_reason_and_slices_in_which_nothing_is_marked(
+    study: Path, tmp_path: Path
+) -> None:
+    result, source = withheld_study(study, tmp_path / "result"), study / "source"
+    done = scanside(tmp_path, "pack", result, "--source", source, "--output", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    files = members(Path(json.loads(done.output)[0]["path"]))
+    assert "masks.dcm" not in files
+    clean, kind = json.loads(files["result.json"]), KINDS["QUALITY_MOTION"]
+    assert clean["reason"] == {"code": "QUALITY_MOTION", "message": kind.meaning, "advice": kind.advice}
+    page, readme = files["report.html"].decode(), files["README.txt"].decode()
+    assert html.escape(kind.meaning) in page and kind.meaning in readme and "masks" not in readme
+    assert "Slices as they were scanned" in page and "with outlines" not in page
+    volume = read_volume(choose_series(find_series(source)))
+    slices = [pydicom.dcmread(io.BytesIO(data)) for name, data in files.items() if name.startswith("slices/")]
+    assert len(slices) == 6
+    for one in slices:
+        hu = one.pixel_array + float(one.RescaleIntercept)
+        np.testing.assert_array_equal(hu, volume.hu[volume.hu.shape[0] - int(one.InstanceNumber)])
+    grey = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in pictures_of(files["report.html"])]
+    assert grey and all(np.ptp(one.astype(int), axis=2).max() < 12 for one in grey)  # no outline has a colour
+    assert not [name for name, data in files.items() if b"planted" in data.lower() or b"2019" in data]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"verdict": "held"},
+        {"verdict": "refused", "reason": {"code": "PATIENT_TWO_BODIES"}},
+        {"verdict": "refused", "reason": {"code": "GEOMETRY_MISSING_SLICES"}, "series": None},
+        {"verdict": "refused", "reason": {"code": "INPUT_TRUNCATED"}, "provenance": {"input_sha256": None}},
+    ],
+    ids=["no masks", "held", "two bodies", "no series", "no pixels"],
+)
+def test_what_shows_no_one_or_nobody_for_certain_is_not_packed(
+    study: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    result = rewritten(study, tmp_path / "result", **changes)
+    done = scanside(tmp_path, "pack", result, "--source", study / "source", "--output", tmp_path)
     assert getattr(done.exception, "code", None) == "PATIENT_NOT_MEASURED"
+    assert not list(tmp_path.glob("*.zip"))
 
 
 def test_a_study_of_the_box_is_packed_from_its_archive_and_found_by_its_pseudonym(study: Path, tmp_path: Path) -> None:

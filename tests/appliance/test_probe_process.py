@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,8 +22,17 @@ from kit.child_programs import BEGINS
 from kit.dicom_samples import LOSSLESS, make_series, make_slice, transcode, write
 from kit.escapes import ESCAPES, PLACES, Places, make_places
 from kit.reading import LIMITS, find_series
-from scanside_appliance.inbox import probe_process
-from scanside_appliance.inbox.facts import Facts, Prober, is_one_stack, limits_of, stack_name
+from kit.watch_box import wait_for
+from scanside_appliance.inbox import facts, probe_process
+from scanside_appliance.inbox.facts import (
+    LONGEST_READ_S,
+    LONGEST_WAIT_S,
+    Facts,
+    Prober,
+    is_one_stack,
+    limits_of,
+    stack_name,
+)
 from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import ReadingSettings
 
@@ -140,6 +150,32 @@ def test_whatever_a_child_calls_a_stack_it_is_one_with_itself_alone(odd: str) ->
     assert not is_one_stack(odd, stack_name("x", (1, 0, 0, 0, 1, 0)))
 
 
+def test_a_file_whose_bytes_do_not_come_is_out_of_reach_and_never_broken(tmp_path: Path) -> None:
+    """The child is stopped, as by a share that hangs: it is left waiting, and says what it finds when it may go on."""
+    ahead, file = [0.0], one_file(tmp_path)
+    prober = Prober(lambda: time.monotonic() + ahead[0])
+    try:
+        assert probed(prober, file).kind == "image"
+        for patient in (True, False):
+            assert prober._child is not None
+            pid = prober._child._process.pid
+            os.kill(pid, signal.SIGSTOP)
+            prober.begin(tmp_path, file.name, LIMITS)
+            ahead[0] += LONGEST_READ_S + 1
+            assert prober.poll(0.0) is None
+            assert prober.silent_s > LONGEST_READ_S
+            if patient:
+                os.kill(pid, signal.SIGCONT)
+            else:
+                ahead[0] += LONGEST_WAIT_S
+            answer = prober.poll(30.0)
+            assert answer is not None
+            assert (answer[1].kind, prober.silent_s) == ("image" if patient else "out_of_reach", 0.0)
+        assert probed(prober, file).kind == "image"
+    finally:
+        prober.close()
+
+
 def test_the_child_answers_goes_on_after_a_file_it_can_not_reach_and_is_let_go(tmp_path: Path) -> None:
     now = [0.0]
     prober = Prober(lambda: now[0])
@@ -167,14 +203,18 @@ def test_no_file_is_blamed_for_a_child_that_never_begins(tmp_path: Path) -> None
     assert not prober.busy
 
 
-def test_a_file_that_no_child_comes_to_an_end_with_is_broken_and_the_daemon_goes_on_meanwhile(tmp_path: Path) -> None:
+def test_a_file_that_no_child_comes_to_an_end_with_is_broken_and_the_daemon_goes_on_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "WORKING", 0.002)
     now = [0.0]
-    prober = Prober(lambda: now[0], [sys.executable, "-S", "-c", BEGINS + "import sys; sys.stdin.read()"])
+    prober = Prober(lambda: now[0], [sys.executable, "-S", "-c", BEGINS + "while True: pass"])
     try:
         prober.begin(tmp_path, "hangs", LIMITS)
         answers = []
         for second in (1.0, 31.0, 40.0, 62.0):
             now[0] = second
+            wait_for(lambda: prober._child is not None and prober._child.processor_s() > prober._worked_s + 0.1)
             answers.append(prober.poll(0.0))
         assert answers == [None, None, None, ("hangs", Facts("broken"))]
         assert not prober.busy
@@ -304,7 +344,7 @@ def test_an_answer_that_could_not_be_read_is_never_taken_for_that_of_the_next_fi
 ESCAPES_FROM_IT = """
 import json
 from kit.escapes import DONE, ESCAPES, PLACES, Places, tried
-from scanside_appliance.inbox import probe_process
+from scanside_appliance.inbox import facts, probe_process
 from scanside_appliance.inbox.facts import Facts
 def escape(inbox, name, reading):
     place = Places(**json.loads((inbox / PLACES).read_text()))

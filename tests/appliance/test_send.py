@@ -17,8 +17,9 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.analysis_samples import analysed
-from kit.archives import free_port, orthanc, peer, program, send_settings, slow_line, storescp
+from kit.archives import free_port, orthanc, peer, send_settings, slow_line, storescp
 from kit.sent_box import job_with_result
+from kit.tls import certificate_for_loopback
 from scanside_appliance.cli import main as cli
 from scanside_appliance.results.output import write_output
 from scanside_runtime.settings.send import SendSettings
@@ -181,7 +182,7 @@ def test_a_result_without_objects_is_said(result: Path, tmp_path: Path) -> None:
 
 def test_an_object_that_is_longer_on_its_way_than_an_answer_may_take_arrives(result: Path, tmp_path: Path) -> None:
     port = free_port()
-    with peer(port) as archive, slow_line(port, bytes_per_s=600_000) as line:
+    with peer(port) as archive, slow_line(port, bytes_per_s=900_000) as line:
         began = time.monotonic()
         settings = send_settings(line, timeout_s=0.4, objects=("sc",))
         done = scanside(tmp_path, settings, "send", str(result))
@@ -223,12 +224,3 @@ def test_without_the_extra_a_person_is_told_what_to_install(tmp_path: Path) -> N
 def test_a_certificate_that_is_not_there_is_said(tmp_path: Path) -> None:
     done = scanside(tmp_path, send_settings(free_port(), tls_ca=str(tmp_path / "none.pem")), "send", "--echo")
     assert getattr(done.exception, "code", None) == "BOX_SEND_TLS"
-
-
-def certificate_for_loopback(folder: Path) -> tuple[Path, Path]:
-    folder.mkdir(exist_ok=True)
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    subject = ["-subj", "/CN=archive", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, *subject, "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    return certificate, key

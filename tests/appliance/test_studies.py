@@ -23,6 +23,8 @@ from scanside_runtime.model.networks import KeptNetworks
 from scanside_runtime.phantom.dicom_writer import SeriesTags
 from scanside_runtime.settings.tables import InferenceSettings, Settings
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 STUDIES = 6
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
 

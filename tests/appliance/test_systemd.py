@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from scanside_appliance.doctor.work import UNITS as DOCTOR_LOOKS_FOR
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.referral.pseudonym import KEY_FILE
 from scanside_appliance.service.service import STOP_S
 from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.load import load_settings
+from scanside_runtime.settings.serve import LOCAL_NETWORKS, THIS_MACHINE
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "scanside-watch.service"
+ALL = sorted(one for one in UNITS.iterdir() if one.suffix in (".service", ".timer", ".target"))
 
 
 @pytest.fixture
@@ -27,30 +32,49 @@ def service() -> configparser.SectionProxy:
     return parser["Service"]
 
 
-def test_systemd_finds_nothing_wrong_with_the_service(tmp_path: Path) -> None:
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not here")
     program = tmp_path / "scanside"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    unit = tmp_path / SERVICE.name
-    unit.write_text(SERVICE.read_text().replace("/opt/scanside/current/bin/scanside", str(program)))
+    for unit in ALL:
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/scanside/current/bin/scanside", str(program)))
+    units = [str(tmp_path / unit.name) for unit in ALL]
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=300
+        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False, timeout=300
     )
-    complaints = [line for line in done.stderr.splitlines() if SERVICE.name in line]
+    complaints = [line for line in done.stderr.splitlines() if "scanside" in line]
     assert (done.returncode, complaints) == (0, []), done.stderr
 
 
-def test_what_the_service_may_do_is_little() -> None:
+@pytest.mark.parametrize("unit", [one for one in ALL if one.suffix == ".service"], ids=lambda one: one.name)
+def test_what_a_service_may_do_is_little(unit: Path) -> None:
     """`systemd-analyze security` weighs what is open from 0 to 10."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not here")
-    look = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(SERVICE)]
+    look = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(unit)]
     done = subprocess.run(look, capture_output=True, text=True, check=False, timeout=300)
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd does not look at files")
     assert done.returncode == 0, done.stdout
+
+
+def test_all_units_belong_to_one_target_that_starts_with_the_machine() -> None:
+    target = (UNITS / "scanside.target").read_text()
+    assert "WantedBy=multi-user.target" in target
+    for unit in ALL:
+        text = unit.read_text()
+        if unit.suffix == ".timer":
+            assert "Persistent=yes" in text and unit.with_suffix(".service") in ALL
+        if "[Install]" in text and unit.name != "scanside.target":
+            assert "WantedBy=scanside.target" in text and "PartOf=scanside.target" in text
+
+
+def test_the_installer_enables_what_the_doctor_looks_for() -> None:
+    script = (UNITS / "install.sh").read_text()
+    enabled = script.partition('enabled="')[2].partition('"')[0].replace("$unit", SERVICE.name).split()
+    assert sorted(enabled) == sorted(DOCTOR_LOOKS_FOR)
 
 
 def test_the_service_leaves_its_readers_the_calls_that_lock_them_in(service: configparser.SectionProxy) -> None:
@@ -110,17 +134,21 @@ def test_the_example_settings_are_valid() -> None:
     assert load_settings(UNITS / "scanside.toml").inbox.quiet_s == 120.0
 
 
-def test_the_receiver_s_exposure_is_low_though_it_is_on_the_network() -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not here")
-    done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(UNITS / "scanside-receive.service")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-300:]
+def test_who_shows_results_can_write_nothing_and_is_called_by_private_networks_alone() -> None:
+    text = (UNITS / "scanside-serve.service").read_text()
+    unit = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    assert (unit["ProtectSystem"], unit["IPAddressDeny"]) == ("strict", "any")
+    assert "ReadWritePaths" not in unit and unit["ReadOnlyPaths"].split()[0] == "/var/lib/scanside"
+    allowed = {name: name for name in unit["IPAddressAllow"].split()}
+    for name, networks in (("localhost", THIS_MACHINE), ("link-local", ("169.254.0.0/16", "fe80::/10"))):
+        allowed |= dict.fromkeys(networks, allowed.pop(name))
+    assert allowed.keys() == {*LOCAL_NETWORKS}
+    hidden = " ".join(re.findall(r"^InaccessiblePaths=(.*)$", text, re.MULTILINE)).split()
+    layout = BoxLayout(Path("/var/lib/scanside"))
+    beside = {layout.inbox, layout.database, layout.worklist_facts, layout.unfinished, layout.private / KEY_FILE}
+    assert {f"-{path}" for path in (*beside, *(layout.root / name for name in ("archive", "work", "quarantine")))} <= {
+        *hidden
+    }
 
 
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(

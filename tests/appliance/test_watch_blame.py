@@ -78,3 +78,13 @@ def test_a_worker_that_keeps_much_memory_is_not_given_the_next_study(box: Box, t
         box.put(*study(number, text=text))
     box.run()
     assert len({result["pid"] for result in box.results().values()}) == workers
+
+
+def test_three_large_studies_at_once_are_measured_one_after_the_other_each_with_all_the_memory(box: Box) -> None:
+    """Each keeps 200 MB of the 512 that a worker may have: together they would not fit, nor a third in one worker."""
+    for number in (1, 2, 3):
+        box.put(*study(number, text="KEEPS"))
+    box.run()
+    assert [len(box.of(number)) for number in (1, 2, 3)] == [1, 1, 1]
+    assert len({result["pid"] for result in box.results().values()}) == 3
+    assert box.places("quarantine") == []

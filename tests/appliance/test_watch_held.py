@@ -15,8 +15,8 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import patient_key, study_key
 from scanside_appliance.inbox.facts import Facts
-from scanside_appliance.jobs.intake import _of_other_patients, sort_files
 from scanside_appliance.jobs.messages import Order
+from scanside_appliance.jobs.sorting import of_other_patients, sort_files
 from scanside_appliance.jobs.store import Job
 from scanside_appliance.jobs.worker import _flags
 from scanside_runtime.errors import ScansideError
@@ -224,11 +224,11 @@ def test_late_slices_of_another_patient_that_are_released_leave_the_patients_fol
 def test_late_slices_to_which_an_archive_added_the_issuer_are_no_other_patients() -> None:
     kept = job(patient=patient_key("one", None, "1.2.1"))
     late = Facts("image", study_uid="1.2.1", patient_id="one", issuer="ARCHIVE")
-    assert _of_other_patients([kept], {"1": late}) == {}
-    assert _of_other_patients([kept], {"1": replace(late, patient_id=None)}) == {}  # a report, perhaps
-    assert list(_of_other_patients([kept], {"1": replace(late, patient_id=None, along_mm=5.0)})) == ["1"]
-    assert list(_of_other_patients([kept], {"1": late, "2": replace(late, patient_id="two")})) == ["2"]
-    assert _of_other_patients([job(patient=patient_key(None, None, "1.2.1"))], {"1": late}) == {}
+    assert of_other_patients([kept], {"1": late}) == {}
+    assert of_other_patients([kept], {"1": replace(late, patient_id=None)}) == {}  # a report, perhaps
+    assert list(of_other_patients([kept], {"1": replace(late, patient_id=None, along_mm=5.0)})) == ["1"]
+    assert list(of_other_patients([kept], {"1": late, "2": replace(late, patient_id="two")})) == ["2"]
+    assert of_other_patients([job(patient=patient_key(None, None, "1.2.1"))], {"1": late}) == {}
 
 
 def job(**changes: Any) -> Job:

@@ -28,6 +28,15 @@ from scanside_runtime.settings.load import load_settings, settings_digest
 from sweeps.box import REPOSITORY, lost, unsound_results
 
 STUDY = "1.2.826.0.1.3680043.10.77"
+SETTINGS = """
+[inbox]
+quiet_s = 0.2
+scan_s = 0.2
+[inference]
+threads = 1
+[disk]
+stop_percent = 100.0
+"""
 CANARY = SeriesTags(patient_id="CANARY7", patient_name="CANARY^BIRD", study_uid=STUDY, study_date="20991231")
 
 
@@ -65,7 +74,7 @@ def watched(
 ) -> subprocess.CompletedProcess[str]:
     """`watch --once` of a box that was sent a study; `before`: folders whose modules every process imports first."""
     # How full this machine's disk is must not decide.
-    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    settings.write_text(SETTINGS)
     (root / "inbox").mkdir(parents=True)
     for file in sent.rglob("*.dcm"):
         os.link(file, root / "inbox" / f"CANARY_{file.name}")
@@ -115,7 +124,7 @@ def test_a_box_that_lost_its_book_and_a_result_is_made_anew_and_measures_again(t
 def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_released(tmp_path: Path, sent: Path) -> None:
     bundle = write_bundle_with_sample(tmp_path / "bundle").folder
     root, settings = tmp_path / "box", tmp_path / "box.toml"
-    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    settings.write_text(SETTINGS)
     shutil.copytree(sent, root / "inbox" / "sent")
     put([*(root / "inbox").rglob("*.dcm")], SOPInstanceUID="1.2.3")
     assert watched_once(root, settings, bundle).returncode == 0
@@ -132,7 +141,7 @@ def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_releas
 def test_a_reformat_that_was_refused_is_measured_when_a_person_chooses_its_series(tmp_path: Path, sent: Path) -> None:
     bundle = write_bundle_with_sample(tmp_path / "bundle").folder
     root, settings = tmp_path / "box", tmp_path / "box.toml"
-    settings.write_text("[inbox]\nquiet_s = 0.2\n[inference]\nthreads = 1\n[disk]\nstop_percent = 100.0\n")
+    settings.write_text(SETTINGS)
     shutil.copytree(sent, root / "inbox" / "sent")
     put([*(root / "inbox").rglob("*.dcm")], ImageType=["DERIVED", "SECONDARY", "REFORMATTED"])
     assert watched_once(root, settings, bundle).returncode == 0

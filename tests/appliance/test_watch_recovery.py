@@ -15,6 +15,7 @@ from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files import durable_files as moves
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.store import MOVING, State, Store
@@ -134,7 +135,7 @@ def test_files_that_change_after_they_were_taken_go_back_to_the_inbox(box: Box) 
     box.run()
     layout = BoxLayout(box.root)
     with Store(layout.database) as store:
-        file_mover = FileMover(layout, store, Clock())
+        file_mover = FileMover(layout, store, Clock(), Porter(layout, Clock().monotonic, ()))
         (job,) = store.jobs([State.done])
         store.files(job.id)[0].path(box.root).write_bytes(Slice(1, 1, "more").content())
         folder = layout.unfinished / "x"

@@ -262,7 +262,7 @@ def test_a_listener_that_does_not_read_does_not_stop_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "deaf"))
-    monkeypatch.setattr("scanside_appliance.service.systemd.LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr("scanside_appliance.service.systemd.LONGEST_WAIT_S", 0.001)
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as deaf:
         deaf.bind(str(tmp_path / "deaf"))
         for _ in range(1000):
@@ -274,11 +274,11 @@ def test_a_turn_that_does_not_come_to_its_end_leaves_the_watchdog_alone(
 ) -> None:
     heard: list[str] = []
 
-    def hang(_: Path) -> Any:
+    def hang(*_: Any) -> Any:
         heard.append(systemd.words)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scanside_appliance.service.daemon.scan", hang)
+    monkeypatch.setattr("scanside_appliance.inbox.errands.scan", hang)
     with pytest.raises(KeyboardInterrupt):
         box.run()
     assert "READY=1" in heard[0]
@@ -372,12 +372,12 @@ def test_a_step_that_needs_too_much_is_a_trouble_of_that_step_and_not_the_end(
     box.put(*study(1))
     failures = iter([defect("CANARY")] * 3)
 
-    def broken(_: Path) -> Any:
+    def broken(*_: Any) -> Any:
         if (failure := next(failures, None)) is not None:
             raise failure
         return scan(box.inbox)
 
-    monkeypatch.setattr("scanside_appliance.service.daemon.scan", broken)
+    monkeypatch.setattr("scanside_appliance.inbox.errands.scan", broken)
     box.run()
     assert len(box.of(1)) == 1
 
@@ -447,8 +447,8 @@ def test_a_start_says_where_it_works_by_which_settings_and_what_waits(
     box.run()
     caplog.clear()
     caplog.set_level("INFO", logger="scanside")
-    write_settings(box.root, **box.settings)
-    watch(replace(box.plan(Settings), settings_from="/etc/some.toml"))
+    path = write_settings(box.root, **box.settings)
+    watch(replace(box.plan(lambda: load_settings(path)), settings_from="/etc/some.toml"))
     assert caplog.messages[:4] == [
         f"root      {box.root}",
         f"inbox     {box.inbox}",
@@ -460,10 +460,10 @@ def test_a_start_says_where_it_works_by_which_settings_and_what_waits(
 def test_a_defect_of_the_daemon_stands_in_the_status_by_type_and_place_alone(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: Path) -> Any:
+    def broken(*_: Any) -> Any:
         raise KeyError("CANARY")
 
-    monkeypatch.setattr("scanside_appliance.service.daemon.scan", broken)
+    monkeypatch.setattr("scanside_appliance.inbox.errands.scan", broken)
     with pytest.raises(KeyError):
         box.run()
     shown = box.scanside("status")

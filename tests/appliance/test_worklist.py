@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from kit.listed_box import Listed, ListedBox, listed_box, phantom_results
 from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.layout import RESULT
+from scanside_appliance.files.layout import PAGE, RESULT
 from scanside_appliance.jobs.store import State
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies
@@ -280,5 +280,29 @@ def test_a_page_is_found_by_name_by_date_and_as_the_last_one_from_terminal_and_l
     row = re.search(r'<a href="([^"]*)"><bdi>Okafor Emeka', box.layout.worklist.read_text("utf-8"))
     assert row
     meant = [str(box.layout.results / row[1])]
-    for wanted in ("Okafor^Emeka", "P2", "2026-01-10", "last"):
-        assert scanside(box, "results", wanted).output.splitlines() == meant
+    for wanted in ("Okafor^Emeka", "P2", "2026-01-10", "last", "okafor", "emeka OKA", "p2", "2026-01-10 okafor"):
+        assert scanside(box, "results", *wanted.split()).output.splitlines() == meant
+    assert scanside(box, "results", "--all", "emeka").output.splitlines() == meant
+
+
+def test_words_find_all_whom_they_speak_of_whatever_accents_and_a_name_to_the_letter_that_one_alone(
+    box: ListedBox,
+) -> None:
+    box.put(Listed(1, "Núñez^Ana"), Listed(2, "Nunez^Anabel"), Listed(3, "Nunez"), Listed(4, "王^芳=Wang^Fang"))
+
+    def found(*words: str) -> list[str]:
+        done = scanside(box, "results", "--json", *words)
+        return [one["patient_id"] for one in json.loads(done.stdout)] if done.exit_code == 0 else []
+
+    assert sorted(found("nunez")) == ["P1", "P2", "P3"]
+    assert (sorted(found("nunez", "ana")), found("Nunez"), found("王"), found("fang", "wang")) == (
+        ["P1", "P2"], ["P3"], ["P4"], ["P4"],
+    )  # fmt: skip
+    assert (found("unez"), found(""), found(" "), found("ana", "maria")) == ([], [], [], [])
+
+
+def test_without_the_book_a_report_is_found_all_the_same(box: ListedBox) -> None:
+    (job,) = box.put(Listed(1, "Núñez^Ana"))
+    page = str(box.layout.result(job.patient, job.study, 1) / PAGE)
+    box.layout.database.rename(box.layout.root / "elsewhere")
+    assert scanside(box, "results", "ana").output.splitlines() == [page]

@@ -82,7 +82,7 @@ def test_the_list_is_no_stray_no_part_of_a_backup_and_survives_a_rebuild(
     listing_box.put(*study(1), *study(2))
     listing_box.run()
     layout = BoxLayout(listing_box.root)
-    found = verify(layout, lambda *_: None)
+    found = verify(layout, lambda *_: None, tmp_path)
     assert [one for one in found.differences if one.of != "bundle"] == []
     assert listing_box.scanside("backup", str(tmp_path / "stick")).exit_code == 0
     assert not [path for path in (tmp_path / "stick").rglob("*.html") if path.name != "report.html"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from kit.reading import choose_series, find_series, read_volume
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.measures.biomarkers import measure, withheld
 from scanside_runtime.measures.severity import assess_extent
-from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.phantom.dicom_writer import Storage, write_series
 from scanside_runtime.volume import Hu, Masks, Volume
 
 SHAPE = (14, 40, 44)  # deliberately odd: rows are not columns
@@ -58,9 +58,15 @@ def chest_masks(volume: Volume) -> Masks:
     return Masks(volume.with_mask(right), volume.with_mask(left), volume.with_mask(infection))
 
 
+def written(hu: Hu, spacing_mm: tuple[float, float, float], folder: Path, **options: Any) -> list[Path]:
+    """`write_series`, with the options of `Storage` among its own."""
+    stored = {one.name: options.pop(one.name) for one in fields(Storage) if one.name in options}
+    return write_series(hu, spacing_mm, folder, stored=Storage(**stored), **options)
+
+
 def chest_series(folder: Path, **options: Any) -> tuple[Series, Volume]:
-    """The chest written as DICOM and read as any study; options are those of `write_series`."""
-    write_series(chest_hu(), SPACING_MM, folder, origin_mm=(-100.0, -80.0, -63.25), **options)
+    """The chest written as DICOM and read as any study; options are those of `written`."""
+    written(chest_hu(), SPACING_MM, folder, origin_mm=(-100.0, -80.0, -63.25), **options)
     series = choose_series(find_series(folder))
     return series, read_volume(series)
 

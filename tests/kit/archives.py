@@ -165,7 +165,7 @@ def _pass_on_all(listener: socket.socket, to_port: int, bytes_per_s: float) -> N
         while True:
             here, _ = listener.accept()
             with here, socket.create_connection((LOOPBACK, to_port)) as there:
-                here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+                here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
                 back = threading.Thread(target=_pass_on, args=(there, here, 1e9), daemon=True)
                 back.start()
                 _pass_on(here, there, bytes_per_s)
@@ -174,7 +174,7 @@ def _pass_on_all(listener: socket.socket, to_port: int, bytes_per_s: float) -> N
 
 def _pass_on(one: socket.socket, other: socket.socket, bytes_per_s: float) -> None:
     with suppress(OSError):
-        while data := one.recv(8192):
+        while data := one.recv(65536):
             time.sleep(len(data) / bytes_per_s)
             other.sendall(data)
         other.shutdown(socket.SHUT_WR)

@@ -15,12 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.uid import generate_uid
 
-from kit.analysis_samples import SPACING_MM, chest_hu
+from kit.analysis_samples import SPACING_MM, chest_hu, written
 from scanside_appliance.results.output import write_output
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.dicom.headers import lenient
-from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
+from scanside_runtime.phantom.dicom_writer import SeriesTags
 from scanside_runtime.settings.tables import InferenceSettings, ReadingSettings, Settings
 from scanside_runtime.volume import Hu
 
@@ -104,7 +104,7 @@ def chest() -> Hu:
 def scan(
     folder: Path, hu: Hu | None = None, spacing_mm: tuple[float, float, float] = SPACING_MM, **options: Any
 ) -> list[Path]:
-    return write_series(chest() if hu is None else hu, spacing_mm, folder, **options)
+    return written(chest() if hu is None else hu, spacing_mm, folder, **options)
 
 
 def edit(paths: Sequence[Path], change: Callable[[Dataset, int], None]) -> None:

@@ -17,7 +17,7 @@ from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import study_key
 from scanside_appliance.inbox.facts import Prober
-from scanside_appliance.service.daemon import Plan
+from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.service import watch
 from scanside_runtime.settings.load import load_settings
 from scanside_runtime.settings.tables import Settings
@@ -52,6 +52,7 @@ class Box:
             clock=self.clock,
             worker=(*PYTHON, str(HERE / "fake_worker.py")),
             probe=(*PYTHON, str(HERE / "fake_probe.py")),
+            porter=(),
             worklist=self.worklist,
             hint=False,
         )

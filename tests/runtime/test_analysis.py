@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from kit.analysis_samples import SPACING_MM, chest_hu
+from kit.analysis_samples import SPACING_MM, chest_hu, written
 from kit.bundle_samples import LUNGS, lungs_network, write_bundle
 from kit.dicom_samples import change, make_series, write
 from scanside_runtime.analysis.analyze import analyze
@@ -19,7 +19,7 @@ from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.findings import Finding
 from scanside_runtime.model.bundle import MANIFEST
-from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, SeriesTags, write_series
+from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, SeriesTags
 from scanside_runtime.settings.tables import (
     CoverageSettings,
     InferenceSettings,
@@ -28,6 +28,8 @@ from scanside_runtime.settings.tables import (
     SeveritySettings,
 )
 from scanside_runtime.volume import Hu
+
+pytestmark = pytest.mark.usefixtures("warm_readers")
 
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
 
@@ -86,7 +88,7 @@ def analysed(folder: Path, bundle: Path) -> dict[str, Any]:
 
 
 def write_chest(folder: Path, hu: Hu | None = None, **options: Any) -> list[Path]:
-    return write_series(noisy_chest() if hu is None else hu, SPACING_MM, folder, **options)
+    return written(noisy_chest() if hu is None else hu, SPACING_MM, folder, **options)
 
 
 CHOICES = ("study_uid", "series_uid", "found", "networks", "progress")

@@ -19,6 +19,8 @@ from scanside_runtime.dicom.files import list_files
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.settings.tables import ReadingSettings
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 LIMITS = ReadingSettings()
 
 

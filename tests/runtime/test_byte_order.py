@@ -17,11 +17,11 @@ from kit.analysis_samples import SPACING_MM, chest_hu
 from kit.reading import choose_series, find_series, read_volume
 from scanside_runtime.dicom.errors import InputByteOrder, InputUnreadable
 from scanside_runtime.dicom.values.byte_order import byte_order_fault
-from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.phantom.dicom_writer import Storage, write_series
 
 
 def written(folder: Path, stored: str, declared: str) -> Path:
-    for path in write_series(chest_hu(), SPACING_MM, folder, transfer_syntax=stored):
+    for path in write_series(chest_hu(), SPACING_MM, folder, stored=Storage(transfer_syntax=stored)):
         path.write_bytes(path.read_bytes().replace(stored.encode(), declared.encode().ljust(len(stored), b"\0"), 1))
     return folder
 
@@ -44,7 +44,7 @@ def test_the_fault_is_named_with_who_can_mend_it(tmp_path: Path, stored: str, de
     [ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless],
 )
 def test_what_agrees_with_itself_is_read(tmp_path: Path, syntax: str) -> None:
-    write_series(chest_hu(), SPACING_MM, tmp_path, transfer_syntax=syntax)
+    write_series(chest_hu(), SPACING_MM, tmp_path, stored=Storage(transfer_syntax=syntax))
     assert (read_volume(choose_series(find_series(tmp_path))).hu == chest_hu()).all()
 
 

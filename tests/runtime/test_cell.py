@@ -69,7 +69,7 @@ import json, os, resource, sys
 from kit.escapes import ESCAPES, Places, make_places, tried
 from scanside_runtime.process import landlock, seccomp
 place = Places(**json.loads(sys.argv[2]))
-locks = {"landlock": lambda: landlock.read_only([place.study]), "seccomp": seccomp.keep_to_reading, "none": int}
+locks = {"landlock": lambda: landlock.keep_to([place.study]), "seccomp": seccomp.keep_to_reading, "none": int}
 for what, most in ((resource.RLIMIT_AS, 2**32), (resource.RLIMIT_CPU, 600), (resource.RLIMIT_NOFILE, 64)):
     resource.setrlimit(what, (most, most + 1))
 for name in ESCAPES:

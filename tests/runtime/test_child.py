@@ -23,7 +23,8 @@ from scanside_runtime.dicom.geometry import Layout
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import Finding
-from scanside_runtime.process.child import LONGEST_END_S, Child, ChildDied
+from scanside_runtime.process import child as process_child
+from scanside_runtime.process.child import LONGEST_END_S, Child, ChildDied, check_held
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed, Hello, decode, encode, own_hello
 from scanside_runtime.process.start import end_with
@@ -246,6 +247,33 @@ def test_what_a_child_started_ends_with_it_also_when_it_ended_by_itself(dies_fir
     wait_for(lambda: is_gone(int(answer.text)))
 
 
+LISTENS = BEGINS + """
+import os, signal, sys
+os.kill(os.getpid(), signal.SIGSTOP)
+print('{"Answer": {"text": "%d"}}' % len(sys.stdin.readline()), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_question_to_a_child_that_does_not_read_is_not_waited_for_and_arrives_whole_when_it_does() -> None:
+    with child(LISTENS) as asked:
+        question = Question("x" * 2**20)
+        began = time.monotonic()
+        asked.ask(question)
+        assert asked.answer((Answer,), 0.1) is None
+        assert time.monotonic() - began < 5.0
+        wait_for(lambda: Path(f"/proc/{asked._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        os.kill(asked._process.pid, signal.SIGCONT)
+        assert asked.answer((Answer,), ANSWER_S) == Answer(str(len(encode(question))))
+
+
+def test_a_child_that_waits_has_no_processor_time_and_one_that_computes_has() -> None:
+    with child(BEGINS + "import time; time.sleep(600)") as waits, child(BEGINS + "while True: pass") as computes:
+        wait_for(lambda: computes.processor_s() > 0.5)
+        assert waits.processor_s() < 0.5
+    assert computes.processor_s() == 0.0
+
+
 def test_a_child_that_is_forgotten_is_ended_without_a_warning() -> None:
     asked = Child([sys.executable, "-c", "import time; time.sleep(600)"], LIMITS)
     pid = asked._process.pid
@@ -282,6 +310,23 @@ def test_a_child_that_nothing_can_end_is_left_after_a_while_and_reaped_when_it_h
     wait_for(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
     with child(BEGINS):
         assert not Path(f"/proc/{pid}").exists()
+
+
+def test_no_more_than_three_children_that_nothing_can_end_are_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        ended: int | None = None
+
+        def poll(self) -> int | None:
+            return self.ended
+
+    held: list[Any] = [Held(), Held()]
+    monkeypatch.setattr(process_child, "_HELD", held)
+    check_held()
+    held.append(one := Held())
+    with pytest.raises(OSError, match="3 processes wait for a disk or a share"):
+        check_held()
+    one.ended = 0
+    check_held()
 
 
 # What passes between the two

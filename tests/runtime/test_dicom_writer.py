@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.uid import JPEG2000, JPEG2000Lossless, RLELossless
 
-from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, Orientation, SeriesTags, write_series
+from scanside_runtime.phantom.dicom_writer import LOSSLESS_SYNTAXES, Orientation, SeriesTags, Storage, write_series
 
 SPACING_MM = (5.0, 0.7, 0.8)
 ORIGIN_MM = (-12.5, 30.25, -101.0)
@@ -52,7 +52,7 @@ def read_as_lps(paths: list[Path]) -> tuple[npt.NDArray[np.int64], list[float]]:
 def test_lossless_syntaxes_give_the_same_hu_back(
     tmp_path: Path, hu: npt.NDArray[np.int16], syntax: str, rescale: tuple[float, float]
 ) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, transfer_syntax=syntax, rescale=rescale)
+    paths = write_series(hu, SPACING_MM, tmp_path, stored=Storage(transfer_syntax=syntax, rescale=rescale))
     headers = [pydicom.dcmread(path) for path in paths]
     assert {ds.file_meta.TransferSyntaxUID for ds in headers} == {syntax}
     assert {ds.PixelRepresentation for ds in headers} == {int(rescale[1] == 0.0)}
@@ -63,7 +63,7 @@ def test_lossless_syntaxes_give_the_same_hu_back(
 def test_every_orientation_arrives_in_the_same_place(
     tmp_path: Path, hu: npt.NDArray[np.int16], orientation: Orientation
 ) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, origin_mm=ORIGIN_MM, orientation=orientation)
+    paths = write_series(hu, SPACING_MM, tmp_path, origin_mm=ORIGIN_MM, stored=Storage(orientation=orientation))
     array, first_mm = read_as_lps(paths)
     assert np.array_equal(array, hu)
     assert first_mm == pytest.approx(ORIGIN_MM)
@@ -72,14 +72,14 @@ def test_every_orientation_arrives_in_the_same_place(
 def test_orientations_are_stored_in_different_ways(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
     stored = set()
     for orientation in ORIENTATIONS:
-        paths = write_series(hu, SPACING_MM, tmp_path / orientation, orientation=orientation)
+        paths = write_series(hu, SPACING_MM, tmp_path / orientation, stored=Storage(orientation=orientation))
         first = min((pydicom.dcmread(path) for path in paths), key=lambda ds: int(ds.InstanceNumber))
         stored.add(first.PixelData)
     assert len(stored) == len(ORIENTATIONS)
 
 
 def test_feet_first_twin_says_so_and_runs_from_head_to_feet(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, orientation="FFS")
+    paths = write_series(hu, SPACING_MM, tmp_path, stored=Storage(orientation="FFS"))
     ds = [pydicom.dcmread(path) for path in paths]
     assert ds[0].PatientPosition == "FFS"
     assert ds[0].ImageOrientationPatient == [-1, 0, 0, 0, 1, 0]
@@ -88,27 +88,29 @@ def test_feet_first_twin_says_so_and_runs_from_head_to_feet(tmp_path: Path, hu: 
 
 def test_paths_come_back_from_feet_to_head(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
     for names in ("plain", "shuffled", "subfolders"):
-        paths = write_series(hu, SPACING_MM, tmp_path / names, file_names=names, orientation="reversed_order")
+        paths = write_series(
+            hu, SPACING_MM, tmp_path / names, stored=Storage(file_names=names, orientation="reversed_order")
+        )
         heights = [float(pydicom.dcmread(path).ImagePositionPatient[2]) for path in paths]
         assert heights == [0.0, 5.0, 10.0, 15.0, 20.0]
 
 
 def test_shuffled_names_sort_otherwise_than_the_slices(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, file_names="shuffled")
+    paths = write_series(hu, SPACING_MM, tmp_path, stored=Storage(file_names="shuffled"))
     assert sorted(paths) != paths
     assert len(set(paths)) == len(hu)
 
 
 def test_subfolders_hold_files_at_several_places(tmp_path: Path) -> None:
     many = np.zeros((40, 2, 2), np.int16)
-    paths = write_series(many, SPACING_MM, tmp_path, file_names="subfolders")
+    paths = write_series(many, SPACING_MM, tmp_path, stored=Storage(file_names="subfolders"))
     assert len({path.parent for path in paths}) == 3
 
 
 def test_scrambled_instance_numbers_are_a_permutation_that_is_not_the_order(
     tmp_path: Path, hu: npt.NDArray[np.int16]
 ) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, scramble_instance_numbers=True)
+    paths = write_series(hu, SPACING_MM, tmp_path, stored=Storage(scramble_instance_numbers=True))
     numbers = [int(pydicom.dcmread(path).InstanceNumber) for path in paths]
     assert sorted(numbers) == [1, 2, 3, 4, 5]
     assert numbers not in ([1, 2, 3, 4, 5], [5, 4, 3, 2, 1])
@@ -118,7 +120,7 @@ def test_scrambled_instance_numbers_are_a_permutation_that_is_not_the_order(
 def test_padding_fills_the_outside_of_the_circle_only(
     tmp_path: Path, hu: npt.NDArray[np.int16], rescale: tuple[float, float], padding: int
 ) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, rescale=rescale, pixel_padding_value=padding)
+    paths = write_series(hu, SPACING_MM, tmp_path, stored=Storage(rescale=rescale, pixel_padding_value=padding))
     ds = pydicom.dcmread(paths[2])
     assert ds.PixelPaddingValue == padding
     assert (ds["PixelPaddingValue"].VR == "SS") is (padding < 0)
@@ -128,7 +130,7 @@ def test_padding_fills_the_outside_of_the_circle_only(
 
 
 def test_slope_other_than_one_keeps_hu_within_half_a_step(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
-    paths = write_series(hu, SPACING_MM, tmp_path, rescale=(2.0, -1024.0))
+    paths = write_series(hu, SPACING_MM, tmp_path, stored=Storage(rescale=(2.0, -1024.0)))
     ds = pydicom.dcmread(paths[0])
     assert np.abs(read_hu(ds) - hu[0]).max() == 1
 
@@ -141,7 +143,9 @@ def test_same_call_writes_the_same_bytes(tmp_path: Path, hu: npt.NDArray[np.int1
 
 def test_lossless_twin_keeps_its_uids_and_other_pixels_have_others(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
     plain = pydicom.dcmread(write_series(hu, SPACING_MM, tmp_path / "a")[0])
-    twin = pydicom.dcmread(write_series(hu, SPACING_MM, tmp_path / "b", transfer_syntax=JPEG2000Lossless)[0])
+    twin = pydicom.dcmread(
+        write_series(hu, SPACING_MM, tmp_path / "b", stored=Storage(transfer_syntax=JPEG2000Lossless))[0]
+    )
     other = pydicom.dcmread(write_series(hu[::-1], SPACING_MM, tmp_path / "c")[0])
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         assert getattr(plain, keyword) == getattr(twin, keyword)
@@ -189,7 +193,7 @@ def test_long_numbers_fit_a_decimal_string(tmp_path: Path, hu: npt.NDArray[np.in
 
 def test_encapsulated_pixels_are_smaller_and_in_one_frame(tmp_path: Path) -> None:
     flat = np.zeros((1, 64, 64), np.int16)
-    ds = pydicom.dcmread(write_series(flat, SPACING_MM, tmp_path, transfer_syntax=RLELossless)[0])
+    ds = pydicom.dcmread(write_series(flat, SPACING_MM, tmp_path, stored=Storage(transfer_syntax=RLELossless))[0])
     assert len(ds.PixelData) < 64 * 64
     assert ds["PixelData"].is_undefined_length
 
@@ -204,9 +208,9 @@ def test_arrays_that_are_no_hu_volume_are_refused(tmp_path: Path, array: npt.NDA
 
 def test_lossy_syntax_is_refused(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
     with pytest.raises(ValueError, match="transfer syntax"):
-        write_series(hu, SPACING_MM, tmp_path, transfer_syntax=JPEG2000)
+        write_series(hu, SPACING_MM, tmp_path, stored=Storage(transfer_syntax=JPEG2000))
 
 
 def test_values_beyond_sixteen_bits_are_refused(tmp_path: Path, hu: npt.NDArray[np.int16]) -> None:
     with pytest.raises(ValueError, match="16 bits"):
-        write_series(hu, SPACING_MM, tmp_path, rescale=(0.01, 0.0))
+        write_series(hu, SPACING_MM, tmp_path, stored=Storage(rescale=(0.01, 0.0)))

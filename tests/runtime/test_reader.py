@@ -214,7 +214,7 @@ def test_limits_are_those_of_the_settings(folder: Path) -> None:
 SHRINKS_ITS_PIXELS = """
 import os, sys
 from scanside_runtime.dicom import reader_process
-reader_process.decode_into = lambda *_: os.ftruncate(int(sys.argv[1]), 0) or ()
+reader_process.decoded = lambda *_: os.ftruncate(int(sys.argv[1]), 0) or ()
 reader_process.lock_in = lambda _: None
 reader_process.main()
 """

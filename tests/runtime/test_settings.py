@@ -138,5 +138,5 @@ def test_a_file_that_is_nested_without_end_is_a_setting_that_can_not_be_used(tmp
 def test_no_study_is_allowed_that_an_analysis_has_no_memory_or_time_for() -> None:
     assert fitting(Settings()) == Settings()
     small = fitting(Settings(jobs=JobSettings(memory_limit_mb=1024, time_limit_s=100.0))).reading
-    assert (small.max_voxels_m, small.study_seconds) == (65, 50.0)
-    assert fitting(Settings(reading=ReadingSettings(max_voxels_m=3000))).reading.max_voxels_m == 280
+    assert (small.max_voxels_m, small.study_seconds) == (109, 50.0)
+    assert fitting(Settings(reading=ReadingSettings(max_voxels_m=3000))).reading.max_voxels_m == 466

@@ -91,6 +91,50 @@ def test_a_broken_model_is_refused_by_the_name_of_the_field(tmp_path: Path, fiel
     assert (caught.value.code, caught.value.exit_code) == ("BOX_SEVERITY_MODEL", 5)
 
 
+KEYS = ["mean", "sd", "n", "events", "cohort", "patients"]
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+    | st.sampled_from([1e308, -1e308, 5e-324, 10**400, math.nan, math.inf, "x" * 2000, "poi_percent", "ihu_hu"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=4,
+)  # fmt: skip
+FIELDS = st.sampled_from([*sorted(DOCUMENT), "coefficients", "standardisation", "fitted_on"])
+
+
+@given(FIELDS, ANYTHING, st.sampled_from([-1024.0, 0.0, 100.0, 3071.0]))
+def test_a_model_in_which_anything_stands_is_refused_or_gives_a_probability(
+    field: str, value: Any, measured: float
+) -> None:
+    both_are_tables = isinstance(value, dict) and isinstance(DOCUMENT[field], dict)
+    hostile = {**DOCUMENT, field: {**DOCUMENT[field], **value} if both_are_tables else value}
+    try:
+        model = SeverityModel.from_document(json.loads(json.dumps(hostile)))
+    except ValueError:
+        return
+    assert 0.0 <= model.probability({"poi_percent": measured, "ihu_hu": measured}) <= 1.0
+
+
+HUGE: dict[str, Any] = {
+    "coefficients": {"coefficients": [1e308, -1e308]},
+    "coefficients ": {"coefficients": [1e308, 10**400]},
+    "intercept": {"intercept": -(10**400)},
+    "standardisation.mean": {"standardisation": {"mean": [1e308, -1e308], "sd": [1.0, 1.0]}},
+    "standardisation.sd": {"standardisation": {"mean": [1.0, 1.0], "sd": [5e-324, 5e-324]}},
+    "n": {"fitted_on": {"cohort": "c", "n": 10**400, "events": 2, "date": "2026-11-22"}},
+    "name": {"name": "x" * 10**6},
+}
+
+
+@pytest.mark.parametrize("field", HUGE)
+def test_numbers_and_texts_that_no_fit_gives_are_refused_also_in_a_bundle(tmp_path: Path, field: str) -> None:
+    """Two huge coefficients of either sign gave NaN for a probability."""
+    hostile = {**DOCUMENT, **HUGE[field]}
+    with pytest.raises(ValueError, match=field.strip()):
+        SeverityModel.from_document(hostile)
+    with pytest.raises(ModelBundleDamaged, match=field.strip()):
+        bundled_severity_model(hostile)
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"intercept": 1e999}'])
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.json").write_bytes(content)

@@ -18,6 +18,8 @@ from scanside_runtime.quality.orientation import check_orientation, contradictio
 from scanside_runtime.quality.overview import make_overview
 from scanside_runtime.volume import Hu, Masks, Volume
 
+pytestmark = pytest.mark.usefixtures("warm_readers")
+
 REAL = "extra/ct-md-p002_6mm.npz"
 
 
@@ -82,7 +84,7 @@ def test_a_real_chest_that_lies_right_raises_no_alarm(upright: Analysis) -> None
     assert upright.biomarkers.left.lung_volume_ml is not None
 
 
-@pytest.mark.parametrize("axes", ["x", "z", "xz", "xy"])
+@pytest.mark.parametrize("axes", ["x", "z"])
 def test_a_real_chest_that_was_turned_keeps_its_whole_and_gives_no_sides(
     axes: str, upright: Analysis, shared_data: Path, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from kit.reading import choose_series, find_series, read_volume
 from scanside_runtime.dicom.decode import content_digest, to_source_frames
 from scanside_runtime.dicom.errors import InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.series import Series
-from scanside_runtime.phantom.dicom_writer import FileNames, Orientation, write_series
+from scanside_runtime.phantom.dicom_writer import FileNames, Orientation, Storage, write_series
 from scanside_runtime.volume import Volume
 
 SLICES = 12
@@ -338,9 +338,7 @@ def test_a_written_series_comes_back_as_it_was(tmp_path: Path, orientation: Orie
         (10.0, 0.8, 0.7),
         tmp_path,
         origin_mm=origin_mm,
-        orientation=orientation,
-        file_names=file_names,
-        scramble_instance_numbers=True,
+        stored=Storage(orientation=orientation, file_names=file_names, scramble_instance_numbers=True),
     )
     volume = read_volume(choose_series(find_series(tmp_path)))
     np.testing.assert_array_equal(volume.hu, hu)
@@ -353,7 +351,9 @@ def test_written_padding_is_air_for_signed_and_unsigned_pixels(tmp_path: Path) -
     hu = np.full((SLICES, 20, 20), 40, dtype=np.int16)
     for intercept, padding in ((0.0, -2000), (-1024.0, 3000)):
         folder = tmp_path / str(padding)
-        write_series(hu, (10.0, 1.0, 1.0), folder, rescale=(1.0, intercept), pixel_padding_value=padding)
+        write_series(
+            hu, (10.0, 1.0, 1.0), folder, stored=Storage(rescale=(1.0, intercept), pixel_padding_value=padding)
+        )
         volume = read_volume(choose_series(find_series(folder)))
         assert (volume.hu[0, 0, 0], volume.hu[0, 10, 10]) == (-1024, 40)
         assert set(np.unique(volume.hu)) == {-1024, 40}

@@ -35,7 +35,7 @@ from scanside_runtime.dicom.decode import read_volume
 from scanside_runtime.dicom.reader import StudyReader, limits_of
 from scanside_runtime.dicom.series import choose_series, find_series
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.phantom.dicom_writer import write_series
+from scanside_runtime.phantom.dicom_writer import Storage, write_series
 from scanside_runtime.settings.tables import ReadingSettings
 
 SYNTAXES = (
@@ -65,7 +65,10 @@ def seed_files(folder: Path) -> list[list[Path]]:
     """A small series in each transfer syntax."""
     rng = np.random.default_rng(0)
     hu = rng.integers(-1000, 500, (SLICES, 24, 20)).astype(np.int16)
-    return [write_series(hu, (11.0, 4.0, 5.0), folder / syntax, transfer_syntax=syntax) for syntax in SYNTAXES]
+    return [
+        write_series(hu, (11.0, 4.0, 5.0), folder / syntax, stored=Storage(transfer_syntax=syntax))
+        for syntax in SYNTAXES
+    ]
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:

@@ -202,6 +202,7 @@ def _in_the_end(root: Path, sums: dict[int, set[str]]) -> list[str]:
 
     wait(lambda: wanted <= measured(), 120.0)
     wait(lambda: not list((root / "inbox").glob("study*/*")), 30.0)
+    wait(lambda: not list((root / "work").glob("*/*")), 30.0)  # what is measured goes to the archive
     broken = [f"{len(wanted - measured())} honest studies are not measured whole"] if wanted - measured() else []
     there = contents(root)
     for one in set().union(*sums.values()):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import clocks, crash, fulldisk, hostile_sender, powercut, slow, unit
+from sweeps import clocks, crash, fulldisk, hostile_sender, powercut, slow, tamper, unit
 from sweeps.crash import Fault, Story
 
 
@@ -86,3 +86,10 @@ def test_the_unit_lives_under_a_real_systemd(tmp_path: Path) -> None:
         assert unit.sweep(tmp_path) == []
     except unit.NoSystemd:
         pytest.skip("systemd does not start here")
+
+
+def test_a_byte_that_somebody_changed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanside_appliance.upkeep.verify.open_bundle", tamper.open_bundle)  # put back afterwards
+    tally = tamper.sweep(tmp_path, number=12, seed=1)
+    assert tally.missed == []
+    assert all(tally.found[what] for what in tally.tried if what != "book")  # most of a small book is empty

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
-from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, LastBackup, Stock, files_of, read_stock
+from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, Stock, files_of, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.durable_files import file_sha256
@@ -21,13 +21,12 @@ from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.upkeep.care import LastBackup, note_done
 from scanside_runtime.version import software_version
 
 BLOCK = 2**20
 LOOKS = 5
 """Between two looks the box may move a file that the book names: so often it is looked for again."""
-NOTE_MODE = 0o644
-"""Whoever may look at the box may know of its backup, whoever made it."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -212,9 +211,7 @@ def _forget_books(target: Path, kept: Path) -> None:
 
 def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:
     """For the doctor: when the last one was made, and where."""
-    noted = LastBackup(stock.at, str(target), len(stock.files))
-    replace_file(layout.last_backup, (json.dumps(asdict(noted)) + "\n").encode())
-    layout.last_backup.chmod(NOTE_MODE)
+    note_done(layout.last_backup, LastBackup(stock.at, str(target), len(stock.files)))
 
 
 @contextmanager

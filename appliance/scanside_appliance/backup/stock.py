@@ -51,15 +51,6 @@ class Stock:
     files: dict[str, Copied] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class LastBackup:
-    """What the box remembers of its last backup: when, where to, how many files."""
-
-    at: str
-    target: str
-    files: int
-
-
 def read_stock(folder: Path) -> Stock:
     """The manifest of a backup. Raises BackupUnusable."""
     try:

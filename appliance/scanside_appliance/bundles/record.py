@@ -90,12 +90,17 @@ def bundle_in_force(root: Path, keys: Path) -> Path | None:
     if name is None:
         return None
     folder = bundles_folder(root) / name
+    check_signed(folder, keys)
+    return folder
+
+
+def check_signed(folder: Path, keys: Path) -> None:
+    """Somebody whom this box trusts vouches for a bundle's manifest. Raises ModelUntrusted, ModelBundleMissing."""
     try:
         manifest, signature = (folder / MANIFEST).read_bytes(), (folder / SIGNATURE).read_bytes()
     except OSError as error:
         raise ModelBundleMissing(folder=folder, why=error.strerror or "it can't be read") from error
     check_signature(manifest, signature, trusted_keys(keys))
-    return folder
 
 
 def put_in_force(root: Path, change: BundleChange) -> None:

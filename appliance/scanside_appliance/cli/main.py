@@ -23,6 +23,7 @@ from scanside_appliance.cli.box.pack import pack
 from scanside_appliance.cli.box.receive import receive
 from scanside_appliance.cli.box.results import results
 from scanside_appliance.cli.box.send import send
+from scanside_appliance.cli.box.serve import serve
 from scanside_appliance.cli.box.upkeep import add_upkeep_commands
 from scanside_appliance.cli.box.watch import add_watch_commands
 from scanside_appliance.cli.box.worklist import worklist
@@ -51,7 +52,7 @@ app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(analyze, demo, worklist, results, history, explain, selftest, doctor),
-    *(receive, send, pack, backup, restore, audit),
+    *(receive, send, serve, pack, backup, restore, audit),
 )
 for command in COMMANDS:
     app.command()(command)

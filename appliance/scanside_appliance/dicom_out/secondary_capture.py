@@ -17,6 +17,7 @@ from pydicom.sr.coding import Code
 from scanside_appliance.dicom_out.identity import NOTICE, ObjectUids, series_number
 from scanside_appliance.dicom_out.own import MANUFACTURER
 from scanside_appliance.dicom_out.source import source_number
+from scanside_appliance.dicom_out.standard_tables import parse_tables_by_module
 from scanside_appliance.pictures.plane import Picture
 from scanside_runtime.dicom.headers import lenient
 
@@ -51,6 +52,7 @@ def capture_bytes(
 
 
 def _capture(key: KeyPicture, patient: Dataset, uids: ObjectUids, number: int, software_version: str) -> SCImage:
+    parse_tables_by_module()
     capture = SCImage(
         pixel_array=np.ascontiguousarray(key.picture[..., ::-1]),
         photometric_interpretation="RGB",

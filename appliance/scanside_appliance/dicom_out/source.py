@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pydicom.valuerep import validate_value
 
-from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient
+from scanside_runtime.dicom.headers import SliceHeader, lenient
 from scanside_runtime.dicom.series import Series
+from scanside_runtime.dicom.values.elements import BAD_DICOM
 
 # Type 2 attributes of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): empty when unknown or invalid.
 MAY_BE_EMPTY = (

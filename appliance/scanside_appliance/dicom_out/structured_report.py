@@ -40,6 +40,7 @@ from scanside_appliance.dicom_out.concepts import Quantity
 from scanside_appliance.dicom_out.identity import NOTICE, ObjectUids, derived_uid, series_number
 from scanside_appliance.dicom_out.own import MANUFACTURER
 from scanside_appliance.dicom_out.source import source_number
+from scanside_appliance.dicom_out.standard_tables import parse_tables_by_module
 from scanside_appliance.files.names import harmless
 from scanside_runtime.dicom.headers import lenient
 
@@ -78,6 +79,7 @@ def _report(
     document: Document, patient: Dataset, slices: Sequence[Dataset], segmentation: ObjectUids, uids: ObjectUids
 ) -> ComprehensiveSR:
     version = str(document["provenance"]["version"])
+    parse_tables_by_module()
     return ComprehensiveSR(
         evidence=[*slices, _segmentation_reference(patient, segmentation)],
         content=_content(document, segmentation)[0],

@@ -1,11 +1,11 @@
-"""Everything is looked at, in the order in which a technician would: machine, folders, model, work."""
+"""Everything is looked at, in the order in which a technician would: machine, folders, model, work, network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from scanside_appliance.doctor import folders, machine, model, work
+from scanside_appliance.doctor import folders, machine, model, network, work
 from scanside_appliance.doctor.conditions import Condition, Examined, Health
 
 SCHEMA = "scanside.doctor/1"
@@ -30,10 +30,13 @@ def examine(box: Examined) -> Iterator[Condition]:
     yield model.selftest(box)
     yield work.book(box, book)
     yield work.backup(box)
+    yield work.verified(box)
     yield work.unit(box)
     yield work.running(box)
     yield work.studies(box, book)
     yield work.failures(box, book)
+    if box.settings.send.host:
+        yield network.archive(box)
 
 
 def line(condition: Condition) -> str:

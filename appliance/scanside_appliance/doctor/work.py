@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 
-from scanside_appliance.backup.stock import LastBackup
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabaseMissing
 from scanside_appliance.jobs.store import Job, State
 from scanside_appliance.service.queue_view import box_facts
+from scanside_appliance.upkeep.care import LastBackup, LastVerified, days_since, last_done
 from scanside_runtime.errors import BoxFailed
-from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import Settings
 
-UNIT = "scanside-watch.service"
+UNITS = ("scanside-watch.service", "scanside.target", "scanside-verify.timer")
+UNIT = UNITS[0]
 ASK_S = 10.0
-A_DAY_S = 86_400.0
-BACKUP_DAYS = 30.0
-"""So long a clinic may be without a backup before somebody is asked to make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +75,21 @@ def running(box: Examined) -> Condition:
 
 
 def unit(box: Examined) -> Condition:
-    """Whether the system starts it after a power cut."""
+    """Whether the system starts it after a power cut, and reads the stored files each week."""
     try:
-        asked = subprocess.run(
-            [box.systemctl, "is-enabled", UNIT], capture_output=True, text=True, timeout=ASK_S, check=False
-        )
+        asked = {
+            one: subprocess.run(
+                [box.systemctl, "is-enabled", one], capture_output=True, text=True, timeout=ASK_S, check=False
+            ).stdout.strip()
+            for one in UNITS
+        }
     except (OSError, subprocess.TimeoutExpired):
         return caution("unit", "systemd does not answer", "Start `scanside watch` by what starts services here.")
-    said = asked.stdout.strip() or "not installed"
-    if said != "enabled":
-        return caution(
-            "unit", f"{UNIT}: {said}", f"systemctl enable --now {UNIT}: else it does not start after a power cut."
-        )
+    missing = [one for one, said in asked.items() if said != "enabled"]
+    if missing:
+        words = ", ".join(f"{one}: {asked[one] or 'not installed'}" for one in missing)
+        advice = f"systemctl enable --now {' '.join(missing)}: else it does not start after a power cut."
+        return caution("unit", words, advice)
     return good("unit", f"{UNIT} starts with the machine")
 
 
@@ -117,14 +115,32 @@ def backup(box: Examined) -> Condition:
     """When the last one was made. A clock that jumped makes an age that can't be: then it is named, not judged."""
     advice = "`scanside backup DIR`, with DIR on a stick; docs/backup.md."
     try:
-        noted = typed(LastBackup, json.loads(box.layout.last_backup.read_bytes()))
-        days = (box.clock.wall() - datetime.fromisoformat(noted.at).timestamp()) / A_DAY_S
-    except FileNotFoundError:
-        return caution("backup", "none was ever made", advice)
-    except (OSError, ValueError, RecursionError):
+        noted = last_done(LastBackup, box.layout.last_backup)
+        days = 0.0 if noted is None else days_since(noted.at, box.clock)
+    except (OSError, ValueError):
         return caution("backup", f"{box.layout.last_backup.name} can't be read", advice)
-    found = f"{noted.files} files to {noted.target}, {max(days, 0.0):.0f} day(s) ago"
-    return caution("backup", found, advice) if days > BACKUP_DAYS else good("backup", found)
+    if noted is None:
+        return caution("backup", "none was ever made", advice)
+    found = f"{noted.files} files to {noted.target}, {days:.0f} day(s) ago"
+    is_due = 0.0 < box.settings.care.backup_days < days
+    return caution("backup", found, advice) if is_due else good("backup", found)
+
+
+def verified(box: Examined) -> Condition:
+    """When all stored files were last read, and what came of it."""
+    advice = "`scanside verify` reads all of it and names what differs; docs/watch.md."
+    try:
+        noted = last_done(LastVerified, box.layout.last_verified)
+        days = 0.0 if noted is None else days_since(noted.at, box.clock)
+    except (OSError, ValueError):
+        return caution("files kept", f"{box.layout.last_verified.name} can't be read", advice)
+    if noted is None:
+        return good("files kept", "not verified yet: a timer does it each week")
+    found = f"verified {days:.0f} day(s) ago"
+    if noted.differences:
+        return bad("files kept", f"{found}: {noted.differences} not as written", advice)
+    is_due = 0.0 < box.settings.care.verify_days < days
+    return caution("files kept", found, advice) if is_due else good("files kept", f"{found}: all as written")
 
 
 def configuration(box: Examined) -> Condition:

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,12 @@ class Copied:
     mtime_ns: int
 
 
-def copy_below(root: Path, name: str, target: Path, seen: Signature) -> Copied:
+def copy_below(
+    root: Path, name: str, target: Path, seen: Signature, progressed: Callable[[], None] = lambda: None
+) -> Copied:
     """Copy the file `name` below `root`, as it was seen, to `target`. It is not synced yet.
+
+    progressed: called after each block, for who waits for a sign of life.
 
     Where the file system can, the copy shares the blocks of its source (reflink), else it is written. The sum is of the
     bytes that are ours now, whoever may still write to the source.
@@ -53,7 +57,7 @@ def copy_below(root: Path, name: str, target: Path, seen: Signature) -> Copied:
             _check(source, seen)
         handle = os.open(target, _WRITTEN, FILE_MODE)
         opened.callback(os.close, handle)
-        sha256 = _cloned(source, handle, seen.size) or _written(source, handle, seen.size)
+        sha256 = _cloned(source, handle, seen.size) or _written(source, handle, seen.size, progressed)
         _begin_to_write(handle)
         _check(source, seen)
         return Copied(sha256, Signature.of(os.fstat(handle)).mtime_ns)
@@ -93,7 +97,7 @@ def _cloned(source: int, target: int, size: int) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _written(source: int, target: int, size: int) -> str:
+def _written(source: int, target: int, size: int, progressed: Callable[[], None]) -> str:
     """The sum of what is read and written: so many bytes, neither more nor fewer."""
     digest, left = hashlib.sha256(), size
     while block := _block(source):
@@ -104,6 +108,7 @@ def _written(source: int, target: int, size: int) -> str:
         view = memoryview(block)
         while view:
             view = view[os.write(target, view) :]
+        progressed()
     if left:
         raise SourceChanged
     return digest.hexdigest()

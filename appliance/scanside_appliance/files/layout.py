@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,11 @@ class BoxLayout:
         return self.root / "backup.json"
 
     @property
+    def last_verified(self) -> Path:
+        """When all stored files were last read, and how many were not as written."""
+        return self.root / "verified.json"
+
+    @property
     def tuning(self) -> Path:
         """What was found to be the fastest way to compute here."""
         return self.root / "tuning.json"
@@ -142,8 +148,10 @@ class BoxLayout:
     def make(self) -> None:
         """Make what is missing. Raises BoxRoot."""
         try:
-            for folder in (self.root, self.inbox, *self.own_folders):
+            for folder in (self.root, *self.own_folders):
                 folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # nothing is asked of what lies there: a share may not answer
+                self.inbox.mkdir(mode=FOLDER_MODE)
         except OSError as error:
             raise BoxRoot(root=self.root, why=error.strerror or error) from error
 

@@ -10,13 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from scanside_runtime.process.child import Child, ChildDied, Ending, module, one_thread
+from scanside_runtime.process.child import Child, ChildDied, Ending, check_held, module, one_thread
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.settings.tables import ReadingSettings
 
 Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach", "too_large"]
 PROBE = module("scanside_appliance.inbox.probe_process")
 LONGEST_READ_S = 30.0
+LONGEST_WAIT_S = 120.0
+"""A file whose bytes do not come for so long is out of reach: the share that it lies on hangs."""
+WORKING = 0.1
+"""Of the time, on the processor: a child with less waits for the file, and the file is not to blame."""
 ATTEMPTS = 2
 WHOLE_MB = 64
 """A larger file is not held whole: no slice is as large (4 096 x 4 096 pixels have 32 MB)."""
@@ -96,7 +100,13 @@ class Prober:
         self._inbox: Path | None = None
         self._question: Probe | None = None
         self._attempts = 0
-        self._used = 0.0
+        self._used = self._worked_s = 0.0
+
+    @property
+    def silent_s(self) -> float:
+        """How long the bytes of a file have not come; 0 where it is not long, or the child is busy with them."""
+        waited_s = self._clock() - self._used if self.busy else 0.0
+        return waited_s if waited_s > LONGEST_READ_S else 0.0
 
     @property
     def busy(self) -> bool:
@@ -122,22 +132,37 @@ class Prober:
         self._question, self._used, self._attempts = question, self._clock(), self._attempts + 1
         if self._child is None:
             command = [*self._command, json.dumps(asdict(self._reading))]
-            self._child = Child(command, limits_of(self._reading), environment=one_thread())
+            self._child = self._started(command)
+        self._worked_s = self._child.processor_s()
         try:
             self._child.ask(question)
         except ChildDied:
             return  # `poll` says so
 
+    def _started(self, command: Sequence[str]) -> Child:
+        try:
+            check_held()
+            return Child(command, limits_of(self._reading), environment=one_thread())
+        except OSError:
+            self._question = None  # nobody reads it
+            raise
+
     def poll(self, wait_s: float) -> tuple[str, Facts] | None:
         """The file that was asked for and its facts; None where there is no answer yet.
 
-        "broken" where reading it ended the child, or took too long, more than once; its size is 0 then.
+        "broken" where reading it ended the child, or took too long, more than once; its size is 0 then. "out_of_reach"
+        where its bytes did not come.
         Raises OSError where no child can be started, or it is no longer this software: no file is to blame.
         """
         if self._question is None:
             return None
         facts, died = self._heard(wait_s)
-        if died or self._clock() - self._used > LONGEST_READ_S:
+        if facts is None and not died and self.silent_s:
+            if self._waits():
+                facts = self._not_waited_for()
+            else:
+                died = True
+        if died:
             facts = self._once_more(self._question)
         if facts is None:
             return None
@@ -169,6 +194,18 @@ class Prober:
             self._question = None
             self._drop()
             raise OSError(errno.ECHILD, f"the process that reads headers ended {ending.how}")
+
+    def _waits(self) -> bool:
+        """Whether the child has done next to nothing since it was asked: it parses nothing, it waits for the file."""
+        worked_s = self._child.processor_s() - self._worked_s if self._child is not None else 0.0
+        return worked_s < WORKING * LONGEST_READ_S
+
+    def _not_waited_for(self) -> Facts | None:
+        """The child is left waiting as long as may be: a share that hangs may answer again, and it goes on."""
+        if self.silent_s < LONGEST_WAIT_S:
+            return None
+        self._drop()
+        return Facts("out_of_reach", why="it does not answer")
 
     def _once_more(self, question: Probe) -> Facts | None:
         self._drop()

@@ -30,7 +30,6 @@ from scanside_runtime.dicom.completeness import object_damage
 from scanside_runtime.dicom.errors import InputTooLarge
 from scanside_runtime.dicom.files import HEAD_BYTES, MIB, ZIP, SourceFile
 from scanside_runtime.dicom.headers import (
-    BAD_DICOM,
     CT_IMAGE,
     MEDIA_DIRECTORY,
     SliceHeader,
@@ -40,6 +39,7 @@ from scanside_runtime.dicom.headers import (
     read_dataset,
     slice_header,
 )
+from scanside_runtime.dicom.values.elements import BAD_DICOM
 from scanside_runtime.process.cell import lock_in
 from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.typed import typed

@@ -10,7 +10,7 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.files.names import harmless, shortened
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.facts import Facts, is_one_stack
-from scanside_appliance.inbox.table import InboxTable, Values
+from scanside_appliance.inbox.table import Comparison, InboxTable, Values
 from scanside_runtime.settings.box import InboxSettings
 
 HOLE = 1.5
@@ -104,7 +104,17 @@ class Inbox:
 
     def look(self, listing: Iterable[tuple[str, Signature | None]], now: float) -> None:
         """Take in what a scan saw. What could not be looked at is neither gone nor quiet."""
-        self._table.compare(listing, now)
+        comparison = self.begin_look(now)
+        comparison.add(listing)
+        comparison.finish()
+
+    def begin_look(self, now: float) -> Comparison:
+        """The same for a scan that comes part by part."""
+        return self._table.comparison(now)
+
+    def answers_again(self) -> None:
+        """The inbox did not for a while: what was out of reach then is to be read, and waited for, like any other."""
+        self._table.rows("UPDATE files SET kind = '' WHERE kind = 'out_of_reach'")
 
     def unread(self, now: float) -> Iterator[str]:
         """Files that did not change between two scans and whose facts are not known, or could not be."""

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scanside_appliance.files.beneath import DEEPEST, opened_folder, subfolder
 from scanside_appliance.files.signature import Signature
 
 
-def scan(inbox: Path) -> Iterator[tuple[str, Signature | None]]:
+def scan(inbox: Path, looked_into: Callable[[int], None] = lambda _: None) -> Iterator[tuple[str, Signature | None]]:
     """Every regular file below the inbox: path relative to it, and signature. Links are passed over, never followed.
 
     None instead of a signature: it is there, or was, and can't be looked at just now. Of a folder of which that is true
     there are two: its own name, as it is itself something that can't be read, and one that ends in "/" for all below
-    it. What vanished meanwhile is left out. Raises OSError where the inbox itself can't be read.
+    it. What vanished meanwhile is left out. looked_into: called with the handle of each folder.
+    Raises OSError where the inbox itself can't be read.
     """
     with opened_folder(inbox) as handle:
-        yield from _scan(handle, "", 0)
+        yield from _scan(handle, "", 0, looked_into)
 
 
-def _scan(folder: int, above: str, depth: int) -> Iterator[tuple[str, Signature | None]]:
+def _scan(
+    folder: int, above: str, depth: int, looked_into: Callable[[int], None]
+) -> Iterator[tuple[str, Signature | None]]:
     below = []
+    looked_into(folder)
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is_folder(entry):
@@ -30,17 +34,19 @@ def _scan(folder: int, above: str, depth: int) -> Iterator[tuple[str, Signature 
             else:
                 yield from _look_at(entry, above + entry.name)
     for name in sorted(below):  # whoever comes first by name has the first turn, on every file system
-        yield from _scan_below(folder, name, above, depth + 1)
+        yield from _scan_below(folder, name, above, depth + 1, looked_into)
 
 
-def _scan_below(folder: int, name: str, above: str, depth: int) -> Iterator[tuple[str, Signature | None]]:
+def _scan_below(
+    folder: int, name: str, above: str, depth: int, looked_into: Callable[[int], None]
+) -> Iterator[tuple[str, Signature | None]]:
     path = f"{above}{name}/"
     try:
         if depth > DEEPEST:
             raise OSError(f"it lies below more than {DEEPEST} folders")
         handle = subfolder(folder, name)
         try:
-            yield from _scan(handle, path, depth)
+            yield from _scan(handle, path, depth, looked_into)
         finally:
             os.close(handle)
     except (FileNotFoundError, NotADirectoryError):

@@ -60,7 +60,7 @@ class InboxTable:
             raise OSError(errno.EIO, f"{why} ({error})") from error
 
     @contextmanager
-    def _at_once(self) -> Iterator[None]:
+    def at_once(self) -> Iterator[None]:
         """Many statements written together; what came before an exception stays, every row is true by itself."""
         self.rows("BEGIN")
         try:
@@ -72,22 +72,12 @@ class InboxTable:
     def __len__(self) -> int:
         return int(self.rows("SELECT count(*) FROM files")[0][0])
 
-    def compare(self, listing: Iterable[tuple[str, Signature | None]], now: float) -> None:
-        """Take in what a scan saw; what it could not look at is neither gone nor quiet."""
-        unsure: list[bytes] = []
-        with self._at_once():
-            count, highest = self.rows("SELECT count(*), ifnull(max(id), 0) FROM files")[0]
-            met = bytearray(highest + 1)
-            for name, signature in listing:
-                if name.endswith("/"):
-                    unsure.append(os.fsencode(name))
-                elif (row := self._look(name, signature or UNKNOWN, now)) is not None:
-                    met[row] = 1
-            if met.count(1) < count:
-                self._forget(met, tuple(unsure), now)
+    def comparison(self, now: float) -> Comparison:
+        """What lies there now is to be held against what is known."""
+        return Comparison(self, now)
 
-    def _look(self, name: str, seen: Signature, now: float) -> int | None:
-        """The row of a file that was known before, brought up to date; else a new one."""
+    def look(self, name: str, seen: Signature, now: float) -> int | None:
+        """The row of a file that was known before, brought up to date; None for one that is new."""
         path, seen_now = os.fsencode(name), (seen.size, seen.mtime_ns, seen.inode)
         found = self.rows("SELECT id, size, mtime_ns, inode FROM files WHERE name = ?", (path,))
         if not found:
@@ -105,7 +95,7 @@ class InboxTable:
             self.rows(f"UPDATE files SET {changed} WHERE id = ?", (*seen_now, now, row))
         return int(row)
 
-    def _forget(self, met: bytearray, unsure: tuple[bytes, ...], now: float) -> None:
+    def forget(self, met: bytearray, unsure: tuple[bytes, ...], now: float) -> None:
         """Of the rows there were, those that the scan did not meet: the file is gone, or nobody could look there."""
         for row, name in self._pages("id, name", "id < :new", {"new": len(met)}):
             if met[row]:
@@ -150,3 +140,31 @@ class InboxTable:
         while found:
             yield from found
             found = self.rows(page, {**values, "last": found[-1][0]})
+
+
+class Comparison:
+    """One look at the inbox, part by part, held against the table as it was at its beginning.
+
+    Raises OSError where the table is lost; then this one is worth nothing any more.
+    """
+
+    def __init__(self, table: InboxTable, now: float) -> None:
+        self._table, self._now = table, now
+        self._count, highest = table.rows("SELECT count(*), ifnull(max(id), 0) FROM files")[0]
+        self._met = bytearray(highest + 1)
+        self._unsure: list[bytes] = []
+
+    def add(self, listing: Iterable[tuple[str, Signature | None]]) -> None:
+        """Take in what was seen; what could not be looked at is neither gone nor quiet."""
+        with self._table.at_once():
+            for name, signature in listing:
+                if name.endswith("/"):
+                    self._unsure.append(os.fsencode(name))
+                elif (row := self._table.look(name, signature or UNKNOWN, self._now)) is not None:
+                    self._met[row] = 1
+
+    def finish(self) -> None:
+        """That was all: what was not met is gone."""
+        if self._met.count(1) < self._count:
+            with self._table.at_once():
+                self._table.forget(self._met, tuple(self._unsure), self._now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -111,13 +111,17 @@ def _passed(facts: str) -> bool | None:
     return found if isinstance(found, bool) else None
 
 
-def broken_at(store: Store) -> int | None:
-    """The number of the first row that does not follow from those before it; None where all do."""
+def broken_at(store: Store, each: Callable[[AuditEntry], None] = lambda _: None) -> int | None:
+    """The number of the first row that does not follow from those before it; None where all do.
+
+    each: called with every row that follows.
+    """
     before = BEGINNING
     for expected, row in enumerate(entries(store), 1):
         link = _link(before, row.n, row.at, row.event, row.study, row.facts)
         if row.n != expected or row.sha256 != link:
             return expected
+        each(row)
         before = row.sha256
     return None
 

@@ -23,6 +23,7 @@ PRIMARY = 0xFF
 LITTLE_BYTES = 2**20
 """With less room than that, a disk that fails is a disk that is full."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+NO_TEXT = "Could not decode to UTF-8"
 RIGHTS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN)
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -34,13 +35,15 @@ def database_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise database_error(path, error) from error
+    except UnicodeDecodeError as error:  # SQLite names a damaged piece of its schema in its own words
+        raise BoxDatabase(name=path.name, why="it holds bytes that are no text") from error
 
 
 def database_error(path: Path, error: sqlite3.DatabaseError) -> BoxFailed:
     """The error of the box that an error of SQLite is. What is not known to be damage is the disk's."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
     values = {"name": path.name, "why": error}
-    if code in DAMAGED:
+    if code in DAMAGED or str(error).startswith(NO_TEXT):
         return BoxDatabase(**values)
     if code in BUSY:
         return BoxDatabaseBusy(**values)

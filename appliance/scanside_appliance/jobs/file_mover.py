@@ -21,7 +21,6 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.copies import put_back
 from scanside_appliance.files.durable_files import (
     PART,
     file_sha256,
@@ -34,12 +33,16 @@ from scanside_appliance.files.durable_files import (
 )
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, quarantine_place, work_place
 from scanside_appliance.files.names import harmless
+from scanside_appliance.inbox.errands import Done, GiveBack
+from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.audit import Event, note
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.store import FileRow, Job, State, Store
 
 REASON = "reason.txt"
+GIVE_BACK_S = 0.5
+"""The inbox is waited for so long at a time."""
 TIRED = 20
 """A job is put aside after so many interruptions: the study may be what brings the box down."""
 AFTER = {
@@ -55,15 +58,16 @@ log = logging.getLogger("scanside")
 class FileMover:
     """Moves files and results to where their job's state says. Raises OSError and sqlite3.Error; call again then."""
 
-    def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
-        self._layout, self._store, self._clock = layout, store, clock
+    def __init__(self, layout: BoxLayout, store: Store, clock: Clock, porter: Porter) -> None:
+        self._layout, self._store, self._clock, self._porter = layout, store, clock, porter
+        self._orphans: list[Path] = []
 
     def recover(self) -> None:
         """After a start: what was running is queued again, what nobody owns is put right, all moves are finished."""
         for job in self._store.jobs([State.running]):
             self._interrupted(job)
         self._clear_unfinished()
-        self._return_orphans()
+        self._find_orphans()
         _clear(self._forsaken())
         for part in self._layout.root.glob(".*.part"):
             part.unlink(missing_ok=True)
@@ -84,7 +88,7 @@ class FileMover:
             if folder.name not in wanted:
                 shutil.rmtree(folder)
 
-    def _return_orphans(self) -> None:
+    def _find_orphans(self) -> None:
         """Files in work that no job has (the book was lost) go back to the inbox; copies that were cut short go."""
         for folder in filter(is_folder, (self._layout.root / "work").iterdir()):
             known = self._known_in_work(folder.name)
@@ -92,17 +96,37 @@ class FileMover:
                 if file.name.endswith(PART):
                     file.unlink()
                 elif file.name not in known:
-                    self._return_orphan(file)
+                    self._orphans.append(file)
             _clear([folder])
+        self.return_orphans()
+
+    @property
+    def any_orphans(self) -> bool:
+        """Whether files wait for the inbox to take them back."""
+        return bool(self._orphans)
+
+    def return_orphans(self) -> None:
+        """As far as the inbox takes them now."""
+        while self._orphans and self._is_given_back(self._orphans[0], f"returned-{self._orphans[0].parent.name}"):
+            folder = self._orphans.pop(0).parent
+            sync_folders(folder)
+            _clear([folder])
+
+    def _is_given_back(self, file: Path, home: str) -> bool:
+        """Whether it lies in the inbox again; else call again, the inbox may not answer. Raises OSError."""
+        if not lies_at(file):
+            return True
+        ended: list[Done] = []
+        errand = GiveBack(Path(os.path.relpath(file, self._layout.root / "work")), home)
+        if not self._porter.do(errand, ended.append, GIVE_BACK_S) or not ended:
+            return False
+        ended[0].check()
+        return True
 
     def _known_in_work(self, folder: str) -> set[str]:
         """The names of files that the book has there, or that are on their way to it: a claim may be half done."""
         on_their_way = self._store.files(int(folder)) if folder.isdecimal() else []
         return {row.name for row in (*self._store.files_at(f"work/{folder}"), *on_their_way)}
-
-    def _return_orphan(self, file: Path) -> None:
-        put_back(file, self._layout.inbox, f"returned-{file.parent.name}")
-        sync_folders(file.parent)
 
     def _forsaken(self) -> list[Path]:
         """Folders in quarantine that hold no file, and no job has one there."""
@@ -209,17 +233,19 @@ class FileMover:
                 job.id, state=State.archiving, result_dir=None, finished_at=self._clock.now_text()
             )
 
-    def _return(self, job: Job) -> None:
+    def _return(self, job: Job) -> Job | None:
+        """The job as it is, where the inbox does not take all of it back now."""
         rows = self._store.files(job.id)
         for path in (row.path(self._layout.root) for row in rows):
-            if lies_at(path):
-                put_back(path, self._layout.inbox, f"returned-{job.id}")
+            if not self._is_given_back(path, f"returned-{job.id}"):
+                return job
         left = {row.path(self._layout.root).parent for row in rows}
         sync_folders(*left)
         with self._store.transaction():
             self._store.forget([row.id for row in rows])
             self._store.remove_job(job.id)
         _clear(left)
+        return None
 
     def next_revision(self, job: Job) -> int:
         """One more than the highest that the book or the folder knows."""

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_there, lies_at, make_folder, sync_folders
-from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key
+from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key, study_key
 from scanside_appliance.inbox.facts import Facts
+from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival
 from scanside_appliance.jobs.errors import (
     InputArchive,
@@ -26,7 +27,14 @@ from scanside_appliance.jobs.errors import (
     InputOwnResult,
     InputSuperseded,
 )
-from scanside_appliance.jobs.sorting import SHARED, Sorted, sort_files
+from scanside_appliance.jobs.sorting import (
+    SHARED,
+    Sorted,
+    of_other_patients,
+    patients_in_words,
+    sort_files,
+    without_strangers,
+)
 from scanside_appliance.jobs.sources import TakenSources
 from scanside_appliance.jobs.staging import Copies, Staging
 from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store, TakenSource
@@ -61,12 +69,18 @@ class Intake:
     """
 
     def __init__(
-        self, layout: BoxLayout, store: Store, clock: Clock, progressed: Callable[[], None] = lambda: None
+        self,
+        layout: BoxLayout,
+        store: Store,
+        clock: Clock,
+        porter: Porter | None = None,
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
         self._layout, self._store, self._clock = layout, store, clock
-        self._staging = Staging(layout, clock.monotonic, progressed)
+        porter = porter or Porter(layout, clock.monotonic)
+        self._staging = Staging(layout, porter, clock.monotonic, progressed)
         self._staged = Staged({})
-        self.sources = TakenSources(layout, store)
+        self.sources = TakenSources(store, porter)
         self.unfinished = False
         self.doubted: list[str] = []
 
@@ -92,6 +106,8 @@ class Intake:
         found = self._sorted(arrival)
         for name, row in found.again.items():  # first, for what is new may need what was cleaned and came again
             self._known_already(name, arrival.files[name], row)
+        if self.unfinished:
+            return []
         copies = self._copied(arrival, self._sorted(arrival) if found.again else found)
         if copies is None or not copies.made:
             return []
@@ -99,7 +115,7 @@ class Intake:
             jobs = self._written_down(_without(arrival, copies), under_way)
             self.sources.add(_sources(arrival, copies))
         self._staging.done(arrival.study)
-        self.sources.remove_fresh()
+        self.sources.advance()
         return jobs
 
     def _sorted(self, arrival: Arrival) -> Sorted:
@@ -119,10 +135,12 @@ class Intake:
         if copies.changed:
             self.doubted.extend(copies.changed)
             return None
-        self._settle(arrival, copies, aside)
+        if not self._is_settled(arrival, copies, aside):
+            self.unfinished = True
+            return None
         return copies
 
-    def _settle(self, arrival: Arrival, copies: Copies, aside: Collection[str]) -> None:
+    def _is_settled(self, arrival: Arrival, copies: Copies, aside: Collection[str]) -> bool:
         """Their names are their sums, with a number where the same bytes are kept more than once."""
         rows = {}
         for number, (name, (_, copied)) in enumerate(sorted(copies.made.items())):
@@ -132,8 +150,8 @@ class Intake:
                 os.fsencode(name), facts.sop_uid, copied.sha256, facts.size, facts.whole, copies.place, kept_as,
                 copied.mtime_ns, facts.data_sha256,
             )  # fmt: skip
-        self._staging.settle(arrival.study, {name: row.name for name, row in rows.items()})
         self._staged = Staged(rows)
+        return self._staging.settle(arrival.study, {name: row.name for name, row in rows.items()})
 
     def _written_down(self, arrival: Arrival, under_way: list[Job]) -> list[Job]:
         """What becomes of files that are not known yet, all of them copied."""
@@ -143,13 +161,14 @@ class Intake:
         if found.cut_off:
             jobs.append(self._aside(InputBroken(), found.cut_off, arrival.study))
         known = self._store.jobs_of_study(arrival.study)
-        strangers = {} if any(job.alone for job in known) else _of_other_patients(known, found.new)
+        strangers = {} if any(job.alone for job in known) else of_other_patients(known, found.new)
         if strangers:  # they alone: the rest of the arrival, and the study, go on without them
-            jobs.append(self._hold(arrival.study, strangers, PatientMixed(patients=_patients(known, strangers))))
-            found = _without_strangers(found, strangers)
+            reason = PatientMixed(patients=patients_in_words(known, strangers))
+            jobs.append(self._hold(arrival.study, strangers, reason))
+            found = without_strangers(found, strangers)
         if found.conflicting:
-            reason = InputConflict(count=len(found.conflicting))
-            jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, reason))
+            conflict = InputConflict(count=len(found.conflicting))
+            jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, conflict))
         elif found.new and (doubt := self._doubt(arrival.study, found.new.values())):
             jobs.append(self._hold(arrival.study, found.new, doubt))
         elif found.new and (gone := self._gone(arrival.study, {one.sop_uid for one in found.new.values()})):
@@ -318,20 +337,23 @@ class Intake:
                 self._store.put([known.id], place)
             self._store.count("files_known_already")
             self.sources.add([TakenSource(os.fsencode(name), facts.size, facts.mtime_ns, facts.inode)])
-        self.sources.remove_fresh()
+        self.sources.advance()
 
     def _put_in_place(self, name: str, facts: Facts, kept: Path) -> bool:
         """Whether a copy lies there now."""
-        copies = self._staging.copy(name, {name: facts})
-        if copies is None or name not in copies.made:
+        staged_as = f"{study_key(facts.study_uid)}/{name}"
+        copies = self._staging.copy(staged_as, {name: facts})
+        if copies is not None and name not in copies.made:
             self.doubted.append(name)
-            self._staging.drop(name)
+            self._staging.drop(staged_as)
             return False
-        self._staging.settle(name, {name: kept.name})
+        if copies is None or not self._staging.settle(staged_as, {name: kept.name}):
+            self.unfinished = True
+            return False
         folder = self._layout.root / copies.place
         make_folder(kept.parent, self._layout.root)
         (folder / kept.name).rename(kept)
-        self._staging.done(name)
+        self._staging.done(staged_as)
         sync_folders(kept.parent)
         folder.rmdir()
         return True
@@ -356,41 +378,6 @@ def _waits_for_its_base(job: Job) -> bool:
 def _is_taken_along(held: Job, job: Job) -> bool:
     """What waited for its base goes with any job of the study, what else is held with a release for its reason."""
     return _waits_for_its_base(held) or (held.state == State.held and held.code in JOINED and held.code == job.code)
-
-
-def _of_other_patients(jobs: Iterable[Job], new: Mapping[str, Facts]) -> dict[str, Facts]:
-    """The slices that come late to a study that is another patient's: measured, or in the queue.
-
-    An issuer that was not stated before makes no other patient. A slice that names no patient may be anybody's, what is
-    no slice goes with the study. Of a study that stands by itself, or is nobody's, nothing is asked: the analysis
-    refuses two patients.
-    """
-    known = _known_patients(jobs)
-    asked = {name: one for name, one in new.items() if one.patient_id or one.along_mm is not None}
-    return {name: one for name, one in asked.items() if known and not known & _may_be(one)}
-
-
-def _known_patients(jobs: Iterable[Job]) -> set[str]:
-    accepted = [job for job in jobs if job.revision is not None or job.state == State.queued]
-    return {job.patient for job in accepted} - {patient_key(None, None, job.study_uid) for job in accepted}
-
-
-def _may_be(one: Facts) -> set[str]:
-    """The names on this box of the patient whose a file is: with its issuer, or as one who was known without."""
-    issuers = (one.issuer, None) if one.patient_id else ()
-    return {patient_key(one.patient_id, issuer, one.study_uid) for issuer in issuers}
-
-
-def _patients(jobs: Iterable[Job], strangers: Mapping[str, Facts]) -> str:
-    """All of them by their names on this box: no ID stands on a screen."""
-    named = {patient_key(one.patient_id, one.issuer, one.study_uid) for one in strangers.values()}
-    return ", ".join(sorted(_known_patients(jobs) | named))
-
-
-def _without_strangers(found: Sorted, strangers: Mapping[str, Facts]) -> Sorted:
-    new = {name: one for name, one in found.new.items() if name not in strangers}
-    stays = {one.sop_uid for one in new.values()}
-    return replace(found, new=new, replaced=[row for row in found.replaced if row.sop_uid in stays])
 
 
 def _words(reason: ScansideError) -> str:

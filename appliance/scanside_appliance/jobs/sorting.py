@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from scanside_appliance.files.layout import patient_key
 from scanside_appliance.inbox.facts import Facts, is_one_stack
-from scanside_appliance.jobs.store import FileRow
+from scanside_appliance.jobs.store import FileRow, Job, State
 
 SHARED = "#"
 """Behind a SOP Instance UID that several slices carry: then the sum of the file's bytes goes with it."""
@@ -85,3 +86,39 @@ def sort_files(files: Mapping[str, Facts], known: Iterable[FileRow]) -> Sorted:
             found.new[name] = facts
             found.replaced.extend(same_uid)
     return found
+
+
+def of_other_patients(jobs: Iterable[Job], new: Mapping[str, Facts]) -> dict[str, Facts]:
+    """The slices that come late to a study that is another patient's: measured, or in the queue.
+
+    An issuer that was not stated before makes no other patient. A slice that names no patient may be anybody's, what is
+    no slice goes with the study. Of a study that stands by itself, or is nobody's, nothing is asked: the analysis
+    refuses two patients.
+    """
+    known = _known_patients(jobs)
+    asked = {name: one for name, one in new.items() if one.patient_id or one.along_mm is not None}
+    return {name: one for name, one in asked.items() if known and not known & _may_be(one)}
+
+
+def _known_patients(jobs: Iterable[Job]) -> set[str]:
+    accepted = [job for job in jobs if job.revision is not None or job.state == State.queued]
+    return {job.patient for job in accepted} - {patient_key(None, None, job.study_uid) for job in accepted}
+
+
+def _may_be(one: Facts) -> set[str]:
+    """The names on this box of the patient whose a file is: with its issuer, or as one who was known without."""
+    issuers = (one.issuer, None) if one.patient_id else ()
+    return {patient_key(one.patient_id, issuer, one.study_uid) for issuer in issuers}
+
+
+def patients_in_words(jobs: Iterable[Job], strangers: Mapping[str, Facts]) -> str:
+    """All of them by their names on this box: no ID stands on a screen."""
+    named = {patient_key(one.patient_id, one.issuer, one.study_uid) for one in strangers.values()}
+    return ", ".join(sorted(_known_patients(jobs) | named))
+
+
+def without_strangers(found: Sorted, strangers: Mapping[str, Facts]) -> Sorted:
+    """What is left of an arrival when those are held."""
+    new = {name: one for name, one in found.new.items() if name not in strangers}
+    stays = {one.sop_uid for one in new.values()}
+    return replace(found, new=new, replaced=[row for row in found.replaced if row.sop_uid in stays])

@@ -195,7 +195,10 @@ class Store:
 
     def _jobs(self, condition: str, values: Sequence[Any]) -> list[Job]:
         rows = self._sql.execute(f"SELECT {_JOB} FROM jobs WHERE {condition} ORDER BY id", values)
-        return [Job(*row) for row in rows]
+        try:
+            return [Job(*row) for row in rows]
+        except ValueError as error:
+            raise BoxDatabase(name=self._path.name, why=error) from error
 
     def add_files(self, job: Job, new: Iterable[NewFile]) -> None:
         """Copies of files in the inbox that from now on belong to a job."""

@@ -82,7 +82,7 @@ def render_page(
         policy=policy,
         offered=offered(document),
         verdict=verdict_sentence(document, _),
-        reason=reason_in_words(document.get("reason") or {}, _),
+        reason=reason_in_words(document.get("reason") or {}, _, document.get("flags") or ()),
         cautions=cautions(document.get("flags") or (), _),
         zones=draw_zones((document.get("biomarkers") or {}).get("zones")),
         pictures=None if pictures is None else _embedded(pictures),
@@ -98,6 +98,7 @@ def _embedded(pictures: Pictures) -> dict[str, object]:
         "coronal": _data_uri(jpeg_bytes(pictures.coronal)),
         "window": f"{number(low)} \N{EN DASH} {number(high, 0, 'HU')}",
         "every": pictures.every,
+        "outlined": pictures.outlined,
         "slices": [
             {
                 "number": one.number,

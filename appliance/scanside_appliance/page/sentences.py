@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from scanside_appliance.languages.catalogue import Translate, to_translate
+from scanside_appliance.page.details import figures_in_words
 from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.findings import KINDS
 
@@ -61,13 +62,17 @@ OBSTACLES = (
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """A flag for people: what it means, what to do, and the document's own English words with the figures."""
+    """A flag for people: what it means, what to do, and its figures in words.
+
+    in_english: the detail is the document's own message.
+    """
 
     level: str
     code: str
     meaning: str
     advice: str
     detail: str
+    in_english: bool = True
 
 
 def cautions(flags: Iterable[Mapping[str, Any]], _: Translate) -> list[Caution]:
@@ -80,15 +85,22 @@ def _caution(flag: Mapping[str, Any], _: Translate) -> Caution:
     kind = KINDS.get(code)
     if kind is None:
         return Caution(str(flag.get("level")), code, message, "", "")
-    return Caution(str(flag.get("level")), code, _(kind.meaning), _(kind.advice), message)
+    said, meaning = figures_in_words(flag, _), _(kind.meaning)
+    keeps_message = not said or (bool(message) and meaning == kind.meaning)  # the page is English
+    detail = message if keeps_message else said
+    return Caution(str(flag.get("level")), code, meaning, _(kind.advice), detail, keeps_message)
 
 
-def reason_in_words(reason: Mapping[str, Any], _: Translate) -> tuple[str, str, str]:
-    """What happened, what to do next, and below them the document's own words where they say more (else nothing)."""
+def reason_in_words(
+    reason: Mapping[str, Any], _: Translate, flags: Iterable[Mapping[str, Any]] = ()
+) -> tuple[str, str, str]:
+    """What happened, what to do next, and below them its figures, else the document's own words, else nothing."""
     code, message, advice = (str(reason.get(key) or "") for key in ("code", "message", "advice"))
     kind = KINDS.get(code)
     if kind is not None:
-        return _(kind.meaning), _(kind.advice), message
+        said = next((one for one in cautions(flags, _) if one.code == code), None)
+        detail = message if said is None else said.detail
+        return _(kind.meaning), _(kind.advice), detail if detail != kind.meaning else ""
     text = _templates().get(code)
     return message if text is None else in_words(message, (text,), _), _(advice) if advice else "", ""
 

@@ -6,7 +6,7 @@ left and y to the back, so an axial slice is drawn as it lies in the array; a co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -56,13 +56,14 @@ class TilePicture:
 class Pictures:
     """What the page shows, head first; coronal is the slice with the most infection (else with the most lung).
 
-    tiles: all slices, of very long series every so manieth (`every`).
+    tiles: all slices, of very long series every so manieth (`every`). outlined: False where nothing is drawn into any.
     """
 
     slices: tuple[SlicePicture, ...]
     coronal: Picture
     tiles: tuple[TilePicture, ...]
     every: int
+    outlined: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +130,13 @@ def draw_pictures(volume: Volume, masks: Masks, *, with_infection: bool = True, 
     return Pictures(slices, _coronal(shown), _tiles(shown, every), every)
 
 
+def draw_plain_pictures(volume: Volume, *, sides: bool) -> Pictures:
+    """The same of a study in which nothing was found that is believed: from head to feet, nothing outlined."""
+    nothing = volume.with_mask(np.zeros(volume.hu.shape, np.bool_))
+    pictures = draw_pictures(volume, Masks(nothing, nothing, nothing), sides=sides)
+    return replace(pictures, outlined=False)
+
+
 def montage(slices: tuple[SlicePicture, ...]) -> Picture:
     """All key slices in one picture, marked."""
     tiles = [one.picture for one in slices]
@@ -167,7 +175,8 @@ def _tile(shown: _Shown, z: int, width: int) -> Picture:
 
 def _coronal(shown: _Shown) -> Picture:
     right, left, infection = (_by_row(layer) for layer in (shown.right, shown.left, shown.infection))
-    y = int(np.argmax(infection if infection.any() else right + left))
+    lungs = right + left
+    y = int(np.argmax(infection if infection.any() else lungs)) if lungs.any() else lungs.size // 2
     plane = shown.coronal(y)
     shades = grey(plane, plane.size(native_width(plane, LEAST_WIDTH_PX)))
     _, back_mm = shown.middle_mm(0, y)

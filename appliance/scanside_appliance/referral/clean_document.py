@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from scanside_appliance.explain import explanation
 from scanside_appliance.referral.pseudonym import Pseudonyms
 from scanside_runtime.findings import KINDS
 
@@ -36,12 +37,12 @@ def clean_document(document: Document, pseudonyms: Pseudonyms, pseudonym: str) -
     return {
         "schema": document["schema"],
         "verdict": document["verdict"],
-        "reason": None,
+        "reason": _reason(document.get("reason")),
         "flags": [_flag(flag) for flag in document["flags"] if flag["code"] in KINDS],
         "study": {**dict.fromkeys(document["study"]), **_study(document["study"], pseudonyms, pseudonym)},
         "series": {**dict.fromkeys(document["series"]), **_series(document["series"], pseudonyms)},
         "biomarkers": measured(document["biomarkers"]),
-        "severity": {**dict.fromkeys(document["severity"]), **measured(_some(document["severity"], _SEVERITY))},
+        "severity": _severity(document.get("severity")),
         "progression": _change(document.get("progression")),
         "provenance": {**dict.fromkeys(document["provenance"]), **_some(document["provenance"], _PROVENANCE)},
         "timing_ms": {},
@@ -64,8 +65,20 @@ def _some(block: Document, names: Iterable[str]) -> dict[str, Any]:
     return {name: block[name] for name in names if name in block}
 
 
-def _flag(flag: Mapping[str, str]) -> dict[str, str]:
-    return {"code": flag["code"], "level": flag["level"], "message": KINDS[flag["code"]].meaning}
+def _reason(reason: Document | None) -> dict[str, str] | None:
+    """What its code always says; the box's own words may quote a header."""
+    known = None if reason is None else explanation(str(reason["code"]))
+    return None if known is None else {"code": known.code, "message": known.message, "advice": known.advice}
+
+
+def _severity(severity: Document | None) -> dict[str, Any] | None:
+    return None if severity is None else {**dict.fromkeys(severity), **measured(_some(severity, _SEVERITY))}
+
+
+def _flag(flag: Document) -> dict[str, Any]:
+    """Its figures are numbers that were measured; its message may quote a header."""
+    figures = {name: value for name, value in measured(flag.get("values") or {}).items() if value is not None}
+    return {"code": flag["code"], "level": flag["level"], "message": KINDS[flag["code"]].meaning, "values": figures}
 
 
 def _study(study: Document, pseudonyms: Pseudonyms, pseudonym: str) -> dict[str, Any]:

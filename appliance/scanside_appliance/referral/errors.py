@@ -6,10 +6,10 @@ from scanside_runtime.errors import BoxFailed, Refused
 
 
 class PackUnmeasured(Refused):
-    """The study in {folder} has no masks to pack: it was refused, or its DICOM objects were left out."""
+    """The study in {folder} can't be packed: {why}."""
 
     code = "PATIENT_NOT_MEASURED"
-    advice = "Only a measured study can be packed. See its page for why it was refused, or analyse it again without --no-dicom."
+    advice = "See its page for what to do about it, then analyse the study again (without --no-dicom) and pack the new result."
 
 
 class PackBurnedIn(Refused):

@@ -18,7 +18,7 @@ from scanside_appliance.dicom_out.identity import NOTICE, ObjectUids
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import PAGE, RESULT
 from scanside_appliance.page.report import render_page
-from scanside_appliance.pictures.draw import Pictures, draw_pictures
+from scanside_appliance.pictures.draw import Pictures, draw_pictures, draw_plain_pictures
 from scanside_appliance.referral.clean_document import clean_document
 from scanside_appliance.referral.clean_slices import CleanSeries
 from scanside_appliance.referral.errors import BoxPackTooLarge
@@ -27,6 +27,7 @@ from scanside_appliance.referral.source import Source
 from scanside_appliance.results.dicom_seg import segmentation_bytes
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.settings.tables import SiteSettings
+from scanside_runtime.volume import Masks
 
 MASKS, README, SUMS = "masks.dcm", "README.txt", "SHA256SUMS"
 MB = 1_000_000
@@ -35,17 +36,18 @@ LINK_BITS_PER_S = 384_000
 _ENTRY_BYTES = 250
 """What the zip's own directory takes for a file, and its line in the list of sums."""
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # the same study makes the same zip
-_TEXT = """A chest CT, measured by Scanside and packed for a colleague. {notice}.
+_TEXT = """A chest CT, packed by Scanside for a colleague. {notice}.
 
 {page}      the page: open it in a browser
 {result}      the same numbers for programmes
-{masks}        lungs and infection as a DICOM Segmentation
-slices/          key slices as DICOM images, JPEG-LS without loss, {slices} of {all_slices}
+{masks}slices/          key slices as DICOM images, JPEG-LS without loss, {slices} of {all_slices}
 {sums}       SHA-256 of each of these files
 
 The patient is called {pseudonym} here. Names, dates, descriptions and identifiers were left behind; ask the sender
 under this name. Whoever adds a name to these files makes them patient data again.
 """
+_OF_MASKS = "masks.dcm        lungs and infection as a DICOM Segmentation\n"
+_UNMEASURED = "\nIt could not be measured: {why}\nThe slices are as they were scanned, nothing is marked in them.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,10 @@ def _files(
     clean: CleanSeries, source: Source, document: dict[str, Any], limit_bytes: float, language: str
 ) -> tuple[dict[str, bytes], int]:
     """By name what goes in, and how many slices there was room for."""
-    sides = all(flag["code"] != ORIENTATION for flag in document["flags"])
-    pictures = draw_pictures(source.volume, source.masks, sides=sides)
-    files = {RESULT: _json(document), MASKS: _masks(clean, source, document)}
+    pictures = _pictures(source, document)
+    files = {RESULT: _json(document)}
+    if source.masks is not None:
+        files[MASKS] = _masks(clean, source.masks, document)
     files[PAGE] = _page(document, pictures, language)
     if _packed_bytes(files) > limit_bytes / 2:  # all slices small are worth less to a colleague than a few as they are
         files[PAGE] = _page(document, replace(pictures, tiles=()), language)
@@ -94,15 +97,23 @@ def _files(
         raise BoxPackTooLarge(mb=_packed_bytes(files) / MB, limit=limit_bytes / MB)
     slices = dict(_slices_within(clean, pictures, limit_bytes - _packed_bytes(files)))
     files |= dict(sorted(slices.items()))
-    files[README] = _readme(clean, len(slices))
+    files[README] = _readme(clean, len(slices), document["reason"])
     files[SUMS] = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
     return files, len(slices)
+
+
+def _pictures(source: Source, document: Mapping[str, Any]) -> Pictures:
+    """Of a refused study nothing is outlined: what was found in it is not believed."""
+    sides = all(flag["code"] != ORIENTATION for flag in document["flags"])
+    if source.masks is None:
+        return draw_plain_pictures(source.volume, sides=sides)
+    return draw_pictures(source.volume, source.masks, sides=sides)
 
 
 def _slices_within(clean: CleanSeries, pictures: Pictures, room_bytes: float) -> Iterator[tuple[str, bytes]]:
     """Key slices as files as long as there is room, those with the most infection first."""
     total = clean.volume.hu.shape[0]
-    room_bytes -= 3 * _ENTRY_BYTES + len(_TEXT)
+    room_bytes -= 3 * _ENTRY_BYTES + len(_TEXT) + len(_UNMEASURED) + 400
     for one in sorted(pictures.slices, key=lambda one: -(one.percent or 0.0)):
         name, data = f"slices/slice_{one.number:04d}.dcm", clean.file(total - one.number)
         room_bytes -= _packed_bytes({name: data})
@@ -121,19 +132,19 @@ def _page(document: Mapping[str, Any], pictures: Pictures, language: str) -> byt
     return render_page(shown, pictures, site=SiteSettings(language=language)).encode(errors="replace")
 
 
-def _masks(clean: CleanSeries, source: Source, document: Mapping[str, Any]) -> bytes:
+def _masks(clean: CleanSeries, found: Masks, document: Mapping[str, Any]) -> bytes:
     bundle = document["provenance"]["bundle"]
-    masks = (source.masks.left_lung, source.masks.right_lung, source.masks.infection)
-    uids = (clean.pseudonyms.uid(f"masks {part} of {source.series.uid}") for part in ("series", "object"))
+    masks = (found.left_lung, found.right_lung, found.infection)
+    uids = (clean.pseudonyms.uid(f"masks {part} of {clean.series.uid}") for part in ("series", "object"))
     content = segmentation_bytes(
         clean.headers(),
         (mask.array for mask in masks),
-        slice_spacing_mm=source.volume.spacing_mm[0],
+        slice_spacing_mm=clean.volume.spacing_mm[0],
         algorithm_version=f"{bundle['name']} {bundle['version']}",
         software_version=str(document["provenance"]["version"]),
         uids=ObjectUids(*uids),
     )
-    return _dateless(content, clean.pseudonyms.uid(f"dimensions of {source.series.uid}"))
+    return _dateless(content, clean.pseudonyms.uid(f"dimensions of {clean.series.uid}"))
 
 
 def _dateless(content: bytes, dimensions: str) -> bytes:
@@ -156,10 +167,11 @@ def _dateless(content: bytes, dimensions: str) -> bytes:
     return written.getvalue()
 
 
-def _readme(clean: CleanSeries, slices: int) -> bytes:
-    names = {"notice": NOTICE, "page": PAGE, "result": RESULT, "masks": MASKS, "sums": SUMS}
+def _readme(clean: CleanSeries, slices: int, reason: Mapping[str, str] | None) -> bytes:
+    names = {"notice": NOTICE, "page": PAGE, "result": RESULT, "masks": "" if reason else _OF_MASKS, "sums": SUMS}
     total = clean.volume.hu.shape[0]
-    return _TEXT.format(**names, slices=slices, all_slices=total, pseudonym=clean.pseudonym).encode()
+    said = _TEXT.format(**names, slices=slices, all_slices=total, pseudonym=clean.pseudonym)
+    return (said + (_UNMEASURED.format(why=reason["message"]) if reason else "")).encode()
 
 
 def _packed_bytes(files: Mapping[str, bytes]) -> int:

@@ -21,16 +21,17 @@ from scanside_runtime.dicom.series import Series, choose_series
 from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import Masks, Volume
 
+TWO_PERSONS = frozenset({"PATIENT_TWO_BODIES", "PATIENT_MIXED"})
 _MUST_NOT_SAY_YES = ("BurnedInAnnotation", "RecognizableVisualFeatures")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A study as it was measured."""
+    """A study as it was measured; masks are None where it was refused: nothing that was found in it is believed."""
 
     series: Series
     volume: Volume
-    masks: Masks
+    masks: Masks | None
 
 
 def source_folder(layout: BoxLayout, result: Path) -> Path:
@@ -43,12 +44,11 @@ def source_folder(layout: BoxLayout, result: Path) -> Path:
 
 
 def read_source(folder: Path, result: Path, document: Mapping[str, Any], limits: ReadingSettings) -> Source:
-    """The series of a result from a folder, in the reader's own process, and its masks.
+    """The series of a result from a folder, in the reader's own process, and its masks where it was measured.
 
     Raises what reading raises, PackSourceChanged, PackBurnedIn, PackUnmeasured.
     """
-    if document["verdict"] != "analysed" or not (result / SEGMENTATION).is_file():
-        raise PackUnmeasured(folder=result)
+    _check_can_be_packed(result, document)
     with StudyReader(limits) as reader:
         found = reader.find(folder)
         series = choose_series(
@@ -58,7 +58,24 @@ def read_source(folder: Path, result: Path, document: Mapping[str, Any], limits:
         volume = reader.read_volume(series)
     if volume.input_sha256 != document["provenance"]["input_sha256"]:
         raise PackSourceChanged(folder=folder)
-    return Source(series, volume, _masks(result, series, volume))
+    measured = document["verdict"] == "analysed"
+    return Source(series, volume, _masks(result, series, volume) if measured else None)
+
+
+def _check_can_be_packed(result: Path, document: Mapping[str, Any]) -> None:
+    """Raises PackUnmeasured where there is no series to show, or it is not one person's for certain."""
+    verdict, code = document["verdict"], (document.get("reason") or {}).get("code")
+    if verdict == "held":
+        why = "it is held for a person, and may be another patient's"
+    elif verdict == "analysed" and not (result / SEGMENTATION).is_file():
+        why = "its DICOM objects were left out, so that there are no masks"
+    elif code in TWO_PERSONS:
+        why = "it may show two patients, and one pseudonym would make them one"
+    elif not document.get("series") or not document["provenance"].get("input_sha256"):
+        why = "it was refused before its pictures could be read"
+    else:
+        return
+    raise PackUnmeasured(folder=result, why=why)
 
 
 def _check_nothing_burned_in(series: Series) -> None:
@@ -75,7 +92,7 @@ def _masks(result: Path, series: Series, volume: Volume) -> Masks:
     labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in ds.SegmentSequence}
     places = np.array([header.image_position_patient for header in series.slices], np.float64)  # (n, 3) mm
     if (ds.Rows, ds.Columns) != (series.slices[0].rows, series.slices[0].columns):
-        raise PackUnmeasured(folder=result)
+        raise PackUnmeasured(folder=result, why="its Segmentation is not that of its slices")
     frames = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
     for item, frame in zip(ds.PerFrameFunctionalGroupsSequence, frames, strict=True):
         label = labels[int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)]

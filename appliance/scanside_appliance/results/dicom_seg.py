@@ -8,7 +8,6 @@ from typing import Any
 
 import highdicom as hd
 import numpy as np
-import numpy.typing as npt
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
@@ -19,6 +18,8 @@ from pydicom.valuerep import DS
 
 from scanside_appliance.dicom_out.identity import ObjectUids, derived_uid, new_uids, series_number
 from scanside_appliance.dicom_out.source import clean, header_of, source_number, valid
+from scanside_appliance.dicom_out.standard_tables import parse_tables_by_module
+from scanside_appliance.results.seg_frames import MODELS, add_references, frames_of, pixel_element
 from scanside_runtime.dicom.decode import to_source_frames
 from scanside_runtime.dicom.headers import SliceHeader, lenient
 from scanside_runtime.dicom.series import Series
@@ -104,32 +105,34 @@ def segmentation_bytes(
     shape = (len(headers), int(headers[0].Rows), int(headers[0].Columns))
     with lenient():  # the reader of the series has judged its header values; they make no noise a second time
         sources = _clean_sources(headers, slice_spacing_mm)
-        seg = _described(sources, shape, uids or new_uids(), algorithm_version, software_version)
-        pixels, overlap = _packed(_frames(seg, sources), segments, shape)
+        seg = _described(sources[:MODELS], shape[1:], uids or new_uids(), algorithm_version, software_version)
+        add_references(seg, sources)
+        frames = frames_of(seg, sources, len(LABELS))
+        pixels, overlap = _packed(frames.order, segments, shape)
         for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
             item.DimensionOrganizationUID = derived_uid(str(seg.SOPInstanceUID), "dimensions")  # else new each time
         seg.SegmentsOverlap = "YES" if overlap else "NO"
-        seg.PixelData = pixels
+        del seg.PixelData
         buffer = io.BytesIO()
         seg.save_as(buffer)
-    return buffer.getvalue()
+    return buffer.getvalue() + frames.encoded + pixel_element(pixels)  # the last two elements, in this order
 
 
 def _described(
-    sources: list[Dataset],
-    shape: tuple[int, int, int],
+    sources: Sequence[Dataset],
+    plane: tuple[int, ...],
     uids: ObjectUids,
     algorithm_version: str,
     software_version: str,
 ) -> Segmentation:
-    """The whole object with every pixel still 0.
+    """The object as of these slices alone, (rows, columns) each, with every pixel still 0.
 
-    highdicom needs some ten bytes a pixel to check and pack an array, a gigabyte for a thin series. The array of zeros
-    that it gets here is a single byte seen many times; the pixels are packed afterwards.
+    All that it says of slices and pixels is put in afterwards; the array of zeros is a single byte seen many times.
     """
+    parse_tables_by_module()
     return Segmentation(
         source_images=sources,
-        pixel_array=np.broadcast_to(np.uint8(0), (*shape, len(LABELS))),
+        pixel_array=np.broadcast_to(np.uint8(0), (len(sources), *plane, len(LABELS))),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(algorithm_version),
         series_instance_uid=uids.series,
@@ -149,34 +152,21 @@ def _described(
     )
 
 
-def _frames(seg: Segmentation, sources: Sequence[Dataset]) -> list[list[int]]:
-    """For each segment the slices of its frames, in the order that the object gives them: segment after segment."""
-    positions = np.array([source.ImagePositionPatient for source in sources], np.float64)  # (n, 3) mm
-    slices: list[list[int]] = [[] for _ in LABELS]
-    last = 0
-    for item in seg.PerFrameFunctionalGroupsSequence:
-        number = int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        if number < last:
-            raise ValueError("the frames of a segment do not lie together")
-        slices[number - 1].append(_slice_of(item, positions))
-        last = number
-    return slices
+def _packed(order: Sequence[int], segments: Iterable[Bools], shape: tuple[int, int, int]) -> tuple[bytes, bool]:
+    """The slices of each segment in this order, one bit a pixel; and whether segments overlap.
 
-
-def _packed(frames: list[list[int]], segments: Iterable[Bools], shape: tuple[int, int, int]) -> tuple[bytes, bool]:
-    """One bit a pixel, frame after frame (PS3.5 8.2: nothing pads a frame); and whether segments overlap.
-
-    Eight frames at a time are whole bytes whatever the matrix. One segment at a time is held as bools.
+    Nothing pads a frame (PS3.5 8.2); eight at a time are whole bytes whatever the matrix. One segment at a time is held
+    as bools.
     """
     packed: list[bytes] = []
     waiting: list[Bools] = []
     seen = np.zeros((shape[0], -(-shape[1] * shape[2] // 8)), np.uint8)  # bits of each slice, in any segment yet
     overlap, taken = False, iter(segments)
-    for slices in frames:
+    for _ in LABELS:
         segment = next(taken, None)
         if segment is None or segment.shape != shape:
-            raise ValueError(f"{len(frames)} segments are needed, each {shape}")
-        for number in slices:
+            raise ValueError(f"{len(LABELS)} segments are needed, each {shape}")
+        for number in order:
             bits = np.packbits(segment[number])
             overlap = overlap or bool((seen[number] & bits).any())
             seen[number] |= bits
@@ -185,7 +175,7 @@ def _packed(frames: list[list[int]], segments: Iterable[Bools], shape: tuple[int
                 packed.append(_eight(waiting))
         del segment  # the next one is made before this name is given to it
     if next(taken, None) is not None:
-        raise ValueError(f"more segments than {len(frames)}")
+        raise ValueError(f"more segments than {len(LABELS)}")
     whole = b"".join((*packed, _eight(waiting)))
     return whole + b"\0" * (len(whole) % 2), overlap  # values have an even length (PS3.5 6.2)
 
@@ -195,12 +185,6 @@ def _eight(waiting: list[Bools]) -> bytes:
     bits = np.packbits(np.stack(waiting), axis=None, bitorder="little").tobytes() if waiting else b""
     waiting.clear()
     return bits
-
-
-def _slice_of(frame: Dataset, positions: npt.NDArray[np.float64]) -> int:
-    """The slice at the frame's place: the nearest, as positions are written with 16 characters at most."""
-    place = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, np.float64)
-    return int(np.argmin(np.square(positions - place).sum(axis=1)))
 
 
 def _segments(algorithm_version: str) -> list[SegmentDescription]:

@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scanside_appliance.files.layout import PAGE, RESULT, study_key
 from scanside_appliance.results.archive import StoredResult, latest_revisions, read_result, results_on_record
 from scanside_appliance.results.errors import ResultNotFound
 
 LAST = "last"
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """By what a person may know a result. day: of the scan; study: its UID, or its name on this box."""
+
+    patient_id: str | None
+    patient_name: str | None
+    day: str | None
+    study: tuple[str | None, ...] = ()
+
+    def is_called(self, wanted: str) -> bool:
+        """To the letter."""
+        return wanted in (self.patient_id, self.patient_name, self.day, *self.study)
+
+    def speaks_of(self, wanted: str) -> bool:
+        """As people type: all words in any order, the beginnings of a name, no capitals, no accents."""
+        said = _plain(f"{self.patient_name or ''} {self.patient_id or ''} {self.day or ''}")
+        return all(f" {word}" in f" {said}" for word in _plain(wanted).split())
+
+
+def _plain(text: str) -> str:
+    bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return " ".join(bare.casefold().replace("^", " ").replace("=", " ").split())
+
+
+def those_meant(ones: Iterable[Thing], wanted: str, known: Callable[[Thing], Known]) -> list[Thing]:
+    """Those that are called so to the letter; where none is, those that the words speak of."""
+    by = [(one, known(one)) for one in ones]
+    exactly = [one for one, said in by if said.is_called(wanted)]
+    return exactly or [one for one, said in by if wanted.strip() and said.speaks_of(wanted)]
 
 
 def found_results(results: Path, wanted: str, *, every: bool = False) -> list[dict[str, Any]]:
     """Of each study the result that counts, or every revision, oldest scan first; of `last` the newest written.
 
-    wanted: a patient's ID or name, a day (2026-01-31), or `last`. Raises ResultNotFound.
+    wanted: a patient's ID or name or some words of them, a day (2026-01-31), or `last`. Raises ResultNotFound.
     """
-    fitting = _fitting(results, wanted, every=every)
+    fitting = _fitting(results, wanted, every=every, in_words=True)
     return sorted(map(_facts, fitting), key=lambda one: (one["date"] or "", one["report"]))
 
 
@@ -34,23 +68,25 @@ def results_meant(results: Path, meant: str) -> list[StoredResult]:
     return _fitting(results, meant, every=False)
 
 
-def _fitting(results: Path, wanted: str, *, every: bool) -> list[StoredResult]:
+def _fitting(results: Path, wanted: str, *, every: bool, in_words: bool = False) -> list[StoredResult]:
     known, _ = results_on_record(results)
     counting = known if every else latest_revisions(known)
     if wanted == LAST:
         fitting = sorted(counting, key=lambda one: one.path.stat().st_mtime)[-1:]
+    elif in_words:
+        fitting = those_meant(counting, wanted, _known)
     else:
-        fitting = [one for one in counting if _fits(one, wanted)]
+        fitting = [one for one in counting if _known(one).is_called(wanted)]
     if not fitting:
         raise ResultNotFound(wanted=wanted, folder=results)
     return fitting
 
 
-def _fits(one: StoredResult, wanted: str) -> bool:
+def _known(one: StoredResult) -> Known:
     study = one.document.get("study") or {}
     day = study.get("study_date") or (study.get("acquired_at") or "")[:10]
     uid = study.get("study_uid")
-    return wanted in (study.get("patient_id"), study.get("patient_name"), day, uid, uid and study_key(uid))
+    return Known(study.get("patient_id"), study.get("patient_name"), day, (uid, uid and study_key(uid)))
 
 
 def _facts(one: StoredResult) -> dict[str, Any]:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from scanside_appliance.clock import Clock
 from scanside_appliance.defects import raised_at
-from scanside_appliance.files.durable_files import is_folder
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.inbox.empty_folders import EmptyFolders
-from scanside_appliance.inbox.facts import PROBE, Prober
+from scanside_appliance.inbox.errands import TidyFolders
+from scanside_appliance.inbox.facts import Prober
+from scanside_appliance.inbox.hints import Hints
+from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
-from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
 from scanside_appliance.jobs.book_file import keep_in_place
@@ -29,15 +26,15 @@ from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
 from scanside_appliance.jobs.store import MOVING, Job, State, Store
-from scanside_appliance.jobs.worker_client import WORKER, WorkerClient
-from scanside_appliance.network.sender_client import SENDER, SenderClient
-from scanside_appliance.service.errors import BoxInbox
+from scanside_appliance.jobs.worker_client import WorkerClient
+from scanside_appliance.network.sender_client import SenderClient
 from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.housekeeping import Housekeeping
+from scanside_appliance.service.inbox_look import InboxLook
+from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.proving import Proving
 from scanside_appliance.service.status import Report, write_report
-from scanside_appliance.service.systemd import alive
-from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
+from scanside_appliance.worklist.writer_client import ListNews, ListWriter
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import Settings
@@ -54,31 +51,6 @@ SCAN_SHARE = 0.1
 log = logging.getLogger("scanside")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How the daemon is to run. Tests put a clock and children of their own in."""
-
-    root: Path
-    read_settings: Callable[[], Settings]
-    once: bool = False
-    settings_from: str = "the defaults"
-    bundle: Path | None = None
-    clock: Clock = field(default_factory=Clock)
-    worker: Sequence[str] = WORKER
-    probe: Sequence[str] = PROBE
-    sender: Sequence[str] = SENDER
-    worklist: Sequence[str] = WRITER
-    hint: bool = True
-    progressed: Callable[[], None] = alive
-
-    def waits(self, settings: Settings) -> Settings:
-        """How long is waited. With `once`, what lies in the inbox is all that comes: the quiet time and no longer."""
-        if not self.once:
-            return settings
-        inbox = replace(settings.inbox, patience_s=settings.inbox.quiet_s)
-        return replace(settings, inbox=inbox, jobs=replace(settings.jobs, retry_after_s=0.0))
-
-
 class Daemon:
     """The parts, and the order in which they have their turn."""
 
@@ -90,15 +62,17 @@ class Daemon:
         self.taking = True
         self.headline = "starting"
         self.idle = False
+        now, progressed = plan.clock.monotonic, plan.progressed
         self._inbox = Inbox(self._waits.inbox, InboxTable(layout.root))
         self._inbox_files = 0
-        self._tidy = EmptyFolders(layout.inbox)
         self._waiting: list[Waiting] = []
-        self._intake = Intake(layout, store, plan.clock, plan.progressed)
+        self._hints = Hints(now) if plan.hint else None
+        self._porter = Porter(layout, now, plan.porter, self._hints.number if self._hints else -1)
+        self._prober = Prober(now, plan.probe)
+        self._intake = Intake(layout, store, plan.clock, self._porter, progressed)
+        self._look = InboxLook(layout.inbox, self._inbox, self._porter, self._prober, now, self._intake.sources.others)
         self._house = Housekeeping(layout, store, plan.clock)
-        self._file_mover = FileMover(layout, store, plan.clock)
-        self._prober = Prober(plan.clock.monotonic, plan.probe)
-        now, progressed = plan.clock.monotonic, plan.progressed
+        self._file_mover = FileMover(layout, store, plan.clock, self._porter)
         self._headers = HeaderReading(layout.inbox, self._inbox, self._prober, now, progressed)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
@@ -161,10 +135,6 @@ class Daemon:
         self._proving.again()
         self._try(partial(self._proving.note_configuration, settings))
 
-    def look_soon(self) -> None:
-        """Something happened in the inbox."""
-        self._next["scan"] = min(self._next["scan"], self._clock.monotonic() + BUSY_PAUSE_S / 2)
-
     @property
     def trouble(self) -> str | None:
         """What keeps the box from its work, in words."""
@@ -182,16 +152,17 @@ class Daemon:
 
     def filenos(self) -> list[int]:
         """For `select`: readable when a child has something to say."""
-        prober = self._prober.fileno() if self.taking else None
-        return [one for one in (self._worker_client.fileno(), prober) if one is not None]
+        of_inbox = (self._prober, self._porter, self._hints) if self.taking else ()
+        children = (self._worker_client, *(one for one in of_inbox if one is not None))
+        return [number for one in children if (number := one.fileno()) is not None]
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
         if self._trouble:
             return BUSY_PAUSE_S / 4 if self._plan.once else min(2.0**self._troubles_in_a_row, BOX_RETRY_S)
-        if self.taking and self._intake.unfinished:
+        if self.taking and (self._porter.has_more or (self._intake.unfinished and not self._porter.busy)):
             return 0.0
-        if self.idle:
+        if self.idle and not (self._hints and self._hints.deaf):
             return min(self._settings.inbox.scan_s, IDLE_PAUSE_S)
         return min(self._scan_pause_s(), BUSY_PAUSE_S)
 
@@ -207,6 +178,9 @@ class Daemon:
         """End the children, forget the inbox."""
         self._inbox.close()
         self._prober.close()
+        self._porter.close()
+        if self._hints is not None:
+            self._hints.close()
         self._worker_client.end()
         self._sender.close()
         self._list_writer.close()
@@ -232,20 +206,18 @@ class Daemon:
         return min(busy_s if self._inbox_files else self._settings.inbox.scan_s, self._settings.inbox.scan_s)
 
     def _look_after_box(self) -> None:
-        """Its folders and its disk. A missing inbox is a trouble: it is for a person to make it again."""
+        """Its folders and its disk."""
         self._house.keep_folders()
         self._house.look_at_disk(self._settings.disk)
-        if not is_folder(self._layout.inbox):
-            gone = BoxInbox(folder=self._layout.inbox)
-            self._note(f"{gone.code}: {gone.message} {gone.advice}")
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
         if self._prober.busy and self._headers.is_through():
             self._next["scan"] = -1e9
-        if not self._is_due("scan", BUSY_PAUSE_S):
+        if self._hints is not None and self._hints.heard():  # something happened in the inbox
+            self._next["scan"] = -1e9
+        if not self._has_looked():
             return
-        self._look_around()
         arrivals, self._waiting = self._inbox.sort_out(self._clock.monotonic())
         if self._house.disk is not None and self._house.disk.full:
             self._note(f"the disk is {self._house.disk.used_percent:.0f} % full: nothing more is taken in")
@@ -263,17 +235,26 @@ class Daemon:
         for job in self._intake.release_what_is_whole_again():
             _say(job, "all of it is there again")
 
-    def _look_around(self) -> None:
-        """A scan, and headers for twice as long as it took; the next scan waits."""
-        began = self._clock.monotonic()
-        self._inbox.look(self._house.weigh(self._intake.sources.others(scan(self._layout.inbox))), began)
-        self._inbox_files = len(self._inbox)
+    def _has_looked(self) -> bool:
+        """Whether a scan came to its end; then headers are read for twice as long as it took. The next scan waits.
+
+        An inbox that is gone, or does not answer, is a trouble: it is for a person to bring it back.
+        """
+        if not self._look.under_way and not self._is_due("scan", BUSY_PAUSE_S):
+            through = False
+        else:
+            through = self._look.is_through()
+        if (trouble := self._look.trouble()) is not None:
+            self._note(f"{trouble.code}: {trouble.message} {trouble.advice}")
+        if not through or trouble:
+            return False
+        self._inbox_files, self._house.inbox_bytes = len(self._inbox), self._look.bytes
         self._plan.progressed()
         self._scans += 1
-        took_s = self._clock.monotonic() - began
-        self._next["scan"] = began + max(self._scan_pause_s(), took_s / SCAN_SHARE)
-        if self._headers.read(self._settings.reading, max(PROBE_BUDGET_S, 2 * took_s)):
+        self._next["scan"] = self._look.began + max(self._scan_pause_s(), self._look.took_s / SCAN_SHARE)
+        if self._headers.read(self._settings.reading, max(PROBE_BUDGET_S, 2 * self._look.took_s)):
             self._next["scan"] = -1e9
+        return True
 
     def _take(self, arrival: Arrival) -> None:
         """Written down, and moved at once: what is claimed and still in the inbox is never more than one arrival."""
@@ -301,7 +282,9 @@ class Daemon:
         step: Job | None = job
         try:
             while step is not None and step.state in MOVING:
-                step = self._file_mover.advance(step)
+                before, step = step, self._file_mover.advance(step)
+                if step == before:
+                    return  # it waits for the inbox
         except OSError as error:
             self._note(f"files of a study can't be moved: {error.strerror or type(error).__name__}")
             return
@@ -314,16 +297,20 @@ class Daemon:
         self._sender.advance(self._settings.send)
 
     def _rest(self) -> None:
-        if self._is_due("tidy", TIDY_EVERY_S):
-            self._tidy.look()
+        if not self._porter.busy and self._is_due("tidy", TIDY_EVERY_S):
+            self._porter.do(TidyFolders(), lambda _: None, 0.0)
         if self._is_due("sources", SOURCES_EVERY_S):
             self._intake.sources.remove()
+        self._intake.sources.advance()
+        self._file_mover.return_orphans()
         self._house.count_hours()
         self._house.tell_head()
         self._house.look_for_missing()
+        self._house.look_after_care(self._settings.care)
         self._prober.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
         at_rest = self._store.is_at_rest() and not self._sender.is_due(self._settings.send)
+        at_rest = at_rest and not (self._porter.busy or self._intake.sources.any_fresh or self._file_mover.any_orphans)
         self.idle = self._inbox.is_worked_off(self._clock.monotonic()) and at_rest
 
     def _report(self) -> None:
@@ -342,7 +329,8 @@ class Daemon:
 
     def _list_news(self, report: Report) -> ListNews:
         jobs = tuple((state.value, number) for state, number in report.jobs.items())
-        return ListNews(jobs, len(report.waiting), report.trouble, self._settings.site)
+        trouble = report.trouble or "; ".join(report.reminders) or None
+        return ListNews(jobs, len(report.waiting), trouble, self._settings.site)
 
     def write_last_list(self) -> None:
         """The worklist of a daemon that has worked off everything. Raises OSError, sqlite3.Error."""
@@ -375,6 +363,7 @@ class Daemon:
             cell=self._cell,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
+            reminders=self._house.reminders,
             deliveries=self._sender.numbers(self._settings.send),
             selftest_at=self._proving.passed_at or None,
             other_way=self._proving.other_way,

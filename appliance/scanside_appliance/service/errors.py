@@ -26,6 +26,13 @@ class BoxRootReplaced(BoxFailed):
     advice = "Was a disk mounted or taken away, or the folder renamed? Put it right and start again."
 
 
+class BoxInboxSilent(BoxFailed):
+    """The inbox {folder} has not answered for {seconds:.0f} s: nothing more is taken in; what is taken is measured."""
+
+    code = "BOX_INBOX_SILENT"
+    advice = "Is it a share? Bring its server or the network back: it goes on by itself, and nothing is lost."
+
+
 class BoxInbox(BoxFailed):
     """The inbox {folder} is not there: nothing can be sent."""
 

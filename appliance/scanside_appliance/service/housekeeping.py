@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_folder, make_folder
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.files.signature import Signature
 from scanside_appliance.jobs import retention as disk
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.store import HOURS_RUN, Store
+from scanside_appliance.upkeep.care import reminders
 from scanside_appliance.upkeep.presence import missing_studies
-from scanside_runtime.settings.box import DiskSettings
+from scanside_runtime.settings.box import CareSettings, DiskSettings
 
 DISK_EVERY_S = 10.0
 HOUR_S = 3600.0
@@ -25,7 +24,8 @@ class Housekeeping:
     """Done again and again; each part may raise OSError and sqlite3.Error, and is tried again in the next turn.
 
     disk: as it was at the last look. over_quota: in words, what holds too much. missing: studies of the book whose
-    result or archive is gone.
+    result or archive is gone. reminders: what a person is asked to do. inbox_bytes: what the inbox held at the last
+    look, for whoever looks to say.
     """
 
     def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
@@ -33,7 +33,8 @@ class Housekeeping:
         self.disk: disk.Disk | None = None
         self.over_quota: list[str] = []
         self.missing: list[str] = []
-        self._inbox_bytes = 0
+        self.reminders: list[str] = []
+        self.inbox_bytes = 0
         self._next = {"hour": clock.monotonic() + HOUR_S}
 
     def keep_folders(self) -> None:
@@ -56,19 +57,11 @@ class Housekeeping:
             self._next.pop("disk")
             found = disk.look(self._layout.root, settings)
         self.disk = found
-        self.over_quota = disk.over_quota(self._store, settings, self._inbox_bytes)
+        self.over_quota = disk.over_quota(self._store, settings, self.inbox_bytes)
         if found.full and not (before and before.full):
             log.error("the disk is %.0f %% full: nothing more is taken in", found.used_percent)
         if not found.full:
             disk.keep_reserve(self._layout, settings)
-
-    def weigh(self, seen: Iterable[tuple[str, Signature | None]]) -> Iterator[tuple[str, Signature | None]]:
-        """What a scan of the inbox sees, and on the way how much it is."""
-        total = 0
-        for name, signature in seen:
-            total += max(signature.size, 0) if signature else 0
-            yield name, signature
-        self._inbox_bytes = total
 
     def count_hours(self) -> None:
         """The box's own age, by which the ages of files are told: no wall clock has a say."""
@@ -84,6 +77,11 @@ class Housekeeping:
         """Now and then, and after something changed about it."""
         if self._is_due("missing", HOUR_S):
             self.missing = missing_studies(self._layout, self._store)
+
+    def look_after_care(self, settings: CareSettings) -> None:
+        """What a person is asked to do: a backup that is due, and files that were not read for long."""
+        if self._is_due("care", HOUR_S):
+            self.reminders = list(reminders(self._layout, settings, self._store.hours_run() / 24.0, self._clock))
 
     def came_to_rest(self) -> None:
         """A job did: what was missing may be there again."""

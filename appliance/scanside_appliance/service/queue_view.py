@@ -49,8 +49,9 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
     try:
         layout.check()
         read_settings()
-        if not running:
-            _unattended(layout)
+        if running:
+            return None  # what ails the inbox, it has said; one that does not answer would hold us, too
+        _unattended(layout)
         if lies_at(layout.marker) and not lies_at(layout.inbox):
             raise BoxInbox(folder=layout.inbox)
     except BoxFailed as error:
@@ -105,6 +106,7 @@ def box_lines(facts: dict[str, Any]) -> list[str]:
     sends = [f"{number} {state}" for state, number in facts["deliveries"].items() if number]
     if sends:
         lines.append(("archive", f"{', '.join(sends)} (scanside send --list)"))
+    lines.extend(("PLEASE", words) for words in facts["reminders"])
     lines.append(("proved", facts["selftest_at"] or "never"))
     lines.append(("said", facts["at"] or "never"))
     return [f"{name:<10}{text}" for name, text in lines]

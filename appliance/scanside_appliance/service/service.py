@@ -16,14 +16,14 @@ from types import FrameType
 
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
-from scanside_appliance.inbox.watcher import InboxWatcher
 from scanside_appliance.jobs.book_file import open_book
 from scanside_appliance.jobs.database_errors import database_error, is_full_disk
 from scanside_appliance.jobs.errors import BoxDiskFull
 from scanside_appliance.jobs.retention import give_reserve
 from scanside_appliance.jobs.store import ACTIVE, State, Store
-from scanside_appliance.service.daemon import Daemon, Plan
+from scanside_appliance.service.daemon import Daemon
 from scanside_appliance.service.errors import BoxRootReplaced, BoxRunning, BoxStuck
+from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.root_lock import RootLock, only_one
 from scanside_appliance.service.status import write_failure
 from scanside_appliance.service.systemd import notify, reloading
@@ -45,7 +45,6 @@ class Signals:
     woken: int = -1
     stop_by: float | None = None
     reload: bool = False
-    hinted: bool = False
 
     def on_signal(self, number: int, _: FrameType | None) -> None:
         """SIGHUP reads the settings again; the first SIGTERM or SIGINT asks to end, the second to end now."""
@@ -133,8 +132,6 @@ def _work(plan: Plan, layout: BoxLayout, store: Store, lock: RootLock) -> None:
         try:
             _started(daemon, layout)
             notify(READY=1, STATUS="ready")
-            if plan.hint:
-                ending.enter_context(closing(InboxWatcher(layout.inbox, signals.wake)))
             _run(plan, daemon, signals, lock)
         except sqlite3.DatabaseError as error:
             raise database_error(layout.database, error) from error
@@ -168,9 +165,6 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
         if signals.reload:
             signals.reload = False
             _reload(plan, daemon)
-        if signals.hinted:
-            signals.hinted = False
-            daemon.look_soon()
     _finish(daemon, signals)
 
 
@@ -189,7 +183,7 @@ def _sleep(daemon: Daemon, signals: Signals, seconds: float) -> None:
     """Until there is something to do: a signal, a hint, a word from a child, or the time is over."""
     readable, _, _ = select.select([signals.woken, *daemon.filenos()], [], [], seconds)
     if signals.woken in readable:
-        signals.hinted = b"h" in os.read(signals.woken, 4096)
+        os.read(signals.woken, 4096)
 
 
 def _reload(plan: Plan, daemon: Daemon) -> None:
@@ -204,7 +198,7 @@ def _reload(plan: Plan, daemon: Daemon) -> None:
 
 @contextmanager
 def _signals() -> Iterator[Signals]:
-    """Signals and hints end a sleep through a pipe. Handlers are put back at the end."""
+    """Signals end a sleep through a pipe. Handlers are put back at the end."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signals = Signals(wake, woken)

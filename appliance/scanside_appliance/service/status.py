@@ -27,6 +27,7 @@ class Report:
     state; empty where none is set. cell: what the kernel does not offer to lock in readers of foreign files, in words.
     selftest_at: when the networks last proved themselves, wall clock; other_way: in words, what computes wrong here,
     where another way was taken; doubted: studies whose result is of a time after which the self-test failed.
+    reminders: what a person is asked to do (a backup), in words.
     """
 
     at: str
@@ -51,6 +52,7 @@ class Report:
     selftest_at: str | None = None
     other_way: str | None = None
     doubted: Sequence[str] = ()
+    reminders: Sequence[str] = ()
 
     def headline(self) -> str:
         """One line, as systemd shows it."""
@@ -130,6 +132,7 @@ class Said:
     selftest_at: str | None = None
     other_way: str | None = None
     doubted: tuple[str, ...] = ()
+    reminders: tuple[str, ...] = ()
     clock: str | None = None
     disk: Disk | None = None
     engine: str | None = None

@@ -23,7 +23,8 @@ from pydicom.dataset import Dataset
 from scanside_appliance.statistics.auc import Bools
 from scanside_appliance.statistics.errors import CohortMasks
 from scanside_appliance.statistics.groups import spread
-from scanside_runtime.dicom.headers import BAD_DICOM, lenient
+from scanside_runtime.dicom.headers import lenient
+from scanside_runtime.dicom.values.elements import BAD_DICOM
 from scanside_runtime.metrics import dice
 
 SUFFIXES = (".nii.gz", ".nii", ".dcm", ".png")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scanside_appliance.bundles.record import check_signed
+from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import file_sha256, is_folder
 from scanside_appliance.files.layout import RESULT, BoxLayout
-from scanside_appliance.jobs.audit import broken_at, entries
+from scanside_appliance.jobs.audit import AuditEntry, broken_at
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
-from scanside_appliance.jobs.store import FileRow, Job, State, Store
+from scanside_appliance.jobs.store import CLEANED, FileRow, Job, State, Store
+from scanside_appliance.upkeep.book_shape import shape_problems
+from scanside_appliance.upkeep.care import LastVerified, note_done
 from scanside_appliance.upkeep.found_on_disk import archive_folders, kept_paths, result_folders
 from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.model.bundle import open_bundle
@@ -24,7 +30,9 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is not as it should be. of: database, audit, result, archive or bundle; path: below the root.
+    """Something that is not as it should be. path: below the root.
+
+    of: database, audit, result, archive, quarantine or bundle.
 
     study: whose it is, null where it is no study's.
     """
@@ -55,52 +63,65 @@ class Verified:
         return [*differing, f"{looked_at}: {verdict}"]
 
 
-def verify(layout: BoxLayout, progress: Progress) -> Verified:
-    """Look at everything; nothing is changed. It may run beside the daemon.
+def note_verified(layout: BoxLayout, found: Verified) -> None:
+    """Remember when it was done and what came of it, where this user may write there."""
+    if os.access(layout.root, os.W_OK):
+        with suppress(OSError):
+            note_done(layout.last_verified, LastVerified(Clock().now_text(), len(found.differences)))
+
+
+def verify(layout: BoxLayout, progress: Progress, keys: Path) -> Verified:
+    """Look at everything; nothing is changed. It may run beside the daemon. keys: of those who may sign bundles.
 
     Raises what opening the book raises that is neither lost nor damaged, and OSError where a folder can't be read.
     """
-    differences = list(_bundles(layout))
+    differences = list(_bundles(layout, keys))
     results = files = 0
     try:
         with existing_book(layout) as store, database_errors(layout.database):
             differences += _database(layout, store)
-            published, rows = store.jobs(PUBLISHED), store.files_like("archive/%")
+            published, rows = store.jobs(PUBLISHED), [*store.files_like("archive/%"), *store.files_like("quarantine/%")]
             look = _Look(layout, store, progress, len(published) + len(rows))
-            differences += [*look.results(published), *look.archive(rows), *look.strays()]
+            differences += [*look.results(published), *look.kept(rows), *look.nowhere(), *look.strays()]
             results, files = len(published), len(rows)
     except (BoxDatabase, BoxDatabaseLost) as error:
         differences.append(Difference("database", layout.database.name, None, f"{error.code}: {error.message}"))
     return Verified(results, files, tuple(differences))
 
 
-def _bundles(layout: BoxLayout) -> Iterator[Difference]:
-    """The networks that came along, and those that were installed."""
+def _bundles(layout: BoxLayout, keys: Path) -> Iterator[Difference]:
+    """The networks that came along, and those that were installed, with their signatures."""
     installed = layout.root / "bundles"
     others = sorted(path for path in installed.iterdir() if path.is_dir()) if is_folder(installed) else []
     for folder in (None, *others):
         try:
+            if folder is not None:
+                check_signed(folder, keys)
             open_bundle(folder).verify()
         except ModelUnusable as error:
             yield Difference("bundle", str(folder or "the one that came along"), None, f"{error.code}: {error.message}")
 
 
 def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
-    for words in store.problems():
+    for words in (*store.problems(), *shape_problems(store)):
         yield Difference("database", layout.database.name, None, words)
-    row = broken_at(store)
+    told: dict[tuple[str, Any], Any] = {}
+
+    def remember(one: AuditEntry) -> None:
+        facts = one.document()["facts"] if one.event == "result" else {}
+        if "document_sha256" in facts:
+            told[one.study, facts.get("revision")] = facts["document_sha256"]
+
+    row = broken_at(store, remember)
     if row is not None:
         yield Difference("audit", layout.database.name, None, f"row {row} does not follow from those before it")
-    yield from _other_than_told(layout, store)
+    yield from _other_than_told(layout, store, told)
 
 
-def _other_than_told(layout: BoxLayout, store: Store) -> Iterator[Difference]:
+def _other_than_told(
+    layout: BoxLayout, store: Store, told: Mapping[tuple[str, Any], Any]
+) -> Iterator[Difference]:
     """Results whose sums in the book are not those that the audit tells: both would have to be changed alike."""
-    told = {
-        (one.study, facts["revision"]): facts["document_sha256"]
-        for one in entries(store)
-        if one.event == "result" and (facts := one.document()["facts"])
-    }
     for job in store.jobs(PUBLISHED):
         known = told.get((job.study, job.revision))
         if known is not None and store.result(job.id).get(RESULT) != known:
@@ -123,15 +144,22 @@ class _Look:
                 yield from self._compared("result", job.study, folder / name, sha256)
             self._step("results")
 
-    def archive(self, rows: list[FileRow]) -> Iterator[Difference]:
-        """Every file that the book has in the archive."""
+    def kept(self, rows: list[FileRow]) -> Iterator[Difference]:
+        """Every file that the book has in archive and quarantine."""
         for row in rows:
             path = row.path(self._layout.root)
-            found = list(self._compared("archive", row.study, path, row.sha256))
+            found = list(self._compared(row.place.partition("/")[0], row.study, path, row.sha256))
             moved = found and [now.place for now in self._store.files(row.job) if now.id == row.id] != [row.place]
             if not moved:
                 yield from found
             self._step("archived files")
+
+    def nowhere(self) -> Iterator[Difference]:
+        """Files whose place in the book is none."""
+        for row in self._store.files_like("%"):
+            area = row.place.partition("/")[0]
+            if area not in ("archive", "quarantine", "work") and row.place != CLEANED:
+                yield Difference("database", row.name, row.study, f"its place in the book, {row.place!r}, is none")
 
     def strays(self) -> Iterator[Difference]:
         """What lies in results and archive and is not in the book."""

@@ -118,8 +118,10 @@ def _grouped(entry: Entry, last: dict[str, int], active: set[str]) -> Entry:
     if last.get(job.patient) != job.id:
         return entry
     grade = rank([job])
+    if not grade:
+        return entry
     if job.severity == EXTENSIVE:
         return replace(entry, group=Group.extensive, rank=grade)
     if grade > WATCH_RANK:
         return replace(entry, group=Group.sick, rank=grade)
-    return replace(entry, group=Group.watch if grade else Group.rest, rank=grade)
+    return replace(entry, group=Group.watch, rank=grade)

@@ -5,6 +5,7 @@ A `ListOrder` is answered by `ListWritten`, or by `Failed`, an error of ours.
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 
@@ -21,6 +22,7 @@ from scanside_runtime.process.messages import Failed
 
 def main() -> None:
     """Answer until the daemon closes the pipe."""
+    gc.disable()  # a list of 20 000 is made of what is not thrown away; the process ends with it
     channel = Channel.open()
     os.umask(0o027)
     for order in channel.questions((ListOrder,)):

@@ -42,7 +42,7 @@ from scanside_runtime.dicom.rescale import is_map
 from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, ways_apart
 from scanside_runtime.dicom.values.person_name import is_one_name
 from scanside_runtime.errors import Refused
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.settings.tables import ReadingSettings
 
 MIN_SLICES = 10
@@ -239,7 +239,8 @@ def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHea
                 count=sum(len(place) > 1 for place in places), position_mm=float(along[place[0]])
             )
     copies = len(slices) - len(places)
-    notes = (Finding("GEOMETRY_COPIES", "note", f"{copies} exact copies of slices were left out."),) if copies else ()
+    message = f"{copies} exact copies of slices were left out."
+    notes = (Finding("GEOMETRY_COPIES", "note", message, figures(copies=copies)),) if copies else ()
     return [min((slices[index] for index in place), key=lambda h: h.file) for place in places], notes
 
 

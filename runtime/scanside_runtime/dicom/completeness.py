@@ -14,7 +14,8 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.dicom.errors import InputCodingContradicts, InputHeaderLacks, InputTruncated
-from scanside_runtime.dicom.headers import CT_IMAGE, text, whole
+from scanside_runtime.dicom.headers import CT_IMAGE
+from scanside_runtime.dicom.values.elements import text, whole
 from scanside_runtime.errors import Refused
 
 NATIVE = {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}

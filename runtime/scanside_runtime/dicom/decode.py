@@ -1,7 +1,7 @@
 """Pixels of a chosen series become HU on one grid.
 
-Each file is read, held against the sum that was taken when its header was read, decoded, rescaled and written to its
-place; beside the volume only one slice is held in memory at a time.
+Each file is read, held against the sum that was taken when its header was read, decoded and rescaled;
+only one slice is held in memory at a time.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset
 
 from scanside_runtime.dicom.codings.pixels import signed_or_unsigned, stored_values
+from scanside_runtime.dicom.codings.words import Integers, StoredWords, padding, without_unused_bits
 from scanside_runtime.dicom.completeness import check_described, damage_refusal
 from scanside_runtime.dicom.errors import InputNoRescale, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.files import SourceReader
 from scanside_runtime.dicom.geometry import Layout, Scalar
-from scanside_runtime.dicom.headers import BAD_DICOM, SliceHeader, lenient, read_dataset, rescale, whole
+from scanside_runtime.dicom.headers import SliceHeader, lenient, read_dataset
 from scanside_runtime.dicom.series import Series
+from scanside_runtime.dicom.values.elements import BAD_DICOM, rescale
 from scanside_runtime.settings.tables import ReadingSettings
 from scanside_runtime.volume import HU_MAX, HU_MIN, Volume
 
 Progress = Callable[[int, int], None]
+_WHOLE_INTERCEPTS = (-8192, HU_MAX)
+"""With these no clamped value, of 16 bits signed or not, leaves the 16 bits."""
 
 
 def read_volume(series: Series, limits: ReadingSettings, progress: Progress | None = None) -> Volume:
@@ -41,9 +43,10 @@ def read_volume(series: Series, limits: ReadingSettings, progress: Progress | No
     """
     check_complete(series)
     hu = np.empty(series.grid.shape, dtype=np.int16)  # (z, y, x)
-    for done, _ in enumerate(decode_into(hu, series.slices, series.grid.layout, limits), start=1):
+    for z, plane in enumerate(decoded(series.slices, series.grid.layout, limits)):
+        hu[z] = plane
         if progress is not None:
-            progress(done, len(series.slices))
+            progress(z + 1, len(series.slices))
     return volume_of(series, hu)
 
 
@@ -54,17 +57,14 @@ def check_complete(series: Series) -> None:
             raise damage_refusal(header.file.name, header.damage)
 
 
-def decode_into(
-    hu: npt.NDArray[np.int16], slices: Sequence[SliceHeader], layout: Layout, limits: ReadingSettings
-) -> Iterator[None]:
-    """Writes each slice, feet to head, to its place in `hu` (z, y, x); yields after each.
+def decoded(slices: Sequence[SliceHeader], layout: Layout, limits: ReadingSettings) -> Iterator[npt.NDArray[np.int16]]:
+    """Each slice in its turn, (y, x) int16 HU.
 
     Raises as `read_volume`; InputUnreadable where a file is not the one whose header was read.
     """
     with SourceReader() as reader:
-        for z, header in enumerate(slices):
-            hu[z] = layout.to_lps(_slice_hu(_same_bytes(reader, header, limits), header, limits))
-            yield
+        for header in slices:
+            yield layout.to_lps(_slice_hu(_same_bytes(reader, header, limits), header, limits))
 
 
 def volume_of(series: Series, hu: npt.NDArray[np.int16]) -> Volume:
@@ -109,6 +109,8 @@ def to_source_frames(series: Series, array: npt.NDArray[Scalar]) -> npt.NDArray[
 
 def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.NDArray[np.int16]:
     """(rows, columns) int16 HU of one file."""
+    if header.words is not None and header.rescale is not None:
+        return _hu_of_words(data, header, header.words, *header.rescale)
     name = header.file.name
     with lenient():
         try:
@@ -123,46 +125,46 @@ def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.
         if slope_and_intercept is None:
             raise InputNoRescale(name=name)
         meant = signed_or_unsigned(values, ds, name)
-        return _hu(meant, _padding(ds, values, meant), *slope_and_intercept)
+        return _hu(meant, _padded(padding(ds), values, meant), *slope_and_intercept)
+
+
+def _hu_of_words(
+    data: bytes, header: SliceHeader, words: StoredWords, slope: float, intercept: float
+) -> npt.NDArray[np.int16]:
+    values = words.values(data, header.rows, header.columns)
+    meant = without_unused_bits(values, words.bits_stored, words.high_bit, coded=16)
+    return _hu(meant, _padded(words.padding, values, meant), slope, intercept)
 
 
 def _hu(
-    values: npt.NDArray[Any], padded: npt.NDArray[np.bool_] | None, slope: float, intercept: float
+    values: Integers, padded: npt.NDArray[np.bool_] | None, slope: float, intercept: float
 ) -> npt.NDArray[np.int16]:
-    rescaled = values * np.float64(slope) + intercept  # (rows, columns) float64
+    lowest, highest = _WHOLE_INTERCEPTS
+    is_shift = slope == 1.0 and intercept.is_integer() and lowest <= intercept <= highest
+    if is_shift and values.dtype.itemsize == 2:
+        hu = _shifted(values, int(intercept))
+    else:
+        hu = np.rint(np.clip(values * np.float64(slope) + intercept, HU_MIN, HU_MAX)).astype(np.int16)
     if padded is not None:
-        rescaled[padded] = HU_MIN
-    return np.rint(np.clip(rescaled, HU_MIN, HU_MAX)).astype(np.int16)
+        hu[padded] = HU_MIN
+    return hu
 
 
-def _padding(ds: Dataset, *values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+def _shifted(values: Integers, intercept: int) -> npt.NDArray[np.int16]:
+    """The same in whole numbers of 16 bits, where the slope is 1: clamped first, so that no sum can overflow."""
+    least = max(HU_MIN - intercept, int(np.iinfo(values.dtype).min))
+    hu = np.clip(values, least, HU_MAX - intercept).view(np.int16)
+    hu += np.int16(intercept)
+    return hu
+
+
+def _padded(stated: tuple[int, int] | None, values: Integers, meant: Integers) -> npt.NDArray[np.bool_] | None:
     """Where a slice is padding, (rows, columns) bool, or None when no padding is stated.
 
-    `values`: with and without the unused bits; padding is written before or after they were cut off.
+    values, meant: with and without the unused bits; padding is written before or after they were cut off.
     """
-    first = _padding_value(ds, "PixelPaddingValue")
-    if first is None:
+    if stated is None:
         return None
-    last = _padding_value(ds, "PixelPaddingRangeLimit")
-    low, high = sorted((first, first if last is None else last))
-    padded = np.zeros(values[0].shape, dtype=np.bool_)
-    for plane in values:
-        padded |= (plane >= low) & (plane <= high)
-    return padded
-
-
-def _padding_value(ds: Dataset, keyword: str) -> int | None:
-    """The value in the image's PixelRepresentation.
-
-    Files state it as US or SS, and not always as the one that fits: the 16 bits are what counts.
-    """
-    try:
-        value = ds.get(keyword)
-        stated = None if value is None else int(value)
-    except BAD_DICOM:
-        return None
-    if stated is None or not -(2**15) <= stated < 2**16:
-        return stated
-    unsigned = stated % 2**16
-    signed = whole(ds, "PixelRepresentation") == 1
-    return unsigned - 2**16 if signed and unsigned >= 2**15 else unsigned
+    low, high = stated
+    padded = (meant >= low) & (meant <= high)
+    return padded if meant is values else padded | (values >= low) & (values <= high)

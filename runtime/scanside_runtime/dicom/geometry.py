@@ -24,7 +24,7 @@ from scanside_runtime.dicom.errors import (
     GeometryUnevenSpacing,
 )
 from scanside_runtime.dicom.headers import SliceHeader
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 
 AXIAL_LIMIT_DEG = 10.0
 ORIENTATION_TOLERANCE = 1e-3
@@ -244,7 +244,7 @@ def _tilt_notes(positions: Vector, normal: Vector) -> tuple[Finding, ...]:
     if not is_straight or not _along_the_table(travel):
         raise GeometryTilt(drift_mm=drift_mm, tilt_deg=tilt_deg)
     message = f"The gantry was tilted by {tilt_deg:.1f} degrees; places and volumes follow it, no voxel was changed."
-    return (Finding("GEOMETRY_TILT_CORRECTED", "caution", message),)
+    return (Finding("GEOMETRY_TILT_CORRECTED", "caution", message, figures(tilt_degrees=tilt_deg)),)
 
 
 def _along_the_table(travel: Vector) -> bool:
@@ -299,10 +299,12 @@ def _affine(
 def _thickness_notes(slice_thickness_mm: float | None, slice_mm: float) -> tuple[Finding, ...]:
     if slice_thickness_mm is None:
         return ()
+    values = figures(thickness_mm=slice_thickness_mm, distance_mm=slice_mm)
     lie = f"Slices of {slice_thickness_mm:g} mm lie {slice_mm:.1f} mm apart: "
     if slice_mm > GAP_RATIO * slice_thickness_mm:
         message = lie + "what lies between them was not imaged, and volumes count it as if it had been."
-        return (Finding("GEOMETRY_GAPS", "caution", message),)
+        return (Finding("GEOMETRY_GAPS", "caution", message, values),)
     if slice_mm < OVERLAP_RATIO * slice_thickness_mm:
-        return (Finding("GEOMETRY_OVERLAP", "note", lie + "they overlap, and volumes count each place once."),)
+        message = lie + "they overlap, and volumes count each place once."
+        return (Finding("GEOMETRY_OVERLAP", "note", message, values),)
     return ()

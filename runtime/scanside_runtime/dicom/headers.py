@@ -7,20 +7,16 @@ values that it can't do without become None and are refused by name where they a
 from __future__ import annotations
 
 import codecs
-import math
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydicom.charset import python_encoding
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -29,30 +25,14 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
-from pydicom.valuerep import PersonName
 
 from scanside_runtime.dicom.codings.deflated import Plain, plain
+from scanside_runtime.dicom.codings.words import StoredWords
 from scanside_runtime.dicom.files import HEAD_BYTES, SourceFile
 from scanside_runtime.dicom.mending import decimal_comma, read_header, read_whole
 from scanside_runtime.dicom.values.dates import age_between, first_moment, parsed_date, stated_age_years
+from scanside_runtime.dicom.values.elements import numbers, rescale, single, text, value_of, whole
 from scanside_runtime.findings import Finding
-
-# What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
-BAD_DICOM = (
-    InvalidDicomError,
-    BytesLengthException,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-    zlib.error,
-)
 
 _KEYWORDS = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality ImageType
@@ -62,7 +42,7 @@ _KEYWORDS = """
     Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent
     ImagePositionPatient ImageOrientationPatient PixelSpacing Rows Columns NumberOfFrames
     SamplesPerPixel PhotometricInterpretation BitsAllocated RescaleSlope RescaleIntercept RescaleType
-    AcquisitionNumber
+    AcquisitionNumber BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
 """.split()  # noqa: SIM905 - so many read better as words
 PASSED_ON = """
     PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex PatientAge ReferringPhysicianName
@@ -74,7 +54,6 @@ _TAGS = [Tag(keyword) for keyword in dict.fromkeys([*_KEYWORDS, *PASSED_ON])]
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR; where it leads to is never followed
-MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +81,7 @@ class SliceHeader:
     sha256: of the file at first sight; what is decoded later must be the same bytes.
     pixels_sha256: of the pixel data as stored, where another slice of the series lies at the same place; else None.
     damage: why the pixel data is not complete, None where it is.
+    words: where the pixels lie and what they mean, where nothing about them is out of the ordinary.
     decimal_comma: a needed number that is written with decimal commas, as `keyword value`.
     stated: of a CT slice, single texts of `PASSED_ON` as the file has them, for the objects that repeat them.
     """
@@ -140,6 +120,7 @@ class SliceHeader:
     contrast_bolus_agent: str | None
     patient: PatientHeader
     notes: tuple[Finding, ...]
+    words: StoredWords | None = None
     decimal_comma: str | None = None
     stated: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -199,6 +180,7 @@ class FileState:
     sha256: str = ""
     pixels_sha256: str | None = None
     damage: str | None = None
+    words: StoredWords | None = None
 
 
 def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) -> SliceHeader:
@@ -223,13 +205,13 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
         frames=whole(ds, "NumberOfFrames", missing=1),
         samples_per_pixel=whole(ds, "SamplesPerPixel", missing=1),
         photometric_interpretation=text(ds, "PhotometricInterpretation"),
-        image_position_patient=_numbers(ds, "ImagePositionPatient", 3),
-        image_orientation_patient=_numbers(ds, "ImageOrientationPatient", 6),
-        pixel_spacing_mm=_numbers(ds, "PixelSpacing", 2),
+        image_position_patient=numbers(ds, "ImagePositionPatient", 3),
+        image_orientation_patient=numbers(ds, "ImageOrientationPatient", 6),
+        pixel_spacing_mm=numbers(ds, "PixelSpacing", 2),
         rescale=rescale(ds),
         rescale_type=text(ds, "RescaleType"),
         acquisition_number=whole(ds, "AcquisitionNumber"),
-        slice_thickness_mm=_positive(_numbers(ds, "SliceThickness", 1)),
+        slice_thickness_mm=_positive(numbers(ds, "SliceThickness", 1)),
         study_description=text(ds, "StudyDescription"),
         series_description=text(ds, "SeriesDescription"),
         protocol_name=text(ds, "ProtocolName"),
@@ -240,60 +222,15 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
         contrast_bolus_agent=text(ds, "ContrastBolusAgent"),
         patient=patient,
         notes=tuple(notes),
+        words=state.words,
         decimal_comma=decimal_comma(ds),
         stated=_stated(ds) if text(ds, "SOPClassUID") == CT_IMAGE else {},
     )
 
 
 def _stated(ds: Dataset) -> dict[str, str]:
-    values = {keyword: _value(ds, keyword) for keyword in PASSED_ON}
-    is_single = (str, PersonName, int, float)
-    return {keyword: str(value)[:MAX_TEXT] for keyword, value in values.items() if isinstance(value, is_single)}
-
-
-def text(ds: Dataset, keyword: str) -> str | None:
-    r"""A value as one printable line, several values joined by `\`; None when missing, empty or undecodable."""
-    value = _value(ds, keyword)
-    if value is None:
-        return None
-    if not isinstance(value, str) and hasattr(value, "__iter__") and keyword != "PatientName":
-        value = "\\".join(str(part) for part in value)
-    line = "".join(letter if letter.isprintable() else " " for letter in str(value)[:MAX_TEXT])
-    return line.strip() or None
-
-
-def rescale(ds: Dataset) -> tuple[float, float] | None:
-    """(slope, intercept), or None when either is missing or no number, or the slope is zero."""
-    slope, intercept = _numbers(ds, "RescaleSlope", 1), _numbers(ds, "RescaleIntercept", 1)
-    if slope is None or intercept is None or slope[0] == 0:
-        return None
-    return slope[0], intercept[0]
-
-
-def _value(ds: Dataset, keyword: str) -> Any:
-    try:
-        return ds.get(keyword)
-    except BAD_DICOM:
-        return None
-
-
-def _numbers(ds: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """Exactly `count` finite numbers, or None."""
-    value = _value(ds, keyword)
-    if value is None:
-        return None
-    parts = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
-    try:
-        numbers = tuple(float(part) for part in parts)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-
-
-def whole(ds: Dataset, keyword: str, missing: int = 0) -> int:
-    """A whole number, or `missing` where there is none."""
-    numbers = _numbers(ds, keyword, 1)
-    return missing if numbers is None else int(numbers[0])
+    values = {keyword: single(ds, keyword) for keyword in PASSED_ON}
+    return {keyword: value for keyword, value in values.items() if value is not None}
 
 
 def _positive(numbers: tuple[float, ...] | None) -> float | None:
@@ -332,7 +269,7 @@ def _noted_date(ds: Dataset, keyword: str, notes: list[Finding]) -> date | None:
 
 def _noted_name(ds: Dataset, notes: list[Finding]) -> str | None:
     name = text(ds, "PatientName")
-    if name is None and "PatientName" in ds and _value(ds, "PatientName") is None:
+    if name is None and "PatientName" in ds and value_of(ds, "PatientName") is None:
         notes.append(_noted("PatientName", "", "readable"))
     return name
 

@@ -13,11 +13,11 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from scanside_runtime.dicom.codings.deflated import Plain, plain
+from scanside_runtime.dicom.codings.words import stored_words
 from scanside_runtime.dicom.completeness import pixel_damage
 from scanside_runtime.dicom.errors import InputEmpty, InputTooLarge, InputUnreadable
 from scanside_runtime.dicom.files import MIB, SourceFile, SourceReader, list_files
 from scanside_runtime.dicom.headers import (
-    BAD_DICOM,
     CT_IMAGE,
     MEDIA_DIRECTORY,
     FileState,
@@ -26,10 +26,10 @@ from scanside_runtime.dicom.headers import (
     lenient,
     parsed,
     slice_header,
-    text,
 )
 from scanside_runtime.dicom.mending import mended_notes, pixel_elements, unended_value
 from scanside_runtime.dicom.values.byte_order import byte_order_fault
+from scanside_runtime.dicom.values.elements import BAD_DICOM, text
 from scanside_runtime.settings.tables import ReadingSettings
 
 PIXEL_DATA = 0x7FE00010
@@ -166,7 +166,8 @@ def _header_of(data: bytes, file: SourceFile, inflated: _Inflated) -> SliceHeade
     notes = mended_notes(ds, plain_file.whole(), pixels_at)
     state = FileState(hashlib.sha256(data).hexdigest())
     if text(ds, "SOPClassUID") == CT_IMAGE:
-        state = replace(state, damage=_damage(ds, plain_file))
+        words = None if plain_file.inflated_bytes else stored_words(ds, data, pixels_at)
+        state = replace(state, words=words, damage=None if words else _damage(ds, plain_file))
     header = slice_header(ds, file, state)
     header = replace(header, notes=(*header.notes, *notes))
     if header.sop_class_uid and header.series_uid and header.study_uid:

@@ -25,14 +25,13 @@ class NameStudies:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Decode slices into the shared pixels: answered by `Decoded` after each, `Done`.
+    """Decode slices into the shared pixels, one after another: answered by `Decoded` after each, `Done`.
 
-    slices: by their headers, which this reader or another one found. shape: (z, y, x).
+    slices: by their headers, which this reader or another one found.
     """
 
     slices: tuple[SliceHeader, ...]
     layout: Layout
-    shape: tuple[int, int, int]
 
 
 Question = Find | NameStudies | Decode

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import codecs
 import json
-import mmap
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from scanside_runtime.dicom.archives.tars import SPOOL
-from scanside_runtime.dicom.decode import decode_into
+from scanside_runtime.dicom.decode import decoded
 from scanside_runtime.dicom.errors import BoxReader, InputMemory
 from scanside_runtime.dicom.headers import import_encodings
 from scanside_runtime.dicom.index import find_series
@@ -72,13 +73,25 @@ class Session:
 
     def _decode(self, question: Decode) -> None:
         slices = question.slices
-        size_bytes = 2 * question.shape[0] * question.shape[1] * question.shape[2]
-        shared = mmap.mmap(self._pixels_fd, size_bytes)
-        hu = np.frombuffer(shared, np.int16).reshape(question.shape)  # (z, y, x)
+        os.lseek(self._pixels_fd, 0, os.SEEK_SET)
         self._at(slices[0].file.name)
-        for done, _ in enumerate(decode_into(hu, slices, question.layout, self._reading), start=1):
+        for done, plane in enumerate(decoded(slices, question.layout, self._reading), start=1):
+            _write(self._pixels_fd, plane)
             self._channel.send(Decoded(done))
             self._at(slices[min(done, len(slices) - 1)].file.name)
+
+
+def _write(pixels_fd: int, plane: npt.NDArray[np.int16]) -> None:
+    """To the pixels that the parent maps. Written, not mapped here: a page that is new costs more than its copy.
+
+    Raises BoxReader where the box has no memory for them.
+    """
+    data = plane.tobytes()
+    try:
+        while data:
+            data = data[os.write(pixels_fd, data) :]
+    except OSError as error:
+        raise BoxReader(why=f"pixels can't be handed over ({error.strerror})") from error
 
 
 def _named_in(question: Question) -> set[Path]:

@@ -47,7 +47,7 @@ from scanside_runtime.dicom.index import Found, PassedOver, find_series
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE, LITTLE_AS_BIG
 from scanside_runtime.errors import Refused
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.settings.tables import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -336,8 +336,11 @@ def _shared_uid_notes(slices: Sequence[SliceHeader], headers: Iterable[SliceHead
     shared = sum(not one.sop_instance_uid or len(contents[one.sop_instance_uid]) > 1 for one in slices)
     if not shared:
         return ()
-    message = f"{shared} of {len(slices)} slices carry a SOP Instance UID that others carry too, or none."
-    return (Finding("INPUT_SHARED_UID", "caution", f"{message} Their positions tell them apart."),)
+    message = (
+        f"{shared} of {len(slices)} slices carry a SOP Instance UID that others carry too, or none. "
+        "Their positions tell them apart."
+    )
+    return (Finding("INPUT_SHARED_UID", "caution", message, figures(shared=shared, slices=len(slices))),)
 
 
 def _is_damage(why: Refused) -> bool:

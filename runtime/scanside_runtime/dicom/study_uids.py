@@ -9,7 +9,8 @@ from pathlib import Path
 from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, is_tar
 from scanside_runtime.dicom.errors import InputTooLarge, InputUnreadable
 from scanside_runtime.dicom.files import ZIP, SourceFile, SourceReader, list_files
-from scanside_runtime.dicom.headers import BAD_DICOM, is_dicom, lenient, read_dataset, text
+from scanside_runtime.dicom.headers import is_dicom, lenient, read_dataset
+from scanside_runtime.dicom.values.elements import BAD_DICOM, text
 from scanside_runtime.errors import Refused
 from scanside_runtime.settings.tables import ReadingSettings
 

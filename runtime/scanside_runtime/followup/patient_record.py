@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.followup.errors import PatientConflict
 from scanside_runtime.followup.person_names import is_one_person_by_name
 from scanside_runtime.followup.placeholders import without_placeholders
@@ -99,7 +99,7 @@ def _proven(person: Person, scans: Sequence[Scan]) -> tuple[list[Scan], list[Fin
         f'The patient ID "{person.patient_id}" is given to many: {left_out} earlier result(s) under it are not taken '
         "for this patient's."
     )
-    return kept, [Finding("PATIENT_ID_PLACEHOLDER", "caution", message)]
+    return kept, [Finding("PATIENT_ID_PLACEHOLDER", "caution", message, figures(results=left_out))]
 
 
 def _of_one_person(person: Person, scans: Sequence[Scan]) -> tuple[list[Scan], list[Finding]]:
@@ -137,14 +137,14 @@ def _other_names(person: Person, scans: Sequence[Scan]) -> list[Finding]:
         return []
     names = ", ".join(sorted({f'"{scan.person.name}"' for scan in scans}))
     message = f'{len(scans)} earlier result(s) under this ID are named {names}, this scan "{person.name}": left out.'
-    return [Finding("PATIENT_OTHER_NAME", "caution", message)]
+    return [Finding("PATIENT_OTHER_NAME", "caution", message, figures(results=len(scans)))]
 
 
 def _set_apart(scans: Sequence[Scan]) -> list[Finding]:
     if not scans:
         return []
     message = f"{len(scans)} result(s) under this ID are held, or were released to stand by themselves: left out."
-    return [Finding("PATIENT_SET_APART", "note", message)]
+    return [Finding("PATIENT_SET_APART", "note", message, figures(results=len(scans)))]
 
 
 def _of_other_issuers(person: Person, scans: Iterable[Scan]) -> list[Finding]:
@@ -163,4 +163,4 @@ def _of_other_issuers(person: Person, scans: Iterable[Scan]) -> list[Finding]:
         f"{len(others)} earlier result(s) under this patient ID are of another issuer ({issuers}; this scan's: "
         f"{person.issuer or '(none)'}): they are not compared."
     )
-    return [Finding("PATIENT_OTHER_ISSUER", "caution", message)]
+    return [Finding("PATIENT_OTHER_ISSUER", "caution", message, figures(results=len(others)))]

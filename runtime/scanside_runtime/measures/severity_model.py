@@ -19,6 +19,11 @@ from scanside_runtime.measures.errors import SeverityModelUnusable
 SEVERITY_MODEL_SCHEMA = "scanside.severity-model/1"
 FEATURES = ("poi_percent", "ihu_hu")
 """What a model may look at: fields of the block `biomarkers` of a result document, whole lungs."""
+LARGEST = 1e6
+"""Of any number of a model, and of one by an SD: a real one is far below, and sums of such are finite."""
+_SANE = f"each must be a number from {-LARGEST:g} to {LARGEST:g}"
+LONGEST = 1000
+"""Letters of a text, which stands on every page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,9 @@ class Standardisation:
     sd: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _check(_all_finite(self.mean), "standardisation.mean", "it must be finite numbers")
-        _check(_all_finite(self.sd) and all(sd > 0.0 for sd in self.sd), "standardisation.sd", "it must be above 0")
+        _check(_all_sane(self.mean), "standardisation.mean", _SANE)
+        above = all(sd >= 1.0 / LARGEST for sd in self.sd)
+        _check(_all_sane(self.sd) and above, "standardisation.sd", f"it must lie from {1.0 / LARGEST:g} to {LARGEST:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,8 @@ class SeverityModel:
         _check(bool(self.name), "name", "it must not be empty")
         known = 0 < len(set(self.features)) == len(self.features) and set(self.features) <= set(FEATURES)
         _check(known, "features", f"it must be one or more of {', '.join(FEATURES)}, each once")
-        _check(_all_finite((*self.coefficients, self.intercept)), "coefficients", "they must be finite numbers")
+        _check(_all_sane(self.coefficients), "coefficients", _SANE)
+        _check(_all_sane((self.intercept,)), "intercept", _SANE)
         _check(len(self.coefficients) == len(self.features), "coefficients", "there must be one for each feature")
         _check(0.0 < self.cut_off < 1.0, "cut_off", "it is a probability, between 0 and 1")
         for name in ("sensitivity", "specificity"):
@@ -191,13 +198,17 @@ def _list(values: Mapping[str, Any], name: str, kind: type[Any]) -> tuple[Any, .
 def _as(value: object, name: str, kind: type[Any]) -> Any:
     """The value as text, whole number or number: true and false are no numbers here."""
     if kind is float and type(value) is int:
+        _check(abs(value) <= LARGEST, name, _SANE)
         return float(value)
     _check(type(value) is kind, name, f"it must be of type {kind.__name__}")
+    _check(not isinstance(value, int) or abs(value) <= LARGEST, name, "it is too large")
+    _check(not isinstance(value, str) or len(value) <= LONGEST, name, f"it must have at most {LONGEST} letters")
     return value
 
 
-def _all_finite(values: tuple[float, ...]) -> bool:
-    return all(math.isfinite(value) for value in values)
+def _all_sane(values: tuple[float, ...]) -> bool:
+    """NaN is not, whatever it is compared with."""
+    return all(abs(value) <= LARGEST for value in values)
 
 
 def _check(holds: bool, name: str, why: str) -> None:

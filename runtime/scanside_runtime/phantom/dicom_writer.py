@@ -75,6 +75,29 @@ class SeriesTags:
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """How a series lies in its files; what it shows is the same.
+
+    orientation: the same patient stored otherwise, as ImageOrientationPatient and ImagePositionPatient say (PS3.3
+    C.7.6.2.1.1): "FFS" and "HFP" as a feet-first or prone patient's scanner writes, "flipped_rows" and
+    "flipped_columns" with the rows from back to front, the columns from left to right, "reversed_order" with
+    InstanceNumber from head to feet. rescale: (RescaleSlope, RescaleIntercept); pixels are unsigned unless a stored
+    value is negative, so (1, 0) gives signed ones. With a slope of 1 the HU come back exactly. pixel_padding_value:
+    stored value of all pixels outside the inscribed circle.
+    """
+
+    transfer_syntax: str = ExplicitVRLittleEndian
+    orientation: Orientation = "HFS"
+    rescale: tuple[float, float] = (1.0, -1024.0)
+    pixel_padding_value: int | None = None
+    file_names: FileNames = "plain"
+    scramble_instance_numbers: bool = False
+
+
+_AS_SCANNERS_DO = Storage()
+
+
+@dataclass(frozen=True, slots=True)
 class _Layout:
     """How one orientation stores the LPS array: which axes run backwards, and what the scanner calls it."""
 
@@ -121,39 +144,29 @@ def write_series(
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     slice_thickness_mm: float | None = None,
     tags: SeriesTags | None = None,
-    transfer_syntax: str = ExplicitVRLittleEndian,
-    orientation: Orientation = "HFS",
-    rescale: tuple[float, float] = (1.0, -1024.0),
-    pixel_padding_value: int | None = None,
-    file_names: FileNames = "plain",
-    scramble_instance_numbers: bool = False,
+    stored: Storage = _AS_SCANNERS_DO,
 ) -> list[Path]:
     """Write one file for each slice; the paths come back in the order of `hu`, feet to head.
 
     hu: (z, y, x) int16 in LPS order; spacing_mm (z, y, x); origin_mm: LPS (x, y, z) of the centre of the first voxel.
-    slice_thickness_mm: SliceThickness, the spacing unless told. orientation: the same patient stored otherwise, as
-    ImageOrientationPatient and ImagePositionPatient say (PS3.3 C.7.6.2.1.1): "FFS" and "HFP" as a feet-first or prone
-    patient's scanner writes, "flipped_rows" and "flipped_columns" with the rows from back to front, the columns from
-    left to right, "reversed_order" with InstanceNumber from head to feet. rescale: (RescaleSlope, RescaleIntercept);
-    pixels are unsigned unless a stored value is negative, so (1, 0) gives signed ones. With a slope of 1 the HU come
-    back exactly. pixel_padding_value: stored value of all pixels outside the inscribed circle.
+    slice_thickness_mm: SliceThickness, the spacing unless told.
 
     UIDs are made from the content: the same call writes the same UIDs, a lossless twin keeps them.
     Raises ValueError for an array that is not (z, y, x) int16, stored values beyond 16 bits, an unknown syntax.
     """
     if hu.ndim != 3 or hu.dtype != np.int16 or not hu.size:
         raise ValueError(f"hu is {hu.dtype} {hu.shape}: give (z, y, x) int16")
-    if transfer_syntax not in LOSSLESS_SYNTAXES:
-        raise ValueError(f"transfer syntax {transfer_syntax}: use one of LOSSLESS_SYNTAXES")
-    tags, layout = tags or SeriesTags(), _LAYOUTS[orientation]
-    stored = _stored_pixels(hu, layout, rescale, pixel_padding_value)
-    series = _series_header(hu, spacing_mm, slice_thickness_mm, tags, layout, orientation, stored)
-    numbers = _instance_numbers(len(hu), layout, scramble_instance_numbers)
-    paths = _file_paths(folder, numbers, file_names)
+    if stored.transfer_syntax not in LOSSLESS_SYNTAXES:
+        raise ValueError(f"transfer syntax {stored.transfer_syntax}: use one of LOSSLESS_SYNTAXES")
+    layout = _LAYOUTS[stored.orientation]
+    picture = _stored_pixels(hu, layout, stored.rescale, stored.pixel_padding_value)
+    series = _series_header(hu, spacing_mm, slice_thickness_mm, tags or SeriesTags(), stored.orientation, picture)
+    numbers = _instance_numbers(len(hu), layout, stored.scramble_instance_numbers)
+    paths = _file_paths(folder, numbers, stored.file_names)
     for k, (path, number) in enumerate(zip(paths, numbers, strict=True)):
         ds = _slice_dataset(series, k, number, _first_pixel_mm(k, hu.shape, spacing_mm, origin_mm, layout))
         path.parent.mkdir(parents=True, exist_ok=True)
-        _save(ds, stored.pixels[k], path, transfer_syntax)
+        _save(ds, picture.pixels[k], path, stored.transfer_syntax)
     return paths
 
 
@@ -218,11 +231,11 @@ def _series_header(
     spacing_mm: tuple[float, float, float],
     slice_thickness_mm: float | None,
     tags: SeriesTags,
-    layout: _Layout,
-    orientation: str,
+    orientation: Orientation,
     stored: _Stored,
 ) -> pydicom.Dataset:
     """All that the slices have in common."""
+    layout = _LAYOUTS[orientation]
     content = hashlib.sha256(np.ascontiguousarray(hu).data).hexdigest()
     study_uid = tags.study_uid or generate_uid(entropy_srcs=["study", content, tags.patient_id, tags.study_date])
     how = (spacing_mm, slice_thickness_mm, orientation, stored.slope, stored.intercept, stored.padding)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.machinery import BuiltinImporter, FrozenImporter
 from pathlib import Path
 
-from scanside_runtime.process.landlock import landlock_version, read_only
+from scanside_runtime.process.landlock import keep_to, landlock_version
 from scanside_runtime.process.seccomp import has_seccomp, keep_to_reading
 from scanside_runtime.process.system_calls import prctl
 
@@ -49,16 +49,24 @@ def lock_in(readable: Sequence[Path]) -> None:
     Call it before the first foreign byte, with a single thread, and with all imported that will be needed: no module is
     found any more. Where the kernel lacks a lock, the other one holds. Raises OSError where it has one and refuses it.
     """
-    threads = len(os.listdir("/proc/self/task"))
-    if threads != 1:
-        raise RuntimeError(f"{threads} threads: Landlock would hold one of them")
     strength = cell_strength()
     for what, most in _LIMITS.items():
         resource.setrlimit(what, (most, most))
-    sys.meta_path[:] = [BuiltinImporter, FrozenImporter]
     prctl(_PR_SET_DUMPABLE, 0)
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    if strength.landlock:
-        read_only(readable)
+    keep_to_files(readable)
     if strength.seccomp:
         keep_to_reading()
+
+
+def keep_to_files(readable: Sequence[Path] = (), writable: Sequence[Path] = ()) -> None:
+    """The part of it for a child that parses nothing, and copies and removes: the files, and no network.
+
+    As for `lock_in`, all must be imported, by a single thread. Raises OSError.
+    """
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:
+        raise RuntimeError(f"{threads} threads: Landlock would hold one of them")
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter]
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    if landlock_version():
+        keep_to(readable, writable)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
-from scanside_runtime.process.limits import MIB, Limits
+from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Birth, Hello, decode, encode, own_hello
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ LONGEST_END_S = 5.0
 LONGEST_POLL_MS = 2**31 - 1
 _HELD: list[subprocess.Popen[bytes]] = []
 """Children that were killed and did not end: they wait in the kernel for a disk that does not answer."""
+MOST_HELD = 3
 _OUT_OF_MEMORY = ("MemoryError", "bad_alloc")
 
 
@@ -102,8 +103,9 @@ class Child:
         pipes = [one for one in (self._process.stdin, self._process.stdout, self._stderr) if one is not None]
         self._finalizer = weakref.finalize(self, _end, self._process, pipes)
         self._stdin, self._stdout = pipes[:2]
-        os.set_blocking(self._stdout.fileno(), False)
-        self._limits, self._unread, self._has_begun = limits, b"", False
+        for pipe in pipes[:2]:
+            os.set_blocking(pipe.fileno(), False)
+        self._limits, self._unread, self._unsent, self._has_begun = limits, b"", b"", False
         self._ending = Ending("answer", "when it was needed no longer")
 
     def fileno(self) -> int:
@@ -111,12 +113,16 @@ class Child:
         return self._stdout.fileno()
 
     def ask(self, question: DataclassInstance) -> None:
-        """Send a question. Raises ChildDied."""
+        """Send a question; what a child that does not read leaves of it is sent by `answer`. Raises ChildDied."""
         self._check_alive()
-        data = memoryview(encode(question))
+        self._unsent += encode(question)
+        self._send()
+
+    def _send(self) -> None:
+        """As much of what was asked as the pipe takes now."""
         try:
-            while data:
-                data = data[self._stdin.write(data) :]
+            while self._unsent and (sent := self._stdin.write(self._unsent)):
+                self._unsent = self._unsent[sent:]
         except OSError as error:
             raise self._ended() from error
 
@@ -151,7 +157,7 @@ class Child:
 
     def _line(self, until: float) -> bytes | None:
         while b"\n" not in self._unread:
-            if not _is_readable(self._stdout, until - time.monotonic()):
+            if not self._hears(until):
                 if not _has_ended(self._process.pid):
                     return None
                 if not _is_readable(self._stdout, 0.0):  # what it started holds the pipe open
@@ -159,6 +165,16 @@ class Child:
             self._read()
         line, _, self._unread = self._unread.partition(b"\n")
         return line
+
+    def _hears(self, until: float) -> bool:
+        """Whether there is something to read, or the end, in time; what is unsent of a question is sent meanwhile."""
+        while self._unsent:
+            told, room = _ready(self._stdout, self._stdin, until - time.monotonic())
+            if room:
+                self._send()
+            if told or not room:
+                return told
+        return _is_readable(self._stdout, until - time.monotonic())
 
     def _read(self) -> None:
         """What the pipe holds. One that fails is given up: the answer left in it would be taken for the next one's."""
@@ -172,20 +188,23 @@ class Child:
         if len(self._unread) > LONGEST_ANSWER and b"\n" not in self._unread:
             raise self._given_up("with an answer that has no end")
 
-    def allow_shared(self, shared_bytes: int) -> None:
-        """Let it map so much memory that it shares with us, up to what its limits foresee."""
-        self._check_alive()
-        what, own = self._limits.memory, self._limits.memory_mb * MIB
-        hard = resource.prlimit(self._process.pid, what)[1]
-        soft = own + shared_bytes
-        resource.prlimit(self._process.pid, what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
-
     def memory_mb(self) -> float:
         """Resident memory of the child and of what it started; 0 when it is gone."""
         return sum(_resident_mb(pid) for pid in _descendants(self._process.pid))
 
+    def processor_s(self) -> float:
+        """Processor time that the child has had so far; 0 when it is gone. One that waits for a disk has none."""
+        try:
+            times = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        except (OSError, ValueError):
+            return 0.0
+        return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self) -> None:
-        """Kill it with everything that it started, and reap it; safe to call twice."""
+        """Kill it with everything that it started, and reap it; safe to call twice.
+
+        One that waits for a disk or a share may not be to be ended: it is left after 5 s, see `check_held`.
+        """
         self._finalizer()
 
     def _given_up(self, how: str, cause: Literal["answer", "replaced"] = "answer") -> ChildDied:
@@ -241,9 +260,17 @@ def _said(stderr: IO[bytes] | None) -> str:
 
 def _is_readable(stream: IO[bytes], wait_s: float) -> bool:
     """There is something to read, or the end, within the time."""
+    return _ready(stream, None, wait_s)[0]
+
+
+def _ready(readable: IO[bytes], writable: IO[bytes] | None, wait_s: float) -> tuple[bool, bool]:
+    """Which of the two pipes is ready, or at its end, within the time."""
     waiting = select.poll()
-    waiting.register(stream, select.POLLIN)
-    return bool(waiting.poll(min(max(0.0, 1000.0 * wait_s), LONGEST_POLL_MS)))
+    waiting.register(readable, select.POLLIN)
+    if writable is not None:
+        waiting.register(writable, select.POLLOUT)
+    found = {one for one, _ in waiting.poll(min(max(0.0, 1000.0 * wait_s), LONGEST_POLL_MS))}
+    return readable.fileno() in found, writable is not None and writable.fileno() in found
 
 
 def _ends_within(pid: int, wait_s: float) -> bool:
@@ -270,6 +297,13 @@ def _end(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]]) -> None:
         _HELD.append(process)
     for pipe in pipes:
         pipe.close()
+
+
+def check_held() -> None:
+    """For who would start one more child that may be held as well. Raises OSError where `MOST_HELD` are already."""
+    _reap_held()
+    if len(_HELD) >= MOST_HELD:
+        raise OSError(errno.EBUSY, f"{len(_HELD)} processes wait for a disk or a share and can't be ended")
 
 
 def _reap_held() -> None:

@@ -21,8 +21,6 @@ class Limits:
         many times the address space that is ever used: a limit of that would have to be too wide to protect anything.
     processor_s: processor time of its whole life (RLIMIT_CPU); None for as long as it takes.
     file_mb: the largest file that it may write (RLIMIT_FSIZE); None for any size.
-    shared_mb: of memory that it will share with its parent, beside its own: the parent allows it when the time comes
-        (`Child.allow_shared`).
 
     There is never a core file: it would carry pictures and names.
     """
@@ -31,12 +29,11 @@ class Limits:
     counted: Literal["mapped", "written"]
     processor_s: int | None = None
     file_mb: int | None = None
-    shared_mb: int = 0
 
     def apply(self) -> None:
         """Limit this process."""
         own = self.memory_mb * MIB
-        _limit(self.memory, own, own + self.shared_mb * MIB)
+        _limit(self.memory, own, own)
         _limit(resource.RLIMIT_CORE, 0, 0)
         if self.processor_s is not None:  # at the hard limit it is killed without a word
             _limit(resource.RLIMIT_CPU, self.processor_s, self.processor_s + WORDS_S)

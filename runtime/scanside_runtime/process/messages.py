@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,8 +24,14 @@ Kind = TypeVar("Kind")
 
 def encode(message: DataclassInstance) -> bytes:
     """One line. Paths become text; NaN and infinity raise ValueError."""
-    line = json.dumps({type(message).__name__: asdict(message)}, default=str, allow_nan=False)
+    line = json.dumps({type(message).__name__: message}, default=_as_json, allow_nan=False)
     return line.encode("ascii") + b"\n"
+
+
+def _as_json(value: object) -> object:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
 
 
 def decode(line: bytes | str, kinds: tuple[type[Kind], ...]) -> Kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scanside_runtime.dicom.errors import SeriesNotChest
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.settings.tables import AnatomySettings, CoverageSettings
 from scanside_runtime.volume import Mask, Masks, Volume
 
@@ -74,14 +74,14 @@ def check_lung_volume(volume: Volume, masks: Masks, settings: AnatomySettings) -
     volume_ml = masks.right_lung.volume_ml + masks.left_lung.volume_ml
     if volume_ml > settings.largest_ml:
         message = f"The lungs measure {volume_ml:.0f} ml; no human lungs have more than {settings.largest_ml:.0f} ml."
-        return (Finding("QUALITY_LUNG_VOLUME", "withhold", message),)
+        return (Finding("QUALITY_LUNG_VOLUME", "withhold", message, figures(lungs_ml=volume_ml)),)
     _, depth_mm, width_mm = extent_mm(masks, volume.spacing_mm)
     fill = 1000.0 * volume_ml / (width_mm * width_mm * depth_mm)
     if settings.least_fill <= fill <= settings.most_fill:
         return ()
     how = "little, as in a shallow breath" if fill < settings.least_fill else "much"
     message = f"The lungs measure {volume_ml:.0f} ml, which is {how} for a chest of this width and depth."
-    return (Finding("QUALITY_LUNG_VOLUME", "caution", message),)
+    return (Finding("QUALITY_LUNG_VOLUME", "caution", message, figures(lungs_ml=volume_ml)),)
 
 
 def check_sides(masks: Masks, settings: AnatomySettings) -> tuple[Finding, ...]:
@@ -91,11 +91,12 @@ def check_sides(masks: Masks, settings: AnatomySettings) -> tuple[Finding, ...]:
     side = "right" if right_ml < left_ml else "left"
     if share >= settings.uneven_share:
         return ()
+    values = figures(**{f"{side}_lung_percent": 100 * share})
     if share < settings.lone_share:
         message = (
             f"The {side} lung was not found ({100 * share:.0f} % of both): it may be gone, or so dense that all of it "
             "was taken for chest wall. POI of both lungs can't be told."
         )
-        return (Finding("QUALITY_UNEVEN_LUNGS", "withhold", message),)
+        return (Finding("QUALITY_UNEVEN_LUNGS", "withhold", message, values),)
     message = f"The {side} lung is small: {100 * share:.0f} % of both."
-    return (Finding("QUALITY_UNEVEN_LUNGS", "caution", message),)
+    return (Finding("QUALITY_UNEVEN_LUNGS", "caution", message, values),)

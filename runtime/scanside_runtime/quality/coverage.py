@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, Level, figures
 from scanside_runtime.settings.tables import CoverageSettings
 from scanside_runtime.volume import HU_MIN, Bools, Hu, Masks, Volume
 
@@ -37,10 +37,14 @@ def check_coverage(volume: Volume, masks: Masks, settings: CoverageSettings, gas
         ("COVERAGE_GUT_GAS", of_gas, _GAS.format(100 * of_gas)),
     )
     return tuple(
-        Finding(code, "withhold" if share > settings.withhold_share else "caution", message)
+        Finding(code, _level(share > settings.withhold_share), message, figures(area_percent=100 * share))
         for code, share, message in found
         if share >= settings.caution_share
     )
+
+
+def _level(is_much: bool) -> Level:
+    return "withhold" if is_much else "caution"
 
 
 def _gas_px(hu: Hu, lungs: Bools, gas_hu: float) -> int:
@@ -65,7 +69,8 @@ def check_field_of_view(volume: Volume, masks: Masks, settings: CoverageSettings
         f"The lungs reach the edge of the field of view ({100 * share:.1f} % of their outline): what lies beyond was "
         "not reconstructed, and volumes and POI miss it."
     )
-    return (Finding("COVERAGE_FIELD_OF_VIEW", "withhold" if share > settings.edge_share else "caution", message),)
+    values = figures(outline_percent=100 * share)
+    return (Finding("COVERAGE_FIELD_OF_VIEW", _level(share > settings.edge_share), message, values),)
 
 
 def _edge(volume: Volume) -> Bools:

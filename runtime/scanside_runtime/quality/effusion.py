@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.model.components import Pieces
 from scanside_runtime.quality.hu_calibration import soft_tissue_hu
 from scanside_runtime.quality.overview import PIXEL_MM, Overview, disc, make_overview, opened
@@ -38,8 +38,8 @@ SURE_HU = (-5.0, 27.0)
 """The median of what is set apart. Lung without air is denser: blood and muscle are, without contrast medium too."""
 BELOW_SOFT_HU = 12.0
 """And so far below the soft tissue of the same scan: a scanner that shows everything too low makes no fluid."""
-WITHIN_HU, WITHIN_SHARE = 8.0, 0.95
-"""So much of a piece, smoothed, lies so near to its median. Measured from 40 ml on: fluid 0.97 and more, drawn
+WITHIN_HU, WITHIN_SHARE = 8.0, 0.94
+"""So much of a piece, smoothed, lies so near to its median. Measured from 40 ml on: fluid 0.948 and more, drawn
 consolidation up to 0.92."""
 MOST_AIR = 0.001
 """Of a piece with the gaps in it closed: the air of bronchi."""
@@ -84,19 +84,23 @@ def set_fluid_apart(volume: Volume, masks: Masks, settings: MissingLungSettings)
 def check_fluid(overview: Overview, masks: Masks, settings: MissingLungSettings) -> tuple[Finding, ...]:
     """A dependent, homogeneous layer as dense as fluid: beside the lungs, set apart from them, or in their outlines."""
     beside_ml, outlined_ml = fluid_ml(overview)
-    said = []
+    said: list[str] = []
+    values: dict[str, float] = {}
     if masks.fluid is not None:
+        values |= figures(fluid_ml=masks.fluid.volume_ml, percent_with_fluid=_percent_with_fluid(masks))
         said.append(
             f"some {masks.fluid.volume_ml:.0f} ml in the outlines are as dense and even as fluid: not counted as "
             f"lung, nor as infection; were they consolidation, POI would be {_percent_with_fluid(masks):.1f} %"
         )
     if beside_ml >= settings.fluid_ml:
         said.append(f"beside the lungs lie some {beside_ml:.0f} ml as dense as fluid, which are not counted")
+        values |= figures(beside_ml=beside_ml)
     if outlined_ml >= settings.fluid_in_lung_ml:
         said.append(f"some {outlined_ml:.0f} ml that are outlined as lung may be fluid or dense lung, and are counted")
+        values |= figures(outlined_ml=outlined_ml)
     if not said:
         return ()
-    return (Finding("QUALITY_POSSIBLE_EFFUSION", "caution", f"A possible effusion: {'; '.join(said)}."),)
+    return (Finding("QUALITY_POSSIBLE_EFFUSION", "caution", f"A possible effusion: {'; '.join(said)}.", values),)
 
 
 def fluid_ml(overview: Overview) -> tuple[float, float]:

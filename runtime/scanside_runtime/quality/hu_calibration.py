@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import HU_MIN, Bools, Hu, Masks, Volume
 
@@ -39,13 +39,17 @@ def check_calibration(volume: Volume, masks: Masks, settings: QualitySettings) -
     of the scale: then soft tissue alone was checked.
     """
     air_hu, soft_hu = tracheal_air_hu(volume, masks), soft_tissue_hu(volume, masks)
-    wrong = []
+    wrong: list[str] = []
+    values: dict[str, float] = {}
     if air_hu is not None and air_hu > settings.air_highest_hu:
         wrong.append(f"air in the trachea measures {air_hu:.0f} HU instead of about -1000")
+        values |= figures(air_hu=air_hu)
     if not settings.soft_lowest_hu <= soft_hu <= settings.soft_highest_hu:
         wrong.append(f"soft tissue measures {soft_hu:.0f} HU instead of about 40")
+        values |= figures(soft_hu=soft_hu)
     if wrong:
-        return (Finding("QUALITY_HU_CALIBRATION", "withhold", f"The HU are not calibrated: {', and '.join(wrong)}."),)
+        message = f"The HU are not calibrated: {', and '.join(wrong)}."
+        return (Finding("QUALITY_HU_CALIBRATION", "withhold", message, values),)
     if air_hu is None or air_hu <= HU_MIN:
         why = "no trachea was found" if air_hu is None else "its air is clipped at the bottom of the scale"
         message = f"HU could not be checked by tracheal air ({why}); soft tissue is where it belongs."

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.quality.overview import Overview, disc, hull
 from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import Masks, Volume
@@ -43,14 +43,16 @@ def check_thickness(volume: Volume, settings: QualitySettings) -> tuple[Finding,
     low, high = THICKNESS_MM
     if not low <= thickness_mm <= high:
         message = f"The slices are {thickness_mm:g} mm thick; Scanside measures {low:g} to {high:g} mm."
-        return (Finding("QUALITY_THICKNESS", "withhold", message),)
+        values = figures(thickness_mm=thickness_mm, measured_from_mm=low, measured_to_mm=high)
+        return (Finding("QUALITY_THICKNESS", "withhold", message, values),)
     if settings.validated_from_mm <= thickness_mm <= settings.validated_to_mm:
         return ()
     message = (
         f"The slices are {thickness_mm:g} mm thick; the networks were validated on {settings.validated_from_mm:g} to "
         f"{settings.validated_to_mm:g} mm."
     )
-    return (Finding("QUALITY_THICKNESS", "caution", message),)
+    validated = {"validated_from_mm": settings.validated_from_mm, "validated_to_mm": settings.validated_to_mm}
+    return (Finding("QUALITY_THICKNESS", "caution", message, figures(thickness_mm=thickness_mm, **validated)),)
 
 
 def check_noise(volume: Volume, masks: Masks, settings: QualitySettings) -> tuple[Finding, ...]:
@@ -59,7 +61,7 @@ def check_noise(volume: Volume, masks: Masks, settings: QualitySettings) -> tupl
     if found_hu <= settings.noise_hu:
         return ()
     message = f"The pictures are noisy: soft tissue scatters by {found_hu:.0f} HU."
-    return (Finding("QUALITY_NOISE", "caution", message),)
+    return (Finding("QUALITY_NOISE", "caution", message, figures(scatter_hu=found_hu)),)
 
 
 def noise_hu(volume: Volume, masks: Masks) -> float:
@@ -89,7 +91,7 @@ def check_contrast(overview: Overview, settings: QualitySettings) -> tuple[Findi
         f"There is contrast medium in the vessels (heart and great vessels reach {found_hu:.0f} HU): vessels in the "
         "lungs are brighter, and iHU is higher than without it."
     )
-    return (Finding("QUALITY_CONTRAST", "caution", message),)
+    return (Finding("QUALITY_CONTRAST", "caution", message, figures(blood_hu=found_hu)),)
 
 
 def mediastinum_hu(overview: Overview) -> float | None:
@@ -130,4 +132,5 @@ def check_metal(volume: Volume, masks: Masks, settings: QualitySettings) -> tupl
         f"There is metal beside {100 * share:.0f} % of the lungs, in the body or on it ({found_ml:.1f} ml above "
         f"{settings.metal_hu:.0f} HU): its streaks can look like infection or hide it."
     )
-    return (Finding("QUALITY_METAL", "caution", message),)
+    values = figures(lungs_percent=100 * share, metal_ml=found_ml)
+    return (Finding("QUALITY_METAL", "caution", message, values),)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.model.components import Pieces
 from scanside_runtime.quality.overview import Overview, opened
 from scanside_runtime.settings.tables import MissingLungSettings
@@ -79,7 +79,7 @@ def check_air_outside(overview: Overview, settings: MissingLungSettings) -> tupl
     if not found_ml:
         return ()
     message = f"{found_ml:.0f} ml of air as in lung lie beside the outlines of the lungs."
-    return (Finding("QUALITY_AIR_OUTSIDE", "caution", message),)
+    return (Finding("QUALITY_AIR_OUTSIDE", "caution", message, figures(air_ml=found_ml)),)
 
 
 def _sides(shape: tuple[int, ...]) -> Bools:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.quality.overview import PIXEL_MM, Overview, disc, hull
 from scanside_runtime.settings.tables import MotionSettings
 from scanside_runtime.volume import Bools, Masks
@@ -64,17 +64,20 @@ def check_motion(overview: Overview, masks: Masks, settings: MotionSettings) -> 
     lungs = masks.lung_areas > 0
     share = float(np.count_nonzero(moved & lungs)) / max(1, int(np.count_nonzero(lungs)))
     among = float(np.count_nonzero(moved & infected)) / max(1, int(np.count_nonzero(infected)))
-    which = _ranges(np.flatnonzero(moved[::-1]) + 1)
+    numbers = np.flatnonzero(moved[::-1]) + 1
+    which = _ranges(numbers)
     if among > settings.withhold_share:
         message = (
             f"{100 * among:.0f} % of the slices with infection are blurred or doubled by motion (slices {which} from "
             "the head): what was found may be the heart or the diaphragm seen twice."
         )
-        return (Finding("QUALITY_MOTION", "withhold", message),)
+        values = figures(infected_slices_percent=100 * among, first_slice=numbers[0], last_slice=numbers[-1])
+        return (Finding("QUALITY_MOTION", "withhold", message, values),)
     if share < settings.caution_share:
         return ()
     message = f"{100 * share:.0f} % of the lung slices look blurred or doubled by motion: slices {which} from the head."
-    return (Finding("QUALITY_MOTION", "caution", message),)
+    values = figures(lung_slices_percent=100 * share, first_slice=numbers[0], last_slice=numbers[-1])
+    return (Finding("QUALITY_MOTION", "caution", message, values),)
 
 
 def moved_slices(overview: Overview, slices: int, moved_from: float) -> Bools:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from scanside_runtime.dicom.values.dates import OLDEST_YEARS
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.settings.tables import PatientSettings
 from scanside_runtime.volume import Masks, Volume
 
@@ -33,7 +33,8 @@ def check_age(age_years: float | None, settings: PatientSettings) -> tuple[Findi
         f"The patient is {age_years:g} years old. The networks have seen adults only (from "
         f"{settings.adult_from_years:g} years on)."
     )
-    return (Finding("PATIENT_UNDER_AGE", "withhold", message),)
+    values = figures(age_years=age_years, adult_from_years=settings.adult_from_years)
+    return (Finding("PATIENT_UNDER_AGE", "withhold", message, values),)
 
 
 def check_one_body(volume: Volume, masks: Masks) -> tuple[Finding, ...]:
@@ -54,7 +55,8 @@ def check_one_body(volume: Volume, masks: Masks) -> tuple[Finding, ...]:
         f"Between slices {upper} and {lower} from the head the body becomes another one (overlap "
         f"{100 * (1.0 - changes[worst]):.0f} %): the slices may be of two patients."
     )
-    return (Finding("PATIENT_TWO_BODIES", "withhold", message),)
+    values = figures(upper_slice=upper, lower_slice=lower, overlap_percent=100 * (1.0 - changes[worst]))
+    return (Finding("PATIENT_TWO_BODIES", "withhold", message, values),)
 
 
 def _some_slices(volume: Volume, masks: Masks) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, figures
 from scanside_runtime.settings.tables import QualitySettings
 from scanside_runtime.volume import Masks
 
@@ -19,4 +19,4 @@ def check_uncertainty(masks: Masks, settings: QualitySettings) -> tuple[Finding,
         "The network is not sure how far the infection reaches: by itself it gives a POI of "
         f"{low:.1f} % when it is asked to be surer, and {high:.1f} % when less sure."
     )
-    return (Finding("QUALITY_UNCERTAIN", "caution", message),)
+    return (Finding("QUALITY_UNCERTAIN", "caution", message, figures(low_percent=low, high_percent=high)),)

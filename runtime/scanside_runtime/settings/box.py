@@ -56,6 +56,19 @@ class JobSettings(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class CareSettings(Table):
+    """`[care]`: when `status`, `doctor` and the worklist ask a person to do something.
+
+    backup_days: after so many days without a backup (`scanside backup`). 0: never.
+    verify_days: after so many days in which not all stored files were read (`scanside verify`, weekly by a timer).
+        0: never.
+    """
+
+    backup_days: Annotated[float, Within(0.0, 3650.0)] = 30.0
+    verify_days: Annotated[float, Within(0.0, 3650.0)] = 21.0
+
+
+@dataclass(frozen=True, slots=True)
 class DiskSettings(Table):
     """`[disk]`: what happens when the disk fills up. Results are never removed, nor is what waits for a person.
 

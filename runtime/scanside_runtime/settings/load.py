@@ -44,9 +44,9 @@ def settings_of(table: Mapping[str, Any]) -> Settings:
 def settings_digest(settings: Settings) -> str:
     """SHA-256 (hex) of all values that a result rests on, defaults included: equal digests, equal numbers.
 
-    The table `[site]` is left out: what a page is headed with, and its language, change no result.
+    Tables `[site]` and `[serve]` are left out: what a page is headed with, and to whom it is shown, change no result.
     """
-    values = {name: table for name, table in asdict(settings).items() if name != "site"}
+    values = {name: table for name, table in asdict(settings).items() if name not in ("site", "serve")}
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -22,9 +22,10 @@ from scanside_runtime.settings.bounds import (
     Within,
     check,
 )
-from scanside_runtime.settings.box import DiskSettings, InboxSettings, JobSettings
+from scanside_runtime.settings.box import CareSettings, DiskSettings, InboxSettings, JobSettings
 from scanside_runtime.settings.receive import ReceiveSettings
 from scanside_runtime.settings.send import SendSettings
+from scanside_runtime.settings.serve import ServeSettings
 from scanside_runtime.settings.table import Table, name_tables
 
 EXTENT_GRADES = ("CT-0", "CT-1", "CT-2", "CT-3", "CT-4")
@@ -337,6 +338,7 @@ class Settings:
     inbox: InboxSettings = field(default_factory=InboxSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     disk: DiskSettings = field(default_factory=DiskSettings)
+    care: CareSettings = field(default_factory=CareSettings)
     anatomy: AnatomySettings = field(default_factory=AnatomySettings)
     missing_lung: MissingLungSettings = field(default_factory=MissingLungSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
@@ -344,6 +346,7 @@ class Settings:
     patient: PatientSettings = field(default_factory=PatientSettings)
     send: SendSettings = field(default_factory=SendSettings)
     receive: ReceiveSettings = field(default_factory=ReceiveSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
     site: SiteSettings = field(default_factory=SiteSettings)
 
 

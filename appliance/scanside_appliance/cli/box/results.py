@@ -3,28 +3,71 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
-from scanside_appliance.cli.options import AsJson
+from scanside_appliance.cli.options import AsJson, open_store
 
 
 def results(
     context: typer.Context,
-    wanted: Annotated[str, typer.Argument(metavar="PATIENT|DATE|last", help="Patient's ID or name, a day, or `last`.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATIENT|DATE|last", help="Patient's ID or name, the beginnings of its words, a day, or `last`."
+        ),
+    ],
     as_json: AsJson = False,
     every: Annotated[bool, typer.Option("--all", help="Every revision, not only the one that counts.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the reports in the browser, too.")] = False,
 ) -> None:
     """Print the paths of reports, oldest scan first; a revision that was refused hides none that was measured.
 
+    In a terminal the patient stands before each path.
+
     Exit code: 0 printed, 3 there is none.
     """
-    from scanside_appliance.results.finder import found_results
-
-    found = found_results(context.obj.root / "results", wanted, every=every)
-    typer.echo(json.dumps(found, allow_nan=False) if as_json else "\n".join(one["report"] for one in found))
+    found = _found(context, " ".join(words), every=every)
+    if as_json:
+        typer.echo(json.dumps(found, allow_nan=False))
+    else:
+        shown = _line if sys.stdout.isatty() else _path
+        typer.echo("\n".join(map(shown, found)))
     if show:
         for one in found:
             typer.launch(one["report"])
+
+
+def _found(context: typer.Context, wanted: str, *, every: bool) -> list[dict[str, Any]]:
+    """From the book where there is one: of 20 000 documents none has to be read then."""
+    import sqlite3
+
+    from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.results.finder import found_results
+    from scanside_appliance.worklist.finding import listed_results
+    from scanside_runtime.errors import BoxFailed
+
+    layout = BoxLayout(context.obj.root)
+    if not every:
+        try:
+            with open_store(context) as store:
+                return listed_results(layout, store, wanted)
+        except (BoxFailed, sqlite3.Error):  # a folder of results without a book, or with one that is of no use
+            pass
+    return found_results(layout.results, wanted, every=every)
+
+
+def _path(one: Mapping[str, Any]) -> str:
+    return str(one["report"])
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    from scanside_appliance.files.names import harmless
+    from scanside_appliance.page.formatting import moment, person
+
+    measured = "not measured" if one["poi_percent"] is None else f"POI {one['poi_percent']:.1f} %"
+    said = (person(one["patient_name"]), one["patient_id"] or "", moment(one["date"] or ""), measured)
+    return "  ".join(harmless(part) for part in said if part) + f"\n    {one['report']}"

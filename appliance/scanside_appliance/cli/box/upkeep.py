@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,15 +68,20 @@ def rebuild(
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Hold the book, every stored file and the networks against what they must be. Nothing is changed.
+    """Hold the book, every stored file and the networks against what they must be. No file of them is changed.
+
+    When it was done is noted for `doctor` and `status`; a timer does it each week.
 
     Exit code: 0 all is as it was written, 5 something differs: it is named, with the study.
     """
     from scanside_appliance.cli.progress import long_progress
     from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.upkeep.verify import note_verified
     from scanside_appliance.upkeep.verify import verify as look_at_all
 
+    layout = BoxLayout(context.obj.root)
     with long_progress() as report:
-        found = look_at_all(BoxLayout(context.obj.root), report)
+        found = look_at_all(layout, report, Path(context.obj.settings().bundles.keys))
+    note_verified(layout, found)
     typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines()))
     raise typer.Exit(5 if found.differences else 0)

@@ -31,7 +31,7 @@ def watch(
 
     Ends on SIGTERM or Ctrl-C; SIGHUP reads the settings again. What was begun is finished at the next start.
     """
-    from scanside_appliance.service.daemon import Plan
+    from scanside_appliance.service.plan import Plan
     from scanside_appliance.service.service import log_to_stderr
     from scanside_appliance.service.service import watch as run
 

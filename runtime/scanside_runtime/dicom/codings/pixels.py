@@ -26,9 +26,10 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.dicom.codings.codestream import codestream_header
+from scanside_runtime.dicom.codings.words import without_unused_bits
 from scanside_runtime.dicom.completeness import NATIVE, damage_refusal, pixel_damage
 from scanside_runtime.dicom.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
-from scanside_runtime.dicom.headers import BAD_DICOM, text, whole
+from scanside_runtime.dicom.values.elements import BAD_DICOM, text, whole
 
 Stored = npt.NDArray[Any]
 
@@ -90,9 +91,7 @@ def signed_or_unsigned(values: Stored, ds: Dataset, name: str) -> Stored:
         return values
     if str(ds.file_meta.TransferSyntaxUID) in LOSSY:
         return _within_range(values, stored, name)
-    high_bit = whole(ds, "HighBit")
-    above = container - 1 - (high_bit if stored - 1 <= high_bit < coded else stored - 1)
-    return np.right_shift(np.left_shift(values, above), container - stored)
+    return without_unused_bits(values, stored, whole(ds, "HighBit"), coded)
 
 
 def _coded_bits(ds: Dataset, container: int) -> int:

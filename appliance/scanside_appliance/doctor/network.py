@@ -1,0 +1,41 @@
+"""The network: does the archive answer to which results are sent?"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
+from scanside_runtime.errors import ScansideError
+from scanside_runtime.settings.send import SendSettings
+
+ANSWER_S = 4.0
+"""For each step of the association; the whole may take twice as long, whatever a name server does."""
+
+
+def archive(box: Examined) -> Condition:
+    """A C-ECHO. What is sent waits while there is no answer, and nothing of it is lost."""
+    send = box.settings.send
+    answers: list[ScansideError | None] = []
+    asking = threading.Thread(target=lambda: answers.append(_asked(send)), daemon=True)
+    asking.start()
+    asking.join(2 * ANSWER_S)
+    where = f"{send.called_ae}@{send.host}:{send.port}"
+    if not answers:
+        advice = "Look at the cable and the name server; results wait and are sent when it answers."
+        return bad("archive", f"{where}: no answer in {2 * ANSWER_S:.0f} s", advice)
+    if isinstance(error := answers[0], ScansideError):
+        return of_error("archive", error)
+    if not send.automatic:
+        return caution("archive", f"{where} answers; nothing is sent by itself", "Set send.automatic, or send by hand.")
+    return good("archive", f"{where} answers")
+
+
+def _asked(send: SendSettings) -> ScansideError | None:
+    try:
+        from scanside_appliance.network.scu import echo
+
+        echo(replace(send, timeout_s=min(send.timeout_s, ANSWER_S)))
+    except ScansideError as error:
+        return error
+    return None

@@ -1,0 +1,119 @@
+"""The one password that results are shown behind: of it only a salted scrypt hash (RFC 7914) is kept.
+
+The file is its owner's alone. It is read again when it changes, so that a new password counts at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import stat
+
+from scanside_appliance.files.atomic import sync_directory
+from scanside_appliance.files.layout import PRIVATE_MODE, BoxLayout
+from scanside_appliance.serve.errors import BoxServePassword
+
+FILE = "serve.password"
+COST = {"n": 2**15, "r": 8, "p": 3}
+"""Some 0.2 s and 32 MB for each try (OWASP's cheat sheet on storing passwords)."""
+MEMORY_BYTES = 2**26
+SHORTEST, LONGEST = 10, 256
+SALT_BYTES, HASH_BYTES = 16, 32
+
+
+def set_password(layout: BoxLayout, password: str) -> None:
+    """From now on this one counts. Raises BoxServePassword where it is too short, too long or can't be kept."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise BoxServePassword(why=f"it must have {SHORTEST} to {LONGEST} letters")
+    salt = secrets.token_bytes(SALT_BYTES)
+    kept = {"scrypt": COST, "salt": salt.hex(), "hash": _hash(password.encode(), salt).hex()}
+    try:
+        layout.private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+        _write(layout, json.dumps(kept).encode())
+    except OSError as error:
+        raise BoxServePassword(why=error.strerror or error) from error
+
+
+def _write(layout: BoxLayout, content: bytes) -> None:
+    """Its owner's alone from the first byte; root leaves it to the box's user."""
+    target = layout.private / FILE
+    part = target.with_name(f".{FILE}.{secrets.token_hex(4)}.part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if os.geteuid() == 0:
+                owner = layout.root.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                os.chown(layout.private, owner.st_uid, owner.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_directory(layout.private)
+
+
+class Password:
+    """The box's password, to try others against. What was right once is known again without the cost.
+
+    Raises BoxServePassword where there is none, or others may read it.
+    """
+
+    def __init__(self, layout: BoxLayout) -> None:
+        self._path = layout.private / FILE
+        self._key = secrets.token_bytes(HASH_BYTES)
+        self._seen: tuple[int, ...] = ()
+        self._known = b""
+        self._salt, self._hash = self._read()
+
+    def is_known(self, offered: bytes) -> bool:
+        """Whether it is the one that was right before; costs nothing."""
+        if self._signature() != self._seen:
+            self._known = b""
+        return hmac.compare_digest(self._digest(offered), self._known)
+
+    def is_right(self, offered: bytes) -> bool:
+        """Whether it is the password; costs some 0.2 s, as it shall. Raises BoxServePassword."""
+        if self._signature() != self._seen:
+            self._salt, self._hash = self._read()
+        right = hmac.compare_digest(_hash(offered[: 4 * LONGEST], self._salt), self._hash)
+        if right:
+            self._known = self._digest(offered)
+        return right
+
+    def _digest(self, offered: bytes) -> bytes:
+        return hmac.digest(self._key, offered, hashlib.sha256)
+
+    def _signature(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _read(self) -> tuple[bytes, bytes]:
+        try:
+            with self._path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                kept = json.loads(file.read(4096))
+            salt, hashed = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["hash"])
+        except FileNotFoundError as error:
+            raise BoxServePassword(why="none is set") from error
+        except OSError as error:
+            raise BoxServePassword(why=error.strerror or error) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise BoxServePassword(why="its file is damaged") from error
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise BoxServePassword(why="others may read its file")
+        if kept.get("scrypt") != COST or len(hashed) != HASH_BYTES:
+            raise BoxServePassword(why="its file was made by another Scanside")
+        self._seen = found.st_ino, found.st_mtime_ns, found.st_size
+        return salt, hashed
+
+
+def _hash(password: bytes, salt: bytes) -> bytes:
+    return hashlib.scrypt(password, salt=salt, maxmem=MEMORY_BYTES, dklen=HASH_BYTES, **COST)

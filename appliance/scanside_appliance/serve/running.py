@@ -1,0 +1,32 @@
+"""What `scanside serve` does: everything is checked before anything listens."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.serve.connection import Gate
+from scanside_appliance.serve.password import Password
+from scanside_appliance.serve.server import Server, listener_of, tls_of
+from scanside_runtime.settings.serve import ServeSettings
+
+
+def show_until_told(layout: BoxLayout, settings: ServeSettings, ready: Callable[[str], None]) -> None:
+    """Show results until SIGTERM or SIGINT. ready: told the address when browsers may come.
+
+    Raises BoxServePassword, BoxServeOpen, BoxServePort, BoxServeTls.
+    """
+    server = Server(layout.results, Gate(Password(layout)), settings, tls_of(settings))
+    scheme = "https" if settings.tls_certificate else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+
+    async def show() -> None:
+        end, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end.set)
+        await server.run(listener, lambda: ready(f"{scheme}://{host}:{settings.port}/"), end)
+
+    with listener_of(settings) as listener:
+        asyncio.run(show())
