@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 import time
 from dataclasses import replace
@@ -24,7 +25,7 @@ from scanside_appliance.results.output import write_output
 from scanside_appliance.service.service import watch
 from scanside_runtime.settings.load import load_settings
 from scanside_runtime.settings.send import SendSettings
-from sweeps.box import write_settings
+from sweeps.box import HERE, write_settings
 
 pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -186,6 +187,28 @@ def test_a_child_that_dies_or_hangs_costs_an_attempt_and_no_time(
     (delivery,) = deliveries(tmp_path)
     assert (delivery.state, delivery.attempts) == ("waiting", 1)
     assert how in (delivery.why or "")
+
+
+def test_what_the_full_disk_kept_from_the_book_is_sent_again_and_not_waited_for(
+    tmp_path: Path, result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = Hands()
+    job = job_with_result(tmp_path, result)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with Store(made(tmp_path).database) as store:
+        Outbox(store, hands.clock).put(job, AWAY.target)
+        client = SenderClient(made(tmp_path), store, hands.clock, (sys.executable, str(HERE / "fake_sender.py")))
+        client.advance(AWAY)
+        with monkeypatch.context() as patch, pytest.raises(sqlite3.OperationalError):
+            patch.setattr(Outbox, "note_end", full)
+            advance_until_done(client, AWAY)
+        assert not client.busy
+        advance_until_done(client, AWAY)
+        client.close()
+    assert [one.state for one in deliveries(tmp_path)] == ["sent"]
 
 
 def test_automatic_sending_can_be_left_out(tmp_path: Path, result: Path) -> None:

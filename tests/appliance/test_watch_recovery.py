@@ -95,6 +95,18 @@ def test_a_file_in_work_that_no_job_knows_goes_back_to_the_inbox_though_its_fold
     assert box.is_sound()
 
 
+def test_the_copy_of_a_file_that_lies_in_the_inbox_still_is_not_kept_twice(box: Box) -> None:
+    box.run()
+    (box.inbox / "notes.txt").write_text("no image")
+    arriving = box.root / "work" / "arriving-0123"
+    arriving.mkdir()
+    (arriving / "453361fd-000").write_text("no image")
+    (arriving / "00000000-001").write_text("no image and nowhere else")
+    box.run()
+    assert len(box.places("quarantine/INPUT_NOT_DICOM/")) == 2
+    assert box.is_sound()
+
+
 def test_what_a_person_left_in_the_boxs_folders_keeps_it_from_nothing(box: Box) -> None:
     box.run()
     left = [box.root / place / "note.txt" for place in ("work", "quarantine", "quarantine/BOX_DEFECT", "work/7/sub")]

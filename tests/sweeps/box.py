@@ -29,7 +29,7 @@ patience_s = {patience_s}
 attempts = 2
 retry_after_s = 0.0
 time_limit_s = {time_limit_s}
-memory_limit_mb = 512
+memory_limit_mb = {memory_limit_mb}
 warm_s = {warm_s}
 [disk]
 stop_percent = {stop_percent}
@@ -39,6 +39,8 @@ least_age_h = {least_age_h}
 quarantine_quota_mb = {quarantine_quota_mb}
 inbox_quota_mb = {inbox_quota_mb}
 reserve_mb = {reserve_mb}
+[send]
+host = "{archive}"
 """
 LARGEST = 2**28
 LONGEST_S = 300.0
@@ -48,6 +50,7 @@ DEFAULTS = {
     "patience_s": 0.05,
     "time_limit_s": LONGEST_S,
     "warm_s": 600.0,
+    "memory_limit_mb": 512,
     "stop_percent": 99.9,
     "clean_to_percent": 99.0,
     "clean_archive": "false",
@@ -55,6 +58,7 @@ DEFAULTS = {
     "quarantine_quota_mb": 1024,
     "inbox_quota_mb": 1024,
     "reserve_mb": 0,
+    "archive": "",
 }
 
 
@@ -95,8 +99,8 @@ def put(inbox: Path, slices: Iterable[Slice], folder: str = "") -> set[str]:
 def write_settings(root: Path, **changes: Any) -> Path:
     """A settings file beside the root; unless it is said, a look is taken as often as a study may be quiet."""
     path = root.with_suffix(".toml")
-    values = {**DEFAULTS, **changes}
-    path.write_text(QUICK.format(**{"scan_s": values["quiet_s"], **values}))
+    values = {**DEFAULTS, "scan_s": changes.get("quiet_s", DEFAULTS["quiet_s"]), **changes}
+    path.write_text(QUICK.format(**values))
     return path
 
 
@@ -189,6 +193,13 @@ def _sums(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
+def _deliveries(root: Path) -> list[tuple[str, int, str]]:
+    """Of each result with objects: its study, revision, and whether an archive has it, promised to keep it or not."""
+    ask = "SELECT study, revision, deliveries.state FROM deliveries JOIN jobs ON jobs.id = deliveries.job ORDER BY 1, 2"
+    with closing(sqlite3.connect(root / "scanside.db")) as sql:
+        return [(*which, state.replace("committed", "sent")) for *which, state in sql.execute(ask)]
+
+
 def outcome(root: Path) -> dict[str, Any]:
     """What a run came to, without times, numbers of jobs and names of files: equal for equal histories."""
     results = {
@@ -196,10 +207,12 @@ def outcome(root: Path) -> dict[str, Any]:
         for path in (root / "results").glob("[!.]*/*/*/result.json")
     }
     for document in results.values():
-        document.pop("pid", None)
-        document["earlier"] = sorted(Path(one).parent.name for one in document["earlier"])
+        for name in ("pid", "timing_ms"):
+            document.pop(name, None)
+        (document.get("provenance", {}).get("selftest") or {}).pop("at", None)
+        document["earlier"] = sorted(Path(one).parent.name for one in document.get("earlier", ()))
     areas = Counter()
     for one, places in contents(root).items():
         parts = Path(places[0]).parts
         areas[(parts[0], parts[1] if parts[0] == "quarantine" else "", one)] += 1
-    return {"results": results, "areas": areas}
+    return {"results": results, "areas": areas, "sent": _deliveries(root)}

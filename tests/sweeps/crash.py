@@ -1,174 +1,201 @@
-"""Every file-system call of the daemon, and of its worker, fails or is the last one; then it starts again.
+"""Every file-system call of the daemon and of its children that look, probe, read and measure fails or is the last.
 
-    python -m tests.sweeps.crash [--every 1] [--fault KILL|ENOSPC|EIO] [--who daemon|worker]
+    python -m tests.sweeps.crash [--who daemon|porter|prober|reader|worker] [--fault KILL|ENOSPC|EIO] [--sites]
 
-strace injects the fault at the k-th call of a kind (`-e inject=CALL:signal=KILL:when=k`). The story of each run: a
-study that is known gets a late slice and one of its slices once more, a new study, a file that is no image, a study
-whose analysis crashes, a slice with another content, a study that was refused and for which a person has chosen
-another series. After the fault nothing may be lost and no result unsound, though what was copied may lie in the inbox
-still; after the next start the box must stand where an undisturbed run stands.
+Each fault is a run of its own (`stories`), in which the kernel asks at each call of that kind (`injected`) and the k-th
+ends the process or fails. Then nothing may be lost and no result unsound, though what was copied may lie in the inbox
+still; after the next start the box must stand where an undisturbed run stands. Modules are imported before the run.
+
+With --sites a call is tried at its first, second and last time from each of its sites alone: what it was about (a slice
+of a study, a part of a result) and what was called before. All of them is a matter of a night.
+
+Several runs go side by side. What was tried is kept in a file (--totals), so that a sweep that was stopped goes on
+where it stopped; with another version of the software, or --again, it begins anew. Needs root and Linux on x86-64.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
+import hashlib
+import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from scanside_appliance.files.layout import BoxLayout, study_key
-from scanside_appliance.jobs.book_file import existing_book
-from scanside_appliance.jobs.release import Decisions
+from scanside_runtime.process.start import end_with
 
-from .box import Slice, lost, outcome, put, run_once, unsound_results, write_settings
+from . import fake_probe, fake_sender, fake_worker  # noqa: F401  # a fork becomes one of them
+from .box import REPOSITORY
+from .injected import FAULTS, Fault, can_intercept
+from .stories import Carried, Everyday, Story
 
-WRITES = "openat write pwrite64 fsync fdatasync ftruncate chmod ioctl".split()  # noqa: SIM905
-WRITES += "rename renameat unlink unlinkat linkat mkdir mkdirat rmdir".split()  # noqa: SIM905
-READS = "read pread64 newfstatat getdents64".split()  # noqa: SIM905
-FAULTS = {
-    "KILL": ("signal=KILL", [*WRITES, *READS]),
-    "ENOSPC": ("error=ENOSPC", [*WRITES[:6], "rename", "renameat", "mkdir"]),
-    "EIO": ("error=EIO", [*WRITES, *READS]),
-}
-
-FIRST_ONLY = 'first="$0"; if mkdir "$first"; then exec "$@"; fi; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
-"""A shell that puts strace before the first worker alone: who dies at each attempt is rightly put aside."""
+ROLES = ("daemon", "porter", "prober", "reader", "worker")
+_CHEAP: dict[str, type[Story]] = {"daemon": Everyday, "porter": Carried}
+MEMORY = Path("/dev/shm")  # to sync costs nothing there
+MORE = 1.02
+"""Two runs do not make the same number of calls: so many are tried as an undisturbed one makes, and some more."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """The k-th call of a kind."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fault of one role."""
 
-    name: str
-    call: str
-    k: int
+    who: str
+    fault: Fault
 
-
-class Story:
-    """A prepared box that is copied for each run, and how it ends undisturbed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.base, self.root = folder, folder / "base", folder / "box"
-        self.sums = put(self.base / "inbox", [Slice(1, n) for n in (1, 2, 3)])
-        self._settings(self.base)
-        self.sums |= put(self.base / "inbox", [Slice(5, n, "HEAD") for n in (1, 2)])
-        first = run_once(self.base)
-        if first.returncode != 0:
-            raise SystemExit(first.stderr)
-        with existing_book(BoxLayout(self.base)) as store:
-            Decisions(BoxLayout(self.base), store).release(study_key("1.2.5"), "2")
-        inbox = self.base / "inbox"
-        self.sums |= put(inbox, [Slice(1, 4)])
-        put(inbox, [Slice(1, 2)], "again")
-        self.sums |= put(inbox, [Slice(2, n) for n in (1, 2, 3)])
-        self.sums |= put(inbox, [Slice(3, 1, "CRASH")])
-        self.sums |= put(inbox, [Slice(4, 1), Slice(4, 2), Slice(4, 2, "other")])
-        (inbox / "notes.txt").write_text("no image")
-        self.fresh()
-        self.run()
-        self.expected = outcome(self.root)
-
-    def _settings(self, root: Path) -> None:
-        write_settings(root)
-
-    def fresh(self) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
-        shutil.copytree(self.base, self.root)
-        self._settings(self.root)
-
-    def run(self) -> None:
-        done = run_once(self.root)
-        if done.returncode != 0:
-            raise SystemExit(f"an undisturbed run ended with {done.returncode}: {done.stderr}")
-
-    def calls(self, who: str) -> dict[str, tuple[int, int]]:
-        """By kind of call: how many before the daemon begins its work, and how many in all."""
-        self.fresh()
-        log = self.folder / "calls.log"
-        kinds = ",".join([*WRITES, *READS])
-        trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={kinds}"]
-        if who == "daemon":
-            run_once(self.root, *trace)
-            marker = "scanside.lock"
-        else:
-            run_once(self.root, worker_prefix=trace)
-            marker = f"{self.root}/work/"  # what comes before is the start of the interpreter
-        lines = log.read_text(errors="replace").splitlines()
-        start = next(number for number, line in enumerate(lines) if marker in line)
-        before = Counter(line.partition("(")[0] for line in lines[:start])
-        total = Counter(line.partition("(")[0] for line in lines)
-        return {kind: (before[kind], total[kind]) for kind in total if re.fullmatch(r"\w+", kind)}
-
-    def problems(self, fault: Fault, who: str) -> list[str]:
-        """What a fault broke."""
-        self.fresh()
-        shutil.rmtree(self.folder / "first", ignore_errors=True)
-        how, _ = FAULTS[fault.name]
-        inject = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={fault.call}"]
-        inject += ["-e", f"inject={fault.call}:{how}:when={fault.k}"]
-        once = ["sh", "-c", FIRST_ONLY, str(self.folder / "first"), *inject, "--"]
-        done = run_once(self.root, *inject) if who == "daemon" else run_once(self.root, worker_prefix=once)
-        found = ["it hangs"] if done.returncode == -9 and fault.name != "KILL" else []
-        found += [*lost(self.root, self.sums, sent_twice=self.sums), *unsound_results(self.root)]
-        again = run_once(self.root)
-        if again.returncode != 0:
-            found.append(f"the next start ended with {again.returncode}: {again.stderr[-300:]}")
-        found += [*lost(self.root, self.sums), *unsound_results(self.root)]
-        ended = outcome(self.root)
-        if ended["results"] != self.expected["results"]:
-            found.append(f"other results than of an undisturbed run: {sorted(ended['results'])}")
-        if ended["areas"] != self.expected["areas"]:
-            found.append(f"files end elsewhere than in an undisturbed run: {ended['areas'] - self.expected['areas']}")
-        return found
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        return self.who, self.fault.name, self.fault.call, self.fault.k
 
 
-def faults(calls: dict[str, tuple[int, int]], name: str, every: int) -> Iterator[Fault]:
-    for call in FAULTS[name][1]:
-        before, total = calls.get(call, (0, 0))
-        for k in range(before + 1, total + 1, every):
-            yield Fault(name, call, k)
+def story_of(who: str, folder: Path) -> Story:
+    """The daemon's has cheap children, so that it may do all that it can; that of who reads and measures real ones."""
+    if who in _CHEAP:
+        return _CHEAP[who](folder)
+    from . import measured  # a fork costs what was imported before
+
+    measured.import_everything()
+    return measured.Measured(folder)
 
 
-def sweep(folder: Path, names: list[str], every: int, who: str) -> tuple[int, list[str]]:
-    """How many faults were tried, and what they broke."""
-    story = Story(folder)
-    calls = story.calls(who)
-    tried, broken = 0, []
-    for name in names:
-        for fault in faults(calls, name, every):
-            tried += 1
-            for problem in story.problems(fault, who):
-                broken.append(f"{fault}: {problem}")
-                print(broken[-1], flush=True)
-    return tried, broken
+def trials(story: Story, who: Iterable[str], names: Collection[str], *, sites: bool) -> list[Trial]:
+    """Every fault of these roles, and a few that may hit nothing; or those of each site."""
+    found = []
+    for role in who:
+        for (name, call), at in story.calls(role).calls.items():
+            if name in names:
+                numbers = of_each_site(at) if sites else range(1, int(len(at) * MORE) + 3)
+                found += [Trial(role, Fault(name, call, k)) for k in numbers]
+    return found
 
 
-def strace_works() -> bool:
-    if shutil.which("strace") is None:
-        return False
-    tried = subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True, check=False)
-    return tried.returncode == 0
+def of_each_site(at: Sequence[str]) -> list[int]:
+    """The first, second and last time that a call comes from each of its sites, counted from 1."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for number, site in enumerate(at, start=1):
+        numbers[site].append(number)
+    return sorted({one for each in numbers.values() for one in (*each[:2], each[-1])})
+
+
+def try_all(story: Story, wanted: Sequence[Trial], totals: Path, together: int) -> None:
+    """Each trial once, so many at a time, with a line in the file for each."""
+    numbers, more = os.pipe()
+    workers, ours = [], os.getpid()
+    for worker in range(together):
+        if (pid := os.fork()) == 0:
+            end_with(ours)
+            os.close(more)
+            with totals.open("a") as file:
+                mine = story.beside(f"box{worker}")
+                while number := os.read(numbers, 4):
+                    _try_one(mine, wanted[int.from_bytes(number, "little")], file)
+            os._exit(0)
+        workers.append(pid)
+    os.close(numbers)
+    with os.fdopen(more, "wb", buffering=0) as out:
+        for number in range(len(wanted)):
+            out.write(number.to_bytes(4, "little"))
+    if any([os.waitpid(pid, 0)[1] for pid in workers]):
+        raise SystemExit("the sweep itself ended before its time")
+
+
+def _try_one(story: Story, trial: Trial, file: Any) -> None:
+    began = time.monotonic()
+    ran, problems = story.disturbed(trial.who, trial.fault)
+    for problem in problems:
+        print(f"{trial.who} {trial.fault} at {ran.at}: {problem}", flush=True)
+    line = {"version": version(), "who": trial.who, **asdict(trial.fault), "at": ran.at, "problems": problems}
+    file.write(json.dumps({**line, "seconds": round(time.monotonic() - began, 2)}) + "\n")
+    file.flush()
+
+
+_VERSION: list[str] = []
+_TRIED = ("appliance", "runtime", "tests/sweeps")
+
+
+def version() -> str:
+    """Of what is tried and how, changes that are not committed included."""
+    if not _VERSION:
+        said = [
+            subprocess.run(["git", *words], cwd=REPOSITORY, capture_output=True, check=False).stdout
+            for words in (("ls-tree", "HEAD", *_TRIED), ("diff", "HEAD", "--", *_TRIED))
+        ]
+        _VERSION.append(hashlib.sha256(b"".join(said)).hexdigest()[:12])
+    return _VERSION[0]
+
+
+def tried(totals: Path) -> list[dict[str, Any]]:
+    """What the file says of this version."""
+    lines = totals.read_text().splitlines() if totals.exists() else []
+    return [one for one in map(json.loads, lines) if one["version"] == version()]
+
+
+def sum_up(lines: Iterable[dict[str, Any]]) -> list[str]:
+    """Faults that hit something and violations: of each role and kind by call, and together."""
+    faults: Counter[tuple[str, str, str]] = Counter()
+    broken: Counter[tuple[str, str, str]] = Counter()
+    for one in lines:
+        for key in ((one["who"], one["name"], one["call"]), (one["who"], one["name"], ""), ("", "", "")):
+            faults[key] += bool(one["at"])
+            broken[key] += bool(one["problems"])
+    text = []
+    for who, name in sorted({key[:2] for key in faults if key[2]}):
+        called = [(key[2], number) for key, number in faults.most_common() if key[:2] == (who, name) and key[2]]
+        calls = ", ".join(f"{call} {number}" for call, number in called)
+        text.append(f"{who} {name}: {faults[who, name, '']} faults, {broken[who, name, '']} violations ({calls})")
+    return [*text, f"{faults['', '', '']} faults, {broken['', '', '']} violations"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1, help="of all faults each so manieth")
+    parser.add_argument("--sites", action="store_true", help="from each site the first, second and last call alone")
     parser.add_argument("--fault", choices=FAULTS, action="append")
-    parser.add_argument("--who", choices=("daemon", "worker"), default="daemon")
+    parser.add_argument("--who", choices=ROLES, action="append")
+    parser.add_argument("--together", type=int, default=3, help="runs side by side; most of a run is waiting")
+    parser.add_argument("--totals", type=Path, default=Path(tempfile.gettempdir()) / "scanside-crash.jsonl")
+    parser.add_argument("--again", action="store_true", help="forget what was tried")
     asked = parser.parse_args()
-    if not strace_works():
-        raise SystemExit("strace can't trace here")
-    with tempfile.TemporaryDirectory() as folder:
-        tried, broken = sweep(Path(folder), asked.fault or list(FAULTS), asked.every, asked.who)
-    print(f"{tried} faults, {len(broken)} violations")
-    sys.exit(bool(broken))
+    if not can_intercept():
+        raise SystemExit("this needs root, and a kernel for x86-64 that asks about system calls")
+    if asked.again:
+        asked.totals.unlink(missing_ok=True)
+    wanted = []
+    who = asked.who or list(ROLES)
+    for roles in (*([one] for one in _CHEAP), [role for role in ROLES if role not in _CHEAP]):
+        wanted += sweep([role for role in roles if role in who], asked)
+    keys = {one.key for one in wanted}
+    lines = [one for one in tried(asked.totals) if _key(one) in keys]
+    print(*sum_up(lines), sep="\n")
+    sys.exit(any(one["problems"] for one in lines))
+
+
+def sweep(who: Sequence[str], asked: argparse.Namespace) -> list[Trial]:
+    """Try what was not tried yet of the roles of one story; what is wanted in all."""
+    if not who:
+        return []
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        story = story_of(who[0], Path(folder))
+        wanted = trials(story, who, asked.fault or list(FAULTS), sites=asked.sites)[:: asked.every]
+        known = {_key(one) for one in tried(asked.totals)}
+        left = [one for one in wanted if one.key not in known]
+        print(f"{', '.join(who)}: {len(left)} runs of {len(wanted)}, version {version()}", flush=True)
+        try_all(story, left, asked.totals, asked.together)
+    return wanted
+
+
+def _key(line: dict[str, Any]) -> tuple[str, str, str, int]:
+    return line["who"], line["name"], line["call"], line["k"]
 
 
 if __name__ == "__main__":
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
     main()

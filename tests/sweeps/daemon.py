@@ -30,6 +30,7 @@ def main() -> None:
         once=mode == "once",
         worker=(*prefix, *PYTHON, str(HERE / "fake_worker.py")),
         probe=(*PYTHON, str(HERE / "fake_probe.py")),
+        sender=(*PYTHON, str(HERE / "fake_sender.py")),
         porter=() if mode == "once" else PORTER,
         worklist=(),  # another child, which touches nothing that is swept
         hint=mode != "once",

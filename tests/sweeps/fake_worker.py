@@ -3,9 +3,9 @@
 CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
 KEEPS keep some. DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal,
 BOX a full disk, HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID, UNWRITTEN
-a refusal in the middle of writing: a page, and no document. CRASH and HEAD mean the series that nobody chose.
-Files that name several patients are refused, as the analysis does. The self-test passes, unless ROOT.selftest says
-WRONG, OTHER (another way was taken) or DIES.
+a refusal in the middle of writing: a page, and no document; SEND has an object for an archive. CRASH and HEAD mean the
+series that nobody chose. Files that name several patients are refused, as the analysis does. The self-test passes,
+unless ROOT.selftest says WRONG, OTHER (another way was taken) or DIES.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         "earlier_sums": [one.sha256 for one in order.earlier],
     }
     replace_file(order.output / "report.html", b"<p>a page</p>")
+    if b"SEND" in text:
+        replace_file(order.output / "seg.dcm", b"an object")
     if b"UNWRITTEN" in text:
         return Ended(3, "INPUT_UNREADABLE", "it can't be read")
     replace_file(order.output / "result.json", json.dumps(document).encode())

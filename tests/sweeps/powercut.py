@@ -56,7 +56,7 @@ def after_the_cut(image: Path, at: Path, sums: set[str], studies: int) -> list[s
     with mounted(image, at) as disk:
         root = disk / "box"
         write_settings(root)
-        found = [*lost(root, sums), *unsound_results(root)]
+        found = [*lost(root, sums, sent_twice=sums), *unsound_results(root)]
         done = run_once(root)
         if done.returncode != 0:
             found.append(f"the next start ended with {done.returncode}: {done.stderr[-300:]}")

@@ -119,6 +119,21 @@ def _block(source: int) -> bytes:
         return os.read(source, BLOCK)
 
 
+def lies_below(root: Path, name: str, seen: Signature, sha256: str) -> bool:
+    """Whether the file `name` below `root`, as it was seen, has these bytes; not where it can't be read."""
+    digest, left = hashlib.sha256(), seen.size
+    try:
+        with opened_below(root, name) as handle:
+            if Signature.of(os.fstat(handle)) != seen:
+                return False
+            while left > 0 and (block := os.read(handle, min(BLOCK, left))):
+                digest.update(block)
+                left -= len(block)
+    except OSError:
+        return False
+    return digest.hexdigest() == sha256
+
+
 def put_back(source: Path, root: Path, home: str) -> None:
     """Bring a file of ours into a folder directly below `root`. What others have there keeps its name.
 

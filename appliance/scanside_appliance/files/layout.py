@@ -17,6 +17,8 @@ FOLDER_MODE = 0o750
 KEY_LETTERS = 16
 PRIVATE, PRIVATE_MODE = "private", 0o700
 RESULT, PAGE = "result.json", "report.html"
+ARRIVING = "arriving-"
+"""How folders in work begin that hold copies which the book may not know yet."""
 
 
 class BoxRoot(BoxFailed):
@@ -173,7 +175,7 @@ def work_place(job_id: int) -> str:
 
 def arriving_place(token: str) -> str:
     """Where copies of files in the inbox are made."""
-    return f"work/arriving-{token}"
+    return f"work/{ARRIVING}{token}"
 
 
 def archive_place(patient: str, study: str) -> str:

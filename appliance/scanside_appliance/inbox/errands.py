@@ -16,8 +16,9 @@ from pathlib import Path
 
 from scanside_appliance.files.atomic import sync_directory, sync_file
 from scanside_appliance.files.beneath import looks_like, opened_folder
-from scanside_appliance.files.copies import Copied, SourceChanged, copy_below, put_back
-from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.copies import Copied, SourceChanged, copy_below, lies_below, put_back
+from scanside_appliance.files.durable_files import file_sha256, lies_at
+from scanside_appliance.files.layout import ARRIVING
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.hints import Watches
@@ -66,7 +67,7 @@ class TakeAway:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Bring a file from below work into a folder in the inbox."""
+    """Bring a file from below work into a folder in the inbox. A copy of what lies there still is removed instead."""
 
     file: Path
     home: str
@@ -155,7 +156,7 @@ class Errands:
             case TakeAway():
                 self.say(self._taken_away(errand.files))
             case GiveBack():
-                put_back(self._work / errand.file, self._inbox, errand.home)
+                self._give_back(self._work / errand.file, errand.home)
             case TidyFolders():
                 self._empty.look()
 
@@ -184,6 +185,17 @@ class Errands:
         for part, target in left:
             part.rename(target)
         sync_directory(folder)
+
+    def _give_back(self, file: Path, home: str) -> None:
+        if file.parent.name.startswith(ARRIVING) and self._lies_there_still(file):
+            file.unlink()
+        else:
+            put_back(file, self._inbox, home)
+
+    def _lies_there_still(self, file: Path) -> bool:
+        size, sha256 = file.stat().st_size, file_sha256(file)
+        alike = ((name, seen) for name, seen in scan(self._inbox) if seen is not None and seen.size == size)
+        return any(lies_below(self._inbox, name, seen, sha256) for name, seen in alike)
 
     def _taken_away(self, files: Iterable[Known]) -> TakenAway:
         gone, why = list[str](), ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Sequence
 
 from scanside_appliance.clock import Clock
@@ -51,7 +52,7 @@ class SenderClient:
     def advance(self, settings: SendSettings) -> None:
         """Listen to the child; where it has nothing to do, give it what is due."""
         if self._delivery is not None:
-            self._listen(self._delivery, settings)
+            self._heard_out(self._delivery, settings)
         if self._delivery is None and _sends(settings):
             self._enrol(settings.target)
             self._begin(self._outbox.next_due(settings.target), settings)
@@ -86,6 +87,14 @@ class SenderClient:
             self._child.ask(SendOrder(folder, tuple(names), settings))
         except ChildDied as died:
             self._failed(delivery, died.ending.how, settings)
+
+    def _heard_out(self, delivery: Delivery, settings: SendSettings) -> None:
+        """As `_listen`. What could not be written down is not said again: the child goes, another one is asked."""
+        try:
+            self._listen(delivery, settings)
+        except (OSError, sqlite3.Error):
+            self.close()
+            raise
 
     def _listen(self, delivery: Delivery, settings: SendSettings) -> None:
         """Everything that the child has said by now."""

@@ -1,0 +1,127 @@
+"""The story with real headers, pixels, pages, pictures and DICOM objects, and tiny networks.
+
+A patient's second scan comes, is measured, compared with the first, drawn and written.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map
+
+from kit.selftest_samples import write_bundle_with_sample
+from scanside_appliance.inbox.facts import PROBE
+from scanside_appliance.jobs.worker_client import WORKER
+from scanside_appliance.page.templates import page_templates
+from scanside_appliance.service.plan import Plan
+from scanside_runtime.dicom.headers import import_encodings
+from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
+from scanside_runtime.phantom.make import demo_spec, make_phantom
+from scanside_runtime.settings.load import load_settings
+
+from .box import write_settings
+from .injected import Fault
+from .stories import AT_ONCE, Story, differing
+
+SLICE_MM = 10.0
+SMALL = {"matrix": 64, "slice_thickness_mm": SLICE_MM, "increment_mm": SLICE_MM, "lung_height_mm": 100.0}
+"""A short chest of few slices: each costs calls of the same kinds."""
+_WINGS = ("dicom_out", "jobs", "inbox", "page", "pictures", "results", "service")
+
+
+def _modules() -> Iterator[str]:
+    roots = ["scanside_runtime", *(f"scanside_appliance.{wing}" for wing in _WINGS)]
+    for root in roots:
+        package = importlib.import_module(root)
+        yield from (one.name for one in pkgutil.walk_packages(package.__path__, f"{root}."))
+
+
+def import_everything() -> None:
+    """What an analysis imports and keeps when it first needs it: a fork is as warm as a worker that measured before."""
+    late = ("openvino", "jinja2.ext", "pprint", "importlib.readers", "importlib.resources.readers")
+    for module in (*_modules(), *late):
+        with suppress(ImportError):  # of an extra that is not installed
+            importlib.import_module(module)
+    import_encodings()
+    codecs.lookup("cp437")
+    get_iod_module_map(), get_module_attribute_map()
+    for name in page_templates().list_templates():
+        page_templates().get_template(name)
+
+
+def _newest(results: dict[str, Any]) -> dict[str, Any]:
+    """By study, without the number of the revision."""
+    found = {}
+    for place, document in sorted(results.items(), key=lambda one: int(Path(one[0]).name)):
+        unnumbered = {"revision": None, "supersedes": None}
+        found[str(Path(place).parent)] = {**document, "provenance": {**document["provenance"], **unnumbered}}
+    return found
+
+
+def _says_what_was_not_read(document: dict[str, Any], role: str) -> bool:
+    if role == "reader":
+        return document["verdict"] == "refused" and document["reason"]["code"] == "INPUT_UNREADABLE"
+    return role == "worker" and any("can't be read" in flag["message"] for flag in document["flags"])
+
+
+class Measured(Story):
+    """A real analysis, with networks that take a blink."""
+
+    def prepare(self) -> None:
+        self.bundle = write_bundle_with_sample(self.folder / "bundle").folder
+        inbox = self.base / "inbox"
+        self.sums = self._sent(inbox, "1.2.3.1", "20260401")
+        self.settings(self.base)
+        self._undisturbed(self.base)
+        self.sums |= self._sent(inbox, "1.2.3.2", "20260408")
+
+    def _sent(self, inbox: Path, study_uid: str, date: str) -> set[str]:
+        phantom = make_phantom(replace(demo_spec(), stomach_gas=False, **SMALL))
+        tags = SeriesTags(patient_id="P1", patient_name="A^B", study_uid=study_uid, study_date=date)
+        folder = inbox / study_uid
+        write_series(
+            phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, slice_thickness_mm=SLICE_MM, tags=tags
+        )
+        return {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.dcm")}
+
+    def settings(self, root: Path) -> None:
+        with suppress(FileExistsError):
+            root.mkdir(parents=True)
+        write_settings(root, **AT_ONCE, memory_limit_mb=8192)
+        with root.with_suffix(".toml").open("a") as file:
+            file.write("[inference]\nthreads = 1\n[reading]\nmemory_mb = 8192\n")  # a fork begins with all that we have
+
+    def is_as_meant(self) -> None:
+        artefacts = [set(document["artefacts"]) for document in self.expected["results"].values()]
+        assert len(artefacts) == 2
+        assert all({"report.html", "slices.zip", "seg.dcm", "sr.dcm", "sc_01.dcm"} <= one for one in artefacts)
+
+    def unlike(self, role: str, fault: Fault, results: dict[str, Any]) -> Iterator[str]:
+        """The newest result of each study counts: what could not be read at once came in a further revision.
+
+        A slice that the disk does not give is rightly a refusal, and an earlier result that it does not give is rightly
+        left out, where both are said.
+        """
+        for study, document in _newest(results).items():
+            if not (fault.name == "EIO" and _says_what_was_not_read(document, role)):
+                yield from differing(_newest(self.expected["results"]).get(study), document, study)
+
+    def plan(self, root: Path) -> Plan:
+        return Plan(
+            root,
+            lambda: load_settings(root.with_suffix(".toml")),
+            once=True,
+            bundle=self.bundle,
+            worker=WORKER,
+            probe=PROBE,
+            worklist=(),
+            hint=False,
+        )

@@ -1,0 +1,204 @@
+"""What a box lives through in one run: prepared once, copied for each fault, and how it ends undisturbed.
+
+`Everyday`, with cheap children: a known study gets a late slice, one of its slices once more, and a stray slice of
+somebody else; a new study, a file that is no image, a study whose analysis crashes, a slice with another content; a
+refused study for which a person has chosen another series, a study that is measured again because a person wants it,
+results that go to an archive, and junk beyond its quota.
+`measured.Measured` has the real ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from scanside_appliance.clock import Clock
+from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.inbox.porter import PORTER
+from scanside_appliance.jobs.book_file import existing_book
+from scanside_appliance.jobs.release import Decisions
+from scanside_appliance.service.plan import Plan
+from scanside_appliance.service.service import log_to_stderr, watch
+from scanside_appliance.upkeep.redo import redo
+from scanside_runtime.errors import ScansideError
+from scanside_runtime.settings.load import load_settings
+
+from . import forked
+from .box import HERE, Slice, lost, outcome, put, unsound_results, write_settings
+from .injected import Fault, Ran
+
+PYTHON = (sys.executable, "-S")
+AT_ONCE = {"quiet_s": 0.01, "patience_s": 0.01, "scan_s": 0.005}
+LIMIT_S = 60.0
+"""What takes so long hangs, on however busy a machine."""
+
+
+class Story(ABC):
+    """A prepared box, and the run that is disturbed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.base, self.root = folder, folder / "base", folder / "box"
+        self.sums: set[str] = set()
+        self.prepare()
+        self.fresh()
+        self._undisturbed(self.root)
+        self.expected = outcome(self.root)
+        self.is_as_meant()
+
+    def is_as_meant(self) -> None:  # noqa: B027  # most stories say nothing more
+        """Raises AssertionError where the undisturbed run is not what the story tells of."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make `base`, and say in `sums` what may not be lost."""
+
+    @abstractmethod
+    def settings(self, root: Path) -> None:
+        """Write the settings of a run."""
+
+    @abstractmethod
+    def plan(self, root: Path) -> Plan:
+        """How the daemon runs."""
+
+    def fresh(self) -> None:
+        """The box as it is before the run."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        shutil.copytree(self.base, self.root)
+        self.settings(self.root)
+
+    def beside(self, name: str) -> Story:
+        """The same in another folder, so that two run side by side."""
+        other: Story = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.root = self.folder / name
+        return other
+
+    def calls(self, role: str) -> Ran:
+        """How often each call comes in an undisturbed run."""
+        self.fresh()
+        return self._run(role, None, self.root)
+
+    def disturbed(self, role: str, fault: Fault) -> tuple[Ran, list[str]]:
+        """A run with a fault, the next start, and what the fault broke."""
+        self.fresh()
+        ran = self._run(role, fault, self.root)
+        if not ran.at:
+            return ran, []
+        found = ["it hangs"] if ran.hangs else ["it leaves a process behind"] if ran.left else []
+        found += [*lost(self.root, self.sums, sent_twice=self.sums), *unsound_results(self.root)]
+        if not found and self.is_settled(ran, role, fault):
+            return ran, []
+        again = self._run("", None, self.root)
+        if again.code != 0 or again.hangs:
+            found.append(f"the next start ended with {again.code}: {self.said(self.root)[-300:]}")
+        return ran, [*found, *self.differences(role, fault)]
+
+    def is_settled(self, ran: Ran, role: str, fault: Fault) -> bool:
+        """Whether the run itself came to the end of an undisturbed one, and a next start need not be tried."""
+        return role != "daemon" and ran.code == 0 and not self.differences(role, fault)
+
+    def differences(self, role: str, fault: Fault) -> list[str]:
+        """What is not as after an undisturbed run."""
+        found = [*lost(self.root, self.sums), *unsound_results(self.root)]
+        ended = outcome(self.root)
+        if unlike := [*islice(self.unlike(role, fault, ended["results"]), 4)]:
+            found.append(f"other results than of an undisturbed run: {unlike}")
+        if ended["areas"] != self.expected["areas"]:
+            found.append(f"files end elsewhere than in an undisturbed run: {ended['areas'] - self.expected['areas']}")
+        if ended["sent"] != self.expected["sent"]:
+            found.append(f"other results are sent than in an undisturbed run: {ended['sent']}")
+        return found
+
+    def unlike(self, role: str, fault: Fault, results: dict[str, Any]) -> Iterator[str]:  # others look at it
+        """In what results differ from those of an undisturbed run."""
+        return differing(self.expected["results"], results)
+
+    def said(self, root: Path) -> str:
+        """What daemons said there, since the box was fresh."""
+        return root.with_suffix(".log").read_text(errors="replace")
+
+    def _run(self, role: str, fault: Fault | None, root: Path) -> Ran:
+        root.with_suffix(".log").unlink(missing_ok=True)
+        return forked.run(role, fault, self._program(root), said=str(root.with_suffix(".log")), limit_s=LIMIT_S)
+
+    def _program(self, root: Path) -> Callable[[], None]:
+        return partial(_watched, self.plan(root))
+
+    def _undisturbed(self, root: Path) -> None:
+        done = self._run("", None, root)
+        if done.code != 0:
+            raise SystemExit(f"an undisturbed run ended with {done.code}: {self.said(root)}")
+
+
+def differing(expected: Any, ended: Any, at: str = "") -> Iterator[str]:
+    """Where two documents differ, and in what."""
+    if isinstance(expected, dict) and isinstance(ended, dict):
+        for name in {**expected, **ended}:
+            yield from differing(expected.get(name), ended.get(name), f"{at}/{name}")
+    elif expected != ended:
+        yield f"{at}: {str(ended)[:300]} for {str(expected)[:300]}"
+
+
+def _watched(plan: Plan) -> None:
+    log_to_stderr()
+    try:
+        watch(plan)
+    except ScansideError as error:
+        print(error.code, error.message, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+class Everyday(Story):
+    """All that the daemon does, with cheap children."""
+
+    porter: Sequence[str] = ()
+
+    def prepare(self) -> None:
+        inbox = self.base / "inbox"
+        self.sums = put(inbox, [Slice(1, n) for n in (1, 2, 3)])
+        self.sums |= put(inbox, [Slice(5, n, "HEAD") for n in (1, 2)])
+        self.sums |= put(inbox, [Slice(6, n, "SEND") for n in (1, 2)])
+        (inbox / "junk.bin").write_bytes(b"no image" * 140_000)
+        write_settings(self.base, archive="archive")
+        self._undisturbed(self.base)
+        layout = BoxLayout(self.base)
+        with existing_book(layout) as store:
+            Decisions(layout, store).release(study_key("1.2.5"), "2")
+            redo(layout, store, Clock(), study_key("1.2.6"))
+        self.sums |= put(inbox, [Slice(1, 4)])
+        put(inbox, [Slice(1, 2)], "again")
+        self.sums |= put(inbox, [Slice(1, 9, patient="Q1")], "stray")
+        self.sums |= put(inbox, [Slice(2, n, "SEND") for n in (1, 2, 3)])
+        self.sums |= put(inbox, [Slice(3, 1, "CRASH")])
+        self.sums |= put(inbox, [Slice(4, 1), Slice(4, 2), Slice(4, 2, "other")])
+        (inbox / "notes.txt").write_text("no image")
+        self.sums.add(hashlib.sha256(b"no image").hexdigest())
+
+    def settings(self, root: Path) -> None:
+        write_settings(root, **AT_ONCE, archive="archive", quarantine_quota_mb=1, reserve_mb=1, memory_limit_mb=4096)
+
+    def plan(self, root: Path) -> Plan:
+        return Plan(
+            root,
+            lambda: load_settings(root.with_suffix(".toml")),
+            once=True,
+            worker=(*PYTHON, str(HERE / "fake_worker.py")),
+            probe=(*PYTHON, str(HERE / "fake_probe.py")),
+            sender=(*PYTHON, str(HERE / "fake_sender.py")),
+            porter=self.porter,  # none: the daemon goes into the inbox itself, and what it does there is swept
+            worklist=(),  # another child, which touches nothing that is swept
+            hint=False,
+        )
+
+
+class Carried(Everyday):
+    """The same, with the child that goes into the inbox."""
+
+    porter = PORTER
