@@ -29,11 +29,12 @@ def is_older_than(minimum: str) -> bool:
 
     What was not installed has no version, and is taken to be new enough. Raises ValueError where `minimum` is none.
     """
-    needed, here = _numbers(minimum), _numbers(software_version(), missing=())
+    needed, here = version_numbers(minimum), version_numbers(software_version(), missing=())
     return bool(here) and here < needed
 
 
-def _numbers(text: str, missing: tuple[int, ...] | None = None) -> tuple[int, ...]:
+def version_numbers(text: str, missing: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """By which versions are compared: 0.10 is newer than 0.9, 1.0 is 1. `missing` for what is none, else ValueError."""
     match = _NUMBERS.match(text)
     if match is None:
         if missing is None:

@@ -123,9 +123,27 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Fluid:
+    """What the networks outlined as lung and is pleural fluid, by the lung that it was taken from."""
+
+    right: Mask
+    left: Mask
+
+    @property
+    def volume_ml(self) -> float:
+        """Of both sides."""
+        return self.right.volume_ml + self.left.volume_ml
+
+    def within(self, box: Box) -> Bools:
+        """Both sides in a box of the volume, (z, y, x) bool."""
+        return self.right.within(box) | self.left.within(box)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Masks:
     """What was segmented: two lungs that do not overlap, and the infection inside them.
 
+    fluid: what was set apart as pleural fluid, neither lung nor infection; None where there was none.
     infection_bounds_ml: what the infection would measure if the network were asked to be surer, and less sure; None
     where the masks are no network's.
     """
@@ -134,6 +152,7 @@ class Masks:
     left_lung: Mask
     infection: Mask
     infection_bounds_ml: tuple[float, float] | None = None
+    fluid: Fluid | None = None
 
     @property
     def lungs(self) -> Bools:
@@ -153,6 +172,12 @@ class Masks:
     def lung_areas(self) -> npt.NDArray[np.int64]:
         """How many voxels of lung each slice holds, (z,)."""
         return self.right_lung.areas + self.left_lung.areas
+
+    @property
+    def areas_with_fluid(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """How many voxels of the right and of the left lung each slice holds, with the fluid that was taken out."""
+        right, left = self.right_lung.areas, self.left_lung.areas
+        return (right, left) if self.fluid is None else (right + self.fluid.right.areas, left + self.fluid.left.areas)
 
     def lungs_in(self, z: int) -> Bools:
         """Both lungs in one slice, (y, x) bool."""

@@ -19,6 +19,8 @@ from scanside_appliance.backup.restore import check_backup, restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
+from scanside_appliance.service.errors import BoxRunning
+from scanside_appliance.service.root_lock import only_one
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -267,3 +269,42 @@ def test_names_are_on_the_stick_before_the_manifest_vouches_for_them(
     backed_up(box, stick)
     assert {path.parent for path in (stick / FILES).rglob("*") if path.is_file()} <= set(synced)
     assert stick / FILES in synced and stick in synced
+
+
+def test_a_file_that_was_altered_on_the_box_does_not_replace_the_good_copy_on_the_stick(
+    box: Box, tmp_path: Path
+) -> None:
+    stick = tmp_path / "stick"
+    backed_up(box, stick)
+    altered = next(box.root.glob("archive/*/*/*.dcm"))
+    name = str(altered.relative_to(box.root))
+    good = altered.read_bytes()
+    altered.write_bytes(b"not what was written")
+    done = backed_up(box, stick)
+    assert (done.altered, done.missing) == ((name,), ())
+    assert (stick / FILES / name).read_bytes() == good
+    assert check_backup(stick, silent)[1] == []
+    told = box.scanside("backup", str(stick))
+    assert told.exit_code == 5 and f"the copy of before stays: {name}" in told.output
+
+
+@pytest.mark.parametrize("what", ["manifest", "file"])
+def test_a_pipe_on_the_stick_is_not_waited_for(box: Box, tmp_path: Path, what: str) -> None:
+    stick = tmp_path / "stick"
+    backed_up(box, stick)
+    target = stick / MANIFEST if what == "manifest" else next((stick / FILES).rglob("*.dcm"))
+    target.unlink()
+    os.mkfifo(target)
+    if what == "file":
+        assert "it is no file" in check_backup(stick, silent)[1][0]
+    with pytest.raises(BackupUnusable, match="it is no file"):
+        restore(stick, BoxLayout(tmp_path / "other"), silent)
+
+
+def test_nothing_is_restored_into_a_box_in_which_a_service_works(box: Box, tmp_path: Path) -> None:
+    backed_up(box, tmp_path / "stick")
+    other = BoxLayout(tmp_path / "other")
+    other.make()
+    with only_one(other), pytest.raises(BoxRunning):
+        restore(tmp_path / "stick", other, silent)
+    assert not other.database.exists()

@@ -217,6 +217,22 @@ def test_dcmtks_sender_at_four_associations_at_once_loses_nothing(tmp_path: Path
     assert uids == {f"1.2.{part}.{number}" for part in range(4) for number in range(12)}
 
 
+def test_dcmtks_sender_that_breaks_off_instead_of_saying_good_bye_has_sent_what_was_taken(tmp_path: Path) -> None:
+    files = files_of(tmp_path / "scanner", 3)
+    for number, path in enumerate(files):
+        one = pydicom.dcmread(path)
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
+        one.save_as(path)
+    with box(tmp_path) as listener:
+        where = [LOOPBACK, str(listener.settings.port), *map(str, files)]
+        titles = ["-aet", "CT1", "-aec", "SCANSIDE"]
+        assert subprocess.run([program("storescu"), *titles, "--abort", *where], check=False).returncode == 0
+        assert len(listener.files()) == 3 and not list(listener.inbox.rglob("*.part"))
+        stranger = ["-aet", "CT2", "-aec", "SCANSIDE"]
+        assert subprocess.run([program("storescu"), *stranger, *where], check=False).returncode != 0
+        assert len(listener.files()) == 3
+
+
 def test_what_a_receiver_that_was_killed_had_not_named_is_removed_at_the_next_start(tmp_path: Path) -> None:
     left = tmp_path / "inbox" / "received" / ".half.dcm.1234.part"
     left.parent.mkdir(parents=True)

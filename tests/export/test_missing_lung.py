@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from scanside_export.data.cases import LEFT, RIGHT
-from scanside_export.evaluation.lung_errors import LungReference, drawn_references
-from scanside_runtime.quality.missing_lung import check_air_outside, check_fluid, check_parts
+from scanside_export.evaluation.lung_errors import EFFUSION, LungReference, drawn_references
+from scanside_runtime.quality.effusion import check_fluid, set_fluid_apart
+from scanside_runtime.quality.missing_lung import check_air_outside, check_parts
 from scanside_runtime.quality.overview import make_overview
 from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks
@@ -23,7 +24,7 @@ def said(one: LungReference, right: np.ndarray, left: np.ndarray) -> set[str]:
     masks = Masks(*(one.volume.with_mask(array) for array in (right, left, np.zeros_like(right))))
     overview = make_overview(one.volume, masks)
     findings = check_parts(one.volume, masks, LIMITS)
-    findings += check_air_outside(overview, LIMITS) + check_fluid(overview, LIMITS)
+    findings += check_air_outside(overview, LIMITS) + check_fluid(overview, masks, LIMITS)
     return {finding.code for finding in findings}
 
 
@@ -41,3 +42,14 @@ def test_an_upper_lobe_that_was_left_out_is_missed_with_the_air_in_it(shared_dat
     top = int(np.flatnonzero(left.any(axis=(1, 2)))[-1])
     left[top - 12 :] = False
     assert {"QUALITY_PART_MISSING", "QUALITY_AIR_OUTSIDE"} <= said(one, right, left)
+
+
+def test_an_effusion_that_was_outlined_as_lung_is_set_apart_and_no_lung_with_it(shared_data: Path) -> None:
+    one = next(one for one in drawn_references(REFERENCES, shared_data) if one.name == "lidc-idri-0314")
+    wet = one.labels == EFFUSION
+    right, left = (one.labels == RIGHT) | wet, one.labels == LEFT
+    apart = set_fluid_apart(one.volume, Masks(*(one.volume.with_mask(array) for array in (right, left, wet))), LIMITS)
+    assert apart.fluid is not None
+    taken = apart.fluid.right.array | apart.fluid.left.array
+    assert (taken & wet).sum() > 0.6 * wet.sum()
+    assert (taken & ~wet).sum() * one.volume.voxel_ml < 3.0

@@ -53,7 +53,8 @@ DOCUMENT: dict[str, set[str]] = {
         "manufacturer", "model", "transfer_syntax", "hu_mean", "chosen_because", "passed_over",
     },
     "biomarkers": REGION
-    | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis", "lung_width_mm"},
+    | {"left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis", "lung_width_mm"}
+    | {"fluid_ml", "poi_with_fluid_percent"},
     "severity": {
         "flag", "basis", "probability", "cut_off", "model", "why", "deciding_percent", "distance_points",
     },

@@ -226,7 +226,8 @@ REGION = {
 def test_the_document_has_exactly_the_fields_of_the_contract() -> None:
     document = measured(rows(RIGHT, slice(0, 9), 3)).to_document()
     assert set(document) == REGION | {
-        "left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis", "lung_width_mm"
+        "left", "right", "zones", "six_zone_score", "ct_extent_grade", "ct_extent_basis", "lung_width_mm",
+        "fluid_ml", "poi_with_fluid_percent",
     }  # fmt: skip
     assert set(document["left"]) == set(document["right"]) == REGION
     assert set(document["zones"]) == {f"{s}_{t}" for s in ("right", "left") for t in ("upper", "middle", "lower")}
@@ -245,7 +246,8 @@ def test_withheld_keeps_the_size_of_the_lungs_and_nothing_that_rests_on_infectio
     before, after = leaves(found.to_document()), leaves(withheld(found).to_document())
     assert set(before) == set(after)
     kept = {path: value for path, value in after.items() if value is not None}
-    assert kept == {path: value for path, value in before.items() if path.endswith(("lung_volume_ml", "lung_width_mm"))}
+    stays = ("lung_volume_ml", "lung_width_mm", "fluid_ml")
+    assert kept == {path: value for path, value in before.items() if path.endswith(stays)}
 
 
 def test_the_width_of_the_lungs_reaches_from_edge_to_edge_and_counts_no_specks() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
 import subprocess
 import time
@@ -37,6 +38,11 @@ trap count DEBUG
 """
 
 
+DRAWN = (
+    "from pathlib import Path; from scanside_runtime.phantom.make import demo_spec, make_phantom; "
+    "from scanside_runtime.phantom.dicom_writer import write_series; p = make_phantom(demo_spec()); "
+    "write_series(p.hu, p.spacing_mm, Path('{folder}'), origin_mm=p.origin_mm)"
+)
 SEND_ONE = """
 from pathlib import Path
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
@@ -181,6 +187,23 @@ def first_time(machine: Machine, tally: Tally) -> None:
     tally.check(again.returncode == 0 and not changed, "installed again, nothing changes", f"{changed} {again.stderr}")
 
 
+def technician(machine: Machine, tally: Tally, tar: Path) -> None:
+    """Every command of the technician's page, block by block, as it stands there; a stick with release and study."""
+    stick = Path(machine.root, "media/stick")
+    stick.mkdir(parents=True, exist_ok=True)
+    shutil.copy(tar, stick)
+    page = (Path(__file__).parents[2] / "docs/start-technician.md").read_text(encoding="utf-8")
+    for number, block in enumerate(re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL), 1):
+        if "/media/stick/study" in block:
+            machine.run(f'/opt/scanside/current/bin/python -c "{DRAWN.format(folder="/media/stick/study")}"', 120.0)
+        if "results last" in block:
+            machine.wait_for("ls /var/lib/scanside/results/*/*/*/report.html", 300.0)
+        done = machine.run(f"set -e\n{block}")
+        tally.check(done.returncode == 0, f"step {number}: {block.splitlines()[-1]}", done.stdout + done.stderr)
+    shown = machine.run("scanside worklist; scanside receive --help >/dev/null && systemctl is-active scanside-receive")
+    tally.check("active" in shown.stdout, "what the page promises is there", shown.stdout + shown.stderr)
+
+
 def units(machine: Machine, tally: Tally) -> None:
     """One target holds them, the timer waits for its hour, and what it starts can do its work in its sandbox."""
     waiting = machine.run("systemctl is-active scanside.target scanside-verify.timer")
@@ -199,12 +222,7 @@ def a_study(machine: Machine, tally: Tally) -> None:
     settings.write_text("[inbox]\nquiet_s = 2.0\nscan_s = 1.0\n")
     reloaded = machine.run("systemctl reload scanside-watch")
     tally.check(reloaded.returncode == 0, "settings are read again at a reload", reloaded.stderr)
-    write = (
-        "from pathlib import Path; from scanside_runtime.phantom.make import demo_spec, make_phantom; "
-        "from scanside_runtime.phantom.dicom_writer import write_series; p = make_phantom(demo_spec()); "
-        "write_series(p.hu, p.spacing_mm, Path('/tmp/study'), origin_mm=p.origin_mm)"
-    )
-    machine.run(f'/opt/scanside/current/bin/python -c "{write}"', 120.0)
+    machine.run(f'/opt/scanside/current/bin/python -c "{DRAWN.format(folder="/tmp/study")}"', 120.0)
     machine.run("cp -r /tmp/study /var/lib/scanside/inbox/study && chgrp -R scanside-send /var/lib/scanside/inbox/study"
                 " && chmod -R g+rwX /var/lib/scanside/inbox/study")  # fmt: skip
     found = machine.wait_for("ls /var/lib/scanside/results/*/*/*/report.html", 300.0)
@@ -272,14 +290,19 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="Where the bare Debian goes.")
     parser.add_argument("--suite", default="bookworm", help="As debootstrap knows it.")
     parser.add_argument("--mirror", default="", help="Of an Ubuntu, where it comes from.")
+    parser.add_argument("--page", action="store_true", help="The technician's page to the letter, and nothing else.")
     parser.add_argument("--short", action="store_true", help="Without the killed upgrades.")
     options = parser.parse_args()
     tally = Tally()
     make_root(options.root, options.suite, options.mirror)
-    unpack(options.release, options.root)
+    if not options.page:
+        unpack(options.release, options.root)
     with booted(options.root) as machine:
+        if options.page:
+            technician(machine, tally, options.release)
         slow = () if options.short else (killed_upgrades,)
-        for story in (first_time, a_study, units, a_receiver, *slow, upgrades_that_fail, removal):
+        stories = () if options.page else (first_time, a_study, units, a_receiver, *slow, upgrades_that_fail, removal)
+        for story in stories:
             story(machine, tally)
     print(f"{tally.violations} violations")
     raise SystemExit(bool(tally.violations))

@@ -44,8 +44,9 @@ from scanside_runtime.model.signature import SIGNATURE, new_key, sign
 from .box import Slice, put, run_once, write_settings
 
 STUDIES = 3
-SHOWN_ONLY = ("created_at", "finished_at", "source", "value")
-"""Columns of the book that decide nothing: when it was, what a file was called in the inbox, how often it happened."""
+SHOWN_ONLY = ("created_at", "finished_at", "source", "value", "mtime_ns")
+"""Columns of the book that decide nothing: when it was, what a file was called in the inbox, how often it happened; and
+the time by which a file is known unchanged: one that does not fit has it summed again."""
 
 
 @dataclass

@@ -32,13 +32,18 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup came to. missing: what the book names and lies nowhere, and what can't be read, by path."""
+    """What a backup came to.
+
+    missing: what the book names and lies nowhere, and what can't be read, by path. altered: what is not what the book
+    has any more, where the copy of before still is: that one stays.
+    """
 
     at: str
     files: int
     copied: int
     copied_mb: float
     missing: tuple[str, ...]
+    altered: tuple[str, ...] = ()
 
 
 def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Progress) -> BackedUp:
@@ -52,7 +57,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
     before = _before(target)
     with _target_errors(target), existing_book(layout) as store, database_errors(layout.database):
         target.mkdir(parents=True, exist_ok=True)
-        work = _Copying(layout, target, dict(before.files) if before else {}, progress)
+        work = _Copying(layout, target, dict(before.files) if before else {}, dict(_named(store, layout)), progress)
         work.look()
         book, missing = _book_and_its_files(store, work, layout, target)
         work.settle()
@@ -71,7 +76,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
         replace_file(target / MANIFEST, (json.dumps(asdict(stock)) + "\n").encode())
         _forget_books(target, book)
         _note(layout, stock, target)
-    return BackedUp(stock.at, len(stock.files), work.copied, round(work.copied_bytes / 2**20, 1), missing)
+    return BackedUp(stock.at, len(stock.files), work.copied, round(work.copied_bytes / 2**20, 1), missing, work.altered)
 
 
 def _before(target: Path) -> Stock | None:
@@ -133,8 +138,13 @@ class _Unread(Exception):
 class _Copying:
     """The files of the box and their copies. found: what lies in the box now, unread: what can't be read; by path."""
 
-    def __init__(self, layout: BoxLayout, target: Path, known: dict[str, Copied], progress: Progress) -> None:
+    def __init__(
+        self, layout: BoxLayout, target: Path, known: dict[str, Copied], named: dict[str, str], progress: Progress
+    ) -> None:
+        """known: the copies of before; named: the sums that the book has."""
         self._layout, self._target, self._known, self._progress = layout, target / FILES, known, progress
+        self._named = named
+        self._altered: dict[str, None] = {}
         self.found: dict[str, Copied] = {}
         self.unread: set[str] = set()
         self._folders: set[Path] = set()
@@ -156,6 +166,11 @@ class _Copying:
         same_source = (one.bytes, one.changed_ns) == (facts.st_size, facts.st_mtime_ns)
         copy = self._target / path
         return same_source and copy.is_file() and copy.stat().st_size == one.bytes
+
+    @property
+    def altered(self) -> tuple[str, ...]:
+        """What on the box is not what the book has, and lies whole in the backup."""
+        return tuple(self._altered)
 
     def settle(self) -> None:
         """What was copied keeps its name through a power cut, before the manifest vouches for it."""
@@ -187,10 +202,24 @@ class _Copying:
             if not isinstance(problem.__cause__, FileNotFoundError):
                 self.unread.add(path)
             return None
+        if (good := self._good_before(path, digest.hexdigest())) is not None:
+            part.unlink()
+            self._altered[path] = None
+            return good
         part.replace(target)
         self._folders.add(target.parent)
         self.copied, self.copied_bytes = self.copied + 1, self.copied_bytes + size
         return Copied(size, digest.hexdigest(), facts.st_mtime_ns)
+
+    def _good_before(self, path: str, sha256: str) -> Copied | None:
+        """The copy of before, where it is what the book has, and what lies on the box is not."""
+        wanted, before = self._named.get(path), self._known.get(path)
+        if wanted in (None, sha256) or before is None or before.sha256 != wanted:
+            return None
+        try:
+            return before if file_sha256(self._target / path) == wanted else None
+        except OSError:
+            return None
 
 
 def _blocks(source: Path) -> Iterator[bytes]:

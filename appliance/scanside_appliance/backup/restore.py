@@ -10,9 +10,10 @@ from pathlib import Path
 from scanside_appliance.backup.errors import BackupUnusable, BoxNotEmpty
 from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, read_stock
 from scanside_appliance.files.atomic import sync_directory
-from scanside_appliance.files.durable_files import file_sha256, lies_at
+from scanside_appliance.files.durable_files import file_sha256, lies_at, opened_file
 from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE, PRIVATE_MODE, BoxLayout, BoxRoot
 from scanside_appliance.jobs.book_file import BESIDE, beside, mark
+from scanside_appliance.service.root_lock import only_one
 
 BLOCK = 2**20
 Progress = Callable[[str, int, int], None]
@@ -48,12 +49,19 @@ def _trouble(path: Path, one: Copied) -> str | None:
 def restore(folder: Path, layout: BoxLayout, progress: Progress) -> Stock:
     """Put a backup into an empty box. What is there already with the right bytes stays, so that it may be run again.
 
-    Raises BackupUnusable, BoxNotEmpty, BoxRoot.
+    Raises BackupUnusable, BoxNotEmpty, BoxRunning, BoxRoot.
     """
     if lies_at(layout.database):
         raise BoxNotEmpty(root=layout.root)
     stock = read_stock(folder)
     layout.make()
+    with only_one(layout):
+        return _fill(folder, stock, layout, progress)
+
+
+def _fill(folder: Path, stock: Stock, layout: BoxLayout, progress: Progress) -> Stock:
+    if lies_at(layout.database):  # a service was started meanwhile
+        raise BoxNotEmpty(root=layout.root)
     try:
         for number, (name, one) in enumerate(stock.files.items(), 1):
             _put(folder / FILES / name, layout.root / name, one, folder)
@@ -80,7 +88,7 @@ def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
     part = target.with_name(f".{target.name}.part")
     digest = hashlib.sha256()
     try:
-        read = source.open("rb")
+        read = opened_file(source)
     except OSError as error:
         raise BackupUnusable(folder=folder, why=f"{source.name}: {error.strerror}") from error
     with read, part.open("wb") as copy:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupUnusable
+from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.layout import PRIVATE, BoxLayout
 from scanside_runtime.process.typed import typed
 
@@ -54,7 +55,8 @@ class Stock:
 def read_stock(folder: Path) -> Stock:
     """The manifest of a backup. Raises BackupUnusable."""
     try:
-        stock = typed(Stock, json.loads((folder / MANIFEST).read_bytes()))
+        with opened_file(folder / MANIFEST) as file:
+            stock = typed(Stock, json.loads(file.read()))
     except OSError as error:
         raise BackupUnusable(folder=folder, why=f"{MANIFEST}: {error.strerror}") from error
     except (ValueError, RecursionError) as problem:

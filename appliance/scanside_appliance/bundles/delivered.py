@@ -21,6 +21,7 @@ from typing import BinaryIO
 from scanside_appliance.bundles.errors import ModelArchive
 from scanside_appliance.bundles.record import KEY_LETTERS
 from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_appliance.files.durable_files import opened_file
 from scanside_runtime.errors import BoxOutput, ModelUnusable
 from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle, stays_inside
 from scanside_runtime.model.signature import SIGNATURE, TrustedKey, check_signature
@@ -71,7 +72,7 @@ def unpack(archive: Path, bundles: Path, trusted: Sequence[TrustedKey]) -> Deliv
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with opened_file(archive) as file, zipfile.ZipFile(file) as opened:
             yield opened
     except NO_ZIP as problem:
         raise ModelArchive(name=archive, why=f"it is no whole zip ({problem})") from problem

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
-import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from scanside_appliance.bundles.delivered import Delivered, unpack
 from scanside_appliance.bundles.errors import ModelOlder
 from scanside_appliance.bundles.record import (
     BundleChange,
+    alone,
     bundle_in_force,
     bundles_folder,
     put_in_force,
@@ -25,11 +24,11 @@ from scanside_appliance.bundles.record import (
 )
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
-from scanside_runtime.errors import BoxOutput, ModelUnusable
+from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.proof import WayTried
 from scanside_runtime.model.signature import trusted_keys
-from scanside_runtime.version import software_version
+from scanside_runtime.version import software_version, version_numbers
 
 RECEIPT_SCHEMA = "scanside.receipt/1"
 Prove = Callable[[Bundle], WayTried]
@@ -65,7 +64,7 @@ def install(
     bundle's networks raise; BundleRecordUnusable, BoxOutput.
     """
     bundles = bundles_folder(root)
-    with _alone(bundles):
+    with alone(bundles):
         _clear_leftovers(bundles)
         now = _usable(root, keys)
         delivered = unpack(archive, bundles, trusted_keys(keys))
@@ -100,6 +99,7 @@ def _put_in_force(root: Path, delivered: Delivered, now: Bundle, proof: WayTried
     bundle, before = delivered.bundle, read_record(root).in_force
     at, why = clock.now_text(), f"signed by {delivered.signed_by.name}, proved on this box"
     if before != bundle.folder.name:
+        _give_to_the_box(bundle.folder)
         put_in_force(root, BundleChange(at, "install", bundle.folder.name, before, bundle.title, why))
         _tidy(root, {bundle.folder.name, before})
     return InstalledBundle(bundle.title, bundle.sha256, delivered.signed_by.name, now.title, proof, at)
@@ -107,12 +107,17 @@ def _put_in_force(root: Path, delivered: Delivered, now: Bundle, proof: WayTried
 
 def _check_newer(bundle: Bundle, now: Bundle, force: bool) -> None:
     same_kind = bundle.name == now.name
-    if same_kind and not force and _numbers(bundle.version) < _numbers(now.version):
+    older = version_numbers(bundle.version, ()) < version_numbers(now.version, ())
+    if same_kind and not force and older:
         raise ModelOlder(title=bundle.title, in_force=now.title)
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
+def _give_to_the_box(folder: Path) -> None:
+    """What root installs belongs to whom the bundles belong: the box's own user must be able to remove it later."""
+    owner = folder.parent.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _forget(folder: Path, root: Path) -> None:
@@ -136,18 +141,3 @@ def _with_receipt(done: InstalledBundle, archive: Path) -> InstalledBundle:
         replace_file(path, (json.dumps(written.document(), indent=2) + "\n").encode())
         return written
     return done
-
-
-@contextmanager
-def _alone(bundles: Path) -> Iterator[None]:
-    """One installation at a time: another one waits."""
-    try:
-        bundles.mkdir(parents=True, exist_ok=True)
-        handle = os.open(bundles, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise BoxOutput(folder=bundles, why=error.strerror or "it can't be written") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

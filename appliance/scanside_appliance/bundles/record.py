@@ -6,8 +6,11 @@ after what it names lies there whole: whatever ends an installation, the box has
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -103,6 +106,21 @@ def check_signed(folder: Path, keys: Path) -> None:
     check_signature(manifest, signature, trusted_keys(keys))
 
 
+@contextmanager
+def alone(bundles: Path) -> Iterator[None]:
+    """One change of the bundles at a time: another one waits. Raises BoxOutput."""
+    try:
+        bundles.mkdir(parents=True, exist_ok=True)
+        handle = os.open(bundles, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BoxOutput(folder=bundles, why=error.strerror or "it can't be written") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def put_in_force(root: Path, change: BundleChange) -> None:
     """Write a change down: from here on it is true. Raises BundleRecordUnusable, BoxOutput."""
     record = read_record(root)
@@ -115,19 +133,29 @@ def put_in_force(root: Path, change: BundleChange) -> None:
         raise BoxOutput(folder=folder, why=error.strerror or "it can't be written") from error
 
 
-def step_back(root: Path, action: Action, why: str, clock: Clock | None = None) -> BundleChange:
-    """Put in force what was there before the bundle in force was installed.
+def step_back(
+    root: Path, action: Action, why: str, clock: Clock | None = None, *, of: str | None = None
+) -> BundleChange:
+    """Put in force what was there before the bundle in force was installed. An installation under way is waited for.
 
+    of: only where this one still is in force; else the change that came between is the answer.
     Raises NoEarlierBundle, BundleRecordUnusable, BoxOutput.
     """
+    with alone(bundles_folder(root)):
+        return _stepped_back(root, action, why, clock or Clock(), of)
+
+
+def _stepped_back(root: Path, action: Action, why: str, clock: Clock, of: str | None) -> BundleChange:
     record = read_record(root)
+    if of is not None and record.in_force != of:
+        return record.changes[-1]
     now = record.in_force
     if now is None:
         raise NoEarlierBundle
     before = _before(record.changes, now)
     if before is not None and not (bundles_folder(root) / before / MANIFEST).is_file():
         before = None
-    change = BundleChange((clock or Clock()).now_text(), action, before, now, _title(record.changes, before), why)
+    change = BundleChange(clock.now_text(), action, before, now, _title(record.changes, before), why)
     put_in_force(root, change)
     return change
 

@@ -24,6 +24,7 @@ DETAILS = {
     ),
     "QUALITY_AIR_OUTSIDE": (to_translate("beside the outlines: {air_ml:.0f} ml"),),
     "QUALITY_POSSIBLE_EFFUSION": (
+        to_translate("not counted: {fluid_ml:.0f} ml; POI as consolidation {percent_with_fluid:.1f} %"),
         to_translate("beside the lungs: {beside_ml:.0f} ml"),
         to_translate("within the outlines: {outlined_ml:.0f} ml"),
     ),

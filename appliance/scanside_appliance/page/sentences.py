@@ -28,6 +28,10 @@ SENTENCES = (
         "The worse lung, {percent} %, is {below} points below {grade}, within the measurement error of {error} points: "
         "the graver flag is given."
     ),
+    to_translate(
+        "{fluid} ml of possible effusion are not counted; were they consolidation, the worse lung would be "
+        "{percent} %, {grade}."
+    ),
     to_translate("Infection grew from {before} to {after} ml in {hours} hours."),
     to_translate("The model {model} was not used: {names} was not measured."),
     to_translate("Below the model's cut-off, but the extent grade asks to watch."),

@@ -16,7 +16,7 @@ from scanside_appliance.pictures.choice import ShownBox, key_slices, shown_box
 from scanside_appliance.pictures.files import jpegs_within
 from scanside_appliance.pictures.lettering import Lettering, with_letters
 from scanside_appliance.pictures.plane import Picture, Plane, grey, marked, native_width
-from scanside_runtime.volume import Mask, Masks, Volume
+from scanside_runtime.volume import Fluid, Mask, Masks, Volume
 
 COLUMNS = 3
 LEAST_WIDTH_PX = 360
@@ -76,13 +76,15 @@ class _Shown:
     infection: Mask
     box: ShownBox
     sides: bool
+    fluid: Fluid | None
 
     def axial(self, z: int) -> Plane:
         """A slice as it lies in the array."""
         _, dy, dx = self.volume.spacing_mm
         where = (slice(z, z + 1), self.box.y, self.box.x)
         right, left, infection = (layer.within(where)[0] for layer in (self.right, self.left, self.infection))
-        return Plane(self.volume.hu[where][0], right, left, infection, (dy, dx))
+        fluid = None if self.fluid is None else self.fluid.within(where)[0]
+        return Plane(self.volume.hu[where][0], right, left, infection, (dy, dx), fluid)
 
     def coronal(self, y: int) -> Plane:
         """A cut from head to feet, two slices more than the lungs at either end."""
@@ -91,7 +93,8 @@ class _Shown:
         where = (slices, slice(y, y + 1), self.box.x)
         volume, layers = self.volume.hu[where][::-1, 0], (self.right, self.left, self.infection)
         right, left, infection = (layer.within(where)[::-1, 0] for layer in layers)
-        return Plane(volume, right, left, infection, (dz, dx))
+        fluid = None if self.fluid is None else self.fluid.within(where)[::-1, 0]
+        return Plane(volume, right, left, infection, (dz, dx), fluid)
 
     def height(self, z: int) -> float:
         """Where in the lungs a slice lies: 0 at their lower end, 1 at their upper one."""
@@ -121,7 +124,7 @@ def draw_pictures(volume: Volume, masks: Masks, *, with_infection: bool = True, 
     """
     infection = masks.infection if with_infection else volume.with_mask(np.zeros(volume.hu.shape, np.bool_))
     box = shown_box(masks, volume)
-    shown = _Shown(volume, masks.right_lung, masks.left_lung, infection, box, sides)
+    shown = _Shown(volume, masks.right_lung, masks.left_lung, infection, box, sides, masks.fluid)
     every = -(-volume.hu.shape[0] // MOST_TILES)
     slices = tuple(_key_slice(shown, z) for z in key_slices(infection.areas, box.z))
     return Pictures(slices, _coronal(shown), _tiles(shown, every), every)

@@ -26,6 +26,7 @@ RIGHT_LUNG = (150, 175, 45)
 LEFT_LUNG = (167, 121, 204)
 INFECTION = (66, 228, 240)
 DENSE = (30, 110, 255)
+FLUID = (233, 180, 86)
 
 LINES_IN_WIDTH = 55
 SMOOTHED_MM = 1.5
@@ -37,7 +38,8 @@ LEAST_DENSE_MM2 = 20.0
 class Plane:
     """A cut through the volume, first row on top, the patient's right on the left.
 
-    hu: (h, w) int16 HU. right, left, infection: (h, w) bool. mm: height and width of one of its pixels.
+    hu: (h, w) int16 HU. right, left, infection: (h, w) bool. mm: height and width of one of its pixels. fluid: (h, w)
+    bool, what was outlined as lung and set apart as a possible effusion; None where there is none.
     """
 
     hu: npt.NDArray[np.int16]
@@ -45,6 +47,7 @@ class Plane:
     left: Bools
     infection: Bools
     mm: tuple[float, float]
+    fluid: Bools | None = None
 
     def size(self, width_px: int) -> tuple[int, int]:
         """(width, height) of a picture of this width, with pixels that are square."""
@@ -72,6 +75,8 @@ def marked(shades: Grey, plane: Plane) -> Picture:
     picture = cv2.cvtColor(shades, cv2.COLOR_GRAY2BGR)
     for mask, colour in ((plane.right, RIGHT_LUNG), (plane.left, LEFT_LUNG), (plane.infection, INFECTION)):
         _outline(picture, _enlarged(mask, size), colour)
+    if plane.fluid is not None:
+        _outline(picture, _enlarged(plane.fluid, size), FLUID)
     dense = _dense(plane, size)
     picture[dense & _hatching(size)] = DENSE
     _outline(picture, dense.astype(np.uint8), DENSE)

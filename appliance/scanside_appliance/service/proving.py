@@ -138,9 +138,10 @@ class Proving:
         if not isinstance(error, ModelUnusable) or self._named is not None:
             return False
         try:
-            if read_record(self._layout.root).in_force is None:
+            failed, why = read_record(self._layout.root).in_force, f"{error.code}: {error.message}"
+            if failed is None:
                 return False
-            change = step_back(self._layout.root, "put aside", f"{error.code}: {error.message}", self._clock)
+            change = step_back(self._layout.root, "put aside", why, self._clock, of=failed)
         except BoxFailed as problem:  # a full disk: it stays in force, and nothing is measured
             log.error("%s: %s", problem.code, problem.message)
             return False

@@ -20,6 +20,8 @@ class Recipe:
     large_consolidations: how often one of these fills a good part of a lung.
     couches: how often a picture that was cropped to the body gets a couch and what else lies around a patient.
     abdomens: how often lungs are drawn from slices at and below the dome of a diaphragm, most with a full organ there.
+    effusions: how often lungs get pleural fluid in their place, as no lung. dense_lungs: how often a good part of them
+    loses its air on the network's plane, in low slices as well, and stays lung.
     threshold: the contract's; chosen after the training, on training cases, for volume as well as for Dice.
     """
 
@@ -42,6 +44,8 @@ class Recipe:
     large_consolidations: float = 0.0
     couches: float = 0.0
     abdomens: float = 0.0
+    effusions: float = 0.0
+    dense_lungs: float = 0.0
     licence: str = ""
     threshold: float = 0.5
     augment: Mapping[str, float] = field(default_factory=dict)

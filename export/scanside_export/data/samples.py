@@ -13,6 +13,7 @@ from scanside_export.data.abdomens import with_abdomen
 from scanside_export.data.augment import Augment, moved, rescanned
 from scanside_export.data.cases import ELSEWHERE, LEFT, RIGHT, UNKNOWN, Case, known_lungs
 from scanside_export.data.couches import with_couch
+from scanside_export.data.effusions import with_dense_lung, with_effusion
 from scanside_export.data.lesions import insert, large_consolidation, random_lesions
 from scanside_export.data.recipe import Recipe
 from scanside_runtime.model.stacks import (
@@ -133,16 +134,34 @@ class Sampler:
         filled = np.zeros(contract.matrix, dtype=np.bool_)
         if organ:
             hu, filled = with_abdomen(hu, _room(case, phase, middle, place), contract.pixel_mm, rng)
+        hu, gone = self._with_pleura(hu, case.lungs[phase:], middle, place, rng)
         hu, around = self._with_couch(hu, case, rng)
         hu = rescanned(hu, self.augment, rng)
         if self.recipe.network == "lungs":
             target, known = _lung_target(case.lungs[phase:], middle, place, flipped)
-            known[around | filled] = 1.0
+            target[0] += (target[1:] * gone).sum(axis=0)
+            target[1:] *= 1.0 - gone
+            known[around | filled | (gone > 0.5)] = 1.0
         else:
             reader = case.infection[rng.integers(len(case.infection))]
             target = np.maximum(_share(reader[phase:], middle, place), fresh)[None]
             known = np.ones(contract.matrix, dtype=np.float32)
         return Sample(windowed(hu, contract.window_hu), target, known)
+
+    def _with_pleura(
+        self, hu: Floats, lungs: npt.NDArray[np.uint8], weights: Floats, place: PlaneMap, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """A stack, now and then with dense lung or with fluid for lung; and how much of each pixel fluid took."""
+        dense, fluid = self.recipe.dense_lungs, self.recipe.effusions
+        gone = np.zeros(hu.shape[1:], dtype=np.float32)
+        if not (dense or fluid) or self.recipe.network != "lungs":
+            return hu, gone
+        used = np.flatnonzero(weights)
+        some = np.asarray(lungs[used])
+        sides = np.stack([_share(some == side, weights[used], place) > 0.5 for side in (RIGHT, LEFT)])
+        if rng.random() < dense:
+            hu = with_dense_lung(hu, sides, self.contract.pixel_mm, rng)
+        return with_effusion(hu, sides, self.contract.pixel_mm, rng) if rng.random() < fluid else (hu, gone)
 
     def _with_couch(self, hu: Floats, case: Case, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """A stack, now and then with what lies around a patient; and where that is, which is surely no lung."""

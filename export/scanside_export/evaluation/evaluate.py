@@ -99,9 +99,7 @@ def score(case: Labelled, masks: Masks) -> VolumeScore:
         lung_volume_error_percent=volume_error_percent(here[1], case.lungs[known]) if known.any() else None,
         poi_percent=poi_percent(*here),
         poi_percent_readers=tuple(poi_percent(reader[known], case.lungs[known]) for reader in case.infection),
-        poi_error_points=tuple(
-            poi_error_points(*here, reader[known], case.lungs[known]) for reader in case.infection
-        ),
+        poi_error_points=tuple(poi_error_points(*here, reader[known], case.lungs[known]) for reader in case.infection),
         readers_dice=dice(*case.infection) if len(case.infection) == 2 else None,
         lung_elsewhere_ml=_elsewhere_ml(case, lungs),
     )

@@ -52,9 +52,7 @@ class UNet(nn.Module):
         )
         self.pool = nn.MaxPool2d(2)
         rising = tuple(reversed(widths))
-        self.up = nn.ModuleList(
-            Up(below, width, width) for below, width in pairwise(rising)
-        )
+        self.up = nn.ModuleList(Up(below, width, width) for below, width in pairwise(rising))
         self.head = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, plane: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside_runtime.settings.tables import MeasureSettings
-from scanside_runtime.volume import Hu, Mask, Masks, Volume
+from scanside_runtime.volume import Fluid, Hu, Mask, Masks, Volume
 
 Counts = npt.NDArray[np.int64]  # (z, 4): voxels of lung, of infection in it, sum of their HU, those that are dense
 
@@ -75,6 +75,9 @@ class Biomarkers:
 
     six_zone_score: 0 to 24, the sum over the zones that hold lung. ct_extent_grade: CT-0 to CT-4.
     worse_lung_percent: what the grade is read from, POI of the worse lung, 0 below the floors.
+    fluid_ml: what was outlined as lung and set apart as pleural fluid, counted neither as lung nor as infection.
+    poi_with_fluid_percent, worse_lung_with_fluid_percent: POI, and that of the worse lung, if it were consolidation;
+    None without such fluid.
     lung_width_mm: from the right lung's right edge to the left one's left: the size of the chest, whatever the breath.
     """
 
@@ -87,11 +90,14 @@ class Biomarkers:
     ct_extent_basis: str | None
     worse_lung_percent: float | None = None
     lung_width_mm: float | None = None
+    fluid_ml: float | None = None
+    poi_with_fluid_percent: float | None = None
+    worse_lung_with_fluid_percent: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The block `biomarkers` of the result document, numbers as measured; what decides stands in `severity`."""
         document = asdict(self)
-        del document["worse_lung_percent"]
+        del document["worse_lung_percent"], document["worse_lung_with_fluid_percent"]
         return {**document.pop("whole"), **document}
 
 
@@ -112,6 +118,7 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
     zones = Zones(**_zones("right", right, ml, floor), **_zones("left", left, ml, floor))
     right_lung, left_lung = _region(right, ml), _region(left, ml)
     worse_percent = _worse_lung_percent((left_lung, right_lung), floor)
+    with_fluid = _percents_with_fluid(right_lung, left_lung, masks.fluid)
     return Biomarkers(
         whole=_region(np.concatenate((right, left)), ml),
         left=left_lung,
@@ -122,7 +129,20 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
         ct_extent_basis=EXTENT_BASIS,
         worse_lung_percent=worse_percent,
         lung_width_mm=_width_mm(volume, masks),
+        fluid_ml=0.0 if masks.fluid is None else masks.fluid.volume_ml,
+        poi_with_fluid_percent=with_fluid and with_fluid[0],
+        worse_lung_with_fluid_percent=with_fluid and with_fluid[1],
     )
+
+
+def _percents_with_fluid(right: Region, left: Region, fluid: Fluid | None) -> tuple[float, float] | None:
+    """POI and POI of the worse lung if the fluid that was set apart were infected lung; None without any."""
+    if fluid is None or not fluid.volume_ml:
+        return None
+    sides = ((right, fluid.right.volume_ml), (left, fluid.left.volume_ml))
+    lungs = [((lung.infection_volume_ml or 0.0) + ml, (lung.lung_volume_ml or 0.0) + ml) for lung, ml in sides]
+    infected_ml, lungs_ml = (sum(parts) for parts in zip(*lungs, strict=True))
+    return 100.0 * infected_ml / lungs_ml, max(100.0 * infected / lung for infected, lung in lungs if lung)
 
 
 def withheld(biomarkers: Biomarkers) -> Biomarkers:
@@ -138,6 +158,7 @@ def withheld(biomarkers: Biomarkers) -> Biomarkers:
         ct_extent_basis=None,
         worse_lung_percent=None,
         lung_width_mm=biomarkers.lung_width_mm,
+        fluid_ml=biomarkers.fluid_ml,
     )
 
 

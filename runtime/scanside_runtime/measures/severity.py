@@ -97,7 +97,8 @@ def assess_extent(
     """The flag by extent grade: "not_assessed" where nothing was measured, the grade withheld, or there is no lung.
 
     Within the measurement error of a graver flag it is the graver one, and says so: another precision or another
-    breath must not decide in silence. The grade itself stays as it was measured, and no disease stays none.
+    breath must not decide in silence. The grade itself stays as it was measured, and no disease stays none. Pleural
+    fluid that was set apart raises no flag; where it would as consolidation, that is said.
     """
     percent = None if biomarkers is None else biomarkers.worse_lung_percent
     flag = _flag(None if percent is None else extent_grade(percent), rule)
@@ -111,9 +112,28 @@ def assess_extent(
             name=f"CT extent grade: severe from {rule.severe_from}, watch from {rule.watch_from}",
             source=EXTENT_SOURCE,
         ),
-        why=None if percent is None or graver == flag else _near_the_edge(percent, error_points),
+        why=_why(biomarkers, flag, graver, rule, error_points),
         deciding_percent=percent,
         distance_points=None if percent is None else points_to_next_grade(percent),
+    )
+
+
+def _why(
+    biomarkers: Biomarkers | None, flag: Flag, graver: Flag, rule: SeveritySettings, error_points: float
+) -> str | None:
+    """What the flag alone does not say: an edge that is near, or fluid that would raise it."""
+    if biomarkers is None or biomarkers.worse_lung_percent is None:
+        return None
+    if graver != flag:
+        return _near_the_edge(biomarkers.worse_lung_percent, error_points)
+    wet = biomarkers.worse_lung_with_fluid_percent
+    if wet is None or extent_grade(wet) <= extent_grade(biomarkers.worse_lung_percent):
+        return None
+    if _flag(extent_grade(wet), rule) == flag:
+        return None
+    return (
+        f"{biomarkers.fluid_ml or 0.0:.0f} ml of possible effusion are not counted; were they consolidation, the worse "
+        f"lung would be {wet:.1f} %, {extent_grade(wet)}."
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from scanside_runtime.findings import KINDS, Finding
 from scanside_runtime.quality.anatomy import check_lung_volume, check_sides, require_chest, require_lungs
 from scanside_runtime.quality.coverage import check_coverage, check_field_of_view
+from scanside_runtime.quality.effusion import check_fluid
 from scanside_runtime.quality.hu_calibration import check_calibration
 from scanside_runtime.quality.image_quality import (
     check_contrast,
@@ -17,7 +18,7 @@ from scanside_runtime.quality.image_quality import (
     check_noise,
     check_thickness,
 )
-from scanside_runtime.quality.missing_lung import check_air_outside, check_fluid, check_parts
+from scanside_runtime.quality.missing_lung import check_air_outside, check_parts
 from scanside_runtime.quality.motion import check_motion
 from scanside_runtime.quality.orientation import check_orientation
 from scanside_runtime.quality.overview import make_overview
@@ -47,7 +48,7 @@ def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) 
         *check_sides(masks, settings.anatomy),
         *check_parts(volume, masks, settings.missing_lung),
         *check_air_outside(overview, settings.missing_lung),
-        *check_fluid(overview, settings.missing_lung),
+        *check_fluid(overview, masks, settings.missing_lung),
         *check_motion(overview, masks, settings.motion),
         *check_thickness(volume, settings.quality),
         *check_contrast(overview, settings.quality),

@@ -8,6 +8,7 @@ right, 12 are found (in two the heart is not off the midline, in one the right l
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -60,7 +61,11 @@ def check_orientation(overview: Overview, masks: Masks, *, cut: bool) -> tuple[F
 
 
 def contradictions(overview: Overview, masks: Masks) -> tuple[bool, bool, bool]:
-    """Upside down, mirrored, on the face: each where the anatomy plainly says so."""
+    """Upside down, mirrored, on the face: each where the anatomy plainly says so.
+
+    Fluid counts as the lung that it was taken from: beside it the heart would seem to lie on its side.
+    """
+    overview = replace(overview, lungs=overview.lungs | overview.fluid)
     slabs = np.flatnonzero(overview.lungs.any(axis=(1, 2)))
     spine = _spine(overview, slabs)
     upside_down = _upside_down(overview, slabs)
@@ -118,7 +123,7 @@ def _mirrored(overview: Overview, masks: Masks, upwards: npt.NDArray[np.intp], s
     """The heart lies to the right of the spine, and the lung called left is the larger beside it."""
     heart_mm = np.mean([_soft_offset_mm(overview, _part(upwards, share), spine_x) for share in MIDDLE])
     beside = [z for k in _part(upwards, MIDDLE[0]) for z in overview.slices_of(int(k))]
-    right, left = (int(lung.areas[beside].sum()) for lung in (masks.right_lung, masks.left_lung))
+    right, left = (int(areas[beside].sum()) for areas in masks.areas_with_fluid)
     return bool(heart_mm <= -HEART_MM and left >= LARGER_SHARE * (right + left))
 
 

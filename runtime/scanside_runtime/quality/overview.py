@@ -25,17 +25,24 @@ MARGIN_MM = 20.0
 class Overview:
     """The box of the lungs with a margin, from the feet up; every slab holds lung or lies beside one that does.
 
-    hu: (s, y, x) float32. lungs: (s, y, x) bool. first_slice: (s + 1,) the slice with which each slab begins, and
-    the end of the last. slab_mm: distance between slabs.
+    hu: (s, y, x) float32. lungs, fluid: (s, y, x) bool. box: where it lies in the volume. first_slice: (s + 1,) the
+    slice with which each slab begins, and the end of the last. slab_mm: distance between slabs.
     """
 
     hu: Floats
     lungs: Bools
+    fluid: Bools
+    box: Box
     first_slice: npt.NDArray[np.intp]
     slab_mm: float
 
     def __len__(self) -> int:
         return len(self.hu)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Physical volume of one of its voxels."""
+        return PIXEL_MM**2 * self.slab_mm / 1000.0
 
     def slices_of(self, slab: int) -> range:
         """The native slices that a slab is the mean of."""
@@ -51,13 +58,22 @@ def make_overview(volume: Volume, masks: Masks) -> Overview:
     size = _size(box, volume.spacing_mm)
     hu = np.stack([_slab(volume.hu[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts])
     inside = np.stack([_slab(lungs[z - box[0].start :][:by], size) for z in starts]) >= 0.5
-    return Overview(hu, inside, np.append(starts, box[0].stop), by * volume.spacing_mm[0])
+    fluid = np.zeros_like(inside)
+    if masks.fluid is not None:
+        apart = masks.fluid.within(box)
+        fluid = np.stack([_slab(apart[z - box[0].start :][:by], size) for z in starts]) >= 0.5
+    return Overview(hu, inside, fluid, box, np.append(starts, box[0].stop), by * volume.spacing_mm[0])
 
 
 def disc(radius_mm: float) -> Plane:
     """A disc for erosion and dilation of overview slabs."""
     radius = max(1, round(radius_mm / PIXEL_MM))
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), dtype=np.uint8)
+
+
+def opened(mask: Bools, radius_mm: float) -> Bools:
+    """What of each slab of an overview's mask a disc can reach from inside, (s, y, x)."""
+    return np.stack([cv2.morphologyEx(plane.view(np.uint8), cv2.MORPH_OPEN, disc(radius_mm)) for plane in mask]) > 0
 
 
 def hull(lung: Bools) -> Bools:

@@ -38,7 +38,9 @@ def backup(
         typer.echo(f"{done.files} files, {done.copied} of them copied now ({done.copied_mb} MB)")
         for path in done.missing:
             typer.echo(f"missing: {path}")
-    raise typer.Exit(5 if done.missing else 0)
+        for path in done.altered:
+            typer.echo(f"altered on the box, the copy of before stays: {path}")
+    raise typer.Exit(5 if done.missing or done.altered else 0)
 
 
 def _check(folder: Path, as_json: bool) -> None:

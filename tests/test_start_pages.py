@@ -1,0 +1,76 @@
+"""The three pages to start from: one page each, every command on them exists, and takes what it is given."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from scanside_appliance.cli.main import app
+
+PAGES = Path(__file__).resolve().parents[1] / "docs"
+STARTS = ("start-clinic.md", "start-technician.md", "start-engineer.md")
+OF_THE_SYSTEM = {"cd", "tar", "./install.sh", "useradd", "cat", "systemctl", "umask", "cp"}
+
+
+def blocks(page: str) -> list[str]:
+    """What a reader is told to type."""
+    return re.findall(r"^```sh\n(.*?)^```", (PAGES / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    """Line by line, without what is written into a file."""
+    text = re.sub(r"<<'END'\n.*?^END$", "", "\n".join(blocks(page)), flags=re.MULTILINE | re.DOTALL)
+    return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+def program(name: str) -> click.Command:
+    if name == "scanside":
+        return typer.main.get_command(app)
+    from scanside_export.cli.main import app as exporter
+
+    return typer.main.get_command(exporter)
+
+
+def takes(command: click.Command, words: list[str]) -> None:
+    """Raises click.UsageError where the command has no such word. Nothing is run."""
+    if isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), words[0]) if words else None
+        assert found is not None, words
+        return takes(found, words[1:])
+    with command.make_context("x", list(words), resilient_parsing=False):
+        return None
+
+
+@pytest.mark.parametrize("page", STARTS)
+def test_a_start_is_one_page(page: str) -> None:
+    assert len((PAGES / page).read_text(encoding="utf-8").splitlines()) <= 100
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [(page, words) for page in STARTS for words in commands(page)],
+    ids=lambda one: one if isinstance(one, str) else " ".join(one)[:60],
+)
+def test_each_command_exists_and_takes_what_it_is_given(page: str, words: list[str]) -> None:
+    if words[0] not in ("scanside", "scanside-export"):
+        assert words[0] in OF_THE_SYSTEM, f"{page}: {words}"
+        return
+    if words[0] == "scanside-export":
+        pytest.importorskip("torch", reason="the extra export is not installed")
+    takes(program(words[0]), words[1:])
+
+
+@pytest.mark.parametrize("page", STARTS)
+def test_a_start_leads_to_pages_that_are_there(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", (PAGES / page).read_text(encoding="utf-8")):
+        assert (PAGES / target).exists(), target
+
+
+def test_the_readme_leads_to_all_three() -> None:
+    readme = (PAGES.parent / "README.md").read_text(encoding="utf-8")
+    assert all(f"docs/{page}" in readme for page in STARTS)
