@@ -10,6 +10,7 @@ writer counts as sent.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -26,6 +27,7 @@ from .box import Slice, lost, put, run_once, start, unsound_results, write_setti
 from .fulldisk import wait
 
 IMAGE_MB = 96
+SLICES = 3
 
 
 def can_mount() -> bool:
@@ -44,7 +46,7 @@ def mounted(image: Path, at: Path) -> Iterator[Path]:
 
 def send(inbox: Path, study: int) -> set[str]:
     """A study, synced as a careful sender does."""
-    sums = put(inbox, [Slice(study, n) for n in (1, 2, 3)])
+    sums = put(inbox, [Slice(study, n) for n in range(1, SLICES + 1)])
     for path in (*(inbox / f"study{study}").iterdir(), inbox / f"study{study}", inbox):
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)
@@ -61,8 +63,16 @@ def after_the_cut(image: Path, at: Path, sums: set[str], studies: int) -> list[s
         if done.returncode != 0:
             found.append(f"the next start ended with {done.returncode}: {done.stderr[-300:]}")
         found += [*lost(root, sums), *unsound_results(root)]
-        results = len(list((root / "results").glob("[!.]*/*/*/result.json")))
-        return found if results == studies else [*found, f"{results} results of {studies} studies"]
+        whole = sum(len(inputs) == SLICES for inputs in newest(root))
+        return found if whole == studies else [*found, f"{whole} studies of {studies} are measured whole"]
+
+
+def newest(root: Path) -> list[list[str]]:
+    """The slices of each study's newest result: a sender who was held up may have come in two parts."""
+    of_study: dict[Path, dict[int, Path]] = {}
+    for path in (root / "results").glob("[!.]*/*/*/result.json"):
+        of_study.setdefault(path.parents[1], {})[int(path.parent.name)] = path
+    return [json.loads(paths[max(paths)].read_text())["inputs"] for paths in of_study.values()]
 
 
 def sweep(folder: Path, cuts: int, seed: int = 1) -> list[str]:
