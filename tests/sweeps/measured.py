@@ -57,6 +57,9 @@ def import_everything() -> None:
         page_templates().get_template(name)
 
 
+_SAID = ("BOX_EARLIER_RESULT", "MODEL_OTHER_WAY")
+
+
 def _newest(results: dict[str, Any]) -> dict[str, Any]:
     """By study, without the number of the revision."""
     found = {}
@@ -69,7 +72,7 @@ def _newest(results: dict[str, Any]) -> dict[str, Any]:
 def _says_what_was_not_read(document: dict[str, Any], role: str) -> bool:
     if role == "reader":
         return document["verdict"] == "refused" and document["reason"]["code"] == "INPUT_UNREADABLE"
-    return role == "worker" and any("can't be read" in flag["message"] for flag in document["flags"])
+    return role == "worker" and any(flag["code"] in _SAID for flag in document["flags"])
 
 
 class Measured(Story):
@@ -107,8 +110,8 @@ class Measured(Story):
     def unlike(self, role: str, fault: Fault, results: dict[str, Any]) -> Iterator[str]:
         """The newest result of each study counts: what could not be read at once came in a further revision.
 
-        A slice that the disk does not give is rightly a refusal, and an earlier result that it does not give is rightly
-        left out, where both are said.
+        A slice that the disk does not give is rightly a refusal; an earlier result that it does not give is rightly
+        left out, and of a network the next form is rightly taken, where each is said.
         """
         for study, document in _newest(results).items():
             if not (fault.name == "EIO" and _says_what_was_not_read(document, role)):
