@@ -212,8 +212,7 @@ def _measure(
         loading = beside.submit(_load, networks, options)
         with known.timed("decode"):
             volume = known.volume = reader.read_volume(series, _stage("decode", progress))
-        known.flags += check_rescale(series.slices, volume.hu)
-        known.flags += check_hu(series.slices, volume.hu)
+        known.flags += (*check_rescale(series.slices, volume.hu), *check_hu(series.slices, volume.hu))
         with known.timed("load"):
             loaded = known.networks = loading.result()
             known.flags += way_taken(options.proof, loaded)
@@ -349,6 +348,7 @@ def _scan(
         flags=frozenset(flag.code for flag in flags),
         bundle=bundle.title,
         lung_width_mm=biomarkers.lung_width_mm,
+        fluid_ml=biomarkers.fluid_ml,
         ct_extent_grade=biomarkers.ct_extent_grade,
     )
 
