@@ -125,7 +125,9 @@ class Measured(Story):
             if fault.name == "EIO" and _says_what_was_not_read(document, role):
                 continue
             known = expected.get(study)
-            yield from differing(known and _null_like(document, known) if fault.name == "EIO" else known, document, study)
+            if known is not None and fault.name == "EIO":
+                known = _null_like(document, known)
+            yield from differing(known, document, study)
 
     def plan(self, root: Path) -> Plan:
         return Plan(
