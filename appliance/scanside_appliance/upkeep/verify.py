@@ -18,6 +18,7 @@ from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.store import CLEANED, FileRow, Job, State, Store
+from scanside_appliance.languages.words import Words
 from scanside_appliance.upkeep.book_shape import shape_problems
 from scanside_appliance.upkeep.care import LastVerified, note_done
 from scanside_appliance.upkeep.found_on_disk import archive_folders, kept_paths, result_folders
@@ -55,12 +56,16 @@ class Verified:
         """The JSON of `scanside verify`."""
         return {"schema": "scanside.verify/1", "ok": not self.differences, **asdict(self)}
 
-    def lines(self) -> list[str]:
-        """The same for people: what differs, then how much was looked at."""
-        differing = [f"{one.of:<9} {one.path}: {one.why}" for one in self.differences]
-        verdict = f"{len(differing)} difference(s)" if differing else "all as it was written"
-        looked_at = f"{self.results} result(s), {self.archived_files} archived file(s), the book, the networks"
-        return [*differing, f"{looked_at}: {verdict}"]
+    def lines(self, _: Words) -> list[str]:
+        """The same for people: what differs, then how much was looked at. _: says it in the reader's language."""
+        differing = [f"{one.of:<9} {one.path}: {_.coded(one.why)}" for one in self.differences]
+        verdict = _("{number} difference(s)", number=len(differing)) if differing else _("all as it was written")
+        looked_at = [
+            _("{number} result(s)", number=self.results),
+            _("{number} archived file(s)", number=self.archived_files),
+            *(_("the book"), _("the networks")),
+        ]
+        return [*differing, f"{_(', ').join(looked_at)}: {verdict}"]
 
 
 def note_verified(layout: BoxLayout, found: Verified) -> None:
