@@ -27,17 +27,14 @@ def read_proof(root: Path) -> Proof | None:
         return None
 
 
-def prove_box(
-    root: Path, bundle: Bundle, threads: int, *, networks: KeptNetworks | None = None, afresh: bool = False
-) -> Proof:
+def prove_box(root: Path, bundle: Bundle, threads: int, *, networks: KeptNetworks | None = None) -> Proof:
     """Let this box prove a bundle in the way in which it computes, or in the next one that is right.
 
-    afresh: what an earlier test found wrong is not remembered. Raises ModelUnusable for a bundle that is damaged.
+    Raises ModelUnusable for a bundle that is damaged.
     """
     from scanside_runtime.model.selftest import prove
 
-    before = None if afresh else read_proof(root)
-    return prove(bundle, preferred_way(bundle, threads, read_tuning(root)), before, networks)
+    return prove(bundle, preferred_way(bundle, threads, read_tuning(root)), read_proof(root), networks)
 
 
 def keep_proof(root: Path, proof: Proof) -> bool:

@@ -20,7 +20,7 @@ class Finding:
     code: str
     level: Level
     message: str
-    values: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict, hash=False)
 
 
 def figures(**values: SupportsFloat) -> dict[str, float]:

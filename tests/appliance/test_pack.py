@@ -319,10 +319,15 @@ def test_a_withheld_study_is_packed_with_its_reason_and_slices_in_which_nothing_
         {},
         {"verdict": "held"},
         {"verdict": "refused", "reason": {"code": "PATIENT_TWO_BODIES"}},
+        {
+            "verdict": "refused",
+            "reason": {"code": "PATIENT_UNDER_AGE"},
+            "flags": [{"code": "PATIENT_TWO_BODIES", "level": "withhold", "message": "two"}],
+        },
         {"verdict": "refused", "reason": {"code": "GEOMETRY_MISSING_SLICES"}, "series": None},
         {"verdict": "refused", "reason": {"code": "INPUT_TRUNCATED"}, "provenance": {"input_sha256": None}},
     ],
-    ids=["no masks", "held", "two bodies", "no series", "no pixels"],
+    ids=["no masks", "held", "two bodies", "a child of two bodies", "no series", "no pixels"],
 )
 def test_what_shows_no_one_or_nobody_for_certain_is_not_packed(
     study: Path, tmp_path: Path, changes: dict[str, Any]

@@ -327,6 +327,11 @@ def test_a_password_that_is_too_short_or_long_is_not_taken(tmp_path: Path, passw
     assert not layout.private.exists()
 
 
+def test_a_password_that_a_script_hands_over_in_other_bytes_is_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(BoxServePassword, match="UTF-8"):
+        set_password(BoxLayout(tmp_path), b"Schl\xfcssel-der-Station".decode(errors="surrogateescape"))
+
+
 @pytest.mark.parametrize("content", [None, b"", b"[]", b'{"salt": "zz", "hash": ""}', b'{"salt": "00", "hash": "00"}'])
 def test_without_a_sound_password_nothing_is_shown(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path, content: bytes | None

@@ -70,6 +70,7 @@ UNLIKE: dict[str, dict[str, Any]] = {
     "contrast medium": {"series.contrast_bolus_agent": "Ultravist 370"},
     "a base that is cut off": {"flags": [{"code": "COVERAGE_BASE_CUT", "level": "caution", "message": "cut"}]},
     "gaps": {"flags": [{"code": "GEOMETRY_GAPS", "level": "caution", "message": "gaps"}]},
+    "fluid set apart, and a result from before that": {"biomarkers.fluid_ml": 205.0},
     "another sex": {"study.sex": "M"},
     "another birth date": {"study.birth_date": "1961-01-01"},
     "other networks": {"provenance": {"bundle": {"name": "b", "version": "2", "sha256": "cd"}}},
@@ -88,6 +89,16 @@ def test_scans_that_are_not_alike_are_not_compared_and_the_reason_is_given(diffe
     assert [document[name] for name in numbers] == [None] * 4
 
 
+def test_fluid_that_was_counted_in_one_scan_and_set_apart_in_the_other_is_no_change_of_the_infection() -> None:
+    doubtful = {
+        "biomarkers.fluid_ml": 0.0,
+        "flags": [{"code": "QUALITY_POSSIBLE_EFFUSION", "level": "caution", "message": "may be fluid, and is counted"}],
+    }
+    for one, other in (({"biomarkers.fluid_ml": 205.0}, doubtful), (doubtful, {"biomarkers.fluid_ml": 205.0})):
+        change = compare(scan(FIRST, 15.0, **one), scan(SECOND, 0.0, **other), ERROR)
+        assert (change.trend, "effusion" in change.why) == ("not_comparable", True)
+
+
 ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "5 and 6 mm": ({}, {"series.slice_thickness_mm": 6.0}),
     "1 and 2.5 mm": ({"series.slice_thickness_mm": 1.0}, {"series.slice_thickness_mm": 2.5}),
@@ -96,6 +107,8 @@ ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "contrast that is stated as none": ({}, {"series.contrast_bolus_agent": "none"}),
     "contrast in both": ({"series.contrast_bolus_agent": "A"}, {"series.contrast_bolus_agent": "B"}),
     "the sex not stated": ({}, {"study.sex": None}),
+    "fluid set apart in both": ({"biomarkers.fluid_ml": 205.0}, {"biomarkers.fluid_ml": 90.0}),
+    "fluid set apart, and none there": ({"biomarkers.fluid_ml": 205.0}, {"biomarkers.fluid_ml": 0.0}),
 }
 
 

@@ -16,7 +16,7 @@ from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import choose_engine
 from scanside_runtime.model.errors import ModelBundleDamaged, ModelSelfTest
 from scanside_runtime.model.networks import KeptNetworks
-from scanside_runtime.model.proof import Proof, proof_of
+from scanside_runtime.model.proof import Proof, WayTried, proof_of
 from scanside_runtime.model.selftest import GOLDEN, prove
 
 INT8 = choose_engine("auto", "auto", 1)
@@ -31,6 +31,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_bundle(folder, files={GOLDEN: golden, "infection.int8.onnx": other})
 
 
+def way(engine: str, precision: str) -> WayTried:
+    return WayTried(engine, precision, "2026-01-01T00:00:00+00:00")
+
+
 @pytest.fixture(scope="module")
 def proof(bundle: Bundle) -> Proof:
     return prove(bundle, INT8)
@@ -40,7 +44,7 @@ def test_the_next_precision_that_is_right_is_taken_and_the_evidence_kept(proof: 
     assert proof.passed is not None and proof.passed.engine == "openvino"
     assert proof.passed.precision in ("bf16", "fp32") and proof.passed.infection_dice == 1.0
     assert [one.name for one in proof.wrong] == ["openvino int8"] and "Dice" in proof.wrong[0].why_not
-    assert proof.used_was_wrong and proof_of(json.dumps(proof.to_document())) == proof
+    assert not proof.used_was_wrong and proof_of(json.dumps(proof.to_document())) == proof
 
 
 def test_what_was_wrong_is_not_tried_again_before_what_was_right(bundle: Bundle, proof: Proof) -> None:
@@ -50,8 +54,37 @@ def test_what_was_wrong_is_not_tried_again_before_what_was_right(bundle: Bundle,
 
 
 def test_what_another_bundle_or_processor_did_is_forgotten(bundle: Bundle, proof: Proof) -> None:
-    elsewhere = replace(proof, box=replace(proof.box, processor="another"))
-    assert prove(bundle, INT8, elsewhere).used_was_wrong
+    right = way("onnxruntime", "fp32")
+    elsewhere = replace(proof, box=replace(proof.box, processor="another"), passed=way("openvino", "int8"))
+    found = prove(bundle, INT8, replace(elsewhere, wrong=(replace(right, why_not="there"),)))
+    assert [one.name for one in found.wrong] == ["openvino int8"] and not found.used_was_wrong
+
+
+def test_the_way_that_computed_until_then_is_tested_when_another_one_is_preferred_now(
+    bundle: Bundle, proof: Proof
+) -> None:
+    int8_computed = replace(proof, passed=way("openvino", "int8"), wrong=())
+    found = prove(bundle, choose_engine("openvino", "fp32", 1), int8_computed)
+    assert found.used_was_wrong and [one.name for one in found.wrong] == ["openvino int8"]
+    assert found.passed is not None and found.passed.name == "openvino fp32"
+
+
+def test_a_way_that_never_computed_puts_nothing_in_doubt(bundle: Bundle, proof: Proof) -> None:
+    fp32_computed = replace(proof, passed=way("openvino", "fp32"), wrong=())
+    found = prove(bundle, INT8, fp32_computed)
+    assert not found.used_was_wrong and [one.name for one in found.wrong] == ["openvino int8"]
+    assert found.passed is not None and found.passed.precision in ("bf16", "fp32")
+    assert not prove(bundle, INT8, replace(fp32_computed, passed=None)).used_was_wrong
+
+
+def test_the_way_that_computed_until_then_is_tested_once(
+    bundle: Bundle, proof: Proof, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    take = KeptNetworks.take
+    monkeypatch.setattr(KeptNetworks, "take", lambda *these: taken.append(these[2].precision) or take(*these))
+    prove(bundle, INT8, replace(proof, passed=way("openvino", "int8"), wrong=()))
+    assert taken.count("int8") == 1
 
 
 def test_networks_are_loaded_in_the_way_that_is_right(bundle: Bundle, proof: Proof) -> None:

@@ -62,8 +62,8 @@ QUESTIONS: tuple[type[SelfTestOrder | Order], ...] = (SelfTestOrder, Order)
 class SelfTested:
     """The networks are what they were; with which engine and precision.
 
-    wrong: what is wrong with the ways to compute that were passed over, in words. used_was_wrong: whether what computed
-    until then is among them.
+    wrong: what is wrong with the ways to compute that were passed over, in words. used_was_wrong: whether the way that
+    had computed until then is wrong now.
     """
 
     engine: str

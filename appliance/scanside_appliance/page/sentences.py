@@ -56,6 +56,7 @@ OBSTACLES = (
     to_translate("contrast medium was given for one of them only"),
     to_translate("the lungs are cut off differently"),
     to_translate("one of them has gaps between its slices"),
+    to_translate("a possible effusion was set apart in one of them only"),
 )
 """Why two scans are not compared, see `scanside_runtime.followup.comparability`."""
 

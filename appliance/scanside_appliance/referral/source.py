@@ -64,12 +64,13 @@ def read_source(folder: Path, result: Path, document: Mapping[str, Any], limits:
 
 def _check_can_be_packed(result: Path, document: Mapping[str, Any]) -> None:
     """Raises PackUnmeasured where there is no series to show, or it is not one person's for certain."""
-    verdict, code = document["verdict"], (document.get("reason") or {}).get("code")
+    verdict = document["verdict"]
+    codes = {(document.get("reason") or {}).get("code"), *(flag["code"] for flag in document.get("flags", ()))}
     if verdict == "held":
         why = "it is held for a person, and may be another patient's"
     elif verdict == "analysed" and not (result / SEGMENTATION).is_file():
         why = "its DICOM objects were left out, so that there are no masks"
-    elif code in TWO_PERSONS:
+    elif codes & TWO_PERSONS:
         why = "it may show two patients, and one pseudonym would make them one"
     elif not document.get("series") or not document["provenance"].get("input_sha256"):
         why = "it was refused before its pictures could be read"

@@ -36,7 +36,7 @@ _LESION = Code("52988006", "SCT", "Lesion")
 _OF_THE_SERIES = (
     "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
 )  # fmt: skip
-_OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient")
+_OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID")
 
 
 def series_segmentation(
@@ -223,6 +223,8 @@ def _clean_sources(headers: Sequence[Dataset], slice_spacing_mm: float) -> list[
         source = Dataset()
         source.update(shared)
         source.update({header[keyword].tag: header[keyword] for keyword in _OF_EACH_SLICE})
+        # one spelling of a number for all: highdicom keeps "-100" where it stood so, and the frames must be alike
+        source.ImagePositionPatient = _decimals([float(one) for one in header.ImagePositionPatient])
         sources.append(source)
     return sources
 

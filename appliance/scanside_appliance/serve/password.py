@@ -28,8 +28,12 @@ def set_password(layout: BoxLayout, password: str) -> None:
     """From now on this one counts. Raises BoxServePassword where it is too short, too long or can't be kept."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise BoxServePassword(why=f"it must have {SHORTEST} to {LONGEST} letters")
+    try:
+        letters = password.encode()
+    except UnicodeEncodeError as error:  # bytes of a script that are no UTF-8
+        raise BoxServePassword(why="it must be written in UTF-8") from error
     salt = secrets.token_bytes(SALT_BYTES)
-    kept = {"scrypt": COST, "salt": salt.hex(), "hash": _hash(password.encode(), salt).hex()}
+    kept = {"scrypt": COST, "salt": salt.hex(), "hash": _hash(letters, salt).hex()}
     try:
         layout.private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
         _write(layout, json.dumps(kept).encode())

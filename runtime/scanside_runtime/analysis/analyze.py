@@ -349,6 +349,7 @@ def _scan(
         flags=frozenset(flag.code for flag in flags),
         bundle=bundle.title,
         lung_width_mm=biomarkers.lung_width_mm,
+        fluid_ml=biomarkers.fluid_ml,
         ct_extent_grade=biomarkers.ct_extent_grade,
     )
 

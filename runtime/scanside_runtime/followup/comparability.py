@@ -25,7 +25,8 @@ def obstacles(before: Scan, after: Scan) -> tuple[str, ...]:
     - one class of slice thickness: both below 3 mm, or both from 3 mm on and within a factor of 1.25;
     - one class of kernel: both soft, both sharp, or both of a kind that is not known with name and scanner the same;
     - contrast medium in both or in neither;
-    - the same part of the lungs: cut at the same end or at none, gaps between slices in both or in neither.
+    - the same part of the lungs: cut at the same end or at none, gaps between slices in both or in neither;
+    - pleural fluid is counted in both or in neither.
     """
     checks: tuple[Callable[[Scan, Scan], str | None], ...] = (
         _unmeasured,
@@ -35,6 +36,7 @@ def obstacles(before: Scan, after: Scan) -> tuple[str, ...]:
         _other_kernel,
         _other_contrast,
         _other_coverage,
+        _other_fluid,
     )
     return tuple(why for check in checks if (why := check(before, after)))
 
@@ -105,3 +107,12 @@ def _other_coverage(before: Scan, after: Scan) -> str | None:
         return "the lungs are cut off differently"
     gaps = ["GEOMETRY_GAPS" in scan.flags for scan in (before, after)]
     return None if gaps[0] == gaps[1] else "one of them has gaps between its slices"
+
+
+def _other_fluid(before: Scan, after: Scan) -> str | None:
+    """Fluid is no infection where it was surely told, and counts as one where it was not: neither is a change."""
+    for apart, other in ((before, after), (after, before)):
+        counts_fluid = not other.fluid_ml and (other.fluid_ml is None or "QUALITY_POSSIBLE_EFFUSION" in other.flags)
+        if apart.fluid_ml and counts_fluid:
+            return "a possible effusion was set apart in one of them only"
+    return None

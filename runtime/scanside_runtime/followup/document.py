@@ -24,6 +24,7 @@ LIMITS = {
     "infection_volume_ml": (0.0, 100_000.0),
     "lung_volume_ml": (0.0, 100_000.0),
     "lung_width_mm": (0.0, 2_000.0),
+    "fluid_ml": (0.0, 100_000.0),
     "slice_thickness_mm": (0.0, 1_000.0),
 }
 """Within which a measure of a chest lies, whatever was measured: HU are those of the scale, the rest is far above."""
@@ -61,6 +62,7 @@ class StatedBiomarkers(Believable):
     infection_volume_ml: float | None = None
     lung_volume_ml: float | None = None
     lung_width_mm: float | None = None
+    fluid_ml: float | None = None
     ct_extent_grade: str | None = None
     left: StatedMeasures | None = None
     right: StatedMeasures | None = None

@@ -107,7 +107,8 @@ class Scan:
     """A measured study. flags: the codes of its findings. bundle: name and version of the networks.
 
     places: left, right and the six zones, those that were measured. lung_width_mm: from the right lung's right edge to
-    the left one's left, which hardly changes with the breath. ct_extent_grade, severity_flag: as its result gave them.
+    the left one's left, which hardly changes with the breath. fluid_ml: what was set apart as pleural fluid; None where
+    the result is older than that rule. ct_extent_grade, severity_flag: as its result gave them.
     """
 
     study_uid: str
@@ -124,6 +125,7 @@ class Scan:
     flags: frozenset[str]
     bundle: str | None
     lung_width_mm: float | None = None
+    fluid_ml: float | None = None
     ct_extent_grade: str | None = None
     severity_flag: str | None = None
 
@@ -165,6 +167,7 @@ def _scan(stated: StatedResult) -> Scan:
         flags=frozenset(flag.code for flag in stated.flags),
         bundle=None if bundle is None else f"{bundle.name} {bundle.version}",
         lung_width_mm=biomarkers.lung_width_mm,
+        fluid_ml=biomarkers.fluid_ml,
         ct_extent_grade=biomarkers.ct_extent_grade,
         severity_flag=None if stated.severity is None else stated.severity.flag,
     )

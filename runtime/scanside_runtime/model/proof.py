@@ -47,7 +47,7 @@ class Proof:
 
     at: ISO 8601, UTC. box: what it holds for; the number of cores is left out, as it decides no answer. passed: the way
     that is right, None where none is. wrong: the ways that were wrong, now or in an earlier test that holds for the
-    same. used_was_wrong: whether the way that had computed until then is among them.
+    same. used_was_wrong: whether the way that had computed until then is wrong now; False where none had.
     """
 
     at: str

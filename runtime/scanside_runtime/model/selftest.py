@@ -46,8 +46,9 @@ def prove(
 ) -> Proof:
     """The self-test of a box: the way in which it computes, and where that is wrong the next one that is right.
 
-    preferred: the way that it would take by itself. before: its last proof; what that found wrong, while it holds, is
-    tried after all others. networks: keeps the networks of the way that is right.
+    preferred: the way that it would take by itself. before: its last proof; while it holds, the way that it found right
+    is tested whatever is preferred now, as it computed all that was measured since, and what it found wrong is tried
+    after all others. networks: keeps the networks of the way that is right.
 
     Every file of the bundle is compared with its hash first. Raises ModelBundleDamaged, and what else makes a bundle
     unusable in every way.
@@ -56,20 +57,31 @@ def prove(
     if before is not None and not before.holds(bundle):
         before = None
     known = {one.name: one for one in before.wrong} if before else {}
-    passed, networks = None, networks or KeptNetworks()
+    networks = networks or KeptNetworks()
     ways = sorted(_ways(preferred), key=lambda way: f"{way.name} {way.precision}" in known)
-    wrong_now = []
+    used = [way for way in ways if before and before.passed and before.passed.is_way_of(way)]
+    used_wrong = _until_right(bundle, used, networks)[0] if used != ways[:1] else []
+    left = [way for way in ways if not any(one.is_way_of(way) for one in used_wrong)]
+    wrong, passed = _until_right(bundle, left, networks)
+    wrong = [*used_wrong, *wrong]
+    known |= {one.name: one for one in wrong}
+    if passed is not None:
+        known.pop(passed.name, None)
+    used_was_wrong = any(one.is_way_of(way) for one in wrong for way in used)
+    return Proof(passed.at if passed else _now(), proved_box(bundle), passed, tuple(known.values()), used_was_wrong)
+
+
+def _until_right(
+    bundle: Bundle, ways: Iterable[EngineChoice], networks: KeptNetworks
+) -> tuple[list[WayTried], WayTried | None]:
+    """Try ways in turn up to the first that is right: those that were wrong, and it."""
+    wrong: list[WayTried] = []
     for way in ways:
         tried = _tried(bundle, way, networks)
         if not tried.why_not:
-            passed = tried
-            break
-        wrong_now.append(tried)
-    known |= {one.name: one for one in wrong_now}
-    if passed is not None:
-        known.pop(passed.name, None)
-    at = passed.at if passed else _now()
-    return Proof(at, proved_box(bundle), passed, tuple(known.values()), bool(wrong_now))
+            return wrong, tried
+        wrong.append(tried)
+    return wrong, None
 
 
 def prove_way(bundle: Bundle, way: EngineChoice, networks: KeptNetworks | None = None) -> WayTried:
