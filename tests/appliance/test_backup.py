@@ -296,7 +296,7 @@ def test_a_pipe_on_the_stick_is_not_waited_for(box: Box, tmp_path: Path, what: s
     target.unlink()
     os.mkfifo(target)
     if what == "file":
-        assert "it is no file" in check_backup(stick, silent)[1][0]
+        assert "it is no file" in check_backup(stick, silent)[1].values()
     with pytest.raises(BackupUnusable, match="it is no file"):
         restore(stick, BoxLayout(tmp_path / "other"), silent)
 
