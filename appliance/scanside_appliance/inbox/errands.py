@@ -178,7 +178,7 @@ class Errands:
 
     def _settle(self, folder: Path, names: Iterable[tuple[str, str]]) -> None:
         """What was cut short is done again: a copy that has its name was synced before it got it."""
-        left = [(folder / part, folder / name) for part, name in names if lies_at(folder / part)]
+        left = [(folder / part, folder / name) for part, name in names if _is_left(folder, part, name)]
         for part, _ in left:
             sync_file(part)
             self._still_at_it()
@@ -213,6 +213,15 @@ class Errands:
                     why = error.strerror or "it can't be reached"
             self._still_at_it()
         return TakenAway(tuple(gone), why)
+
+
+def _is_left(folder: Path, part: str, name: str) -> bool:
+    """Whether a copy has no name yet. Raises OSError where there is no such copy, with or without its name."""
+    if lies_at(folder / part):
+        return True
+    if not lies_at(folder / name):
+        raise OSError(errno.ENOENT, "a copy is no longer where it was")
+    return False
 
 
 def _folder(known: Known) -> str:

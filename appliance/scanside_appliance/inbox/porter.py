@@ -124,15 +124,15 @@ class Porter:
 
     def _lost(self, done: Done) -> None:
         """Whoever sent it hears of the end; how long the inbox has not answered is told on until it does."""
-        self.close()
-        heard, self._heard = self._heard, None
-        if done.number == errno.ECHILD:
-            self._waiting_since = None
-        if heard is not None:
-            heard(done)
-
-    def close(self) -> None:
-        """End the child."""
         if self._child is not None:
             self._child.end()
-        self._child = None
+        heard, self._heard, self._child = self._heard, None, None
+        if heard is None:
+            return
+        if done.number == errno.ECHILD:
+            self._waiting_since = None
+        heard(done)
+
+    def close(self) -> None:
+        """End the child, on whatever errand it is."""
+        self._lost(Done(errno.ECHILD, "the process that goes into the inbox was ended"))

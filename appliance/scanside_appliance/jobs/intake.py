@@ -6,6 +6,7 @@ Copies are made first; then the book is written, the files in the inbox go, and 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import ScansideError
 
 NAME_LETTERS = 40
+SOURCE_LETTERS = 16
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
 HELD_CODES = (InputConflict.code, InputDuplicateUid.code, InputBaseGone.code, PatientMixed.code)
@@ -141,13 +143,17 @@ class Intake:
         return copies
 
     def _is_settled(self, arrival: Arrival, copies: Copies, aside: Collection[str]) -> bool:
-        """Their names are their sums, with a number where the same bytes are kept more than once."""
+        """Their names are their sums, and where the same bytes are kept more than once, of their names in the inbox.
+
+        A name depends on no other file: this is asked again, when others may have come or gone.
+        """
         rows = {}
-        for number, (name, (_, copied)) in enumerate(sorted(copies.made.items())):
-            facts, suffix = arrival.files[name], f"-{number:03d}" if name in aside else ".dcm"
+        for name, (_, copied) in copies.made.items():
+            facts, source = arrival.files[name], os.fsencode(name)
+            suffix = f"-{hashlib.sha256(source).hexdigest()[:SOURCE_LETTERS]}" if name in aside else ".dcm"
             kept_as = copied.sha256[:NAME_LETTERS] + suffix
             rows[name] = NewFile(
-                os.fsencode(name), facts.sop_uid, copied.sha256, facts.size, facts.whole, copies.place, kept_as,
+                source, facts.sop_uid, copied.sha256, facts.size, facts.whole, copies.place, kept_as,
                 copied.mtime_ns, facts.data_sha256,
             )  # fmt: skip
         self._staged = Staged(rows)

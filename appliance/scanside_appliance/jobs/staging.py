@@ -165,6 +165,8 @@ class Staging:
         copies.failed = done
         if not done.number:
             copies.settled |= names
+        for name in names.keys() - copies.made.keys():  # it went, or changed, while it got its name
+            self._forget(copies, name)
 
     def done(self, study: str) -> None:
         """The book has them."""

@@ -115,7 +115,10 @@ class HeardLook:
         self.ended: Done | None = None
 
     def hear(self, answer: Entries | Done) -> None:
-        """Take in some of what lies there, or the end. A table that was lost is the end, too."""
+        """Take in some of what lies there, or the end. What can't be taken in is the end, too: it is not gone.
+
+        A table that was lost is told by the look; of the book (sqlite3.Error) whoever listens hears at once.
+        """
         if self.ended is not None:
             return
         try:
@@ -127,6 +130,9 @@ class HeardLook:
             self.ended = answer
         except OSError as error:
             self.ended = Done(error.errno or errno.EIO, error.strerror or "")
+        except BaseException as error:
+            self.ended = Done(errno.EIO, f"a look at the inbox came to nothing ({error})")
+            raise
 
     def _weighed(self, entries: Entries) -> Iterator[tuple[str, Signature | None]]:
         seen = (numbers and Signature(*numbers) for numbers in entries.numbers)
