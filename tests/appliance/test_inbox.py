@@ -69,6 +69,14 @@ def desk() -> Desk:
     return found
 
 
+
+def test_a_name_that_a_folder_tells_twice_in_one_look_is_one_file() -> None:
+    inbox, signature = Inbox(InboxSettings(quiet_s=QUIET_S, patience_s=PATIENCE_S)), Signature(100, 1, 7)
+    inbox.look([("a.dcm", signature), ("a.dcm", signature)], 0.0)
+    inbox.look([("a.dcm", signature), ("a.dcm", signature)], 1.0)
+    assert list(inbox.unread(PATIENCE_S)) == ["a.dcm"]
+
+
 def test_a_study_is_ready_after_the_quiet_time_and_not_before(desk: Desk) -> None:
     assert desk.look(0.0) == []
     assert desk.look(59.0) == []

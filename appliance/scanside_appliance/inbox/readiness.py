@@ -14,8 +14,8 @@ from scanside_appliance.inbox.table import Comparison, InboxTable, Values
 from scanside_runtime.settings.box import InboxSettings
 
 HOLE = 1.5
-MOST_DIRECTIONS = 64
 """A step between neighbouring slices of more than so many median steps is a hole."""
+MOST_DIRECTIONS = 64
 SAME_PLACE_MM = 0.05
 """Slices nearer than this lie at one place."""
 SECOND_LOOK_S = 60.0

@@ -160,7 +160,9 @@ class Comparison:
             for name, signature in listing:
                 if name.endswith("/"):
                     self._unsure.append(os.fsencode(name))
-                elif (row := self._table.look(name, signature or UNKNOWN, self._now)) is not None:
+                    continue
+                row = self._table.look(name, signature or UNKNOWN, self._now)
+                if row is not None and row < len(self._met):  # a row of this very look: a folder may tell a name twice
                     self._met[row] = 1
 
     def finish(self) -> None:

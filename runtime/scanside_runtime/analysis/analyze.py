@@ -212,8 +212,7 @@ def _measure(
         loading = beside.submit(_load, networks, options)
         with known.timed("decode"):
             volume = known.volume = reader.read_volume(series, _stage("decode", progress))
-        known.flags += check_rescale(series.slices, volume.hu)
-        known.flags += check_hu(series.slices, volume.hu)
+        known.flags += (*check_rescale(series.slices, volume.hu), *check_hu(series.slices, volume.hu))
         with known.timed("load"):
             loaded = known.networks = loading.result()
             known.flags += way_taken(options.proof, loaded)
