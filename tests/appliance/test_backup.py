@@ -19,6 +19,7 @@ from scanside_appliance.backup.restore import check_backup, restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
+from scanside_appliance.serve.password import Password, set_password
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
 
@@ -61,11 +62,14 @@ def test_another_box_with_the_backup_in_it_is_the_same_box(box: Box, tmp_path: P
     assert len(other.results()) == 3
 
 
-def test_patients_keep_their_pseudonyms_and_the_key_stays_its_owners_alone(box: Box, tmp_path: Path) -> None:
+def test_patients_keep_their_pseudonyms_and_key_and_password_stay_their_owners_alone(box: Box, tmp_path: Path) -> None:
     before = Pseudonyms.of_box(BoxLayout(box.root)).patient("P-17", None, "")
+    set_password(BoxLayout(box.root), "one of ten letters")
     backed_up(box, tmp_path / "stick")
     other = BoxLayout(tmp_path / "other")
     restore(tmp_path / "stick", other, silent)
+    assert Password(other).is_right(b"one of ten letters")
+    assert stat.S_IMODE(other.private.stat().st_mode) == 0o700
     assert Pseudonyms.of_box(other).patient("P-17", None, "") == before
     assert stat.S_IMODE((other.private / KEY_FILE).stat().st_mode) == 0o600
 

@@ -13,7 +13,8 @@ import pytest
 
 from scanside_appliance.doctor.work import UNITS as DOCTOR_LOOKS_FOR
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.referral.pseudonym import KEY_FILE
+from scanside_appliance.serve.password import FILE as PASSWORD_FILE
+from scanside_appliance.serve.password import set_password
 from scanside_appliance.service.service import STOP_S
 from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.load import load_settings
@@ -138,17 +139,27 @@ def test_who_shows_results_can_write_nothing_and_is_called_by_private_networks_a
     text = (UNITS / "scanside-serve.service").read_text()
     unit = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     assert (unit["ProtectSystem"], unit["IPAddressDeny"]) == ("strict", "any")
-    assert "ReadWritePaths" not in unit and unit["ReadOnlyPaths"].split()[0] == "/var/lib/scanside"
+    assert "ReadWritePaths" not in unit and "BindPaths" not in unit
     allowed = {name: name for name in unit["IPAddressAllow"].split()}
     for name, networks in (("localhost", THIS_MACHINE), ("link-local", ("169.254.0.0/16", "fe80::/10"))):
         allowed |= dict.fromkeys(networks, allowed.pop(name))
     assert allowed.keys() == {*LOCAL_NETWORKS}
-    hidden = " ".join(re.findall(r"^InaccessiblePaths=(.*)$", text, re.MULTILINE)).split()
-    layout = BoxLayout(Path("/var/lib/scanside"))
-    beside = {layout.inbox, layout.database, layout.worklist_facts, layout.unfinished, layout.private / KEY_FILE}
-    assert {f"-{path}" for path in (*beside, *(layout.root / name for name in ("archive", "work", "quarantine")))} <= {
-        *hidden
+
+
+def test_who_shows_results_sees_of_the_box_results_and_a_folder_with_the_password_alone(tmp_path: Path) -> None:
+    text, layout = (UNITS / "scanside-serve.service").read_text(), BoxLayout(Path("/var/lib/scanside"))
+    said = {
+        option: " ".join(re.findall(rf"^{option}=(.*)$", text, re.MULTILINE)).split()
+        for option in ("TemporaryFileSystem", "BindReadOnlyPaths", "InaccessiblePaths")
     }
+    assert said["TemporaryFileSystem"] == [f"{layout.root}:ro"]  # nothing of it is there but what is bound into it
+    assert said["BindReadOnlyPaths"] == [str(layout.results), f"-{(layout.private / PASSWORD_FILE).parent}"]
+    assert said["InaccessiblePaths"] == [f"-{layout.unfinished}"]
+    box = BoxLayout(tmp_path)
+    set_password(box, "one of ten letters")
+    assert [path.name for path in (box.private / PASSWORD_FILE).parent.iterdir()] == [PASSWORD_FILE.name]
+
+
 
 
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(

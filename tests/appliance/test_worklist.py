@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -274,35 +275,79 @@ def test_an_empty_box_has_an_empty_list(box: ListedBox) -> None:
     assert "No result yet" in box.layout.worklist.read_text("utf-8")
 
 
+@pytest.fixture
+def in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("scanside_appliance.cli.box.results.sys", seen)
+
+
+def paths(output: str) -> list[str]:
+    """Without the lines that say whose a report is."""
+    return [line.strip() for line in output.splitlines() if line.startswith("    /")]
+
+
+@pytest.mark.usefixtures("in_a_terminal")
 def test_a_page_is_found_by_name_by_date_and_as_the_last_one_from_terminal_and_list_alike(box: ListedBox) -> None:
     box.put(Listed(1, "Mwangi^Baraka", day="2026-01-09"), Listed(2, "Okafor^Emeka", day="2026-01-10"))
     written(box)
     row = re.search(r'<a href="([^"]*)"><bdi>Okafor Emeka', box.layout.worklist.read_text("utf-8"))
     assert row
     meant = [str(box.layout.results / row[1])]
-    for wanted in ("Okafor^Emeka", "P2", "2026-01-10", "last", "okafor", "emeka OKA", "p2", "2026-01-10 okafor"):
-        assert scanside(box, "results", *wanted.split()).output.splitlines() == meant
-    assert scanside(box, "results", "--all", "emeka").output.splitlines() == meant
+    for wanted in ("Okafor^Emeka", "P2", "2026-01-10", "last", "okafor", "emeka OKA", "P2 oka", "2026-01-10 okafor"):
+        assert paths(scanside(box, "results", *wanted.split()).output) == meant
+    assert paths(scanside(box, "results", "--all", "emeka").output) == meant
 
 
+@pytest.mark.usefixtures("in_a_terminal")
 def test_words_find_all_whom_they_speak_of_whatever_accents_and_a_name_to_the_letter_that_one_alone(
     box: ListedBox,
 ) -> None:
     box.put(Listed(1, "Núñez^Ana"), Listed(2, "Nunez^Anabel"), Listed(3, "Nunez"), Listed(4, "王^芳=Wang^Fang"))
 
     def found(*words: str) -> list[str]:
-        done = scanside(box, "results", "--json", *words)
-        return [one["patient_id"] for one in json.loads(done.stdout)] if done.exit_code == 0 else []
+        done = scanside(box, "results", *words)
+        return re.findall(r"  (P\d)  ", done.stdout)
 
     assert sorted(found("nunez")) == ["P1", "P2", "P3"]
     assert (sorted(found("nunez", "ana")), found("Nunez"), found("王"), found("fang", "wang")) == (
         ["P1", "P2"], ["P3"], ["P4"], ["P4"],
     )  # fmt: skip
     assert (found("unez"), found(""), found(" "), found("ana", "maria")) == ([], [], [], [])
+    assert (found("^"), found("="), found("P"), found("p1")) == ([], [], [], [])
 
 
+def test_a_script_is_never_given_another_patients_report_for_the_beginning_of_what_it_said(
+    box: ListedBox, request: pytest.FixtureRequest
+) -> None:
+    box.put(Listed(1, "Núñez^Ana", patient_id="123"), Listed(2, "Mwangi^12th", patient_id="45"))
+    for wanted in ("12", "1", "núñez", "2026", "2026-01", "^", "="):
+        for more in ([], ["--json"], ["--all"]):
+            done = scanside(box, "results", wanted, *more)
+            assert getattr(done.exception, "code", None) == "PATIENT_NO_RESULT", (wanted, more, done.output)
+    assert [one["patient_id"] for one in json.loads(scanside(box, "results", "123", "--json").stdout)] == ["123"]
+    request.getfixturevalue("in_a_terminal")
+    assert scanside(box, "results", "12", "--json").exception
+    assert "Mwangi" in scanside(box, "results", "12").stdout
+    assert scanside(box, "results", "4").exception, "an ID has no beginnings, for nobody"
+
+
+@pytest.mark.usefixtures("in_a_terminal")
+def test_one_report_is_opened_and_of_several_none_but_how_many_there_are_is_said(
+    box: ListedBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    box.put(Listed(1, "Núñez^Ana"), Listed(2, "Núñez^Bea"))
+    several = scanside(box, "results", "2026", "--open")
+    assert (len(paths(several.stdout)), opened) == (2, [])
+    assert several.stderr.startswith("2 reports are found, and none is opened")
+    one = scanside(box, "results", "nunez", "bea", "--open")
+    assert opened == paths(one.stdout) != []
+
+
+@pytest.mark.usefixtures("in_a_terminal")
 def test_without_the_book_a_report_is_found_all_the_same(box: ListedBox) -> None:
     (job,) = box.put(Listed(1, "Núñez^Ana"))
     page = str(box.layout.result(job.patient, job.study, 1) / PAGE)
     box.layout.database.rename(box.layout.root / "elsewhere")
-    assert scanside(box, "results", "ana").output.splitlines() == [page]
+    assert paths(scanside(box, "results", "ana").output) == [page]

@@ -11,7 +11,7 @@ from scanside_appliance.backup.errors import BackupUnusable, BoxNotEmpty
 from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, read_stock
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at, opened_file
-from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE, PRIVATE_MODE, BoxLayout, BoxRoot
+from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE_MODE, BoxLayout, BoxRoot
 from scanside_appliance.jobs.book_file import BESIDE, beside, mark
 from scanside_appliance.service.root_lock import only_one
 
@@ -64,7 +64,13 @@ def _fill(folder: Path, stock: Stock, layout: BoxLayout, progress: Progress) -> 
         raise BoxNotEmpty(root=layout.root)
     try:
         for number, (name, one) in enumerate(stock.files.items(), 1):
-            _put(folder / FILES / name, layout.root / name, one, folder)
+            target = layout.root / name
+            is_private = layout.private in target.parents
+            if is_private:
+                layout.private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+            _put(folder / FILES / name, target, one, folder)
+            if is_private:
+                target.chmod(0o600)
             progress("files", number, len(stock.files))
         for end in BESIDE:  # of a book that was lost: replayed onto this one they would damage it
             beside(layout.database, end).unlink(missing_ok=True)
@@ -97,9 +103,6 @@ def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
             copy.write(block)
         copy.flush()
         os.fsync(copy.fileno())
-    if target.parent.name == PRIVATE:
-        target.parent.chmod(PRIVATE_MODE)
-        part.chmod(0o600)
     if digest.hexdigest() != one.sha256:
         part.unlink()
         raise BackupUnusable(folder=folder, why=f"{source.relative_to(folder)} is not what was copied")

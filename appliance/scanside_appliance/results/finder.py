@@ -30,9 +30,13 @@ class Known:
         return wanted in (self.patient_id, self.patient_name, self.day, *self.study)
 
     def speaks_of(self, wanted: str) -> bool:
-        """As people type: all words in any order, the beginnings of a name, no capitals, no accents."""
-        said = _plain(f"{self.patient_name or ''} {self.patient_id or ''} {self.day or ''}")
-        return all(f" {word}" in f" {said}" for word in _plain(wanted).split())
+        """As people type: all words in any order, the beginnings of name and day, no capitals, no accents.
+
+        An ID is said to the letter: the beginning of one is another patient's.
+        """
+        said = _plain(f"{self.patient_name or ''} {self.day or ''}")
+        left = _plain(" ".join(word for word in wanted.split() if word != self.patient_id))
+        return bool(_plain(wanted)) and all(f" {word}" in f" {said}" for word in left.split())
 
 
 def _plain(text: str) -> str:
@@ -40,19 +44,25 @@ def _plain(text: str) -> str:
     return " ".join(bare.casefold().replace("^", " ").replace("=", " ").split())
 
 
-def those_meant(ones: Iterable[Thing], wanted: str, known: Callable[[Thing], Known]) -> list[Thing]:
-    """Those that are called so to the letter; where none is, those that the words speak of."""
+def those_meant(
+    ones: Iterable[Thing], wanted: str, known: Callable[[Thing], Known], *, in_words: bool
+) -> list[Thing]:
+    """Those that are called so to the letter; where none is, and `in_words`, those that the words speak of.
+
+    in_words: for a person alone, who sees whose report it is. A script would take it for the one it named.
+    """
     by = [(one, known(one)) for one in ones]
     exactly = [one for one, said in by if said.is_called(wanted)]
-    return exactly or [one for one, said in by if wanted.strip() and said.speaks_of(wanted)]
+    return exactly or [one for one, said in by if in_words and said.speaks_of(wanted)]
 
 
-def found_results(results: Path, wanted: str, *, every: bool = False) -> list[dict[str, Any]]:
+def found_results(results: Path, wanted: str, *, every: bool = False, in_words: bool = False) -> list[dict[str, Any]]:
     """Of each study the result that counts, or every revision, oldest scan first; of `last` the newest written.
 
-    wanted: a patient's ID or name or some words of them, a day (2026-01-31), or `last`. Raises ResultNotFound.
+    wanted: a patient's ID or name, a day (2026-01-31), or `last`; in_words: also as `those_meant`. Raises
+    ResultNotFound.
     """
-    fitting = _fitting(results, wanted, every=every, in_words=True)
+    fitting = _fitting(results, wanted, every=every, in_words=in_words)
     return sorted(map(_facts, fitting), key=lambda one: (one["date"] or "", one["report"]))
 
 
@@ -73,10 +83,8 @@ def _fitting(results: Path, wanted: str, *, every: bool, in_words: bool = False)
     counting = known if every else latest_revisions(known)
     if wanted == LAST:
         fitting = sorted(counting, key=lambda one: one.path.stat().st_mtime)[-1:]
-    elif in_words:
-        fitting = those_meant(counting, wanted, _known)
     else:
-        fitting = [one for one in counting if _known(one).is_called(wanted)]
+        fitting = those_meant(counting, wanted, _known, in_words=in_words)
     if not fitting:
         raise ResultNotFound(wanted=wanted, folder=results)
     return fitting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ ALWAYS: Headers = [
     ("Accept-Ranges", "none"),
     ("Connection", "close"),
 ]
+PASS = re.compile(rb"(?:^|; ?)scanside=([0-9a-f]{64})(?:;|$)")
 METHODS = ("GET", "HEAD")
 WORDS = {
     400: "This is no request that a browser makes.",
@@ -36,11 +38,12 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What counts of a request. password: what was offered, None where nothing was."""
+    """What counts of a request. password: what was offered, None where nothing was; shown_pass: empty without one."""
 
     method: str
     path: str
     password: bytes | None
+    shown_pass: bytes
     has_body: bool
 
 
@@ -49,7 +52,8 @@ def request_of(method: bytes, target: bytes, headers: Sequence[tuple[bytes, byte
     fields = {bytes(name).lower(): bytes(value) for name, value in headers}
     path = target.partition(b"?")[0].decode("latin-1")
     has_body = b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
-    return Request(method.decode("latin-1"), path, _password(fields.get(b"authorization", b"")), has_body)
+    password, found = _password(fields.get(b"authorization", b"")), PASS.search(fields.get(b"cookie", b""))
+    return Request(method.decode("latin-1"), path, password, found[1] if found else b"", has_body)
 
 
 def _password(stated: bytes) -> bytes | None:
@@ -62,6 +66,12 @@ def _password(stated: bytes) -> bytes | None:
     except binascii.Error:
         return None
     return decoded.partition(b":")[2]
+
+
+def pass_header(given: bytes, *, tls: bool) -> Headers:
+    """A cookie until the browser is closed. Without the password it opens nothing."""
+    secure = "; Secure" if tls else ""
+    return [("Set-Cookie", f"scanside={given.decode()}; Path=/; HttpOnly; SameSite=Strict{secure}")]
 
 
 def headers_of(file: Served) -> Headers:

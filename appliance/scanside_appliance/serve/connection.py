@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from scanside_appliance.extras import extra
-from scanside_appliance.serve.answers import METHODS, Headers, Request, headers_of, refusal, request_of
+from scanside_appliance.serve.answers import METHODS, Headers, Request, headers_of, pass_header, refusal, request_of
 from scanside_appliance.serve.errors import BoxServePassword
 from scanside_appliance.serve.files import opened
 from scanside_appliance.serve.password import Password
@@ -34,11 +34,17 @@ class Gate:
     slow_down: SlowDown = field(default_factory=SlowDown)
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def opens(self, address: str, offered: bytes | None) -> tuple[int, float]:
-        """200, or 401, 429 or 503; with 429 how long to wait."""
+    async def opens(self, address: str, offered: bytes | None, shown_pass: bytes = b"") -> tuple[int, float]:
+        """200, or 401, 429 or 503; with 429 how long to wait.
+
+        shown_pass: with it a browser that was let in is told from somebody who guesses beside it, and does not wait.
+        To ask for the known password alone would let him guess without end: 200 would stand out from 429.
+        """
         now_s = asyncio.get_running_loop().time
         if offered is None:
             return HTTPStatus.UNAUTHORIZED, 0.0
+        if self.password.lets_pass(offered, shown_pass):
+            return HTTPStatus.OK, 0.0
         async with self._one:  # so that a guesser with many connections has no more tries than one with one
             wait_s = self.slow_down.wait_s(address, now_s())
             if wait_s:
@@ -49,7 +55,6 @@ class Gate:
                 log.error("serve: %s", error.message)
                 return HTTPStatus.SERVICE_UNAVAILABLE, 0.0
             if right:
-                self.slow_down.succeeded(address)
                 return HTTPStatus.OK, 0.0
             failures = self.slow_down.failed(address, now_s())
         if failures % FREE == 0:
@@ -101,18 +106,21 @@ class Talk:
         elif request.has_body:
             await self._refuse(HTTPStatus.BAD_REQUEST)
         else:
-            status, wait_s = await self.gate.opens(self.address, request.password)
+            status, wait_s = await self.gate.opens(self.address, request.password, request.shown_pass)
             if status == HTTPStatus.OK:
-                await self._file(request.path)
+                await self._file(request)
             else:
                 await self._refuse(status, wait_s)
 
-    async def _file(self, path: str) -> None:
-        with opened(self.results, path) as file:
+    async def _file(self, request: Request) -> None:
+        with opened(self.results, request.path) as file:
             if file is None:
                 await self._refuse(HTTPStatus.NOT_FOUND)
                 return
-            await self._begin(HTTPStatus.OK, headers_of(file))
+            given = self.gate.password.pass_of(request.password or b"")
+            is_new, is_tls = given != request.shown_pass, self.writer.get_extra_info("ssl_object") is not None
+            more = pass_header(given, tls=is_tls) if is_new else []
+            await self._begin(HTTPStatus.OK, [*headers_of(file), *more])
             left = 0 if self.method == "HEAD" else file.bytes
             while left and (piece := os.read(file.handle, min(left, PIECE_BYTES))):
                 await self._send(piece)

@@ -11,12 +11,14 @@ import json
 import os
 import secrets
 import stat
+from pathlib import Path
 
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.layout import PRIVATE_MODE, BoxLayout
 from scanside_appliance.serve.errors import BoxServePassword
 
-FILE = "serve.password"
+FILE = Path("serve", "password")
+"""Of the private folder. A folder of its own: the service sees it and nothing beside it, and also a new file in it."""
 COST = {"n": 2**15, "r": 8, "p": 3}
 """Some 0.2 s and 32 MB for each try (OWASP's cheat sheet on storing passwords)."""
 MEMORY_BYTES = 2**26
@@ -35,7 +37,8 @@ def set_password(layout: BoxLayout, password: str) -> None:
     salt = secrets.token_bytes(SALT_BYTES)
     kept = {"scrypt": COST, "salt": salt.hex(), "hash": _hash(letters, salt).hex()}
     try:
-        layout.private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+        for folder in (layout.private, (layout.private / FILE).parent):
+            folder.mkdir(mode=PRIVATE_MODE, exist_ok=True)
         _write(layout, json.dumps(kept).encode())
     except OSError as error:
         raise BoxServePassword(why=error.strerror or error) from error
@@ -44,20 +47,22 @@ def set_password(layout: BoxLayout, password: str) -> None:
 def _write(layout: BoxLayout, content: bytes) -> None:
     """Its owner's alone from the first byte; root leaves it to the box's user."""
     target = layout.private / FILE
-    part = target.with_name(f".{FILE}.{secrets.token_hex(4)}.part")
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             if os.geteuid() == 0:
                 owner = layout.root.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-                os.chown(layout.private, owner.st_uid, owner.st_gid)
+                for folder in (layout.private, target.parent):
+                    os.chown(folder, owner.st_uid, owner.st_gid)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+    sync_directory(target.parent)
     sync_directory(layout.private)
 
 
@@ -79,6 +84,14 @@ class Password:
         if self._signature() != self._seen:
             self._known = b""
         return hmac.compare_digest(self._digest(offered), self._known)
+
+    def pass_of(self, offered: bytes) -> bytes:
+        """What a browser is given for a right password: whoever has it was let in with that one, by this process."""
+        return hmac.digest(self._key, b"pass\n" + offered, hashlib.sha256).hex().encode()
+
+    def lets_pass(self, offered: bytes, shown: bytes) -> bool:
+        """Whether a browser that was let in comes again; costs nothing, and tells who has no pass nothing."""
+        return self.is_known(offered) & hmac.compare_digest(shown, self.pass_of(offered))
 
     def is_right(self, offered: bytes) -> bool:
         """Whether it is the password; costs some 0.2 s, as it shall. Raises BoxServePassword."""

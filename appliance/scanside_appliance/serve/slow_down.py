@@ -25,7 +25,10 @@ class _Guesser:
 
 
 class SlowDown:
-    """Counts wrong passwords. Times are monotonic seconds. What does not fit any more is forgotten, oldest first."""
+    """Counts wrong passwords. Times are monotonic seconds. What does not fit any more is forgotten, oldest first.
+
+    A right one forgives none of them: who guesses may share an address with somebody who reads.
+    """
 
     def __init__(self) -> None:
         self._guessers: OrderedDict[str, _Guesser] = OrderedDict()
@@ -46,10 +49,6 @@ class SlowDown:
         if len(self._guessers) > ADDRESSES:
             self._guessers.popitem(last=False)
         return one.failures
-
-    def succeeded(self, address: str) -> None:
-        """All is forgiven."""
-        self._guessers.pop(_group(address), None)
 
 
 def _group(address: str) -> str:

@@ -13,14 +13,14 @@ from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies
 
 
-def listed_results(layout: BoxLayout, store: Store, wanted: str) -> list[dict[str, Any]]:
+def listed_results(layout: BoxLayout, store: Store, wanted: str, *, in_words: bool) -> list[dict[str, Any]]:
     """As `results.finder.found_results`, of each study the result that counts.
 
     Raises ResultNotFound, sqlite3.Error.
     """
     with KnownFacts(layout.worklist_facts, keep=False) as known:
         shown = [one for one in list_studies(layout, store, known).entries if one.page]
-    meant = shown[-1:] if wanted == LAST else those_meant(shown, wanted, _known)
+    meant = shown[-1:] if wanted == LAST else those_meant(shown, wanted, _known, in_words=in_words)
     found = [_facts(layout, one) for one in meant if one.page and (layout.results / one.page).is_file()]
     if not found:
         raise ResultNotFound(wanted=wanted, folder=layout.results)

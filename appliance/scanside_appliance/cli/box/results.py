@@ -17,31 +17,33 @@ def results(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATIENT|DATE|last", help="Patient's ID or name, the beginnings of its words, a day, or `last`."
+            metavar="PATIENT|DATE|last",
+            help="Patient's ID or name, a day, or `last`; in a terminal also beginnings of words of name and day.",
         ),
     ],
     as_json: AsJson = False,
     every: Annotated[bool, typer.Option("--all", help="Every revision, not only the one that counts.")] = False,
-    show: Annotated[bool, typer.Option("--open", help="Open the reports in the browser, too.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser, too, where it is one.")] = False,
 ) -> None:
     """Print the paths of reports, oldest scan first; a revision that was refused hides none that was measured.
 
-    In a terminal the patient stands before each path.
+    In a terminal the patient stands before each path. In a pipe and as JSON only what fits to the letter is found.
 
     Exit code: 0 printed, 3 there is none.
     """
-    found = _found(context, " ".join(words), every=every)
+    seen = sys.stdout.isatty() and not as_json
+    found = _found(context, " ".join(words), every=every, in_words=seen)
     if as_json:
         typer.echo(json.dumps(found, allow_nan=False))
     else:
-        shown = _line if sys.stdout.isatty() else _path
-        typer.echo("\n".join(map(shown, found)))
-    if show:
-        for one in found:
-            typer.launch(one["report"])
+        typer.echo("\n".join(map(_line if seen else _path, found)))
+    if show and len(found) > 1:
+        typer.echo(f"{len(found)} reports are found, and none is opened: say more, the day of the scan, too.", err=True)
+    elif show:
+        typer.launch(found[0]["report"])
 
 
-def _found(context: typer.Context, wanted: str, *, every: bool) -> list[dict[str, Any]]:
+def _found(context: typer.Context, wanted: str, *, every: bool, in_words: bool) -> list[dict[str, Any]]:
     """From the book where there is one: of 20 000 documents none has to be read then."""
     import sqlite3
 
@@ -54,10 +56,10 @@ def _found(context: typer.Context, wanted: str, *, every: bool) -> list[dict[str
     if not every:
         try:
             with open_store(context) as store:
-                return listed_results(layout, store, wanted)
+                return listed_results(layout, store, wanted, in_words=in_words)
         except (BoxFailed, sqlite3.Error):  # a folder of results without a book, or with one that is of no use
             pass
-    return found_results(layout.results, wanted, every=every)
+    return found_results(layout.results, wanted, every=every, in_words=in_words)
 
 
 def _path(one: Mapping[str, Any]) -> str:
