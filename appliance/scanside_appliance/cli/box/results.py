@@ -11,6 +11,7 @@ import typer
 
 from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, open_store
+from scanside_appliance.languages.catalogue import to_translate
 
 MANY = to_translate("{number} reports are found, and none is opened: say more, the day of the scan, too.")
 
