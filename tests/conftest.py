@@ -21,6 +21,7 @@ settings.register_profile(
     "house", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+os.environ["LC_ALL"] = "C.UTF-8"  # the terminal's own language has no say in what tests read
 
 LONG = (
     *("test_real_chests", "test_course", "test_watch_real", "test_sweeps", "test_made_cases", "test_cohort_run"),

@@ -11,6 +11,8 @@ from typing import Any
 
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import PAGE
+from scanside_appliance.languages.columns import padded
+from scanside_appliance.languages.words import Words, said
 from scanside_appliance.page.report import ComparisonRow
 from scanside_appliance.results.output import PageOptions, write_output
 from scanside_runtime.analysis.analyze import analyze
@@ -91,16 +93,16 @@ def compare(found: dict[str, Any], truth: Truth) -> tuple[ComparisonRow, ...]:
     )
 
 
-def comparison_lines(rows: tuple[ComparisonRow, ...]) -> list[str]:
+def comparison_lines(rows: tuple[ComparisonRow, ...], _: Words) -> list[str]:
     """The rows for a terminal: found, true, and by how much it missed."""
-    return [_line(row) for row in rows]
+    return [_line(row, _) for row in rows]
 
 
-def _line(row: ComparisonRow) -> str:
+def _line(row: ComparisonRow, _: Words) -> str:
     if row.found is None or row.truth is None or row.off_by is None:
-        return f"{row.name:<15}not measured"
-    verdict = "" if row.allowed is None else " ok" if row.within else f" MISSED: only {row.allowed:g} is allowed"
-    return (
-        f"{row.name:<15}found {row.found:.{row.digits}f}, truth {row.truth:.{row.digits}f}, "
-        f"off by {row.off_by:+.{row.digits}f}{verdict}"
-    )
+        return f"{padded(_(row.name), 16)}{_('not measured')}"
+    missed = said("MISSED: only {allowed:g} is allowed", allowed=row.allowed)
+    verdict = "" if row.allowed is None else f" {_(said('ok') if row.within else missed)}"
+    found, truth, off = f"{row.found:.{row.digits}f}", f"{row.truth:.{row.digits}f}", f"{row.off_by:+.{row.digits}f}"
+    told = _("found {found}, truth {truth}, off by {off}", found=found, truth=truth, off=off)
+    return f"{padded(_(row.name), 16)}{told}{verdict}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
 from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.findings import KINDS, FindingKind
 
-PLACE = re.compile(r"\{\w+\}")
+PLACE = re.compile(r"\{\w+(?::[^}]*)?\}")
 BOX = ("scanside_appliance", "scanside_runtime")
 WITH_ERRORS = (
     "scanside_runtime.dicom.errors",
@@ -87,15 +87,15 @@ def known_codes() -> list[str]:
 
 def explanations() -> list[Explanation]:
     """Every code that a result or the command line can carry: errors in the order of their modules, then flags."""
+    return [error_explanation(kind) for kind in errors_of_the_box()] + [_of_finding(*one) for one in KINDS.items()]
+
+
+def errors_of_the_box() -> list[type[ScansideError]]:
+    """What can be raised: the direct children of the root are families and never raised."""
     for module in WITH_ERRORS:
         import_module(module)
-    return [error_explanation(kind) for kind in _raised_by(*BOX)] + [_of_finding(*one) for one in KINDS.items()]
-
-
-def _raised_by(*packages: str) -> Iterator[type[ScansideError]]:
-    """What can be raised: the direct children of the root are families and never raised."""
     families = set(ScansideError.__subclasses__())
-    return (kind for kind in registered() if kind not in families and kind.__module__.startswith(packages))
+    return [kind for kind in registered() if kind not in families and kind.__module__.startswith(BOX)]
 
 
 def error_explanation(error: type[ScansideError]) -> Explanation:
@@ -108,6 +108,12 @@ def error_explanation(error: type[ScansideError]) -> Explanation:
         measured=_found_by(error.code),
         advice=error.advice,
     )
+
+
+def message_in_words(found: Explanation, _: Callable[[str], str]) -> str:
+    """The message in another language. _: translates the text that it is made of."""
+    errors = {error.code: inspect.cleandoc(error.__doc__ or "") for error in errors_of_the_box()}
+    return PLACE.sub("…", _(" ".join(errors.get(found.code, found.message).split())))
 
 
 def _of_finding(code: str, kind: FindingKind) -> Explanation:

@@ -40,7 +40,8 @@ class ScansideError(Exception):
     @property
     def message(self) -> str:
         """The docstring of the class with the values filled in: names of files among them, as they may be shown."""
-        values = {name: shown(value) if isinstance(value, str | Path) else value for name, value in self.values.items()}
+        foreign = str | Path | BaseException
+        values = {name: shown(str(one)) if isinstance(one, foreign) else one for name, one in self.values.items()}
         return inspect.cleandoc(type(self).__doc__ or "").format(**values)
 
     def __reduce__(self) -> tuple[Callable[[], ScansideError], tuple[()]]:

@@ -22,6 +22,7 @@ from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox import porter
 from scanside_appliance.inbox.errands import (
     Done,
+    Errands,
     FetchCopies,
     Fetched,
     GiveBack,
@@ -29,6 +30,7 @@ from scanside_appliance.inbox.errands import (
     LookAround,
     SettleCopies,
     TakeAway,
+    TakenAway,
 )
 from scanside_appliance.inbox.porter import Porter
 from scanside_runtime.process.cell import cell_strength
@@ -102,6 +104,19 @@ def test_the_porter_reaches_inbox_and_work_and_nothing_else(tmp_path: Path) -> N
         (tmp_path / "work" / "results").symlink_to(tmp_path / "results")
         (done,) = answers(one, SettleCopies(Path("results"), (("secret", "seen"),)))
         assert done.why == "Permission denied"
+
+
+def test_a_file_that_a_killed_porter_left_hidden_is_seen_again_before_the_next_one_of_its_name_goes(
+    tmp_path: Path,
+) -> None:
+    inbox, said = tmp_path / "inbox", list[Any]()
+    inbox.mkdir()
+    (inbox / f".{hashlib.sha256(b'1').hexdigest()[:16]}.taken").write_bytes(b"never seen")
+    (inbox / "1").write_bytes(b"taken")
+    Errands(inbox, tmp_path, said.append).do(TakeAway((known(inbox / "1", inbox),)))
+    assert said[-2:] == [TakenAway(("1",)), Done()]
+    (left,) = inbox.iterdir()
+    assert (left.read_bytes(), left.name.startswith(".")) == (b"never seen", False)
 
 
 def test_an_inbox_of_many_files_is_told_part_by_part_and_heard_whole(tmp_path: Path) -> None:

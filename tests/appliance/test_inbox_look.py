@@ -1,8 +1,9 @@
-"""A look at the inbox that comes to nothing: what lies there is not gone, and the next look is a whole one."""
+"""What the child that goes into the inbox says is heard whole, or the look came to nothing: then no file is gone."""
 
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,11 +13,15 @@ from pathlib import Path
 import pytest
 
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox import porter
 from scanside_appliance.inbox.facts import Prober
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Inbox
+from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
+from scanside_appliance.jobs.sources import TakenSources
+from scanside_appliance.jobs.store import Store, TakenSource
 from scanside_appliance.service import inbox_look
 from scanside_appliance.service.inbox_look import InboxLook, Listing
 from scanside_runtime.settings.box import InboxSettings
@@ -51,6 +56,15 @@ class Looker:
         return len(self.known)
 
 
+def fill_with_long_paths(inbox: Path) -> int:
+    """Files whose paths are of letters that JSON writes as six each: more than 1 MiB together."""
+    folder = inbox.joinpath(*[os.fsdecode(b"\xff" * 250)] * 14)
+    folder.mkdir(parents=True)
+    for number in range(60):
+        (folder / str(number)).touch()
+    return 60
+
+
 @pytest.fixture
 def looker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Looker]:
     """Each turn of it hears one answer of the child."""
@@ -82,3 +96,25 @@ def test_after_a_look_that_ended_while_the_child_still_talks_another_child_looks
         looker.look()
     assert not looker.porter.busy
     assert looker.look() == FILES
+
+
+def test_no_paths_are_too_long_to_be_told(looker: Looker) -> None:
+    more = fill_with_long_paths(looker.root / "inbox")
+    assert looker.look() == FILES + more
+
+
+def test_no_paths_are_too_long_to_be_removed(looker: Looker) -> None:
+    inbox = looker.root / "inbox"
+    fill_with_long_paths(inbox)
+    store = Store(BoxLayout(looker.root).database)
+    sources = TakenSources(store, looker.porter)
+    with store.transaction():
+        sources.add(_taken(name, seen) for name, seen in scan(inbox) if seen is not None)
+    while sources.any_fresh:
+        sources.advance()
+        looker.porter.attend(30.0)
+    assert (store.number_taken(), list(scan(inbox))) == (0, [])
+
+
+def _taken(name: str, seen: Signature) -> TakenSource:
+    return TakenSource(os.fsencode(name), seen.size, seen.mtime_ns, seen.inode)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,14 @@ from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
 from scanside_appliance.jobs.audit import broken_at, entries
 from scanside_appliance.jobs.errors import BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
-from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.jobs.store import CLEANED, NewFile, State, Store
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
+from scanside_appliance.upkeep.verify import verify
 from sweeps.box import Slice
 
 COLUMNS = "study, study_uid, patient, state, revision, code, alone, series_uid, incomplete, verdict, severity, trend"
+EMPTY = hashlib.sha256(b"").hexdigest()
 FILES = "study, sop_uid, sha256, size, whole, place, name"
 
 
@@ -257,3 +261,31 @@ def test_nothing_is_measured_again_that_is_not_known_or_is_under_way(box: Box) -
     assert getattr(box.scanside("redo", "nobody").exception, "code", None) == "BOX_NO_SUCH_STUDY"
     assert box.scanside("redo", "1.2.1").exit_code == 0
     assert getattr(box.scanside("redo", "1.2.1").exception, "code", None) == "BOX_NO_SUCH_STUDY"
+
+
+def test_verify_holds_a_page_of_the_books_files_and_not_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanside_appliance.upkeep.verify._bundles", lambda *_: [])
+    layout = BoxLayout(tmp_path)
+    layout.make()
+    kept = layout.root / "quarantine" / "one"
+    kept.mkdir(parents=True)
+    (kept / "file").write_bytes(b"")
+    sums = [f"{n:064x}" for n in range(2500)]
+    with Store(layout.database) as store, store.transaction():
+        job = store.add_job(State.done, "2026-11-29T00:00:00+00:00", study="s", patient="p")
+        for place in ("quarantine/one", CLEANED):
+            store.add_files(job, [NewFile(b"", one, EMPTY, 0, True, place, "file", 0, one) for one in sums])
+        store.add_files(job, [NewFile(b"", "1.2", EMPTY, 0, True, "elsewhere", "lost", 0, "")])
+    tracemalloc.start()
+    try:
+        found = verify(layout, lambda *_: None, tmp_path / "keys")
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (found.archived_files, [one.why for one in found.differences]) == (
+        2500,
+        ["its place in the book, 'elsewhere', is none"],
+    )
+    assert most_bytes < 2**21

@@ -28,9 +28,10 @@ from scanside_appliance.inbox.scan import scan
 from scanside_appliance.jobs.errors import BoxDatabase, BoxSelfTest
 from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.jobs.worker_client import WORKER
+from scanside_appliance.languages.words import words
 from scanside_appliance.service import daemon
 from scanside_appliance.service.errors import BoxRunning
-from scanside_appliance.service.queue_view import live_rows
+from scanside_appliance.service.queue_words import live_rows
 from scanside_appliance.service.service import watch
 from scanside_appliance.service.systemd import alive
 from scanside_runtime.errors import SettingsUnusable
@@ -105,7 +106,7 @@ def test_the_live_queue_shows_what_arrives_and_what_was_done(box: Box) -> None:
     said = json.loads((box.root / "status.json").read_text())
     said["waiting"] = [{"study": "abc", "files": 3, "why": "still arriving"}]
     (box.root / "status.json").write_text(json.dumps(said))
-    rows = live_rows(BoxLayout(box.root), every=False, names=False)
+    rows = live_rows(BoxLayout(box.root), words("en"), every=False, names=False)
     assert rows[0] == ("abc", "arriving", "3 files, still arriving")
     assert [row[:2] for row in rows[1:]] == [(study_key("1.2.1"), "done")]
 

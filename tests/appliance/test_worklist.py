@@ -23,6 +23,7 @@ from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import PAGE, RESULT
 from scanside_appliance.jobs.store import State
+from scanside_appliance.languages.words import words
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies
 from scanside_appliance.worklist.terminal import list_table
@@ -263,7 +264,7 @@ def test_a_table_in_a_terminal_keeps_every_name_and_figure_whole(box: ListedBox,
     with KnownFacts(box.layout.worklist_facts, keep=False) as known:
         entries = list_studies(box.layout, box.store, known).entries
     screen = Console(width=width, file=StringIO(), record=True)
-    screen.print(list_table(entries, 0.0, width, names=True))
+    screen.print(list_table(entries, 0.0, width, words("en"), names=True))
     shown = screen.export_text()
     assert all(word in shown for word in ("SEVERE", "Rising", "Ada", "H-00001", "62.6 %", "▲ rising", "CT-1"))
     assert (entries[0].job.study in shown) == (width >= 120)

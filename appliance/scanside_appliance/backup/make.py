@@ -21,6 +21,7 @@ from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.jobs.stored_files import files_anywhere
 from scanside_appliance.upkeep.care import LastBackup, note_done
 from scanside_runtime.version import software_version
 
@@ -123,7 +124,7 @@ def _missing(book: Store, found: dict[str, Copied], layout: BoxLayout) -> Iterat
 
 def _named(book: Store, layout: BoxLayout) -> Iterator[tuple[str, str]]:
     """Path below the root and SHA-256 of every file that the book has outside of the inbox, results included."""
-    for row in book.files_like("%/%"):
+    for row in files_anywhere(book):
         yield f"{row.place}/{row.name}", row.sha256
     for job in book.jobs((State.archiving, State.done)):
         folder = layout.result(job.patient, job.study, job.revision or 0).relative_to(layout.root)

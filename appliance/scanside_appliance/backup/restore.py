@@ -19,14 +19,14 @@ BLOCK = 2**20
 Progress = Callable[[str, int, int], None]
 
 
-def check_backup(folder: Path, progress: Progress) -> tuple[Stock, list[str]]:
-    """Every file read and compared with the manifest: what is wrong, in words. Raises BackupUnusable without one."""
+def check_backup(folder: Path, progress: Progress) -> tuple[Stock, dict[str, str]]:
+    """Every file read and compared with the manifest: what is wrong, by path. Raises BackupUnusable without one."""
     stock = read_stock(folder)
-    wrong = []
+    wrong: dict[str, str] = {}
     for number, (path, one) in enumerate(_all_files(folder, stock), 1):
         trouble = _trouble(path, one)
         if trouble:
-            wrong.append(f"{path.relative_to(folder)}: {trouble}")
+            wrong[str(path.relative_to(folder))] = trouble
         progress("files", number, len(stock.files) + 1)
     return stock, wrong
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import speak, spoken
 from scanside_appliance.cli.options import (
     BundleOption,
     EngineName,
@@ -51,6 +52,8 @@ def analyze(
     from scanside_runtime.analysis.analyze import analyze as analyze_study
     from scanside_runtime.analysis.analyze import refused
 
+    if language is not None:
+        speak(language, None)
     if only_list:
         _list(context, path, study, as_json=as_json)
         return
@@ -59,7 +62,7 @@ def analyze(
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
     if earlier is not None and not earlier.is_dir():
         raise typer.BadParameter(f"there is no folder {earlier.absolute()}", param_hint="--earlier")
-    delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain)
+    delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain, spoken())
     try:
         options = context.obj.analysis(engine, precision, bundle, earlier)
         delivery = replace(delivery, page=context.obj.page(options.settings, earlier, language))
@@ -88,4 +91,4 @@ def _list(context: typer.Context, path: Path, study: str | None, *, as_json: boo
         if not studies:
             raise SeriesStudyNotFound(study_uid=study)
     contents = [asdict(one) for one in studies]
-    typer.echo(json.dumps(contents) if as_json else "\n".join(contents_lines(contents)))
+    typer.echo(json.dumps(contents) if as_json else "\n".join(contents_lines(contents, spoken())))

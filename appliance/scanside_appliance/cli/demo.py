@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.progress import progress
 
 
@@ -28,5 +29,6 @@ def demo(
     if as_json:
         typer.echo(document_json(shown.facts()))
     else:
-        typer.echo("\n".join([summary(shown.document), "", *comparison_lines(shown.rows), str(shown.page)]))
+        told = [summary(shown.document, spoken()), "", *comparison_lines(shown.rows, spoken())]
+        typer.echo("\n".join([*told, str(shown.page)]))
     raise typer.Exit(shown.exit_code)

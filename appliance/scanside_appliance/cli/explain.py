@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import say, spoken
+from scanside_appliance.languages.words import Message
+
 
 def explain(
     code: Annotated[str, typer.Argument(metavar="CODE", help="A reason code, for example GEOMETRY_MISSING_SLICES.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
 ) -> None:
     """Say what a reason code means, how it is found, and what to do now."""
-    from scanside_appliance.explain import explanation, known_codes
+    from scanside_appliance.explain import explanation, known_codes, message_in_words
 
     found = explanation(code)
     if found is None:
@@ -23,4 +26,5 @@ def explain(
         typer.echo(json.dumps(asdict(found)))
     else:
         typer.echo(f"{found.code} ({found.kind})")
-        typer.echo(f"{found.message}\n\nhow it is found   {found.measured}\nwhat to do now    {found.advice}")
+        typer.echo(message_in_words(found, spoken()))
+        say("\nhow it is found: {how}\n\nwhat to do now: {advice}", how=found.measured, advice=Message(found.advice))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import for_its_owner_alone
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def history(
     Exit code: 0 shown, 2 wrong usage, 3 no such patient on record, 5 the box.
     """
     from scanside_appliance.results.patient_history import csv_text, patient_history, terminal_lines
+    from scanside_appliance.results.summary import page_line
     from scanside_runtime.followup.measurement_error import measurement_error
     from scanside_runtime.model.bundle import open_bundle
 
@@ -41,13 +43,13 @@ def history(
     folder = results or context.obj.root / "results"
     found = patient_history(folder, patient, issuer, error, settings.patient.placeholder_ids)
     if page is not None:
-        _write_page(found, page, settings.site.language)
+        _write_page(found, page, context.obj.language or settings.site.language)
     if as_json:
         typer.echo(json.dumps(found.to_document(), allow_nan=False))
     elif as_csv:
         typer.echo(csv_text(found), nl=False)
     else:
-        typer.echo("\n".join([*terminal_lines(found), *([f"page      {page}"] if page else [])]))
+        typer.echo("\n".join([*terminal_lines(found, spoken()), *([page_line(page, spoken())] if page else [])]))
 
 
 def _write_page(found: History, page: Path, language: str) -> None:

@@ -31,7 +31,8 @@ from scanside_appliance.cli.cohort import cohort
 from scanside_appliance.cli.demo import demo
 from scanside_appliance.cli.explain import explain
 from scanside_appliance.cli.history import history
-from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions
+from scanside_appliance.cli.language import speak, spoken, stated_language
+from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions, LanguageName
 from scanside_appliance.cli.progress import complain
 from scanside_appliance.cli.selftest import selftest
 from scanside_appliance.cli.severity import severity
@@ -67,10 +68,10 @@ def main() -> None:
     try:
         app()
     except ScansideError as error:
-        complain(error.code, f"{error.message} {error.advice}")
+        complain(error.code, spoken().with_advice(error))
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  # the outermost of the program: nothing above it could say what happened
-        complain(ScansideError.code, f"{raised_at(error)}. {ScansideError.advice}")
+        complain(ScansideError.code, f"{raised_at(error)}. {spoken()(ScansideError.advice)}")
         sys.exit(ScansideError.exit_code)
 
 
@@ -106,9 +107,18 @@ def box(
             "--settings", metavar="FILE", envvar="SCANSIDE_SETTINGS", help=f"Settings file. [{SETTINGS_FILE}]"
         ),
     ] = None,
+    language: Annotated[
+        LanguageName | None,
+        typer.Option(
+            "--language",
+            envvar="SCANSIDE_LANGUAGE",
+            help="What it says to you, and on the page. [the setting site.language, else the terminal's]",
+        ),
+    ] = None,
     _: Annotated[
         bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Measures lung infection (POI, iHU) on chest CT. Research use only, not a medical device."""
-    context.obj = BoxOptions(root, settings)
+    context.obj = BoxOptions(root, settings, language)
+    speak(language, stated_language(context.obj.settings_in_use()))

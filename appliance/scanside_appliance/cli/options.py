@@ -55,7 +55,7 @@ EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs th
 PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="What the layers are computed in.")]
 BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
 LanguageOption = Annotated[
-    LanguageName | None, typer.Option("--language", help="What the page is written in. [the setting site.language]")
+    LanguageName | None, typer.Option("--language", help="What the page is written in. [scanside's, or the setting's]")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
@@ -102,6 +102,7 @@ class BoxOptions:
 
     root: Path
     settings_file: Path | None
+    language: LanguageName | None = None
 
     def settings(self) -> Settings:
         """The settings in force. Raises SettingsUnusable."""
@@ -144,5 +145,6 @@ class BoxOptions:
         from scanside_appliance.results.archive import folder_lookup
         from scanside_appliance.results.output import PageOptions
 
-        site = settings.site if language is None else replace(settings.site, language=language.value)
+        named = language or self.language
+        site = settings.site if named is None else replace(settings.site, language=named.value)
         return PageOptions(site, folder_lookup(self.root, earlier))

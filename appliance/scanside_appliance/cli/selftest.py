@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import BundleOption, EngineName, EngineOption, PrecisionName, PrecisionOption
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def _facts(way: WayTried, wrong: Sequence[WayTried]) -> dict[str, Any]:
 
 
 def _lines(way: WayTried, wrong: Sequence[WayTried]) -> list[str]:
+    _, dice = spoken(), {"lungs": way.lungs_dice, "infection": way.infection_dice}
+    name = f"{way.engine}, {way.computed_in}"
     return [
-        *(f"wrong here: {one.name}: {one.why_not}" for one in wrong),
-        f"lungs {way.lungs_dice:.4f}, infection {way.infection_dice:.4f} (Dice; 1 is the same)",
-        f"{way.engine}, {way.computed_in}: this box computes what the exporter computed",
+        *(_("wrong here: {way}: {why}", way=one.name, why=one.why_not) for one in wrong),
+        _("lungs {lungs:.4f}, infection {infection:.4f} (Dice; 1 is the same)", **dice),
+        _("{way}: this box computes what the exporter computed", way=name),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def list_changes(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([change.to_document() for change in changes]))
     else:
-        typer.echo("\n".join(map(_line, changes)) or "none: the bundle's model decides, or the extent grade")
+        typer.echo("\n".join(map(_line, changes)) or spoken()("none: the bundle's model decides, or the extent grade"))
 
 
 @severity.command()
@@ -56,5 +57,5 @@ def _report(change: ModelChange, as_json: bool) -> None:
 
 
 def _line(change: ModelChange) -> str:
-    none = "none of its own"
+    none = spoken()("none of its own")
     return f"{change.at}  {change.action:<8}  {change.before or none} -> {change.after or none}  ({change.data})"

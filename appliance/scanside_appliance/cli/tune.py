@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.language import say, spoken
 from scanside_appliance.cli.options import AsJson, BundleOption
+from scanside_appliance.languages.columns import padded
+from scanside_appliance.languages.words import Written, said
 
 if TYPE_CHECKING:
     from scanside_runtime.model.tuning import Tried
@@ -53,17 +56,18 @@ def tune(
     if as_json:
         typer.echo(json.dumps({**document, "file": str(path)}))
     else:
-        typer.echo(f"{_name(found.choice.name, found.choice.precision, found.choice.streams)}: kept in {path}")
+        choice = _name(found.choice.name, found.choice.precision, found.choice.streams)
+        say("{choice}: kept in {path}", choice=choice, path=path)
 
 
 def _say(one: Tried) -> None:
     """A line for people while it goes on."""
     choice = one.choice
-    figures = f"{one.wall_ms} ms a slab, {one.cpu_ms} of processor time, Dice {one.lungs_dice} and {one.infection_dice}"
-    told = one.why_not or figures
-    typer.echo(f"{_name(choice.name, choice.precision, choice.streams):<42}{told}", err=True)
+    times = {"wall": one.wall_ms, "cpu": one.cpu_ms, "lungs": one.lungs_dice, "infection": one.infection_dice}
+    figures = said("{wall} ms a slab, {cpu} of processor time, Dice {lungs} and {infection}", **times)
+    name = padded(_name(choice.name, choice.precision, choice.streams), 42)
+    typer.echo(f"{name}{spoken()(Written(one.why_not) if one.why_not else figures)}", err=True)
 
 
 def _name(engine: str, precision: str, streams: int) -> str:
-    beside = "a slab at a time" if streams == 1 else f"{streams} slabs side by side"
-    return f"{engine} {precision}, {beside}"
+    return spoken()("{way}, {slabs} slab(s) at a time", way=f"{engine} {precision}", slabs=streams)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.languages.words import Message, Written, said
 from scanside_runtime.errors import ScansideError, SettingsUnusable
 from scanside_runtime.settings.tables import Settings
 
@@ -22,12 +23,12 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What was found. subject: the part, a word or two; found: in words; advice: what to do, empty if all is well."""
+    """What was found. subject: the part, a word or two; found: in words; advice: what to do, None if all is well."""
 
     subject: str
     health: Health
-    found: str
-    advice: str = ""
+    found: Message | Written
+    advice: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,21 @@ class Examined:
     systemctl: str = "systemctl"
 
 
-def good(subject: str, found: str) -> Condition:
+def good(subject: str, found: Message | Written) -> Condition:
     """Nothing to do."""
     return Condition(subject, Health.good, found)
 
 
-def caution(subject: str, found: str, advice: str) -> Condition:
+def caution(subject: str, found: Message | Written, advice: Message) -> Condition:
     """It works, and somebody should look."""
     return Condition(subject, Health.caution, found, advice)
 
 
-def bad(subject: str, found: str, advice: str) -> Condition:
+def bad(subject: str, found: Message | Written, advice: Message) -> Condition:
     """It does not work, or soon will not."""
     return Condition(subject, Health.bad, found, advice)
 
 
 def of_error(subject: str, error: ScansideError) -> Condition:
     """What a command would have ended with."""
-    return bad(subject, f"{error.code}: {error.message}", error.advice)
+    return bad(subject, said("{code}: {error}", code=error.code, error=error), Message(error.advice))

@@ -7,9 +7,21 @@ from typing import Any
 
 from scanside_appliance.doctor import folders, machine, model, network, work
 from scanside_appliance.doctor.conditions import Condition, Examined, Health
+from scanside_appliance.languages.catalogue import to_translate
+from scanside_appliance.languages.columns import cells, padded
+from scanside_appliance.languages.words import Message, Words
 
 SCHEMA = "scanside.doctor/1"
-SIGNS = {Health.good: "ok", Health.caution: "LOOK", Health.bad: "BAD"}
+SIGNS = {Health.good: to_translate("ok"), Health.caution: to_translate("LOOK"), Health.bad: to_translate("BAD")}
+SUBJECTS = (
+    *(to_translate("disk"), to_translate("files"), to_translate("clock"), to_translate("processor")),
+    *(to_translate("cell"), to_translate("memory"), to_translate("settings"), to_translate("root")),
+    *(to_translate("inbox"), to_translate("mounts"), to_translate("bundle"), to_translate("tuning")),
+    *(to_translate("self-test"), to_translate("book"), to_translate("backup"), to_translate("unit")),
+    *(to_translate("watch"), to_translate("studies"), to_translate("put aside"), to_translate("files kept")),
+    to_translate("archive"),
+)
+"""What the conditions are of, as the table names them."""
 
 
 def examine(box: Examined) -> Iterator[Condition]:
@@ -39,20 +51,26 @@ def examine(box: Examined) -> Iterator[Condition]:
         yield network.archive(box)
 
 
-def line(condition: Condition) -> str:
-    """One line, and one more where there is something to do."""
-    first = f"{SIGNS[condition.health]:<5} {condition.subject:<10} {condition.found}"
-    return f"{first}\n{'':<17}-> {condition.advice}" if condition.advice else first
+def line(condition: Condition, _: Words) -> str:
+    """One line, and one more where there is something to do. _: says it in the reader's language."""
+    signs, subjects = (max(cells(_(one)) for one in some) for some in (SIGNS.values(), SUBJECTS))
+    first = f"{padded(_(SIGNS[condition.health]), signs)}  {padded(_(condition.subject), subjects)}  "
+    more = f"\n{'':<{signs + subjects + 4}}-> {_(condition.advice)}" if condition.advice else ""
+    return f"{first}{_(condition.found)}{more}"
 
 
 def document(box: Examined, found: Sequence[Condition]) -> dict[str, Any]:
     """Schema scanside.doctor/1."""
     worst = worst_of(found)
     conditions = [
-        {"subject": one.subject, "health": one.health.value, "found": one.found, "advice": one.advice or None}
+        {"subject": one.subject, "health": one.health.value, "found": str(one.found), "advice": _english(one.advice)}
         for one in found
     ]
     return {"schema": SCHEMA, "at": box.clock.now_text(), "health": worst.value, "conditions": conditions}
+
+
+def _english(advice: Message | None) -> str | None:
+    return None if advice is None else str(advice)
 
 
 def worst_of(found: Sequence[Condition]) -> Health:

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
+from scanside_appliance.languages.words import Message, said
 from scanside_runtime.errors import BoxFailed
 
 
@@ -18,10 +19,9 @@ def root(box: Examined) -> Condition:
         return of_error("root", error)
     missing = [place.name for place in (box.layout.inbox, box.layout.results) if not place.is_dir()]
     if missing:
-        return caution(
-            "root", f"{box.layout.root}, without {', '.join(missing)}", "Start `scanside watch`: it makes them."
-        )
-    return good("root", str(box.layout.root))
+        found = said("{root}, without {missing}", root=box.layout.root, missing=", ".join(missing))
+        return caution("root", found, said("Start `scanside watch`: it makes them."))
+    return good("root", Message(str(box.layout.root)))
 
 
 def inbox(box: Examined) -> Condition:
@@ -29,17 +29,20 @@ def inbox(box: Examined) -> Condition:
     try:
         mode = box.layout.inbox.stat().st_mode
     except OSError as error:
-        found, advice = f"{box.layout.inbox}: {error.strerror}", "Start `scanside watch`: it makes the folder."
+        found = said("{folder}: {why}", folder=box.layout.inbox, why=error.strerror)
+        advice = said("Start `scanside watch`: it makes the folder.")
         was_started = box.layout.database.is_file()
         return bad("inbox", found, advice) if was_started else caution("inbox", found, advice)
-    found = f"{box.layout.inbox} {stat.filemode(mode)}"
+    found = Message(f"{box.layout.inbox} {stat.filemode(mode)}")
     if mode & stat.S_IWOTH:
-        return bad("inbox", f"{found}: everybody may write", f"chmod 2770 {box.layout.inbox}")
+        advice = Message(f"chmod 2770 {box.layout.inbox}")
+        return bad("inbox", said("{inbox}: everybody may write", inbox=found), advice)
     if not os.access(box.layout.inbox, os.R_OK | os.W_OK | os.X_OK):
-        return bad("inbox", f"{found}: this user can't use it", "Run this command as the box's user or as root.")
+        advice = said("Run this command as the box's user or as root.")
+        return bad("inbox", said("{inbox}: this user can't use it", inbox=found), advice)
     if mode & stat.S_IWGRP and not mode & stat.S_ISGID:
-        advice = f"chmod g+s {box.layout.inbox}: what the scanner makes there must stay the group's."
-        return caution("inbox", f"{found}: the group is not handed on", advice)
+        advice = said("chmod g+s {inbox}: what the scanner makes there must stay the group's.", inbox=box.layout.inbox)
+        return caution("inbox", said("{inbox}: the group is not handed on", inbox=found), advice)
     return good("inbox", found)
 
 
@@ -49,10 +52,9 @@ def mounts(box: Examined) -> Condition:
     wanted = [point for point in _mount_points(box.fstab) if _concerns(point, root)]
     gone = [str(point) for point in wanted if not os.path.ismount(point)]
     if gone:
-        return bad(
-            "mounts", f"not mounted: {', '.join(gone)}", "Check the cable, then `mount -a`; studies wait meanwhile."
-        )
-    return good("mounts", ", ".join(map(str, wanted)) or "nothing of its own")
+        advice = said("Check the cable, then `mount -a`; studies wait meanwhile.")
+        return bad("mounts", said("not mounted: {folders}", folders=", ".join(gone)), advice)
+    return good("mounts", Message(", ".join(map(str, wanted))) if wanted else said("nothing of its own"))
 
 
 def _mount_points(fstab: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from scanside_appliance.clock import SOFTWARE_MADE
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good
 from scanside_appliance.jobs.retention import look
+from scanside_appliance.languages.words import Message, said
 from scanside_runtime.process.cell import cell_strength
 
 CPU_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
@@ -25,13 +26,17 @@ def disk(box: Examined) -> Condition:
     try:
         now = look(box.layout.root, limits)
     except OSError as error:
-        return bad("disk", f"it can't be read: {error.strerror}", "Check that the disk is mounted.")
-    found = f"{now.used_percent:.0f} % used, {now.free_mb / 1024:.1f} GB free"
-    advice = "Copy old results and archives to another disk and remove them there; docs/watch.md says what may go."
+        found = said("it can't be read: {why}", why=error.strerror)
+        return bad("disk", found, said("Check that the disk is mounted."))
+    found = said("{used:.0f} % used, {free:.1f} GB free", used=now.used_percent, free=now.free_mb / 1024)
+    advice = said(
+        "Copy old results and archives to another disk and remove them there; docs/watch.md says what may go."
+    )
     if now.full:
-        return bad("disk", f"{found}: nothing more is taken in", advice)
+        return bad("disk", said("{disk}: nothing more is taken in", disk=found), advice)
     if now.used_percent > limits.stop_percent - NEAR_STOP_POINTS:
-        return caution("disk", f"{found}; taking ends at {limits.stop_percent:.0f} %", advice)
+        found = said("{disk}; taking ends at {limit:.0f} %", disk=found, limit=limits.stop_percent)
+        return caution("disk", found, advice)
     return good("disk", found)
 
 
@@ -40,26 +45,29 @@ def inodes(box: Examined) -> Condition:
     try:
         system = os.statvfs(box.layout.root)
     except OSError as error:
-        return bad("files", f"they can't be counted: {error.strerror}", "Check that the disk is mounted.")
+        found = said("they can't be counted: {why}", why=error.strerror)
+        return bad("files", found, said("Check that the disk is mounted."))
     if not system.f_files:
-        return good("files", "as many as there is room for")
+        return good("files", said("as many as there is room for"))
     free = system.f_favail / system.f_files
-    found = f"room for {system.f_favail:,} more".replace(",", " ")
+    found = said("room for {number} more", number=f"{system.f_favail:,}".replace(",", " "))
     if free < FEW_INODES:
-        return bad("files", f"{found}, {100 * free:.1f} %", "Remove folders of many small files from this disk.")
+        found = said("{room}, {share:.1f} %", room=found, share=100 * free)
+        return bad("files", found, said("Remove folders of many small files from this disk."))
     return good("files", found)
 
 
 def clock(box: Examined, last_study_at: str | None) -> Condition:
     """A clock that stands before this software was made, or before a study that came in, is wrong."""
     now = box.clock.wall()
-    advice = "Set the clock (`timedatectl set-time`), and replace the battery of the board if it loses time."
-    found = box.clock.now_text()
+    advice = said("Set the clock (`timedatectl set-time`), and replace the battery of the board if it loses time.")
+    moment = box.clock.now_text()
     if now < SOFTWARE_MADE:
-        return bad("clock", f"{found}: before this software was made", advice)
+        return bad("clock", said("{moment}: before this software was made", moment=moment), advice)
     if last_study_at and (seen := _seconds(last_study_at)) is not None and now < seen - A_DAY_S:
-        return bad("clock", f"{found}: before the last study, of {last_study_at}", advice)
-    return good("clock", found)
+        found = said("{moment}: before the last study, of {last}", moment=moment, last=last_study_at)
+        return bad("clock", found, advice)
+    return good("clock", Message(moment))
 
 
 def _seconds(text: str) -> float | None:
@@ -73,18 +81,24 @@ def cell(_: Examined) -> Condition:
     """How well a process is locked in that reads foreign files."""
     strength = cell_strength()
     if strength.lacks is None:
-        return good("cell", f"Landlock {strength.landlock} and seccomp")
-    advice = "Take a kernel of 5.13 or later with both, and start it with lsm= naming landlock; the unit's walls hold."
-    return caution("cell", f"{strength.lacks}: readers of foreign files are locked in less well", advice)
+        return good("cell", said("Landlock {version} and seccomp", version=strength.landlock))
+    advice = said(
+        "Take a kernel of 5.13 or later with both, and start it with lsm= naming landlock; the unit's walls hold."
+    )
+    found = said("{lacks}: readers of foreign files are locked in less well", lacks=strength.lacks)
+    return caution("cell", found, advice)
 
 
 def processor(_: Examined) -> Condition:
     """Which one, how many cores, and what of its instructions the engines use."""
     name, flags = _cpu()
     known = [flag for flag in CPU_FLAGS if flag in flags]
-    found = f"{name}, {len(os.sched_getaffinity(0))} core(s), {', '.join(known) or 'no vector instructions'}"
+    vectors = ", ".join(known) or said("no vector instructions")
+    cores = len(os.sched_getaffinity(0))
+    found = said("{name}, {cores} core(s), {vectors}", name=name, cores=cores, vectors=vectors)
     if flags and "avx2" not in flags:
-        return caution("processor", found, "A study takes minutes here; a processor with AVX2 takes seconds.")
+        advice = said("A study takes minutes here; a processor with AVX2 takes seconds.")
+        return caution("processor", found, advice)
     return good("processor", found)
 
 
@@ -101,9 +115,9 @@ def memory(box: Examined) -> Condition:
     """Whether an analysis may take what the settings allow it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     wanted = box.settings.jobs.memory_limit_mb + ENGINE_MB
-    found = f"{total} MB; an analysis may take {box.settings.jobs.memory_limit_mb} MB"
+    limit = box.settings.jobs.memory_limit_mb
+    found = said("{total} MB; an analysis may take {limit} MB", total=total, limit=limit)
     if total < wanted:
-        return caution(
-            "memory", found, "Lower jobs.memory_limit_mb, or add memory: large studies may end for want of it."
-        )
+        advice = said("Lower jobs.memory_limit_mb, or add memory: large studies may end for want of it.")
+        return caution("memory", found, advice)
     return good("memory", found)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scanside_appliance.bundles.record import bundle_in_force, read_record
 from scanside_appliance.doctor.conditions import Condition, Examined, caution, good, of_error
+from scanside_appliance.languages.words import said
 from scanside_appliance.proved import prove_box
 from scanside_appliance.tuned import read_tuning
 from scanside_runtime.errors import ScansideError
@@ -22,12 +23,12 @@ def bundle(box: Examined) -> Condition:
         keys = trusted_keys(Path(box.settings.bundles.keys))
     except ScansideError as error:
         return of_error("bundle", error)
-    words = f"{found.title} {found.sha256[:12]}, {len(found.manifest['files'])} files whole, {len(keys)} trusted key(s)"
+    title, files = f"{found.title} {found.sha256[:12]}", len(found.manifest["files"])
+    whole = said("{bundle}, {files} files whole, {keys} trusted key(s)", bundle=title, files=files, keys=len(keys))
     if changes and changes[-1].action == "put aside":
-        return caution(
-            "bundle", f"{words}; another one was put aside: {changes[-1].why}", "Install it again, or a newer one."
-        )
-    return good("bundle", words)
+        aside = said("{whole}; another one was put aside: {why}", whole=whole, why=changes[-1].why)
+        return caution("bundle", aside, said("Install it again, or a newer one."))
+    return good("bundle", whole)
 
 
 def in_force(box: Examined) -> Bundle:
@@ -39,15 +40,21 @@ def tuning(box: Examined) -> Condition:
     """Whether what computes here was found to be the fastest way, and still is what was measured."""
     found = read_tuning(box.layout.root)
     if found is None:
-        return good("tuning", "the default computes; scanside tune finds out whether another way is faster here")
-    way = f"{found.choice.name} {found.choice.precision}, {found.choice.streams} slab(s) side by side, of {found.at}"
+        return good("tuning", said("the default computes; scanside tune finds out whether another way is faster here"))
+    way = said(
+        "{engine} {precision}, {slabs} slab(s) side by side, of {moment}",
+        engine=found.choice.name,
+        precision=found.choice.precision,
+        slabs=found.choice.streams,
+        moment=found.at,
+    )
     try:
         holds = found.holds(in_force(box), box.settings.inference.threads)
     except ScansideError as error:
         return of_error("tuning", error)
     if not holds:
-        why = "processor, engines, bundle or threads are others since"
-        return caution("tuning", f"{way}: {why}, the default computes", "Run scanside tune while the box has no work.")
+        stale = said("{way}: processor, engines, bundle or threads are others since, the default computes", way=way)
+        return caution("tuning", stale, said("Run scanside tune while the box has no work."))
     return good("tuning", way)
 
 
@@ -58,8 +65,13 @@ def selftest(box: Examined) -> Condition:
         way = proof.way()
     except ScansideError as error:
         return of_error("self-test", error)
-    found = f"lungs {way.lungs_dice:.4f}, infection {way.infection_dice:.4f} ({way.engine}, {way.computed_in})"
+    found = said(
+        "lungs {lungs:.4f}, infection {infection:.4f} ({way})",
+        lungs=way.lungs_dice,
+        infection=way.infection_dice,
+        way=f"{way.engine}, {way.computed_in}",
+    )
     if proof.wrong:
-        advice = "Results are right, if slower. Memory or processor may be at fault: have the machine looked at."
-        return caution("self-test", f"{found}; wrong here: {proof.why}", advice)
+        advice = said("Results are right, if slower. Memory or processor may be at fault: have the machine looked at.")
+        return caution("self-test", said("{found}; wrong here: {why}", found=found, why=proof.why), advice)
     return good("self-test", found)

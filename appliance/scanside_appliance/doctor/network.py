@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
+from scanside_appliance.languages.words import said
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings.send import SendSettings
 
@@ -22,13 +23,15 @@ def archive(box: Examined) -> Condition:
     asking.join(2 * ANSWER_S)
     where = f"{send.called_ae}@{send.host}:{send.port}"
     if not answers:
-        advice = "Look at the cable and the name server; results wait and are sent when it answers."
-        return bad("archive", f"{where}: no answer in {2 * ANSWER_S:.0f} s", advice)
+        advice = said("Look at the cable and the name server; results wait and are sent when it answers.")
+        silent = said("{where}: no answer in {seconds:.0f} s", where=where, seconds=2 * ANSWER_S)
+        return bad("archive", silent, advice)
     if isinstance(error := answers[0], ScansideError):
         return of_error("archive", error)
     if not send.automatic:
-        return caution("archive", f"{where} answers; nothing is sent by itself", "Set send.automatic, or send by hand.")
-    return good("archive", f"{where} answers")
+        found = said("{where} answers; nothing is sent by itself", where=where)
+        return caution("archive", found, said("Set send.automatic, or send by hand."))
+    return good("archive", said("{where} answers", where=where))
 
 
 def _asked(send: SendSettings) -> ScansideError | None:

@@ -10,7 +10,9 @@ from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabaseMissing
 from scanside_appliance.jobs.store import Job, State
+from scanside_appliance.languages.words import Message, Written, said
 from scanside_appliance.service.queue_view import box_facts
+from scanside_appliance.service.queue_words import VERDICTS, headline
 from scanside_appliance.upkeep.care import LastBackup, LastVerified, days_since, last_done
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
@@ -56,21 +58,32 @@ def book(_: Examined, read: Book) -> Condition:
     if read.error:
         return of_error("book", read.error)
     if not read.there:
-        return good("book", "none yet: it is made at the first start of `scanside watch`")
-    return good("book", f"whole, {sum(read.numbers.values())} job(s)")
+        return good("book", said("none yet: it is made at the first start of `scanside watch`"))
+    return good("book", said("whole, {number} job(s)", number=sum(read.numbers.values())))
 
 
 def running(box: Examined) -> Condition:
     """Whether the daemon runs, and its own last word."""
     facts = box_facts(box.layout, lambda: box.settings)
     if facts["trouble"]:
-        return bad("watch", str(facts["trouble"]), "See `scanside status`, and what the line itself says.")
+        advice = said("See `scanside status`, and what the line itself says.")
+        return bad("watch", Written(str(facts["trouble"])), advice)
     if not facts["running"]:
-        return caution("watch", "it does not run: nothing that arrives is measured", f"systemctl start {UNIT}")
-    found = f"{facts['headline']} ({facts['engine'] or 'starting'}), proved {facts['selftest_at'] or 'not yet'}"
+        found = said("it does not run: nothing that arrives is measured")
+        return caution("watch", found, Message(f"systemctl start {UNIT}"))
+    found = said(
+        "{now} ({engine}), proved {moment}",
+        now=headline(facts),
+        engine=facts["engine"] or said("starting"),
+        moment=facts["selftest_at"] or said("not yet"),
+    )
     if facts["doubted"]:
-        words = f"{found}; {len(facts['doubted'])} result(s) were computed by what failed the next self-test"
-        return bad("watch", words, "`scanside status` names them; `scanside redo` measures them again.")
+        doubted = said(
+            "{found}; {number} result(s) were computed by what failed the next self-test",
+            found=found,
+            number=len(facts["doubted"]),
+        )
+        return bad("watch", doubted, said("`scanside status` names them; `scanside redo` measures them again."))
     return good("watch", found)
 
 
@@ -84,72 +97,87 @@ def unit(box: Examined) -> Condition:
             for one in UNITS
         }
     except (OSError, subprocess.TimeoutExpired):
-        return caution("unit", "systemd does not answer", "Start `scanside watch` by what starts services here.")
-    missing = [one for one, said in asked.items() if said != "enabled"]
+        advice = said("Start `scanside watch` by what starts services here.")
+        return caution("unit", said("systemd does not answer"), advice)
+    missing = [one for one, state in asked.items() if state != "enabled"]
     if missing:
-        words = ", ".join(f"{one}: {asked[one] or 'not installed'}" for one in missing)
-        advice = f"systemctl enable --now {' '.join(missing)}: else it does not start after a power cut."
-        return caution("unit", words, advice)
-    return good("unit", f"{UNIT} starts with the machine")
+        found = ", ".join(f"{one}: {asked[one] or '-'}" for one in missing)
+        names = " ".join(missing)
+        advice = said("systemctl enable --now {unit}: else it does not start after a power cut.", unit=names)
+        return caution("unit", Message(found), advice)
+    return good("unit", said("{unit} starts with the machine", unit=UNIT))
 
 
 def studies(_: Examined, read: Book) -> Condition:
     """The last study, and what waits for a person."""
-    last = "none yet" if read.last is None else f"the last ended {read.last.finished_at} ({read.last.verdict})"
+    last = said("none yet")
+    if read.last is not None:
+        last = said("the last ended {moment} ({verdict})", moment=read.last.finished_at, verdict=_verdict(read.last))
     if read.held:
-        return caution(
-            "studies", f"{last}; {read.held} wait for a person", "`scanside queue`, then `scanside release`."
-        )
+        found = said("{last}; {number} wait for a person", last=last, number=read.held)
+        return caution("studies", found, said("`scanside queue`, then `scanside release`."))
     return good("studies", last)
+
+
+def _verdict(job: Job) -> Message:
+    return Message(VERDICTS.get(job.verdict or "", job.verdict or ""))
 
 
 def failures(_: Examined, read: Book) -> Condition:
     """The last study that was put aside."""
     if read.failed is None:
-        return good("put aside", "no study")
-    found = f"{read.numbers.get(State.quarantined, 0)} job(s), the last {read.failed.finished_at}: {read.failed.code}"
-    return caution("put aside", found, f"`scanside explain {read.failed.code}`; the files lie in quarantine.")
+        return good("put aside", said("no study"))
+    number, job = read.numbers.get(State.quarantined, 0), read.failed
+    found = said("{number} job(s), the last {moment}: {code}", number=number, moment=job.finished_at, code=job.code)
+    return caution("put aside", found, said("`scanside explain {code}`; the files lie in quarantine.", code=job.code))
 
 
 def backup(box: Examined) -> Condition:
     """When the last one was made. A clock that jumped makes an age that can't be: then it is named, not judged."""
-    advice = "`scanside backup DIR`, with DIR on a stick; docs/backup.md."
+    advice = said("`scanside backup DIR`, with DIR on a stick; docs/backup.md.")
     try:
         noted = last_done(LastBackup, box.layout.last_backup)
         days = 0.0 if noted is None else days_since(noted.at, box.clock)
     except (OSError, ValueError):
-        return caution("backup", f"{box.layout.last_backup.name} can't be read", advice)
+        return caution("backup", said("{file} can't be read", file=box.layout.last_backup.name), advice)
     if noted is None:
-        return caution("backup", "none was ever made", advice)
-    found = f"{noted.files} files to {noted.target}, {days:.0f} day(s) ago"
+        return caution("backup", said("none was ever made"), advice)
+    found = said(
+        "{files} files to {folder}, {days:.0f} day(s) ago",
+        files=noted.files,
+        folder=noted.target,
+        days=days,
+    )
     is_due = 0.0 < box.settings.care.backup_days < days
     return caution("backup", found, advice) if is_due else good("backup", found)
 
 
 def verified(box: Examined) -> Condition:
     """When all stored files were last read, and what came of it."""
-    advice = "`scanside verify` reads all of it and names what differs; docs/watch.md."
+    advice = said("`scanside verify` reads all of it and names what differs; docs/watch.md.")
     try:
         noted = last_done(LastVerified, box.layout.last_verified)
         days = 0.0 if noted is None else days_since(noted.at, box.clock)
     except (OSError, ValueError):
-        return caution("files kept", f"{box.layout.last_verified.name} can't be read", advice)
+        return caution("files kept", said("{file} can't be read", file=box.layout.last_verified.name), advice)
     if noted is None:
-        return good("files kept", "not verified yet: a timer does it each week")
-    found = f"verified {days:.0f} day(s) ago"
+        return good("files kept", said("not verified yet: a timer does it each week"))
+    found = said("verified {days:.0f} day(s) ago", days=days)
     if noted.differences:
-        return bad("files kept", f"{found}: {noted.differences} not as written", advice)
+        wrong = said("{found}: {number} not as written", found=found, number=noted.differences)
+        return bad("files kept", wrong, advice)
     is_due = 0.0 < box.settings.care.verify_days < days
-    return caution("files kept", found, advice) if is_due else good("files kept", f"{found}: all as written")
+    whole = said("{found}: all as written", found=found)
+    return caution("files kept", found, advice) if is_due else good("files kept", whole)
 
 
 def configuration(box: Examined) -> Condition:
     """Where the settings come from, and each that is not the default."""
     if box.settings_error is not None:
         return of_error("settings", box.settings_error)
-    source = "the defaults" if box.settings_file is None else str(box.settings_file)
-    changed = [f"{name} = {value}" for name, value in differing(box.settings)]
-    return good("settings", "; ".join([source, *changed]))
+    source = said("the defaults") if box.settings_file is None else Message(str(box.settings_file))
+    changed = "; ".join(f"{name} = {value}" for name, value in differing(box.settings))
+    return good("settings", said("{source}; {changed}", source=source, changed=changed) if changed else source)
 
 
 def differing(settings: Settings) -> list[tuple[str, object]]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from scanside_appliance.files.atomic import sync_directory, sync_file
 from scanside_appliance.files.beneath import looks_like, opened_folder
@@ -25,7 +26,10 @@ from scanside_appliance.inbox.hints import Watches
 from scanside_appliance.inbox.scan import scan
 
 AT_ONCE = 500
-"""So many entries of a look are told together."""
+"""So many names at most go in one message."""
+BYTES_AT_ONCE = 2**16
+"""After so many bytes of names a message is full: JSON may make six of each, and one name may have 16 KB."""
+Named = TypeVar("Named")
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -127,6 +131,19 @@ ERRANDS: tuple[type[Errand], ...] = (LookAround, FetchCopies, SettleCopies, Take
 ANSWERS: tuple[type[Answer], ...] = (Entries, Fetched, TakenAway, StillAtIt, Done)
 
 
+def together(things: Iterable[Named], name_bytes: Callable[[Named], int]) -> Iterator[list[Named]]:
+    """As many at a time as go in one message; neither side of a pipe takes one that has no end."""
+    some, size = list[Named](), 0
+    for thing in things:
+        some.append(thing)
+        size += name_bytes(thing)
+        if len(some) == AT_ONCE or size >= BYTES_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
 class Errands:
     """Does them, for one inbox. work: all that is written to beside it. say: hears the answers. hints: of `Watches`."""
 
@@ -164,8 +181,7 @@ class Errands:
         self.say(StillAtIt())
 
     def _look_around(self) -> None:
-        found = scan(self._inbox, self._watches.watch)
-        while some := list(islice(found, AT_ONCE)):
+        for some in together(scan(self._inbox, self._watches.watch), lambda one: len(os.fsencode(one[0]))):
             numbers = ((seen.size, seen.mtime_ns, seen.inode) if seen else None for _, seen in some)
             self.say(Entries(tuple(name for name, _ in some), tuple(numbers)))
         self._watches.looked()
@@ -238,9 +254,14 @@ def _why_it_stays(folder: int, known: Known) -> str:
 
 
 def _take_out(folder: int, known: Known) -> None:
-    """It is put out of the way first, so that nothing that takes its name meanwhile is removed in its place."""
+    """It is put out of the way first, so that nothing that takes its name meanwhile is removed in its place.
+
+    Another file may lie there already, where a porter was ended in that very moment: it gets its name back before.
+    """
     name = known.name.rpartition("/")[2]
     hidden = f".{hashlib.sha256(os.fsencode(known.name)).hexdigest()[:16]}.taken"
+    if looks_like(folder, hidden) is not None and not _is(folder, hidden, known.seen):
+        _return_name(folder, hidden, name)
     if _is(folder, name, known.seen):
         os.rename(name, hidden, src_dir_fd=folder, dst_dir_fd=folder)
     if _is(folder, hidden, known.seen):

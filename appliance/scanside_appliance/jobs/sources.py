@@ -9,11 +9,9 @@ import os
 from collections.abc import Iterable, Iterator
 
 from scanside_appliance.files.signature import Signature
-from scanside_appliance.inbox.errands import Done, Known, TakeAway, TakenAway
+from scanside_appliance.inbox.errands import AT_ONCE, Done, Known, TakeAway, TakenAway, together
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.store import Store, TakenSource
-
-AT_ONCE = 500
 
 
 class TakenSources:
@@ -60,7 +58,8 @@ class TakenSources:
             if not self._fresh:
                 self._fresh = self._store.taken(AT_ONCE)
                 self._all = bool(self._fresh)
-            self._asked, self._fresh = self._fresh[:AT_ONCE], self._fresh[AT_ONCE:]
+            self._asked = next(together(self._fresh, lambda row: len(row.source)), [])
+            self._fresh = self._fresh[len(self._asked) :]
             if self._asked:
                 self._porter.do(TakeAway(tuple(map(_known, self._asked))), self._hear, 0.0)
 

@@ -243,10 +243,6 @@ class Store:
         """Every file that lies at a place."""
         return self._files("place = ?", [place])
 
-    def files_like(self, pattern: str) -> list[FileRow]:
-        """Every file that lies at a place like this (SQL's LIKE)."""
-        return self._files("place LIKE ?", [pattern])
-
     def studies_at(self, pattern: str) -> set[str]:
         """The studies that have a file at a place like this (SQL's LIKE)."""
         found = self._sql.execute("SELECT DISTINCT study FROM files WHERE place LIKE ?", (pattern,))

@@ -15,6 +15,8 @@ from scanside_appliance.files.names import harmless
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import Job, Store
+from scanside_appliance.languages.catalogue import to_translate
+from scanside_appliance.languages.words import Words
 from scanside_appliance.network.errors import BoxNothingToSend, BoxSendRefused, BoxSendUnset
 from scanside_appliance.network.messages import ObjectSent
 from scanside_appliance.network.outbox import Delivery, Outbox, wanted
@@ -23,6 +25,15 @@ from scanside_appliance.results.finder import results_meant
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.send import SendSettings
 
+STATES = {
+    "waiting": to_translate("waiting"),
+    "sent": to_translate("sent"),
+    "committed": to_translate("sent and kept by the archive"),
+    "refused": to_translate("refused"),
+    "left_out": to_translate("left out"),
+    "answers": to_translate("answers"),
+}
+"""What became of a delivery, as a person reads it."""
 TROUBLES = ("waiting", "refused")
 """States of what a person wanted to be sent and is not there."""
 
@@ -130,13 +141,14 @@ def _facts(job: Job, delivery: Delivery, outbox: Outbox) -> dict[str, Any]:
     }
 
 
-def lines(done: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For the terminal: a line for each, and why not."""
+def lines(done: Sequence[Mapping[str, Any]], _: Words) -> list[str]:
+    """For the terminal: a line for each, and why not. _: says it in the reader's language."""
     said = []
     for one in done:
         what = one.get("study") or one.get("result") or ""
-        count = f"  {len(one['objects'])} object(s)" if "objects" in one else ""
-        said.append(harmless(f"{what}  {one['state']}{count}  {one['target']}".strip()))
+        count = f"  {_('{number} object(s)', number=len(one['objects']))}" if "objects" in one else ""
+        state = _(STATES.get(one["state"], one["state"]))
+        said.append(f"{harmless(what)}  {state}{count}  {harmless(one['target'])}".strip())
         if one.get("why"):
-            said.append(harmless(f"  {one['code']}: {one['why']}"))
+            said.append(f"  {one['code']}: {_.again(one['code'], one['why'])}")
     return said

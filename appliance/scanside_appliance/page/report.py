@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scanside_appliance.languages.catalogue import catalogue
+from scanside_appliance.languages.words import words
 from scanside_appliance.page.contents import offered
 from scanside_appliance.page.formatting import number, readable
 from scanside_appliance.page.lung_drawing import draw_zones
@@ -72,7 +72,7 @@ def render_page(
     """
     site, document = site or SiteSettings(), readable(document)
     environment = page_templates(site.language)
-    _ = catalogue(site.language).gettext
+    _ = words(site.language)
     style, policy = style_and_policy(environment)
     progression = document.get("progression") or {}
     return environment.get_template("report.html.j2").render(

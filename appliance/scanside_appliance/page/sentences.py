@@ -6,7 +6,6 @@ the figures are found again, and stand in the translated text. A sentence of unk
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from scanside_appliance.languages.catalogue import Translate, to_translate
+from scanside_appliance.languages.catalogue import to_translate
+from scanside_appliance.languages.sentences import match, message_of
+from scanside_appliance.languages.words import Words
 from scanside_appliance.page.details import figures_in_words
 from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.findings import KINDS
 
-PLACE = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 WITH_REASONS = ("scanside_runtime.dicom.errors", "scanside_runtime.followup.errors")
 """Modules whose errors are the reason on a refused study's page; those of the box speak to who runs it."""
 
@@ -76,12 +76,12 @@ class Caution:
     in_english: bool = True
 
 
-def cautions(flags: Iterable[Mapping[str, Any]], _: Translate) -> list[Caution]:
+def cautions(flags: Iterable[Mapping[str, Any]], _: Words) -> list[Caution]:
     """The document's flags in plain words. One whose code is not known has its own words alone."""
     return [_caution(flag, _) for flag in flags]
 
 
-def _caution(flag: Mapping[str, Any], _: Translate) -> Caution:
+def _caution(flag: Mapping[str, Any], _: Words) -> Caution:
     code, message = str(flag.get("code")), str(flag.get("message"))
     kind = KINDS.get(code)
     if kind is None:
@@ -93,7 +93,7 @@ def _caution(flag: Mapping[str, Any], _: Translate) -> Caution:
 
 
 def reason_in_words(
-    reason: Mapping[str, Any], _: Translate, flags: Iterable[Mapping[str, Any]] = ()
+    reason: Mapping[str, Any], _: Words, flags: Iterable[Mapping[str, Any]] = ()
 ) -> tuple[str, str, str]:
     """What happened, what to do next, and below them its figures, else the document's own words, else nothing."""
     code, message, advice = (str(reason.get(key) or "") for key in ("code", "message", "advice"))
@@ -106,46 +106,26 @@ def reason_in_words(
     return message if text is None else in_words(message, (text,), _), _(advice) if advice else "", ""
 
 
-def explained(text: str | None, _: Translate) -> str:
+def explained(text: str | None, _: Words) -> str:
     """One or more of `SENTENCES`, translated; what is unknown stays as it is."""
     sentences = re.split(r"(?<=[.])\s+(?=[A-Zi])", text or "")
     return " ".join(_explained(sentence, _) for sentence in sentences)
 
 
-def _explained(sentence: str, _: Translate) -> str:
-    found = _match(sentence, SENTENCES)
+def _explained(sentence: str, _: Words) -> str:
+    found = match(sentence, SENTENCES)
     if found is None:
         return sentence
     text, values = found
     if "why" in values:
         values["why"] = "; ".join(in_words(why, OBSTACLES, _) for why in values["why"].split("; "))
-    return _(text).format(**values)
+    return _(text, **values)
 
 
-def in_words(message: str, texts: Iterable[str], _: Translate) -> str:
+def in_words(message: str, texts: Iterable[str], _: Words) -> str:
     """The message in the reader's language, if it was made from one of these texts; else as it is."""
-    found = _match(message, texts)
-    return message if found is None else PLACE.sub(r"{\1}", _(found[0])).format(**found[1])
-
-
-def _match(message: str, texts: Iterable[str]) -> tuple[str, dict[str, str]] | None:
-    for text in texts:
-        found = _pattern(text).fullmatch(message)
-        if found:
-            return text, found.groupdict()
-    return None
-
-
-@cache
-def _pattern(text: str) -> re.Pattern[str]:
-    """A text with places as a pattern that finds what stands in them."""
-    parts, names = PLACE.split(text), set[str]()
-    pattern = re.escape(parts[0])
-    for name, literal in zip(parts[1::2], parts[2::2], strict=True):
-        pattern += f"(?P={name})" if name in names else f"(?P<{name}>.*)"
-        names.add(name)
-        pattern += re.escape(literal)
-    return re.compile(pattern, re.DOTALL)
+    found = match(message, texts)
+    return message if found is None else _(found[0], **found[1])
 
 
 @cache
@@ -158,8 +138,3 @@ def errors_with_reasons() -> list[type[ScansideError]]:
     for module in WITH_REASONS:
         import_module(module)
     return [error for error in registered() if error.__module__ in WITH_REASONS]
-
-
-def message_of(error: type[ScansideError]) -> str:
-    """The text that its messages are made from, with places for the figures."""
-    return " ".join(inspect.cleandoc(error.__doc__ or "").split())

@@ -9,7 +9,8 @@ from functools import cache, partial
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from scanside_appliance.languages.catalogue import ENGLISH, Translate, catalogue, direction
+from scanside_appliance.languages.catalogue import ENGLISH, catalogue, direction
+from scanside_appliance.languages.words import words
 from scanside_appliance.page.formatting import moment, number, person, signed
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH
 from scanside_appliance.page.sentences import explained
@@ -26,10 +27,9 @@ def page_templates(language: str = ENGLISH) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    words = catalogue(language)
-    environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]  # the extension's own
+    environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]  # the extension's own
     environment.filters.update(number=number, signed=signed, person=person, moment=moment)
-    environment.filters["explained"] = partial(_explained, words.gettext)
+    environment.filters["explained"] = partial(explained, _=words(language))
     environment.globals.update(
         language=language,
         direction=direction(language),
@@ -56,7 +56,3 @@ def style_and_policy(environment: Environment, more: str = "", script: str = "")
 def _digest(text: str) -> str:
     """As a content security policy names a text that stands in the page."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-def _explained(translate: Translate, text: str | None) -> str:
-    return explained(text, translate)

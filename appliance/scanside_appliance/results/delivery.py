@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydicom.uid import UID
 
 from scanside_appliance.files.layout import PAGE
+from scanside_appliance.languages.words import Words
 from scanside_appliance.results.output import PLAIN, PageOptions, document_json, write_output
-from scanside_appliance.results.summary import summary
+from scanside_appliance.results.summary import page_line, summary
 from scanside_runtime.errors import BoxFailed, ScansideError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def gravest(exit_codes: Iterable[int]) -> int:
 class Delivery:
     """Where a result goes and in what form.
 
-    folder: None where only its words are wanted. say: takes what is for stdout; complain: a code and a text.
+    folder: None where only its words are wanted. say: takes what is for stdout; complain: a code and a text;
+    words: in which language.
     """
 
     folder: Path | None
@@ -39,6 +41,7 @@ class Delivery:
     as_json: bool
     say: Callable[[str], None]
     complain: Callable[[str, str], None]
+    words: Words
     page: PageOptions = PLAIN
 
     def below(self, study_uid: str | None) -> Delivery:
@@ -55,7 +58,7 @@ class Delivery:
         try:
             self._say(write_output(analysis, self.folder, dicom=self.dicom, page=self.page))
         except BoxFailed as error:
-            self.complain(error.code, f"{error.message} {error.advice}")
+            self.complain(error.code, self.words.with_advice(error))
             self._say(_unwritten(analysis, error))
             return error.exit_code
         return analysis.exit_code
@@ -64,9 +67,9 @@ class Delivery:
         if self.as_json:
             self.say(document_json(document))
             return
-        self.say(summary(document))
+        self.say(summary(document, self.words))
         if self.folder is not None and document["artefacts"]:
-            self.say(f"{'page':<10}{self.folder / PAGE}")
+            self.say(page_line(self.folder / PAGE, self.words))
 
 
 def _folder_name(uid: str) -> str:

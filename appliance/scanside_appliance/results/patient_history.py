@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.files.names import plain_cell
+from scanside_appliance.languages.catalogue import to_translate
+from scanside_appliance.languages.columns import padded
+from scanside_appliance.languages.words import Words
+from scanside_appliance.page.sentences import explained
 from scanside_appliance.results.archive import identity, latest_revisions, results_on_record
 from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
 from scanside_runtime.followup.measurement_error import MeasurementError
@@ -18,7 +22,12 @@ from scanside_runtime.followup.progression import Step, course
 from scanside_runtime.followup.scan import Scan
 
 HISTORY_SCHEMA = "scanside.history/1"
-TRENDS = {"rising": "rising", "falling": "falling", "stable": "stable", "not_comparable": "not comparable", None: ""}
+TRENDS = {
+    "rising": to_translate("rising"),
+    "falling": to_translate("falling"),
+    "stable": to_translate("stable"),
+    "not_comparable": to_translate("not comparable"),
+}
 BAR_WIDTH = 20
 
 
@@ -94,18 +103,23 @@ def csv_text(history: History) -> str:
     return text.getvalue()
 
 
-def terminal_lines(history: History) -> list[str]:
-    """A table with a bar for POI, oldest first; below it why scans were not compared, and what was left out."""
+def terminal_lines(history: History, _: Words) -> list[str]:
+    """A table with a bar for POI, oldest first; below it why scans were not compared, and what was left out.
+
+    _: says it in the reader's language.
+    """
     rows = [step.to_document() for step in history.steps]
-    header = f"{'scanned':<17}{'POI %':>7}  {'':<{BAR_WIDTH}}  {'trend':<15}{'iHU HU':>7}  {'trend':<15}{'lungs ml':>9}"
-    return [header.rstrip(), *(_table_line(row) for row in rows), *_notes(history, rows)]
+    trend, lungs = padded(_("trend"), 15), padded(_("lung ml"), 9, right=True)
+    header = f"{padded(_('scanned'), 17)}{'POI %':>7}  {'':<{BAR_WIDTH}}  {trend}{'iHU HU':>7}  {trend}{lungs}"
+    return [header.rstrip(), *(_table_line(row, _) for row in rows), *_notes(history, rows, _)]
 
 
-def _table_line(row: Mapping[str, Any]) -> str:
+def _table_line(row: Mapping[str, Any], _: Words) -> str:
+    trend, density = (padded(_(TRENDS[row[one]]) if row[one] else "", 15) for one in ("trend", "density_trend"))
     bar = "█" * round((row["poi_percent"] or 0.0) / 100.0 * BAR_WIDTH)
     line = (
         f"{row['acquired_at'][:16].replace('T', ' '):<17}{_cell(row['poi_percent'], 1):>7}  {bar:<{BAR_WIDTH}}  "
-        f"{TRENDS[row['trend']]:<15}{_cell(row['ihu_hu'], 0):>7}  {TRENDS[row['density_trend']]:<15}"
+        f"{trend}{_cell(row['ihu_hu'], 0):>7}  {density}"
         f"{_cell(row['lung_volume_ml'], 0):>9}"
     )
     return line.rstrip()
@@ -115,12 +129,18 @@ def _cell(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _notes(history: History, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def _notes(history: History, rows: Iterable[Mapping[str, Any]], _: Words) -> list[str]:
     error = history.error
-    apart = [f"{row['acquired_at'][:16]}: {row['why']}" for row in rows if row["trend"] == "not_comparable"]
+    incomparable = [row for row in rows if row["trend"] == "not_comparable"]
+    apart = [f"{row['acquired_at'][:16]}: {explained(row['why'], _)}" for row in incomparable]
     return [
         *(text.replace("T", " ", 1) for text in apart),
-        *(f"no date, left out: study {uid}" for uid in history.undated),
-        *(f"can't be used, left out: {name}" for name in history.unreadable),
-        f"rising or falling: by more than {error.poi_points:.1f} points POI, {error.ihu_hu:.0f} HU: {error.source}",
+        *(_("no date, left out: study {uid}", uid=uid) for uid in history.undated),
+        *(_("can't be used, left out: {name}", name=name) for name in history.unreadable),
+        _(
+            "rising or falling: by more than {poi:.1f} points POI, {ihu:.0f} HU: {source}",
+            poi=error.poi_points,
+            ihu=error.ihu_hu,
+            source=error.source,
+        ),
     ]

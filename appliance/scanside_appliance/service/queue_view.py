@@ -1,10 +1,9 @@
-"""The box and its queue for a person and for programs: read from the book and from what the daemon last said."""
+"""The box and its queue: facts read from the book and from what the daemon last said. `queue_words` says them."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,12 +24,6 @@ from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
 
 SHOWN = (*ACTIVE, State.held, State.quarantined)
-COLUMNS = ("study", "state", "what")
-DONE_SHOWN = 10
-"""The live screen shows so many of the studies that are done."""
-DOUBTED = "{number} study(ies) were measured before the self-test failed: {some}; scanside redo measures them again"
-DOUBTED_SHOWN = 20
-MISSING = "of {number} study(ies) the result or the archive is gone; see scanside verify and scanside redo"
 
 
 def box_facts(layout: BoxLayout, read_settings: Callable[[], Settings] = Settings) -> dict[str, Any]:
@@ -74,42 +67,6 @@ def _book(layout: BoxLayout) -> Iterator[Store]:
     """Raises BoxFailed."""
     with database_errors(layout.database), existing_book(layout) as store:
         yield store
-
-
-def box_lines(facts: dict[str, Any]) -> list[str]:
-    """The same in a few lines."""
-    lines = [("box", "running" if facts["running"] else "not running"), ("now", facts["headline"])]
-    if facts["trouble"]:
-        lines.append(("TROUBLE", facts["trouble"]))
-    lines += [("INBOX", facts[one]) for one in ("unreadable", "not_removed") if facts[one]]
-    if facts["missing"]:
-        lines.append(("MISSING", MISSING.format(number=len(facts["missing"]))))
-    if facts["doubted"]:
-        shown = ", ".join(facts["doubted"][:DOUBTED_SHOWN]) + (
-            "" if len(facts["doubted"]) <= DOUBTED_SHOWN else ", ..."
-        )
-        lines.append(("DOUBT", DOUBTED.format(number=len(facts["doubted"]), some=shown)))
-    if facts["other_way"]:
-        lines.append(("SELF-TEST", f"{facts['other_way']}; {facts['engine']} is right and computes instead"))
-    lines.extend(("QUOTA", words) for words in facts["over_quota"])
-    if facts["cell"]:
-        lines.append(("CELL", f"{facts['cell']}: what reads foreign files is locked in less well"))
-    if facts["clock"]:
-        lines.append(("CLOCK", facts["clock"]))
-    if facts["disk"]:
-        lines.append(("disk", f"{facts['disk']['used_percent']:.0f} % used, {facts['disk']['free_mb']:.0f} MB free"))
-    counts = [f"{number} {state}" for state, number in facts["jobs"].items() if number]
-    lines.append(("studies", ", ".join(counts) or "none yet"))
-    lines.extend(("put aside", f"{number} file(s): {code}") for code, number in facts["put_aside"].items())
-    for one in facts["waiting"]:
-        lines.append(("arriving", f"{one['study']}  {one['files']} files, {one['why']}"))
-    sends = [f"{number} {state}" for state, number in facts["deliveries"].items() if number]
-    if sends:
-        lines.append(("archive", f"{', '.join(sends)} (scanside send --list)"))
-    lines.extend(("PLEASE", words) for words in facts["reminders"])
-    lines.append(("proved", facts["selftest_at"] or "never"))
-    lines.append(("said", facts["at"] or "never"))
-    return [f"{name:<10}{text}" for name, text in lines]
 
 
 def queue_facts(layout: BoxLayout, *, every: bool = False, names: bool = True, done: int = 0) -> list[dict[str, Any]]:
@@ -176,60 +133,3 @@ def _entry(layout: BoxLayout, job: Job, grade: int) -> dict[str, Any]:
         "created_at": job.created_at,
         "finished_at": job.finished_at,
     }
-
-
-def queue_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
-    """A line a job."""
-    if not facts:
-        return ["nothing waits"]
-    return [_queue_line(one) for one in facts]
-
-
-def _queue_line(one: dict[str, Any]) -> str:
-    first, *more = _said_of(one) or [""]
-    line = f"{one['study'] or '(no study)':<17} {one['state']:<12} {first}".rstrip()
-    return "\n".join([line, *(f"{'':<18}{text}" for text in more)])
-
-
-def _said_of(one: dict[str, Any]) -> list[str]:
-    """Verdict or reason, then whose it is, then where the report lies."""
-    more = " ".join(filter(None, (one["verdict"], one["code"]))) if one["verdict"] else one["reason"] or ""
-    return [more, *filter(None, (_who(one), one.get("report")))]
-
-
-def _who(one: dict[str, Any]) -> str:
-    """Name, date and POI of what has a result; of the rest, the folder of the inbox that it came in."""
-    poi = None if one.get("poi_percent") is None else f"POI {one['poi_percent']:.1f} %"
-    known = [one.get("patient_name") or one.get("patient_id"), one.get("date"), poi]
-    return harmless(", ".join(filter(None, known))) or (f"from inbox/{one['from']}" if one.get("from") else "")
-
-
-def live_rows(layout: BoxLayout, *, every: bool, names: bool) -> list[tuple[str, str, str]]:
-    """What arrives, what waits, and what was done last: study, state, what there is to say. Raises BoxFailed."""
-    waiting = last_said(layout)["waiting"]
-    arriving = [(one["study"], "arriving", f"{one['files']} files, {one['why']}") for one in waiting]
-    entries = queue_facts(layout, every=every, names=names, done=DONE_SHOWN)
-    return [*arriving, *((one["study"] or "", one["state"], "\n".join(_said_of(one))) for one in entries)]
-
-
-def show_live(layout: BoxLayout, *, every: bool, names: bool) -> None:
-    """The queue as a screen that is drawn again each second, until Ctrl-C."""
-    from rich.live import Live
-    from rich.table import Table
-    from rich.text import Text
-
-    def table() -> Table:
-        shown = Table(title=str(box_facts(layout)["headline"]), expand=True)
-        for column in COLUMNS:
-            shown.add_column(column)
-        for row in live_rows(layout, every=every, names=names):
-            shown.add_row(*map(Text, row))
-        return shown
-
-    try:
-        with Live(table(), refresh_per_second=1) as screen:
-            while True:
-                time.sleep(1.0)
-                screen.update(table())
-    except KeyboardInterrupt:
-        return

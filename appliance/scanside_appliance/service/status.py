@@ -12,6 +12,7 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.readiness import Waiting
 from scanside_appliance.jobs.retention import Disk
 from scanside_appliance.jobs.store import State
+from scanside_appliance.languages.words import Message, said
 from scanside_runtime.process.typed import typed
 
 SCHEMA = "scanside.status/1"
@@ -59,10 +60,8 @@ class Report:
         if self.trouble:
             return self.trouble
         if self.disk and self.disk.full:
-            return f"the disk is {self.disk.used_percent:.0f} % full: nothing more is taken in"
-        queued = self.jobs.get(State.queued, 0)
-        at = f"analysing {self.analysing}" if self.analysing else "idle"
-        return f"{at}, {queued} queued, {len(self.waiting)} arriving, {self.held} held"
+            return str(said("the disk is {used:.0f} % full: nothing more is taken in", used=self.disk.used_percent))
+        return str(at_work(self.analysing, self.jobs.get(State.queued, 0), len(self.waiting), self.held))
 
     def document(self) -> dict[str, Any]:
         """Schema scanside.status/1."""
@@ -111,6 +110,13 @@ def _metric(name: str, kind: str, meaning: str, values: Mapping[str, float]) -> 
     full = f"scanside_{name}"
     samples = [f"{full}{labels} {value:g}" for labels, value in values.items()]
     return [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}", *samples] if samples else []
+
+
+def at_work(study: str | None, queued: int, arriving: int, held: int) -> Message:
+    """What the box is at. study: the one that is analysed."""
+    now = said("analysing {study}", study=study) if study else said("idle")
+    numbers: dict[str, object] = {"queued": queued, "arriving": arriving, "held": held}
+    return said("{now}, {queued} queued, {arriving} arriving, {held} held", now=now, **numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.jobs.file_mover import REASON
 
 Probe = Callable[[Path], Facts]
-KEPT_NAME = re.compile(r"([0-9a-f]{40})(?:\.dcm|-\d{3,})")
-"""What files are called in archive and quarantine: it begins as the SHA-256 of their bytes does."""
+KEPT_NAME = re.compile(r"([0-9a-f]{40})(?:\.dcm|-[0-9a-f]{16}|-\d{3,})")
+"""What files are called in archive and quarantine: it begins as the SHA-256 of their bytes does; strays had numbers."""
 LARGEST_REASON_BYTES = 2**20
 _KEY = re.compile(r"[0-9a-f]{16}")
 _OF_STUDY = re.compile(r"^Study ([0-9a-f]{16})$", re.MULTILINE)

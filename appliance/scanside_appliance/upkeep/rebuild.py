@@ -29,6 +29,7 @@ from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.sorting import told_apart
 from scanside_appliance.jobs.store import Job, NewFile, State, Store
+from scanside_appliance.languages.words import Words, said
 from scanside_appliance.results.archive import read_result
 from scanside_appliance.upkeep.found_on_disk import (
     AsideFolder,
@@ -70,15 +71,17 @@ class Rebuilt:
         """The JSON of `scanside rebuild`."""
         return {"schema": "scanside.rebuild/1", **asdict(self), "kept": str(self.kept) if self.kept else None}
 
-    def lines(self) -> list[str]:
-        """The same for people."""
+    def lines(self, _: Words) -> list[str]:
+        """The same for people. _: says it in the reader's language."""
+        number = {"studies": self.studies, "results": self.results, "files": self.archived_files}
+        old = said("the old book lies at {path}", path=self.kept) if self.kept else said("there was no old book")
         return [
-            *(f"unusable  {words}" for words in self.unusable),
-            f"studies   {self.studies}, with {self.results} result(s) and {self.archived_files} archived file(s)",
-            f"aside     {self.files_put_aside} file(s) in quarantine",
-            f"to do     {self.to_be_analysed} archived study(ies) without a result: measured at the next start",
-            f"audit     {self.audit_entries} entries of the old book, then one that it was made anew",
-            f"kept      {self.kept or 'there was no old book'}",
+            *(_("unusable: {path}", path=one) for one in self.unusable),
+            _("studies: {studies}, results: {results}, archived files: {files}", **number),
+            _("{number} file(s) in quarantine", number=self.files_put_aside),
+            _("{number} archived study(ies) without a result: measured at the next start", number=self.to_be_analysed),
+            _("audit: {number} entries of the old book, then one that it was made anew", number=self.audit_entries),
+            _(old),
         ]
 
 

@@ -17,7 +17,9 @@ from scanside_appliance.jobs.audit import AuditEntry, broken_at
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
-from scanside_appliance.jobs.store import CLEANED, FileRow, Job, State, Store
+from scanside_appliance.jobs.store import Job, State, Store
+from scanside_appliance.jobs.stored_files import files_in, files_nowhere, number_in
+from scanside_appliance.languages.words import Words
 from scanside_appliance.upkeep.book_shape import shape_problems
 from scanside_appliance.upkeep.care import LastVerified, note_done
 from scanside_appliance.upkeep.found_on_disk import archive_folders, kept_paths, result_folders
@@ -25,6 +27,7 @@ from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.model.bundle import open_bundle
 
 PUBLISHED = (State.archiving, State.done)
+KEPT = ("archive", "quarantine")
 Progress = Callable[[str, int, int], None]
 
 
@@ -55,12 +58,16 @@ class Verified:
         """The JSON of `scanside verify`."""
         return {"schema": "scanside.verify/1", "ok": not self.differences, **asdict(self)}
 
-    def lines(self) -> list[str]:
-        """The same for people: what differs, then how much was looked at."""
-        differing = [f"{one.of:<9} {one.path}: {one.why}" for one in self.differences]
-        verdict = f"{len(differing)} difference(s)" if differing else "all as it was written"
-        looked_at = f"{self.results} result(s), {self.archived_files} archived file(s), the book, the networks"
-        return [*differing, f"{looked_at}: {verdict}"]
+    def lines(self, _: Words) -> list[str]:
+        """The same for people: what differs, then how much was looked at. _: says it in the reader's language."""
+        differing = [f"{one.of:<9} {one.path}: {_.coded(one.why)}" for one in self.differences]
+        verdict = _("{number} difference(s)", number=len(differing)) if differing else _("all as it was written")
+        looked_at = [
+            _("{number} result(s)", number=self.results),
+            _("{number} archived file(s)", number=self.archived_files),
+            *(_("the book"), _("the networks")),
+        ]
+        return [*differing, f"{_(', ').join(looked_at)}: {verdict}"]
 
 
 def note_verified(layout: BoxLayout, found: Verified) -> None:
@@ -80,10 +87,10 @@ def verify(layout: BoxLayout, progress: Progress, keys: Path) -> Verified:
     try:
         with existing_book(layout) as store, database_errors(layout.database):
             differences += _database(layout, store)
-            published, rows = store.jobs(PUBLISHED), [*store.files_like("archive/%"), *store.files_like("quarantine/%")]
-            look = _Look(layout, store, progress, len(published) + len(rows))
-            differences += [*look.results(published), *look.kept(rows), *look.nowhere(), *look.strays()]
-            results, files = len(published), len(rows)
+            published = store.jobs(PUBLISHED)
+            look = _Look(layout, store, progress, len(published) + number_in(store, KEPT))
+            differences += [*look.results(published), *look.kept(), *look.nowhere(), *look.strays()]
+            results, files = len(published), look.files
     except (BoxDatabase, BoxDatabaseLost) as error:
         differences.append(Difference("database", layout.database.name, None, f"{error.code}: {error.message}"))
     return Verified(results, files, tuple(differences))
@@ -130,11 +137,14 @@ def _other_than_told(
 
 
 class _Look:
-    """What the book says of files, one after the other. What the daemon moves meanwhile is looked at once more."""
+    """What the book says of files, one after the other. What the daemon moves meanwhile is looked at once more.
+
+    files: how many of archive and quarantine were looked at.
+    """
 
     def __init__(self, layout: BoxLayout, store: Store, progress: Progress, total: int) -> None:
         self._layout, self._store, self._progress, self._total = layout, store, progress, total
-        self._done = 0
+        self._done = self.files = 0
 
     def results(self, published: list[Job]) -> Iterator[Difference]:
         """Every file of every result."""
@@ -144,22 +154,21 @@ class _Look:
                 yield from self._compared("result", job.study, folder / name, sha256)
             self._step("results")
 
-    def kept(self, rows: list[FileRow]) -> Iterator[Difference]:
+    def kept(self) -> Iterator[Difference]:
         """Every file that the book has in archive and quarantine."""
-        for row in rows:
+        for row in files_in(self._store, KEPT):
             path = row.path(self._layout.root)
             found = list(self._compared(row.place.partition("/")[0], row.study, path, row.sha256))
             moved = found and [now.place for now in self._store.files(row.job) if now.id == row.id] != [row.place]
             if not moved:
                 yield from found
+            self.files += 1
             self._step("archived files")
 
     def nowhere(self) -> Iterator[Difference]:
         """Files whose place in the book is none."""
-        for row in self._store.files_like("%"):
-            area = row.place.partition("/")[0]
-            if area not in ("archive", "quarantine", "work") and row.place != CLEANED:
-                yield Difference("database", row.name, row.study, f"its place in the book, {row.place!r}, is none")
+        for row in files_nowhere(self._store, (*KEPT, "work")):
+            yield Difference("database", row.name, row.study, f"its place in the book, {row.place!r}, is none")
 
     def strays(self) -> Iterator[Difference]:
         """What lies in results and archive and is not in the book."""
@@ -192,4 +201,4 @@ class _Look:
 
     def _step(self, what: str) -> None:
         self._done += 1
-        self._progress(what, self._done, self._total)
+        self._progress(what, self._done, max(self._done, self._total))

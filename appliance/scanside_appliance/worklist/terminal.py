@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from scanside_appliance.files.names import harmless
+from scanside_appliance.languages.catalogue import to_translate
+from scanside_appliance.languages.columns import cells, padded
+from scanside_appliance.languages.words import Words, Written, said
 from scanside_appliance.page.formatting import moment, person
 from scanside_appliance.worklist.entry import ATTENTION, Entry, Group
 from scanside_appliance.worklist.listing import Worklist, in_order
@@ -15,22 +18,34 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 OTHERS_SHOWN = 20
-COLUMNS = ("flag", "name", "ID", "scanned", "POI", "trend", "grade", "age", "study")
+COLUMNS = (
+    *(to_translate("flag"), to_translate("name"), to_translate("ID"), to_translate("scanned"), to_translate("POI")),
+    *(to_translate("trend"), to_translate("grade"), to_translate("age"), to_translate("study")),
+)
 WHOLE = ("flag", "POI", "grade", "study")
 """Columns whose cells are not broken."""
 WIDE = 120
 FLAGS = {
-    "severe": "■ SEVERE",
-    "watch": "▲ WATCH",
-    "none": "○ none",
-    "extensive": "⊘ EXTENSIVE",
-    "refused": "⊘ not measured",
-    "held": "? HELD",
-    "not_assessed": "? not assessed",
+    "severe": ("■", to_translate("SEVERE")),
+    "watch": ("▲", to_translate("WATCH")),
+    "none": ("○", to_translate("none")),
+    "extensive": ("⊘", to_translate("EXTENSIVE")),
+    "refused": ("⊘", to_translate("not measured")),
+    "held": ("?", to_translate("HELD")),
+    "not_assessed": ("?", to_translate("not assessed")),
 }
 STYLES = {"severe": "bold red", "extensive": "bold red", "watch": "bold yellow", "held": "bold"}
-TRENDS = {"rising": "▲ rising", "falling": "▼ falling", "stable": "▬ stable", "not_comparable": "not comparable"}
-UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
+TRENDS = {
+    "rising": ("▲", to_translate("rising")),
+    "falling": ("▼", to_translate("falling")),
+    "stable": ("▬", to_translate("stable")),
+    "not_comparable": ("", to_translate("not comparable")),
+}
+UNITS = (
+    (86_400.0, to_translate("{number} d")),
+    (3_600.0, to_translate("{number} h")),
+    (60.0, to_translate("{number} min")),
+)
 
 
 def shown(listed: Worklist, *, every: bool) -> tuple[list[Entry], int]:
@@ -43,14 +58,15 @@ def shown(listed: Worklist, *, every: bool) -> tuple[list[Entry], int]:
     return kept, len(listed.entries) - len(kept)
 
 
-def list_lines(entries: Sequence[Entry], now_s: float, *, names: bool) -> list[str]:
+def list_lines(entries: Sequence[Entry], now_s: float, _: Words, *, names: bool) -> list[str]:
     """A line a study, columns apart by two spaces."""
-    rows = [tuple(cell or "-" for cell in _cells(one, now_s, names=names)) for one in entries]
-    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (COLUMNS, *rows)] if rows else []
+    rows = [tuple(cell or "-" for cell in _cells(one, now_s, _, names=names)) for one in entries]
+    head = tuple(map(_, COLUMNS))
+    widths = [max(map(cells, column)) for column in zip(head, *rows, strict=True)]
+    return ["  ".join(map(padded, row, widths)).rstrip() for row in (head, *rows)] if rows else []
 
 
-def list_table(entries: Sequence[Entry], now_s: float, width: int, *, names: bool) -> Table:
+def list_table(entries: Sequence[Entry], now_s: float, width: int, _: Words, *, names: bool) -> Table:
     """The same for rich, with colours beside the words. width: of the terminal; a narrow one lacks age and study."""
     from rich import box
     from rich.table import Table
@@ -63,44 +79,49 @@ def list_table(entries: Sequence[Entry], now_s: float, width: int, *, names: boo
         column = COLUMNS[number]
         justify: Literal["right", "left"] = "right" if column == "POI" else "left"
         least = len("2026-01-31") if column == "scanned" else None
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE, min_width=least)
+        table.add_column(_(column), justify=justify, overflow="fold", no_wrap=column in WHOLE, min_width=least)
     for one in entries:
-        cells = [Text(cell) for cell in _cells(one, now_s, names=names)]
-        cells[0].stylize(STYLES.get(one.flag, ""))
-        table.add_row(*(cells[number] for number in kept))
+        row = [Text(cell) for cell in _cells(one, now_s, _, names=names)]
+        row[0].stylize(STYLES.get(one.flag, ""))
+        table.add_row(*(row[number] for number in kept))
     return table
 
 
-def notes(listed: Worklist, left_out: int) -> list[str]:
+def notes(listed: Worklist, left_out: int, _: Words) -> list[str]:
     """What stands below: what has no result yet, what went wrong, what is not shown."""
     underway = listed.underway
-    said = [
-        ("no result yet", not listed.entries),
-        (f"{underway.measured} being measured or queued", underway.measured),
-        (f"{underway.arriving} arriving", underway.arriving),
-        (f"{len(underway.failed)} failed: scanside queue", underway.failed),
-        (f"{left_out} more: --all", left_out),
-        (f"TROUBLE: {harmless(underway.trouble or '')}", underway.trouble),
+    notes = [
+        (said("no result yet"), not listed.entries),
+        (said("{number} being measured or queued", number=underway.measured), underway.measured),
+        (said("{number} arriving", number=underway.arriving), underway.arriving),
+        (said("{number} failed: scanside queue", number=len(underway.failed)), underway.failed),
+        (said("{number} more: --all", number=left_out), left_out),
+        (said("TROUBLE: {trouble}", trouble=Written(underway.trouble or "")), underway.trouble),
     ]
-    return [words for words, is_so in said if is_so]
+    return [_(words) for words, is_so in notes if is_so]
 
 
-def _cells(one: Entry, now_s: float, *, names: bool) -> tuple[str, ...]:
+def _cells(one: Entry, now_s: float, _: Words, *, names: bool) -> tuple[str, ...]:
     facts, job = one.facts, one.job
     return (
-        FLAGS.get(one.flag, harmless(one.flag)),
+        _signed(FLAGS.get(one.flag, ("", harmless(one.flag))), _),
         harmless(person(facts.patient_name)) if names else "",
         harmless(facts.patient_id or "") if names else "",
         harmless(moment(facts.scanned_at or "")),
         "" if facts.poi_percent is None else f"{facts.poi_percent:.1f} %",
-        TRENDS.get(job.trend or "", ""),
+        _signed(TRENDS.get(job.trend or "", ("", "")), _),
         harmless(facts.grade or ""),
-        age(job.finished_at, now_s),
+        age(job.finished_at, now_s, _),
         job.study,
     )
 
 
-def age(measured_at: str | None, now_s: float) -> str:
+def _signed(one: tuple[str, str], _: Words) -> str:
+    """A sign and its word."""
+    return f"{one[0]} {_(one[1]) if one[1] else ''}".strip()
+
+
+def age(measured_at: str | None, now_s: float, _: Words) -> str:
     """How long ago a moment was, by the clock of this machine; "" where that can't be told."""
     try:
         passed = now_s - datetime.fromisoformat(measured_at or "").replace(tzinfo=UTC).timestamp()
@@ -108,7 +129,8 @@ def age(measured_at: str | None, now_s: float) -> str:
         return ""
     if passed < 0:
         return ""
-    return next((f"{passed // length:.0f} {unit}" for length, unit in UNITS if passed >= length), "now")
+    units = (_(unit, number=int(passed // length)) for length, unit in UNITS if passed >= length)
+    return next(units, _("now"))
 
 
 def list_document(listed: Worklist, entries: Sequence[Entry], at: str, *, names: bool) -> dict[str, Any]:

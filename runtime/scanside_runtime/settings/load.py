@@ -23,17 +23,19 @@ def load_settings(path: Path | None = None) -> Settings:
 
     Raises SettingsUnusable when the file can't be read, is no TOML, or holds a key or a value that is not known.
     """
-    if path is None:
-        return Settings()
+    return Settings() if path is None else settings_of(read_table(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """What a TOML file states, unchecked. Raises SettingsUnusable when it can't be read or is no TOML."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsUnusable(key=path.name, why=f"the file can't be read ({error.strerror})") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise SettingsUnusable(key=path.name, why=f"the file is not TOML ({error})") from error
     except (RecursionError, MemoryError) as error:  # the parser calls itself for each bracket
         raise SettingsUnusable(key=path.name, why="the file is nested too deeply, or too large") from error
-    return settings_of(table)
 
 
 def settings_of(table: Mapping[str, Any]) -> Settings:

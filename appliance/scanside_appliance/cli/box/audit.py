@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, open_store
 
 
@@ -32,7 +33,7 @@ def audit(
         for one in found:
             facts = ", ".join(f"{name} {value}" for name, value in one["facts"].items() if value is not None)
             typer.echo(f"{one['n']:>6}  {one['at']}  {one['event']:<13}  {one['study']}  {facts}")
-        typer.echo(f"head {found[-1]['sha256']}" if found else f"nothing after {since}")
+        typer.echo(f"head {found[-1]['sha256']}" if found else spoken()("nothing after {number}", number=since))
     if broken is not None:
-        typer.echo(f"entry {broken} does not follow from those before it", err=True)
+        typer.echo(spoken()("entry {number} does not follow from those before it", number=broken), err=True)
         raise typer.Exit(5)

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import say
 from scanside_appliance.cli.options import AsJson, for_its_owner_alone, for_the_box
+from scanside_appliance.languages.words import Written
 
 
 def backup(
@@ -35,11 +37,12 @@ def backup(
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:
-        typer.echo(f"{done.files} files, {done.copied} of them copied now ({done.copied_mb} MB)")
+        sums = {"files": done.files, "copied": done.copied, "size": done.copied_mb}
+        say("{files} file(s), {copied} of them copied now ({size} MB)", **sums)
         for path in done.missing:
-            typer.echo(f"missing: {path}")
+            say("missing: {path}", path=path)
         for path in done.altered:
-            typer.echo(f"altered on the box, the copy of before stays: {path}")
+            say("altered on the box, the copy of before stays: {path}", path=path)
     raise typer.Exit(5 if done.missing or done.altered else 0)
 
 
@@ -50,9 +53,12 @@ def _check(folder: Path, as_json: bool) -> None:
     with long_progress() as progress:
         stock, wrong = check_backup(folder, progress)
     if as_json:
-        typer.echo(json.dumps({"at": stock.at, "host": stock.host, "files": len(stock.files), "wrong": wrong}))
+        listed = [f"{path}: {why}" for path, why in wrong.items()]
+        typer.echo(json.dumps({"at": stock.at, "host": stock.host, "files": len(stock.files), "wrong": listed}))
     else:
-        typer.echo("\n".join([*wrong, f"{len(stock.files)} files of {stock.at}: {len(wrong)} wrong"]))
+        for path, why in wrong.items():
+            say("{path}: {why}", path=path, why=Written(why))
+        say("{files} file(s) of {moment}: {wrong} wrong", files=len(stock.files), moment=stock.at, wrong=len(wrong))
     raise typer.Exit(5 if wrong else 0)
 
 
@@ -74,6 +80,6 @@ def restore(
     if as_json:
         typer.echo(json.dumps({"at": stock.at, "files": len(stock.files), "settings": settings and str(settings)}))
         return
-    typer.echo(f"{len(stock.files)} files of {stock.at} are in {context.obj.root}")
+    say("{files} file(s) of {moment} are in {root}", files=len(stock.files), moment=stock.at, root=context.obj.root)
     if settings:
-        typer.echo(f"its settings were {settings}: put them in force by hand where they fit this box")
+        say("its settings were {path}: put them in force by hand where they fit this box", path=settings)

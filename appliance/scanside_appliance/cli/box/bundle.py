@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scanside_appliance.cli.language import say, spoken
 from scanside_appliance.cli.options import AsJson, for_any_user
 from scanside_runtime.errors import ModelUnusable
 
@@ -50,7 +51,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps({**_facts(bundle.folder), "files": files}))
     else:
-        typer.echo(f"{bundle.name} {bundle.version}: {files} files match")
+        say("{bundle}: {files} file(s) match", bundle=f"{bundle.name} {bundle.version}", files=files)
 
 
 @bundles.command()
@@ -72,10 +73,15 @@ def install(
     if as_json:
         typer.echo(json.dumps(done.document()))
         return
-    typer.echo(f"{done.title} is in force, signed by {done.signed_by}; before: {done.replaced}")
+    names = {"bundle": done.title, "signer": done.signed_by, "before": done.replaced}
+    say("{bundle} is in force, signed by {signer}; before: {before}", **names)
     way = done.selftest
-    typer.echo(f"self-test: lungs {way.lungs_dice:.4f}, infection {way.infection_dice:.4f} ({way.name})")
-    typer.echo(f"receipt: {done.receipt}" if done.receipt else "no receipt: the stick can't be written")
+    dice = {"lungs": way.lungs_dice, "infection": way.infection_dice}
+    say("self-test: lungs {lungs:.4f}, infection {infection:.4f} ({way})", way=way.name, **dice)
+    if done.receipt:
+        say("receipt: {path}", path=done.receipt)
+    else:
+        say("no receipt: the stick can't be written")
 
 
 @bundles.command()
@@ -87,7 +93,7 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
 
     for_any_user(context)
     change = step_back(context.obj.root, "rollback", "asked for")
-    typer.echo(json.dumps(asdict(change)) if as_json else f"{change.title} is in force")
+    typer.echo(json.dumps(asdict(change)) if as_json else spoken()("{bundle} is in force", bundle=change.title))
 
 
 def _proof(context: typer.Context) -> Any:

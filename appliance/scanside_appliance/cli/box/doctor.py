@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def doctor(
     for condition in examine(box):
         found.append(condition)
         if not as_json:
-            typer.echo(line(condition))
+            typer.echo(line(condition, spoken()))
     if as_json:
         typer.echo(json.dumps(document(box, found)))
     if support is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, for_its_owner_alone
 
 
@@ -46,6 +47,11 @@ def pack(
 
 def _line(one: dict[str, object]) -> str:
     if "patient_id" in one:
-        return f"{one['patient_id'] or '(no ID)'}  {one['patient_name'] or ''}".rstrip()
+        return f"{one['patient_id'] or spoken()('(no ID)')}  {one['patient_name'] or ''}".rstrip()
     size = float(str(one["size_bytes"])) / 1e6
-    return f"{one['path']}  {size:.1f} MB, {one['seconds']} s at 384 kbit/s, {one['slices']} slices"
+    said = spoken()("{size:.1f} MB, {seconds} s at 384 kbit/s, {slices} slice(s)", size=size, **_numbers(one))
+    return f"{one['path']}  {said}"
+
+
+def _numbers(one: dict[str, object]) -> dict[str, object]:
+    return {"seconds": one["seconds"], "slices": one["slices"]}

@@ -6,6 +6,8 @@ import signal
 
 import typer
 
+from scanside_appliance.cli.language import spoken
+
 
 def receive(context: typer.Context) -> None:
     """Take CT studies from the scanners that the settings name (DICOM C-STORE), and put them into the inbox.
@@ -36,6 +38,7 @@ def receive(context: typer.Context) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread: all of them inherit it
     with listening(settings.receive, receiver) as port:
         notify(READY=1, STATUS=f"{settings.receive.ae_title} listens on port {port}")
-        typer.echo(f"{settings.receive.ae_title} listens at {settings.receive.host}:{port}", err=True)
+        at = f"{settings.receive.host}:{port}"
+        typer.echo(spoken()("{title} listens at {address}", title=settings.receive.ae_title, address=at), err=True)
         signal.sigwait(ends)
         notify(STOPPING=1)

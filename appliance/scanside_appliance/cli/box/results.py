@@ -9,7 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, open_store
+from scanside_appliance.languages.catalogue import to_translate
+
+MANY = to_translate("{number} reports are found, and none is opened: say more, the day of the scan, too.")
 
 
 def results(
@@ -38,7 +42,7 @@ def results(
     else:
         typer.echo("\n".join(map(_line if seen else _path, found)))
     if show and len(found) > 1:
-        typer.echo(f"{len(found)} reports are found, and none is opened: say more, the day of the scan, too.", err=True)
+        typer.echo(spoken()(MANY, number=len(found)), err=True)
     elif show:
         typer.launch(found[0]["report"])
 

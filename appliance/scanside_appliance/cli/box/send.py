@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson
 
 
@@ -36,5 +37,5 @@ def send(
         done = box.deliveries()
     else:
         done = box.send_waiting() if result is None else box.send_results(result)
-    typer.echo(json.dumps(done) if as_json else "\n".join(sending.lines(done) or ["nothing"]))
+    typer.echo(json.dumps(done) if as_json else "\n".join(sending.lines(done, spoken()) or [spoken()("nothing")]))
     raise typer.Exit(5 if any(one["state"] in sending.TROUBLES for one in done) and not listed else 0)

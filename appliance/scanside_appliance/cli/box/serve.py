@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
+
 
 def serve(
     context: typer.Context,
@@ -35,7 +37,7 @@ def serve(
         from scanside_appliance.serve.password import set_password as keep_password
 
         keep_password(layout, _asked_for())
-        typer.echo("The password is set; it counts at once.", err=True)
+        typer.echo(spoken()("The password is set; it counts at once."), err=True)
         return
     from scanside_appliance.serve.running import show_until_told
 
@@ -50,7 +52,7 @@ def _ready(address: str) -> None:
     from scanside_appliance.service.systemd import notify
 
     notify(READY=1, STATUS=f"results are shown at {address}")
-    typer.echo(f"Results are shown at {address}", err=True)
+    typer.echo(spoken()("Results are shown at {address}", address=address), err=True)
 
 
 def _asked_for() -> str:

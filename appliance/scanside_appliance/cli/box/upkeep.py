@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, for_the_box, open_store
 
 
@@ -39,7 +40,11 @@ def redo(
     with open_store(context) as store:
         jobs = measure_again(BoxLayout(context.obj.root), store, Clock(), wanted, issuer)
     facts = [{"study": job.study, "state": job.state.value} for job in jobs]
-    typer.echo(json.dumps(facts) if as_json else "\n".join(f"{one['study']}  queued again" for one in facts))
+    typer.echo(json.dumps(facts) if as_json else "\n".join(_queued(one["study"]) for one in facts))
+
+
+def _queued(study: str) -> str:
+    return spoken()("{study}  queued again", study=study)
 
 
 def rebuild(
@@ -64,7 +69,7 @@ def rebuild(
     layout.check()
     with only_one(layout), closing(Prober(time.monotonic)) as prober, long_progress() as report:
         found = make_anew(layout, lambda path: prober.probe(path, reading), report, anyway=anyway)
-    typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines()))
+    typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines(spoken())))
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
@@ -83,5 +88,5 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
     with long_progress() as report:
         found = look_at_all(layout, report, Path(context.obj.settings().bundles.keys))
     note_verified(layout, found)
-    typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines()))
+    typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines(spoken())))
     raise typer.Exit(5 if found.differences else 0)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, BundleOption, open_store
+from scanside_appliance.languages.catalogue import to_translate
 
 if TYPE_CHECKING:
     from scanside_appliance.jobs.store import Store
@@ -48,10 +50,11 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     inbox that can't be read, and an inbox or quarantine that holds more than its quota.
     """
     from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.service.queue_view import box_facts, box_lines
+    from scanside_appliance.service.queue_view import box_facts
+    from scanside_appliance.service.queue_words import box_lines
 
     facts = box_facts(BoxLayout(context.obj.root), context.obj.settings)
-    typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts)))
+    typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts, spoken())))
     raise typer.Exit(
         5 if any(facts[one] for one in ("trouble", "unreadable", "missing", "doubted", "over_quota")) else 0
     )
@@ -66,14 +69,15 @@ def queue(
 ) -> None:
     """List studies that wait, are analysed, are held for a person or were put aside, in the order of their turn."""
     from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.service.queue_view import queue_facts, queue_lines, show_live
+    from scanside_appliance.service.queue_view import queue_facts
+    from scanside_appliance.service.queue_words import queue_lines, show_live
 
     layout = BoxLayout(context.obj.root)
     if live and not as_json:
-        show_live(layout, every=every, names=not no_names)
+        show_live(layout, spoken(), every=every, names=not no_names)
         return
     facts = queue_facts(layout, every=every, names=not no_names)
-    typer.echo(json.dumps(facts) if as_json else "\n".join(queue_lines(facts)))
+    typer.echo(json.dumps(facts) if as_json else "\n".join(queue_lines(facts, spoken())))
 
 
 def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
@@ -89,7 +93,7 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
         job = _job_at_rest(store, study, State.quarantined, BoxAnalysisDied.code)
         store.change(job, state=State.claiming, attempts=0, interruptions=0, code=None, reason=None)
         note(store, "retried", study)
-    _say(study, "queued again", as_json)
+    _say(study, to_translate("{study}  queued again"), as_json)
 
 
 def release(
@@ -121,9 +125,9 @@ def release(
         except BoxNotHeld:
             listed = decisions.series_of(study)
             facts = {"study": study, "state": "done", "series": listed}
-            typer.echo(json.dumps(facts) if as_json else "\n".join(series_lines(listed)))
+            typer.echo(json.dumps(facts) if as_json else "\n".join(series_lines(listed, spoken())))
             raise
-    _say(study, "released, queued", as_json)
+    _say(study, to_translate("{study}  released, queued"), as_json)
 
 
 def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) -> int:
@@ -142,6 +146,6 @@ def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) 
 
 
 def _say(study: str, what: str, as_json: bool) -> None:
-    typer.echo(json.dumps({"study": study, "state": "claiming"}) if as_json else f"{study}  {what}")
+    typer.echo(json.dumps({"study": study, "state": "claiming"}) if as_json else spoken()(what, study=study))
     if not as_json and sys.stderr.isatty():
-        typer.echo("scanside watch takes it from here", err=True)
+        typer.echo(spoken()("scanside watch takes it from here"), err=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, open_store
 
 
@@ -43,12 +44,12 @@ def worklist(
         found = terminal.list_document(listed, entries, clock.now_text(), names=not no_names)
         typer.echo(json.dumps(found, allow_nan=False))
         return
-    lines = terminal.notes(listed, left_out)
+    lines = terminal.notes(listed, left_out, spoken())
     if sys.stdout.isatty() and entries:
         from rich.console import Console
 
         screen = Console()
-        screen.print(terminal.list_table(entries, clock.wall(), screen.width, names=not no_names))
+        screen.print(terminal.list_table(entries, clock.wall(), screen.width, spoken(), names=not no_names))
     else:
-        lines = [*terminal.list_lines(entries, clock.wall(), names=not no_names), *lines]
+        lines = [*terminal.list_lines(entries, clock.wall(), spoken(), names=not no_names), *lines]
     typer.echo("".join(f"{line}\n" for line in lines), nl=False)
