@@ -151,6 +151,16 @@ def test_an_inbox_that_is_gone_is_said_and_when_it_is_back_the_work_goes_on(box:
     assert box.scanside("status").exit_code == 0
 
 
+def test_an_inbox_that_is_another_folder_now_is_gone_into_as_the_one_before(box: Box) -> None:
+    with at_work(box):
+        box.put(*study(1))
+        wait_for(lambda: box.of(1))
+        box.inbox.rename(box.root / "away")
+        box.inbox.mkdir()
+        box.put(*study(2))
+        wait_for(lambda: box.of(2))
+
+
 def test_a_lock_file_that_is_a_link_is_not_followed(box: Box, tmp_path: Path) -> None:
     box.root.mkdir()
     (box.root / "scanside.lock").symlink_to(tmp_path / "elsewhere")

@@ -115,8 +115,16 @@ class Porter:
         heard = self._heard
         if isinstance(answer, Done):
             self._heard = self._waiting_since = None
+            if answer.number == errno.EACCES:
+                self._let_go()
         if heard is not None and not isinstance(answer, StillAtIt):
             heard(answer)
+
+    def _let_go(self) -> None:
+        """It is locked in to the folders that were there when it began: one that is made anew is for the next child."""
+        if self._child is not None:
+            self._child.end()
+        self._child = None
 
     def _see_whether_it_waits(self) -> None:
         if self.silent_s and self._now() - self._began > ANEW_S:
@@ -124,9 +132,8 @@ class Porter:
 
     def _lost(self, done: Done) -> None:
         """Whoever sent it hears of the end; how long the inbox has not answered is told on until it does."""
-        if self._child is not None:
-            self._child.end()
-        heard, self._heard, self._child = self._heard, None, None
+        self._let_go()
+        heard, self._heard = self._heard, None
         if heard is None:
             return
         if done.number == errno.ECHILD:
