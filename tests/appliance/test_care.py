@@ -78,18 +78,20 @@ def test_verify_is_remembered_and_the_doctor_tells(box: Box, monkeypatch: pytest
     box.put(*study(1))
     box.run()
     examined = Examined(BoxLayout(box.root), Settings())
-    assert "not verified yet" in work.verified(examined).found
+    assert "not verified yet" in str(work.verified(examined).found)
     assert box.scanside("verify").exit_code == 0
-    assert (work.verified(examined).health, "all as written" in work.verified(examined).found) == (Health.good, True)
+    found = work.verified(examined)
+    assert (found.health, "all as written" in str(found.found)) == (Health.good, True)
     next(box.root.glob("archive/*/*/*.dcm")).write_bytes(b"other")
     assert box.scanside("verify").exit_code == 5
-    assert (work.verified(examined).health, "1 not as written" in work.verified(examined).found) == (Health.bad, True)
+    found = work.verified(examined)
+    assert (found.health, "1 not as written" in str(found.found)) == (Health.bad, True)
 
 
 def asked(port: int, layout: BoxLayout, **settings: object) -> tuple[Health, str]:
     send = SendSettings(host=LOOPBACK, port=port, called_ae="ARCHIVE", **settings)
     found = network.archive(Examined(layout, Settings(send=send)))
-    return found.health, found.found
+    return found.health, str(found.found)
 
 
 def test_the_archive_is_asked_whether_it_answers(layout: BoxLayout) -> None:

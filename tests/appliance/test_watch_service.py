@@ -50,7 +50,7 @@ def test_the_status_says_what_is_the_matter_in_words_and_for_programs(box: Box) 
     facts = json.loads(box.scanside("status", "--json").output)
     assert (facts["schema"], facts["running"]) == ("scanside.status/1", False)
     assert (facts["jobs"]["done"], facts["jobs"]["quarantined"]) == (1, 1)
-    assert "1 done, 1 quarantined" in box.scanside("status").output
+    assert "1 done, 1 put aside" in box.scanside("status").output
     assert 'scanside_jobs{state="done"} 1' in (box.root / "metrics.prom").read_text()
 
 
@@ -107,7 +107,7 @@ def test_the_live_queue_shows_what_arrives_and_what_was_done(box: Box) -> None:
     said["waiting"] = [{"study": "abc", "files": 3, "why": "still arriving"}]
     (box.root / "status.json").write_text(json.dumps(said))
     rows = live_rows(BoxLayout(box.root), words("en"), every=False, names=False)
-    assert rows[0] == ("abc", "arriving", "3 files, still arriving")
+    assert rows[0] == ("abc", "arriving", "3 file(s), still arriving")
     assert [row[:2] for row in rows[1:]] == [(study_key("1.2.1"), "done")]
 
 

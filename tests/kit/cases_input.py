@@ -168,7 +168,7 @@ def a_header_that_needs_more_memory_than_allowed(folder: Path) -> None:
         stream.write(data[at:])
 
 
-@case("INPUT_TIMEOUT", reading={"study_seconds": 0.02})
+@case("INPUT_TIMEOUT", reading={"study_seconds": 0.001})
 def a_study_that_takes_longer_than_allowed(folder: Path) -> None:
     scan(folder)
 

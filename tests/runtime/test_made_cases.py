@@ -55,7 +55,7 @@ def _coded_oddly(one: Case) -> bool:
 
 
 def test_some_pixels_are_coded_oddly() -> None:
-    assert sum(map(_coded_oddly, case_kit.CASES)) >= 5
+    assert sum(map(_coded_oddly, case_kit.CASES)) >= 4
 
 
 def test_every_code_of_the_door_has_a_case() -> None:

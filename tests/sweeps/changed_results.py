@@ -16,6 +16,7 @@ from typing import Any
 
 from kit.course_samples import ERROR, result, scan
 from scanside_appliance.files.layout import patient_folder
+from scanside_appliance.languages.words import words
 from scanside_appliance.page.trend_plot import draw_trend
 from scanside_appliance.results.archive import earlier_results, results_in
 from scanside_appliance.results.finder import found_results
@@ -88,7 +89,7 @@ def show(results: Path) -> None:
     found = patient_history(results, "P-17", None, ERROR)
     json.dumps(found.to_document(), allow_nan=False)
     csv_text(found)
-    terminal_lines(found)
+    terminal_lines(found, words("en"))
     render_history(found)
     found_results(results, "last")
 
