@@ -395,6 +395,4 @@ def _milliseconds(began: float) -> float:
 
 
 def _stage(stage: str, progress: Progress | None) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(stage, done, total)
+    return None if progress is None else lambda done, total: progress(stage, done, total)
