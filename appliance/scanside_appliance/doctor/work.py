@@ -13,7 +13,7 @@ from scanside_appliance.jobs.store import Job, State
 from scanside_appliance.languages.words import Message, Written, said
 from scanside_appliance.service.queue_view import box_facts
 from scanside_appliance.service.queue_words import VERDICTS, headline
-from scanside_appliance.upkeep.care import LastBackup, LastVerified, days_since, last_done
+from scanside_appliance.upkeep.care import LastBackup, LastVerified, last_done_ago
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
 
@@ -136,12 +136,12 @@ def backup(box: Examined) -> Condition:
     """When the last one was made. A clock that jumped makes an age that can't be: then it is named, not judged."""
     advice = said("`scanside backup DIR`, with DIR on a stick; docs/backup.md.")
     try:
-        noted = last_done(LastBackup, box.layout.last_backup)
-        days = 0.0 if noted is None else days_since(noted.at, box.clock)
+        last = last_done_ago(LastBackup, box.layout.last_backup, box.clock)
     except (OSError, ValueError):
         return caution("backup", said("{file} can't be read", file=box.layout.last_backup.name), advice)
-    if noted is None:
+    if last is None:
         return caution("backup", said("none was ever made"), advice)
+    noted, days = last
     found = said(
         "{files} files to {folder}, {days:.0f} day(s) ago",
         files=noted.files,
@@ -156,12 +156,12 @@ def verified(box: Examined) -> Condition:
     """When all stored files were last read, and what came of it."""
     advice = said("`scanside verify` reads all of it and names what differs; docs/watch.md.")
     try:
-        noted = last_done(LastVerified, box.layout.last_verified)
-        days = 0.0 if noted is None else days_since(noted.at, box.clock)
+        last = last_done_ago(LastVerified, box.layout.last_verified, box.clock)
     except (OSError, ValueError):
         return caution("files kept", said("{file} can't be read", file=box.layout.last_verified.name), advice)
-    if noted is None:
+    if last is None:
         return good("files kept", said("not verified yet: a timer does it each week"))
+    noted, days = last
     found = said("verified {days:.0f} day(s) ago", days=days)
     if noted.differences:
         wrong = said("{found}: {number} not as written", found=found, number=noted.differences)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 
-def replace_file(target: Path, content: bytes) -> None:
+def replace_file(target: Path, content: bytes, begin: Callable[[int], None] | None = None) -> None:
     """Put `content` at `target` in one step that survives a power cut.
 
     The temporary file lies in the same directory (a rename across file systems is a copy), its bytes are synced before
     it takes the name, and the directory is synced after it.
+
+    begin: gets the handle of the file while there is nothing in it yet, to say whose it is and who may read it.
 
     Raises OSError when the directory can't be written; what stood at `target` before stands there still.
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
+            if begin is not None:
+                begin(file.fileno())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

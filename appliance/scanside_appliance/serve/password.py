@@ -13,8 +13,9 @@ import secrets
 import stat
 from pathlib import Path
 
-from scanside_appliance.files.atomic import sync_directory
+from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.layout import PRIVATE_MODE, BoxLayout
+from scanside_appliance.files.signature import Signature
 from scanside_appliance.serve.errors import BoxServePassword
 
 FILE = Path("serve", "password")
@@ -47,22 +48,15 @@ def set_password(layout: BoxLayout, password: str) -> None:
 def _write(layout: BoxLayout, content: bytes) -> None:
     """Its owner's alone from the first byte; root leaves it to the box's user."""
     target = layout.private / FILE
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if os.geteuid() == 0:
-                owner = layout.root.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-                for folder in (layout.private, target.parent):
-                    os.chown(folder, owner.st_uid, owner.st_gid)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    sync_directory(target.parent)
+
+    def made_the_owners(handle: int) -> None:
+        os.fchmod(handle, 0o600)
+        if os.geteuid() == 0:
+            owner = layout.root.stat()
+            for one in (handle, layout.private, target.parent):
+                os.chown(one, owner.st_uid, owner.st_gid)
+
+    replace_file(target, content, made_the_owners)
     sync_directory(layout.private)
 
 
@@ -75,7 +69,7 @@ class Password:
     def __init__(self, layout: BoxLayout) -> None:
         self._path = layout.private / FILE
         self._key = secrets.token_bytes(HASH_BYTES)
-        self._seen: tuple[int, ...] = ()
+        self._seen: Signature | None = None
         self._known = b""
         self._salt, self._hash = self._read()
 
@@ -105,12 +99,11 @@ class Password:
     def _digest(self, offered: bytes) -> bytes:
         return hmac.digest(self._key, offered, hashlib.sha256)
 
-    def _signature(self) -> tuple[int, ...]:
+    def _signature(self) -> Signature | None:
         try:
-            found = self._path.stat()
+            return Signature.of(self._path.stat())
         except OSError:
-            return ()
-        return found.st_ino, found.st_mtime_ns, found.st_size
+            return None
 
     def _read(self) -> tuple[bytes, bytes]:
         try:
@@ -128,7 +121,7 @@ class Password:
             raise BoxServePassword(why="others may read its file")
         if kept.get("scrypt") != COST or len(hashed) != HASH_BYTES:
             raise BoxServePassword(why="its file was made by another Scanside")
-        self._seen = found.st_ino, found.st_mtime_ns, found.st_size
+        self._seen = Signature.of(found)
         return salt, hashed
 
 

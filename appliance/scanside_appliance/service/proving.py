@@ -7,7 +7,6 @@ put aside for the one before it. A worker that computes wrong in one way has tri
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 from scanside_appliance.bundles.record import read_record, record_file, step_back
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.signature import Signature
 from scanside_appliance.jobs.audit import doubted, note, note_configuration
 from scanside_appliance.jobs.messages import SelfTested
 from scanside_appliance.jobs.store import State, Store
@@ -51,7 +51,7 @@ class Proving:
         self.doubted: Sequence[str] = ()
         self._due_at = 0.0
         self.failures = 0
-        self._seen: list[tuple[int, int] | None] = []
+        self._seen: list[Signature | None] = []
         self._under_way = False
         self._unwritten: list[dict[str, Any]] = []
         self._answer: SelfTested | ScansideError | None = None
@@ -130,7 +130,7 @@ class Proving:
         if answer.wrong and answer.wrong != self.other_way:
             log.error("the self-test found a way to compute wrong: %s; taken now: %s", answer.wrong, answer.engine)
         self.engine, self.other_way, self.trouble, self.failures = answer.engine, answer.wrong, None, 0
-        self.passed_at, self._seen = self._clock.now_text(), [*self._seen[:-1], _identity(self._layout.proof)]
+        self.passed_at, self._seen = self._clock.now_text(), [*self._seen[:-1], _signature(self._layout.proof)]
         self._due_at = self._clock.monotonic() + EVERY_S
 
     def _stepped_back(self, error: ScansideError) -> bool:
@@ -156,7 +156,7 @@ class Proving:
         pause_s = settings.jobs.retry_after_s * 2.0 ** min(self.failures, 16)
         self._due_at = self._clock.monotonic() + min(pause_s, LONGEST_RETRY_S)
         self.failures += 1
-        self._seen = [*self._seen[:-1], _identity(self._layout.proof)]
+        self._seen = [*self._seen[:-1], _signature(self._layout.proof)]
 
     def _is_free(self) -> bool:
         """The last result made by what is to be tested stands in the book: its order says what the test vouches for."""
@@ -165,14 +165,13 @@ class Proving:
     def _is_due(self) -> bool:
         return self._clock.monotonic() >= self._due_at or self._seen != self._looked_at()
 
-    def _looked_at(self) -> list[tuple[int, int] | None]:
+    def _looked_at(self) -> list[Signature | None]:
         """What decides how is computed here, as it lies on the disk."""
-        return [_identity(path) for path in (record_file(self._layout.root), self._layout.tuning, self._layout.proof)]
+        return [_signature(path) for path in (record_file(self._layout.root), self._layout.tuning, self._layout.proof)]
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _signature(path: Path) -> Signature | None:
     try:
-        found = os.stat(path)
+        return Signature.of(path.stat())
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_mtime_ns

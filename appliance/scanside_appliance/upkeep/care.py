@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -42,8 +43,7 @@ Note = TypeVar("Note", LastBackup, LastVerified)
 
 def note_done(path: Path, done: LastBackup | LastVerified) -> None:
     """Remember it. Raises OSError."""
-    replace_file(path, (json.dumps(asdict(done)) + "\n").encode())
-    path.chmod(NOTE_MODE)
+    replace_file(path, (json.dumps(asdict(done)) + "\n").encode(), lambda handle: os.fchmod(handle, NOTE_MODE))
 
 
 def last_done(kind: type[Note], path: Path) -> Note | None:
@@ -59,6 +59,12 @@ def last_done(kind: type[Note], path: Path) -> Note | None:
 def days_since(at: str, clock: Clock) -> float:
     """By the wall clock: one that jumped gives an age that can't be, and never a negative one. Raises ValueError."""
     return max((clock.wall() - datetime.fromisoformat(at).timestamp()) / DAY_S, 0.0)
+
+
+def last_done_ago(kind: type[Note], path: Path, clock: Clock) -> tuple[Note, float] | None:
+    """The same with how many days ago it was. Raises as `last_done`."""
+    noted = last_done(kind, path)
+    return None if noted is None else (noted, days_since(noted.at, clock))
 
 
 def reminders(layout: BoxLayout, settings: CareSettings, days_run: float, clock: Clock) -> Iterator[str]:

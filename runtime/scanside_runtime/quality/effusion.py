@@ -130,9 +130,10 @@ def _sure_fluid(overview: Overview, volume: Volume, masks: Masks) -> Bools:
         return sure
     high = min(SURE_HU[1], soft_tissue_hu(volume, masks) - BELOW_SOFT_HU)
     for piece in pieces:
-        if SURE_HU[0] <= _density(piece, smooth) <= high and _is_even(piece, smooth) and _holds_no_air(piece, overview):
+        is_as_dense = SURE_HU[0] <= _density(piece, smooth) <= high
+        if is_as_dense and _is_even(piece, smooth) and _holds_no_air(piece, behind, overview):
             sure |= piece
-    dense = _behind(overview) & lungs & (overview.hu > EDGE_HU[0])
+    dense = behind & lungs & (overview.hu > EDGE_HU[0])
     few = np.count_nonzero(sure & lungs) < LEAST_OF_DENSE * np.count_nonzero(dense)
     return np.zeros_like(sure) if few else sure
 
@@ -150,10 +151,10 @@ def _is_even(piece: Bools, smooth: Floats) -> bool:
     return float(np.mean(away < WITHIN_HU)) >= WITHIN_SHARE
 
 
-def _holds_no_air(piece: Bools, overview: Overview) -> bool:
+def _holds_no_air(piece: Bools, behind: Bools, overview: Overview) -> bool:
     """No bronchus that is full of air, in it or in a gap of it."""
     held = np.stack([cv2.morphologyEx(plane.view(np.uint8), cv2.MORPH_CLOSE, disc(GAPS_MM)) for plane in piece]) > 0
-    held &= _behind(overview)
+    held &= behind
     return bool(np.count_nonzero(held & (overview.hu < AIR_HU)) <= MOST_AIR * np.count_nonzero(held))
 
 
