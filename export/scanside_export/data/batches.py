@@ -22,6 +22,9 @@ def batches(sampler: Sampler, steps: range, workers: int = 0) -> Iterator[Batch]
 
     workers: 0 draws in a thread beside the learning, enough for a CPU; a GPU wants several processes.
     """
+    # OpenCV's threads don't survive the fork of a worker, and a worker that asks them for help waits for ever. Drawing
+    # needs none of them, and without them each pixel is computed in the same way whoever draws.
+    cv2.setNumThreads(1)
     return _by_processes(sampler, steps, workers) if workers else _by_thread(sampler, steps)
 
 
@@ -38,8 +41,6 @@ def _by_thread(sampler: Sampler, steps: range) -> Iterator[Batch]:
 
 
 def _by_processes(sampler: Sampler, steps: range, workers: int) -> Iterator[Batch]:
-    # OpenCV's threads don't survive the fork of a worker, and a worker that asks them for help waits for ever.
-    cv2.setNumThreads(1)
     numbers = [list(_numbers(sampler, step)) for step in steps]
     return iter(
         DataLoader(
