@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 
 def read_proof(root: Path) -> Proof | None:
     """The last self-test; None where there was none, or none that can be read: the next one begins anew."""
+    proof = _read(root)
+    return proof if proof is not None and proof.came_to_an_end else None
+
+
+def _read(root: Path) -> Proof | None:
+    """The same, also one that was cut short."""
     try:
         with BoxLayout(root).proof.open("rb") as file:
             return proof_of(file.read(LARGEST_BYTES))
@@ -27,22 +35,24 @@ def read_proof(root: Path) -> Proof | None:
         return None
 
 
-def prove_box(root: Path, bundle: Bundle, threads: int, *, networks: KeptNetworks | None = None) -> Proof:
+def prove_box(
+    root: Path, bundle: Bundle, threads: int, *, networks: KeptNetworks | None = None, keep: bool = False
+) -> Proof:
     """Let this box prove a bundle in the way in which it computes, or in the next one that is right.
 
-    Raises ModelUnusable for a bundle that is damaged.
+    keep: write it down for what analyses on this box, and before it what is about to be tried.
+    Raises ModelUnusable for a bundle that is damaged, with `keep` BoxOutput where the disk fails.
     """
     from scanside_runtime.model.selftest import prove
 
-    return prove(bundle, preferred_way(bundle, threads, read_tuning(root)), read_proof(root), networks)
+    kept: Callable[[Proof], None] = partial(_keep, root) if keep and os.access(root, os.W_OK) else lambda _: None
+    proof = prove(bundle, preferred_way(bundle, threads, read_tuning(root)), _read(root), networks, kept)
+    kept(proof)
+    return proof
 
 
-def keep_proof(root: Path, proof: Proof) -> bool:
-    """Write it down for what analyses on this box; whether this user may. Raises BoxOutput where the disk fails."""
-    if not os.access(root, os.W_OK):
-        return False
+def _keep(root: Path, proof: Proof) -> None:
     try:
         replace_file(BoxLayout(root).proof, (json.dumps(proof.to_document(), indent=2) + "\n").encode())
     except OSError as error:
         raise BoxOutput(folder=root, why=error.strerror or "it can't be written") from error
-    return True

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kit.selftest_samples import write_bundle_with_sample
 from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, study_key
 from scanside_appliance.jobs.audit import doubted, note
 from scanside_appliance.jobs.store import Store
+from scanside_appliance.proved import prove_box, read_proof
 from scanside_appliance.service.daemon import Daemon
 from scanside_appliance.service.proving import EVERY_S
+from scanside_runtime.model import selftest
 from scanside_runtime.settings.load import load_settings
 from sweeps.box import LONGEST_S, write_settings
 
@@ -101,6 +107,41 @@ def test_what_a_failed_self_test_puts_in_doubt_is_named_until_it_is_measured_aga
     assert running.box.scanside("redo", study_key("1.2.1")).exit_code == 0
     running.until(lambda: not running.daemon.report().doubted)
     assert [one["revision"] for one in running.box.of(1)] == [1, 2]
+
+
+def test_a_daemon_that_is_told_to_end_hears_a_self_test_to_its_end(running: Running) -> None:
+    """Cut short, it speaks against the way that it tries."""
+    running.daemon.start()
+    child = running.daemon._worker_client._child
+    assert child is not None
+    os.kill(child._process.pid, signal.SIGSTOP)
+    running.a_day_goes_by()
+    running.until(lambda: running.daemon.computing)
+    running.daemon.taking = False
+    running.daemon.tick()
+    assert running.daemon.computing
+    os.kill(child._process.pid, signal.SIGCONT)
+    running.until(lambda: not running.daemon.computing)
+    assert running.daemon.trouble is None
+
+
+def test_what_is_about_to_be_tried_lies_on_the_disk_and_is_no_proof_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle")
+
+    def cut(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(selftest, "prove_way", cut)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                prove_box(tmp_path, bundle, 1, keep=True)
+    begun = json.loads(BoxLayout(tmp_path).proof.read_bytes())["begun"]
+    assert (len(begun), begun[0]["times"], read_proof(tmp_path)) == (1, 2, None)
+    found = prove_box(tmp_path, bundle, 1, keep=True)
+    assert [one.name for one in found.wrong] == [begun[0]["name"]] and read_proof(tmp_path) == found
 
 
 def test_it_is_proved_again_as_soon_as_the_bundle_or_the_way_to_compute_was_changed(running: Running) -> None:

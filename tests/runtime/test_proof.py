@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from kit.analysis_samples import chest_series
 from kit.bundle_samples import infection_network, write_bundle
 from kit.selftest_samples import write_bundle_with_sample
 from scanside_runtime import Options, analyze
+from scanside_runtime.model import selftest
 from scanside_runtime.model.bundle import Bundle
-from scanside_runtime.model.engine import choose_engine
+from scanside_runtime.model.engine import EngineChoice, choose_engine
 from scanside_runtime.model.errors import ModelBundleDamaged, ModelSelfTest
 from scanside_runtime.model.networks import KeptNetworks
-from scanside_runtime.model.proof import Proof, WayTried, proof_of
+from scanside_runtime.model.proof import PARDONED_AFTER, Proof, WayTried, proof_of
 from scanside_runtime.model.selftest import GOLDEN, prove
 
 INT8 = choose_engine("auto", "auto", 1)
@@ -85,6 +87,56 @@ def test_the_way_that_computed_until_then_is_tested_once(
     monkeypatch.setattr(KeptNetworks, "take", lambda *these: taken.append(these[2].precision) or take(*these))
     prove(bundle, INT8, replace(proof, passed=way("openvino", "int8"), wrong=()))
     assert taken.count("int8") == 1
+
+
+class Ended(BaseException):
+    """The process did."""
+
+
+def cut_short(bundle: Bundle, before: Proof | None, monkeypatch: pytest.MonkeyPatch, precision: str = "int8") -> Proof:
+    """What a box has on its disk when the test of a precision ended the process."""
+    kept: list[Proof] = []
+
+    def prove_way(_: Bundle, way: EngineChoice, __: KeptNetworks) -> WayTried:
+        if way.precision == precision:
+            raise Ended
+        return WayTried(way.name, way.precision, "", way.precision, 1.0, 1.0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(selftest, "prove_way", prove_way)
+        with suppress(Ended):
+            kept.append(prove(bundle, choose_engine("openvino", precision, 1), before, keep=kept.append))
+    found = proof_of(json.dumps(kept[-1].to_document()))
+    assert found is not None
+    return found
+
+
+def test_a_way_that_ends_the_process_is_written_down_before_tried_twice_and_then_no_more(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = cut_short(bundle, None, monkeypatch)
+    assert [(one.name, one.times) for one in once.begun] == [("openvino int8", 1)] and not once.came_to_an_end
+    twice = cut_short(bundle, once, monkeypatch)
+    assert [one.times for one in twice.begun] == [2]
+    found = cut_short(bundle, twice, monkeypatch)
+    assert found.passed is not None and found.passed.precision in ("bf16", "fp32")
+    assert [one.name for one in found.wrong] == ["openvino int8"] and "2 times in a row" in found.wrong[0].why_not
+    assert [(one.name, one.passed_since) for one in found.begun] == [("openvino int8", 1)]
+
+
+def test_one_power_cut_condemns_no_way_and_two_do_not_for_ever(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = prove(bundle, choose_engine("openvino", "fp32", 1), cut_short(bundle, None, monkeypatch, "fp32"))
+    assert found.passed is not None and found.passed.precision == "fp32" and not found.begun
+    two = cut_short(bundle, cut_short(bundle, found, monkeypatch, "fp32"), monkeypatch, "fp32")
+    later = prove(bundle, choose_engine("openvino", "fp32", 1), two)
+    assert later.passed is not None and later.passed.precision != "fp32" and not later.used_was_wrong
+    month = replace(later, begun=tuple(replace(one, passed_since=PARDONED_AFTER) for one in later.begun))
+    again = prove(bundle, choose_engine("openvino", "fp32", 1), month)
+    assert again.passed is not None and again.passed.precision == "fp32"
+    assert not again.begun and "fp32" not in [one.precision for one in again.wrong if one.engine == "openvino"]
+    assert [one.times for one in cut_short(bundle, month, monkeypatch, "fp32").begun] == [3]
 
 
 def test_networks_are_loaded_in_the_way_that_is_right(bundle: Bundle, proof: Proof) -> None:

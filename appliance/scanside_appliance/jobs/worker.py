@@ -67,12 +67,11 @@ def _selftest(question: SelfTestOrder, networks: KeptNetworks) -> SelfTested:
     """The box computes what the exporter computed. All that an analysis needs is imported and loaded on the way."""
     import scanside_appliance.results.output  # noqa: F401  # this and the next: the first study needs them
     import scanside_runtime.analysis.analyze  # noqa: F401
-    from scanside_appliance.proved import keep_proof, prove_box
+    from scanside_appliance.proved import prove_box
     from scanside_runtime.model.bundle import open_bundle
 
     bundle = open_bundle(_bundle(question))
-    proof = prove_box(question.root, bundle, question.settings.inference.threads, networks=networks)
-    keep_proof(question.root, proof)
+    proof = prove_box(question.root, bundle, question.settings.inference.threads, networks=networks, keep=True)
     way = proof.way()
     return SelfTested(f"{way.engine} {way.computed_in}", proof.why or None, proof.used_was_wrong)
 

@@ -102,7 +102,7 @@ class Daemon:
         """One turn. Troubles of the box are noted and tried again in the next; a lost or damaged book raises."""
         self._trouble = None
         self._try(partial(keep_in_place, self._layout, self._store))
-        taking = (self._take_in, self._begin_next) if self.taking else ()
+        taking = (self._take_in, self._begin_next) if self.taking else (self._hear_proof,)
         analysis = (self._see_to_analysis, self._move)
         for step in (self._look_after_box, self._move, *taking, *analysis, self._send, self._rest):
             self._try(step)
@@ -146,9 +146,9 @@ class Daemon:
         return max(self._troubles_in_a_row, self._scheduler.box_failures, self._proving.failures)
 
     @property
-    def analysing(self) -> bool:
-        """Whether a study is with the worker."""
-        return self._scheduler.current is not None
+    def computing(self) -> bool:
+        """Whether a study is with the worker, or the self-test: cut short, it speaks against the way that it tries."""
+        return self._scheduler.current is not None or self._proving.under_way
 
     def filenos(self) -> list[int]:
         """For `select`: readable when a child has something to say."""
@@ -266,6 +266,9 @@ class Daemon:
         """Nothing is measured by networks that did not prove themselves."""
         if self._proving.advance(self._waits):
             self._scheduler.begin_next(self._settings)
+
+    def _hear_proof(self) -> None:
+        self._proving.hear(self._waits)
 
     def _see_to_analysis(self) -> None:
         if self._scheduler.advance(self._waits):

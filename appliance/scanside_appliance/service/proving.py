@@ -37,7 +37,8 @@ class Proving:
 
     engine: what computes, as the worker said. passed_at: when it last proved that, wall clock. other_way: what of the
     ways to compute is wrong here, in words, where another one was taken. trouble: why nothing is measured; failures:
-    how often in a row it was not passed. doubted: studies whose result is of a time after which the self-test failed.
+    how often in a row it was not passed. under_way: one is. doubted: studies whose result is of a time after which the
+    self-test failed.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Proving:
         self._due_at = 0.0
         self.failures = 0
         self._seen: list[Signature | None] = []
-        self._under_way = False
+        self.under_way = False
         self._unwritten: list[dict[str, Any]] = []
         self._answer: SelfTested | ScansideError | None = None
 
@@ -78,17 +79,21 @@ class Proving:
         None is before the last test stands in the audit, whose order says which results it speaks of.
         """
         self._write_down(settings)
-        if not self._under_way and self._is_due() and self._is_free():
+        if not self.under_way and self._is_due() and self._is_free():
             self._seen = self._looked_at()
             self._worker_client.begin_proof(settings)
-            self._under_way = True
-        if self._under_way:
+            self.under_way = True
+        self.hear(settings)
+        return self.trouble is None and not self.under_way and not self._is_due()
+
+    def hear(self, settings: Settings) -> None:
+        """Of one that is under way."""
+        if self.under_way:
             self._answer = self._answer or self._worker_client.poll_proof()
             if self._answer is not None:
-                answer, self._answer, self._under_way = self._answer, None, False
+                answer, self._answer, self.under_way = self._answer, None, False
                 self._judge(answer, settings)
                 self._write_down(settings)
-        return self.trouble is None and not self._under_way and not self._is_due()
 
     def again(self) -> None:
         """Prove soon: something was changed."""

@@ -169,10 +169,10 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
 
 
 def _finish(daemon: Daemon, signals: Signals) -> None:
-    """Take nothing more; let the analysis come to its end within its time, or hand it back."""
+    """Take nothing more; let what is computed come to its end within its time, or hand the study back."""
     daemon.taking = False
-    while daemon.analysing and signals.stop_by is not None and time.monotonic() < signals.stop_by:
-        notify(STATUS="ending: an analysis is being finished", WATCHDOG=1)
+    while daemon.computing and signals.stop_by is not None and time.monotonic() < signals.stop_by:
+        notify(STATUS="ending: what is being computed is finished first", WATCHDOG=1)
         daemon.tick()
         _sleep(daemon, signals, min(1.0, daemon.pause_s()))
     daemon.hand_back()

@@ -40,6 +40,11 @@ class EngineChoice:
     streams: int = 1
 
     @property
+    def title(self) -> str:
+        """For people: engine and precision."""
+        return f"{self.name} {self.precision}"
+
+    @property
     def stored_as(self) -> str:
         """The bundle's file for this precision: "int8" or "fp16"."""
         return STORED_AS[self.precision]

@@ -13,6 +13,10 @@ from scanside_runtime.model.tuning import Box, Tuning, this_box
 from scanside_runtime.process.typed import typed
 
 PROOF_SCHEMA = "scanside.proof/1"
+MOST_ATTEMPTS = 2
+"""One may have met a power cut."""
+PARDONED_AFTER = 30
+"""Passed self-tests: a month of days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,35 @@ class WayTried:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A way, by its name, whose test was begun so often in a row and came to no end.
+
+    passed_since: how many tests were passed since then, in other ways.
+    """
+
+    name: str
+    times: int
+    passed_since: int = 0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it is not tried."""
+        return self.times >= MOST_ATTEMPTS and self.passed_since < PARDONED_AFTER
+
+    @property
+    def is_pardoned(self) -> bool:
+        """Whether it was given up, and is tried once more: it may have been the power."""
+        return self.times >= MOST_ATTEMPTS and not self.is_given_up
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """The last self-test on a box.
 
     at: ISO 8601, UTC. box: what it holds for; the number of cores is left out, as it decides no answer. passed: the way
     that is right, None where none is. wrong: the ways that were wrong, now or in an earlier test that holds for the
-    same. used_was_wrong: whether the way that had computed until then is wrong now; False where none had.
+    same. used_was_wrong: whether the way that had computed until then is wrong now; False where none had. begun: ways
+    whose test came to no end.
     """
 
     at: str
@@ -55,6 +82,12 @@ class Proof:
     passed: WayTried | None
     wrong: tuple[WayTried, ...] = ()
     used_was_wrong: bool = False
+    begun: tuple[Begun, ...] = ()
+
+    @property
+    def came_to_an_end(self) -> bool:
+        """Whether it says anything of any way; the first one of a box may have been cut short."""
+        return self.passed is not None or bool(self.wrong)
 
     def holds(self, bundle: Bundle) -> bool:
         """Whether it was made with this bundle on this processor, with these engines."""

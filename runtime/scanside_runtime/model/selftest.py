@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.metrics import dice
+from scanside_runtime.model.attempts import Attempts, Keep
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import ENGINES, EngineChoice, choose_engine
 from scanside_runtime.model.errors import ModelBundleDamaged, ModelEngine, ModelPrecision, ModelSelfTest
@@ -42,45 +45,52 @@ class Compared:
 
 
 def prove(
-    bundle: Bundle, preferred: EngineChoice, before: Proof | None = None, networks: KeptNetworks | None = None
+    bundle: Bundle,
+    preferred: EngineChoice,
+    before: Proof | None = None,
+    networks: KeptNetworks | None = None,
+    keep: Keep = lambda _: None,
 ) -> Proof:
     """The self-test of a box: the way in which it computes, and where that is wrong the next one that is right.
 
     preferred: the way that it would take by itself. before: its last proof; while it holds, the way that it found right
     is tested whatever is preferred now, as it computed all that was measured since, and what it found wrong is tried
-    after all others. networks: keeps the networks of the way that is right.
+    after all others. networks: keeps the networks of the way that is right. keep: writes down what is about to be
+    tried, for the `before` of the next test: a way that ends the process is tried twice, then no more for a while.
 
-    Every file of the bundle is compared with its hash first. Raises ModelBundleDamaged, and what else makes a bundle
-    unusable in every way.
+    Every file of the bundle is compared with its hash first. Raises ModelBundleDamaged, what else makes a bundle
+    unusable in every way, and what `keep` raises.
     """
     bundle.verify()
     if before is not None and not before.holds(bundle):
         before = None
-    known = {one.name: one for one in before.wrong} if before else {}
-    networks = networks or KeptNetworks()
-    ways = sorted(_ways(preferred), key=lambda way: f"{way.name} {way.precision}" in known)
+    attempts = Attempts(before or Proof(_now(), proved_box(bundle), None), keep)
+    known = {one.name: one for one in before.wrong if not attempts.is_pardoned(one.name)} if before else {}
+    tried = partial(_tried, bundle, networks or KeptNetworks(), attempts)
+    ways = sorted(_ways(preferred), key=lambda way: way.title in known)
     used = [way for way in ways if before and before.passed and before.passed.is_way_of(way)]
-    used_wrong = _until_right(bundle, used, networks)[0] if used != ways[:1] else []
+    used_wrong = _until_right(used, tried)[0] if used != ways[:1] else []
     left = [way for way in ways if not any(one.is_way_of(way) for one in used_wrong)]
-    wrong, passed = _until_right(bundle, left, networks)
+    wrong, passed = _until_right(left, tried)
     wrong = [*used_wrong, *wrong]
     known |= {one.name: one for one in wrong}
     if passed is not None:
         known.pop(passed.name, None)
-    used_was_wrong = any(one.is_way_of(way) for one in wrong for way in used)
-    return Proof(passed.at if passed else _now(), proved_box(bundle), passed, tuple(known.values()), used_was_wrong)
+    used_was_wrong = any(one.is_way_of(way) for one in wrong for way in used if not attempts.why_not(way))
+    at, begun = passed.at if passed else _now(), attempts.after(passed=passed is not None)
+    return Proof(at, proved_box(bundle), passed, tuple(known.values()), used_was_wrong, begun)
 
 
 def _until_right(
-    bundle: Bundle, ways: Iterable[EngineChoice], networks: KeptNetworks
+    ways: Iterable[EngineChoice], tried: Callable[[EngineChoice], WayTried]
 ) -> tuple[list[WayTried], WayTried | None]:
     """Try ways in turn up to the first that is right: those that were wrong, and it."""
     wrong: list[WayTried] = []
     for way in ways:
-        tried = _tried(bundle, way, networks)
-        if not tried.why_not:
-            return wrong, tried
-        wrong.append(tried)
+        found = tried(way)
+        if not found.why_not:
+            return wrong, found
+        wrong.append(found)
     return wrong, None
 
 
@@ -90,12 +100,23 @@ def prove_way(bundle: Bundle, way: EngineChoice, networks: KeptNetworks | None =
     return WayTried(way.name, way.precision, _now(), found.precision, found.lungs_dice, found.infection_dice)
 
 
-def _tried(bundle: Bundle, way: EngineChoice, networks: KeptNetworks) -> WayTried:
-    """Raises ModelUnusable for what no other way mends."""
+def _tried(bundle: Bundle, networks: KeptNetworks, attempts: Attempts, way: EngineChoice) -> WayTried:
+    """One way, unless it was given up.
+
+    Raises ModelUnusable for what no other way mends; after anything else that is raised, the way came to no end.
+    """
+    if why_not := attempts.why_not(way):
+        return WayTried(way.name, way.precision, _now(), why_not=why_not)
+    attempts.begin(way)
     try:
-        return prove_way(bundle, way, networks)
+        found = prove_way(bundle, way, networks)
     except (ModelSelfTest, ModelEngine, ModelPrecision) as error:
-        return WayTried(way.name, way.precision, _now(), why_not=error.message)
+        found = WayTried(way.name, way.precision, _now(), why_not=error.message)
+    except ModelUnusable:
+        attempts.end(way)
+        raise
+    attempts.end(way)
+    return found
 
 
 def _ways(preferred: EngineChoice) -> Iterable[EngineChoice]:

@@ -39,7 +39,7 @@ def tune(bundle: Bundle, threads: int = 0, say: Callable[[Tried], None] | None =
     tried = [again.get(one.choice, one) for one in tried]
     best = fastest(tried)
     if best is None:
-        raise ModelSelfTest(why="; ".join(f"{one.choice.name} {one.choice.precision}: {one.why_not}" for one in tried))
+        raise ModelSelfTest(why="; ".join(f"{one.choice.title}: {one.why_not}" for one in tried))
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Tuning(at, this_box(bundle), best.choice, tuple(tried))
 
