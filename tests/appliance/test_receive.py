@@ -33,6 +33,7 @@ from pynetdicom.ae import ApplicationEntity  # the extra may be missing
 from pynetdicom.sop_class import Verification
 
 from scanside_appliance.network.scp import TRANSFER_SYNTAXES, listening
+from sweeps.box import LONGEST_S
 
 pytestmark = pytest.mark.filterwarnings(
     # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
@@ -53,7 +54,7 @@ class Listener:
 
     def associate(self, calling: str = "CT1", called: str = "SCANSIDE", *syntaxes: str) -> Any:
         entity = ApplicationEntity(calling)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = LONGEST_S
         entity.add_requested_context(CTImageStorage, list(syntaxes or [ExplicitVRLittleEndian]))
         entity.add_requested_context(Verification)
         return entity.associate(LOOPBACK, self.settings.port, ae_title=called)
@@ -61,7 +62,7 @@ class Listener:
 
 @contextmanager
 def box(tmp_path: Path, disk: DiskSettings | None = None, **changes: Any) -> Iterator[Listener]:
-    values = {"callers": (f"CT1@{LOOPBACK}",), "port": free_port(), "idle_s": 20.0, **changes}
+    values = {"callers": (f"CT1@{LOOPBACK}",), "port": free_port(), "idle_s": LONGEST_S, **changes}
     settings = ReceiveSettings(**values)
     inbox = tmp_path / "inbox"
     inbox.mkdir()
@@ -212,7 +213,7 @@ def test_dcmtks_sender_at_four_associations_at_once_loses_nothing(tmp_path: Path
             subprocess.Popen([*command, LOOPBACK, str(listener.settings.port), str(tmp_path / "scanner" / str(part))])
             for part in range(4)
         ]
-        assert [sender.wait(120) for sender in senders] == [0, 0, 0, 0]
+        assert [sender.wait(LONGEST_S) for sender in senders] == [0, 0, 0, 0]
         uids = {str(pydicom.dcmread(file).SOPInstanceUID) for file in listener.files()}
     assert uids == {f"1.2.{part}.{number}" for part in range(4) for number in range(12)}
 
@@ -269,7 +270,7 @@ def test_the_command_listens_until_it_is_told_to_end(tmp_path: Path) -> None:
     arguments = ["--root", str(tmp_path / "box"), "--settings", str(settings), "receive"]
     start = f"import sys; from scanside_appliance.cli.main import main; sys.argv[1:] = {arguments!r}; main()"
     with subprocess.Popen([sys.executable, "-c", start], stderr=subprocess.PIPE, text=True) as process:
-        watchdog = threading.Timer(60.0, process.kill)
+        watchdog = threading.Timer(LONGEST_S, process.kill)
         watchdog.start()
         assert process.stderr is not None and "listens at" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
