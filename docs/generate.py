@@ -105,8 +105,8 @@ def modules_page() -> str:
         for folder in sorted({path.parent for path in package.rglob("*.py")}):
             parts += [f"## {folder.relative_to(FOLDER.parent).as_posix()}/", _modules(folder)]
     parts += [
-        "What is no module: templates of the page lie in `appliance/scanside_appliance/templates/`, recipes of trainings in "
-        "`export/scanside_export/recipes/`, the book's tables in `appliance/scanside_appliance/jobs/*.sql`."
+        "What is no module: templates of the page lie in `appliance/scanside_appliance/templates/`, recipes of "
+        "trainings in `export/scanside_export/recipes/`, the book's tables in `appliance/scanside_appliance/jobs/*.sql`."
     ]
     return "\n\n".join(parts) + "\n"
 
