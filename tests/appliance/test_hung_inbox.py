@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from kit.watch_box import Box, study, wait_for
+from scanside_appliance.files import copies as copy_files
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox import porter
@@ -29,6 +31,7 @@ from scanside_appliance.inbox.errands import (
     Known,
     LookAround,
     SettleCopies,
+    StillAtIt,
     TakeAway,
     TakenAway,
 )
@@ -91,7 +94,7 @@ def test_the_porter_lists_copies_removes_and_gives_back(tmp_path: Path) -> None:
         assert fetched.copied.sha256 == hashlib.sha256(b"one").hexdigest()
         taken, done = answers(one, TakeAway((known(odd, inbox),)))
         assert (taken.names, taken.why, list((inbox / "a").iterdir())) == ((f"a/{odd.name}",), "", [])
-        assert answers(one, GiveBack(Path("arriving-1/part"), "returned-1")) == [Done()]
+        assert answers(one, GiveBack(((Path("arriving-1/part"), "returned-1"),))) == [Done()]
         assert [path.read_bytes() for path in (inbox / "returned-1").iterdir()] == [b"one"]
 
 
@@ -99,7 +102,7 @@ def test_the_porter_lists_copies_removes_and_gives_back(tmp_path: Path) -> None:
 def test_the_porter_reaches_inbox_and_work_and_nothing_else(tmp_path: Path) -> None:
     with sent(tmp_path) as one:
         (tmp_path / "results" / "secret").write_bytes(b"x")
-        (done,) = answers(one, GiveBack(Path("../results/secret"), "returned-1"))
+        (done,) = answers(one, GiveBack(((Path("../results/secret"), "returned-1"),)))
         assert done.why == "Permission denied"
         (tmp_path / "work" / "results").symlink_to(tmp_path / "results")
         (done,) = answers(one, SettleCopies(Path("results"), (("secret", "seen"),)))
@@ -117,6 +120,41 @@ def test_a_file_that_a_killed_porter_left_hidden_is_seen_again_before_the_next_o
     assert said[-2:] == [TakenAway(("1",)), Done()]
     (left,) = inbox.iterdir()
     assert (left.read_bytes(), left.name.startswith(".")) == (b"never seen", False)
+
+
+def test_to_go_back_after_a_crash_sums_each_file_of_the_inbox_once_with_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, work, said = tmp_path / "inbox", tmp_path / "work", list[Any]()
+    for folder in (inbox, work / "arriving-1", work / "arriving-2"):
+        folder.mkdir(parents=True)
+    for number in range(8):
+        (inbox / f"IM{number}").write_bytes(b"%07d" % number)
+    (inbox / "of-another-size").write_bytes(b"x")
+    copies = [work / f"arriving-{one}" / str(number) for one in (1, 2) for number in (3, 6, 9)]
+    for copy in copies:
+        copy.write_bytes(b"%07d" % int(copy.name))
+    read, open_below = list[str](), copy_files.opened_below
+    monkeypatch.setattr(copy_files, "opened_below", lambda root, name: (read.append(name), open_below(root, name))[1])
+    order = GiveBack(tuple((copy.relative_to(work), f"returned-{copy.parent.name}") for copy in copies))
+    Errands(inbox, work, said.append).do(order)
+    assert sorted(read) == [f"IM{number}" for number in range(8)]
+    assert (said[-1], said.count(StillAtIt()) >= len(read)) == (Done(), True)
+    assert not any(copy.exists() for copy in copies)
+    found = sorted(str(path.relative_to(inbox)) for path in inbox.rglob("returned-*/*"))
+    assert found == ["returned-arriving-1/9", "returned-arriving-2/9"]
+
+
+def test_one_file_that_can_not_go_back_keeps_no_other_from_it(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "work").mkdir()
+    for name in ("1", "2"):
+        (tmp_path / "work" / name).write_bytes(b"x")
+    said = list[Any]()
+    order = GiveBack(((Path("1"), "no/folder"), (Path("2"), "returned-1")))
+    Errands(tmp_path / "inbox", tmp_path / "work", said.append).do(order)
+    assert (said[-1].number, (tmp_path / "work" / "1").exists()) == (errno.ENOENT, True)
+    assert (tmp_path / "inbox" / "returned-1" / "2").exists()
 
 
 def test_an_inbox_of_many_files_is_told_part_by_part_and_heard_whole(tmp_path: Path) -> None:
