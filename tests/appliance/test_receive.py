@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from scanside_runtime.settings.receive import ReceiveSettings
 pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
 
 from pynetdicom.ae import ApplicationEntity  # the extra may be missing
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification
 
 from scanside_appliance.network.scp import TRANSFER_SYNTAXES, listening
@@ -161,6 +164,38 @@ def test_an_association_that_breaks_off_leaves_whole_objects_and_nothing_else(tm
         assert sent(again, second) == SUCCESS
         again.release()
         assert len(listener.files()) == 2 and all(pydicom.dcmread(file) for file in listener.files())
+
+
+@pytest.mark.parametrize("how", ["abort", "closed"])
+def test_an_association_that_ends_in_the_middle_of_an_object_leaves_nothing_of_it(tmp_path: Path, how: str) -> None:
+    (path,) = files_of(tmp_path / "scanner", 1)
+    one = pydicom.dcmread(path)
+    asked = C_STORE()
+    asked.MessageID, asked.Priority = 1, 2
+    asked.AffectedSOPClassUID, asked.AffectedSOPInstanceUID = one.SOPClassUID, one.SOPInstanceUID
+    asked.DataSet = BytesIO(path.read_bytes())
+    message = C_STORE_RQ()
+    message.primitive_to_message(asked)
+    with box(tmp_path) as listener:
+        association = listener.associate()
+        *begun, _ = message.encode_msg(association.accepted_contexts[0].context_id, 128)
+        for part in begun:
+            association.dul.send_pdu(part)
+        wait_until(lambda: association.dul.to_provider_queue.empty())
+        association.abort() if how == "abort" else association.dul.socket.close()
+        again = listener.associate()
+        assert listener.files() == []
+        assert sent(again, path) == SUCCESS
+        again.release()
+        association.kill()
+        assert len(listener.files()) == 1 and len(begun) > 4
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_an_object_that_is_too_large_ends_its_association_and_the_next_is_taken(tmp_path: Path) -> None:
