@@ -104,13 +104,18 @@ def modules_page() -> str:
         package = FOLDER.parent / root / f"scanside_{root}"
         for folder in sorted({path.parent for path in package.rglob("*.py")}):
             parts += [f"## {folder.relative_to(FOLDER.parent).as_posix()}/", _modules(folder)]
+    parts += [
+        "What is no module: templates of the page lie in `appliance/scanside_appliance/templates/`, recipes of "
+        "trainings in `export/scanside_export/recipes/`, the book's in `appliance/scanside_appliance/jobs/*.sql`."
+    ]
     return "\n\n".join(parts) + "\n"
 
 
 def _modules(folder: Path) -> str:
     said = {path.name: ast.get_docstring(ast.parse(path.read_text())) for path in sorted(folder.glob("*.py"))}
     whole = (said.pop("__init__.py", None) or "").partition("\n")[0]
-    rows = [f"| `{name}` | {_cell((text or '').partition(chr(10))[0])} |" for name, text in said.items()]
+    where = folder.relative_to(FOLDER.parent).as_posix()
+    rows = [f"| `{where}/{name}` | {_cell((text or '').partition(chr(10))[0])} |" for name, text in said.items()]
     return "\n\n".join(filter(None, [whole, "\n".join(["| module | |", "|---|---|", *rows]) if rows else ""]))
 
 

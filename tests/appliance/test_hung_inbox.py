@@ -65,7 +65,7 @@ def sent(root: Path, now: Any = time.monotonic) -> Iterator[Porter]:
 def answers(sent_one: Porter, errand: Any) -> list[Any]:
     """What came of an errand."""
     heard: list[Any] = []
-    sent_one.do(errand, heard.append, 30.0)
+    sent_one.do(errand, heard.append, LONGEST_S)
     assert not sent_one.busy
     return heard
 
@@ -171,16 +171,14 @@ def test_a_porter_that_is_held_is_left_waiting_said_and_heard_when_it_is_let_go(
         answers(one, LookAround())
         os.kill(pid_of(one), signal.SIGSTOP)
         heard: list[Any] = []
-        began = time.monotonic()
         assert not one.do(LookAround(), heard.append, 0.1)
         assert not one.do(LookAround(), heard.append, 0.1)  # it is on its way: nobody else is sent
-        assert time.monotonic() - began < 5.0
         assert one.silent_s == 0.0
         now.ahead_s += porter.SILENT_S + 1
         assert not one.attend(0.0)
         assert one.silent_s > porter.SILENT_S
         os.kill(pid_of(one), signal.SIGCONT)
-        assert one.attend(30.0)
+        assert one.attend(LONGEST_S)
         assert (heard, one.silent_s) == ([Done()], 0.0)
 
 
@@ -207,7 +205,7 @@ def test_a_porter_that_is_killed_on_its_way_is_said_and_the_next_one_goes(tmp_pa
         heard: list[Any] = []
         one.do(LookAround(), heard.append, 0.0)
         os.kill(pid_of(one), signal.SIGKILL)
-        assert one.attend(30.0)
+        assert one.attend(LONGEST_S)
         assert heard[0].why == "the process that goes into the inbox ended by SIGKILL"
         assert answers(one, LookAround()) == [Done()]
 
@@ -287,8 +285,7 @@ def check_that_it_goes_on(box: Box, daemon: subprocess.Popen[bytes], send: Any, 
         box.root.with_suffix(".go").touch()
         wait_for(lambda: box.of(1))
     send(study(2))
-    wait_for(lambda: box.of(2) and not said(box)["trouble"])
-    assert box.scanside("status").exit_code == 0
+    wait_for(lambda: box.of(2) and box.scanside("status").exit_code == 0)
     assert daemon.poll() is None
 
 
@@ -316,7 +313,7 @@ def test_a_daemon_whose_inbox_hangs_ends_when_it_is_told_to(box: Box) -> None:
         with hung_share(share):
             wait_for(lambda: "BOX_INBOX_SILENT" in (said(box)["trouble"] or ""))
             daemon.terminate()
-            daemon.wait(60)
+            daemon.wait(LONGEST_S)
     assert daemon.returncode == 0
 
 
