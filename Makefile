@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test tests lint bench bench-peers fuzz release release-permissive docs clean languages
+.PHONY: demo test test-box test-export lint bench bench-peers fuzz release release-permissive docs clean languages
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -21,16 +21,18 @@ demo: .venv/box.stamp
 # The exporter's tests run apart: what they load (torch, NNCF: gigabytes) is never in a process that tests the box.
 # Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower. One that has
 # nothing left takes tests of another; what is expensive is made once for all of them (tests/kit/made_once.py).
-# Lint runs beside them, by itself it would keep one core alone.
+# The box's tests wait for their children for a third of the time: the exporter's, in one process, and lint use it.
 # A process that dies ends the run: replaced, it would leave its tests waiting for ever.
-PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal --max-worker-restart 0
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --dist worksteal --max-worker-restart 0
 
 test: .venv/all.stamp
-	@$(MAKE) --jobs 2 lint tests
+	@$(MAKE) --jobs 3 lint test-box test-export
 
-tests: .venv/all.stamp
-	@$(PYTEST) --ignore tests/export
-	@$(PYTEST) tests/export
+test-box: .venv/all.stamp
+	@$(PYTEST) --numprocesses auto --ignore tests/export
+
+test-export: .venv/all.stamp
+	@$(PYTEST) --numprocesses 1 tests/export
 
 lint: .venv/all.stamp
 	@$(BIN)/ruff check .

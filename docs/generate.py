@@ -1,10 +1,11 @@
-"""Writes docs/cli.md, docs/reason-codes.md and docs/settings.md from the code itself: `make docs`.
+"""Writes docs/cli.md, docs/modules.md, docs/reason-codes.md and docs/settings.md from the code itself: `make docs`.
 
 A test says when they are stale.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -84,7 +85,38 @@ FAMILIES = {
 
 def pages() -> dict[str, str]:
     """The text of every generated page, by file name."""
-    return {"reason-codes.md": reason_codes_page(), "cli.md": cli_page(), "settings.md": settings_page()}
+    return {
+        "reason-codes.md": reason_codes_page(),
+        "cli.md": cli_page(),
+        "settings.md": settings_page(),
+        "modules.md": modules_page(),
+    }
+
+
+def modules_page() -> str:
+    """Every module with the first line of its docstring, by folder in the order of the drawing in developing.md."""
+    parts = [
+        SOURCE,
+        "# Every module in one line",
+        "For the next engineer, to search: [developing.md](developing.md) says how they stand to each other.",
+    ]
+    for root in ("runtime", "appliance", "export"):
+        package = FOLDER.parent / root / f"scanside_{root}"
+        for folder in sorted({path.parent for path in package.rglob("*.py")}):
+            parts += [f"## {folder.relative_to(FOLDER.parent).as_posix()}/", _modules(folder)]
+    parts += [
+        "What is no module: templates of the page lie in `appliance/scanside_appliance/templates/`, recipes of "
+        "trainings in `export/scanside_export/recipes/`, the book's in `appliance/scanside_appliance/jobs/*.sql`."
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _modules(folder: Path) -> str:
+    said = {path.name: ast.get_docstring(ast.parse(path.read_text())) for path in sorted(folder.glob("*.py"))}
+    whole = (said.pop("__init__.py", None) or "").partition("\n")[0]
+    where = folder.relative_to(FOLDER.parent).as_posix()
+    rows = [f"| `{where}/{name}` | {_cell((text or '').partition(chr(10))[0])} |" for name, text in said.items()]
+    return "\n\n".join(filter(None, [whole, "\n".join(["| module | |", "|---|---|", *rows]) if rows else ""]))
 
 
 def reason_codes_page() -> str:

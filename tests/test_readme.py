@@ -37,7 +37,7 @@ from sweeps.box import Slice, environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
-GENERATED = {"cli.md", "reason-codes.md", "settings.md"}
+GENERATED = {"cli.md", "reason-codes.md", "settings.md", "modules.md"}
 DOCUMENTS = {
     "README.md": REPOSITORY / "README.md",
     **{path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*.md"))},

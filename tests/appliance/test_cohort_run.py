@@ -17,7 +17,17 @@ from pathlib import Path
 import pytest
 
 from kit.bundle_samples import write_bundle
-from kit.cohort_samples import OPTIONS, cheap_row, deadly_row, faulty_row, foreign_row, last_row, make_studies, slow_row
+from kit.cohort_samples import (
+    OPTIONS,
+    cheap_row,
+    deadly_row,
+    faulty_row,
+    foreign_row,
+    last_row,
+    make_studies,
+    processes_at_work,
+    slow_row,
+)
 from kit.dicom_samples import make_slice, write
 from scanside_appliance.cohort.errors import BoxCluster
 from scanside_appliance.cohort.processes import Processes
@@ -321,11 +331,6 @@ def wait_until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it never came to that"
         time.sleep(0.05)
-
-
-def processes_at_work(folder: Path) -> set[str]:
-    """The processes that a line of the log of `slow_row` came from."""
-    return {line.split()[1] for line in (folder / "log").read_text().splitlines()}
 
 
 def is_running(pid: str) -> bool:

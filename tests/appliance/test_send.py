@@ -73,7 +73,7 @@ def test_dcmtks_archive_has_every_object_whole_and_once(result: Path, tmp_path: 
 
 def test_orthanc_has_every_object_whole_and_once_and_promises_to_keep_it(result: Path, tmp_path: Path) -> None:
     port, promises = free_port(), free_port()
-    settings = send_settings(port, commitment_s=30.0, commitment_port=promises)
+    settings = send_settings(port, commitment_s=120.0, commitment_port=promises)
     root = box_with_result(tmp_path / "box", result)
     with orthanc(tmp_path / "orthanc", port, promises) as archive:
         for _ in range(2):
@@ -180,15 +180,23 @@ def test_a_result_without_objects_is_said(result: Path, tmp_path: Path) -> None:
     assert getattr(done.exception, "code", None) == "BOX_SEND_NOTHING"
 
 
-def test_an_object_that_is_longer_on_its_way_than_an_answer_may_take_arrives(result: Path, tmp_path: Path) -> None:
+def test_an_object_that_is_longer_on_its_way_than_an_answer_may_take_arrives(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scanside_appliance.network import scu
+
+    class Welcome(scu.ApplicationEntity):
+        acse_timeout = property(lambda self: 300.0, lambda self, seconds: None)  # the association itself has time
+
+    monkeypatch.setattr(scu, "ApplicationEntity", Welcome)
     port = free_port()
-    with peer(port) as archive, slow_line(port, bytes_per_s=900_000) as line:
+    with peer(port) as archive, slow_line(port, bytes_per_s=3_600_000) as line:
         began = time.monotonic()
-        settings = send_settings(line, timeout_s=0.4, objects=("sc",))
+        settings = send_settings(line, timeout_s=0.1, objects=("sc",))
         done = scanside(tmp_path, settings, "send", str(result))
         assert done.exit_code == 0, done.output + repr(done.exception)
     assert len(archive.stored) == 7
-    assert time.monotonic() - began > 7 * 0.4
+    assert time.monotonic() - began > 7 * 0.1
 
 
 def test_an_archive_with_tls_is_known_by_its_certificate(result: Path, tmp_path: Path) -> None:

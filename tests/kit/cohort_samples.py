@@ -31,11 +31,19 @@ def cheap_row(study: CohortStudy, options: Options) -> Row:
 
 
 def slow_row(study: CohortStudy, options: Options) -> Row:
-    """The same after a while, and a line in a log for each time that it is done."""
+    """The same after a while, and a line in a log for each time that it is done; nobody goes on alone."""
     time.sleep(0.15)
     with Path(study.path, "log").open("a") as log:
         log.write(f"{study.uid} {os.getpid()}\n")
+    until = time.monotonic() + 300.0
+    while len(processes_at_work(study.path)) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
     return cheap_row(study, options)
+
+
+def processes_at_work(folder: Path) -> set[str]:
+    """The processes that a line of the log of `slow_row` came from."""
+    return {line.split()[1] for line in (folder / "log").read_text().splitlines()}
 
 
 def deadly_row(study: CohortStudy, options: Options) -> Row:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.archives import LOOPBACK
+from kit.archives import LOOPBACK, free_port
 from kit.listed_box import Listed, listed_box
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
@@ -29,6 +29,7 @@ from scanside_runtime.settings.serve import ServeSettings
 from scanside_runtime.settings.tables import SiteSettings
 
 PASSWORD = "a ward of Käthe's"
+LONGEST_S = 300.0
 PROGRAM = (sys.executable, "-c", "from scanside_appliance.cli.main import main; main()")
 
 
@@ -45,18 +46,38 @@ class Answer:
     body: bytes
 
 
+class HeldLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock stands still until a test moves it: no time limit is met by a machine that is busy."""
+
+    now_s = 1000.0
+
+    def time(self) -> float:
+        return self.now_s
+
+    def pass_s(self, seconds: float) -> None:
+        """From any thread: so much later, all that is due happens."""
+        self.now_s += seconds
+        self.call_soon_threadsafe(lambda: None)
+
+
 @dataclass(frozen=True)
 class Shown:
-    """A server that runs. process: where it is one of its own."""
+    """A server that runs. process: where it is one of its own. loop: where it is a thread of this one."""
 
     layout: BoxLayout
     port: int
     process: subprocess.Popen[str] | None = None
     tls: ssl.SSLContext | None = None
+    loop: HeldLoop | None = None
 
     def connect(self) -> socket.socket:
-        plain = socket.create_connection((LOOPBACK, self.port), timeout=20)
+        plain = socket.create_connection((LOOPBACK, self.port), timeout=LONGEST_S)
         return plain if self.tls is None else self.tls.wrap_socket(plain, server_hostname=LOOPBACK)
+
+    def later(self, seconds: float) -> None:
+        """So much time passes for the server, and none for the test."""
+        assert self.loop is not None
+        self.loop.pass_s(seconds)
 
     def say(self, raw: bytes) -> Answer:
         """Bytes as they are, and what comes back until the other side closes."""
@@ -104,8 +125,7 @@ def box_with_results(root: Path) -> BoxLayout:
 def shown(root: Path) -> Iterator[Shown]:
     """Served by the command itself; ended as systemd ends it."""
     layout = box_with_results(root)
-    with socket.create_server((LOOPBACK, 0)) as held:
-        port = held.getsockname()[1]
+    port = free_port()
     command = [*PROGRAM, "--root", str(root), "serve", "--port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
@@ -115,24 +135,24 @@ def shown(root: Path) -> Iterator[Shown]:
             yield Shown(layout, port, process)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(LONGEST_S)
 
 
 @contextmanager
 def shown_here(root: Path, tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Shown]:
-    """Served by a thread of this process, so that a test may change how long it waits."""
+    """Served by a thread of this process, so that a test may change what it costs and what time it is."""
     layout, chosen = box_with_results(root), ServeSettings(**settings)
     server = Server(layout.results, Gate(Password(layout)), chosen, tls_of(chosen))
-    loop, end, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
+    loop, end, ready = HeldLoop(), asyncio.Event(), threading.Event()
     with socket.create_server((LOOPBACK, 0)) as listener:
         listener.setblocking(False)
         thread = threading.Thread(target=loop.run_until_complete, args=[server.run(listener, ready.set, end)])
         thread.start()
-        assert ready.wait(20)
+        assert ready.wait(LONGEST_S)
         try:
-            yield Shown(layout, listener.getsockname()[1], tls=tls)
+            yield Shown(layout, listener.getsockname()[1], tls=tls, loop=loop)
         finally:
             loop.call_soon_threadsafe(end.set)
-            thread.join(20)
+            thread.join(LONGEST_S)
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()

@@ -135,6 +135,28 @@ def test_lung_that_a_network_sees_between_couch_and_back_does_not_make_it_body()
     assert not body[:, gap].any()
 
 
+def head_rest(hu: np.ndarray, slices: slice) -> np.ndarray:
+    """A thick shell that leans on the shoulders in some slices and lies free in the others."""
+    drawn = hu.copy()
+    for z in range(len(hu)):
+        leans = z in range(*slices.indices(len(hu)))
+        shell = ring((MIDDLE[0], BACK - 14), (55, 28), 7) & band((BACK - 14, SHAPE[1]))
+        drawn[z][np.roll(shell, 0 if leans else 16, axis=0) & ~trunk()] = SHELL
+    return drawn
+
+
+@pytest.mark.parametrize("slices", [slice(6, None), slice(0, 3), slice(3, 6)])
+def test_air_over_a_head_rest_is_no_body_though_a_network_sees_lung_in_it(slices: slice) -> None:
+    hu = head_rest(patient(), slices)
+    gap = oval((MIDDLE[0], BACK - 14), (46, 20)) & band((BACK + 1, SHAPE[1]))
+    seen = np.broadcast_to(lungs(), hu.shape).copy()
+    seen[slices] |= gap & (hu[slices] == AIR)
+    assert seen[slices, gap].any()
+    body = outline_of(hu, seen)
+    assert not body[slices, gap].any()
+    assert body[:, lungs()].all()
+
+
 def test_a_chest_wall_as_thin_as_a_couch_holds_its_lungs() -> None:
     """A wall of 6 mm all around, as in wasted patients: an opening alone would tear it away."""
     wide = oval(LUNGS[0], (40, TRUNK[1] - 12)) | oval(LUNGS[1], (40, TRUNK[1] - 12))

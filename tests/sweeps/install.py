@@ -2,8 +2,8 @@
 
 Wants root, debootstrap and systemd-nspawn. In a fresh root, booted: installed by one command with a green doctor;
 installed again, nothing changes; a study put into the inbox is measured by the service; an upgrade that is killed at
-every command of the script leaves a release that works; one whose service fails is left; removed, the data stay. Ends
-with 1 where any of it is not so.
+every command of the script leaves a release that works; one whose service fails is left, and one whose networks fail in
+the service's sandbox alone; removed, the data stay. Ends with 1 where any of it is not so.
 
 Debian 12 unless another suite is named (`trixie`; `noble` for Ubuntu 24.04, with --mirror). --short leaves the killed
 upgrades out, which take a quarter of an hour.
@@ -37,7 +37,10 @@ trap count DEBUG
 . "$(dirname "$0")/install.sh"
 """
 
-
+BLIND = """
+[Service]
+InaccessiblePaths={lib}/scanside_runtime/default_bundle/golden
+"""
 DRAWN = (
     "from pathlib import Path; from scanside_runtime.phantom.make import demo_spec, make_phantom; "
     "from scanside_runtime.phantom.dicom_writer import write_series; p = make_phantom(demo_spec()); "
@@ -270,7 +273,16 @@ def upgrades_that_fail(machine: Machine, tally: Tally) -> None:
     tally.check(done.returncode != 0 and before == after, "a service that does not come up is left", done.stderr)
     works = machine.run(WORKS)
     tally.check(works.returncode == 0, "and the one before works", works.stdout + works.stderr)
-    spoilt = as_next(machine.root, "0.1.3-spoilt")
+    lib = machine.run("echo /opt/scanside/current/lib/python3*/site-packages").stdout.strip()
+    lib = lib.replace("/current/", "/releases/0.1.3-blind/")
+    blind = as_next(machine.root, "0.1.3-blind", BLIND.format(lib=lib))
+    done = machine.run(f"{blind}/install.sh")
+    after = machine.run("readlink /opt/scanside/current").stdout
+    left = done.returncode != 0 and before == after and "does not work" in done.stdout
+    tally.check(left, "one whose networks fail in the service's sandbox alone is left", done.stdout + done.stderr)
+    works = machine.run(f"{WORKS} && scanside selftest && scanside status")
+    tally.check(works.returncode == 0, "and the one before works and measures", works.stdout + works.stderr)
+    spoilt = as_next(machine.root, "0.1.4-spoilt")
     Path(machine.root, f"{spoilt[1:]}/README.md").unlink()
     done = machine.run(f"{spoilt}/install.sh")
     same = machine.run("readlink /opt/scanside/current").stdout == before

@@ -22,6 +22,7 @@ from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.jobs.stored_files import files_anywhere
+from scanside_appliance.upkeep.book_shape import check_book
 from scanside_appliance.upkeep.care import LastBackup, note_done
 from scanside_runtime.version import software_version
 
@@ -51,12 +52,13 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
     """Bring the backup in `target` up to what the box knows now; it may work meanwhile.
 
     settings: the file in force. Raises BackupTarget, BackupUnusable where something else lies there, BoxFailed where
-    the book can't be read.
+    the book can't be read or is not what was written: it would take the place of the good one in the backup.
     """
     if target.resolve().is_relative_to(layout.root.resolve()):
         raise BackupTarget(folder=target, why="it lies in the box itself")
     before = _before(target)
     with _target_errors(target), existing_book(layout) as store, database_errors(layout.database):
+        check_book(layout, store)
         target.mkdir(parents=True, exist_ok=True)
         work = _Copying(layout, target, dict(before.files) if before else {}, dict(_named(store, layout)), progress)
         work.look()

@@ -24,13 +24,14 @@ COLUMNS: dict[str, type] = {
     "high_opacity_percent": float, "consolidation_ml": float,
     "left_high_opacity_percent": float, "left_consolidation_ml": float,
     "right_high_opacity_percent": float, "right_consolidation_ml": float,
+    "fluid_ml": float, "poi_with_fluid_percent": float,
 }  # fmt: skip
 """Every column in its order with its type; an empty cell means not measured or not stated."""
 
 _STUDY = ("patient_id", "acquired_at", "issuer", "age_years", "sex")
 _MEASURES = (
     *("poi_percent", "ihu_hu", "lung_volume_ml", "infection_volume_ml", "six_zone_score", "ct_extent_grade"),
-    *("high_opacity_percent", "consolidation_ml"),
+    *("high_opacity_percent", "consolidation_ml", "fluid_ml", "poi_with_fluid_percent"),
 )
 _SERIES = ("slice_thickness_mm", "slices", "kernel", "manufacturer", "model")
 _MEASURES_OF_SIDES = ("poi_percent", "ihu_hu", "high_opacity_percent", "consolidation_ml")

@@ -13,6 +13,7 @@ from scanside_appliance.jobs.store import Job, State
 from scanside_appliance.languages.words import Message, Written, said
 from scanside_appliance.service.queue_view import box_facts
 from scanside_appliance.service.queue_words import VERDICTS, headline
+from scanside_appliance.upkeep.book_shape import check_book
 from scanside_appliance.upkeep.care import LastBackup, LastVerified, last_done_ago
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
@@ -38,7 +39,7 @@ def read_book(box: Examined) -> Book:
     """Read once for all that looks into it; nothing is made where there is none."""
     try:
         with database_errors(box.layout.database), existing_book(box.layout) as store:
-            store.check()
+            check_book(box.layout, store)
             done, failed = store.jobs([State.done]), store.jobs([State.quarantined])
             studies = [job for job in failed if job.study]
             held = len(store.jobs([State.held])) + len(store.held_results())
@@ -54,7 +55,7 @@ def _newest(jobs: list[Job]) -> Job | None:
 
 
 def book(_: Examined, read: Book) -> Condition:
-    """The database, read whole."""
+    """The database, read whole, each row against its sum."""
     if read.error:
         return of_error("book", read.error)
     if not read.there:

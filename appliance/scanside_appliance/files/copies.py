@@ -7,7 +7,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ def copy_below(
             _check(source, seen)
         handle = os.open(target, _WRITTEN, FILE_MODE)
         opened.callback(os.close, handle)
-        sha256 = _cloned(source, handle, seen.size) or _written(source, handle, seen.size, progressed)
+        sha256 = _cloned(source, handle, seen.size, progressed) or _written(source, handle, seen.size, progressed)
         _begin_to_write(handle)
         _check(source, seen)
         return Copied(sha256, Signature.of(os.fstat(handle)).mtime_ns)
@@ -85,30 +84,40 @@ def _of_the_source() -> Iterator[None]:
         raise SourceChanged from error
 
 
-def _cloned(source: int, target: int, size: int) -> str | None:
+def _cloned(source: int, target: int, size: int, progressed: Callable[[], None]) -> str | None:
     """The sum of a reflink, None where the file system makes none."""
     try:
         fcntl.ioctl(target, FICLONE, source)
     except OSError:
         return None
-    if os.fstat(target).st_size != size:
-        raise SourceChanged
-    with os.fdopen(os.dup(target), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _read(target, size, lambda _: progressed())
 
 
 def _written(source: int, target: int, size: int, progressed: Callable[[], None]) -> str:
-    """The sum of what is read and written: so many bytes, neither more nor fewer."""
+    """The sum of what is read and written."""
+
+    def heard(block: bytes) -> None:
+        _write(target, block)
+        progressed()
+
+    return _read(source, size, heard)
+
+
+def _write(target: int, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(target, view) :]
+
+
+def _read(source: int, size: int, heard: Callable[[bytes], None]) -> str:
+    """The sum of so many bytes, neither more nor fewer."""
     digest, left = hashlib.sha256(), size
     while block := _block(source):
         left -= len(block)
         if left < 0:
             raise SourceChanged
         digest.update(block)
-        view = memoryview(block)
-        while view:
-            view = view[os.write(target, view) :]
-        progressed()
+        heard(block)
     if left:
         raise SourceChanged
     return digest.hexdigest()
@@ -119,25 +128,25 @@ def _block(source: int) -> bytes:
         return os.read(source, BLOCK)
 
 
-def lies_below(root: Path, name: str, seen: Signature, sha256: str) -> bool:
-    """Whether the file `name` below `root`, as it was seen, has these bytes; not where it can't be read."""
-    digest, left = hashlib.sha256(), seen.size
+def sum_below(root: Path, name: str, seen: Signature, progressed: Callable[[], None] = lambda: None) -> str | None:
+    """The sum of the file `name` below `root`; None where it is not as it was seen, or can't be read.
+
+    progressed: called after each block.
+    """
     try:
         with opened_below(root, name) as handle:
-            if Signature.of(os.fstat(handle)) != seen:
-                return False
-            while left > 0 and (block := os.read(handle, min(BLOCK, left))):
-                digest.update(block)
-                left -= len(block)
-    except OSError:
-        return False
-    return digest.hexdigest() == sha256
+            _check(handle, seen)
+            sha256 = _read(handle, seen.size, lambda _: progressed())
+            _check(handle, seen)
+    except (OSError, SourceChanged):
+        return None
+    return sha256
 
 
-def put_back(source: Path, root: Path, home: str) -> None:
+def put_back(source: Path, root: Path, home: str, progressed: Callable[[], None] = lambda: None) -> None:
     """Bring a file of ours into a folder directly below `root`. What others have there keeps its name.
 
-    Until it lies there it lies at `source`. Raises OSError.
+    Until it lies there it lies at `source`. progressed: called after each block that has to be written. Raises OSError.
     """
     with ExitStack() as opened:
         above = opened.enter_context(opened_folder(root))
@@ -151,7 +160,7 @@ def put_back(source: Path, root: Path, home: str) -> None:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy_into(folder, source, name)
+            _copy_into(folder, source, name, progressed)
             source.unlink()
         os.fsync(folder)
         os.fsync(above)
@@ -171,11 +180,14 @@ def _home(above: int, home: str) -> int:
     return subfolder(above, other)
 
 
-def _copy_into(folder: int, source: Path, name: str) -> None:
+def _copy_into(folder: int, source: Path, name: str, progressed: Callable[[], None]) -> None:
+    """Synced block by block: a share takes long for all of it at once."""
     part = f".{source.name}.part"
-    with source.open("rb") as read, os.fdopen(os.open(part, _WRITTEN, FILE_MODE, dir_fd=folder), "wb") as written:
-        shutil.copyfileobj(read, written, BLOCK)
-        written.flush()
+    with source.open("rb") as read, os.fdopen(os.open(part, _WRITTEN, FILE_MODE, dir_fd=folder), "wb", 0) as written:
+        while block := read.read(BLOCK):
+            _write(written.fileno(), block)
+            os.fdatasync(written.fileno())
+            progressed()
         os.fsync(written.fileno())
     os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
     os.fsync(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,13 @@ from scanside_appliance.files.beneath import DEEPEST, opened_folder, subfolder
 
 @dataclass(slots=True)
 class EmptyFolders:
-    """Removes a folder that was empty at two looks and not touched between: a sender may have made it just now."""
+    """Removes a folder that was empty at two looks and not touched between: a sender may have made it just now.
+
+    progressed: called for each folder, for who waits for a sign of life.
+    """
 
     inbox: Path
+    progressed: Callable[[], None] = lambda: None
     _empty: dict[str, int] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -34,6 +39,7 @@ class EmptyFolders:
         return not there
 
     def _look_at(self, folder: int, name: str, path: str, depth: int, found: dict[str, int]) -> None:
+        self.progressed()
         handle = subfolder(folder, name)
         try:
             touched = os.fstat(handle).st_mtime_ns

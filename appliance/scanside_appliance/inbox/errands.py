@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TypeVar
 
 from scanside_appliance.files.atomic import sync_directory, sync_file
 from scanside_appliance.files.beneath import looks_like, opened_folder
-from scanside_appliance.files.copies import Copied, SourceChanged, copy_below, lies_below, put_back
+from scanside_appliance.files.copies import Copied, SourceChanged, copy_below, put_back, sum_below
 from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import ARRIVING
 from scanside_appliance.files.signature import Signature
@@ -71,10 +72,12 @@ class TakeAway:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Bring a file from below work into a folder in the inbox. A copy of what lies there still is removed instead."""
+    """Bring files from below work, each into a folder of the inbox. Copies of what lies there still are removed.
 
-    file: Path
-    home: str
+    One that can't be brought there keeps no other from it.
+    """
+
+    files: tuple[tuple[Path, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class Errands:
     def __init__(self, inbox: Path, work: Path, say: Callable[[Answer], None], hints: int = -1) -> None:
         self._inbox, self._work, self.say = inbox, work, say
         self._watches = Watches(hints)
-        self._empty = EmptyFolders(inbox)
+        self._empty = EmptyFolders(inbox, self._still_at_it)
 
     def do(self, errand: Errand) -> None:
         """One errand, to its `Done`."""
@@ -173,7 +176,7 @@ class Errands:
             case TakeAway():
                 self.say(self._taken_away(errand.files))
             case GiveBack():
-                self._give_back(self._work / errand.file, errand.home)
+                self._give_back([(self._work / file, home) for file, home in errand.files])
             case TidyFolders():
                 self._empty.look()
 
@@ -181,10 +184,15 @@ class Errands:
         self.say(StillAtIt())
 
     def _look_around(self) -> None:
-        for some in together(scan(self._inbox, self._watches.watch), lambda one: len(os.fsencode(one[0]))):
+        for some in together(self._seen(), lambda one: len(os.fsencode(one[0]))):
             numbers = ((seen.size, seen.mtime_ns, seen.inode) if seen else None for _, seen in some)
             self.say(Entries(tuple(name for name, _ in some), tuple(numbers)))
         self._watches.looked()
+
+    def _seen(self) -> Iterator[tuple[str, Signature | None]]:
+        for one in scan(self._inbox, self._watches.watch):
+            self._still_at_it()
+            yield one
 
     def _fetched(self, known: Known, part: Path) -> Fetched:
         try:
@@ -202,16 +210,41 @@ class Errands:
             part.rename(target)
         sync_directory(folder)
 
-    def _give_back(self, file: Path, home: str) -> None:
-        if file.parent.name.startswith(ARRIVING) and self._lies_there_still(file):
-            file.unlink()
-        else:
-            put_back(file, self._inbox, home)
+    def _give_back(self, files: Sequence[tuple[Path, str]]) -> None:
+        """Raises OSError for the first that could not be brought there, once the others are."""
+        self._drop_what_lies_there([file for file, _ in files if file.parent.name.startswith(ARRIVING)])
+        failed: OSError | None = None
+        for file, home in files:
+            self._still_at_it()
+            try:
+                if lies_at(file):
+                    put_back(file, self._inbox, home, self._still_at_it)
+            except OSError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
-    def _lies_there_still(self, file: Path) -> bool:
-        size, sha256 = file.stat().st_size, file_sha256(file)
-        alike = ((name, seen) for name, seen in scan(self._inbox) if seen is not None and seen.size == size)
-        return any(lies_below(self._inbox, name, seen, sha256) for name, seen in alike)
+    def _drop_what_lies_there(self, copies: Iterable[Path]) -> None:
+        """Remove copies as their bytes are found in the inbox; there each file is summed once, if one is as large."""
+        left = self._by_size_and_sum(copies)
+        listing = scan(self._inbox) if left else ()
+        for name, seen in listing:
+            self._still_at_it()
+            if seen is None or not (alike := left.get(seen.size)):
+                continue
+            sha256 = sum_below(self._inbox, name, seen, self._still_at_it)
+            for copy in alike.pop(sha256, ()) if sha256 else ():
+                copy.unlink()
+
+    def _by_size_and_sum(self, copies: Iterable[Path]) -> dict[int, dict[str, list[Path]]]:
+        """What can be read of them; the rest is copies of nothing that is known."""
+        found: dict[int, dict[str, list[Path]]] = {}
+        for copy in copies:
+            self._still_at_it()
+            with suppress(OSError):
+                size, sha256 = copy.stat().st_size, file_sha256(copy)
+                found.setdefault(size, {}).setdefault(sha256, []).append(copy)
+        return found
 
     def _taken_away(self, files: Iterable[Known]) -> TakenAway:
         gone, why = list[str](), ""
@@ -219,7 +252,7 @@ class Errands:
             together = list(some)
             try:
                 with opened_folder(self._inbox, folder) as handle:
-                    stays = {known.name: _why_it_stays(handle, known) for known in together}
+                    stays = {known.name: self._why_it_stays(handle, known) for known in together}
                 gone += [name for name, reason in stays.items() if not reason]
                 why = next(filter(None, stays.values()), why)
             except OSError as error:
@@ -227,8 +260,16 @@ class Errands:
                     gone += [known.name for known in together]
                 else:
                     why = error.strerror or "it can't be reached"
-            self._still_at_it()
         return TakenAway(tuple(gone), why)
+
+    def _why_it_stays(self, folder: int, known: Known) -> str:
+        """Nothing where it lies there no more."""
+        self._still_at_it()
+        try:
+            _take_out(folder, known)
+        except OSError as error:
+            return error.strerror or "it can't be removed"
+        return ""
 
 
 def _is_left(folder: Path, part: str, name: str) -> bool:
@@ -242,15 +283,6 @@ def _is_left(folder: Path, part: str, name: str) -> bool:
 
 def _folder(known: Known) -> str:
     return known.name.rpartition("/")[0]
-
-
-def _why_it_stays(folder: int, known: Known) -> str:
-    """Nothing where it lies there no more."""
-    try:
-        _take_out(folder, known)
-    except OSError as error:
-        return error.strerror or "it can't be removed"
-    return ""
 
 
 def _take_out(folder: int, known: Known) -> None:

@@ -23,7 +23,8 @@ PRIMARY = 0xFF
 LITTLE_BYTES = 2**20
 """With less room than that, a disk that fails is a disk that is full."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-NO_TEXT = "Could not decode to UTF-8"
+NO_TEXT = ("Could not decode to UTF-8", "user-defined function raised exception")
+"""Bytes that are no text in a column, the second where a row is summed: `row_sum` is not even called."""
 RIGHTS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN)
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 

@@ -33,7 +33,7 @@ from scanside_appliance.files.durable_files import (
 )
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, quarantine_place, work_place
 from scanside_appliance.files.names import harmless
-from scanside_appliance.inbox.errands import Done, GiveBack
+from scanside_appliance.inbox.errands import Done, GiveBack, together
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.audit import Event, note
 from scanside_appliance.jobs.errors import BoxAnalysisDied
@@ -98,6 +98,7 @@ class FileMover:
                 elif file.name not in known:
                     self._orphans.append(file)
             _clear([folder])
+        self._orphans.sort(key=lambda file: file.lstat().st_size)  # those of one size in one errand
         self.return_orphans()
 
     @property
@@ -107,20 +108,21 @@ class FileMover:
 
     def return_orphans(self) -> None:
         """As far as the inbox takes them now."""
-        while self._orphans and self._is_given_back(self._orphans[0], f"returned-{self._orphans[0].parent.name}"):
-            folder = self._orphans.pop(0).parent
-            sync_folders(folder)
-            _clear([folder])
+        if self._orphans and self._are_given_back((file, f"returned-{file.parent.name}") for file in self._orphans):
+            folders = {file.parent for file in self._orphans}
+            self._orphans.clear()
+            sync_folders(*folders)
+            _clear(folders)
 
-    def _is_given_back(self, file: Path, home: str) -> bool:
-        """Whether it lies in the inbox again; else call again, the inbox may not answer. Raises OSError."""
-        if not lies_at(file):
-            return True
-        ended: list[Done] = []
-        errand = GiveBack(Path(os.path.relpath(file, self._layout.root / "work")), home)
-        if not self._porter.do(errand, ended.append, GIVE_BACK_S) or not ended:
-            return False
-        ended[0].check()
+    def _are_given_back(self, files: Iterable[tuple[Path, str]]) -> bool:
+        """Whether they lie in the inbox again; else call again, the inbox may not answer. Raises OSError."""
+        work = self._layout.root / "work"
+        left = [(Path(os.path.relpath(file, work)), home) for file, home in files if lies_at(file)]
+        for some in together(left, lambda one: len(os.fsencode(one[0]))):
+            ended: list[Done] = []
+            if not self._porter.do(GiveBack(tuple(some)), ended.append, GIVE_BACK_S) or not ended:
+                return False
+            ended[0].check()
         return True
 
     def _known_in_work(self, folder: str) -> set[str]:
@@ -236,9 +238,8 @@ class FileMover:
     def _return(self, job: Job) -> Job | None:
         """The job as it is, where the inbox does not take all of it back now."""
         rows = self._store.files(job.id)
-        for path in (row.path(self._layout.root) for row in rows):
-            if not self._is_given_back(path, f"returned-{job.id}"):
-                return job
+        if not self._are_given_back((row.path(self._layout.root), f"returned-{job.id}") for row in rows):
+            return job
         left = {row.path(self._layout.root).parent for row in rows}
         sync_folders(*left)
         with self._store.transaction():

@@ -6,6 +6,7 @@ What is committed here is what holds: after a crash the folders are brought to w
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -17,7 +18,17 @@ from urllib.parse import quote
 
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
-from scanside_appliance.jobs.rows import ACTIVE, CLEANED, MOVING, FileRow, Job, NewFile, State, TakenSource
+from scanside_appliance.jobs.rows import (
+    ACTIVE,
+    CLEANED,
+    MOVING,
+    FileRow,
+    Job,
+    NewFile,
+    State,
+    TakenSource,
+    with_row_sums,
+)
 
 __all__ = [
     "ACTIVE",
@@ -32,7 +43,7 @@ __all__ = [
     "Store",
     "TakenSource",
 ]
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 BUSY_S = 10.0
 HOURS_RUN = "hours_run"
 
@@ -40,6 +51,7 @@ _JOB = ", ".join(one.name for one in fields(Job))
 _FILE = ", ".join(one.name for one in fields(FileRow))
 _NEW_FILE = tuple(one.name for one in fields(NewFile))
 _JOB_COLUMNS = {one.name for one in fields(Job)} - {"id"}
+_ALTERED = re.compile(r"row (\d+) (?:missing from|values differ from) index (\w+)_sum")
 
 
 class Store:
@@ -74,6 +86,7 @@ class Store:
 
     def _prepare(self, sql: sqlite3.Connection) -> None:
         """Nothing is written before it is known whose book it is."""
+        with_row_sums(sql)
         found = int(sql.execute("PRAGMA user_version").fetchone()[0])
         if found > SCHEMA_VERSION:
             raise BoxDatabaseNewer(name=self._path.name, version=found)
@@ -87,10 +100,13 @@ class Store:
             _run(sql, f"upgrade_{version}.sql", version + 1)
 
     def problems(self) -> list[str]:
-        """All that SQLite finds wrong in the file, in its words. Raises sqlite3.Error."""
+        """All that is wrong in the file, rows that do not fit their sums among it. Raises sqlite3.Error."""
         found = [words for (words,) in self._sql.execute("PRAGMA integrity_check(20)") if words != "ok"]
         broken = self._sql.execute("PRAGMA foreign_key_check").fetchall()
-        return [*found, *(f"a row of {table} belongs to no row of {parent}" for table, _, parent, _ in broken)]
+        return [
+            *(_ALTERED.sub(r"row \1 of \2 is not what was written", words) for words in found),
+            *(f"a row of {table} belongs to no row of {parent}" for table, _, parent, _ in broken),
+        ]
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -98,7 +114,7 @@ class Store:
         return self._sql
 
     def check(self) -> None:
-        """Read the whole file once. Raises BoxDatabase where it is damaged."""
+        """Read the whole file once, but no row's sum: for each start. Raises BoxDatabase where it is damaged."""
         with database_errors(self._path):
             (answer,) = self._sql.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":

@@ -1,4 +1,4 @@
-"""What a book is made of, beside its rows: columns, indexes, and the triggers that keep the audit as it is."""
+"""Whether the book is what was written: the file, each row, and what it is made of beside its rows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,39 @@ from contextlib import closing
 from importlib.resources import files
 
 from scanside_appliance import jobs
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.database_errors import database_errors
+from scanside_appliance.jobs.errors import BoxDatabase
+from scanside_appliance.jobs.rows import with_row_sums
 from scanside_appliance.jobs.store import Store
 
 
+def check_book(layout: BoxLayout, store: Store) -> None:
+    """All of it but the audit's chain: ten seconds for two million files. Raises BoxDatabase with what is wrong."""
+    with database_errors(layout.database):
+        found = book_problems(store)
+    if found:
+        raise BoxDatabase(name=layout.database.name, why=found[0])
+
+
+def book_problems(store: Store) -> list[str]:
+    """All that is wrong, in words. Raises sqlite3.Error."""
+    return [*store.problems(), *shape_problems(store)]
+
+
 def shape_problems(store: Store) -> Iterator[str]:
-    """What a new book has and this one lacks: who takes a trigger out can change the audit. Raises sqlite3.Error."""
+    """What a new book has and this one lacks, or the other way round: a trigger can change what is written.
+
+    Raises sqlite3.Error.
+    """
     with closing(sqlite3.connect(":memory:")) as new:
+        with_row_sums(new)
         new.executescript(files(jobs).joinpath("schema.sql").read_text(encoding="utf-8"))
-        lost = _shape(new) - _shape(store.connection)
-    for words in sorted(lost):
+        made, found = _shape(new), _shape(store.connection)
+    for words in sorted(made - found):
         yield f"it has not: {' '.join(words)}"
+    for words in sorted(found - made):
+        yield f"it should not have: {' '.join(words)}"
 
 
 def _shape(sql: sqlite3.Connection) -> set[tuple[str, ...]]:
@@ -26,6 +49,8 @@ def _shape(sql: sqlite3.Connection) -> set[tuple[str, ...]]:
     shape: set[tuple[str, ...]]
     shape = {(kind, name, " ".join(text.split())) for kind, name, text in found if kind != "table"}
     for table in [name for kind, name, _ in found if kind == "table"]:
-        columns = sql.execute("SELECT name, type, \"notnull\", pk FROM pragma_table_info(?)", (table,))
+        columns = sql.execute("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?)", (table,))
         shape |= {("column", table, *map(str, row)) for row in columns}
+        parents = sql.execute("SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?)", (table,))
+        shape |= {("parent", table, *map(str, row)) for row in parents}
     return shape

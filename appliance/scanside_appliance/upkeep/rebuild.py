@@ -31,6 +31,7 @@ from scanside_appliance.jobs.sorting import told_apart
 from scanside_appliance.jobs.store import Job, NewFile, State, Store
 from scanside_appliance.languages.words import Words, said
 from scanside_appliance.results.archive import read_result
+from scanside_appliance.upkeep.book_shape import check_book
 from scanside_appliance.upkeep.found_on_disk import (
     AsideFolder,
     KeptFile,
@@ -109,7 +110,7 @@ def _is_whole(layout: BoxLayout) -> bool:
     """Raises what keeps it from being read and is no damage: a newer version, a lock, rights, the disk."""
     try:
         with existing_book(layout) as store:
-            store.check()
+            check_book(layout, store)
     except (BoxDatabase, BoxDatabaseLost):
         return False
     return True

@@ -20,7 +20,7 @@ from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.stored_files import files_in, files_nowhere, number_in
 from scanside_appliance.languages.words import Words
-from scanside_appliance.upkeep.book_shape import shape_problems
+from scanside_appliance.upkeep.book_shape import book_problems
 from scanside_appliance.upkeep.care import LastVerified, note_done
 from scanside_appliance.upkeep.found_on_disk import archive_folders, kept_paths, result_folders
 from scanside_runtime.errors import ModelUnusable
@@ -110,7 +110,7 @@ def _bundles(layout: BoxLayout, keys: Path) -> Iterator[Difference]:
 
 
 def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
-    for words in (*store.problems(), *shape_problems(store)):
+    for words in book_problems(store):
         yield Difference("database", layout.database.name, None, words)
     told: dict[tuple[str, Any], Any] = {}
 
