@@ -16,7 +16,7 @@ from typing import Any
 from scanside_appliance.languages.catalogue import ENGLISH, to_translate
 from scanside_appliance.languages.sentences import match, message_of
 from scanside_appliance.languages.words import Words
-from scanside_appliance.page.details import HYPHEN, figures_in_words
+from scanside_appliance.page.details import figures_in_words
 from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.findings import KINDS
 
@@ -140,8 +140,6 @@ def _explained(sentence: str, _: Words) -> str:
     text, values = found
     if "why" in values:
         values["why"] = "; ".join(in_words(why, OBSTACLES, _) for why in values["why"].split("; "))
-    if "change" in values:
-        values["change"] = HYPHEN.sub("\N{MINUS SIGN}", values["change"])
     return _(text, **values)
 
 
