@@ -35,7 +35,7 @@ MARKS = ("_", "said", "say", "to_translate")
 SPEAKER = "spoken"
 """What gives the words of the terminal: `spoken()("...")`."""
 PHRASES = FOLDER / "phrases.txt"
-REASONS: tuple[str, ...] = ()
+REASONS = ("why", "how")
 """Arguments that are words within a message."""
 IN_WORDS = ("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in")
 """Functions whose texts are written down in English, for example in status.json, and shown later."""
@@ -111,11 +111,17 @@ def _texts_in(node: ast.AST) -> Iterator[str]:
         return
     if isinstance(node, ast.Constant | ast.JoinedStr):
         text = _template(node)
-        if text and sum(word.isalpha() for word in text.split()) > 1 and not SQL & set(text.split()):
+        if text and _is_phrase(text):
             yield text
         return
     for child in ast.iter_child_nodes(node):
         yield from _texts_in(child)
+
+
+def _is_phrase(text: str) -> bool:
+    """Two words and more; neither the end of a list nor a whole sentence, which the page looks for by itself."""
+    words = text.split()
+    return sum(word.isalpha() for word in words) > 1 and not SQL & set(words) and text[0] != ";" and text[-1] != "."
 
 
 def _template(node: ast.Constant | ast.JoinedStr) -> str | None:

@@ -78,6 +78,11 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     )
 
 
+def unwrapped(page: str) -> str:
+    """Without the marks that keep a date, or a number and its unit, on one line."""
+    return page.replace('<span class="one">', "").replace("</span>", "")
+
+
 def true_trend(before: float | None, after: float | None, error: float) -> str:
     change = (after or 0.0) - (before or 0.0)
     return "stable" if abs(change) <= error else "rising" if change > 0 else "falling"
@@ -120,7 +125,7 @@ def test_a_scan_of_another_thickness_is_not_compared_and_says_why(course: Course
     assert (found["trend"], found["density_trend"], found["poi_change_points"]) == ("not_comparable",) * 2 + (None,)
     assert "10 mm and 7.5 mm thick" in found["why"]
     assert found["last_comparable"] is None
-    assert "10 mm and 7.5 mm thick" in course.pages[6]
+    assert "10 mm and 7.5 mm thick" in unwrapped(course.pages[6])
 
 
 def test_half_more_within_48_hours_makes_the_patient_severe(course: Course) -> None:
@@ -144,7 +149,7 @@ def test_the_page_draws_the_course_up_to_its_scan(course: Course) -> None:
 def test_the_page_puts_slices_of_the_scan_before_beside_its_own(course: Course) -> None:
     beside = [page.count('alt="Earlier"') for page in course.pages]
     assert beside == [0, 4, 4, 4, 4, 4, 0], "none before the first; the last can't be compared"
-    assert "At the same height: 2020-04-09 10:15 and this scan" in course.pages[4]
+    assert "At the same height: 2020-04-09 10:15 and this scan" in unwrapped(course.pages[4])
 
 
 def test_the_severity_of_each_scan_stands_in_the_course(course: Course) -> None:

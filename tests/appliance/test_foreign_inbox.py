@@ -171,7 +171,7 @@ def test_what_can_not_be_removed_is_measured_once_said_and_removed_when_that_can
     box.run()
     assert (len(box.of(1)), len(box.of(2)), len(box.places("archive"))) == (1, 1, 6)
     status = box.scanside("status")
-    assert "6 file(s) were taken and can't be removed from the inbox (Read-only file system)" in status.output
+    assert "6 files were taken and can't be removed from the inbox (Read-only file system)" in status.output
     assert status.exit_code == 0
     monkeypatch.undo()
     box.run()
@@ -217,7 +217,7 @@ def test_a_file_that_can_not_be_read_is_named_and_status_ends_with_5(box: Box) -
     (result,) = box.of(1)
     assert result["incomplete"] == "a file beside it can't be read"
     status = box.scanside("status")
-    assert r"1 file(s) in the inbox can't be read: study1/locked\x1b[2J (Permission denied)" in status.output
+    assert r"1 file in the inbox can't be read: study1/locked\x1b[2J (Permission denied)" in status.output
     assert status.exit_code == 5
 
 

@@ -19,7 +19,15 @@ from scanside_appliance.languages.catalogue import DOMAIN, FOLDER, catalogue, di
 from scanside_appliance.languages.words import words
 from scanside_appliance.page.details import DETAILS, figures_in_words
 from scanside_appliance.page.report import render_page
-from scanside_appliance.page.sentences import SENTENCES, Caution, cautions, explained, in_words, reason_in_words
+from scanside_appliance.page.sentences import (
+    SENTENCES,
+    Caution,
+    cautions,
+    chosen,
+    explained,
+    in_words,
+    reason_in_words,
+)  # fmt: skip
 from scanside_appliance.page.verdict import verdict_sentence
 from scanside_runtime.dicom.errors import GeometryMissingSlices
 from scanside_runtime.errors import SettingsUnusable
@@ -123,6 +131,18 @@ def test_a_withheld_finding_is_said_by_its_meaning_with_the_documents_words_belo
     assert what == words("es")(KINDS["QUALITY_MOTION"].meaning) != KINDS["QUALITY_MOTION"].meaning
     assert advice == words("es")(KINDS["QUALITY_MOTION"].advice)
     assert more == "60 % of the slices moved."
+
+
+def test_why_a_series_was_chosen_is_said_in_the_readers_language_with_the_names_as_they_are() -> None:
+    why = 'The only axial series that can be measured: "CT (soft)" (59 slices, 5 mm, kernel B30f).'
+    passed = (
+        ' Passed over: "no description" (1 slices, thickness not stated, kernel not stated): SERIES_LOCALIZER_ONLY.'
+    )
+    assert chosen(why, words("en")) == why
+    assert chosen(why, words("fr")) == 'La seule série axiale mesurable : "CT (soft)" (59 × 5 mm, B30f).'
+    assert '"CT (soft)" (59 × 5 mm, B30f)' in chosen(why + passed, words("sw"))
+    assert chosen(why + passed, words("fr")).endswith('Écartées : "no description" (1 × ?, ?): SERIES_LOCALIZER_ONLY.')
+    assert chosen("Nobody knows.", words("fr")) == "Nobody knows."
 
 
 def measured(flag: Finding, language: str) -> Caution:

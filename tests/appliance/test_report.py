@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kit.analysis_samples import analysed, refused
-from scanside_appliance.page.formatting import number, person
+from scanside_appliance.page.formatting import number, person, unbroken
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, NAMES, draw_zones
 from scanside_appliance.page.report import ComparisonRow, EarlierSlices, render_page
 from scanside_appliance.page.verdict import verdict_sentence
@@ -24,6 +24,7 @@ from scanside_runtime.settings.tables import SiteSettings
 def text_of(page: str) -> str:
     """What a reader sees: without styles, tags and pictures."""
     body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    body = re.sub(r'<span class="one">(.*?)</span>', r"\1", body)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
 
@@ -32,7 +33,7 @@ def test_the_page_shows_both_biomarkers_and_what_the_flag_rests_on(tmp_path: Pat
     shown = text_of(render_page(document))
     assert number(document["biomarkers"]["poi_percent"], 1) in shown
     assert number(document["biomarkers"]["ihu_hu"]) + " HU" in shown
-    assert "not on the paper's fitted model" in shown
+    assert "not on a fitted model" in shown
     assert document["biomarkers"]["ct_extent_grade"] in shown
 
 
@@ -63,6 +64,14 @@ def test_a_refusal_shows_reason_and_advice_and_no_infection(tmp_path: Path, afte
     assert "No severity flag" not in shown
     assert "neither a normal nor an abnormal result" in shown
     assert 'class="boxes"' not in page
+
+
+def test_no_line_ends_within_a_date_a_grade_or_a_number_with_its_unit_and_markup_stays_text() -> None:
+    kept = re.findall(
+        r'<span class="one">(.*?)</span>', unbroken("CT-2, \u22124.5 % since 2026-09-14 10:15, 12 mmol <b>")
+    )
+    assert kept == ["CT-2", "\u22124.5 %", "2026-09-14 10:15"]
+    assert unbroken("12 mmol <b>") == "12 mmol &lt;b&gt;"
 
 
 def test_lung_volumes_stay_where_the_infection_is_withheld(tmp_path: Path) -> None:
@@ -282,7 +291,7 @@ def test_the_earlier_slice_stands_beside_the_present_one_at_the_same_height(tmp_
     assert archive is not None
     document = {**sick.document(), "progression": change_of("rising")}
     page = render_page(document, pictures, earlier=EarlierSlices("2020-03-20T08:00:00", archive))
-    assert "At the same height: 2020-03-20 08:00 and this scan" in page
+    assert "At the same height: 2020-03-20 08:00 and this scan" in text_of(page)
     assert page.count('alt="Earlier"') == page.count('alt="This scan"') == 4
     assert "At the same height" not in render_page(document, pictures)
 

@@ -107,7 +107,7 @@ def test_the_live_queue_shows_what_arrives_and_what_was_done(box: Box) -> None:
     said["waiting"] = [{"study": "abc", "files": 3, "why": "still arriving"}]
     (box.root / "status.json").write_text(json.dumps(said))
     rows = live_rows(BoxLayout(box.root), words("en"), every=False, names=False)
-    assert rows[0] == ("abc", "arriving", "3 file(s), still arriving")
+    assert rows[0] == ("abc", "arriving", "3 files, still arriving")
     assert [row[:2] for row in rows[1:]] == [(study_key("1.2.1"), "done")]
 
 
@@ -495,4 +495,4 @@ def test_studies_that_wait_while_nobody_works_are_a_trouble(box: Box) -> None:
         store.add_job(State.queued, "", study="s")
     shown = box.scanside("status")
     assert shown.exit_code == 5
-    assert "it does not run, and 1 job(s) are not finished" in shown.output
+    assert "it does not run, and 1 job is not finished" in shown.output

@@ -10,8 +10,11 @@ from functools import cache
 from scanside_runtime.errors import ScansideError
 
 PLACE = re.compile(r"\{(\w+)(?::([^}]*))?\}")
-_COUNTED = re.compile(r"\((?:s|es|ies)\)")
+_COUNTED = re.compile(r"\(s\)|y\(ies\)")
 """How the English texts write what may be one or many: the number is the place before it."""
+_ONE, _SEVERAL = {"(s)": "", "y(ies)": "y"}, {"(s)": "s", "y(ies)": "ies"}
+_OF_ONE = {"are": "is", "were": "was", "carry": "carries", "hold": "holds", "break": "breaks"}
+_VERB = re.compile(rf"(?<![{{\w])(?:{'|'.join(_OF_ONE)})\b")
 
 
 def message_of(error: type[ScansideError]) -> str:
@@ -24,6 +27,16 @@ def counted(text: str) -> str | None:
     sign = _COUNTED.search(text)
     names = [place[1] for place in PLACE.finditer(text) if sign and place.start() < sign.start()]
     return names[-1] if names else None
+
+
+def in_english(text: str, *, one: bool) -> str:
+    """A text of both forms in the one that its number asks for, with the verbs behind it."""
+    if not one:
+        return _COUNTED.sub(lambda sign: _SEVERAL[sign[0]], text)
+    singular = _COUNTED.sub(lambda sign: _ONE[sign[0]], text)
+    sign = _COUNTED.search(text)
+    noun_ends = len(singular) if sign is None else sign.start()
+    return singular[:noun_ends] + _VERB.sub(lambda verb: _OF_ONE[verb[0]], singular[noun_ends:])
 
 
 def filled(text: str, printed: Mapping[str, str]) -> str:

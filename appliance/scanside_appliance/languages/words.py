@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from scanside_appliance.languages.catalogue import ENGLISH, FOLDER, catalogue
-from scanside_appliance.languages.sentences import PLACE, counted, filled, match, message_of
+from scanside_appliance.languages.sentences import PLACE, counted, filled, in_english, match, message_of
 from scanside_runtime.errors import ScansideError, registered, shown
 
 
@@ -23,7 +23,7 @@ class Message:
     values: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return words(ENGLISH)(self)
+        return _as_documents_say(self)
 
 
 def said(text: str, /, **values: object) -> Message:
@@ -45,10 +45,10 @@ Sentence = Message | Written | ScansideError
 
 
 class Words:
-    """All sentences in one language."""
+    """All sentences in one language. of_both_forms: "3 slice(s)" stays, as in documents, whatever the number."""
 
-    def __init__(self, language: str) -> None:
-        self.language = language
+    def __init__(self, language: str, *, of_both_forms: bool = False) -> None:
+        self.language, self._of_both_forms = language, of_both_forms
         self._catalogue: gettext.NullTranslations = catalogue(language)
 
     def __call__(self, what: str | Sentence, /, **values: object) -> str:
@@ -85,7 +85,7 @@ class Words:
 
     def phrase(self, sentence: str) -> str:
         """Words that were written down in English, one of `phrases.txt`; else as they were written."""
-        found = None if self.language == ENGLISH else match(sentence, phrases())
+        found = None if self.language == ENGLISH and "(" not in sentence else match(sentence, phrases())
         return shown(sentence) if found is None else self._filled(*found)
 
     def _said(self, text: str, values: Mapping[str, object]) -> str:
@@ -103,7 +103,10 @@ class Words:
         if place is None:
             return self._catalogue.gettext(text)
         number = printed.get(place, "")
-        return self._catalogue.ngettext(text, text, int(number) if number.isdecimal() else 2)
+        several = int(number) if number.isdecimal() else 2
+        if self.language == ENGLISH:
+            return text if self._of_both_forms else in_english(text, one=several == 1)
+        return self._catalogue.ngettext(text, text, several)
 
     def _printed(self, value: object, spec: str) -> str:
         if isinstance(value, Sentence):
@@ -117,6 +120,9 @@ class Words:
 def phrases() -> tuple[str, ...]:
     """What stands in a message for a reason, and what the daemon says of itself: `make languages` collects it."""
     return tuple((FOLDER / "phrases.txt").read_text(encoding="utf-8").splitlines())
+
+
+_as_documents_say = Words(ENGLISH, of_both_forms=True)
 
 
 @cache

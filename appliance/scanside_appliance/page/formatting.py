@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Undefined
+from markupsafe import Markup, escape
 
 NOT_MEASURED = "\N{EN DASH}"
 LONGEST_TEXT = 600
+_WHOLE = re.compile(r"CT-\d|\d{4}-\d\d-\d\d(?: \d\d:\d\d)?|[+\u2212-]?\d+(?:\.\d+)? (?:%|HU|ml|mm)(?!\w)")
 _HARMFUL = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, lone surrogates, private and unassigned, line separators
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # they turn the text that follows
 
@@ -34,6 +37,11 @@ def signed(value: float | Undefined | None, digits: int = 0, unit: str = "") -> 
 def moment(text: str) -> str:
     """ISO 8601 to the minute."""
     return text[:16].replace("T", " ")
+
+
+def unbroken(text: str) -> Markup:
+    """The text for a page, in which no line ends within a date, a grade, or between a number and its unit."""
+    return Markup(_WHOLE.sub(r'<span class="one">\g<0></span>', str(escape(text))))
 
 
 def person(name: str | None) -> str:

@@ -96,7 +96,7 @@ def _embedded(pictures: Pictures) -> dict[str, object]:
     low, high = WINDOW_HU
     return {
         "coronal": _data_uri(jpeg_bytes(pictures.coronal)),
-        "window": f"{number(low)} \N{EN DASH} {number(high, 0, 'HU')}",
+        "window": f"W {high - low:.0f}, L {number((low + high) / 2, 0, 'HU')}",
         "every": pictures.every,
         "outlined": pictures.outlined,
         "slices": [

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from scanside_appliance.languages.catalogue import to_translate
+from scanside_appliance.languages.catalogue import ENGLISH, to_translate
 from scanside_appliance.languages.sentences import match, message_of
 from scanside_appliance.languages.words import Words
 from scanside_appliance.page.details import figures_in_words
@@ -41,6 +41,7 @@ SENTENCES = (
     to_translate("iHU changed by {change} HU, beyond the measurement error of {error}."),
     to_translate("iHU is not compared: it takes {least} ml of infection in both scans."),
     to_translate("Not compared: {why}."),
+    to_translate("{networks} against true changes, {patients} phantom patients of six scans"),
 )
 OBSTACLES = (
     to_translate("which of them came first is not known"),
@@ -59,6 +60,17 @@ OBSTACLES = (
     to_translate("a possible effusion was set apart in one of them only"),
 )
 """Why two scans are not compared, see `scanside_runtime.followup.comparability`."""
+CHOICES = (
+    to_translate(
+        "The best of the axial series: {series}. Order: not called another part, complete, original, chest, "
+        "soft kernel, near 5 mm, more slices. Passed over: {others}."
+    ),
+    to_translate("The only axial series that can be measured: {series}. Passed over: {others}."),
+    to_translate("The only axial series that can be measured: {series}."),
+    to_translate("It was chosen by a person."),
+)
+"""Why a series was chosen, see `scanside_runtime.dicom.series`."""
+_CALLED = re.compile(r"\((\d+) slices, (?:([\d.]+ mm)|thickness not stated), kernel (?:not stated|(.*?))\)(?=[:;.]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,15 @@ def explained(text: str | None, _: Words) -> str:
     """One or more of `SENTENCES`, translated; what is unknown stays as it is."""
     sentences = re.split(r"(?<=[.])\s+(?=[A-Zi])", text or "")
     return " ".join(_explained(sentence, _) for sentence in sentences)
+
+
+def chosen(text: str | None, _: Words) -> str:
+    """Why a series was chosen, translated; of each series that is named the figures alone, which need no words."""
+    if not text or _.language == ENGLISH:
+        return text or ""
+    found = match(text, CHOICES)
+    called = _CALLED.sub(lambda one: f"({one[1]} \N{MULTIPLICATION SIGN} {one[2] or '?'}, {one[3] or '?'})", text)
+    return called if found is None else in_words(called, CHOICES, _)
 
 
 def _explained(sentence: str, _: Words) -> str:
