@@ -138,22 +138,39 @@ def test_a_missing_engine_ends_in_the_same_code(monkeypatch: pytest.MonkeyPatch)
         load_engine(lungs_network(), EngineChoice("onnxruntime", "fp32", 1))
 
 
-def test_openvino_runs_without_its_telemetry_package(tmp_path: Path) -> None:
+def by_a_process_of_its_own(program: str, tmp_path: Path) -> str:
+    """What a program prints that is given the lungs' network as a file."""
     (tmp_path / "lungs.onnx").write_bytes(lungs_network())
-    program = (
-        "import sys\nfrom pathlib import Path\n"
+    loading = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
         "from scanside_runtime.model.engine import EngineChoice, load_engine\n"
-        "load_engine(Path(sys.argv[1]).read_bytes(), EngineChoice('openvino', 'fp32', 1))\n"
-        "print(*(name for name, module in sys.modules.items() if module is not None))\n"
+        "def load():\n"
+        "    return load_engine(Path(sys.argv[1]).read_bytes(), EngineChoice('openvino', 'fp32', 1))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "lungs.onnx")],
+        [sys.executable, "-c", loading + program, str(tmp_path / "lungs.onnx")],
         env={**os.environ, "PYTHONPATH": str(RUNTIME)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    return done.stdout
+
+
+def test_openvino_runs_without_its_telemetry_package(tmp_path: Path) -> None:
+    program = "load()\nprint(*(name for name, module in sys.modules.items() if module is not None))\n"
+    loaded = {name.partition(".")[0] for name in by_a_process_of_its_own(program, tmp_path).split()}
     assert "openvino" in loaded
     assert "openvino_telemetry" not in loaded
+
+
+def test_a_signal_is_heard_when_networks_have_been_given_up(tmp_path: Path) -> None:
+    program = (
+        "lungs, infection = load(), load()\n"
+        "del lungs\n"
+        "del infection\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('heard'))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    assert by_a_process_of_its_own(program, tmp_path) == "heard\n"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,15 +120,28 @@ def _engine_errors() -> tuple[type[Exception], ...]:
     return (ImportError, RuntimeError, ValueError, *own)
 
 
+@cache
+def openvino_core() -> Any:
+    """The process's only `openvino.Core`, which is never given up; whoever computes with OpenVINO asks for it here.
+
+    A core's CPU plugin sets an alternate signal stack and unmaps it when the core goes. With two cores, the first of
+    which goes first, the second leaves the thread on the unmapped one: the next signal that Python handles (SIGTERM,
+    SIGCHLD, SIGALRM) ends the process, or is written over whatever lies there by then, a volume for example.
+    """
+    # The telemetry package that OpenVINO installs is kept from being imported: its own stub stands in for it.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     """Intel's OpenVINO on the CPU (it runs on AMD's as well)."""
 
     def __init__(self, model: bytes, choice: EngineChoice) -> None:
-        # The telemetry package that OpenVINO installs is kept from being imported: its own stub stands in for it.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        core = openvino_core()
         import openvino
 
-        core = openvino.Core()
         hint = "bf16" if choice.precision == "bf16" else "f32"
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": hint,
