@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from kit.bundle_samples import SIDE, infection_network, lungs_network
-from scanside_runtime.model.engine import EngineChoice, choose_engine, load_engine, processor_flags
+from scanside_runtime.model.engine import EngineChoice, OpenVinoEngine, choose_engine, load_engine, processor_flags
 from scanside_runtime.model.errors import ModelEngine, ModelPrecision
 
 ENGINES = ("openvino", "onnxruntime")
@@ -130,6 +130,27 @@ def test_a_batch_that_the_network_does_not_take_ends_in_the_same_code(name: str)
     engine = load_engine(lungs_network(), EngineChoice(name, "fp32", 1))
     with pytest.raises(ModelEngine, match=name):
         engine.infer(batch(3))
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_a_network_that_was_compiled_earlier_answers_alike_and_says_the_same_of_itself(precision: str) -> None:
+    choice = EngineChoice("openvino", precision, 1)
+    first = load_engine(lungs_network(choice.stored_as), choice)
+    assert isinstance(first, OpenVinoEngine)
+    compiled = first.newly_compiled()
+    assert compiled is not None
+    second = load_engine(b"", choice, compiled)  # the network itself is not looked at
+    assert isinstance(second, OpenVinoEngine)
+    assert second.newly_compiled() is None
+    assert (second.version, second.computed_in) == (first.version, first.computed_in)
+    np.testing.assert_array_equal(second.infer(batch(1)), first.infer(batch(1)))
+
+
+@pytest.mark.parametrize("compiled", [b"", b"hello", b"\0" * 4096])
+def test_what_an_engine_does_not_take_of_earlier_is_compiled_anew(compiled: bytes) -> None:
+    engine = load_engine(lungs_network(), EngineChoice("openvino", "fp32", 1), compiled)
+    assert isinstance(engine, OpenVinoEngine)
+    assert engine.newly_compiled()
 
 
 def test_a_missing_engine_ends_in_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
