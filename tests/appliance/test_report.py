@@ -24,7 +24,7 @@ from scanside_runtime.settings.tables import SiteSettings
 def text_of(page: str) -> str:
     """What a reader sees: without styles, tags and pictures."""
     body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
-    body = re.sub(r'<span class="one">(.*?)</span>', r"\1", body)
+    body = re.sub(r'<span class="unbroken">(.*?)</span>', r"\1", body)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
 
@@ -68,7 +68,7 @@ def test_a_refusal_shows_reason_and_advice_and_no_infection(tmp_path: Path, afte
 
 def test_no_line_ends_within_a_date_a_grade_or_a_number_with_its_unit_and_markup_stays_text() -> None:
     kept = re.findall(
-        r'<span class="one">(.*?)</span>', unbroken("CT-2, \u22124.5 % since 2026-09-14 10:15, 12 mmol <b>")
+        r'<span class="unbroken">(.*?)</span>', unbroken("CT-2, \u22124.5 % since 2026-09-14 10:15, 12 mmol <b>")
     )
     assert kept == ["CT-2", "\u22124.5 %", "2026-09-14 10:15"]
     assert unbroken("12 mmol <b>") == "12 mmol &lt;b&gt;"
