@@ -95,6 +95,8 @@ def test_a_patient_is_sick_by_the_last_scan_alone_though_the_earlier_one_came_la
     once_sick = Listed(2, "Once sick", patient_id="A", severity="severe", measured="2026-02-02T00:00:00+00:00")
     box.put(well, once_sick)
     assert [(one["patient_name"], one["group"]) for one in listed(box)] == [("Once sick", "rest"), ("Well", "rest")]
+    written(box)
+    assert re.findall(r'<tr class="one (.*?)">', box.layout.worklist.read_text("utf-8")) == ["severe past", "none"]
 
 
 def test_what_is_held_without_a_result_is_named_and_what_is_under_way_is_counted(box: ListedBox) -> None:
@@ -320,7 +322,7 @@ def test_a_script_is_never_given_another_patients_report_for_the_beginning_of_wh
 
 
 @pytest.mark.usefixtures("in_a_terminal")
-def test_one_report_is_opened_and_of_several_none_but_how_many_there_are_is_said(
+def test_the_newest_report_of_one_patient_is_opened_and_of_several_patients_none(
     box: ListedBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
@@ -331,6 +333,10 @@ def test_one_report_is_opened_and_of_several_none_but_how_many_there_are_is_said
     assert several.stderr.startswith("2 reports are found, and none is opened")
     one = scanside(box, "results", "nunez", "bea", "--open")
     assert opened == paths(one.stdout) != []
+    box.put(Listed(3, "Núñez^Bea", patient_id="P2", day="2026-02-01"))
+    visits = scanside(box, "results", "nunez", "bea", "--open")
+    assert opened[1:] == paths(visits.stdout)[1:] != []
+    assert visits.stderr.startswith("2 reports of one patient are found")
 
 
 @pytest.mark.usefixtures("in_a_terminal")
