@@ -165,12 +165,12 @@ def by_a_process_of_its_own(program: str, tmp_path: Path) -> str:
     loading = (
         "import os, signal, sys\nfrom pathlib import Path\n"
         "from scanside_runtime.model.engine import EngineChoice, load_engine\n"
-        "def load():\n"
-        "    return load_engine(Path(sys.argv[1]).read_bytes(), EngineChoice('openvino', 'fp32', 1))\n"
+        "def load(name='openvino'):\n"
+        "    return load_engine(Path(sys.argv[1]).read_bytes(), EngineChoice(name, 'fp32', 1))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", loading + program, str(tmp_path / "lungs.onnx")],
-        env={**os.environ, "PYTHONPATH": str(RUNTIME)},
+        env={**os.environ, "PYTHONPATH": str(RUNTIME), "XDG_CACHE_HOME": str(tmp_path / "caches")},
         capture_output=True,
         text=True,
         check=False,
@@ -184,6 +184,11 @@ def test_openvino_runs_without_its_telemetry_package(tmp_path: Path) -> None:
     loaded = {name.partition(".")[0] for name in by_a_process_of_its_own(program, tmp_path).split()}
     assert "openvino" in loaded
     assert "openvino_telemetry" not in loaded
+
+
+def test_onnx_runtime_keeps_and_reports_nothing_of_this_machine(tmp_path: Path) -> None:
+    assert by_a_process_of_its_own("print(load('onnxruntime').computed_in)", tmp_path) == "fp32\n"
+    assert not (tmp_path / "caches").exists()
 
 
 def test_a_signal_is_heard_when_networks_have_been_given_up(tmp_path: Path) -> None:

@@ -191,6 +191,8 @@ class OnnxRuntimeEngine:
     """Microsoft's ONNX Runtime on the CPU."""
 
     def __init__(self, model: bytes, choice: EngineChoice, _: Bytes | None = None) -> None:
+        # Since 1.32 it reports to Microsoft, and keeps a number of this machine among the user's caches, by itself.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
