@@ -230,9 +230,7 @@ def test_many_who_drip_keep_nobody_out_and_are_ended(tmp_path: Path, quick: pyte
         assert server.get("/").status == 200
 
 
-def test_who_does_not_take_his_answer_is_ended_and_holds_no_memory(
-    tmp_path: Path, quick: pytest.MonkeyPatch
-) -> None:
+def test_who_does_not_take_his_answer_is_ended_and_holds_no_memory(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
     with shown_here(tmp_path / "box") as server:
         path = PAGE.replace("report.html", "seg.dcm")
         server.layout.results.joinpath(path[1:]).write_bytes(bytes(40_000_000))

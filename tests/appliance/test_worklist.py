@@ -30,8 +30,6 @@ from scanside_appliance.worklist.terminal import list_table
 from scanside_appliance.worklist.write import write_worklist
 from scanside_runtime.settings.tables import SiteSettings
 
-HOSTILE = "<script>alert(1)</script>\u202egpj.exe\x1b[31m\x00\ud800^=1+1&\"'"
-
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[ListedBox]:
@@ -142,17 +140,6 @@ def test_the_policy_names_style_and_script_and_allows_nothing_else(box: ListedBo
         assert said.startswith("default-src 'none';")
         assert "unsafe" not in said
         assert not re.search(r"(src|href)=.https?:", page)
-
-
-def test_hostile_text_is_harmless_on_the_page_and_in_the_terminal(box: ListedBox) -> None:
-    box.put(Listed(1, HOSTILE, patient_id=HOSTILE), Listed(2, "x" * 10_000, patient_id="y" * 10_000))
-    written(box)
-    for page in pages(box).values():
-        assert "<script>alert" not in page
-        assert not set("\u202e\x1b\x00") & set(page)
-        assert "x" * 65 not in page
-    shown = scanside(box, "worklist").output
-    assert not set("\u202e\x1b\x00") & set(shown)
 
 
 def test_only_the_months_that_changed_are_written_and_the_first_page_always(box: ListedBox) -> None:

@@ -122,9 +122,7 @@ def _panel(measure: _Measure, rows: Sequence[Mapping[str, Any]], error: float) -
     lines = [_line(marks[i - 1], marks[i]) for i in range(1, len(rows)) if joined[i]]
     ticks = [Tick(_height(level, levels), number(level, 0)) for level in levels]
     dates = _with_room(xs, _each_once([str(row["acquired_at"])[:10] for row in rows]), DATE_WIDTH)
-    return Panel(
-        measure.title, marks, tuple(lines), tuple(ticks), tuple(Tick(xs[i], *dates[i]) for i in sorted(dates))
-    )
+    return Panel(measure.title, marks, tuple(lines), tuple(ticks), tuple(Tick(xs[i], *dates[i]) for i in sorted(dates)))
 
 
 def _marks(
