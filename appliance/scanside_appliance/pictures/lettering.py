@@ -78,11 +78,11 @@ def _draw_scale(band: Picture, bar: int, free: int) -> int:
 
 def _size(band: Picture) -> float:
     """Of OpenCV's letters in a band."""
-    return 0.37 * band.shape[0] / BAND_PX
+    return 0.37 * len(band) / BAND_PX
 
 
 def _gap(band: Picture) -> int:
-    return round(0.3 * band.shape[0])
+    return round(0.3 * len(band))
 
 
 def _width(band: Picture, text: str) -> int:
