@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ settings.register_profile(
     "house", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+os.environ["XDG_CACHE_HOME"] = str(
+    Path(tempfile.gettempdir(), f"scanside-caches-of-tests-{os.getuid()}")
+)  # not one's own
 os.environ["LC_ALL"] = "C.UTF-8"  # the terminal's own language has no say in what tests read
 
 LONG = (

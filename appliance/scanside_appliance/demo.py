@@ -42,7 +42,6 @@ class Demonstration:
         """That of the analysis, or 1 where a number missed the truth by more than is allowed."""
         return self.analysis_exit_code or int(not all(row.within for row in self.rows))
 
-
     def facts(self) -> dict[str, Any]:
         """The rows, the page and whether all is within tolerance, for programs."""
         rows = [{**asdict(row), "off_by": row.off_by, "within": row.within} for row in self.rows]

@@ -16,13 +16,17 @@ from scanside_runtime.model.networks import KeptNetworks
 
 
 def analyze_all(
-    path: Path, options: Options, progress: Callable[[], AbstractContextManager[Progress | None]] = nullcontext
+    path: Path,
+    options: Options,
+    progress: Callable[[], AbstractContextManager[Progress | None]] = nullcontext,
+    networks: KeptNetworks | None = None,
 ) -> Iterator[tuple[str | None, Analysis]]:
     """Each study's StudyInstanceUID and its analysis, as it is done.
 
     Where there is none, or nothing can be read, one analysis without a UID says why. progress: shows that of one study.
+    networks: where theirs are kept.
     """
-    networks = KeptNetworks()
+    networks = networks or KeptNetworks()
     try:
         with StudyReader(options.settings.reading) as reader:
             found = reader.find(path)

@@ -17,8 +17,13 @@ def tuning_file(root: Path) -> Path:
     """Below the box's root where there is one that this user may write, else among the user's own caches."""
     if os.access(root, os.W_OK):
         return BoxLayout(root).tuning
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "scanside" / BoxLayout(root).tuning.name
+    return user_cache() / BoxLayout(root).tuning.name
+
+
+def user_cache() -> Path:
+    """The folder of this program among the user's own caches, as the XDG Base Directory Specification has it."""
+    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (stated if stated.is_absolute() else Path.home() / ".cache") / "scanside"
 
 
 def read_tuning(root: Path) -> Tuning | None:

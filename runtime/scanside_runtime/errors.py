@@ -12,10 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+_JOINERS = "\u200c\u200d"
+"""They join letters or keep them apart in names of Persian and of Indian scripts, and do nothing else."""
+
+
+def can_be_shown(letter: str) -> bool:
+    """Whether it is a letter, sign or space: nothing that a terminal would obey, no half of a letter."""
+    return letter.isprintable() or letter in _JOINERS
+
 
 def shown(text: str | Path) -> str:
     """What others wrote, with whatever a terminal would obey escaped: control and direction marks, bytes of no letter."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in str(text))
+    return "".join(one if can_be_shown(one) else one.encode("unicode_escape").decode("ascii") for one in str(text))
 
 
 class ScansideError(Exception):

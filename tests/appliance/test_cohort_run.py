@@ -35,7 +35,7 @@ from scanside_appliance.cohort.rows import COLUMNS
 from scanside_appliance.cohort.run import run_cohort
 from scanside_appliance.cohort.table import csv_bytes, parquet_bytes
 from scanside_appliance.extras import BoxExtraMissing
-from scanside_runtime.errors import BoxOutput
+from scanside_runtime.errors import BoxOutput, shown
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
 from scanside_runtime.settings.tables import InferenceSettings
@@ -214,7 +214,7 @@ def test_no_text_in_a_csv_is_a_formula_and_numbers_stay_numbers(tmp_path: Path, 
     (study,) = make_studies(1, tmp_path)
     row = {**cheap_row(study, OPTIONS), "patient_id": begins, "kernel": "a=b", "ihu_hu": -700.5}
     (found,) = csv.DictReader(io.StringIO(csv_bytes([row]).decode(), newline=""))
-    assert found["patient_id"] == "'" + begins.replace("\r", "\n")
+    assert found["patient_id"] == "'" + shown(begins)
     assert (found["kernel"], float(found["ihu_hu"])) == ("a=b", -700.5)
 
 

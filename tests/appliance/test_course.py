@@ -80,7 +80,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 def unwrapped(page: str) -> str:
     """Without the marks that keep a date, or a number and its unit, on one line."""
-    return page.replace('<span class="one">', "").replace("</span>", "")
+    return page.replace('<span class="unbroken">', "").replace("</span>", "")
 
 
 def true_trend(before: float | None, after: float | None, error: float) -> str:

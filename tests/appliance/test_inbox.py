@@ -69,7 +69,6 @@ def desk() -> Desk:
     return found
 
 
-
 def test_a_name_that_a_folder_tells_twice_in_one_look_is_one_file() -> None:
     inbox, signature = Inbox(InboxSettings(quiet_s=QUIET_S, patience_s=PATIENCE_S)), Signature(100, 1, 7)
     inbox.look([("a.dcm", signature), ("a.dcm", signature)], 0.0)

@@ -58,9 +58,7 @@ def write_position(folder: Path, position: str) -> None:
         ds.save_as(path)
 
 
-def _stored(
-    plane: np.ndarray, along_row: np.ndarray, along_column: np.ndarray
-) -> tuple[np.ndarray, tuple[int, int]]:
+def _stored(plane: np.ndarray, along_row: np.ndarray, along_column: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     """An LPS plane (y, x) as rows and columns in other directions, and the (y, x) of its first pixel."""
     y_backwards, x_backwards = (-1 in (along_row[axis], along_column[axis]) for axis in (1, 0))
     first = (plane.shape[0] - 1 if y_backwards else 0, plane.shape[1] - 1 if x_backwards else 0)

@@ -76,12 +76,14 @@ def test_no_page_needs_a_horizontal_scrollbar_and_every_text_has_the_contrast_of
     made["rtl.html"] = made["severe-en.html"].replace('dir="ltr"', 'dir="rtl"', 1)
     found = layouts(tmp_path, made, WIDTHS_PX)
     assert len(found) == len(made) * len(WIDTHS_PX)
-    assert [one for one in found if one["overflow"] > 0 or one["wide"] or one["faint"]] == []
+    assert [one for one in found if one["overflow"] > 0 or one["wide"] or one["faint"] or one["overlapping"]] == []
 
 
 def test_the_measurement_finds_what_sticks_out_and_what_is_faint(tmp_path: Path) -> None:
     page = "<!doctype html><body style='margin:0'><p style='color:#999'>faint</p><div style='width:500px'>wide</div>"
+    page += "<p>below</p><p style='margin-top:-32px'>above</p>"
     wide, narrow = layouts(tmp_path, {"bad.html": page}, (600, 390))
+    assert wide["overlapping"] == ["below | above"]
     assert (wide["overflow"], wide["faint"]) == (0, ["faint"])
     assert narrow["overflow"] == 110
     assert narrow["wide"]

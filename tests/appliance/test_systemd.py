@@ -160,8 +160,6 @@ def test_who_shows_results_sees_of_the_box_results_and_a_folder_with_the_passwor
     assert [path.name for path in (box.private / PASSWORD_FILE).parent.iterdir()] == [PASSWORD_FILE.name]
 
 
-
-
 def test_what_opens_the_way_to_an_archive_opens_what_the_service_shuts_and_nothing_else(
     service: configparser.SectionProxy,
 ) -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import sqlite3
 import stat
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kit.hostile_text import FILE_NAME, MARK, SHORT, begun_lines, obeyed
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.file_mover import TIRED
@@ -219,8 +221,9 @@ def test_no_name_reaches_a_log_a_status_or_an_error(
     box: Box, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     for number, text in enumerate(("", "CRASH", "DEFECT", "BOX", "REFUSED")):
-        box.put(*study(number, text=f"{text} CANARY", patient="CANARY"), folder=f"CANARY^BIRD{number}")
-    (box.inbox / "CANARY.txt").write_text("CANARY")
+        person = f"CANARY{SHORT}{number}"
+        box.put(*study(number, text=f"{text} {person}", patient=person), folder=person)
+    (box.inbox / f"CANARY{FILE_NAME}.txt").write_text("CANARY")
     with pytest.raises(ScansideError) as stuck:
         box.run()
     printed = capfd.readouterr()
@@ -228,5 +231,10 @@ def test_no_name_reaches_a_log_a_status_or_an_error(
     words += [path.read_text() for path in (box.root / "status.json", box.root / "metrics.prom")]
     words += [path.read_text().partition("In the inbox")[0] for path in box.root.rglob("reason.txt")]
     words += [box.scanside(*line, "--json").output for line in (("status",), ("queue", "--all", "--no-names"))]
-    assert len(words) > 8
-    assert not [text for text in words if "CANARY" in text]
+    words += [box.scanside("audit").output, box.scanside("doctor", "--support", str(box.root / "support.zip")).output]
+    with zipfile.ZipFile(box.root / "support.zip") as support:
+        words += [support.read(name).decode() for name in support.namelist()]
+    assert len(words) > 14
+    assert not [text for text in words if "CANARY" in text or MARK in text or obeyed(text)]
+    named = box.scanside("queue", "--all").output
+    assert "CANARY" in named and not obeyed(named) and not begun_lines(named)

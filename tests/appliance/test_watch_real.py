@@ -191,9 +191,7 @@ hashlib.sha256, hashlib.file_digest = Noted, of_file
 """
 
 
-def test_a_watched_file_is_summed_once_at_each_reading_and_once_where_it_is_copied(
-    tmp_path: Path, sent: Path
-) -> None:
+def test_a_watched_file_is_summed_once_at_each_reading_and_once_where_it_is_copied(tmp_path: Path, sent: Path) -> None:
     (tmp_path / "noted").mkdir()
     (tmp_path / "noted" / "sitecustomize.py").write_text(NOTES_EVERY_SUM)
     bundle = write_bundle_with_sample(tmp_path / "bundle").folder

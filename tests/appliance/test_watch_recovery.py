@@ -120,9 +120,7 @@ def test_what_a_person_left_in_the_boxs_folders_keeps_it_from_nothing(box: Box) 
 
 
 @pytest.mark.parametrize("moved", [1, 2, 3, 4, 5])
-def test_moves_that_were_cut_short_go_on_where_they_were(
-    box: Box, monkeypatch: pytest.MonkeyPatch, moved: int
-) -> None:
+def test_moves_that_were_cut_short_go_on_where_they_were(box: Box, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
     box.put(*study(1))
     calls = iter(range(moved))
 

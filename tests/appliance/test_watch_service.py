@@ -259,9 +259,7 @@ def test_systemd_hears_ready_status_and_watchdog(box: Box, systemd: Systemd) -> 
     assert "STATUS=idle, 0 queued" in words
 
 
-def test_a_listener_that_does_not_read_does_not_stop_the_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_listener_that_does_not_read_does_not_stop_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "deaf"))
     monkeypatch.setattr("scanside_appliance.service.systemd.LONGEST_WAIT_S", 0.001)
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as deaf:

@@ -67,7 +67,7 @@ def test_no_list_needs_a_horizontal_scrollbar_and_every_text_has_the_contrast_of
     made |= written(tmp_path / "empty", [])
     found = layouts(tmp_path, made, WIDTHS_PX)
     assert len(found) == len(made) * len(WIDTHS_PX)
-    assert [one for one in found if one["overflow"] > 0 or one["wide"] or one["faint"]] == []
+    assert [one for one in found if one["overflow"] > 0 or one["wide"] or one["faint"] or one["overlapping"]] == []
 
 
 def test_printed_the_list_begins_on_the_first_side_and_wastes_none(tmp_path: Path) -> None:
@@ -80,6 +80,7 @@ def test_printed_the_list_begins_on_the_first_side_and_wastes_none(tmp_path: Pat
     sides = said.rstrip("\f").split("\f")
     assert len(sides) == 2
     assert "SEVERE" in sides[0]
+    assert all("Patient ID" in side for side in sides)
 
 
 def test_the_script_finds_without_accents_sorts_and_gives_the_order_back(tmp_path: Path) -> None:

@@ -255,9 +255,7 @@ def test_plain_nifti_pairs_become_cases(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", ["HFS", "HFP", "FFS"])
-def test_a_dicom_series_with_scansides_own_segmentation_becomes_a_case(
-    tmp_path: Path, orientation: str
-) -> None:
+def test_a_dicom_series_with_scansides_own_segmentation_becomes_a_case(tmp_path: Path, orientation: str) -> None:
     series, volume = chest_series(tmp_path / "images" / "P1", orientation=orientation)
     masks = chest_masks(volume)
     (tmp_path / "masks").mkdir()

@@ -46,10 +46,7 @@ def prepared(folder: Path) -> Path:
 
 def recipes(**changes: object) -> dict[str, Recipe]:
     shares = {"infection-3d": 0.5, "real": 0.5}
-    return {
-        name: tiny_recipe(name, shares=shares, samples=2, **changes)
-        for name in ("infection", "lungs")
-    }
+    return {name: tiny_recipe(name, shares=shares, samples=2, **changes) for name in ("infection", "lungs")}
 
 
 @pytest.mark.usefixtures("one_torch_thread")

@@ -65,9 +65,7 @@ def test_a_greater_burden_makes_more_infection() -> None:
 def test_ground_glass_leaves_vessels_as_they_are() -> None:
     vessels = healthy().lungs & (healthy().hu > -100)
     lesion = LesionSpec((15, 48, 28), (60.0, 60.0, 60.0), -600.0, 10.0, "ground_glass")
-    hu, infection = insert(
-        healthy().hu, healthy().lungs, healthy().spacing_mm, [lesion], np.random.default_rng(0)
-    )
+    hu, infection = insert(healthy().hu, healthy().lungs, healthy().spacing_mm, [lesion], np.random.default_rng(0))
     assert (infection & vessels).any()
     np.testing.assert_array_equal(hu[vessels], healthy().hu[vessels])
 

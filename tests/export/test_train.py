@@ -66,10 +66,7 @@ def test_an_interrupted_training_that_goes_on_ends_at_the_same_weights(
 
 
 def test_another_seed_ends_at_other_weights(tmp_path: Path) -> None:
-    ends = [
-        weights(train(recipe("lungs", 1, seed=seed), tmp_path / str(seed)))
-        for seed in (1, 2)
-    ]
+    ends = [weights(train(recipe("lungs", 1, seed=seed), tmp_path / str(seed))) for seed in (1, 2)]
     assert not torch.equal(ends[0]["head.weight"], ends[1]["head.weight"])
 
 

@@ -44,6 +44,26 @@ function wide(page, width) {
   return [...page.querySelectorAll("body *:not(svg *)")].filter(e => e.checkVisibility() &&
     out(e.getBoundingClientRect())).map(e => e.outerHTML.slice(0, 80));
 }
+function overlapping(page) {
+  const texts = [], found = [], range = page.createRange();
+  const walker = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT);
+  for (let node; node = walker.nextNode();) {
+    const parent = node.parentElement;
+    if (!node.textContent.trim() || parent.closest("defs") || !parent.checkVisibility()) continue;
+    range.selectNodeContents(node);
+    for (const box of range.getClientRects()) if (box.width > 1) texts.push([box, node]);
+  }
+  texts.sort(([a], [b]) => a.top - b.top);
+  texts.forEach(([a, one], n) => {
+    for (let m = n + 1; m < texts.length && texts[m][0].top < a.bottom; m++) {
+      const [b, other] = texts[m], across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const down = Math.min(a.bottom, b.bottom) - b.top;
+      if (one !== other && across > 2 && down > .4 * Math.min(a.height, b.height))
+        found.push([one, other].map(node => node.textContent.trim().slice(0, 30)).join(" | "));
+    }
+  });
+  return found;
+}
 async function measured(name, width) {
   const frame = document.createElement("iframe");
   frame.style.cssText = `width:${width}px;height:900px;border:0`;
@@ -51,7 +71,8 @@ async function measured(name, width) {
   document.body.append(frame);
   await new Promise(done => frame.onload = done);
   const page = frame.contentDocument, root = page.documentElement;
-  found.push({name, width, overflow: root.scrollWidth - width, wide: wide(page, width), faint: faint(page)});
+  const seen = {wide: wide(page, width), faint: faint(page), overlapping: overlapping(page)};
+  found.push({name, width, overflow: root.scrollWidth - width, ...seen});
   frame.remove();
 }
 (async () => {
@@ -70,7 +91,7 @@ def browser(folder: Path) -> list[str]:
 
 
 def layouts(folder: Path, pages: Mapping[str, str], widths: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each page at each width: overflow in px, what sticks out, texts below the contrast of WCAG AA (4.5).
+    """Of each page at each width: overflow in px, what sticks out, texts below WCAG AA's contrast (4.5) or over others.
 
     Skips where there is no Chromium.
     """

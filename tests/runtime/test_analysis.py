@@ -343,9 +343,7 @@ def test_a_cut_that_the_settings_allow_is_a_caution_and_the_study_is_analysed(tm
     assert [flag["level"] for flag in content["flags"]] == ["caution"]
 
 
-def test_a_child_gets_no_poi_and_keeps_the_lung_volume(
-    tmp_path: Path, bundle: Path, analysed: dict[str, Any]
-) -> None:
+def test_a_child_gets_no_poi_and_keeps_the_lung_volume(tmp_path: Path, bundle: Path, analysed: dict[str, Any]) -> None:
     write_chest(tmp_path, tags=SeriesTags(patient_age="012Y"))
     content = refusal(run(tmp_path, bundle))
     assert content["reason"]["code"] == "PATIENT_UNDER_AGE"
@@ -438,7 +436,7 @@ def test_a_withheld_study_that_looks_extensive_says_so(
     folder: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, watch_from: str, extensive: bool
 ) -> None:
     moved = Finding("QUALITY_MOTION", "withhold", "Most slices with infection are blurred.")
-    monkeypatch.setattr("scanside_runtime.analysis.analyze.judge", lambda *_: (moved,))
+    monkeypatch.setattr("scanside_runtime.quality.gate.judge", lambda *_: (moved,))
     severity = SeveritySettings(watch_from=watch_from, severe_from="CT-4")
     found = document(run(folder, bundle, settings=replace(ONE_THREAD, severity=severity)))
     assert found["biomarkers"]["poi_percent"] is None

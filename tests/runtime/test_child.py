@@ -205,7 +205,7 @@ def test_a_child_gets_no_more_memory_than_it_is_allowed(counted: Any) -> None:
 
 
 def test_what_is_mapped_and_never_written_counts_where_foreign_bytes_are_parsed_and_not_where_engines_run() -> None:
-    reserves = LIMITED + "import mmap; mmap.mmap(-1, 2**29, mmap.MAP_SHARED); print('{\"Answer\": {\"text\": \"\"}}')"
+    reserves = LIMITED + 'import mmap; mmap.mmap(-1, 2**29, mmap.MAP_SHARED); print(\'{"Answer": {"text": ""}}\')'
     reserves = reserves.replace("print(", "import os; os.write(channel._answers, b'%s\\n' % b")
     reserves = reserves.replace("Channel.open()", "channel = Channel.open()")
     assert how_it_ended(reserves, Limits(400, "mapped")).last_words.startswith("OSError")
@@ -223,12 +223,15 @@ def test_what_a_library_prints_is_no_answer() -> None:
         assert asked.answer((Answer,), ANSWER_S) == Answer("so")
 
 
-STARTS_ANOTHER = BEGINS + """
+STARTS_ANOTHER = (
+    BEGINS
+    + """
 import subprocess, sys
 other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print('{"Answer": {"text": "%d"}}' % other.pid, flush=True)
 sys.stdin.read()
 """
+)
 
 
 @pytest.mark.parametrize("dies_first", [False, True])
@@ -246,12 +249,15 @@ def test_what_a_child_started_ends_with_it_also_when_it_ended_by_itself(dies_fir
     wait_for(lambda: is_gone(int(answer.text)))
 
 
-LISTENS = BEGINS + """
+LISTENS = (
+    BEGINS
+    + """
 import os, signal, sys
 os.kill(os.getpid(), signal.SIGSTOP)
 print('{"Answer": {"text": "%d"}}' % len(sys.stdin.readline()), flush=True)
 sys.stdin.read()
 """
+)
 
 
 def test_a_question_to_a_child_that_does_not_read_is_not_waited_for_and_arrives_whole_when_it_does() -> None:

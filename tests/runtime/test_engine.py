@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from kit.bundle_samples import SIDE, infection_network, lungs_network
-from scanside_runtime.model.engine import EngineChoice, choose_engine, load_engine, processor_flags
+from scanside_runtime.model.engine import EngineChoice, OpenVinoEngine, choose_engine, load_engine, processor_flags
 from scanside_runtime.model.errors import ModelEngine, ModelPrecision
 
 ENGINES = ("openvino", "onnxruntime")
@@ -132,28 +132,71 @@ def test_a_batch_that_the_network_does_not_take_ends_in_the_same_code(name: str)
         engine.infer(batch(3))
 
 
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_a_network_that_was_compiled_earlier_answers_alike_and_says_the_same_of_itself(precision: str) -> None:
+    choice = EngineChoice("openvino", precision, 1)
+    first = load_engine(lungs_network(choice.stored_as), choice)
+    assert isinstance(first, OpenVinoEngine)
+    compiled = first.newly_compiled()
+    assert compiled is not None
+    second = load_engine(b"", choice, compiled)  # the network itself is not looked at
+    assert isinstance(second, OpenVinoEngine)
+    assert second.newly_compiled() is None
+    assert (second.version, second.computed_in) == (first.version, first.computed_in)
+    np.testing.assert_array_equal(second.infer(batch(1)), first.infer(batch(1)))
+
+
+@pytest.mark.parametrize("compiled", [b"", b"hello", b"\0" * 4096])
+def test_what_an_engine_does_not_take_of_earlier_is_compiled_anew(compiled: bytes) -> None:
+    engine = load_engine(lungs_network(), EngineChoice("openvino", "fp32", 1), compiled)
+    assert isinstance(engine, OpenVinoEngine)
+    assert engine.newly_compiled()
+
+
 def test_a_missing_engine_ends_in_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelEngine, match="onnxruntime"):
         load_engine(lungs_network(), EngineChoice("onnxruntime", "fp32", 1))
 
 
-def test_openvino_runs_without_its_telemetry_package(tmp_path: Path) -> None:
+def by_a_process_of_its_own(program: str, tmp_path: Path) -> str:
+    """What a program prints that is given the lungs' network as a file."""
     (tmp_path / "lungs.onnx").write_bytes(lungs_network())
-    program = (
-        "import sys\nfrom pathlib import Path\n"
+    loading = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
         "from scanside_runtime.model.engine import EngineChoice, load_engine\n"
-        "load_engine(Path(sys.argv[1]).read_bytes(), EngineChoice('openvino', 'fp32', 1))\n"
-        "print(*(name for name, module in sys.modules.items() if module is not None))\n"
+        "def load(name='openvino'):\n"
+        "    return load_engine(Path(sys.argv[1]).read_bytes(), EngineChoice(name, 'fp32', 1))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "lungs.onnx")],
-        env={**os.environ, "PYTHONPATH": str(RUNTIME)},
+        [sys.executable, "-c", loading + program, str(tmp_path / "lungs.onnx")],
+        env={**os.environ, "PYTHONPATH": str(RUNTIME), "XDG_CACHE_HOME": str(tmp_path / "caches")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    return done.stdout
+
+
+def test_openvino_runs_without_its_telemetry_package(tmp_path: Path) -> None:
+    program = "load()\nprint(*(name for name, module in sys.modules.items() if module is not None))\n"
+    loaded = {name.partition(".")[0] for name in by_a_process_of_its_own(program, tmp_path).split()}
     assert "openvino" in loaded
     assert "openvino_telemetry" not in loaded
+
+
+def test_onnx_runtime_keeps_and_reports_nothing_of_this_machine(tmp_path: Path) -> None:
+    assert by_a_process_of_its_own("print(load('onnxruntime').computed_in)", tmp_path) == "fp32\n"
+    assert not (tmp_path / "caches").exists()
+
+
+def test_a_signal_is_heard_when_networks_have_been_given_up(tmp_path: Path) -> None:
+    program = (
+        "lungs, infection = load(), load()\n"
+        "del lungs\n"
+        "del infection\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('heard'))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    assert by_a_process_of_its_own(program, tmp_path) == "heard\n"

@@ -28,9 +28,7 @@ Chest = tuple[Volume, Masks]
 DEFAULT = Settings()
 
 
-def volume_of(
-    hu: Hu, spacing_mm: tuple[float, float, float] = SPACING_MM, thickness_mm: float | None = None
-) -> Volume:
+def volume_of(hu: Hu, spacing_mm: tuple[float, float, float] = SPACING_MM, thickness_mm: float | None = None) -> Volume:
     dz, dy, dx = spacing_mm
     return Volume(np.clip(hu, -1024, 3071).astype(np.int16), np.diag([dx, dy, dz, 1.0]), spacing_mm, thickness_mm)
 

@@ -21,9 +21,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
     load_engine = module.load_engine
 
-    def counting(model: bytes, choice: Any) -> Any:
+    def counting(model: bytes, choice: Any, compiled: Any) -> Any:
         counted[choice.precision] += 1
-        return load_engine(model, choice)
+        return load_engine(model, choice, compiled)
 
     monkeypatch.setattr(module, "load_engine", counting)
     return counted

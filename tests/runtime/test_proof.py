@@ -124,9 +124,7 @@ def test_a_way_that_ends_the_process_is_written_down_before_tried_twice_and_then
     assert [(one.name, one.passed_since) for one in found.begun] == [("openvino int8", 1)]
 
 
-def test_one_power_cut_condemns_no_way_and_two_do_not_for_ever(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_power_cut_condemns_no_way_and_two_do_not_for_ever(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     found = prove(bundle, choose_engine("openvino", "fp32", 1), cut_short(bundle, None, monkeypatch, "fp32"))
     assert found.passed is not None and found.passed.precision == "fp32" and not found.begun
     two = cut_short(bundle, cut_short(bundle, found, monkeypatch, "fp32"), monkeypatch, "fp32")

@@ -555,10 +555,7 @@ def test_of_two_thicknesses_in_one_series_the_one_near_5_mm_is_measured_and_the_
 
 def test_of_two_phases_with_two_kernels_each_one_stack_is_measured(tmp_path: Path) -> None:
     stacks = [
-        [
-            make_slice(n, pixels=picture(n + seed), AcquisitionNumber=phase, ConvolutionKernel=kernel)
-            for n in range(12)
-        ]
+        [make_slice(n, pixels=picture(n + seed), AcquisitionNumber=phase, ConvolutionKernel=kernel) for n in range(12)]
         for seed, phase, kernel in ((0, 1, "LUNG"), (20, 1, "STANDARD"), (40, 2, "LUNG"), (60, 2, "STANDARD"))
     ]
     series = chosen(tmp_path, under_one_uid(*stacks))

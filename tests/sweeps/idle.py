@@ -1,6 +1,6 @@
 """What the box costs while nothing arrives: `scanside watch` as it is, after its warm worker was let go.
 
-    python -m tests.sweeps.idle [--seconds 120]
+python -m tests.sweeps.idle [--seconds 120]
 """
 
 from __future__ import annotations

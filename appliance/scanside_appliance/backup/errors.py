@@ -16,7 +16,9 @@ class BackupUnusable(BoxFailed):
     """The backup in {folder} can't be used: {why}."""
 
     code = "BOX_BACKUP"
-    advice = "Use another copy, or make the backup again while the box is there. `scanside backup DIR --check` names all."
+    advice = (
+        "Use another copy, or make the backup again while the box is there. `scanside backup DIR --check` names all."
+    )
 
 
 class BoxNotEmpty(BoxFailed):

@@ -47,10 +47,12 @@ def analyze(
 
     Exit code: 0 analysed, 1 defect, 2 wrong usage, 3 refused, 4 model bundle unusable, 5 the box, 6 held for a person.
     """
+    from scanside_appliance.compiled import compiled_networks
     from scanside_appliance.results.delivery import Delivery, gravest
     from scanside_appliance.studies import analyze_all
     from scanside_runtime.analysis.analyze import analyze as analyze_study
     from scanside_runtime.analysis.analyze import refused
+    from scanside_runtime.model.networks import KeptNetworks
 
     if language is not None:
         speak(language, None)
@@ -68,10 +70,12 @@ def analyze(
         delivery = replace(delivery, page=context.obj.page(options.settings, earlier, language))
     except ScansideError as error:
         raise typer.Exit(delivery.deliver(refused(error))) from error
+    networks = KeptNetworks(compiled_networks(context.obj.root))
     if every:
-        raise typer.Exit(gravest(delivery.below(uid).deliver(one) for uid, one in analyze_all(path, options, progress)))
+        each = analyze_all(path, options, progress, networks)
+        raise typer.Exit(gravest(delivery.below(uid).deliver(one) for uid, one in each))
     with progress() as report:
-        analysis = analyze_study(path, options, study_uid=study, series_uid=series, progress=report)
+        analysis = analyze_study(path, options, study_uid=study, series_uid=series, networks=networks, progress=report)
     raise typer.Exit(delivery.deliver(analysis))
 
 

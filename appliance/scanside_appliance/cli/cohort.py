@@ -128,7 +128,7 @@ def _summary_lines(summary: Summary) -> Iterator[str]:
     for code, count in summary.codes.items():
         yield f"{count:>7}  {code}"
     for failure in summary.failures[:FAILURES_SHOWN]:
-        yield f"{'':<9}{failure['study_uid']}  {failure['reason_code']}  {failure['source']}"
+        yield f"{'':<9}{harmless(failure['study_uid'])}  {failure['reason_code']}  {harmless(failure['source'])}"
     if len(summary.failures) > FAILURES_SHOWN:
         yield f"{'':<9}... and {len(summary.failures) - FAILURES_SHOWN} more, all in the table (reason_code)"
     yield from _passed_lines([(Path(one["path"]), one["why"]) for one in summary.passed_over])

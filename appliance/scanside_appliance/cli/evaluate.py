@@ -10,6 +10,7 @@ import typer
 
 from scanside_appliance.cli.options import AsJson
 from scanside_appliance.extras import extra
+from scanside_runtime.errors import shown
 
 evaluate = typer.Typer(help="Agreement and differences over many studies.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -35,9 +36,9 @@ def masks(
         typer.echo(json.dumps(table.to_document()))
         return
     for line in names_alone(table):
-        typer.echo(line, err=True)
+        typer.echo(shown(line), err=True)
     for case in table.cases:
-        typer.echo(f"{case.dice:.4f}  {case.name}")
+        typer.echo(f"{case.dice:.4f}  {shown(case.name)}")
     sd = "" if table.dice_sd is None else f" ± {table.dice_sd:.4f}"
     typer.echo(f"n = {table.n}, Dice {table.dice_mean:.4f}{sd} (mean ± SD), median {table.dice_median:.4f}")
 
@@ -108,7 +109,7 @@ def groups(
     with extra():
         from scanside_appliance.statistics.group_table import compare_groups, lines
     facts = compare_groups(table, label, measure, category, pictures)
-    typer.echo(json.dumps(facts) if as_json else "\n".join(lines(facts)))
+    typer.echo(json.dumps(facts) if as_json else "\n".join(map(shown, lines(facts))))
 
 
 @evaluate.command()

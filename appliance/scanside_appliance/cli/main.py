@@ -39,6 +39,7 @@ from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.tune import tune
 from scanside_appliance.defects import raised_at
 from scanside_runtime.errors import ScansideError
+from scanside_runtime.process.garbage import collect_rarely
 
 app = typer.Typer(
     name="scanside",
@@ -64,6 +65,7 @@ add_upkeep_commands(app)
 
 def main() -> None:
     """Run the command line; the one place where any defect becomes exit code 1 and one line instead of a traceback."""
+    collect_rarely()
     _print_whatever_the_terminal()
     try:
         app()

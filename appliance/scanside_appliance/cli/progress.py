@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from scanside_runtime.errors import shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -50,6 +52,8 @@ def _followed(bar: Progress, first: str) -> Report:
 
     A piece is another one when its total changes or it begins again; one without an end (total 0) has no time left.
     """
+    from rich.markup import escape
+
     task = bar.add_task(first, total=None)
     last = (0, 0)
 
@@ -58,7 +62,7 @@ def _followed(bar: Progress, first: str) -> Report:
         if total != last[1] or done < last[0]:
             bar.reset(task, total=total or None)
         last = (done, total)
-        bar.update(task, description=what, completed=done)
+        bar.update(task, description=escape(shown(what)), completed=done)
 
     return report
 
@@ -70,7 +74,7 @@ def _lines() -> Report:
         nonlocal last
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            typer.echo(f"{done} of {total}: {what}" if total else f"{done} {what}", err=True)
+            typer.echo(shown(f"{done} of {total}: {what}" if total else f"{done} {what}"), err=True)
 
     return report
 

@@ -28,17 +28,20 @@ def selftest(
 
     Exit code: 0 the masks agree, 4 they do not, or the bundle can't be used.
     """
+    from scanside_appliance.compiled import compiled_networks
     from scanside_appliance.proved import prove_box
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.engine import choose_engine
+    from scanside_runtime.model.networks import KeptNetworks
     from scanside_runtime.model.selftest import prove_way
 
     opened, threads = open_bundle(context.obj.bundle(bundle)), context.obj.settings().inference.threads
+    networks = KeptNetworks(compiled_networks(context.obj.root))  # as `analyze` has them
     if (engine, precision) == (EngineName.auto, PrecisionName.auto):
-        proof = prove_box(context.obj.root, opened, threads)
+        proof = prove_box(context.obj.root, opened, threads, networks=networks)
         way, wrong = proof.way(), proof.wrong
     else:
-        way, wrong = prove_way(opened, choose_engine(engine.value, precision.value, threads)), ()
+        way, wrong = prove_way(opened, choose_engine(engine.value, precision.value, threads), networks), ()
     if as_json:
         typer.echo(json.dumps(_facts(way, wrong)))
     else:

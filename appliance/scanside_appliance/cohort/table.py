@@ -11,7 +11,7 @@ from scanside_appliance.cohort.rows import COLUMNS, Row
 from scanside_appliance.extras import BoxExtraMissing
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.names import plain_cell
-from scanside_runtime.errors import BoxOutput
+from scanside_runtime.errors import BoxOutput, shown
 
 FORMS = (".csv", ".parquet")
 
@@ -44,6 +44,11 @@ def csv_bytes(rows: Sequence[Row]) -> bytes:
     return out.getvalue().encode("utf-8", "backslashreplace")
 
 
+def _plain(row: Row) -> Row:
+    """Its texts as they may be shown: names of files may be no UTF-8, which Parquet does not take."""
+    return {name: shown(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
 def parquet_bytes(rows: Sequence[Row]) -> bytes:
     """Parquet, each column with its type whatever the rows hold. Raises BoxExtraMissing without pyarrow."""
     check_can_write(Path("x.parquet"))
@@ -53,5 +58,5 @@ def parquet_bytes(rows: Sequence[Row]) -> bytes:
     types = {str: pa.string(), float: pa.float64(), int: pa.int64()}
     schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink)
+    pq.write_table(pa.Table.from_pylist([_plain(row) for row in rows], schema=schema), sink)
     return sink.getvalue()

@@ -37,9 +37,7 @@ class KeyPicture:
     shown: tuple[Dataset, ...]
 
 
-def capture_bytes(
-    key: KeyPicture, patient: Dataset, uids: ObjectUids, *, number: int, software_version: str
-) -> bytes:
+def capture_bytes(key: KeyPicture, patient: Dataset, uids: ObjectUids, *, number: int, software_version: str) -> bytes:
     """One key picture as the bytes of a DICOM file; it does without compression, so that every archive takes it.
 
     patient: as `source.patient_and_study` gives it. number: in the series, from 1 on.

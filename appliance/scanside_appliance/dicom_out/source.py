@@ -13,6 +13,7 @@ from pydicom.valuerep import validate_value
 from scanside_runtime.dicom.headers import SliceHeader, lenient
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.values.elements import BAD_DICOM
+from scanside_runtime.errors import can_be_shown
 
 # Type 2 attributes of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): empty when unknown or invalid.
 MAY_BE_EMPTY = (
@@ -39,7 +40,7 @@ def header_of(one: SliceHeader) -> Dataset:
     header.StudyInstanceUID, header.SeriesInstanceUID = one.study_uid, one.series_uid
     texts = {**one.stated, "FrameOfReferenceUID": one.frame_of_reference_uid or ""}
     for keyword in (*_TEXTS, "FrameOfReferenceUID"):
-        text = texts.get(keyword)
+        text = _one_line(texts.get(keyword, ""))
         if text and _fits(dictionary_VR(keyword), text):
             setattr(header, keyword, text)
     return header
@@ -75,6 +76,11 @@ def valid(header: Dataset, keyword: str) -> str | None:
     except BAD_DICOM:
         return None
     return text if text and _fits(element.VR, text) else None
+
+
+def _one_line(text: str) -> str:
+    """As the document has it: what can't be shown is a space. pydicom lets control characters pass in names."""
+    return "".join(letter if can_be_shown(letter) else " " for letter in text).strip()
 
 
 def _fits(vr: str, text: str) -> bool:

@@ -233,5 +233,3 @@ def _caution(flag: Mapping[str, str]) -> str:
 def _comment(text: str) -> TextContentItem:
     name = CodedConcept.from_code(codes.DCM.Comment)
     return TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
-
-

@@ -24,8 +24,8 @@ def shortened(name: str, letters: int = 120) -> str:
 def plain_cell(value: Any) -> Any:
     """A cell of a CSV table: a text that a spreadsheet would calculate gets an apostrophe before it, numbers stay.
 
-    A carriage return becomes the end of a line: Python's writer does not quote it, and it would end the row.
+    What a terminal or an editor would obey is escaped, the end of a line too: each row is one line.
     """
     if not isinstance(value, str):
         return value
-    return ("'" if value.startswith(FORMULA) else "") + value.replace("\r", "\n")
+    return ("'" if value.startswith(FORMULA) else "") + shown(value)

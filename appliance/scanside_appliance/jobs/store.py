@@ -283,8 +283,9 @@ class Store:
 
     def give(self, file_ids: Iterable[int], job_id: int) -> None:
         """These files belong to another job from now on; whether they are what they were is for it to see."""
-        self._sql.executemany("UPDATE files SET job = ?, mtime_ns = 0 WHERE id = ?", [(job_id, one) for one in
-        file_ids])
+        self._sql.executemany(
+            "UPDATE files SET job = ?, mtime_ns = 0 WHERE id = ?", [(job_id, one) for one in file_ids]
+        )
 
     def forget(self, file_ids: Iterable[int]) -> None:
         """Files that are the inbox's again, or nobody's."""

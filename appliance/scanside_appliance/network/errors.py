@@ -37,7 +37,9 @@ class BoxNothingToSend(BoxFailed):
     """In {folder} there is no DICOM object to send."""
 
     code = "BOX_SEND_NOTHING"
-    advice = "A refused study has none, nor has one that was analysed with --no-dicom; see artefacts in its result.json."
+    advice = (
+        "A refused study has none, nor has one that was analysed with --no-dicom; see artefacts in its result.json."
+    )
 
 
 class BoxReceiveUnset(BoxFailed):

@@ -41,7 +41,7 @@ def moment(text: str) -> str:
 
 def unbroken(text: str) -> Markup:
     """The text for a page, in which no line ends within a date, a grade, or between a number and its unit."""
-    return Markup(_WHOLE.sub(r'<span class="one">\g<0></span>', str(escape(text))))
+    return Markup(_WHOLE.sub(r'<span class="unbroken">\g<0></span>', str(escape(text))))
 
 
 def person(name: str | None) -> str:

@@ -47,4 +47,3 @@ def key_slices(infected: npt.NDArray[np.int64], extent: slice) -> list[int]:
 def _most(section: npt.NDArray[np.int64], infected: npt.NDArray[np.int64]) -> int:
     found = infected[section]
     return int(section[np.argmax(found)] if found.any() else section[section.size // 2])
-

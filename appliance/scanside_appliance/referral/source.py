@@ -105,5 +105,3 @@ def _masks(result: Path, series: Series, volume: Volume) -> Masks:
 def _nearest(item: Dataset, places: npt.NDArray[np.float64]) -> int:
     place = np.array(item.PlanePositionSequence[0].ImagePositionPatient, np.float64)
     return int(np.argmin(np.square(places - place).sum(axis=1)))
-
-

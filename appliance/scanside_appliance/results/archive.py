@@ -63,9 +63,7 @@ def results_in(folders: Mapping[Path, str | None], results: Path | None = None) 
     return partial(_earlier, files, results)
 
 
-def _earlier(
-    files: Mapping[Path, str | None], results: Path | None, patient_id: str, issuer: str | None
-) -> Earlier:
+def _earlier(files: Mapping[Path, str | None], results: Path | None, patient_id: str, issuer: str | None) -> Earlier:
     own = _of_patient(*read_results(files, files), patient_id, issuer)
     if files or results is None:
         return own
@@ -150,9 +148,7 @@ def folder_among(folders: Mapping[Path, str | None]) -> FolderOfStudy:
     return lambda _patient_id, _issuer, study_uid: _latest_folder(files, study_uid, files)
 
 
-def _latest_folder(
-    files: Iterable[Path], study_uid: str, sums: Mapping[Path, str | None] = NO_SUMS
-) -> Path | None:
+def _latest_folder(files: Iterable[Path], study_uid: str, sums: Mapping[Path, str | None] = NO_SUMS) -> Path | None:
     """Where the result of a study lies that counts."""
     found, _ = read_results(files, sums)
     of_study = [one for one in found if (one.document.get("study") or {}).get("study_uid") == study_uid]

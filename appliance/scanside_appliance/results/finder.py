@@ -44,9 +44,7 @@ def _plain(text: str) -> str:
     return " ".join(bare.casefold().replace("^", " ").replace("=", " ").split())
 
 
-def those_meant(
-    ones: Iterable[Thing], wanted: str, known: Callable[[Thing], Known], *, in_words: bool
-) -> list[Thing]:
+def those_meant(ones: Iterable[Thing], wanted: str, known: Callable[[Thing], Known], *, in_words: bool) -> list[Thing]:
     """Those that are called so to the letter; where none is, and `in_words`, those that the words speak of.
 
     in_words: for a person alone, who sees whose report it is. A script would take it for the one it named.

@@ -51,9 +51,7 @@ def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> 
     return json.dumps(document, indent=indent, allow_nan=False)
 
 
-def write_output(
-    analysis: Analysis, folder: Path, *, dicom: bool = True, page: PageOptions = PLAIN
-) -> dict[str, Any]:
+def write_output(analysis: Analysis, folder: Path, *, dicom: bool = True, page: PageOptions = PLAIN) -> dict[str, Any]:
     """Write everything about one study into `folder`; returns the document with `artefacts` filled.
 
     - All of it appears or nothing: everything is made before the folder is touched, and what an earlier run left stays
@@ -76,14 +74,10 @@ def write_output(
     return document
 
 
-def _makers(
-    analysis: Analysis, page: PageOptions, *, dicom: bool
-) -> dict[str, Maker]:
+def _makers(analysis: Analysis, page: PageOptions, *, dicom: bool) -> dict[str, Maker]:
     """By file name, what makes its bytes from the document."""
     pictures = _pictures(analysis)
-    makers: dict[str, Maker] = {
-        PAGE: lambda document: _page(document, pictures, page).encode(errors="replace")
-    }
+    makers: dict[str, Maker] = {PAGE: lambda document: _page(document, pictures, page).encode(errors="replace")}
     if pictures is not None:
         makers[MONTAGE] = lambda _: png_bytes(montage(pictures.slices))
         makers[CORONAL] = lambda _: png_bytes(pictures.coronal)

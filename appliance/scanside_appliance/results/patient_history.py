@@ -16,6 +16,7 @@ from scanside_appliance.languages.words import Words
 from scanside_appliance.page.sentences import explained
 from scanside_appliance.results.archive import identity, latest_revisions, results_on_record
 from scanside_appliance.results.errors import PatientNotOnRecord, PatientSeveralIssuers
+from scanside_runtime.errors import shown
 from scanside_runtime.followup.measurement_error import MeasurementError
 from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.progression import Step, course
@@ -132,7 +133,7 @@ def _cell(value: float | None, digits: int) -> str:
 def _notes(history: History, rows: Iterable[Mapping[str, Any]], _: Words) -> list[str]:
     error = history.error
     incomparable = [row for row in rows if row["trend"] == "not_comparable"]
-    apart = [f"{row['acquired_at'][:16]}: {explained(row['why'], _)}" for row in incomparable]
+    apart = [f"{row['acquired_at'][:16]}: {shown(explained(row['why'], _))}" for row in incomparable]
     return [
         *(text.replace("T", " ", 1) for text in apart),
         *(_("no date, left out: study {uid}", uid=uid) for uid in history.undated),

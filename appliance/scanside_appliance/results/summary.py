@@ -12,6 +12,7 @@ from scanside_appliance.languages.columns import cells, padded
 from scanside_appliance.languages.words import Message, Words, said
 from scanside_appliance.page.contents import offered_lines
 from scanside_appliance.page.sentences import cautions, explained, reason_in_words
+from scanside_runtime.errors import shown
 
 NOT_MEASURED = to_translate("not measured")
 SEVERITY = {
@@ -56,7 +57,7 @@ def page_line(path: Path, _: Words) -> str:
 
 
 def _line(name: str, text: str, _: Words) -> str:
-    return padded(_(name), _label_width(_)) + text
+    return padded(_(name), _label_width(_)) + shown(text)
 
 
 @cache

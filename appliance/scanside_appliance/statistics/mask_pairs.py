@@ -135,7 +135,8 @@ def _pictures(a: tuple[Path, ...], b: tuple[Path, ...], _: str) -> tuple[Bools, 
 
 def _picture(path: Path) -> Bools:
     """(rows, columns); of the two values that a mask has, the one above 0 is in it."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    content = np.frombuffer(path.read_bytes(), np.uint8)  # cv2.imread dies of a name that is no UTF-8
+    pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content.size else None
     if pixels is None:
         raise ValueError(f"{path.name} is no picture")
     if len(np.unique(pixels)) > 2:

@@ -49,8 +49,8 @@ def _shape(sql: sqlite3.Connection) -> set[tuple[str, ...]]:
     shape: set[tuple[str, ...]]
     shape = {(kind, name, " ".join(text.split())) for kind, name, text in found if kind != "table"}
     for table in [name for kind, name, _ in found if kind == "table"]:
-        columns = sql.execute("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?)", (table,))
+        columns = sql.execute('SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)', (table,))
         shape |= {("column", table, *map(str, row)) for row in columns}
-        parents = sql.execute("SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?)", (table,))
+        parents = sql.execute('SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)', (table,))
         shape |= {("parent", table, *map(str, row)) for row in parents}
     return shape

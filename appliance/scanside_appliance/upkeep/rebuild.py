@@ -265,8 +265,16 @@ def _rows(files: Iterable[KeptFile], place: str, *, known: bool = True) -> list[
     facts = {one.path.name: one.facts for one in files}
     named = told_apart(facts, ()) if known else facts
     return [
-        NewFile(name.encode(), one.sop_uid if known else "", one.sha256, one.size, one.whole, place, name,
-                data_sha256=one.data_sha256)
+        NewFile(
+            name.encode(),
+            one.sop_uid if known else "",
+            one.sha256,
+            one.size,
+            one.whole,
+            place,
+            name,
+            data_sha256=one.data_sha256,
+        )
         for name, one in named.items()
     ]
 

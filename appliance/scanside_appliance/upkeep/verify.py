@@ -125,9 +125,7 @@ def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
     yield from _other_than_told(layout, store, told)
 
 
-def _other_than_told(
-    layout: BoxLayout, store: Store, told: Mapping[tuple[str, Any], Any]
-) -> Iterator[Difference]:
+def _other_than_told(layout: BoxLayout, store: Store, told: Mapping[tuple[str, Any], Any]) -> Iterator[Difference]:
     """Results whose sums in the book are not those that the audit tells: both would have to be changed alike."""
     for job in store.jobs(PUBLISHED):
         known = told.get((job.study, job.revision))

@@ -61,12 +61,13 @@ NO_FACTS = Facts()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A study. group: where it stands; rank: how grave, as the queue has it."""
+    """A study. group: where it stands; rank: how grave, as the queue has it; past: a later scan counts."""
 
     job: Job
     facts: Facts
     group: Group = Group.rest
     rank: int = 0
+    past: bool = False
 
     @property
     def age(self) -> tuple[str, int]:

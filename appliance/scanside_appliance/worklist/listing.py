@@ -115,11 +115,9 @@ def _grouped(entry: Entry, last: dict[str, int], active: set[str]) -> Entry:
     job = entry.job
     if job.state == State.held or (job.verdict == "held" and job.study not in active):
         return replace(entry, group=Group.held)
-    if last.get(job.patient) != job.id:
-        return entry
     grade = rank([job])
-    if not grade:
-        return entry
+    if not grade or last.get(job.patient) != job.id:
+        return replace(entry, past=bool(grade))
     if job.severity == EXTENSIVE:
         return replace(entry, group=Group.extensive, rank=grade)
     if grade > WATCH_RANK:

@@ -82,6 +82,7 @@ def _row(one: Entry) -> dict[str, Any]:
     facts, job = one.facts, one.job
     return {
         "flag": one.flag,
+        "past": one.past,
         "name": _short(person(readable(facts.patient_name))),
         "patient_id": _short(readable(facts.patient_id)),
         "study": job.study,

@@ -22,7 +22,7 @@ COLUMNS = (
     *(to_translate("flag"), to_translate("name"), to_translate("ID"), to_translate("scanned"), to_translate("POI")),
     *(to_translate("trend"), to_translate("grade"), to_translate("age"), to_translate("study")),
 )
-WHOLE = ("flag", "POI", "grade", "study")
+WHOLE = ("flag", "scanned", "POI", "grade", "study")
 """Columns whose cells are not broken."""
 WIDE = 120
 FLAGS = {
@@ -67,22 +67,21 @@ def list_lines(entries: Sequence[Entry], now_s: float, _: Words, *, names: bool)
 
 
 def list_table(entries: Sequence[Entry], now_s: float, width: int, _: Words, *, names: bool) -> Table:
-    """The same for rich, with colours beside the words. width: of the terminal; a narrow one lacks age and study."""
+    """The same for rich, with colours beside the words. width: of the terminal; a narrow one lacks time, age, study."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     left_out = (("age", "study") if width < WIDE else ()) if names else ("name", "ID")
     kept = [number for number, column in enumerate(COLUMNS) if column not in left_out]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number in kept:
         column = COLUMNS[number]
         justify: Literal["right", "left"] = "right" if column == "POI" else "left"
-        least = len("2026-01-31") if column == "scanned" else None
-        table.add_column(_(column), justify=justify, overflow="fold", no_wrap=column in WHOLE, min_width=least)
+        table.add_column(_(column), justify=justify, overflow="fold", no_wrap=column in WHOLE)
     for one in entries:
-        row = [Text(cell) for cell in _cells(one, now_s, _, names=names)]
-        row[0].stylize(STYLES.get(one.flag, ""))
+        row = [Text(cell) for cell in _cells(one, now_s, _, names=names, narrow=width < WIDE)]
+        row[0].stylize("" if one.past else STYLES.get(one.flag, ""))
         table.add_row(*(row[number] for number in kept))
     return table
 
@@ -101,13 +100,14 @@ def notes(listed: Worklist, left_out: int, _: Words) -> list[str]:
     return [_(words) for words, is_so in notes if is_so]
 
 
-def _cells(one: Entry, now_s: float, _: Words, *, names: bool) -> tuple[str, ...]:
+def _cells(one: Entry, now_s: float, _: Words, *, names: bool, narrow: bool = False) -> tuple[str, ...]:
     facts, job = one.facts, one.job
+    flag, scanned = _signed(FLAGS.get(one.flag, ("", harmless(one.flag))), _), harmless(moment(facts.scanned_at or ""))
     return (
-        _signed(FLAGS.get(one.flag, ("", harmless(one.flag))), _),
+        _(said("{flag}, past", flag=flag)) if one.past else flag,
         harmless(person(facts.patient_name)) if names else "",
         harmless(facts.patient_id or "") if names else "",
-        harmless(moment(facts.scanned_at or "")),
+        scanned[: len("2026-01-31")] if narrow else scanned,
         "" if facts.poi_percent is None else f"{facts.poi_percent:.1f} %",
         _signed(TRENDS.get(job.trend or "", ("", "")), _),
         harmless(facts.grade or ""),

@@ -90,5 +90,5 @@ def _made_of(common: str, part: _Part) -> str:
     for one in part.entries:
         job = one.job
         said = (job.study, job.patient, job.revision, job.verdict, job.severity, job.trend, job.code, job.finished_at)
-        digest.update(repr((one.facts, said)).encode("utf-8", "surrogatepass"))
+        digest.update(repr((one.facts, one.past, said)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

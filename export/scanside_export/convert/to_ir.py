@@ -9,12 +9,12 @@ import numpy as np
 import openvino
 
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
-from scanside_runtime.model.engine import Floats
+from scanside_runtime.model.engine import Floats, openvino_core
 
 
 def write_ir(onnx_file: Path, contract: ModelContract, *, compress_to_fp16: bool) -> Path:
     """Write NAME.xml and NAME.bin beside NAME.onnx and return the XML's path."""
-    model = openvino.Core().read_model(onnx_file)
+    model = openvino_core().read_model(onnx_file)
     model.set_rt_info(contract.to_json(), [CONTRACT_KEY])
     target = onnx_file.with_suffix(".xml")
     openvino.save_model(model, target, compress_to_fp16=compress_to_fp16)
@@ -30,7 +30,7 @@ class IrEngine:
     def __init__(self, xml: Path) -> None:
         threads = len(os.sched_getaffinity(0))
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        self._compiled = openvino.Core().compile_model(xml, "CPU", options)
+        self._compiled = openvino_core().compile_model(xml, "CPU", options)
 
     def infer(self, batch: Floats) -> Floats:
         """See `scanside_runtime.model.engine.Engine`."""

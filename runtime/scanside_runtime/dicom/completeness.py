@@ -80,6 +80,4 @@ def _last_element_breaks_off(ds: Dataset) -> bool:
     if last is None:
         return True
     length, value = getattr(last, "length", None), last.value
-    return (
-        isinstance(length, int) and length != _UNDEFINED_LENGTH and isinstance(value, bytes) and len(value) < length
-    )
+    return isinstance(length, int) and length != _UNDEFINED_LENGTH and isinstance(value, bytes) and len(value) < length

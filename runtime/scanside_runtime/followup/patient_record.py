@@ -75,9 +75,7 @@ def _is_same_id(person: Person, other: Person) -> bool:
     return (person.patient_id, person.issuer) == (other.patient_id, other.issuer)
 
 
-def _read(
-    documents: Sequence[Mapping[str, Any]], placeholders: Collection[str]
-) -> tuple[list[Scan], list[str]]:
+def _read(documents: Sequence[Mapping[str, Any]], placeholders: Collection[str]) -> tuple[list[Scan], list[str]]:
     scans: list[Scan] = []
     unusable: list[str] = []
     for number, document in enumerate(documents, start=1):

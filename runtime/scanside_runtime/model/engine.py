@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +19,8 @@ import numpy.typing as npt
 
 from scanside_runtime.model.errors import ModelEngine, ModelPrecision
 
+log = logging.getLogger("scanside")
+Bytes = bytes | memoryview
 Floats = npt.NDArray[np.float32]
 
 ENGINES = ("openvino", "onnxruntime")
@@ -93,12 +97,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def load_engine(model: bytes, choice: EngineChoice) -> Engine:
-    """Load a network from its bytes. Raises ModelEngine when the engine is missing or refuses the file."""
+def load_engine(model: bytes, choice: EngineChoice, compiled: Bytes | None = None) -> Engine:
+    """Load a network from its bytes. Raises ModelEngine when the engine is missing or refuses the file.
+
+    compiled: the same network as this engine compiled it in this way; where it is refused, it is compiled anew.
+    """
     makers: dict[str, type[OpenVinoEngine | OnnxRuntimeEngine]]
     makers = {"openvino": OpenVinoEngine, "onnxruntime": OnnxRuntimeEngine}
     with _stating_the_engine(choice.name):
-        return makers[choice.name](model, choice)
+        return makers[choice.name](model, choice, compiled)
 
 
 @contextmanager
@@ -119,22 +126,37 @@ def _engine_errors() -> tuple[type[Exception], ...]:
     return (ImportError, RuntimeError, ValueError, *own)
 
 
+@cache
+def openvino_core() -> Any:
+    """The process's only `openvino.Core`, which is never given up; whoever computes with OpenVINO asks for it here.
+
+    A core's CPU plugin sets an alternate signal stack and unmaps it when the core goes. With two cores, the first of
+    which goes first, the second leaves the thread on the unmapped one: the next signal that Python handles (SIGTERM,
+    SIGCHLD, SIGALRM) ends the process, or is written over whatever lies there by then, a volume for example.
+    """
+    # The telemetry package that OpenVINO installs is kept from being imported: its own stub stands in for it.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     """Intel's OpenVINO on the CPU (it runs on AMD's as well)."""
 
-    def __init__(self, model: bytes, choice: EngineChoice) -> None:
-        # The telemetry package that OpenVINO installs is kept from being imported: its own stub stands in for it.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    def __init__(self, model: bytes, choice: EngineChoice, compiled: Bytes | None = None) -> None:
+        core = openvino_core()
         import openvino
 
-        core = openvino.Core()
         hint = "bf16" if choice.precision == "bf16" else "f32"
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": choice.threads,
             "NUM_STREAMS": choice.streams,
         }
-        self._compiled = core.compile_model(core.read_model(model), "CPU", options)
+        imported = None if compiled is None else _imported(core, compiled, options)
+        self._is_imported = imported is not None
+        self._compiled = imported or core.compile_model(core.read_model(model), "CPU", options)
         self._requests = [self._compiled.create_infer_request() for _ in range(choice.streams)]
         self.version = str(openvino.__version__)
         self.computed_in = _stated(choice, str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()))
@@ -143,6 +165,11 @@ class OpenVinoEngine:
         """See `Engine`."""
         with _stating_the_engine("openvino"):
             return np.concatenate(list(self._answers(batch)))
+
+    def newly_compiled(self) -> bytes | None:
+        """The network as it was compiled, for `load_engine`; None where it was taken as it had been."""
+        with _stating_the_engine("openvino"):
+            return None if self._is_imported else self._compiled.export_model().getvalue()
 
     def _answers(self, batch: Floats) -> Iterator[Floats]:
         """Each stack's logits, (1, classes, rows, columns), with as many under way as there are requests.
@@ -163,7 +190,9 @@ class OpenVinoEngine:
 class OnnxRuntimeEngine:
     """Microsoft's ONNX Runtime on the CPU."""
 
-    def __init__(self, model: bytes, choice: EngineChoice) -> None:
+    def __init__(self, model: bytes, choice: EngineChoice, _: Bytes | None = None) -> None:
+        # Since 1.32 it reports to Microsoft, and keeps a number of this machine among the user's caches, by itself.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -183,6 +212,17 @@ class OnnxRuntimeEngine:
 
     def _answer(self, stack: Floats) -> Floats:
         return np.asarray(self._session.run(None, {self._input: stack})[0], dtype=np.float32)
+
+
+def _imported(core: Any, compiled: Bytes, options: dict[str, Any]) -> Any | None:
+    """What was compiled earlier; None, and a word in the log, where the engine does not take it."""
+    from openvino import Tensor
+
+    try:
+        return core.import_model(Tensor(np.frombuffer(compiled, dtype=np.uint8)), "CPU", options)
+    except RuntimeError as problem:
+        log.warning("compiled anew: the engine does not take what was kept (%s)", str(problem).splitlines()[0])
+        return None
 
 
 def _waited_for(request: Any) -> Floats:

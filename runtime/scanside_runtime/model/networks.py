@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scanside_runtime.model.bundle import Bundle, open_bundle
+from scanside_runtime.model.compiled import CompiledNetworks, key_of
 from scanside_runtime.model.contract import ModelContract
-from scanside_runtime.model.engine import Engine, EngineChoice, choose_engine, load_engine
+from scanside_runtime.model.engine import Bytes, Engine, EngineChoice, OpenVinoEngine, choose_engine, load_engine
 from scanside_runtime.model.proof import Proof, preferred_way
 from scanside_runtime.model.tuning import Tuning
+from scanside_runtime.process.system_calls import give_back_freed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,26 +39,48 @@ class LoadedNetworks(Networks):
     choice: EngineChoice
 
 
-def load_networks(bundle: Bundle, choice: EngineChoice | None = None) -> LoadedNetworks:
+def load_networks(
+    bundle: Bundle, choice: EngineChoice | None = None, compiled: CompiledNetworks | None = None
+) -> LoadedNetworks:
     """Both networks of a bundle; without a choice in INT8 on OpenVINO, on all cores that this process may use.
 
-    Raises ModelUnusable and its kinds.
+    compiled: where networks are found compiled, or left so for the next one. Raises ModelUnusable and its kinds.
     """
     choice = choice or choose_engine("auto", "auto", 0)
-    lungs, infection = (_load(bundle, name, choice) for name in ("lungs", "infection"))
-    return LoadedNetworks(lungs, infection, bundle, choice)
+    key = "" if compiled is None else key_of(bundle, choice)
+    found = {} if compiled is None else compiled.read(key) or {}
+    networks = {name: _load(bundle, name, choice, found.get(name)) for name in ("lungs", "infection")}
+    if compiled is not None:
+        _leave_for_next(compiled, key, found, networks)
+    return LoadedNetworks(**networks, bundle=bundle, choice=choice)
 
 
-def _load(bundle: Bundle, name: str, choice: EngineChoice) -> Network:
+def _leave_for_next(
+    compiled: CompiledNetworks, key: str, found: Mapping[str, Bytes], networks: Mapping[str, Network]
+) -> None:
+    """Keep what was compiled here, beside what was found."""
+    engines = {name: one.engine for name, one in networks.items() if isinstance(one.engine, OpenVinoEngine)}
+    made = {name: data for name, one in engines.items() if (data := one.newly_compiled()) is not None}
+    if made:
+        compiled.write(key, {**found, **made})
+        made.clear()
+        give_back_freed()  # 20 MB, which would stay below all that a study takes later
+
+
+def _load(bundle: Bundle, name: str, choice: EngineChoice, compiled: Bytes | None) -> Network:
     data, contract = bundle.network(name, choice.stored_as)
-    return Network(load_engine(data, choice), contract)
+    return Network(load_engine(data, choice, compiled), contract)
 
 
 class KeptNetworks:
-    """Networks that stay loaded from study to study, for as long as bundle, engine, precision and threads stay."""
+    """Networks that stay loaded from study to study, for as long as bundle, engine, precision and threads stay.
 
-    def __init__(self) -> None:
+    compiled: where networks are found compiled, or left so for the next process; without it each compiles its own.
+    """
+
+    def __init__(self, compiled: CompiledNetworks | None = None) -> None:
         self._kept: LoadedNetworks | None = None
+        self._compiled = compiled
 
     def load(
         self,
@@ -81,7 +106,7 @@ class KeptNetworks:
     def take(self, bundle: Bundle, choice: EngineChoice) -> LoadedNetworks:
         """The networks of a bundle in one way to compute. Raises ModelUnusable and its kinds."""
         if self._kept is None or _identity(self._kept.bundle, self._kept.choice) != _identity(bundle, choice):
-            self._kept = load_networks(bundle, choice)
+            self._kept = load_networks(bundle, choice, self._compiled)
         return self._kept
 
 

@@ -112,4 +112,3 @@ def _better(one: Tried, again: Tried) -> Tried:
     if again.why_not:
         return again
     return min(one, again, key=lambda tried: tried.wall_ms or 0.0)
-

@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 
+from scanside_runtime.process.garbage import collect_rarely
 from scanside_runtime.process.system_calls import prctl
 
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +30,7 @@ def end_with(parent: int) -> None:
 def main() -> None:
     """Be the module that the first argument names."""
     end_with(json.loads(sys.argv[-1])["Birth"]["parent"])
+    collect_rarely()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

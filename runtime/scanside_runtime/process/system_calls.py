@@ -1,4 +1,4 @@
-"""System calls that Python has no name for."""
+"""Calls of the system that Python has no name for."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def prctl(option: int, value: int = 0) -> int:
     """A word to the kernel about this process (prctl(2)). Raises OSError."""
     zeros = [ctypes.c_ulong(0)] * 3
     return _checked(int(_C.prctl(ctypes.c_int(option), ctypes.c_ulong(value), *zeros)))
+
+
+def give_back_freed() -> None:
+    """What was freed goes back to the system now and not when it happens to (malloc_trim(3)), in glibc alone."""
+    trim = getattr(_C, "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def _checked(answer: int) -> int:

@@ -10,6 +10,7 @@ import typer
 
 from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, for_its_owner_alone
+from scanside_runtime.errors import shown
 
 
 def pack(
@@ -47,7 +48,7 @@ def pack(
 
 def _line(one: dict[str, object]) -> str:
     if "patient_id" in one:
-        return f"{one['patient_id'] or spoken()('(no ID)')}  {one['patient_name'] or ''}".rstrip()
+        return shown(f"{one['patient_id'] or spoken()('(no ID)')}  {one['patient_name'] or ''}".rstrip())
     size = float(str(one["size_bytes"])) / 1e6
     said = spoken()("{size:.1f} MB, {seconds} s at 384 kbit/s, {slices} slice(s)", size=size, **_numbers(one))
     return f"{one['path']}  {said}"

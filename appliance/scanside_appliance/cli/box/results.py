@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from scanside_appliance.cli.options import AsJson, open_store
 from scanside_appliance.languages.catalogue import to_translate
 
 MANY = to_translate("{number} reports are found, and none is opened: say more, the day of the scan, too.")
+NEWEST = to_translate("{number} reports of one patient are found, and the newest is opened.")
 
 
 def results(
@@ -27,7 +28,7 @@ def results(
     ],
     as_json: AsJson = False,
     every: Annotated[bool, typer.Option("--all", help="Every revision, not only the one that counts.")] = False,
-    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser, too, where it is one.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser, too: a patient's newest.")] = False,
 ) -> None:
     """Print the paths of reports, oldest scan first; a revision that was refused hides none that was measured.
 
@@ -41,10 +42,18 @@ def results(
         typer.echo(json.dumps(found, allow_nan=False))
     else:
         typer.echo("\n".join(map(_line if seen else _path, found)))
-    if show and len(found) > 1:
-        typer.echo(spoken()(MANY, number=len(found)), err=True)
-    elif show:
-        typer.launch(found[0]["report"])
+    if show:
+        _open(found)
+
+
+def _open(found: Sequence[Mapping[str, Any]]) -> None:
+    """The newest, unless more than one patient was found: none is opened in place of another."""
+    patients = {(one["patient_id"], one["patient_name"]) for one in found}
+    is_one = len(found) == 1 or (len(patients) == 1 and found[0]["patient_id"])
+    if len(found) > 1:
+        typer.echo(spoken()(NEWEST if is_one else MANY, number=len(found)), err=True)
+    if is_one:
+        typer.launch(found[-1]["report"])
 
 
 def _found(context: typer.Context, wanted: str, *, every: bool, in_words: bool) -> list[dict[str, Any]]:

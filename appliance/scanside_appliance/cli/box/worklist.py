@@ -10,6 +10,9 @@ import typer
 
 from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, open_store
+from scanside_appliance.languages.catalogue import to_translate
+
+HOW_TO_OPEN = to_translate("to open a report: scanside results NAME --open")
 
 
 def worklist(
@@ -50,6 +53,7 @@ def worklist(
 
         screen = Console()
         screen.print(terminal.list_table(entries, clock.wall(), screen.width, spoken(), names=not no_names))
+        lines = [*lines, spoken()(HOW_TO_OPEN)]
     else:
         lines = [*terminal.list_lines(entries, clock.wall(), spoken(), names=not no_names), *lines]
     typer.echo("".join(f"{line}\n" for line in lines), nl=False)

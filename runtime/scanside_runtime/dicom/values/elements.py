@@ -20,6 +20,8 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import AMBIGUOUS_VR, PersonName
 
+from scanside_runtime.errors import can_be_shown
+
 # What pydicom raises on bytes that are no valid DICOM. Listed, so that a defect of ours is not taken for a bad file.
 BAD_DICOM = (
     InvalidDicomError,
@@ -133,7 +135,7 @@ def _line(value: Any) -> str | None:
 def _printable(value: Any) -> str | None:
     if value is None:
         return None
-    line = "".join(letter if letter.isprintable() else " " for letter in str(value)[:MAX_TEXT])
+    line = "".join(letter if can_be_shown(letter) else " " for letter in str(value)[:MAX_TEXT])
     return line.strip() or None
 
 
