@@ -290,7 +290,8 @@ class Installed(Command):
     """
 
     program_role = "install"
-    fair = (0, 4, 5)
+    fair = (0, 4, 5, -11)
+    """The last where an engine asks for the processor's shape and gets no answer: it ends the process (hwloc)."""
 
     def prepare(self) -> None:
         self.base.mkdir()

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout, suppress
 
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map
 
+import scanside_appliance
 from scanside_appliance.bundles.record import BundleRecord
 from scanside_appliance.cli.main import app
 from scanside_appliance.page.templates import page_templates
@@ -46,9 +47,16 @@ def _modules() -> Iterator[str]:
 
 def import_everything() -> None:
     """What an analysis imports and keeps when it first needs it: a fork is as warm as a worker that measured before."""
+    own = (f"scanside_appliance.{one.name}" for one in pkgutil.iter_modules(scanside_appliance.__path__))
     late = ("openvino", "jinja2.ext", "pprint", "importlib.readers", "importlib.resources.readers")
-    of_commands = ("typer._adapters", "pydantic._migration", "pydantic.plugin._schema_validator", "pydantic_core")
-    for module in (*_modules(), *late, *of_commands):
+    of_commands = (
+        "typer._adapters",
+        "pydantic._migration",
+        "pydantic.plugin._loader",
+        "pydantic.plugin._schema_validator",
+        "pydantic_core",
+    )
+    for module in (*_modules(), *own, *late, *of_commands):
         with suppress(ImportError):  # of an extra that is not installed
             importlib.import_module(module)
     import_encodings()
