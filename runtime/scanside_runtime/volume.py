@@ -127,10 +127,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fluid:
-    """What the networks outlined as lung and is pleural fluid, by the lung that it was taken from."""
+    """What the networks outlined as lung and is pleural fluid, by the lung that it was taken from.
+
+    hu: the median of what is surely fluid, without its edges.
+    """
 
     right: Mask
     left: Mask
+    hu: float
 
     @property
     def volume_ml(self) -> float:

@@ -180,15 +180,26 @@ def test_a_study_without_fluid_says_none_and_no_internal_figure_reaches_the_docu
 
 
 def test_fluid_raises_no_flag_and_where_it_would_the_severity_says_so() -> None:
-    wet = measured(chest(12))
+    wet = measured(chest(6))
     found = assess_extent(wet)
     assert found.flag == "none"
     assert found.why is not None and f"{wet.worse_lung_with_fluid_percent:.1f} %, CT-2" in found.why
     assert assess_extent(replace(wet, worse_lung_with_fluid_percent=20.0)).why is None
 
 
+@pytest.mark.parametrize("hu", [15, 20])
+def test_what_may_be_an_even_consolidation_raises_no_grade_but_keeps_the_graver_flag_and_says_why(hu: int) -> None:
+    wet = measured(chest(hu))
+    found = assess_extent(wet)
+    assert (wet.ct_extent_grade, found.flag) == ("CT-0", "watch")
+    assert wet.fluid_hu == pytest.approx(hu, abs=2.0)
+    assert found.why is not None and f"{wet.fluid_hu:.0f} HU may be consolidation" in found.why
+    edge = replace(wet, worse_lung_with_fluid_percent=24.9)
+    assert (assess_extent(edge).flag, assess_extent(edge, error_points=1.3).flag) == ("none", "watch")
+
+
 def test_a_sick_lung_keeps_its_own_grade_beside_fluid() -> None:
-    wet = replace(measured(chest(12)), worse_lung_percent=24.9)
+    wet = replace(measured(chest(6)), worse_lung_percent=24.9)
     assert assess_extent(wet, error_points=1.3).flag == "watch"
 
 

@@ -231,7 +231,8 @@ def _without(volume: Volume, masks: Masks, overview: Overview, sure: Bools) -> M
         for lung, taken in zip((right, left), fluids, strict=True):
             taken[z] = lung[z] & fluid
             lung[z] &= ~fluid
-    apart = Fluid(*(volume.with_mask(taken, box) for taken in fluids))
+    right_fluid, left_fluid = (volume.with_mask(taken, box) for taken in fluids)
+    apart = Fluid(right_fluid, left_fluid, _density(sure, overview.smooth))
     new_right, new_left, infected = (volume.with_mask(array, box) for array in (right, left, infection))
     lost_ml, bounds = masks.infection.volume_ml - infected.volume_ml, masks.infection_bounds_ml
     if bounds is not None:
