@@ -79,8 +79,8 @@ def _fill(folder: Path, stock: Stock, layout: BoxLayout, progress: Progress) -> 
             progress("files", number, len(stock.files))
         for end in BESIDE:  # of a book that was lost: replayed onto this one they would damage it
             beside(layout.database, end).unlink(missing_ok=True)
+        mark(layout)  # first: cut off in between, the box misses its book and begins no empty one
         _put(folder / stock.book, layout.database, Copied(0, stock.book_sha256, 0), folder)
-        mark(layout)
     except OSError as error:
         raise BoxRoot(root=layout.root, why=error.strerror or error) from error
     return stock
