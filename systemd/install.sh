@@ -158,10 +158,10 @@ install_units() {
     has_systemd && systemctl daemon-reload || true
 }
 
-# A service whose networks fail the self-test comes up all the same, and takes studies in without measuring any.
+# A service comes up all the same whose networks fail the self-test, or whose book can't be used, and waits.
 measures() {
     case $(as_box $home/current/bin/scanside status 2>/dev/null) in
-        *TROUBLE*MODEL_*|*TROUBLE*BOX_SELFTEST*) return 1 ;;
+        *TROUBLE*MODEL_*|*TROUBLE*BOX_SELFTEST*|*TROUBLE*BOX_DATABASE*) return 1 ;;
     esac
 }
 

@@ -216,11 +216,11 @@ KINDS = {
         "What lies behind the lungs, or is outlined as lung, is as dense and even as fluid: a possible effusion.",
         "Look at the pictures. What is surely as even as fluid is not counted, and the message says what POI would be "
         "if it were consolidation; what may be dense lung as well is counted, and POI is too high if it is fluid.",
-        "Pieces thicker than 10 mm with no aerated lung behind them. Beside the lungs, under lung that stands up to "
-        "60 mm above: 0 to 30 HU, nine tenths below 25, from missing_lung.fluid_ml on. In the outlines: 0 to 35 HU, "
-        "nine tenths below 30, from missing_lung.fluid_in_lung_ml on. Taken out of lung and infection, from "
-        "missing_lung.fluid_taken_ml on: the median at most 27 HU and 12 below soft tissue, 94 % within 8 HU of it, "
-        "no air in it, and a fifth or more of all dense lung there.",
+        "Pieces thicker than 10 mm with no aerated lung below them as the patient lies. Beside the lungs, under lung "
+        "that stands up to 60 mm above: 0 to 30 HU, nine tenths below 25, from missing_lung.fluid_ml on. In the "
+        "outlines: 0 to 35 HU, nine tenths below 30, from missing_lung.fluid_in_lung_ml on. Taken out of lung and "
+        "infection, from missing_lung.fluid_taken_ml on: the median at most 27 HU and 12 below soft "
+        "tissue, 94 % within 8 HU of it, no air in it, and a fifth or more of all dense lung there.",
     ),
     "QUALITY_ORIENTATION": FindingKind(
         ("caution", "withhold"),

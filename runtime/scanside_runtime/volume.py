@@ -78,6 +78,7 @@ class Volume:
     spacing_mm: (z, y, x); z from positions projected on the normal, never from SliceThickness.
     slice_thickness_mm: what the scanner says about the slice, or None.
     input_sha256: SHA-256 of the sorted SHA-256 sums of the files it came from, or None for an array.
+    position: PatientPosition as the scanner says it ("HFS", "FFP"), or None; the axes do not hang on it.
     """
 
     hu: Hu
@@ -85,6 +86,7 @@ class Volume:
     spacing_mm: tuple[float, float, float]
     slice_thickness_mm: float | None = None
     input_sha256: str | None = None
+    position: str | None = None
 
     def __post_init__(self) -> None:
         self.hu.setflags(write=False)
@@ -105,7 +107,8 @@ class Volume:
         """What lies in a box, as a volume of its own; the HU are shared, not copied."""
         shift = np.eye(4)
         shift[:3, 3] = [side.start for side in reversed(box)]
-        return Volume(self.hu[box], self.affine @ shift, self.spacing_mm, self.slice_thickness_mm)
+        affine = self.affine @ shift
+        return Volume(self.hu[box], affine, self.spacing_mm, self.slice_thickness_mm, position=self.position)
 
     def with_mask(self, array: Bools, box: Box | None = None) -> Mask:
         """A mask that can't lose its place; with a box, `array` is what lies in it.
@@ -124,10 +127,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fluid:
-    """What the networks outlined as lung and is pleural fluid, by the lung that it was taken from."""
+    """What the networks outlined as lung and is pleural fluid, by the lung that it was taken from.
+
+    hu: the median of what is surely fluid, without its edges.
+    """
 
     right: Mask
     left: Mask
+    hu: float
 
     @property
     def volume_ml(self) -> float:

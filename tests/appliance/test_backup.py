@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -139,13 +140,39 @@ def test_a_backup_that_is_cut_short_leaves_the_one_before_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("scanside_appliance.backup.make._forget_books", full)
+        patched.setattr("scanside_appliance.backup.make._forget_what_is_old", full)
         patched.setattr("scanside_appliance.backup.make._copied_book", full)
         with pytest.raises(BackupTarget, match="No space left"):
             backed_up(box, stick)
     stock, wrong = check_backup(stick, silent)
     assert (stock.at, wrong) == (first.at, {})
     assert backed_up(box, stick).missing == ()
+
+
+def test_a_backup_that_is_cut_short_keeps_the_older_copy_of_what_was_changed(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, stick = box.root / "bundles" / "changes.json", tmp_path / "stick"
+    record.parent.mkdir()
+    record.write_text("one change")
+    backed_up(box, stick)
+    for text in ("one change and another", "three changes"):
+        record.write_text(text)
+        with monkeypatch.context() as patch:
+            patch.setattr("scanside_appliance.backup.make.replace_file", refuse)
+            with pytest.raises(BackupTarget):
+                backed_up(box, stick)
+        assert check_backup(stick, silent)[1] == {}
+    restore(stick, BoxLayout(tmp_path / "older"), silent)
+    assert (tmp_path / "older" / "bundles" / "changes.json").read_text() == "one change"
+    assert backed_up(box, stick).missing == ()
+    restore(stick, BoxLayout(tmp_path / "newer"), silent)
+    assert (tmp_path / "newer" / "bundles" / "changes.json").read_text() == "three changes"
+    assert list(stick.rglob(".*")) == []
+
+
+def refuse(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "no space")
 
 
 def test_a_restore_that_is_cut_short_goes_on(box: Box, tmp_path: Path) -> None:

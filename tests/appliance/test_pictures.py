@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from scanside_appliance.pictures.choice import KEY_SLICES, key_slices
 from scanside_appliance.pictures.draw import COLUMNS, MOST_TILES, Pictures, draw_pictures, montage
 from scanside_appliance.pictures.files import jpegs_within
 from scanside_appliance.pictures.lettering import BAND_PX, SCALE_MM, Lettering, with_letters
-from scanside_appliance.pictures.plane import DENSE, Picture, Plane, grey, marked, native_width
+from scanside_appliance.pictures.plane import DENSE, INFECTION, SLAB_MM, Picture, Plane, grey, marked, native_width
 from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
 from scanside_runtime.volume import Masks, Volume
 
@@ -97,6 +98,23 @@ def test_a_speck_of_dense_voxels_is_counted_and_not_drawn() -> None:
     plane.hu[20:40, 20:40] = -600
     plane.hu[30, 30] = 0
     assert not near(marked(grey(plane, (320, 240)), plane), DENSE).any()
+
+
+def test_across_slices_an_outline_is_no_stair_stays_within_half_a_slab_and_loses_no_speck() -> None:
+    hu, nowhere = np.full((12, 100), -600, np.int16), np.zeros((12, 100), np.bool_)
+    infection = nowhere.copy()
+    for row in range(1, 9):
+        infection[row, 10 : 20 + 8 * row] = True
+    infection[10, 50] = True
+    stairs = Plane(hu, nowhere, nowhere, infection, (SLAB_MM, 1.0))
+    size, pixel_mm = (400, 240), 0.25
+    cuts = (stairs, replace(stairs, across_slices=True))
+    exact, smooth = (near(marked(grey(one, size), one), INFECTION) for one in cuts)
+    off_mm = pixel_mm * cv2.distanceTransform(np.asarray(~exact, np.uint8), cv2.DIST_L2, 5)
+    assert 0.5 < off_mm[smooth].max() < SLAB_MM / 2 + 1.0
+    level = [np.abs(np.diff(np.argmax(edge[30:170, ::-1], axis=1))).max() for edge in (exact, smooth)]
+    assert level[1] < level[0] / 4, "a stair of 8 mm is a slope"
+    assert smooth[200:220, 190:210].any(), "the speck is shown as it is"
 
 
 @pytest.mark.parametrize("columns", [44, 180, 400, 512])

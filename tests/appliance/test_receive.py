@@ -9,19 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage
 
 from kit.archives import LOOPBACK, free_port, program
-from kit.dicom_samples import make_slice
 from scanside_appliance.network.errors import BoxReceivePort, BoxReceiveTls, BoxReceiveUnset
 from scanside_appliance.network.received import Receiver
 from scanside_runtime.errors import SettingsUnusable
@@ -33,8 +31,8 @@ pytest.importorskip("pynetdicom", reason="the extra dicom-network is not install
 from pynetdicom.ae import ApplicationEntity  # the extra may be missing
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.sop_class import Verification
 
+from kit.receiving import OUT_OF_RESOURCES, SUCCESS, box, files_of, sent
 from scanside_appliance.network.scp import TRANSFER_SYNTAXES, listening
 from sweeps.box import LONGEST_S
 
@@ -42,48 +40,6 @@ pytestmark = pytest.mark.filterwarnings(
     # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
-SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
-
-
-@dataclass(frozen=True)
-class Listener:
-    """A box that listens, and its inbox."""
-
-    settings: ReceiveSettings
-    inbox: Path
-
-    def files(self) -> list[Path]:
-        return sorted(path for path in self.inbox.rglob("*") if path.is_file())
-
-    def associate(self, calling: str = "CT1", called: str = "SCANSIDE", *syntaxes: str) -> Any:
-        entity = ApplicationEntity(calling)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = LONGEST_S
-        entity.add_requested_context(CTImageStorage, list(syntaxes or [ExplicitVRLittleEndian]))
-        entity.add_requested_context(Verification)
-        return entity.associate(LOOPBACK, self.settings.port, ae_title=called)
-
-
-@contextmanager
-def box(tmp_path: Path, disk: DiskSettings | None = None, **changes: Any) -> Iterator[Listener]:
-    values = {"callers": (f"CT1@{LOOPBACK}",), "port": free_port(), "idle_s": LONGEST_S, **changes}
-    settings = ReceiveSettings(**values)
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    receiver = Receiver(inbox, disk or DiskSettings(stop_percent=100.0, clean_to_percent=100.0))
-    receiver.begin()
-    with listening(settings, receiver):
-        yield Listener(settings, inbox)
-
-
-def files_of(folder: Path, slices: int) -> list[Path]:
-    folder.mkdir(parents=True)
-    for number in range(slices):
-        make_slice(number).save_as(folder / f"{number}.dcm", enforce_file_format=True)
-    return sorted(folder.iterdir())
-
-
-def sent(association: Any, path: Path) -> int:
-    return int(association.send_c_store(path).get("Status", -1))
 
 
 def test_an_object_is_in_the_inbox_as_it_was_sent_and_sent_twice_it_is_there_once(tmp_path: Path) -> None:
@@ -239,10 +195,7 @@ def test_a_disk_that_fails_is_no_success(tmp_path: Path, monkeypatch: pytest.Mon
 def test_dcmtks_sender_at_four_associations_at_once_loses_nothing(tmp_path: Path) -> None:
     command = [program("storescu"), "-aet", "CT1", "-aec", "SCANSIDE", "+sd"]
     for part in range(4):
-        for number, path in enumerate(files_of(tmp_path / "scanner" / str(part), 12)):
-            one = pydicom.dcmread(path)
-            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.{part}.{number}"
-            one.save_as(path)
+        files_of(tmp_path / "scanner" / str(part), 12, uid=f"1.2.{part}")
     with box(tmp_path) as listener:
         senders = [
             subprocess.Popen([*command, LOOPBACK, str(listener.settings.port), str(tmp_path / "scanner" / str(part))])
@@ -254,11 +207,7 @@ def test_dcmtks_sender_at_four_associations_at_once_loses_nothing(tmp_path: Path
 
 
 def test_dcmtks_sender_that_breaks_off_instead_of_saying_good_bye_has_sent_what_was_taken(tmp_path: Path) -> None:
-    files = files_of(tmp_path / "scanner", 3)
-    for number, path in enumerate(files):
-        one = pydicom.dcmread(path)
-        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
-        one.save_as(path)
+    files = files_of(tmp_path / "scanner", 3, uid="1.2")
     with box(tmp_path) as listener:
         where = [LOOPBACK, str(listener.settings.port), *map(str, files)]
         titles = ["-aet", "CT1", "-aec", "SCANSIDE"]

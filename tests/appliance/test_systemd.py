@@ -15,7 +15,7 @@ from scanside_appliance.doctor.work import UNITS as DOCTOR_LOOKS_FOR
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.serve.password import FILE as PASSWORD_FILE
 from scanside_appliance.serve.password import set_password
-from scanside_appliance.service.service import STOP_S
+from scanside_appliance.service.signals import STOP_S
 from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.load import load_settings
 from scanside_runtime.settings.serve import LOCAL_NETWORKS, THIS_MACHINE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -126,6 +127,36 @@ def test_the_audit_goes_on_in_a_book_that_was_made_anew_and_shows_a_result_that_
     box.rebuild(monkeypatch, "--anyway")
     found = json.loads(box.scanside("verify", "--json").output)["differences"]
     assert [one["of"] for one in found] == ["audit"]
+
+
+def test_the_audit_goes_on_though_the_old_book_was_put_aside_and_the_new_one_did_not_get_its_name(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    with Store(box.root / "scanside.db") as store:
+        before = list(entries(store))
+    renamed = Path.rename
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", lambda path, to: refuse() if path.suffix == ".new" else renamed(path, to))
+        assert box.scanside("rebuild", "--anyway").exception.code == "BOX_ROOT"
+    assert not (box.root / "scanside.db").exists()
+    assert box.rebuild(monkeypatch)["audit_entries"] == len(before)
+    assert box.is_sound()
+
+
+def refuse() -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_what_the_disk_says_to_a_command_is_no_defect(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.put(*study(1))
+    box.run()
+    monkeypatch.setattr("scanside_appliance.upkeep.rebuild.archive_folders", lambda _: refuse())
+    monkeypatch.setattr("scanside_appliance.upkeep.redo.Intake", lambda *_: refuse())
+    monkeypatch.setattr("scanside_appliance.upkeep.verify.result_folders", lambda _: refuse())
+    for command in (("rebuild", "--anyway"), ("redo", study_key("1.2.1")), ("verify",)):
+        assert box.scanside(*command).exception.code == "BOX_ROOT", command
 
 
 def test_only_a_lost_or_damaged_book_is_made_anew(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

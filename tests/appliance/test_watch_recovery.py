@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.store import MOVING, State, Store
+from scanside_appliance.service.unusable_book import LOOK_EVERY_S, WAITS
 from scanside_runtime.errors import ScansideError
-from sweeps.box import Slice, put
+from sweeps.box import LONGEST_S, Slice, put, said, start
+from sweeps.fulldisk import wait
 
 
 def test_a_damaged_database_is_said_and_nothing_is_touched(box: Box) -> None:
@@ -34,6 +37,42 @@ def test_a_damaged_database_is_said_and_nothing_is_touched(box: Box) -> None:
     assert len(box.places("inbox")) == 3
 
 
+def test_a_service_whose_book_is_damaged_waits_for_a_person_loses_nothing_and_goes_on_with_a_good_one(
+    box: Box,
+) -> None:
+    """Not once more every few seconds for ever, as systemd would have it."""
+    box.put(*study(1))
+    box.run()
+    database, status = box.root / "scanside.db", box.root / "status.json"
+    good = database.read_bytes()
+    database.write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
+    box.put(*study(2))
+    daemon = start(box.root)
+    try:
+        assert wait(lambda: WAITS in (json.loads(status.read_text())["trouble"] or ""))
+        time.sleep(1.5 * LOOK_EVERY_S)
+        assert (daemon.poll(), said(box.root).count("BOX_DATABASE")) == (None, 1)
+        assert len(box.places("inbox")) == 3
+        part = database.with_suffix(".new")
+        part.write_bytes(good)
+        part.replace(database)
+        assert wait(lambda: box.of(2))
+        assert wait(lambda: json.loads(status.read_text())["trouble"] is None)
+    finally:
+        daemon.terminate()
+        ended = daemon.wait(LONGEST_S)
+    assert (ended, box.is_sound()) == (0, True)
+
+
+def test_a_service_that_waits_for_its_book_ends_when_it_is_told(box: Box) -> None:
+    box.run()
+    lose_book(box, "gone")
+    daemon = start(box.root)
+    assert wait(lambda: WAITS in (json.loads((box.root / "status.json").read_text())["trouble"] or ""))
+    daemon.terminate()
+    assert daemon.wait(LONGEST_S) == 0
+
+
 @pytest.mark.parametrize("how", ["gone", "empty", "header"])
 @pytest.mark.parametrize("marked", [True, False])
 def test_a_lost_book_is_no_first_start(box: Box, how: str, marked: bool) -> None:
@@ -42,9 +81,9 @@ def test_a_lost_book_is_no_first_start(box: Box, how: str, marked: bool) -> None
     lose_book(box, how)
     if not marked:
         BoxLayout(box.root).marker.unlink()
-    for start in (box.run, lambda: raised_by(box.scanside("queue"))):
+    for begin in (box.run, lambda: raised_by(box.scanside("queue"))):
         with pytest.raises(BoxDatabaseLost) as lost:
-            start()
+            begin()
         assert (lost.value.code, lost.value.exit_code) == ("BOX_DATABASE_LOST", 5)
     shown = box.scanside("status")
     assert shown.exit_code == 5

@@ -48,7 +48,8 @@ def test_an_effusion_that_was_outlined_as_lung_is_set_apart_and_no_lung_with_it(
     one = next(one for one in drawn_references(REFERENCES, shared_data) if one.name == "lidc-idri-0314")
     wet = one.labels == EFFUSION
     right, left = (one.labels == RIGHT) | wet, one.labels == LEFT
-    apart = set_fluid_apart(one.volume, Masks(*(one.volume.with_mask(array) for array in (right, left, wet))), LIMITS)
+    masks = Masks(*(one.volume.with_mask(array) for array in (right, left, wet)))
+    apart = set_fluid_apart(one.volume, masks, make_overview(one.volume, masks), LIMITS)
     assert apart.fluid is not None
     taken = apart.fluid.right.array | apart.fluid.left.array
     assert (taken & wet).sum() > 0.6 * wet.sum()

@@ -436,7 +436,7 @@ def test_a_withheld_study_that_looks_extensive_says_so(
     folder: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, watch_from: str, extensive: bool
 ) -> None:
     moved = Finding("QUALITY_MOTION", "withhold", "Most slices with infection are blurred.")
-    monkeypatch.setattr("scanside_runtime.analysis.analyze.judge", lambda *_: (moved,))
+    monkeypatch.setattr("scanside_runtime.quality.gate.judge", lambda *_: (moved,))
     severity = SeveritySettings(watch_from=watch_from, severe_from="CT-4")
     found = document(run(folder, bundle, settings=replace(ONE_THREAD, severity=severity)))
     assert found["biomarkers"]["poi_percent"] is None

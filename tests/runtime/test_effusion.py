@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kit.analysis_samples import SPACING_MM, chest_hu
+from kit.analysis_samples import SPACING_MM, chest_hu, chest_series
 from scanside_runtime.measures.biomarkers import Biomarkers, measure, withheld
 from scanside_runtime.measures.severity import assess_extent
 from scanside_runtime.quality.effusion import set_fluid_apart
@@ -41,15 +42,19 @@ def chest(layer_hu: float | np.ndarray, everywhere_hu: int = 0) -> Chest:
     return volume, Masks(volume.with_mask(right), volume.with_mask(left), volume.with_mask(LAYER), bounds)
 
 
-def measured(case: Chest) -> Biomarkers:
+def without_fluid(case: Chest, limits: MissingLungSettings = DEFAULT.missing_lung) -> Masks:
     volume, masks = case
-    return measure(volume, set_fluid_apart(volume, masks, DEFAULT.missing_lung))
+    return set_fluid_apart(volume, masks, make_overview(volume, masks), limits)
+
+
+def measured(case: Chest) -> Biomarkers:
+    return measure(case[0], without_fluid(case))
 
 
 @pytest.mark.parametrize("hu", [2, 12, 20])
 def test_fluid_behind_a_lung_is_neither_lung_nor_infection_and_told_in_ml(hu: int) -> None:
     volume, masks = chest(hu)
-    apart = set_fluid_apart(volume, masks, DEFAULT.missing_lung)
+    apart = without_fluid((volume, masks))
     assert apart.fluid is not None
     layer_ml = LAYER.sum() * volume.voxel_ml
     assert apart.fluid.volume_ml == pytest.approx(layer_ml, rel=0.02)
@@ -61,9 +66,51 @@ def test_fluid_behind_a_lung_is_neither_lung_nor_infection_and_told_in_ml(hu: in
     np.testing.assert_array_equal(apart.left_lung.array, masks.left_lung.array)
 
 
+TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "HFS": lambda array: array,
+    "FFP": lambda array: array[:, ::-1],
+    "HFDL": lambda array: array.swapaxes(1, 2),
+    "HFDR": lambda array: array.swapaxes(1, 2)[:, :, ::-1],
+}
+
+
+def lying(drawn: str, position: str | None) -> Chest:
+    """The chest with a layer where it lies in one position, in a scan whose header says another."""
+    volume, masks = chest(12)
+    turn = TURNS[drawn]
+    dz, dy, dx = SPACING_MM
+    spacing_mm = (dz, dx, dy) if "D" in drawn else SPACING_MM
+    affine = np.diag([spacing_mm[2], spacing_mm[1], dz, 1.0])
+    turned = Volume(np.ascontiguousarray(turn(volume.hu)), affine, spacing_mm, position=position)
+    arrays = (turn(mask.array) for mask in (masks.right_lung, masks.left_lung, masks.infection))
+    return turned, Masks(*(turned.with_mask(np.ascontiguousarray(array)) for array in arrays))
+
+
+@pytest.mark.parametrize(("drawn", "opposite"), [("HFS", "HFP"), ("FFP", "FFS"), ("HFDL", "HFDR"), ("HFDR", "FFDL")])
+def test_fluid_is_what_the_position_of_the_patient_lets_sink_and_the_same_above_stays_lung(
+    drawn: str, opposite: str
+) -> None:
+    volume, masks = lying(drawn, drawn)
+    apart = without_fluid((volume, masks))
+    assert apart.fluid is not None
+    assert apart.fluid.volume_ml == pytest.approx(masks.infection.volume_ml, rel=0.02)
+    against = lying(drawn, opposite)
+    assert without_fluid(against) is against[1]
+
+
+@pytest.mark.parametrize("position", [None, "", "P", "hfs", "HFX"])
+def test_where_the_header_says_nothing_known_the_patient_lies_on_the_back(position: str | None) -> None:
+    assert without_fluid(lying("HFS", position)).fluid is not None
+
+
+def test_the_position_of_a_series_reaches_the_volume_and_a_part_of_it(tmp_path: Path) -> None:
+    _, volume = chest_series(tmp_path, orientation="HFP")
+    assert volume.position == volume.part((slice(0, 4), slice(None), slice(None))).position == "HFP"
+
+
 def test_the_finding_says_how_much_it_is_and_what_poi_would_be_as_consolidation() -> None:
     volume, masks = chest(12)
-    apart = set_fluid_apart(volume, masks, DEFAULT.missing_lung)
+    apart = without_fluid((volume, masks))
     (finding,) = (one for one in judge(volume, apart, None, DEFAULT) if one.code == "QUALITY_POSSIBLE_EFFUSION")
     before, after = measure(volume, masks).whole.poi_percent, measure(volume, apart)
     assert before is not None and after.fluid_ml
@@ -104,19 +151,19 @@ def mostly_dense() -> Chest:
 )
 def test_what_may_be_dense_lung_is_counted_as_it_was_drawn(case: Callable[[], Chest]) -> None:
     volume, masks = case()
-    assert set_fluid_apart(volume, masks, DEFAULT.missing_lung) is masks
+    assert without_fluid((volume, masks)) is masks
 
 
 def test_less_fluid_than_the_setting_stays_as_it_was_drawn() -> None:
     volume, masks = chest(12)
-    assert set_fluid_apart(volume, masks, MissingLungSettings(fluid_taken_ml=9000.0)) is masks
+    assert without_fluid((volume, masks), MissingLungSettings(fluid_taken_ml=9000.0)) is masks
 
 
 def test_dense_lung_in_front_of_fluid_stays_lung_and_infected() -> None:
     layer = np.full(LAYER.shape, 12.0)
     layer[:, 20:24] = 60.0
     volume, masks = chest(layer)
-    apart = set_fluid_apart(volume, masks, DEFAULT.missing_lung)
+    apart = without_fluid((volume, masks))
     assert apart.fluid is not None
     front = LAYER & (np.indices(LAYER.shape)[1] < 23)
     for mask in (apart.infection, apart.right_lung):
@@ -133,15 +180,26 @@ def test_a_study_without_fluid_says_none_and_no_internal_figure_reaches_the_docu
 
 
 def test_fluid_raises_no_flag_and_where_it_would_the_severity_says_so() -> None:
-    wet = measured(chest(12))
+    wet = measured(chest(6))
     found = assess_extent(wet)
     assert found.flag == "none"
     assert found.why is not None and f"{wet.worse_lung_with_fluid_percent:.1f} %, CT-2" in found.why
     assert assess_extent(replace(wet, worse_lung_with_fluid_percent=20.0)).why is None
 
 
+@pytest.mark.parametrize("hu", [15, 20])
+def test_what_may_be_an_even_consolidation_raises_no_grade_but_keeps_the_graver_flag_and_says_why(hu: int) -> None:
+    wet = measured(chest(hu))
+    found = assess_extent(wet)
+    assert (wet.ct_extent_grade, found.flag) == ("CT-0", "watch")
+    assert wet.fluid_hu == pytest.approx(hu, abs=2.0)
+    assert found.why is not None and f"{wet.fluid_hu:.0f} HU may be consolidation" in found.why
+    edge = replace(wet, worse_lung_with_fluid_percent=24.9)
+    assert (assess_extent(edge).flag, assess_extent(edge, error_points=1.3).flag) == ("none", "watch")
+
+
 def test_a_sick_lung_keeps_its_own_grade_beside_fluid() -> None:
-    wet = replace(measured(chest(12)), worse_lung_percent=24.9)
+    wet = replace(measured(chest(6)), worse_lung_percent=24.9)
     assert assess_extent(wet, error_points=1.3).flag == "watch"
 
 
@@ -150,7 +208,7 @@ def test_fluid_on_one_side_does_not_make_the_chest_look_mirrored() -> None:
     hu = volume.hu.copy()
     hu[2:12, 30:36, 20:25] = 400  # the spine, midway between the lungs
     volume = replace(volume, hu=hu)
-    apart = set_fluid_apart(volume, masks, DEFAULT.missing_lung)
+    apart = without_fluid((volume, masks))
     assert apart.fluid is not None
     dry = check_orientation(make_overview(volume, masks), masks, cut=False)
     assert check_orientation(make_overview(volume, apart), apart, cut=False) == dry == ()

@@ -1,13 +1,16 @@
-"""Every file-system call of the daemon and of its children that look, probe, read and measure fails or is the last.
+"""Every file-system call of the daemon, of its children and of commands fails, or is the last.
 
-    python -m tests.sweeps.crash [--who daemon|porter|prober|reader|worker] [--fault KILL|ENOSPC|EIO] [--sites]
+    python -m tests.sweeps.crash [--who daemon|worker|backup|...] [--fault KILL|ENOSPC|EIO] [--sites]
 
 Each fault is a run of its own (`stories`), in which the kernel asks at each call of that kind (`injected`) and the k-th
 ends the process or fails. Then nothing may be lost and no result unsound, though what was copied may lie in the inbox
-still; after the next start the box must stand where an undisturbed run stands. Modules are imported before the run.
+still; after the next start the box must stand where an undisturbed run stands. What this means for who sends, for who
+writes the list and for each command stands where its story is told (`children`, `commands`). Modules are imported
+before the run.
 
 With --sites a call is tried at its first, second and last time from each of its sites alone: what it was about (a slice
-of a study, a part of a result) and what was called before. All of them is a matter of a night.
+of a study, a part of a result) and what was called before; and a process is killed only where it is about to change
+what lies on a disk, as between two such calls a kill leaves the same. All of them is a matter of a night.
 
 Several runs go side by side. What was tried is kept in a file (--totals), so that a sweep that was stopped goes on
 where it stopped; with another version of the software, or --again, it begins anew. Needs root and Linux on x86-64.
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -31,13 +35,26 @@ from typing import Any
 
 from scanside_runtime.process.start import end_with
 
-from . import fake_probe, fake_sender, fake_worker  # noqa: F401  # a fork becomes one of them
+from . import fake_probe, fake_sender, fake_worker, warm  # noqa: F401  # a fork becomes one of them
 from .box import REPOSITORY
-from .injected import FAULTS, Fault, can_intercept
-from .stories import Carried, Everyday, Story
+from .injected import FAULTS, Fault, can_intercept, is_changing
+from .stories import Story
 
-ROLES = ("daemon", "porter", "prober", "reader", "worker")
-_CHEAP: dict[str, type[Story]] = {"daemon": Everyday, "porter": Carried}
+STORIES: dict[str, tuple[str, ...]] = {
+    "stories.Everyday": ("daemon",),
+    "stories.Carried": ("porter",),
+    "children.Sent": ("sender",),
+    "children.Listed": ("writer",),
+    "commands.BackedUp": ("backup",),
+    "commands.Restored": ("restore",),
+    "commands.Rebuilt": ("rebuild",),
+    "commands.Upgraded": ("upgrade",),
+    "commands.Decided": ("release",),
+    "commands.Installed": ("install",),
+    "measured.Measured": ("prober", "reader", "worker"),
+}
+"""By story, the roles that are tried in it."""
+ROLES = tuple(role for roles in STORIES.values() for role in roles)
 MEMORY = Path("/dev/shm")  # to sync costs nothing there
 MORE = 1.02
 """Two runs do not make the same number of calls: so many are tried as an undisturbed one makes, and some more."""
@@ -57,12 +74,13 @@ class Trial:
 
 def story_of(who: str, folder: Path) -> Story:
     """The daemon's has cheap children, so that it may do all that it can; that of who reads and measures real ones."""
-    if who in _CHEAP:
-        return _CHEAP[who](folder)
-    from . import measured  # a fork costs what was imported before
-
-    measured.import_everything()
-    return measured.Measured(folder)
+    named = next(name for name, roles in STORIES.items() if who in roles)
+    module, name = named.split(".")
+    found = importlib.import_module(f"{__package__}.{module}")  # a fork costs what was imported before
+    if module != "stories":
+        warm.import_everything()
+    story: Story = getattr(found, name)(folder)
+    return story
 
 
 def trials(story: Story, who: Iterable[str], names: Collection[str], *, sites: bool) -> list[Trial]:
@@ -71,16 +89,20 @@ def trials(story: Story, who: Iterable[str], names: Collection[str], *, sites: b
     for role in who:
         for (name, call), at in story.calls(role).calls.items():
             if name in names:
-                numbers = of_each_site(at) if sites else range(1, int(len(at) * MORE) + 3)
+                numbers = of_each_site(at, changing=name == "KILL") if sites else range(1, int(len(at) * MORE) + 3)
                 found += [Trial(role, Fault(name, call, k)) for k in numbers]
     return found
 
 
-def of_each_site(at: Sequence[str]) -> list[int]:
-    """The first, second and last time that a call comes from each of its sites, counted from 1."""
+def of_each_site(at: Sequence[str], *, changing: bool) -> list[int]:
+    """The first, second and last time that a call comes from each of its sites, counted from 1.
+
+    changing: those alone that change a disk. Who is killed at one that reads leaves what he leaves at the next of them.
+    """
     numbers: dict[str, list[int]] = defaultdict(list)
     for number, site in enumerate(at, start=1):
-        numbers[site].append(number)
+        if not changing or is_changing(site):
+            numbers[site].append(number)
     return sorted({one for each in numbers.values() for one in (*each[:2], each[-1])})
 
 
@@ -169,7 +191,7 @@ def main() -> None:
         asked.totals.unlink(missing_ok=True)
     wanted = []
     who = asked.who or list(ROLES)
-    for roles in (*([one] for one in _CHEAP), [role for role in ROLES if role not in _CHEAP]):
+    for roles in STORIES.values():
         wanted += sweep([role for role in roles if role in who], asked)
     keys = {one.key for one in wanted}
     lines = [one for one in tried(asked.totals) if _key(one) in keys]

@@ -30,6 +30,8 @@ PROGRAMS = {
     "scanside_appliance.inbox.probe_process": ("prober", "scanside_appliance.inbox.probe_process"),
     "scanside_appliance.inbox.porter_process": ("porter", "scanside_appliance.inbox.porter_process"),
     "scanside_appliance.jobs.worker": ("worker", "scanside_appliance.jobs.worker"),
+    "scanside_appliance.network.sender_process": ("sender", "scanside_appliance.network.sender_process"),
+    "scanside_appliance.worklist.writer_process": ("writer", "scanside_appliance.worklist.writer_process"),
     "scanside_runtime.dicom.reader_process": ("reader", "scanside_runtime.dicom.reader_process"),
 }
 """By a word of the command: what it is for the box, and the module that has its `main`."""
@@ -45,10 +47,11 @@ class _Watched:
     control: socket.socket | None = None
 
 
-def run(role: str, fault: Fault | None, program: Callable[[], None], *, said: str, limit_s: float) -> Ran:
+def run(role: str, fault: Fault | None, program: Callable[[], None], *, is_a: str, said: str, limit_s: float) -> Ran:
     """A program as a process of its own, and a fault at a call of the process with that role.
 
-    said: a file of its words. Without a fault every call is counted; without a role nothing is asked.
+    is_a: the program's own role. said: a file of its words. Without a fault every call is
+    counted; without a role nothing is asked.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
@@ -56,20 +59,20 @@ def run(role: str, fault: Fault | None, program: Callable[[], None], *, said: st
         ours.close()
         calls = tuple(FAULTS["KILL"][1]) if fault is None else (fault.call,)
         _Watched.role, _Watched.calls, _Watched.control = role, calls, theirs
-        _ends_as(lambda: _begin(program, said))
+        _ends_as(lambda: _begin(program, is_a, said))
     theirs.close()
     with ours:
         return Supervisor(pid, ours, fault, limit_s).watch()
 
 
-def _begin(program: Callable[[], None], said: str) -> None:
+def _begin(program: Callable[[], None], is_a: str, said: str) -> None:
     os.setsid()
     _open_as(0, os.devnull, os.O_RDONLY)
     _open_as(1, os.devnull, os.O_WRONLY)
     _open_as(2, said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     _speak_anew()
     subprocess._fork_exec = _forked  # type: ignore[attr-defined]
-    _watch_as("daemon")
+    _watch_as(is_a)
     program()
 
 

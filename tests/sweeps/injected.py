@@ -41,6 +41,8 @@ OTHERS = {
     "unlinkat": 263, "fchmodat": 268, "utimensat": 280, "syncfs": 306,
 }  # fmt: skip
 CALLS = {**FILLING, **OTHERS, **READS}
+CHANGING = ({*FILLING} | {*OTHERS}) - {"fsync", "fdatasync", "syncfs", "flock", "ioctl"}
+"""Those before and after which a disk is not the same, an `openat` where it makes a file."""
 NAMES = {number: name for name, number in CALLS.items()}
 FAULTS = {
     "KILL": (0, tuple(CALLS)),
@@ -92,6 +94,12 @@ class Ran:
     calls: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
+def is_changing(site: str) -> bool:
+    """Whether a call from this site changes what lies on a disk."""
+    name, _, about = site.partition(" ")
+    return name in CHANGING and (name != "openat" or about.startswith("new "))
+
+
 def can_intercept() -> bool:
     """Whether the kernel asks, and numbers its calls as we do."""
     if platform.machine() != "x86_64":
@@ -131,6 +139,7 @@ class Supervisor:
         self._listeners: dict[int, int] = {}  # by handle, of which process
         self._heads: dict[int, int] = {}
         self._before = ""
+        self._others = set(_children(os.getpid())) - {pid}
         self._poll = select.poll()
         self.ran = Ran()
 
@@ -173,9 +182,9 @@ class Supervisor:
             self._until = now + ORPHANS_S
         if self._ended_at is not None and now - self._ended_at > ORPHANS_S:
             self.ran.left = True
-            for pid in _children(os.getpid()):
+            for pid in set(_children(os.getpid())) - self._others:
                 os.kill(pid, signal.SIGKILL)
-        return True
+        return self._ended_at is None or not self._others or set(_children(os.getpid())) != self._others
 
     def _greet(self) -> None:
         said, handles, _, _ = socket.recv_fds(self._control, 64, 1)
@@ -214,7 +223,8 @@ class Supervisor:
         return _RESPONSE.pack(number, 0, -error, 0)
 
     def _count(self, thread: int, name: str, arguments: list[int]) -> None:
-        about = f"{name} {_kind(_subject(thread, name, arguments))}"
+        made = "new " if name == "openat" and arguments[2] & os.O_CREAT else ""
+        about = f"{name} {made}{_kind(_subject(thread, name, arguments))}"
         for fault in FAULTS:
             if _can_have(fault, thread, name, arguments):
                 self.ran.calls[fault, name].append(f"{about} after {self._before}")

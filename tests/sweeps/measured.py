@@ -5,56 +5,28 @@ A patient's second scan comes, is measured, compared with the first, drawn and w
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-import importlib
-import pkgutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map
-
 from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.inbox.facts import PROBE
 from scanside_appliance.jobs.worker_client import WORKER
-from scanside_appliance.page.templates import page_templates
 from scanside_appliance.service.plan import Plan
-from scanside_runtime.dicom.headers import import_encodings
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import demo_spec, make_phantom
 from scanside_runtime.settings.load import load_settings
 
 from .box import write_settings
 from .injected import Fault
-from .stories import AT_ONCE, Story, differing
+from .stories import AT_ONCE, BoxStory, differing
 
 SLICE_MM = 10.0
 SMALL = {"matrix": 64, "slice_thickness_mm": SLICE_MM, "increment_mm": SLICE_MM, "lung_height_mm": 100.0}
 """A short chest of few slices: each costs calls of the same kinds."""
-_WINGS = ("dicom_out", "jobs", "inbox", "page", "pictures", "results", "service")
-
-
-def _modules() -> Iterator[str]:
-    roots = ["scanside_runtime", *(f"scanside_appliance.{wing}" for wing in _WINGS)]
-    for root in roots:
-        package = importlib.import_module(root)
-        yield from (one.name for one in pkgutil.walk_packages(package.__path__, f"{root}."))
-
-
-def import_everything() -> None:
-    """What an analysis imports and keeps when it first needs it: a fork is as warm as a worker that measured before."""
-    late = ("openvino", "jinja2.ext", "pprint", "importlib.readers", "importlib.resources.readers")
-    for module in (*_modules(), *late):
-        with suppress(ImportError):  # of an extra that is not installed
-            importlib.import_module(module)
-    import_encodings()
-    codecs.lookup("cp437")
-    get_iod_module_map(), get_module_attribute_map()
-    for name in page_templates().list_templates():
-        page_templates().get_template(name)
 
 
 def _null_like(document: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +53,7 @@ def _says_what_was_not_read(document: dict[str, Any], role: str) -> bool:
     return role == "worker" and any(flag["code"] in _SAID for flag in document["flags"])
 
 
-class Measured(Story):
+class Measured(BoxStory):
     """A real analysis, with networks that take a blink."""
 
     def prepare(self) -> None:

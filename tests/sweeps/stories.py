@@ -41,7 +41,12 @@ LIMIT_S = 60.0
 
 
 class Story(ABC):
-    """A prepared box, and the run that is disturbed."""
+    """A prepared box, and the run that is disturbed.
+
+    program_role: what the program itself is; its children have roles of their own.
+    """
+
+    program_role = "daemon"
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.base, self.root = folder, folder / "base", folder / "box"
@@ -49,7 +54,7 @@ class Story(ABC):
         self.prepare()
         self.fresh()
         self._undisturbed(self.root)
-        self.expected = outcome(self.root)
+        self.expected: Any = self.outcome(self.root)
         self.is_as_meant()
 
     def is_as_meant(self) -> None:  # noqa: B027  # most stories say nothing more
@@ -64,8 +69,20 @@ class Story(ABC):
         """Write the settings of a run."""
 
     @abstractmethod
-    def plan(self, root: Path) -> Plan:
-        """How the daemon runs."""
+    def program(self, root: Path) -> Callable[[], None]:
+        """What is run."""
+
+    @abstractmethod
+    def outcome(self, root: Path) -> Any:
+        """What a run came to: equal for equal histories."""
+
+    @abstractmethod
+    def broken(self, ran: Ran) -> list[str]:
+        """What is wrong as soon as a disturbed run has ended, whatever may come next."""
+
+    @abstractmethod
+    def differences(self, role: str, fault: Fault) -> list[str]:
+        """What is not as after an undisturbed run, when the box was started again."""
 
     def fresh(self) -> None:
         """The box as it is before the run."""
@@ -92,20 +109,57 @@ class Story(ABC):
         if not ran.at:
             return ran, []
         found = ["it hangs"] if ran.hangs else ["it leaves a process behind"] if ran.left else []
-        found += [*lost(self.root, self.sums, sent_twice=self.sums), *unsound_results(self.root)]
+        found += self.broken(ran)
         if not found and self.is_settled(ran, role, fault):
             return ran, []
         again = self._run("", None, self.root)
-        if again.code != 0 or again.hangs:
+        if not self.ends_well(again.code) or again.hangs:
             found.append(f"the next start ended with {again.code}: {self.said(self.root)[-300:]}")
         return ran, [*found, *self.differences(role, fault)]
 
-    def is_settled(self, ran: Ran, role: str, fault: Fault) -> bool:
+    def is_settled(self, ran: Ran, role: str, fault: Fault) -> bool:  # others look at it
         """Whether the run itself came to the end of an undisturbed one, and a next start need not be tried."""
+        return False
+
+    def ends_well(self, code: int) -> bool:
+        """Whether the next start may end in this way."""
+        return code == 0
+
+    def said(self, root: Path) -> str:
+        """What daemons said there, since the box was fresh."""
+        return root.with_suffix(".log").read_text(errors="replace")
+
+    def _run(self, role: str, fault: Fault | None, root: Path) -> Ran:
+        root.with_suffix(".log").unlink(missing_ok=True)
+        said = str(root.with_suffix(".log"))
+        return forked.run(role, fault, self.program(root), is_a=self.program_role, said=said, limit_s=LIMIT_S)
+
+    def _undisturbed(self, root: Path) -> None:
+        done = self._run("", None, root)
+        if done.code != 0:
+            raise SystemExit(f"an undisturbed run ended with {done.code}: {self.said(root)}")
+
+
+class BoxStory(Story):
+    """The daemon works off what lies in the inbox, and ends."""
+
+    @abstractmethod
+    def plan(self, root: Path) -> Plan:
+        """How the daemon runs."""
+
+    def program(self, root: Path) -> Callable[[], None]:
+        return partial(watched, self.plan(root))
+
+    def outcome(self, root: Path) -> Any:
+        return outcome(root)
+
+    def broken(self, ran: Ran) -> list[str]:
+        return [*lost(self.root, self.sums, sent_twice=self.sums), *unsound_results(self.root)]
+
+    def is_settled(self, ran: Ran, role: str, fault: Fault) -> bool:
         return role != "daemon" and ran.code == 0 and not self.differences(role, fault)
 
     def differences(self, role: str, fault: Fault) -> list[str]:
-        """What is not as after an undisturbed run."""
         found = [*lost(self.root, self.sums), *unsound_results(self.root)]
         ended = outcome(self.root)
         if unlike := [*islice(self.unlike(role, fault, ended["results"]), 4)]:
@@ -120,22 +174,6 @@ class Story(ABC):
         """In what results differ from those of an undisturbed run."""
         return differing(self.expected["results"], results)
 
-    def said(self, root: Path) -> str:
-        """What daemons said there, since the box was fresh."""
-        return root.with_suffix(".log").read_text(errors="replace")
-
-    def _run(self, role: str, fault: Fault | None, root: Path) -> Ran:
-        root.with_suffix(".log").unlink(missing_ok=True)
-        return forked.run(role, fault, self._program(root), said=str(root.with_suffix(".log")), limit_s=LIMIT_S)
-
-    def _program(self, root: Path) -> Callable[[], None]:
-        return partial(_watched, self.plan(root))
-
-    def _undisturbed(self, root: Path) -> None:
-        done = self._run("", None, root)
-        if done.code != 0:
-            raise SystemExit(f"an undisturbed run ended with {done.code}: {self.said(root)}")
-
 
 def differing(expected: Any, ended: Any, at: str = "") -> Iterator[str]:
     """Where two documents differ, and in what."""
@@ -146,7 +184,8 @@ def differing(expected: Any, ended: Any, at: str = "") -> Iterator[str]:
         yield f"{at}: {str(ended)[:300]} for {str(expected)[:300]}"
 
 
-def _watched(plan: Plan) -> None:
+def watched(plan: Plan) -> None:
+    """The daemon as a program of its own."""
     log_to_stderr()
     try:
         watch(plan)
@@ -155,7 +194,7 @@ def _watched(plan: Plan) -> None:
         sys.exit(error.exit_code)
 
 
-class Everyday(Story):
+class Everyday(BoxStory):
     """All that the daemon does, with cheap children."""
 
     porter: Sequence[str] = ()

@@ -32,6 +32,7 @@ NOT_FOR_A_USER = (
 """What a user's manager can't do: users, and mounts of the service's own."""
 TARGETS = ("default", "basic", "shutdown", "sysinit")
 WATCHDOG_S = 10
+RESTARTS_AFTER_S = 5
 CGROUPS = ("systemd", "unified", "")
 
 
@@ -131,6 +132,19 @@ def sweep(folder: Path) -> list[str]:
         must("one that hangs is ended and started again", wait(lambda: systemd.show("NRestarts") == "1"))
         must("and stands again", wait(lambda: "idle, 0 queued" in systemd.show("StatusText")))
         must("it is another one", systemd.show("MainPID") != first)
+        must("it stops for a moment", systemd.ctl("stop", "scanside-watch").returncode == 0)
+        book = root / "scanside.db"
+        good = book.read_bytes()
+        book.write_bytes(b"no database" * 1000)
+        must("with a damaged book it stands", systemd.ctl("start", "scanside-watch").returncode == 0)
+        must("and waits for a person", wait(lambda: "waiting: BOX_DATABASE" in systemd.show("StatusText")))
+        waiting = systemd.show("MainPID")
+        time.sleep(2 * RESTARTS_AFTER_S)
+        must("without being started over and over", systemd.show("MainPID") == waiting)
+        (root / "scanside.new").write_bytes(good)
+        (root / "scanside.new").replace(book)
+        must("with a good one it goes on", wait(lambda: "idle, 0 queued" in systemd.show("StatusText")))
+        must("it is the same process", systemd.show("MainPID") == waiting)
         must("it stops when it is told", systemd.ctl("stop", "scanside-watch").returncode == 0)
         must("of its own will", (systemd.show("Result"), systemd.show("ExecMainStatus")) == ("success", "0"))
     return broken

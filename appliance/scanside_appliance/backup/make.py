@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
-from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, Stock, files_of, read_stock
+from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, Stock, files_of, older_copy, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.durable_files import file_sha256
+from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
@@ -56,7 +56,8 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
     """
     if target.resolve().is_relative_to(layout.root.resolve()):
         raise BackupTarget(folder=target, why="it lies in the box itself")
-    before = _before(target)
+    with _target_errors(target):
+        before = _before(target)
     with _target_errors(target), existing_book(layout) as store, database_errors(layout.database):
         check_book(layout, store)
         target.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
             files=work.found,
         )
         replace_file(target / MANIFEST, (json.dumps(asdict(stock)) + "\n").encode())
-        _forget_books(target, book)
+        _forget_what_is_old(target, book)
         _note(layout, stock, target)
     return BackedUp(stock.at, len(stock.files), work.copied, round(work.copied_bytes / 2**20, 1), missing, work.altered)
 
@@ -209,10 +210,19 @@ class _Copying:
             part.unlink()
             self._altered[path] = None
             return good
+        self._put_by(target, self._known.get(path), digest.hexdigest())
         part.replace(target)
         self._folders.add(target.parent)
         self.copied, self.copied_bytes = self.copied + 1, self.copied_bytes + size
         return Copied(size, digest.hexdigest(), facts.st_mtime_ns)
+
+    def _put_by(self, copy: Path, before: Copied | None, sha256: str) -> None:
+        """A copy that the manifest on the stick speaks of, and that another one is about to take the name of."""
+        if before is None or before.sha256 == sha256 or lies_at(older := older_copy(copy, before.sha256)):
+            return
+        if lies_at(copy):
+            copy.rename(older)
+            sync_directory(copy.parent)
 
     def _good_before(self, path: str, sha256: str) -> Copied | None:
         """The copy of before, where it is what the book has, and what lies on the box is not."""
@@ -235,10 +245,14 @@ def _blocks(source: Path) -> Iterator[bytes]:
         raise _Unread from error
 
 
-def _forget_books(target: Path, kept: Path) -> None:
-    for book in target.glob("scanside-*.db"):
-        if book != kept:
-            book.unlink()
+def _forget_what_is_old(target: Path, kept: Path) -> None:
+    """Books of before with what SQLite left beside them, older copies, and whatever was cut short."""
+    old = [path for path in target.glob("scanside-*.db*") if path != kept]
+    hidden = [path for path in target.glob(".scanside*.part*")]
+    for place, _, names in os.walk(target / FILES):
+        hidden += [Path(place, name) for name in names if name.startswith(".")]
+    for path in (*old, *hidden):
+        path.unlink()
 
 
 def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:

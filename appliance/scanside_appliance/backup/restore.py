@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupUnusable, BoxNotEmpty
-from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, read_stock
+from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, older_copy, read_stock
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at, opened_file
 from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE_MODE, BoxLayout, BoxRoot
@@ -24,8 +24,7 @@ def check_backup(folder: Path, progress: Progress) -> tuple[Stock, dict[str, str
     stock = read_stock(folder)
     wrong: dict[str, str] = {}
     for number, (path, one) in enumerate(_all_files(folder, stock), 1):
-        trouble = _trouble(path, one)
-        if trouble:
+        if trouble := _trouble(_copy_of(path, one), one):
             wrong[str(path.relative_to(folder))] = trouble
         progress("files", number, len(stock.files) + 1)
     return stock, wrong
@@ -36,6 +35,12 @@ def _all_files(folder: Path, stock: Stock) -> Iterator[tuple[Path, Copied]]:
         yield folder / FILES / name, one
     book = folder / stock.book
     yield book, Copied(book.stat().st_size if book.is_file() else 0, stock.book_sha256, 0)
+
+
+def _copy_of(path: Path, one: Copied) -> Path:
+    """Where it lies: under its name, or, where a later backup was cut short, beside a newer one. Raises OSError."""
+    older = older_copy(path, one.sha256)
+    return older if lies_at(older) and _trouble(older, one) is None else path
 
 
 def _trouble(path: Path, one: Copied) -> str | None:
@@ -94,7 +99,7 @@ def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
     part = target.with_name(f".{target.name}.part")
     digest = hashlib.sha256()
     try:
-        read = opened_file(source)
+        read = opened_file(_copy_of(source, one))
     except OSError as error:
         raise BackupUnusable(folder=folder, why=f"{source.name}: {error.strerror}") from error
     with read, part.open("wb") as copy:

@@ -1,6 +1,7 @@
 """What a backup is: the files of a box under their own paths, the book, and a manifest that is written last.
 
-What the manifest does not name is no part of the backup: so one that is interrupted leaves the one before whole.
+What the manifest does not name is no part of the backup: so one that is interrupted leaves the one before whole. A
+file that was changed since lies there twice until the manifest is written, the older copy under its sum.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Stock:
     audit_head: str | None
     schema: str = SCHEMA
     files: dict[str, Copied] = field(default_factory=dict)
+
+
+def older_copy(copy: Path, sha256: str) -> Path:
+    """Where a copy lies that a newer one took the name of, while the manifest speaks of this one."""
+    return copy.with_name(f".{copy.name}.{sha256[:16]}.older")
 
 
 def read_stock(folder: Path) -> Stock:

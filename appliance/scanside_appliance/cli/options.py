@@ -68,8 +68,19 @@ def open_store(context: typer.Context) -> Iterator[Store]:
     from scanside_appliance.jobs.database_errors import database_errors
 
     layout = BoxLayout(context.obj.root)
-    with database_errors(layout.database), existing_book(layout) as store:
+    with disk_errors(layout.root), database_errors(layout.database), existing_book(layout) as store:
         yield store
+
+
+@contextmanager
+def disk_errors(root: Path) -> Iterator[None]:
+    """What the disk says while a command works on the box is no defect of ours. Raises BoxRoot."""
+    from scanside_appliance.files.layout import BoxRoot
+
+    try:
+        yield
+    except OSError as error:
+        raise BoxRoot(root=root, why=error.strerror or error) from error
 
 
 def for_its_owner_alone(context: typer.Context) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,12 +115,28 @@ def _put_back(layout: BoxLayout, store: Store, part: Path) -> None:
     log.error("%s was removed while it was in use: it is written anew, nothing is lost", layout.database.name)
 
 
+def into_one_file(store: Store) -> None:
+    """What lies in SQLite's log goes into the book itself, which to close it would only try. Raises sqlite3.Error."""
+    (busy, _, _) = store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("another program reads it")
+
+
 def free_name(path: Path) -> Path:
     """Where a file may lie that is kept beside `path`: `.aside-1`, or the first number that is free."""
     number = 1
     while any(lies_at(beside(path, f".aside-{number}{end}")) for end in ("", *BESIDE)):
         number += 1
     return beside(path, f".aside-{number}")
+
+
+def last_kept(path: Path) -> Path | None:
+    """The book that was put beside `path` last; None where none lies there."""
+    number = 1
+    while lies_at(beside(path, f".aside-{number + 1}")):
+        number += 1
+    kept = beside(path, f".aside-{number}")
+    return kept if lies_at(kept) else None
 
 
 def beside(path: Path, end: str) -> Path:

@@ -60,6 +60,12 @@ def is_full_disk(path: Path, error: sqlite3.DatabaseError | OSError) -> bool:
     return isinstance(database_error(path, error), BoxDiskFull)
 
 
+def is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
+    """Whether a disk, rights or another program keep SQLite from what may be whole."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
+    return code in (*RIGHTS, *BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
+
+
 def _is_full(path: Path) -> bool:
     try:
         return shutil.disk_usage(path.parent).free < LITTLE_BYTES

@@ -32,6 +32,10 @@ SENTENCES = (
         "{fluid} ml of possible effusion are not counted; were they consolidation, the worse lung would be "
         "{percent} %, {grade}."
     ),
+    to_translate(
+        "{fluid} ml are not counted as a possible effusion, but {hu} HU may be consolidation as well; the worse lung "
+        "would be {percent} %: the graver flag is given."
+    ),
     to_translate("Infection grew from {before} to {after} ml in {hours} hours."),
     to_translate("The model {model} was not used: {names} was not measured."),
     to_translate("Below the model's cut-off, but the extent grade asks to watch."),

@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 420, 180
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 16.0, 22.0, 26.0
 EDGE = 22.0
 DATE_WIDTH, VALUE_WIDTH, GAP = 68.0, 34.0, 6.0
+LABEL_HEIGHT = 16.0
 TICKS = 4
 _DAY_S = 86_400.0
 
@@ -28,7 +29,8 @@ Anchor = Literal["start", "middle", "end"]
 class Mark:
     """A scan: its point, its value in words. alone: it could not be compared with the one before.
 
-    top, base: how far the measurement error reaches above and below.
+    top, base: how far the measurement error reaches above and below. label_y: of its value's baseline, above the point,
+    or below where the course leads up from there.
     """
 
     x: float
@@ -39,6 +41,7 @@ class Mark:
     last: bool
     top: float
     base: float
+    label_y: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +133,19 @@ def _marks(
 ) -> tuple[Mark, ...]:
     named = _with_room(xs, texts, VALUE_WIDTH)
     nothing: tuple[str, Anchor] = ("", "middle")
+    last = len(xs) - 1
     return tuple(
-        Mark(x, y, *named.get(i, nothing), alone=i > 0 and not joined[i], last=i == len(xs) - 1, top=top, base=base)
+        Mark(x, y, *named.get(i, nothing), i > 0 and not joined[i], i == last, top, base, _label_y(heights, i))
         for i, (x, (y, top, base)) in enumerate(zip(xs, heights, strict=True))
     )
+
+
+def _label_y(heights: Sequence[Sequence[float]], i: int) -> float:
+    """Below a point whose neighbours stand higher, if there is room above the axis; else above it."""
+    y, top, base = heights[i]
+    below = base + LABEL_HEIGHT
+    is_low = all(beside[0] < y for beside in (*heights[max(i - 1, 0) : i], *heights[i + 1 : i + 2]))
+    return round(below if is_low and below <= HEIGHT - BOTTOM + 2 else top - 7, 1)
 
 
 def _line(a: Mark, b: Mark) -> Line:
@@ -176,14 +188,15 @@ def _each_once(days: Sequence[str]) -> list[str]:
 
 
 def _with_room(xs: Sequence[float], texts: Sequence[str], width: float) -> dict[int, tuple[str, Anchor]]:
-    """Which labels stand, and how: the last, and before it those that leave each other room."""
+    """Which labels stand, and how: the last, the first, and of those between, from the last on, what has room."""
     kept: dict[int, tuple[str, Anchor]] = {}
-    free = WIDTH - RIGHT + GAP
-    for i in reversed(range(len(xs))):
+    starts: list[float] = []
+    last = len(xs) - 1
+    for i in (last, 0, *range(last - 1, 0, -1)):
         start, anchor = _placed(xs[i], width)
-        if texts[i] and start + width + GAP <= free:
+        if texts[i] and i not in kept and all(abs(start - taken) >= width + GAP for taken in starts):
             kept[i] = (texts[i], anchor)
-            free = start
+            starts.append(start)
     return kept
 
 

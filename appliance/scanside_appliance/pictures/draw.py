@@ -94,7 +94,7 @@ class _Shown:
         volume, layers = self.volume.hu[where][::-1, 0], (self.right, self.left, self.infection)
         right, left, infection = (layer.within(where)[::-1, 0] for layer in layers)
         fluid = None if self.fluid is None else self.fluid.within(where)[::-1, 0]
-        return Plane(volume, right, left, infection, (dz, dx), fluid)
+        return Plane(volume, right, left, infection, (dz, dx), fluid, across_slices=True)
 
     def height(self, z: int) -> float:
         """Where in the lungs a slice lies: 0 at their lower end, 1 at their upper one."""

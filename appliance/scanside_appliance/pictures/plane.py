@@ -29,6 +29,7 @@ DENSE = (30, 110, 255)
 FLUID = (233, 180, 86)
 
 LINES_IN_WIDTH = 55
+SLAB_MM = 5.0
 SMOOTHED_MM = 1.5
 LEAST_DENSE_MM2 = 20.0
 """What is dense is drawn smoothed and without specks: it is counted by voxels, and those of a vessel are no line."""
@@ -39,7 +40,8 @@ class Plane:
     """A cut through the volume, first row on top, the patient's right on the left.
 
     hu: (h, w) int16 HU. right, left, infection: (h, w) bool. mm: height and width of one of its pixels. fluid: (h, w)
-    bool, what was outlined as lung and set apart as a possible effusion; None where there is none.
+    bool, what was outlined as lung and set apart as a possible effusion; None where there is none. across_slices: cut
+    from head to feet, where masks are as coarse as the slabs that the networks see.
     """
 
     hu: npt.NDArray[np.int16]
@@ -48,6 +50,7 @@ class Plane:
     infection: Bools
     mm: tuple[float, float]
     fluid: Bools | None = None
+    across_slices: bool = False
 
     def size(self, width_px: int) -> tuple[int, int]:
         """(width, height) of a picture of this width, with pixels that are square."""
@@ -74,9 +77,9 @@ def marked(shades: Grey, plane: Plane) -> Picture:
     size = (shades.shape[1], shades.shape[0])
     picture = cv2.cvtColor(shades, cv2.COLOR_GRAY2BGR)
     for mask, colour in ((plane.right, RIGHT_LUNG), (plane.left, LEFT_LUNG), (plane.infection, INFECTION)):
-        _outline(picture, _enlarged(mask, size), colour)
+        _outline(picture, _enlarged(mask, plane, size), colour)
     if plane.fluid is not None:
-        _outline(picture, _enlarged(plane.fluid, size), FLUID)
+        _outline(picture, _enlarged(plane.fluid, plane, size), FLUID)
     dense = _dense(plane, size)
     picture[dense & _hatching(size)] = DENSE
     _outline(picture, dense.astype(np.uint8), DENSE)
@@ -114,7 +117,17 @@ def _outline(picture: Any, mask: Grey, colour: tuple[int, int, int]) -> None:
     cv2.drawContours(picture, contours, -1, colour, _thickness(picture.shape[1]), cv2.LINE_AA)
 
 
-def _enlarged(mask: Bools, size: tuple[int, int]) -> Grey:
-    """The mask at the picture's size, with edges that do not look like stairs."""
+def _enlarged(mask: Bools, plane: Plane, size: tuple[int, int]) -> Grey:
+    """The mask at the picture's size, with edges that do not look like stairs: across slices by half a slab.
+
+    What is so small that smoothing would take it away stays as it is.
+    """
     soft = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(soft >= 0.5, np.uint8)
+    exact = np.asarray(soft >= 0.5, np.uint8)
+    if not plane.across_slices:
+        return exact
+    pixel_mm = plane.mm[1] * plane.hu.shape[1] / size[0]
+    smooth = cv2.GaussianBlur(soft, (0, 0), max(plane.mm[0], SLAB_MM) / 2 / pixel_mm) >= 0.5
+    count, labels = cv2.connectedComponents(exact)
+    kept = np.bincount(labels[smooth], minlength=count) > 0
+    return np.asarray(smooth | ~kept[labels] & (exact > 0), np.uint8)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import select
-import signal
 import sqlite3
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
-from types import FrameType
 
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
@@ -25,37 +21,22 @@ from scanside_appliance.service.daemon import Daemon
 from scanside_appliance.service.errors import BoxRootReplaced, BoxRunning, BoxStuck
 from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.root_lock import RootLock, only_one
+from scanside_appliance.service.signals import Signals, heard_signals
 from scanside_appliance.service.status import write_failure
 from scanside_appliance.service.systemd import notify, reloading
+from scanside_appliance.service.unusable_book import UNUSABLE, WaitForBook
 from scanside_runtime.errors import ScansideError, SettingsUnusable
 
-STOP_S = 25.0
-"""SIGTERM lets an analysis go on for so long; then it is handed back."""
 ROOM_EVERY_S = 10.0
 """A start on a full disk looks so often whether there is room."""
 ONCE_GIVES_UP_AFTER = 6
 log = logging.getLogger("scanside")
 
 
-@dataclass(slots=True)
-class Signals:
-    """What was asked for from outside, and the pipe that wakes the loop."""
-
-    wake: int = -1
-    woken: int = -1
-    stop_by: float | None = None
-    reload: bool = False
-
-    def on_signal(self, number: int, _: FrameType | None) -> None:
-        """SIGHUP reads the settings again; the first SIGTERM or SIGINT asks to end, the second to end now."""
-        if number == signal.SIGHUP:
-            self.reload = True
-        else:
-            self.stop_by = time.monotonic() + (STOP_S if self.stop_by is None else 0.0)
-
-
 def watch(plan: Plan) -> None:
     """Run until a signal ends it, or, with `once`, until the inbox is worked off.
+
+    A book that can't be used is waited for, but not with `once`: systemd would start it again every few seconds.
 
     Raises BoxRoot, BoxRunning, BoxStuck, BoxSelfTest, ModelUnusable, and what
     opening the database raises.
@@ -63,6 +44,26 @@ def watch(plan: Plan) -> None:
     os.umask(0o027)
     layout = BoxLayout(plan.root.resolve())
     layout.make()
+    try:
+        _watch_over(plan, layout)
+    finally:
+        notify(STOPPING=1)
+
+
+def _watch_over(plan: Plan, layout: BoxLayout) -> None:
+    waiting = WaitForBook(plan, layout)
+    while True:
+        try:
+            _watch(plan, layout)
+            return
+        except UNUSABLE as error:
+            if plan.once:
+                raise
+            if not waiting.goes_on_after(error):
+                return
+
+
+def _watch(plan: Plan, layout: BoxLayout) -> None:
     with only_one(layout) as lock, _last_word(plan, layout), _opened(plan, layout) as store:
         store.check()
         for line in _first_words(plan, layout, store):
@@ -127,7 +128,7 @@ def _why(error: BaseException) -> str:
 
 def _work(plan: Plan, layout: BoxLayout, store: Store, lock: RootLock) -> None:
     with ExitStack() as ending:
-        signals = ending.enter_context(_signals())
+        signals = ending.enter_context(heard_signals())
         daemon = ending.enter_context(closing(Daemon(plan, layout, store, plan.read_settings())))
         try:
             _started(daemon, layout)
@@ -137,8 +138,6 @@ def _work(plan: Plan, layout: BoxLayout, store: Store, lock: RootLock) -> None:
             raise database_error(layout.database, error) from error
         except OSError as error:
             raise BoxRoot(root=layout.root, why=error.strerror or error) from error
-        finally:
-            notify(STOPPING=1)
 
 
 def _started(daemon: Daemon, layout: BoxLayout) -> None:
@@ -161,7 +160,7 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
             return
         if plan.once and daemon.stuck >= ONCE_GIVES_UP_AFTER:
             raise BoxStuck(why=daemon.trouble)
-        _sleep(daemon, signals, daemon.pause_s())
+        signals.sleep(daemon.pause_s(), daemon.filenos())
         if signals.reload:
             signals.reload = False
             _reload(plan, daemon)
@@ -174,16 +173,9 @@ def _finish(daemon: Daemon, signals: Signals) -> None:
     while daemon.computing and signals.stop_by is not None and time.monotonic() < signals.stop_by:
         notify(STATUS="ending: what is being computed is finished first", WATCHDOG=1)
         daemon.tick()
-        _sleep(daemon, signals, min(1.0, daemon.pause_s()))
+        signals.sleep(min(1.0, daemon.pause_s()), daemon.filenos())
     daemon.hand_back()
     log.info("ended")
-
-
-def _sleep(daemon: Daemon, signals: Signals, seconds: float) -> None:
-    """Until there is something to do: a signal, a hint, a word from a child, or the time is over."""
-    readable, _, _ = select.select([signals.woken, *daemon.filenos()], [], [], seconds)
-    if signals.woken in readable:
-        os.read(signals.woken, 4096)
 
 
 def _reload(plan: Plan, daemon: Daemon) -> None:
@@ -194,25 +186,6 @@ def _reload(plan: Plan, daemon: Daemon) -> None:
     except SettingsUnusable as error:
         log.error("%s: %s The settings stay as they were.", error.code, error.message)
     notify(READY=1)
-
-
-@contextmanager
-def _signals() -> Iterator[Signals]:
-    """Signals end a sleep through a pipe. Handlers are put back at the end."""
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signals = Signals(wake, woken)
-    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, signals.on_signal) for number in handled}
-    wakeup = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    try:
-        yield signals
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(wake)
-        os.close(woken)
 
 
 def log_to_stderr() -> None:

@@ -121,7 +121,7 @@ def at_work(study: str | None, queued: int, arriving: int, held: int) -> Message
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What of `status.json` is read again, and what stands for each value before the first start."""
+    """`status.json` as it is read again, and what stands for each value before the first start."""
 
     schema: str = SCHEMA
     headline: str = "starting"
@@ -143,14 +143,17 @@ class Said:
     disk: Disk | None = None
     engine: str | None = None
     deliveries: dict[str, int] = field(default_factory=dict)
+    inbox_files: int = 0
+    held: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    analysing: str | None = None
+    worker_warm: bool = False
 
 
 def last_said(layout: BoxLayout) -> dict[str, Any]:
     """`status.json`; with nothing in it before the first start, and where a value has not the type that was written."""
     try:
-        document = json.loads(layout.status.read_text(encoding="utf-8"))
-        known = asdict(typed(Said, document))
-        return {**document, **known}
+        return asdict(typed(Said, json.loads(layout.status.read_text(encoding="utf-8"))))
     except (OSError, ValueError, RecursionError):
         return asdict(Said())
 

@@ -8,32 +8,35 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.jobs.audit import head, note
+from scanside_appliance.jobs.database_errors import is_of_the_disk
 from scanside_appliance.jobs.store import Store
 
 ROWS = "SELECT n, at, event, study, facts, sha256 FROM audit ORDER BY n"
 
 
-def go_on_with_audit(store: Store, old: Path, results: int, studies: int) -> int:
+def go_on_with_audit(store: Store, old: Path, results: int, studies: int, *, anyway: bool = False) -> int:
     """Take the old rows over byte for byte, and note that the book was made anew; how many were taken over.
 
-    Whether they follow from each other, `scanside verify` says: nothing is mended here. Raises sqlite3.Error of the
-    new book.
+    Whether they follow from each other, `scanside verify` says: nothing is mended here. anyway: a part of them, where
+    the disk does not give the rest. Raises sqlite3.Error of the new book, and of the old one where the disk fails.
     """
-    rows = _readable_rows(old)
+    rows = _readable_rows(old, anyway)
     store.connection.executemany("INSERT OR IGNORE INTO audit VALUES (?, ?, ?, ?, ?, ?)", rows)
     last = head(store)
     note(store, "rebuilt", results=results, studies=studies, entries_before=last.n if last else 0)
     return len(rows)
 
 
-def _readable_rows(old: Path) -> list[tuple[object, ...]]:
+def _readable_rows(old: Path, anyway: bool) -> list[tuple[object, ...]]:
     """Those before the first that can't be read; none of a book that is gone, or older than the audit."""
     found: list[tuple[object, ...]] = []
     try:
         with closing(sqlite3.connect(f"file:{quote(os.fsencode(old))}?mode=ro", uri=True)) as sql:
             for row in sql.execute(ROWS):
                 found.append(row)
-    except sqlite3.DatabaseError:
-        return found
+    except sqlite3.DatabaseError as error:
+        if not anyway and is_of_the_disk(error) and lies_at(old):
+            raise
     return found

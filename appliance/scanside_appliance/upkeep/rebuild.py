@@ -6,6 +6,7 @@ tell is gone: counters, what files were called in the inbox, which files were cl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from scanside_appliance.clock import time_text
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, patient_key, study_key
-from scanside_appliance.jobs.book_file import BESIDE, beside, existing_book, free_name, mark
+from scanside_appliance.jobs.book_file import BESIDE, beside, existing_book, free_name, into_one_file, last_kept, mark
 from scanside_appliance.jobs.errors import (
     BoxAnalysisDied,
     BoxArchiveAltered,
@@ -100,8 +101,10 @@ def rebuild(layout: BoxLayout, probe: Probe, progress: Progress, *, anyway: bool
     with Store(new) as store:
         with store.transaction():
             rebuilt = _Rebuild(layout, store, probe, progress).run()
-            rebuilt.audit_entries = go_on_with_audit(store, layout.database, rebuilt.results, rebuilt.studies)
+            numbers = rebuilt.results, rebuilt.studies
+            rebuilt.audit_entries = go_on_with_audit(store, _old(layout), *numbers, anyway=anyway)
         store.check()
+        into_one_file(store)
     rebuilt.kept = _swap(layout, new)
     return rebuilt
 
@@ -116,12 +119,23 @@ def _is_whole(layout: BoxLayout) -> bool:
     return True
 
 
+def _old(layout: BoxLayout) -> Path:
+    """Where the old book lies: one that was cut short may have put it aside already."""
+    return layout.database if lies_at(layout.database) else last_kept(layout.database) or layout.database
+
+
 def _swap(layout: BoxLayout, new: Path) -> Path | None:
-    """The old book aside, with what SQLite keeps beside it, and the new one in its place."""
+    """The old book aside, with what SQLite keeps beside it, and the new one in its place.
+
+    Whatever ends it in between, the old one lies whole somewhere: only when it does aside it loses its name.
+    """
     kept = free_name(layout.database)
     there = [end for end in ("", *BESIDE) if lies_at(beside(layout.database, end))]
     for end in there:
-        beside(layout.database, end).rename(beside(kept, end))
+        os.link(beside(layout.database, end), beside(kept, end))
+    sync_directory(layout.root)
+    for end in there:  # a log would be replayed onto the new book
+        beside(layout.database, end).unlink()
     new.rename(layout.database)
     sync_directory(layout.root)
     mark(layout)

@@ -36,8 +36,7 @@ from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
 from scanside_runtime.model.proof import Proof
 from scanside_runtime.model.segment import segment
-from scanside_runtime.quality.effusion import set_fluid_apart
-from scanside_runtime.quality.gate import explain_withheld, judge
+from scanside_runtime.quality.gate import explain_withheld, set_apart_and_judge
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
 from scanside_runtime.settings.load import settings_digest
@@ -221,11 +220,10 @@ def _measure(
     with known.timed("segment"):
         masks = segment(volume, loaded, progress)
     with known.timed("quality"):
-        masks = set_fluid_apart(volume, masks, settings.missing_lung)
-        known.flags += judge(volume, masks, series.kernel, settings)
-        known.masks = masks
+        known.masks, found = set_apart_and_judge(volume, masks, series.kernel, settings)
+        known.flags += found
     with known.timed("measure"):
-        biomarkers = measure(volume, masks, settings.measures)
+        biomarkers = measure(volume, known.masks, settings.measures)
     return _conclude(known, biomarkers, record, loaded.bundle, options, model, error)
 
 

@@ -75,6 +75,7 @@ def volume_of(series: Series, hu: npt.NDArray[np.int16]) -> Volume:
         spacing_mm=series.spacing_mm,
         slice_thickness_mm=series.slice_thickness_mm,
         input_sha256=content_digest(series),
+        position=series.slices[0].patient_position,
     )
 
 

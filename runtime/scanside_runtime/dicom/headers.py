@@ -40,7 +40,7 @@ _KEYWORDS = """
     PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex PatientAge
     StudyDescription SeriesDescription ProtocolName BodyPartExamined
     Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent
-    ImagePositionPatient ImageOrientationPatient PixelSpacing Rows Columns NumberOfFrames
+    ImagePositionPatient ImageOrientationPatient PatientPosition PixelSpacing Rows Columns NumberOfFrames
     SamplesPerPixel PhotometricInterpretation BitsAllocated RescaleSlope RescaleIntercept RescaleType
     AcquisitionNumber BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
 """.split()  # noqa: SIM905 - so many read better as words
@@ -105,6 +105,7 @@ class SliceHeader:
     photometric_interpretation: str | None
     image_position_patient: tuple[float, ...] | None
     image_orientation_patient: tuple[float, ...] | None
+    patient_position: str | None
     pixel_spacing_mm: tuple[float, ...] | None
     rescale: tuple[float, ...] | None
     rescale_type: str | None
@@ -207,6 +208,7 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
         photometric_interpretation=text(ds, "PhotometricInterpretation"),
         image_position_patient=numbers(ds, "ImagePositionPatient", 3),
         image_orientation_patient=numbers(ds, "ImageOrientationPatient", 6),
+        patient_position=text(ds, "PatientPosition"),
         pixel_spacing_mm=numbers(ds, "PixelSpacing", 2),
         rescale=rescale(ds),
         rescale_type=text(ds, "RescaleType"),

@@ -77,7 +77,7 @@ class Biomarkers:
     worse_lung_percent: what the grade is read from, POI of the worse lung, 0 below the floors.
     fluid_ml: what was outlined as lung and set apart as pleural fluid, counted neither as lung nor as infection.
     poi_with_fluid_percent, worse_lung_with_fluid_percent: POI, and that of the worse lung, if it were consolidation;
-    None without such fluid.
+    None without such fluid. fluid_hu: its density.
     lung_width_mm: from the right lung's right edge to the left one's left: the size of the chest, whatever the breath.
     """
 
@@ -93,11 +93,13 @@ class Biomarkers:
     fluid_ml: float | None = None
     poi_with_fluid_percent: float | None = None
     worse_lung_with_fluid_percent: float | None = None
+    fluid_hu: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The block `biomarkers` of the result document, numbers as measured; what decides stands in `severity`."""
         document = asdict(self)
-        del document["worse_lung_percent"], document["worse_lung_with_fluid_percent"]
+        for decides in ("worse_lung_percent", "worse_lung_with_fluid_percent", "fluid_hu"):
+            del document[decides]
         return {**document.pop("whole"), **document}
 
 
@@ -132,6 +134,7 @@ def measure(volume: Volume, masks: Masks, floor: MeasureSettings = DEFAULT_FLOOR
         fluid_ml=0.0 if masks.fluid is None else masks.fluid.volume_ml,
         poi_with_fluid_percent=with_fluid and with_fluid[0],
         worse_lung_with_fluid_percent=with_fluid and with_fluid[1],
+        fluid_hu=None if masks.fluid is None or with_fluid is None else masks.fluid.hu,
     )
 
 

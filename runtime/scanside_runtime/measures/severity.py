@@ -18,6 +18,7 @@ from scanside_runtime.measures.severity_model import SeverityModel
 from scanside_runtime.settings.tables import SeveritySettings
 
 Flag = Literal["none", "watch", "severe", "not_assessed"]
+FLAGS: tuple[Flag, ...] = ("not_assessed", "none", "watch", "severe")
 Basis = Literal["extent", "model", "progress"]
 
 EXTENT_SOURCE = "Extent grades of Morozov et al. 2020, arXiv:2005.06465: a rule by extent, not the paper's fitted model"
@@ -29,6 +30,8 @@ PROGRESS_PERCENT = 50.0
 PROGRESS_WITHIN_DAYS = 2.0
 PROGRESS_LEAST_ML = 10.0
 """A rise of less is none, whatever its percentage: 1 ml that becomes 2 ml has doubled."""
+FLUID_ALONE_HU = 12.0
+"""No lung without air is so thin; from here to 27 HU an even consolidation looks like fluid (measured from 15 on)."""
 DEFAULT_RULE = SeveritySettings()
 
 
@@ -98,13 +101,13 @@ def assess_extent(
 
     Within the measurement error of a graver flag it is the graver one, and says so: another precision or another
     breath must not decide in silence. The grade itself stays as it was measured, and no disease stays none. Pleural
-    fluid that was set apart raises no flag; where it would as consolidation, that is said.
+    fluid that was set apart raises no grade. Where it would raise the flag as consolidation, that is said, and where
+    its density leaves that open (above `FLUID_ALONE_HU`) the graver flag is given: a sick lung is not made a sound one.
     """
     percent = None if biomarkers is None else biomarkers.worse_lung_percent
-    flag = _flag(None if percent is None else extent_grade(percent), rule)
-    graver = _flag(extent_grade(percent + error_points), rule) if percent else flag
+    given, why = _given(biomarkers, rule, error_points)
     return Severity(
-        flag=graver,
+        flag=given,
         basis="extent",
         probability=None,
         cut_off=None,
@@ -112,28 +115,38 @@ def assess_extent(
             name=f"CT extent grade: severe from {rule.severe_from}, watch from {rule.watch_from}",
             source=EXTENT_SOURCE,
         ),
-        why=_why(biomarkers, flag, graver, rule, error_points),
+        why=why,
         deciding_percent=percent,
         distance_points=None if percent is None else points_to_next_grade(percent),
     )
 
 
-def _why(
-    biomarkers: Biomarkers | None, flag: Flag, graver: Flag, rule: SeveritySettings, error_points: float
-) -> str | None:
-    """What the flag alone does not say: an edge that is near, or fluid that would raise it."""
+def _given(biomarkers: Biomarkers | None, rule: SeveritySettings, error_points: float) -> tuple[Flag, str | None]:
+    """The flag, and what it alone does not say: an edge that is near, or fluid that would raise it."""
     if biomarkers is None or biomarkers.worse_lung_percent is None:
-        return None
-    if graver != flag:
-        return _near_the_edge(biomarkers.worse_lung_percent, error_points)
-    wet = biomarkers.worse_lung_with_fluid_percent
-    if wet is None or extent_grade(wet) <= extent_grade(biomarkers.worse_lung_percent):
-        return None
-    if _flag(extent_grade(wet), rule) == flag:
-        return None
-    return (
+        return "not_assessed", None
+    percent, wet = biomarkers.worse_lung_percent, biomarkers.worse_lung_with_fluid_percent
+    measured = _flag(extent_grade(percent), rule)
+    given = _flag(extent_grade(percent + error_points), rule) if percent else measured
+    if wet is not None and (biomarkers.fluid_hu or 0.0) > FLUID_ALONE_HU:
+        as_lung = _flag(extent_grade(wet + error_points), rule)
+        if FLAGS.index(as_lung) > FLAGS.index(given):
+            return as_lung, _may_be_lung(biomarkers, wet)
+    if given != measured:
+        return given, _near_the_edge(percent, error_points)
+    if wet is None or _flag(extent_grade(wet), rule) == given or wet < percent:
+        return given, None
+    return given, (
         f"{biomarkers.fluid_ml or 0.0:.0f} ml of possible effusion are not counted; were they consolidation, the worse "
         f"lung would be {wet:.1f} %, {extent_grade(wet)}."
+    )
+
+
+def _may_be_lung(biomarkers: Biomarkers, percent: float) -> str:
+    return (
+        f"{biomarkers.fluid_ml or 0.0:.0f} ml are not counted as a possible effusion, but "
+        f"{biomarkers.fluid_hu or 0.0:.0f} HU may be consolidation as well; the worse lung would be {percent:.1f} %: "
+        "the graver flag is given."
     )
 
 

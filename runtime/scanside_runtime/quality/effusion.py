@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scanside_runtime.findings import Finding, figures
 from scanside_runtime.model.components import Pieces
 from scanside_runtime.quality.hu_calibration import soft_tissue_hu
-from scanside_runtime.quality.overview import PIXEL_MM, Overview, disc, make_overview, opened
+from scanside_runtime.quality.overview import Overview, disc, opened
 from scanside_runtime.settings.tables import MissingLungSettings
 from scanside_runtime.volume import Bools, Fluid, Masks, Volume
 
@@ -53,9 +53,6 @@ FLUID_THICK_MM = 5.0
 """Half the thickness of the thinnest layer of fluid that is looked for."""
 CAVITY_MM = 60.0
 """A chest's inside is where lung stands at most so much above, on this side or, mirrored, on the other."""
-AERATED_BELOW_HU = -400.0
-ABOVE_MM = 10.0
-BESIDE_MM = 20.0
 BESIDE_LUNG_MM = 10.0
 
 EDGE_MM = 8.0
@@ -66,14 +63,12 @@ THIN_MM = 3.0
 """What is left between fluid and wall, thinner than twice this, is edge as well."""
 
 
-def set_fluid_apart(volume: Volume, masks: Masks, settings: MissingLungSettings) -> Masks:
+def set_fluid_apart(volume: Volume, masks: Masks, overview: Overview, settings: MissingLungSettings) -> Masks:
     """The masks without the fluid that they took for lung, which stands beside them as `Masks.fluid`.
 
     From `settings.fluid_taken_ml` of sure fluid on; below it, and where nothing is sure, the same masks.
+    overview: of these masks.
     """
-    if not masks.lung_areas.any():
-        return masks
-    overview = make_overview(volume, masks)
     sure = _sure_fluid(overview, volume, masks)
     if not sure.any():
         return masks
@@ -105,7 +100,7 @@ def check_fluid(overview: Overview, masks: Masks, settings: MissingLungSettings)
 
 def fluid_ml(overview: Overview) -> tuple[float, float]:
     """What is as dense and even as fluid behind aerated lung, in ml: beside the outlines, and in them."""
-    smooth, behind = _smooth(overview), _behind(overview)
+    smooth, behind = overview.smooth, overview.dependent
     place = behind & _cavity(overview) & ~overview.lungs & ~overview.fluid
     beside = _count(_pieces(place, smooth, FLUID_HU, _grown(overview.lungs)))
     outlined = _count(_pieces(behind & overview.lungs, smooth, OUTLINED_HU, overview.lungs))
@@ -121,7 +116,7 @@ def _percent_with_fluid(masks: Masks) -> float:
 
 def _sure_fluid(overview: Overview, volume: Volume, masks: Masks) -> Bools:
     """Fluid beyond doubt that the outlines hold at least a part of, (s, y, x) bool."""
-    smooth, behind, lungs = _smooth(overview), _behind(overview), overview.lungs
+    smooth, behind, lungs = overview.smooth, overview.dependent, overview.lungs
     sure = np.zeros(lungs.shape, dtype=np.bool_)
     places = behind & lungs, behind & (lungs | _cavity(overview))
     limits = OUTLINED_HU, NEAR_WATER_HU
@@ -158,10 +153,6 @@ def _holds_no_air(piece: Bools, behind: Bools, overview: Overview) -> bool:
     return bool(np.count_nonzero(held & (overview.hu < AIR_HU)) <= MOST_AIR * np.count_nonzero(held))
 
 
-def _smooth(overview: Overview) -> Floats:
-    return np.stack([cv2.GaussianBlur(plane, (0, 0), 1.5) for plane in overview.hu]).astype(np.float32)
-
-
 def _count(pieces: list[Bools]) -> int:
     return sum(int(np.count_nonzero(piece)) for piece in pieces)
 
@@ -177,22 +168,6 @@ def _pieces(place: Bools, smooth: Floats, fluid_hu: tuple[float, float, float], 
     large[0] = False
     kept = (pieces.keep(np.arange(len(large)) == one) for one in np.flatnonzero(large))
     return [piece for piece in kept if np.percentile(smooth[piece], 90) < mostly_below]
-
-
-def _behind(overview: Overview) -> Bools:
-    """Where no aerated lung lies further back, here or a little higher, (s, y, x) bool.
-
-    Liver, stomach and heart have some there; a layer of fluid has none. `BESIDE_MM` to the sides count as further back,
-    for a fatty liver is as dense as fluid and its recess a thin one.
-    """
-    aerated = overview.lungs & (overview.hu < AERATED_BELOW_HU)
-    reach = max(1, int(ABOVE_MM // overview.slab_mm))
-    wide = np.ones((1, 2 * round(BESIDE_MM / PIXEL_MM) + 1), np.uint8)
-    before = np.zeros_like(aerated)
-    for slab in range(len(aerated)):
-        near = np.asarray(aerated[slab : slab + reach + 1].any(axis=0), dtype=np.uint8)
-        before[slab] = np.maximum.accumulate(cv2.dilate(near, wide)[::-1], axis=0)[::-1] > 0
-    return ~before
 
 
 def _cavity(overview: Overview) -> Bools:
@@ -256,7 +231,8 @@ def _without(volume: Volume, masks: Masks, overview: Overview, sure: Bools) -> M
         for lung, taken in zip((right, left), fluids, strict=True):
             taken[z] = lung[z] & fluid
             lung[z] &= ~fluid
-    apart = Fluid(*(volume.with_mask(taken, box) for taken in fluids))
+    right_fluid, left_fluid = (volume.with_mask(taken, box) for taken in fluids)
+    apart = Fluid(right_fluid, left_fluid, _density(sure, overview.smooth))
     new_right, new_left, infected = (volume.with_mask(array, box) for array in (right, left, infection))
     lost_ml, bounds = masks.infection.volume_ml - infected.volume_ml, masks.infection_bounds_ml
     if bounds is not None:
@@ -267,7 +243,7 @@ def _without(volume: Volume, masks: Masks, overview: Overview, sure: Bools) -> M
 def _slices(volume: Volume, overview: Overview, sure: Bools) -> list[tuple[int, _Slice]]:
     """The slices that may hold fluid, by their number in the overview's box."""
     box, near = overview.box, _grown(sure, EDGE_MM)
-    fluid_hu = _density(sure, _smooth(overview))
+    fluid_hu = _density(sure, overview.smooth)
     size = (box[2].stop - box[2].start, box[1].stop - box[1].start)
     found = []
     for slab in np.flatnonzero(near.any(axis=(1, 2))).tolist():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from scanside_runtime.findings import KINDS, Finding
 from scanside_runtime.quality.anatomy import check_lung_volume, check_sides, require_chest, require_lungs
 from scanside_runtime.quality.coverage import check_coverage, check_field_of_view
-from scanside_runtime.quality.effusion import check_fluid
+from scanside_runtime.quality.effusion import check_fluid, set_fluid_apart
 from scanside_runtime.quality.hu_calibration import check_calibration
 from scanside_runtime.quality.image_quality import (
     check_contrast,
@@ -21,21 +21,38 @@ from scanside_runtime.quality.image_quality import (
 from scanside_runtime.quality.missing_lung import check_air_outside, check_parts
 from scanside_runtime.quality.motion import check_motion
 from scanside_runtime.quality.orientation import check_orientation
-from scanside_runtime.quality.overview import make_overview
+from scanside_runtime.quality.overview import Overview, make_overview
 from scanside_runtime.quality.patient import check_one_body
 from scanside_runtime.quality.uncertainty import check_uncertainty
 from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks, Volume
 
 
-def judge(volume: Volume, masks: Masks, kernel: str | None, settings: Settings) -> tuple[Finding, ...]:
+def set_apart_and_judge(
+    volume: Volume, masks: Masks, kernel: str | None, settings: Settings
+) -> tuple[Masks, tuple[Finding, ...]]:
+    """The masks without what is surely fluid, and everything that speaks against the numbers of the rest.
+
+    Raises as `judge`.
+    """
+    if not masks.lung_areas.any():
+        return masks, judge(volume, masks, kernel, settings)
+    overview = make_overview(volume, masks)
+    apart = set_fluid_apart(volume, masks, overview, settings.missing_lung)
+    return apart, judge(volume, apart, kernel, settings, overview if apart is masks else None)
+
+
+def judge(
+    volume: Volume, masks: Masks, kernel: str | None, settings: Settings, overview: Overview | None = None
+) -> tuple[Finding, ...]:
     """Everything that speaks against the numbers of a chest, the gravest first.
 
-    Raises SeriesNotChest where what was segmented is no chest.
+    overview: of these masks, where there is one already. Raises SeriesNotChest where what was segmented is no chest.
     """
     require_lungs(masks, settings.coverage)
     require_chest(volume, masks, settings.anatomy)
-    overview = make_overview(volume, masks)
+    if overview is None:
+        overview = make_overview(volume, masks)
     coverage = check_coverage(volume, masks, settings.coverage, settings.anatomy.gas_hu)
     cut = any(finding.level == "withhold" for finding in coverage)
     return (

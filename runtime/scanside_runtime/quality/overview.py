@@ -6,12 +6,13 @@ Made once for all of them, because the gate may cost little: 60 slabs take some 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.volume import Bools, Box, Masks, Volume
+from scanside_runtime.volume import Bools, Box, Hu, Masks, Volume
 
 Floats = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.uint8]
@@ -19,22 +20,32 @@ Plane = npt.NDArray[np.uint8]
 SLAB_MM = 5.0
 PIXEL_MM = 2.0
 MARGIN_MM = 20.0
+SMOOTH_PX = 1.5
+AERATED_BELOW_HU = -400.0
+ABOVE_MM = 10.0
+BESIDE_MM = 20.0
+DOWN = {"S": (1, 0), "P": (-1, 0), "DR": (0, -1), "DL": (0, 1)}
+"""The way down, (y, x), by the end of PatientPosition (PS3.3 C.7.3.1.1.2): on the back, the face, a side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overview:
     """The box of the lungs with a margin, from the feet up; every slab holds lung or lies beside one that does.
 
-    hu: (s, y, x) float32. lungs, fluid: (s, y, x) bool. box: where it lies in the volume. first_slice: (s + 1,) the
-    slice with which each slab begins, and the end of the last. slab_mm: distance between slabs.
+    hu: (s, y, x) float32. smooth: the same without most of the noise. lungs, fluid: (s, y, x) bool. box: where it lies
+    in the volume. first_slice: (s + 1,) the slice with which each slab begins, and the end of the last. slab_mm:
+    distance between slabs. dependent: (s, y, x) bool, where no aerated lung lies further down, here or a little higher:
+    in a supine patient further back.
     """
 
     hu: Floats
+    smooth: Floats
     lungs: Bools
     fluid: Bools
     box: Box
     first_slice: npt.NDArray[np.intp]
     slab_mm: float
+    dependent: Bools
 
     def __len__(self) -> int:
         return len(self.hu)
@@ -52,17 +63,16 @@ class Overview:
 def make_overview(volume: Volume, masks: Masks) -> Overview:
     """The overview of a chest. Raises ValueError where there is no lung."""
     box = _box(masks, volume.spacing_mm)
-    lungs = masks.lungs_within(box)
     by = max(1, round(SLAB_MM / volume.spacing_mm[0]))
-    starts = np.arange(box[0].start, box[0].stop, by)
-    size = _size(box, volume.spacing_mm)
-    hu = np.stack([_slab(volume.hu[z : min(z + by, box[0].stop), box[1], box[2]], size) for z in starts])
-    inside = np.stack([_slab(lungs[z - box[0].start :][:by], size) for z in starts]) >= 0.5
-    fluid = np.zeros_like(inside)
-    if masks.fluid is not None:
-        apart = masks.fluid.within(box)
-        fluid = np.stack([_slab(apart[z - box[0].start :][:by], size) for z in starts]) >= 0.5
-    return Overview(hu, inside, fluid, box, np.append(starts, box[0].stop), by * volume.spacing_mm[0])
+    first = np.append(np.arange(box[0].start, box[0].stop, by), box[0].stop)
+    size, inside = _size(box, volume.spacing_mm), first - box[0].start
+    hu = _slabs(volume.hu[box], inside, size)
+    lungs = _slabs(masks.lungs_within(box), inside, size) >= 0.5
+    fluid = np.zeros_like(lungs) if masks.fluid is None else _slabs(masks.fluid.within(box), inside, size) >= 0.5
+    smooth = np.stack([cv2.GaussianBlur(plane, (0, 0), SMOOTH_PX) for plane in hu]).astype(np.float32)
+    slab_mm = by * volume.spacing_mm[0]
+    dependent = _dependent(lungs & (hu < AERATED_BELOW_HU), slab_mm, volume.position)
+    return Overview(hu, smooth, lungs, fluid, box, first, slab_mm, dependent)
 
 
 def disc(radius_mm: float) -> Plane:
@@ -107,7 +117,36 @@ def _size(box: tuple[slice, slice, slice], spacing_mm: tuple[float, float, float
     return width, height
 
 
-def _slab(slices: npt.NDArray[np.int16] | Bools, size: tuple[int, int]) -> Floats:
+def _dependent(aerated: Bools, slab_mm: float, position: str | None) -> Bools:
+    """Where no aerated lung (s, y, x) lies further down.
+
+    Liver, stomach and heart have some there; a layer of fluid has none. `BESIDE_MM` to the sides count as further down,
+    for a fatty liver is as dense as fluid and its recess a thin one.
+    """
+    down = DOWN.get((position or "").upper()[2:], DOWN["S"])
+    turned = _with_rows_down(aerated, down)
+    reach = max(1, int(ABOVE_MM // slab_mm))
+    wide = np.ones((1, 2 * round(BESIDE_MM / PIXEL_MM) + 1), np.uint8)
+    before = np.zeros_like(turned)
+    for slab in range(len(turned)):
+        near = np.asarray(turned[slab : slab + reach + 1].any(axis=0), dtype=np.uint8)
+        before[slab] = np.maximum.accumulate(cv2.dilate(near, wide)[::-1], axis=0)[::-1] > 0
+    flipped = before if sum(down) > 0 else before[:, ::-1]
+    return np.asarray(~(flipped if down[0] else flipped.swapaxes(1, 2)))
+
+
+def _with_rows_down(mask: Bools, down: tuple[int, int]) -> Bools:
+    """A mask (s, y, x), turned and flipped so that its rows run downwards."""
+    along = mask if down[0] else mask.swapaxes(1, 2)
+    return along if sum(down) > 0 else along[:, ::-1]
+
+
+def _slabs(array: Hu | Bools, first: npt.NDArray[np.intp], size: tuple[int, ...]) -> Floats:
+    """The mean of the slices (z, y, x) of each slab, in the overview's pixels; size: (width, height)."""
+    return np.stack([_slab(array[low:high], size) for low, high in pairwise(first.tolist())])
+
+
+def _slab(slices: Hu | Bools, size: tuple[int, ...]) -> Floats:
     """The mean of some slices, in the overview's pixels; (y, x) float32."""
     mean = slices[0].astype(np.float32) if len(slices) == 1 else slices.mean(axis=0, dtype=np.float32)
     return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_AREA), dtype=np.float32)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.cli.language import say, spoken
-from scanside_appliance.cli.options import AsJson, for_any_user
+from scanside_appliance.cli.options import AsJson, disk_errors, for_any_user
 from scanside_runtime.errors import ModelUnusable
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def install(
     from scanside_appliance.bundles.install import install as run
 
     for_any_user(context)
-    done = run(file, context.obj.root, Path(context.obj.settings().bundles.keys), _proof(context), force=force)
+    with disk_errors(context.obj.root):
+        done = run(file, context.obj.root, Path(context.obj.settings().bundles.keys), _proof(context), force=force)
     if as_json:
         typer.echo(json.dumps(done.document()))
         return
@@ -92,7 +93,8 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
     from scanside_appliance.bundles.record import step_back
 
     for_any_user(context)
-    change = step_back(context.obj.root, "rollback", "asked for")
+    with disk_errors(context.obj.root):
+        change = step_back(context.obj.root, "rollback", "asked for")
     typer.echo(json.dumps(asdict(change)) if as_json else spoken()("{bundle} is in force", bundle=change.title))
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import AsJson, for_the_box, open_store
+from scanside_appliance.cli.options import AsJson, disk_errors, for_the_box, open_store
 
 
 def add_upkeep_commands(app: typer.Typer) -> None:
@@ -61,13 +61,15 @@ def rebuild(
     from scanside_appliance.cli.progress import long_progress
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.inbox.facts import Prober
+    from scanside_appliance.jobs.database_errors import database_errors
     from scanside_appliance.service.root_lock import only_one
     from scanside_appliance.upkeep.rebuild import rebuild as make_anew
 
     layout, reading = BoxLayout(context.obj.root), context.obj.settings().reading
     for_the_box(context)
     layout.check()
-    with only_one(layout), closing(Prober(time.monotonic)) as prober, long_progress() as report:
+    errors = disk_errors(layout.root), database_errors(layout.database)
+    with errors[0], errors[1], only_one(layout), closing(Prober(time.monotonic)) as prober, long_progress() as report:
         found = make_anew(layout, lambda path: prober.probe(path, reading), report, anyway=anyway)
     typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines(spoken())))
 
@@ -85,7 +87,7 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
     from scanside_appliance.upkeep.verify import verify as look_at_all
 
     layout = BoxLayout(context.obj.root)
-    with long_progress() as report:
+    with disk_errors(layout.root), long_progress() as report:
         found = look_at_all(layout, report, Path(context.obj.settings().bundles.keys))
     note_verified(layout, found)
     typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines(spoken())))
