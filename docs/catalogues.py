@@ -37,7 +37,10 @@ SPEAKER = "spoken"
 PHRASES = FOLDER / "phrases.txt"
 REASONS = ("why", "how")
 """Arguments that are words within a message."""
-IN_WORDS = ("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in")
+IN_WORDS = (
+    *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in"),
+    *("problems", "shape_problems"),
+)
 """Functions whose texts are written down in English, for example in status.json, and shown later."""
 SQL = {"SELECT", "AND", "INSERT", "UPDATE", "CASE", "?,"}
 NO_WORDS = ("statistics", "cohort", "phantom", "templates", "languages")

@@ -20,12 +20,14 @@ from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.bundles.record import BundleChange, put_in_force
 from scanside_appliance.cli.main import app
 from scanside_appliance.clock import Clock
-from scanside_appliance.doctor import folders, machine, model, work
-from scanside_appliance.doctor.conditions import Condition, Examined, Health
+from scanside_appliance.doctor import folders, machine, model, network, work
+from scanside_appliance.doctor.conditions import Condition, Examined, Health, good
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.store import State, Store
+from scanside_appliance.languages.words import said
 from scanside_runtime.process.cell import CellStrength
 from scanside_runtime.settings.box import DiskSettings, JobSettings
+from scanside_runtime.settings.serve import ServeSettings
 from scanside_runtime.settings.tables import BundleSettings, Settings
 
 Usage = namedtuple("Usage", "total used free")
@@ -148,6 +150,15 @@ def a_study_that_waits_for_a_person(box: Examined, _: pytest.MonkeyPatch) -> Con
     return work.studies(box, work.read_book(box))
 
 
+def results_for_other_machines_that_nobody_may_show(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    return network.shown(replace(box, settings=Settings(serve=ServeSettings(host="0.0.0.0"))))
+
+
+def results_that_cross_the_network_in_the_clear(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    settings = Settings(serve=ServeSettings(host="192.168.1.5", insecure_network=True))
+    return network.shown(replace(box, settings=settings))
+
+
 AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health, str]] = {
     a_full_disk: (Health.bad, "nothing more is taken in"),
     a_disk_that_is_nearly_full: (Health.caution, "taking ends at 90 %"),
@@ -169,6 +180,8 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 day(s) ago"),
     a_study_that_was_put_aside: (Health.caution, "BOX_ANALYSIS_DIED"),
     a_study_that_waits_for_a_person: (Health.caution, "1 wait for a person"),
+    results_for_other_machines_that_nobody_may_show: (Health.caution, "BOX_SERVE_OPEN"),
+    results_that_cross_the_network_in_the_clear: (Health.caution, "192.168.1.5:8040, without TLS"),
 }
 
 
@@ -214,6 +227,19 @@ def test_the_command_tells_all_in_a_document_and_ends_with_5_where_something_is_
     box.layout.inbox.chmod(0o777)
     ill = run(box)
     assert (ill.exit_code, bool(re.search(r"^BAD +inbox ", ill.stdout, re.MULTILINE))) == (5, True)
+
+
+def test_what_is_shown_to_other_machines_has_a_line_of_its_own_and_what_is_shown_to_none_has_not(
+    box: Examined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "selftest", lambda _: good("self-test", said("not yet")))  # it takes seconds
+    own = run(box, "--json", settings="[serve]\nport = 8041\n")
+    other = run(box, "--json", settings='[serve]\nhost = "0.0.0.0"\ntls_certificate = "a.pem"\ntls_key = "a.key"\n')
+    lines = [
+        [(one["health"], one["found"]) for one in json.loads(shown.stdout)["conditions"] if one["subject"] == "serve"]
+        for shown in (own, other)
+    ]
+    assert lines == [[], [("good", "0.0.0.0:8040, with TLS")]]
 
 
 def test_settings_that_can_t_be_used_do_not_keep_it_from_looking_at_the_rest(box: Examined) -> None:

@@ -90,12 +90,12 @@ def test_the_measurement_finds_what_sticks_out_and_what_is_faint(tmp_path: Path)
 
 
 def test_pages_are_within_their_size_and_printed_they_take_two_sides(pages: Pages, tmp_path: Path) -> None:
-    made = {name: page for language in ("en", "fr", "sw") for name, page in pages.in_language(language).items()}
+    made = {name: page for language in ("en", "fr", "pt", "sw") for name, page in pages.in_language(language).items()}
     for name, page in made.items():
         assert len(page.encode()) <= LARGEST_PAGE_BYTES
         (tmp_path / name).write_text(page, encoding="utf-8")
     assert shutil.which("pdfinfo") or pytest.skip("pdfinfo (poppler-utils) is not installed")
-    for name in ("severe-en.html", "fifth-en.html", "severe-fr.html", "fifth-sw.html"):  # the longest words, too
+    for name in ("severe-en.html", "fifth-en.html", "severe-fr.html", "fifth-pt.html", "fifth-sw.html"):
         command = [*browser(tmp_path), "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}"]
         subprocess.run([*command, str(tmp_path / name)], capture_output=True, check=True, timeout=120)
         facts = subprocess.run(["pdfinfo", tmp_path / "page.pdf"], capture_output=True, text=True, check=True).stdout

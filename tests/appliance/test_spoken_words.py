@@ -16,6 +16,7 @@ from scanside_appliance.explain import errors_of_the_box
 from scanside_appliance.jobs.errors import BoxAnalysisDied, InputConflict
 from scanside_appliance.languages.words import Message, Written, said, words
 from scanside_appliance.page.contents import series_lines
+from scanside_appliance.upkeep.verify import Difference, Verified
 from scanside_runtime.settings.tables import LANGUAGES
 
 UTF8 = "utf-8"
@@ -152,3 +153,14 @@ def _printed(node: ast.expr) -> Iterator[str]:
 
 def test_a_path_with_braces_is_shown_as_it_is() -> None:
     assert words("fr")(Message("/box/{used}/(s)")) == "/box/{used}/(s)"
+
+
+def test_what_verify_found_is_said_in_the_reader_s_language_with_the_names_as_they_are() -> None:
+    found = [
+        Difference("result", "results/a/b/1/result.json", "b", "it is not what was written"),
+        Difference("database", "scanside.db", None, "row 5 of jobs is not what was written"),
+    ]
+    file, row, last = Verified(1, 0, tuple(found)).lines(words("fr"))
+    assert file == "result    results/a/b/1/result.json: ce n'est pas ce qui a été écrit"
+    assert row == "database  scanside.db: la ligne 5 de jobs n'est pas ce qui a été écrit"
+    assert "2" in last

@@ -1,4 +1,4 @@
-"""The network: does the archive answer to which results are sent?"""
+"""The network: does the archive answer to which results are sent, and who could read along what is shown?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import threading
 from dataclasses import replace
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
-from scanside_appliance.languages.words import said
+from scanside_appliance.languages.words import Message, said
+from scanside_appliance.serve.errors import BoxServeOpen
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings.send import SendSettings
 
@@ -32,6 +33,19 @@ def archive(box: Examined) -> Condition:
         found = said("{where} answers; nothing is sent by itself", where=where)
         return caution("archive", found, said("Set send.automatic, or send by hand."))
     return good("archive", said("{where} answers", where=where))
+
+
+def shown(box: Examined) -> Condition:
+    """What `scanside serve` would show to other machines, and whether it is encrypted on the way."""
+    serve = box.settings.serve
+    where = f"{serve.host}:{serve.port}"
+    if serve.tls_certificate:
+        return good("serve", said("{where}, with TLS", where=where))
+    if not serve.insecure_network:
+        error = BoxServeOpen(host=serve.host)
+        return caution("serve", said("{code}: {error}", code=error.code, error=error), Message(error.advice))
+    found = said("{where}, without TLS: whoever can listen on the network reads names and the password", where=where)
+    return caution("serve", found, said("Set tls_certificate and tls_key under [serve] (docs/serve.md)."))
 
 
 def _asked(send: SendSettings) -> ScansideError | None:

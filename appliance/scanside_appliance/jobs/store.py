@@ -104,7 +104,7 @@ class Store:
         found = [words for (words,) in self._sql.execute("PRAGMA integrity_check(20)") if words != "ok"]
         broken = self._sql.execute("PRAGMA foreign_key_check").fetchall()
         return [
-            *(_ALTERED.sub(r"row \1 of \2 is not what was written", words) for words in found),
+            *(_ALTERED.sub(lambda row: f"row {row[1]} of {row[2]} is not what was written", words) for words in found),
             *(f"a row of {table} belongs to no row of {parent}" for table, _, parent, _ in broken),
         ]
 

@@ -145,7 +145,7 @@ def _label_y(heights: Sequence[Sequence[float]], i: int) -> float:
     y, top, base = heights[i]
     below = base + LABEL_HEIGHT
     is_low = all(beside[0] < y for beside in (*heights[max(i - 1, 0) : i], *heights[i + 1 : i + 2]))
-    return round(below if is_low and below <= HEIGHT - BOTTOM - 2 else top - 7, 1)
+    return round(below if is_low and below <= HEIGHT - BOTTOM + 2 else top - 7, 1)
 
 
 def _line(a: Mark, b: Mark) -> Line:

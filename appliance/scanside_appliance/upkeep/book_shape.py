@@ -16,7 +16,10 @@ from scanside_appliance.jobs.store import Store
 
 
 def check_book(layout: BoxLayout, store: Store) -> None:
-    """All of it but the audit's chain: ten seconds for two million files. Raises BoxDatabase with what is wrong."""
+    """All of it but the audit's chain: twelve seconds of processor time for two million files.
+
+    Raises BoxDatabase with what is wrong.
+    """
     with database_errors(layout.database):
         found = book_problems(store)
     if found:

@@ -121,7 +121,7 @@ def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
 
     row = broken_at(store, remember)
     if row is not None:
-        yield Difference("audit", layout.database.name, None, f"row {row} does not follow from those before it")
+        yield Difference("audit", layout.database.name, None, why=f"row {row} does not follow from those before it")
     yield from _other_than_told(layout, store, told)
 
 
@@ -131,7 +131,7 @@ def _other_than_told(layout: BoxLayout, store: Store, told: Mapping[tuple[str, A
         known = told.get((job.study, job.revision))
         if known is not None and store.result(job.id).get(RESULT) != known:
             folder = layout.result(job.patient, job.study, job.revision or 0).relative_to(layout.root)
-            yield Difference("audit", str(folder / RESULT), job.study, "the book has another sum than the audit")
+            yield Difference("audit", str(folder / RESULT), job.study, why="the book has another sum than the audit")
 
 
 class _Look:
@@ -166,7 +166,7 @@ class _Look:
     def nowhere(self) -> Iterator[Difference]:
         """Files whose place in the book is none."""
         for row in files_nowhere(self._store, (*KEPT, "work")):
-            yield Difference("database", row.name, row.study, f"its place in the book, {row.place!r}, is none")
+            yield Difference("database", row.name, row.study, why=f"its place in the book, {row.place!r}, is none")
 
     def strays(self) -> Iterator[Difference]:
         """What lies in results and archive and is not in the book."""
@@ -176,23 +176,23 @@ class _Look:
             names = self._store.result(places[one.folder].id) if one.folder in places else {}
             for path in sorted(one.folder.iterdir()):
                 if path.name not in names:
-                    yield self._difference("result", one.study, path, "it is not in the book")
+                    yield self._difference("result", one.study, path, why="it is not in the book")
         for study in archive_folders(self._layout):
             names_of_study = {row.name for row in self._store.files_of_study(study.study)}
             for path in kept_paths(study.folder):
                 if path.name not in names_of_study:
-                    yield self._difference("archive", study.study, path, "it is not in the book")
+                    yield self._difference("archive", study.study, path, why="it is not in the book")
 
     def _compared(self, of: str, study: str, path: Path, sha256: str) -> Iterator[Difference]:
         try:
             if path.is_symlink():
-                yield self._difference(of, study, path, "it is a link")
+                yield self._difference(of, study, path, why="it is a link")
             elif file_sha256(path) != sha256:
-                yield self._difference(of, study, path, "it is not what was written")
+                yield self._difference(of, study, path, why="it is not what was written")
         except FileNotFoundError:
-            yield self._difference(of, study, path, "it is missing")
+            yield self._difference(of, study, path, why="it is missing")
         except OSError as error:
-            yield self._difference(of, study, path, f"it can't be read: {error.strerror}")
+            yield self._difference(of, study, path, why=f"it can't be read: {error.strerror}")
 
     def _difference(self, of: str, study: str, path: Path, why: str) -> Difference:
         return Difference(of, str(path.relative_to(self._layout.root)), study, why)
