@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -241,3 +242,34 @@ def test_the_document_and_its_folder_are_plain(study: tuple[StubAnalysis, Path])
         assert MARK in text and not obeyed(text) and json.loads(text)
     keys = (patient_folder(HOSTILE, LONG), patient_key(SURROGATE, None, ""), study_key(SURROGATE))
     assert all(re.fullmatch("[0-9a-f]{16}", key) for key in keys)
+
+
+FROM_THE_RIGHT = {"Arabic": "محمد^علي 12", "Hebrew": "כהן^דוד 7-א", "Persian": "رضایی^علی‌رضا ۴۵"}
+
+
+@pytest.mark.parametrize("script", FROM_THE_RIGHT)
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_written_from_the_right_turns_nothing_beside_it(
+    document: dict[str, Any], page: str, script: str
+) -> None:
+    shown = PAGES[page](document, f"{FROM_THE_RIGHT[script]} (5 mm)")
+    assert FROM_THE_RIGHT[script].partition("^")[0] in shown
+    assert not beside_others(shown)
+
+
+def beside_others(page: str) -> list[str]:
+    """Words that are written from the right and stand in no element of their own, with what is around them."""
+    found = 1
+    while found:
+        page, found = re.subn(r"<bdi[^>]*>(?:(?!<bdi).)*?</bdi>|<title>.*?</title>", "", page, flags=re.DOTALL)
+    marks = [n for n, letter in enumerate(page) if unicodedata.bidirectional(letter) in ("R", "AL")]
+    return [page[n - 60 : n + 20] for n in marks if n - 1 not in marks]
+
+
+def test_the_worklist_sets_such_names_apart_too(tmp_path: Path) -> None:
+    with listed_box(tmp_path / "box") as box:
+        box.put(*(Listed(n, name, patient_id=name) for n, name in enumerate(FROM_THE_RIGHT.values())))
+        write_worklist(box.layout, box.store, SiteSettings(FROM_THE_RIGHT["Arabic"]), Clock())
+        page = box.layout.worklist.read_text("utf-8")
+    assert all(name.partition("^")[0] in page for name in FROM_THE_RIGHT.values())
+    assert not beside_others(page)

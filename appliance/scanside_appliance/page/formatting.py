@@ -13,6 +13,10 @@ from markupsafe import Markup, escape
 NOT_MEASURED = "\N{EN DASH}"
 LONGEST_TEXT = 600
 _WHOLE = re.compile(r"CT-\d|\d{4}-\d\d-\d\d(?: \d\d:\d\d)?|[+\u2212-]?\d+(?:\.\d+)? (?:%|HU|ml|mm)(?!\w)")
+_MINUS = re.compile(r"(?<![^\s(])-(?=\d)")
+_FROM_THE_RIGHT = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]+"
+_APART = re.compile(rf"{_FROM_THE_RIGHT}(?:[\s\d.,^\u200c\u200d-]+{_FROM_THE_RIGHT})*")
+"""Words of Arabic, Hebrew and the like: what stands beside them would change its place."""
 _HARMFUL = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, lone surrogates, private and unassigned, line separators
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # they turn the text that follows
 
@@ -40,8 +44,17 @@ def moment(text: str) -> str:
 
 
 def unbroken(text: str) -> Markup:
-    """The text for a page, in which no line ends within a date, a grade, or between a number and its unit."""
-    return Markup(_WHOLE.sub(r'<span class="unbroken">\g<0></span>', str(escape(text))))
+    """A sentence for a page: true minus signs, words that are written from the right set apart.
+
+    No line ends within a date, a grade, or between a number and its unit.
+    """
+    whole = _WHOLE.sub(r'<span class="unbroken">\g<0></span>', _MINUS.sub("\N{MINUS SIGN}", str(escape(text))))
+    return Markup(_APART.sub(r"<bdi>\g<0></bdi>", whole))
+
+
+def apart(text: str) -> Markup:
+    """A name or an ID within a sentence of a page: in its own direction, whatever stands beside it."""
+    return Markup("<bdi>{}</bdi>").format(text)
 
 
 def person(name: str | None) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from scanside_appliance.languages.catalogue import ENGLISH, catalogue, direction
 from scanside_appliance.languages.words import words
-from scanside_appliance.page.formatting import moment, number, person, signed, unbroken
+from scanside_appliance.page.formatting import apart, moment, number, person, signed, unbroken
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH
 from scanside_appliance.page.sentences import chosen, explained
 from scanside_appliance.page.verdict import NEXT_GRADES
@@ -28,7 +28,8 @@ def page_templates(language: str = ENGLISH) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]  # the extension's own
-    environment.filters.update(number=number, signed=signed, person=person, moment=moment, unbroken=unbroken)
+    environment.filters.update(number=number, signed=signed, person=person, moment=moment)
+    environment.filters.update(unbroken=unbroken, apart=apart)
     environment.filters.update(
         explained=partial(explained, _=words(language)), chosen=partial(chosen, _=words(language))
     )
