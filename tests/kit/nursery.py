@@ -87,14 +87,26 @@ class Nursery:
                 ours.callback(os.close, end)
             error = nowhere.fileno() if stderr == subprocess.DEVNULL else stderr.fileno()
             order = {"argv": [name, *command[5:]], "environment": environment, "places": [0, 1, 2, *handed]}
-            waiting = self._of(name)
+            handles = [asked, answered, error, *handed]
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
             try:
-                socket.send_fds(waiting, [json.dumps(order).encode()], [asked, answered, error, *handed])
-                pid = int(waiting.recv(64))
+                pid = self._ordered(name, order, handles) or self._ordered(name, order, handles)
             finally:
                 prctl(_PR_SET_CHILD_SUBREAPER, 0)
+            assert pid, f"{name}: the process that waits ended twice"
             return Forked(pid, os.fdopen(ask, "wb", 0), os.fdopen(hear, "rb", 0))
+
+    def _ordered(self, name: str, order: dict[str, Any], handles: list[int]) -> int:
+        """The number of a fork; 0 where the process that waits has ended, so that the next order begins another one."""
+        waiting = self._of(name)
+        try:
+            socket.send_fds(waiting, [json.dumps(order).encode()], handles)
+            number = waiting.recv(64)
+        except (BrokenPipeError, ConnectionResetError):
+            number = b""
+        if not number:
+            del self._waiting[name]
+        return int(number or 0)
 
     def _of(self, name: str) -> socket.socket:
         if name not in self._waiting:
@@ -103,7 +115,7 @@ class Nursery:
             paths = [*(path for path in sys.path if path.endswith(("runtime", "appliance", "tests"))), self._path or ""]
             with theirs:
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "kit.nursery_process", name, str(theirs.fileno()), str(os.getpid())],
+                    [sys.executable, "-P", "-m", "kit.nursery_process", name, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     env={**child.one_thread(), "PYTHONPATH": os.pathsep.join(filter(None, paths))},
                     stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """The process that waits, with all that a fresh child of one module has imported, and forks one for each order.
 
-`python -m kit.nursery_process MODULE SOCKET PARENT`; the side that orders: `nursery`.
+`python -m kit.nursery_process MODULE SOCKET`; the side that orders: `nursery`. It ends when that side's socket does: a
+signal at the parent's death (PR_SET_PDEATHSIG) comes already when the thread ends that ordered first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ _OUT_OF_THE_WAY = 200
 def main() -> None:
     """Wait for orders, and fork for each a process that is nobody's child here."""
     name, orders = sys.argv[1], socket.socket(fileno=int(sys.argv[2]))
-    end_with(int(sys.argv[3]))
     module = import_module(name)
     while True:
         order, handles, _, _ = socket.recv_fds(orders, _LARGEST_ORDER, 16)
