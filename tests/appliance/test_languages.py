@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import runpy
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from scanside_appliance.cli.options import LanguageName
 from scanside_appliance.languages.catalogue import DOMAIN, FOLDER, catalogue, direction
 from scanside_appliance.languages.words import words
 from scanside_appliance.page.details import DETAILS, figures_in_words
+from scanside_appliance.page.formatting import unbroken
 from scanside_appliance.page.report import render_page
 from scanside_appliance.page.sentences import (
     SENTENCES,
@@ -157,7 +157,7 @@ def test_the_figures_of_a_finding_stand_in_a_sentence_of_each_language(language:
     assert "2.1" in said.detail and "12 %" in said.detail
     assert not said.in_english and not re.search(r"metal, beside|\{", said.detail)
     page = render_page({**EMPTY, "flags": [asdict(metal)]}, site=SiteSettings(language=language))
-    assert html.escape(said.detail) in page and "There is metal." not in page
+    assert str(unbroken(said.detail)) in page and "There is metal." not in page
     assert measured(replace(metal, values={}), language).detail == "There is metal."  # of a Scanside before
 
 
