@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, SupportsFloat
 
 Level = Literal["note", "caution", "withhold"]
@@ -359,3 +360,20 @@ KINDS = {
     ),
 }
 """Every code that a `Finding` may carry."""
+
+
+_POI_FIGURES = {"low_percent", "high_percent", "percent_with_fluid"}
+
+
+def without_poi(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of a study whose POI is withheld: one that tells a POI keeps its meaning and its other figures."""
+    return [
+        replace(
+            finding,
+            message=KINDS[finding.code].meaning,
+            values={name: value for name, value in finding.values.items() if name not in _POI_FIGURES},
+        )
+        if _POI_FIGURES & finding.values.keys()
+        else finding
+        for finding in findings
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -442,3 +443,17 @@ def test_a_withheld_study_that_looks_extensive_says_so(
     assert found["biomarkers"]["poi_percent"] is None
     assert found["severity"]["flag"] == "not_assessed"
     assert ("QUALITY_LOOKS_EXTENSIVE" in [flag["code"] for flag in found["flags"]]) == extensive
+
+
+def test_no_finding_tells_a_poi_that_is_withheld(folder: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = (
+        Finding("QUALITY_MOTION", "withhold", "Most slices with infection are blurred."),
+        Finding("QUALITY_UNCERTAIN", "caution", "POI 11.7 to 47.3 %.", {"low_percent": 11.7, "high_percent": 47.3}),
+        Finding("QUALITY_POSSIBLE_EFFUSION", "caution", "47.3 %", {"fluid_ml": 81.5, "percent_with_fluid": 47.3}),
+    )
+    monkeypatch.setattr("scanside_runtime.quality.gate.judge", lambda *_: findings)
+    found = document(run(folder, bundle))
+    told = {flag["code"]: flag for flag in found["flags"]}
+    assert {"QUALITY_UNCERTAIN", "QUALITY_POSSIBLE_EFFUSION"} <= set(told)
+    assert told["QUALITY_POSSIBLE_EFFUSION"]["values"] == {"fluid_ml": 81.5}
+    assert not {"47.3", "11.7"} & set(re.findall(r"[\d.]+", json.dumps(found["flags"])))

@@ -21,7 +21,7 @@ from scanside_runtime.dicom.rescale import check_hu, check_rescale
 from scanside_runtime.dicom.series import Series, Study, choose_series, study_in
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.errors import Held, Refused, ScansideError
-from scanside_runtime.findings import Finding
+from scanside_runtime.findings import Finding, without_poi
 from scanside_runtime.followup.measurement_error import MeasurementError, measurement_error
 from scanside_runtime.followup.patient_record import Record, record_of
 from scanside_runtime.followup.placeholders import without_placeholders
@@ -240,7 +240,7 @@ def _conclude(
     series, settings = known.chosen(), options.settings
     reason = _withheld_because(known.flags)
     if reason is not None:
-        known.flags += _looks_extensive(measured, settings.severity)
+        known.flags = [*without_poi(known.flags), *_looks_extensive(measured, settings.severity)]
     biomarkers = measured if reason is None else withheld(measured)
     if any(flag.code == ORIENTATION for flag in known.flags):
         biomarkers = without_sides(biomarkers)
