@@ -163,7 +163,7 @@ def test_the_box_uses_its_own_model_and_its_own_results(folder: Path, bundle: Pa
     assert "SEVERE (model ours: probability 0.99, severe from 0.50)" in shown.stdout
     assert "trend     POI RISING" in shown.stdout
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    for text in ("Fitted model ours", "100 exams, 20 severe", "Since the scan before", "▲ rising"):
+    for text in ("Fitted model <bdi>ours</bdi>", "100 exams, 20 severe", "Since the scan before", "▲ rising"):
         assert text in page
 
 
