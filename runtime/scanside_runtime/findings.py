@@ -367,13 +367,9 @@ _POI_FIGURES = {"low_percent", "high_percent", "percent_with_fluid"}
 
 def without_poi(findings: Sequence[Finding]) -> list[Finding]:
     """The findings of a study whose POI is withheld: one that tells a POI keeps its meaning and its other figures."""
-    return [
-        replace(
-            finding,
-            message=KINDS[finding.code].meaning,
-            values={name: value for name, value in finding.values.items() if name not in _POI_FIGURES},
-        )
-        if _POI_FIGURES & finding.values.keys()
-        else finding
-        for finding in findings
-    ]
+    return [_without_poi(finding) if _POI_FIGURES & finding.values.keys() else finding for finding in findings]
+
+
+def _without_poi(finding: Finding) -> Finding:
+    values = {name: value for name, value in finding.values.items() if name not in _POI_FIGURES}
+    return replace(finding, message=KINDS[finding.code].meaning, values=values)

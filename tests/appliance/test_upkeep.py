@@ -16,7 +16,7 @@ import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
-from scanside_appliance.jobs.audit import broken_at, entries
+from scanside_appliance.jobs.audit import AuditEntry, broken_at, entries
 from scanside_appliance.jobs.errors import BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
 from scanside_appliance.jobs.store import CLEANED, NewFile, State, Store
 from scanside_appliance.service.errors import BoxRunning
@@ -110,13 +110,17 @@ def test_a_damaged_book_is_kept_beside_the_new_one(box: Box, monkeypatch: pytest
     assert box.is_sound()
 
 
-def test_the_audit_goes_on_in_a_book_that_was_made_anew_and_shows_a_result_that_was_changed(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def audit_of_a_measured_study(box: Box) -> list[AuditEntry]:
     box.put(*study(1))
     box.run()
     with Store(box.root / "scanside.db") as store:
-        before = list(entries(store))
+        return list(entries(store))
+
+
+def test_the_audit_goes_on_in_a_book_that_was_made_anew_and_shows_a_result_that_was_changed(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = audit_of_a_measured_study(box)
     assert box.rebuild(monkeypatch, "--anyway")["audit_entries"] == len(before)
     with Store(box.root / "scanside.db") as store:
         *same, last = entries(store)
@@ -132,10 +136,7 @@ def test_the_audit_goes_on_in_a_book_that_was_made_anew_and_shows_a_result_that_
 def test_the_audit_goes_on_though_the_old_book_was_put_aside_and_the_new_one_did_not_get_its_name(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box.put(*study(1))
-    box.run()
-    with Store(box.root / "scanside.db") as store:
-        before = list(entries(store))
+    before = audit_of_a_measured_study(box)
     renamed = Path.rename
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", lambda path, to: refuse() if path.suffix == ".new" else renamed(path, to))
