@@ -26,6 +26,9 @@ os.environ["XDG_CACHE_HOME"] = str(
     Path(tempfile.gettempdir(), f"scanside-caches-of-tests-{os.getuid()}")
 )  # not one's own
 os.environ["LC_ALL"] = "C.UTF-8"  # the terminal's own language has no say in what tests read
+# Whatever the shell says: else each of hundreds of children compiles anew what the first one has compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 LONG = (
     *("test_real_chests", "test_course", "test_watch_real", "test_sweeps", "test_made_cases", "test_cohort_run"),
