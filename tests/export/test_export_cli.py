@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import rich.progress
 import typer
 from typer.testing import CliRunner
 
 from kit.export_samples import DIGEST, command, phantom_case, tiny_recipe
 from scanside_export.bundling.model_card import FAILURES, Release, find_failures, model_card, read_figures
+from scanside_export.cli import progress as shown
 from scanside_export.cli.main import app
 from scanside_export.convert.parity import Parity
 from scanside_export.data.prepare import _store, load
@@ -31,6 +36,34 @@ batch = 2
 [shares]
 phantom = 1.0
 """
+
+
+def test_a_log_gets_a_line_at_the_start_and_then_one_in_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(shown, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with shown.progress() as report:
+        for done, now[0] in enumerate([0.0, 29.0, 31.0, 40.0, 61.5]):
+            report("cases written", done, 4)
+    assert capsys.readouterr().err.splitlines() == [f"{done} of 4: cases written" for done in (0, 2, 4)]
+
+
+def test_a_terminal_gets_a_bar_that_is_full_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[rich.progress.Progress] = []
+
+    class Kept(rich.progress.Progress):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options, auto_refresh=False)
+            made.append(self)
+
+    monkeypatch.setattr(rich.progress, "Progress", Kept)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with shown.progress() as report:
+        for done in range(5):
+            report(f"{done} cases written", done, 4)
+    (task,) = made[0].tasks
+    assert (task.finished, task.completed, task.description) == (True, 4, "4 cases written")
 
 
 def test_the_commands_are_those_of_the_road_from_data_to_bundle_and_of_the_gate() -> None:
