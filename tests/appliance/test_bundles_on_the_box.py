@@ -98,16 +98,6 @@ def test_what_root_installs_the_box_s_user_can_read_whatever_the_umask(stick: St
     assert modes == {0o644, 0o755}
 
 
-def test_what_root_installs_belongs_to_whom_the_bundles_belong(stick: Stick) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root may give files away")
-    bundles_folder(stick.root).mkdir(parents=True)
-    os.chown(bundles_folder(stick.root), 12_345, 12_345)
-    stick.install(stick.zip("1.0"))
-    owners = {path.stat().st_uid for path in bundles_folder(stick.root).glob("[0-9a-f]*/**/*")}
-    assert owners == {12_345}
-
-
 def test_going_back_waits_for_an_installation_and_leaves_what_it_brought(stick: Stick) -> None:
     stick.install(stick.zip("1.0"))
     failed = read_record(stick.root).in_force

@@ -1,9 +1,10 @@
 """A release on a bare system without network: `python -m tests.sweeps.install RELEASE.tar --root DIR [--suite trixie]`.
 
 Wants root, debootstrap and systemd-nspawn. In a fresh root, booted: installed by one command with a green doctor;
-installed again, nothing changes; a study put into the inbox is measured by the service; an upgrade that is killed at
-every command of the script leaves a release that works; one whose service fails is left, and one whose networks fail in
-the service's sandbox alone; removed, the data stay. Ends with 1 where any of it is not so.
+installed again, nothing changes; a study put into the inbox is measured by the service; a damaged book is made anew by
+root, and the service goes on; an upgrade that is killed at every command of the script leaves a release that works;
+one whose service fails is left, and one whose networks fail in the service's sandbox alone; removed, the data stay.
+Ends with 1 where any of it is not so.
 
 Debian 12 unless another suite is named (`trixie`; `noble` for Ubuntu 24.04, with --mirror). --short leaves the killed
 upgrades out, which take a quarter of an hour.
@@ -207,6 +208,20 @@ def technician(machine: Machine, tally: Tally, tar: Path) -> None:
     tally.check("active" in shown.stdout, "what the page promises is there", shown.stdout + shown.stderr)
 
 
+def a_damaged_book(machine: Machine, tally: Tally) -> None:
+    """The book is spoilt; the technician makes it anew as root, and the service goes on with it."""
+    machine.run("systemctl stop scanside-watch && echo no book >/var/lib/scanside/scanside.db")
+    waits = machine.run("systemctl start scanside-watch; scanside status")
+    tally.check(waits.returncode != 0 and "BOX_DATABASE" in waits.stdout, "a damaged book is said", waits.stdout)
+    anew = machine.run("systemctl stop scanside-watch && scanside rebuild && systemctl start scanside-watch")
+    tally.check(anew.returncode == 0, "root makes it anew, the service starts", anew.stdout + anew.stderr)
+    machine.run("scanside redo $(basename $(dirname $(dirname $(dirname $(scanside results last)))))")
+    again = machine.wait_for("ls /var/lib/scanside/results/*/*/2/report.html && scanside status", 300.0)
+    tally.check(again, "and measures again", machine.run("scanside status; journalctl -u scanside-watch").stdout)
+    roots = machine.run("find /var/lib/scanside -user root").stdout
+    tally.check(not roots, "nothing of the box is root's", roots)
+
+
 def units(machine: Machine, tally: Tally) -> None:
     """One target holds them, the timer waits for its hour, and what it starts can do its work in its sandbox."""
     waiting = machine.run("systemctl is-active scanside.target scanside-verify.timer")
@@ -313,8 +328,8 @@ def main() -> None:
         if options.page:
             technician(machine, tally, options.release)
         slow = () if options.short else (killed_upgrades,)
-        stories = () if options.page else (first_time, a_study, units, a_receiver, *slow, upgrades_that_fail, removal)
-        for story in stories:
+        first = (first_time, a_study, a_damaged_book, units, a_receiver)
+        for story in () if options.page else (*first, *slow, upgrades_that_fail, removal):
             story(machine, tally)
     print(f"{tally.violations} violations")
     raise SystemExit(bool(tally.violations))

@@ -17,6 +17,7 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.owner import as_owner
 from scanside_appliance.jobs.audit import head
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
@@ -257,7 +258,8 @@ def _forget_what_is_old(target: Path, kept: Path) -> None:
 
 def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:
     """For the doctor: when the last one was made, and where."""
-    note_done(layout.last_backup, LastBackup(stock.at, str(target), len(stock.files)))
+    with as_owner(layout.root):
+        note_done(layout.last_backup, LastBackup(stock.at, str(target), len(stock.files)))
 
 
 @contextmanager

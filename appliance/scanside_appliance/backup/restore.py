@@ -12,6 +12,7 @@ from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, olde
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at, opened_file
 from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE_MODE, BoxLayout, BoxRoot
+from scanside_appliance.files.owner import as_owner, as_root
 from scanside_appliance.jobs.book_file import BESIDE, beside, mark
 from scanside_appliance.service.root_lock import only_one
 
@@ -59,9 +60,10 @@ def restore(folder: Path, layout: BoxLayout, progress: Progress) -> Stock:
     if lies_at(layout.database):
         raise BoxNotEmpty(root=layout.root)
     stock = read_stock(folder)
-    layout.make()
-    with only_one(layout):
-        return _fill(folder, stock, layout, progress)
+    with as_owner(layout.root):
+        layout.make()
+        with only_one(layout):
+            return _fill(folder, stock, layout, progress)
 
 
 def _fill(folder: Path, stock: Stock, layout: BoxLayout, progress: Progress) -> Stock:
@@ -99,7 +101,8 @@ def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
     part = target.with_name(f".{target.name}.part")
     digest = hashlib.sha256()
     try:
-        read = opened_file(_copy_of(source, one))
+        with as_root():
+            read = opened_file(_copy_of(source, one))
     except OSError as error:
         raise BackupUnusable(folder=folder, why=f"{source.name}: {error.strerror}") from error
     with read, part.open("wb") as copy:

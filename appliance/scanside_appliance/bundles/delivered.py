@@ -22,6 +22,7 @@ from scanside_appliance.bundles.errors import ModelArchive
 from scanside_appliance.bundles.record import KEY_LETTERS
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.durable_files import opened_file
+from scanside_appliance.files.owner import as_root
 from scanside_runtime.errors import BoxOutput, ModelUnusable
 from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle, stays_inside
 from scanside_runtime.model.signature import SIGNATURE, TrustedKey, check_signature
@@ -72,7 +73,9 @@ def unpack(archive: Path, bundles: Path, trusted: Sequence[TrustedKey]) -> Deliv
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with opened_file(archive) as file, zipfile.ZipFile(file) as opened:
+        with as_root():
+            file = opened_file(archive)
+        with file, zipfile.ZipFile(file) as opened:
             yield opened
     except NO_ZIP as problem:
         raise ModelArchive(name=archive, why=f"it is no whole zip ({problem})") from problem

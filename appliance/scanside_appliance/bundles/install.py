@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from scanside_appliance.bundles.record import (
 )
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.owner import as_owner
 from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.proof import WayTried
@@ -64,7 +64,7 @@ def install(
     bundle's networks raise; BundleRecordUnusable, BoxOutput.
     """
     bundles = bundles_folder(root)
-    with alone(bundles):
+    with as_owner(root), alone(bundles):
         _clear_leftovers(bundles)
         now = _usable(root, keys)
         delivered = unpack(archive, bundles, trusted_keys(keys))
@@ -99,7 +99,6 @@ def _put_in_force(root: Path, delivered: Delivered, now: Bundle, proof: WayTried
     bundle, before = delivered.bundle, read_record(root).in_force
     at, why = clock.now_text(), f"signed by {delivered.signed_by.name}, proved on this box"
     if before != bundle.folder.name:
-        _give_to_the_box(bundle.folder)
         put_in_force(root, BundleChange(at, "install", bundle.folder.name, before, bundle.title, why))
         _tidy(root, {bundle.folder.name, before})
     return InstalledBundle(bundle.title, bundle.sha256, delivered.signed_by.name, now.title, proof, at)
@@ -110,14 +109,6 @@ def _check_newer(bundle: Bundle, now: Bundle, force: bool) -> None:
     older = version_numbers(bundle.version, ()) < version_numbers(now.version, ())
     if same_kind and not force and older:
         raise ModelOlder(title=bundle.title, in_force=now.title)
-
-
-def _give_to_the_box(folder: Path) -> None:
-    """What root installs belongs to whom the bundles belong: the box's own user must be able to remove it later."""
-    owner = folder.parent.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _forget(folder: Path, root: Path) -> None:

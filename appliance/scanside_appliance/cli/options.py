@@ -62,14 +62,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 @contextmanager
 def open_store(context: typer.Context) -> Iterator[Store]:
-    """The box's book. Raises BoxFailed."""
+    """The box's book, root from here on as the user whose box it is. Raises BoxFailed."""
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.jobs.book_file import existing_book
     from scanside_appliance.jobs.database_errors import database_errors
 
     layout = BoxLayout(context.obj.root)
+    as_its_owner(context)
     with disk_errors(layout.root), database_errors(layout.database), existing_book(layout) as store:
         yield store
+
+
+def as_its_owner(context: typer.Context) -> None:
+    """Root goes on as the user whose box it is, for good: what is made there must be his. Raises BoxRoot."""
+    from scanside_appliance.files.owner import become_owner
+
+    become_owner(context.obj.root)
 
 
 @contextmanager

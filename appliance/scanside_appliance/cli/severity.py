@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import AsJson
+from scanside_appliance.cli.options import AsJson, as_its_owner
 
 if TYPE_CHECKING:
     from scanside_appliance.site_model import ModelChange
@@ -41,6 +41,7 @@ def install(
     from scanside_runtime.measures.severity_model import read_severity_model
 
     model = read_severity_model(file)
+    as_its_owner(context)
     _report(install_site_model(context.obj.root, model, data=data or model.fitted_on.in_words()), as_json)
 
 
@@ -49,6 +50,7 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
     """Put back what was in force before the last install. Exit code: 0 done, 5 there is nothing to take back."""
     from scanside_appliance.site_model import rollback_site_model
 
+    as_its_owner(context)
     _report(rollback_site_model(context.obj.root), as_json)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanside_appliance.cli.language import say, spoken
-from scanside_appliance.cli.options import AsJson, BundleOption
+from scanside_appliance.cli.options import AsJson, BundleOption, as_its_owner
 from scanside_appliance.languages.columns import padded
 from scanside_appliance.languages.words import Written, said
 
@@ -52,6 +52,7 @@ def tune(
         return
     found = tune(opened, threads, _say)
     document = found.to_document()
+    as_its_owner(context)
     path = write_tuning(context.obj.root, json.dumps(document, indent=2).encode())
     if as_json:
         typer.echo(json.dumps({**document, "file": str(path)}))

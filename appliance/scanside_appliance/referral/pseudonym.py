@@ -14,6 +14,7 @@ from pathlib import Path
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import PRIVATE_MODE, BoxLayout
+from scanside_appliance.files.owner import as_owner
 from scanside_appliance.referral.errors import BoxPackKey
 
 KEY_FILE = "pseudonym.key"
@@ -30,14 +31,14 @@ class Pseudonyms:
 
     @classmethod
     def of_box(cls, layout: BoxLayout) -> Pseudonyms:
-        """With the box's key, which is made where there is none yet. Raises BoxPackKey."""
+        """With the box's key, which is made where there is none yet. Raises BoxPackKey, BoxRoot."""
         path = layout.private / KEY_FILE
         try:
-            if not lies_at(path):
-                layout.private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
-                _make_key(path)
-            found = path.stat()
-            key = path.read_bytes()
+            with as_owner(layout.root):
+                if not lies_at(path):
+                    layout.private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+                    _make_key(path)
+                found, key = path.stat(), path.read_bytes()
         except OSError as error:
             raise BoxPackKey(why=error.strerror or error) from error
         if stat.S_IMODE(found.st_mode) & 0o077:

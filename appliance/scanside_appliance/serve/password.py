@@ -40,24 +40,10 @@ def set_password(layout: BoxLayout, password: str) -> None:
     try:
         for folder in (layout.private, (layout.private / FILE).parent):
             folder.mkdir(mode=PRIVATE_MODE, exist_ok=True)
-        _write(layout, json.dumps(kept).encode())
+        replace_file(layout.private / FILE, json.dumps(kept).encode(), lambda handle: os.fchmod(handle, 0o600))
+        sync_directory(layout.private)
     except OSError as error:
         raise BoxServePassword(why=error.strerror or error) from error
-
-
-def _write(layout: BoxLayout, content: bytes) -> None:
-    """Its owner's alone from the first byte; root leaves it to the box's user."""
-    target = layout.private / FILE
-
-    def made_the_owners(handle: int) -> None:
-        os.fchmod(handle, 0o600)
-        if os.geteuid() == 0:
-            owner = layout.root.stat()
-            for one in (handle, layout.private, target.parent):
-                os.chown(one, owner.st_uid, owner.st_gid)
-
-    replace_file(target, content, made_the_owners)
-    sync_directory(layout.private)
 
 
 class Password:

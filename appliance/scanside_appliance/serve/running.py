@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.owner import become_owner
 from scanside_appliance.serve.connection import Gate
 from scanside_appliance.serve.password import Password
 from scanside_appliance.serve.server import Server, listener_of, tls_of
@@ -16,7 +17,7 @@ from scanside_runtime.settings.serve import ServeSettings
 def show_until_told(layout: BoxLayout, settings: ServeSettings, ready: Callable[[str], None]) -> None:
     """Show results until SIGTERM or SIGINT. ready: told the address when browsers may come.
 
-    Raises BoxServePassword, BoxServeOpen, BoxServePort, BoxServeTls.
+    Raises BoxServePassword, BoxServeOpen, BoxServePort, BoxServeTls, BoxRoot.
     """
     server = Server(layout.results, Gate(Password(layout)), settings, tls_of(settings))
     scheme = "https" if settings.tls_certificate else "http"
@@ -29,4 +30,5 @@ def show_until_told(layout: BoxLayout, settings: ServeSettings, ready: Callable[
         await server.run(listener, lambda: ready(f"{scheme}://{host}:{settings.port}/"), end)
 
     with listener_of(settings) as listener:
+        become_owner(layout.root)  # root, if anything, was for the port and the key
         asyncio.run(show())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.cli.language import say, spoken
-from scanside_appliance.cli.options import AsJson, disk_errors, for_any_user
+from scanside_appliance.cli.options import AsJson, as_its_owner, disk_errors, for_any_user
 from scanside_runtime.errors import ModelUnusable
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
     from scanside_appliance.bundles.record import step_back
 
     for_any_user(context)
+    as_its_owner(context)
     with disk_errors(context.obj.root):
         change = step_back(context.obj.root, "rollback", "asked for")
     typer.echo(json.dumps(asdict(change)) if as_json else spoken()("{bundle} is in force", bundle=change.title))

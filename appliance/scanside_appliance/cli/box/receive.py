@@ -7,6 +7,7 @@ import signal
 import typer
 
 from scanside_appliance.cli.language import spoken
+from scanside_appliance.cli.options import as_its_owner
 
 
 def receive(context: typer.Context) -> None:
@@ -27,6 +28,7 @@ def receive(context: typer.Context) -> None:
     settings, layout = context.obj.settings(), BoxLayout(context.obj.root)
     log_to_stderr()
     layout.check()
+    as_its_owner(context)
     receiver = Receiver(layout.inbox, settings.disk)
     try:
         receiver.begin()

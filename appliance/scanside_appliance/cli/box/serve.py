@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
+from scanside_appliance.cli.options import as_its_owner
 
 
 def serve(
@@ -36,6 +37,7 @@ def serve(
     if set_password:
         from scanside_appliance.serve.password import set_password as keep_password
 
+        as_its_owner(context)
         keep_password(layout, _asked_for())
         typer.echo(spoken()("The password is set; it counts at once."), err=True)
         return

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import AsJson, disk_errors, for_the_box, open_store
+from scanside_appliance.cli.options import AsJson, as_its_owner, disk_errors, for_the_box, open_store
 
 
 def add_upkeep_commands(app: typer.Typer) -> None:
@@ -67,6 +67,7 @@ def rebuild(
 
     layout, reading = BoxLayout(context.obj.root), context.obj.settings().reading
     for_the_box(context)
+    as_its_owner(context)
     layout.check()
     errors = disk_errors(layout.root), database_errors(layout.database)
     with errors[0], errors[1], only_one(layout), closing(Prober(time.monotonic)) as prober, long_progress() as report:
@@ -87,6 +88,7 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
     from scanside_appliance.upkeep.verify import verify as look_at_all
 
     layout = BoxLayout(context.obj.root)
+    as_its_owner(context)
     with disk_errors(layout.root), long_progress() as report:
         found = look_at_all(layout, report, Path(context.obj.settings().bundles.keys))
     note_verified(layout, found)

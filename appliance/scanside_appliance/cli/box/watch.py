@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import AsJson, BundleOption, open_store
+from scanside_appliance.cli.options import AsJson, BundleOption, as_its_owner, open_store
 from scanside_appliance.languages.catalogue import to_translate
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def watch(
     from scanside_appliance.service.service import watch as run
 
     log_to_stderr()
+    as_its_owner(context)
     named = str(context.obj.settings_in_use() or "the defaults")
     run(Plan(context.obj.root, context.obj.settings, once=once, settings_from=named, bundle=bundle))
 

@@ -1,0 +1,98 @@
+"""Whose a box is: root works on another user's box as that user.
+
+What root made there the box's own service could not open, and a link that its user planted would lead root anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanside_appliance.files.layout import BoxRoot
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A user with his groups. The folder's group counts for a user whom the system does not know."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def become_owner(root: Path) -> None:
+    """From here on, for good, with all children to come. For anybody but root nothing changes. Raises BoxRoot."""
+    owner = _other_owner(root)
+    if owner is not None:
+        try:
+            os.setgroups(owner.groups)
+            os.setresgid(owner.gid, owner.gid, owner.gid)
+            os.setresuid(owner.uid, owner.uid, owner.uid)
+        except OSError as error:
+            raise _not_allowed(root, owner, error) from error
+        if not os.access(__file__, os.R_OK):  # Python would find none of the modules that are still to come
+            raise BoxRoot(root=root, why=f"user {owner.uid}, whose it is, may not read {Path(__file__).parents[1]}")
+
+
+@contextmanager
+def as_owner(root: Path) -> Iterator[None]:
+    """The same until the block ends, where what lies outside of the box is root's to read (`as_root`).
+
+    Not for what starts children: they could go back to root. Raises BoxRoot.
+    """
+    owner = _other_owner(root)
+    if owner is None:
+        yield
+        return
+    gid, groups = os.getegid(), os.getgroups()
+    try:
+        os.setgroups(owner.groups)
+        os.setegid(owner.gid)
+        os.seteuid(owner.uid)
+    except OSError as error:
+        raise _not_allowed(root, owner, error) from error
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
+
+
+@contextmanager
+def as_root() -> Iterator[None]:
+    """What root named and lies outside of the box is read with root's rights, also within `as_owner`."""
+    uid = os.geteuid()
+    if os.getuid() or not uid:
+        yield
+        return
+    os.seteuid(0)
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+
+
+def _other_owner(root: Path) -> Owner | None:
+    """The user whose box this is; None where this is no work of root's, or root's own box, or no box yet."""
+    if os.geteuid():
+        return None
+    try:
+        folder = root.stat()
+    except OSError:
+        return None
+    if not folder.st_uid:
+        return None
+    try:
+        known = pwd.getpwuid(folder.st_uid)
+    except KeyError:
+        return Owner(folder.st_uid, folder.st_gid, (folder.st_gid,))
+    return Owner(known.pw_uid, known.pw_gid, tuple(os.getgrouplist(known.pw_name, known.pw_gid)))
+
+
+def _not_allowed(root: Path, owner: Owner, error: OSError) -> BoxRoot:
+    return BoxRoot(root=root, why=f"it belongs to user {owner.uid}, whom root may not act for here: {error.strerror}")

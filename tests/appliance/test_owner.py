@@ -1,0 +1,169 @@
+"""Root works on another user's box as that user: what it makes is his, and no link of his leads root anywhere."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kit.stick import Stick, made_stick
+from kit.watch_box import Box, study
+from scanside_appliance.backup.make import back_up
+from scanside_appliance.backup.restore import restore
+from scanside_appliance.bundles.record import bundles_folder
+from scanside_appliance.files.layout import BoxLayout, BoxRoot, study_key
+from scanside_appliance.files.owner import as_owner, as_root
+from scanside_appliance.referral.pseudonym import Pseudonyms
+from sweeps.box import HERE, environment
+
+USER = 12_345
+COMMANDS = f"""
+import json, os, sys
+from functools import partial
+from scanside_appliance.inbox import facts
+facts.Prober = partial(facts.Prober, command=(sys.executable, "-S", {str(HERE / "fake_probe.py")!r}))
+from scanside_appliance.cli.main import main
+ended = []
+for words in json.loads(sys.argv[1]):
+    if not (child := os.fork()):
+        sys.argv = ["scanside", *words]
+        main()
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(ended))
+"""
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act for another user")
+
+
+def progress(*_: object) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where other users may look, too, which they may not in pytest's own."""
+    path = Path(tempfile.mkdtemp(prefix="owner-"))
+    path.chmod(0o755)
+    before = os.umask(0o022)
+    yield path
+    os.umask(before)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def measured(box: Box) -> Box:
+    """With a study."""
+    box.put(*study(1))
+    box.run()
+    return box
+
+
+def give(folder: Path) -> Path:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, USER, USER, follow_symlinks=False)
+    return folder
+
+
+def owners(folder: Path) -> set[int]:
+    return {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
+
+
+def python_of_others() -> str:
+    """A Python of this version that other users may start, with these sources."""
+    for one in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
+        with suppress(OSError):
+            ask = [one, "-S", "-c", "import scanside_appliance.cli.main"]
+            if not subprocess.run(ask, user=USER, env=environment(), capture_output=True, check=False).returncode:
+                return one
+    pytest.skip("no other user may start Python here, or read these sources")
+
+
+def test_a_book_that_root_makes_anew_and_whatever_else_it_does_there_stays_the_box_s_users(
+    folder: Path, measured: Box
+) -> None:
+    python = python_of_others()
+    root = give(shutil.copytree(measured.root, folder / "box"))
+    (root / "scanside.db").write_bytes(b"no book")
+    commands = [["rebuild"], ["redo", study_key("1.2.1")], ["serve", "--set-password"]]
+    done = subprocess.run(
+        [python, "-S", "-c", COMMANDS, json.dumps([["--root", str(root), *one] for one in commands])],
+        capture_output=True,
+        text=True,
+        input="a password that is long\n",
+        env=environment(),
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, 0, 0], done.stdout + done.stderr
+    made = {"scanside.db", "scanside.db.aside-1", "private"}
+    assert made <= {path.name for path in root.iterdir()}
+    assert owners(root) == {USER}
+
+
+def test_what_the_owner_may_not_touch_root_does_not_touch_for_him_and_has_its_own_rights_afterwards(
+    folder: Path,
+) -> None:
+    secret, box = folder / "secret", folder / "box"
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    box.mkdir()
+    (box / "link").symlink_to(secret)
+    give(box)
+    before = (os.getegid(), os.getgroups())
+    with as_owner(box):
+        with pytest.raises(PermissionError):
+            (box / "link").write_text("overwritten")
+        with as_root():
+            assert secret.read_text() == "root's"
+        with pytest.raises(PermissionError):
+            secret.read_text()
+    assert (secret.read_text(), os.geteuid(), os.getegid(), os.getgroups()) == ("root's", 0, *before)
+
+
+def test_a_backup_that_only_root_can_read_becomes_a_box_of_its_user(folder: Path, measured: Box) -> None:
+    stick = folder / "stick"
+    back_up(BoxLayout(measured.root), None, stick, progress)
+    for path in (stick, *stick.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    (folder / "second").mkdir()
+    restore(stick, BoxLayout(give(folder / "second")), progress)
+    assert {"scanside.db", "archive", "results"} <= {path.name for path in (folder / "second").iterdir()}
+    assert owners(folder / "second") == {USER}
+
+
+def test_a_link_in_another_users_box_leads_a_restore_by_root_nowhere(folder: Path, measured: Box) -> None:
+    back_up(BoxLayout(measured.root), None, folder / "stick", progress)
+    (folder / "elsewhere").mkdir()
+    (folder / "second").mkdir()
+    (folder / "second" / "results").symlink_to(folder / "elsewhere")
+    with pytest.raises(BoxRoot):
+        restore(folder / "stick", BoxLayout(give(folder / "second")), progress)
+    assert not list((folder / "elsewhere").iterdir())
+
+
+def test_a_bundle_that_root_installs_and_its_record_are_the_box_s_users(folder: Path) -> None:
+    stick: Stick = made_stick(folder)
+    stick.root.mkdir()
+    give(stick.root)
+    archive = stick.zip("1.0")
+    archive.chmod(0o600)
+    codecs.lookup("cp437")  # zipfile's, where Python itself lies where that user may not look
+    done = stick.install(archive)
+    assert done.receipt is not None
+    assert (bundles_folder(stick.root) / "changes.json").is_file()
+    assert owners(stick.root) == {USER}
+
+
+def test_the_key_of_pseudonyms_that_root_makes_is_the_box_s_users(folder: Path) -> None:
+    (folder / "box").mkdir()
+    Pseudonyms.of_box(BoxLayout(give(folder / "box")))
+    assert (folder / "box" / "private" / "pseudonym.key").is_file()
+    assert owners(folder / "box") == {USER}
