@@ -5,16 +5,13 @@ Copies are made first; then the book is written, the files in the inbox go, and 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.durable_files import is_there, lies_at, make_folder, sync_folders
-from scanside_appliance.files.layout import BoxLayout, archive_place, patient_key, study_key
+from scanside_appliance.files.layout import BoxLayout, patient_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival
@@ -28,6 +25,7 @@ from scanside_appliance.jobs.errors import (
     InputOwnResult,
     InputSuperseded,
 )
+from scanside_appliance.jobs.rows import NAME_LETTERS
 from scanside_appliance.jobs.sorting import (
     SHARED,
     Sorted,
@@ -36,19 +34,17 @@ from scanside_appliance.jobs.sorting import (
     sort_files,
     without_strangers,
 )
-from scanside_appliance.jobs.sources import TakenSources
+from scanside_appliance.jobs.sources import KnownAlready, TakenSources
 from scanside_appliance.jobs.staging import Copies, Staging
 from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store, TakenSource
 from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import ScansideError
 
-NAME_LETTERS = 40
 SOURCE_LETTERS = 16
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
 HELD_CODES = (InputConflict.code, InputDuplicateUid.code, InputBaseGone.code, PatientMixed.code)
 """Why slices wait in quarantine for a person; what lies there for another reason was put aside."""
-REST = (State.done, State.held, State.quarantined, State.replaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +79,7 @@ class Intake:
         self._staging = Staging(layout, porter, clock.monotonic, progressed)
         self._staged = Staged({})
         self.sources = TakenSources(store, porter)
+        self._known = KnownAlready(layout, store, self._staging, self.sources)
         self.unfinished = False
         self.doubted: list[str] = []
 
@@ -106,11 +103,15 @@ class Intake:
         if any(job.state != State.queued for job in under_way):
             return []
         found = self._sorted(arrival)
-        for name, row in found.again.items():  # first, for what is new may need what was cleaned and came again
-            self._known_already(name, arrival.files[name], row)
-        if self.unfinished:
-            return []
-        copies = self._copied(arrival, self._sorted(arrival) if found.again else found)
+        if found.again:  # first, for what is new may need what was cleaned and came again
+            files = self._known.take(arrival.study, arrival.files, found.again)
+            self.doubted.extend(self._known.doubted)
+            if files is None:
+                self.unfinished |= not self._known.doubted
+                return []
+            arrival = replace(arrival, files=files)
+            found = self._sorted(arrival)
+        copies = self._copied(arrival, found)
         if copies is None or not copies.made:
             return []
         with self._store.transaction():
@@ -318,51 +319,6 @@ class Intake:
         return self._store.add_job(
             state, self._clock.now_text(), study=study, study_uid=study_uid, patient=patient, **columns
         )
-
-    def _known_already(self, name: str, facts: Facts, known: FileRow) -> None:
-        """The same once more: it is kept once. Where the kept one is gone, a copy takes its place.
-
-        What is kept is summed before the other goes. Raises FileExistsError where other bytes lie there.
-        """
-        job = self._store.job(known.job)
-        if job.state not in REST:
-            return
-        place = known.place if known.place != CLEANED else archive_place(job.patient, job.study)
-        kept = self._layout.root / place / known.name
-        if not lies_at(kept):
-            if facts.sha256 != known.sha256:
-                kept = kept.with_name(f"{facts.sha256[:NAME_LETTERS]}.dcm")
-            if not self._put_in_place(name, facts, kept):
-                return
-        elif not is_there(kept, known.sha256):
-            raise FileExistsError(errno.EEXIST, "another file has this name", str(kept))
-        with self._store.transaction():
-            if kept.name != known.name:
-                self._store.came_again(known.id, place, kept.name, facts.sha256, facts.size)
-            elif known.place == CLEANED:
-                self._store.put([known.id], place)
-            self._store.count("files_known_already")
-            self.sources.add([TakenSource(os.fsencode(name), facts.size, facts.mtime_ns, facts.inode)])
-        self.sources.advance()
-
-    def _put_in_place(self, name: str, facts: Facts, kept: Path) -> bool:
-        """Whether a copy lies there now."""
-        staged_as = f"{study_key(facts.study_uid)}/{name}"
-        copies = self._staging.copy(staged_as, {name: facts})
-        if copies is not None and name not in copies.made:
-            self.doubted.append(name)
-            self._staging.drop(staged_as)
-            return False
-        if copies is None or not self._staging.settle(staged_as, {name: kept.name}):
-            self.unfinished = True
-            return False
-        folder = self._layout.root / copies.place
-        make_folder(kept.parent, self._layout.root)
-        (folder / kept.name).rename(kept)
-        self._staging.done(staged_as)
-        sync_folders(kept.parent)
-        folder.rmdir()
-        return True
 
 
 def _without(arrival: Arrival, copies: Copies) -> Arrival:

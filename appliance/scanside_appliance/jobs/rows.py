@@ -37,6 +37,9 @@ class State(StrEnum):
 
 MOVING = (State.claiming, State.publishing, State.archiving, State.holding, State.quarantining, State.returning)
 ACTIVE = (*MOVING, State.queued, State.running)
+REST = (State.done, State.held, State.quarantined, State.replaced)
+NAME_LETTERS = 40
+"""Of its sum, in the name under which a file is kept."""
 
 
 @dataclass(frozen=True, slots=True)

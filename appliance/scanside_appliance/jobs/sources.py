@@ -1,16 +1,26 @@
 """What was copied out of the inbox goes from it, once the book has the copy: this very file, and no other.
 
-Where it can't be removed (a share that is read-only), it stays, and the box remembers that it has it.
+What is known already goes as well, once a copy has proved that. Where a file can't be removed (a share that is
+read-only), it stays, and the box remembers that it has it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
+from scanside_appliance.files.alike import ends_alike
+from scanside_appliance.files.durable_files import is_there, lies_at, make_folder, sync_folders
+from scanside_appliance.files.layout import BoxLayout, archive_place, study_key
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.errands import AT_ONCE, Done, Known, TakeAway, TakenAway, together
+from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.porter import Porter
+from scanside_appliance.jobs.rows import CLEANED, NAME_LETTERS, REST, FileRow
+from scanside_appliance.jobs.staging import Staging
 from scanside_appliance.jobs.store import Store, TakenSource
 
 
@@ -74,6 +84,94 @@ class TakenSources:
         if answer.names:
             with self._store.transaction():
                 self._store.forget_taken(map(os.fsencode, answer.names))
+
+
+class KnownAlready:
+    """What came once more is kept once. doubted: files that were not what they were known to be.
+
+    That it is known was said by a child that has read foreign bytes. It counts when a copy that is ours has the sum of
+    what is kept, or ends in the same picture: the same data set in another file. Nothing is removed on a word.
+    """
+
+    def __init__(self, layout: BoxLayout, store: Store, staging: Staging, sources: TakenSources) -> None:
+        self._layout, self._store, self._staging, self._sources = layout, store, staging, sources
+        self.doubted: list[str] = []
+        self._unfinished = False
+
+    def take(self, study: str, files: Mapping[str, Facts], again: Mapping[str, FileRow]) -> dict[str, Facts] | None:
+        """Have these go, one for each that is kept at a time; all files, of which some are known no more.
+
+        None while there is more to be copied, or where a file is not what it was. Raises OSError, sqlite3.Error,
+        FileExistsError where other bytes lie in the place of what is kept.
+        """
+        self.doubted, self._unfinished = [], False
+        names, staged_as = self._at_rest(again), f"{study}//"  # no name in the inbox
+        if not names:
+            return dict(files)
+        copies = self._staging.copy(staged_as, {name: files[name] for name in names})
+        if copies is None or copies.changed:
+            self.doubted = sorted(copies.changed) if copies else []
+            return None
+        left = dict(files)
+        for name, (_, copied) in copies.made.items():
+            facts = replace(files[name], sha256=copied.sha256)
+            if not self._goes(name, facts, again[name], self._staging.part(copies, name)):
+                left[name] = replace(facts, data_sha256="")
+        if self._unfinished or self.doubted:
+            return None
+        self._staging.drop(staged_as)
+        return left
+
+    def _at_rest(self, again: Mapping[str, FileRow]) -> list[str]:
+        """One for each that is kept, where no job moves it."""
+        resting = {job: self._store.job(job).state in REST for job in {row.job for row in again.values()}}
+        return [*{row.id: name for name, row in sorted(again.items(), reverse=True) if resting[row.job]}.values()]
+
+    def _goes(self, name: str, facts: Facts, known: FileRow, copy: Path) -> bool:
+        """False where it is not the same. Where the kept one is gone, a copy takes its place.
+
+        What is kept is summed before the other goes.
+        """
+        job = self._store.job(known.job)
+        place = known.place if known.place != CLEANED else archive_place(job.patient, job.study)
+        kept = self._layout.root / place / known.name
+        if not lies_at(kept):
+            if facts.sha256 != known.sha256:
+                kept = kept.with_name(f"{facts.sha256[:NAME_LETTERS]}.dcm")
+            if not self._put_in_place(name, facts, kept):
+                return True
+        elif not is_there(kept, known.sha256):
+            raise FileExistsError(errno.EEXIST, "another file has this name", str(kept))
+        elif facts.sha256 != known.sha256 and not ends_alike(copy, kept):
+            return False
+        with self._store.transaction():
+            if kept.name != known.name:
+                self._store.came_again(known.id, place, kept.name, facts.sha256, facts.size)
+            elif known.place == CLEANED:
+                self._store.put([known.id], place)
+            self._store.count("files_known_already")
+            self._sources.add([TakenSource(os.fsencode(name), facts.size, facts.mtime_ns, facts.inode)])
+        self._sources.advance()
+        return True
+
+    def _put_in_place(self, name: str, facts: Facts, kept: Path) -> bool:
+        """Whether a copy lies there now."""
+        staged_as = f"{study_key(facts.study_uid)}/{name}"
+        copies = self._staging.copy(staged_as, {name: facts})
+        if copies is not None and name not in copies.made:
+            self.doubted.append(name)
+            self._staging.drop(staged_as)
+            return False
+        if copies is None or not self._staging.settle(staged_as, {name: kept.name}):
+            self._unfinished = True
+            return False
+        folder = self._layout.root / copies.place
+        make_folder(kept.parent, self._layout.root)
+        (folder / kept.name).rename(kept)
+        self._staging.done(staged_as)
+        sync_folders(kept.parent)
+        folder.rmdir()
+        return True
 
 
 def _row(name: str, seen: Signature) -> TakenSource:

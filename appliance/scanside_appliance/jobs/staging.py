@@ -101,7 +101,7 @@ class Staging:
         for name in found.made.keys() - files.keys():
             self._forget(found, name)
             found.went.add(name)
-            self._part(found, name).unlink(missing_ok=True)
+            self.part(found, name).unlink(missing_ok=True)
         if found.changed:
             self.drop(study)
         return found
@@ -111,7 +111,7 @@ class Staging:
         some = dict(islice(missing.items(), AT_ONCE))
         for name in some:
             self._forget(found, name)
-        order = tuple((Known(name, _seen(one)), self._part(found, name).name) for name, one in some.items())
+        order = tuple((Known(name, _seen(one)), self.part(found, name).name) for name, one in some.items())
         errand = FetchCopies(_below_work(found.place), order)
         return self._porter.do(errand, partial(self._hear_fetched, found, some), max(0.0, wait_s))
 
@@ -135,7 +135,8 @@ class Staging:
         if kept_as is not None and kept_as not in found.settled.values():
             (self._layout.root / found.place / kept_as).unlink(missing_ok=True)
 
-    def _part(self, copies: Copies, name: str) -> Path:
+    def part(self, copies: Copies, name: str) -> Path:
+        """Where the copy of a file lies until it is settled."""
         token = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
         return self._layout.root / copies.place / f".{token}{PART}"
 
@@ -147,7 +148,7 @@ class Staging:
         copies = self._begun[study]
         fresh = {name: kept_as for name, kept_as in names.items() if copies.settled.get(name) != kept_as}
         if fresh:
-            pairs = tuple((self._part(copies, name).name, kept_as) for name, kept_as in fresh.items())
+            pairs = tuple((self.part(copies, name).name, kept_as) for name, kept_as in fresh.items())
             errand = SettleCopies(_below_work(copies.place), pairs)
             is_through = self._porter.do(errand, partial(self._hear_settled, copies, fresh), COPY_S)
             try:
