@@ -21,9 +21,10 @@ from babel.messages.pofile import read_po, write_po
 
 from scanside_appliance.explain import errors_of_the_box
 from scanside_appliance.languages.catalogue import DOMAIN, ENGLISH, FOLDER
-from scanside_appliance.languages.sentences import counted, message_of
+from scanside_appliance.languages.sentences import message_of
 from scanside_appliance.page.templates import page_templates
 from scanside_runtime.findings import KINDS
+from scanside_runtime.plural import counted
 from scanside_runtime.settings.tables import LANGUAGES
 
 PACKAGE = FOLDER.parent
@@ -39,7 +40,7 @@ REASONS = ("why", "how")
 """Arguments that are words within a message."""
 IN_WORDS = (
     *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in"),
-    *("problems", "shape_problems"),
+    *("problems", "shape_problems", "conflicts"),
 )
 """Functions whose texts are written down in English, for example in status.json, and shown later."""
 SQL = {"SELECT", "AND", "INSERT", "UPDATE", "CASE", "?,"}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
 from scanside_runtime.errors import ScansideError, registered
 from scanside_runtime.findings import KINDS, FindingKind
+from scanside_runtime.plural import PLACE, in_english
 
-PLACE = re.compile(r"\{\w+(?::[^}]*)?\}")
 BOX = ("scanside_appliance", "scanside_runtime")
 WITH_ERRORS = (
     "scanside_runtime.dicom.errors",
@@ -104,7 +103,7 @@ def error_explanation(error: type[ScansideError]) -> Explanation:
         code=error.code,
         kind=f"exit code {error.exit_code}",
         exit_code=error.exit_code,
-        message=PLACE.sub("…", " ".join(inspect.cleandoc(error.__doc__ or "").split())),
+        message=PLACE.sub("…", in_english(" ".join(inspect.cleandoc(error.__doc__ or "").split()), one=False)),
         measured=_found_by(error.code),
         advice=error.advice,
     )

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from scanside_runtime.plural import told
+
 _JOINERS = "\u200c\u200d"
 """They join letters or keep them apart in names of Persian and of Indian scripts, and do nothing else."""
 
@@ -50,7 +52,7 @@ class ScansideError(Exception):
         """The docstring of the class with the values filled in: names of files among them, as they may be shown."""
         foreign = str | Path | BaseException
         values = {name: shown(str(one)) if isinstance(one, foreign) else one for name, one in self.values.items()}
-        return inspect.cleandoc(type(self).__doc__ or "").format(**values)
+        return told(inspect.cleandoc(type(self).__doc__ or ""), **values)
 
     def __reduce__(self) -> tuple[Callable[[], ScansideError], tuple[()]]:
         """Made anew from its values, so that what another process raises arrives here as what it is."""

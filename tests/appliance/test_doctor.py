@@ -177,7 +177,7 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_daemon_that_does_not_run: (Health.caution, "does not run"),
     a_system_that_does_not_start_it: (Health.caution, "systemd does not answer"),
     no_backup: (Health.caution, "none was ever made"),
-    a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 day(s) ago"),
+    a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 days ago"),
     a_study_that_was_put_aside: (Health.caution, "BOX_ANALYSIS_DIED"),
     a_study_that_waits_for_a_person: (Health.caution, "1 wait for a person"),
     results_for_other_machines_that_nobody_may_show: (Health.caution, "BOX_SERVE_OPEN"),

@@ -225,7 +225,19 @@ def test_the_page_holds_plot_and_table_and_needs_nothing_from_outside(box: Path,
     page = (tmp_path / "h.html").read_text(encoding="utf-8")
     assert (page.count("<svg"), page.count('class="mark"')) == (2, 12)
     assert "▲ rising" in page
+    assert "<title>Course of P-17 · Scanside</title>" in page
     assert not re.search(r"https?://|@import|<script|url\(|<img", page)
+
+
+def test_the_page_is_headed_by_the_name_where_all_scans_state_the_same(tmp_path: Path) -> None:
+    keep(tmp_path, result("2020-04-01T10:00:00", 5.0, **{"study.patient_name": "DOE^JANE"}))
+    keep(tmp_path, result("2020-04-05T10:00:00", 6.0))
+    history(tmp_path, "P-17", "--results", tmp_path, "--page", tmp_path / "h.html")
+    page = (tmp_path / "h.html").read_text(encoding="utf-8")
+    assert "<title>Course of DOE JANE · P-17 · Scanside</title>" in page
+    assert "<h1>Course of <bdi>DOE JANE</bdi> · <bdi>P-17</bdi></h1>" in page
+    keep(tmp_path, result("2020-04-09T10:00:00", 6.0, **{"study.patient_name": "DOE^JANET"}))
+    assert '"patient_name": null' in history(tmp_path, "P-17", "--results", tmp_path, "--json").output
 
 
 def code(shown: Result) -> str:

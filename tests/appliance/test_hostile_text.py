@@ -106,7 +106,7 @@ def history_of(text: str) -> History:
     """What `scanside history` makes of stored documents that others have changed."""
     changes = {"series.kernel": text, "series.manufacturer": text, "study.patient_name": text}
     scans = [Scan.from_document(result(day, 5.0, **(changes if number else {}))) for number, day in enumerate(DAYS)]
-    return History(text, text, course(scans, ERROR), (text,), (text,), ERROR)
+    return History(text, text, text, course(scans, ERROR), (text,), (text,), ERROR)
 
 
 PAGES: dict[str, Callable[[dict[str, Any], str], str]] = {

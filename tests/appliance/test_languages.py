@@ -194,7 +194,7 @@ def test_sentences_of_the_runtime_are_known_and_translated() -> None:
     thinner = scan("2020-03-05T08:00:00", 9.0, **{"series.slice_thickness_mm": 1.0, "series.kernel": "B70f"})
     apart = compare(scan("2020-03-03T08:00:00", 9.0), thinner, ERROR)
     assert explained(apart.why, french) == (
-        "Non comparé : les coupes ont 5 mm et 1 mm d'épaisseur; les filtres sont B30f et B70f."
+        "Non comparé : les coupes ont 5 mm et 1 mm d'épaisseur ; les filtres sont B30f et B70f."
     )
 
 

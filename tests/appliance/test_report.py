@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kit.analysis_samples import analysed, refused
+from scanside_appliance.languages.words import words
 from scanside_appliance.page.formatting import number, person, unbroken
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, NAMES, draw_zones
 from scanside_appliance.page.report import ComparisonRow, EarlierSlices, render_page
@@ -119,7 +120,7 @@ def test_a_name_is_shown_in_its_own_script_too(stated: str | None, shown: str) -
 def sentence(**changes: object) -> str:
     document = {"biomarkers": measured(), "severity": {"distance_points": 1.3, "deciding_percent": 23.7}}
     document["biomarkers"].update(changes)
-    return verdict_sentence(document, str)
+    return verdict_sentence(document, words("en"))
 
 
 def measured() -> dict[str, Any]:

@@ -282,7 +282,7 @@ def test_a_study_of_which_files_are_gone_is_not_measured_in_part(box: Box) -> No
     next(box.root.glob("archive/*/*/*.dcm")).unlink()
     shown = box.scanside("redo", "1.2.1")
     assert getattr(shown.exception, "code", None) == "BOX_ARCHIVE_MISSING"
-    assert "1 file(s)" in str(shown.exception)
+    assert "1 file that the book has" in str(shown.exception)
     with Store(box.root / "scanside.db") as store:
         assert [job.state for job in store.jobs(State)] == [State.done]
 

@@ -144,7 +144,7 @@ def test_nothing_there_an_empty_folder_and_no_dicom_are_told_apart(tmp_path: Pat
     with pytest.raises(InputEmpty):
         find_series(tmp_path)
     (tmp_path / "readme.txt").write_text("words")
-    with pytest.raises(InputEmpty, match="1 files"):
+    with pytest.raises(InputEmpty, match="1 file looked"):
         find_series(tmp_path)
 
 

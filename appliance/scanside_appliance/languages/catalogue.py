@@ -17,6 +17,7 @@ from scanside_runtime.settings.tables import LANGUAGES
 DOMAIN = "scanside"
 FOLDER = Path(__file__).parent
 ENGLISH = "en"
+_NO_GAP = {"zh"}
 _RIGHT_TO_LEFT = {"ar", "fa", "he", "ur"}
 
 Translate = Callable[[str], str]
@@ -35,6 +36,11 @@ def catalogue(language: str) -> gettext.NullTranslations:
 def direction(language: str) -> Literal["ltr", "rtl"]:
     """Which way the language is written, for the page's `dir`."""
     return "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
+
+
+def gap(language: str) -> Literal["", " "]:
+    """What parts two sentences: the full stop of Chinese is wide enough."""
+    return "" if language in _NO_GAP else " "
 
 
 def to_translate(text: str) -> str:

@@ -8,35 +8,12 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from scanside_runtime.errors import ScansideError
-
-PLACE = re.compile(r"\{(\w+)(?::([^}]*))?\}")
-_COUNTED = re.compile(r"\(s\)|y\(ies\)")
-"""How the English texts write what may be one or many: the number is the place before it."""
-_ONE, _SEVERAL = {"(s)": "", "y(ies)": "y"}, {"(s)": "s", "y(ies)": "ies"}
-_OF_ONE = {"are": "is", "were": "was", "carry": "carries", "hold": "holds", "break": "breaks"}
-_VERB = re.compile(rf"(?<![{{\w])(?:{'|'.join(_OF_ONE)})\b")
+from scanside_runtime.plural import PLACE, counted, in_english
 
 
 def message_of(error: type[ScansideError]) -> str:
     """The text that its messages are made from, with places for the figures."""
     return " ".join(inspect.cleandoc(error.__doc__ or "").split())
-
-
-def counted(text: str) -> str | None:
-    """The name of the place whose number decides on the plural form; None in a text that has but one form."""
-    sign = _COUNTED.search(text)
-    names = [place[1] for place in PLACE.finditer(text) if sign and place.start() < sign.start()]
-    return names[-1] if names else None
-
-
-def in_english(text: str, *, one: bool) -> str:
-    """A text of both forms in the one that its number asks for, with the verbs behind it."""
-    if not one:
-        return _COUNTED.sub(lambda sign: _SEVERAL[sign[0]], text)
-    singular = _COUNTED.sub(lambda sign: _ONE[sign[0]], text)
-    sign = _COUNTED.search(text)
-    noun_ends = len(singular) if sign is None else sign.start()
-    return singular[:noun_ends] + _VERB.sub(lambda verb: _OF_ONE[verb[0]], singular[noun_ends:])
 
 
 def filled(text: str, printed: Mapping[str, str]) -> str:
@@ -45,12 +22,19 @@ def filled(text: str, printed: Mapping[str, str]) -> str:
 
 
 def match(sentence: str, texts: Iterable[str]) -> tuple[str, dict[str, str]] | None:
-    """The first text that the sentence was made of, and what stands in its places."""
+    """The first text that the sentence was made of, in either form, and what stands in its places."""
     for text in texts:
-        found = _pattern(text).fullmatch(sentence)
-        if found:
-            return text, found.groupdict()
+        for form in _forms(text):
+            found = _pattern(form).fullmatch(sentence)
+            if found:
+                return text, found.groupdict()
     return None
+
+
+@cache
+def _forms(text: str) -> tuple[str, ...]:
+    """The text as it may have been written down: of one, of many, and with both, as older documents have it."""
+    return (text,) if counted(text) is None else (in_english(text, one=True), in_english(text, one=False), text)
 
 
 @cache

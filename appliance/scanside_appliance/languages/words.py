@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from scanside_appliance.languages.catalogue import ENGLISH, FOLDER, catalogue
-from scanside_appliance.languages.sentences import PLACE, counted, filled, in_english, match, message_of
+from scanside_appliance.languages.catalogue import ENGLISH, FOLDER, catalogue, gap
+from scanside_appliance.languages.sentences import filled, match, message_of
 from scanside_runtime.errors import ScansideError, registered, shown
+from scanside_runtime.plural import PLACE, counted, in_english
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Message:
     values: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return _as_documents_say(self)
+        return words(ENGLISH)(self)
 
 
 def said(text: str, /, **values: object) -> Message:
@@ -45,10 +46,10 @@ Sentence = Message | Written | ScansideError
 
 
 class Words:
-    """All sentences in one language. of_both_forms: "3 slice(s)" stays, as in documents, whatever the number."""
+    """All sentences in one language."""
 
-    def __init__(self, language: str, *, of_both_forms: bool = False) -> None:
-        self.language, self._of_both_forms = language, of_both_forms
+    def __init__(self, language: str) -> None:
+        self.language = language
         self._catalogue: gettext.NullTranslations = catalogue(language)
 
     def __call__(self, what: str | Sentence, /, **values: object) -> str:
@@ -63,20 +64,23 @@ class Words:
 
     def with_advice(self, error: ScansideError) -> str:
         """What happened and what to do next."""
-        return f"{self(error)} {self(error.advice)}"
+        return self.together(self(error), self(error.advice))
+
+    def together(self, *sentences: str) -> str:
+        """Sentences one after the other, as the language writes them."""
+        return gap(self.language).join(sentence for sentence in sentences if sentence)
 
     def again(self, code: str | None, sentence: str) -> str:
         """An error's message, with or without advice, that was written down in English; else as it was written."""
         error = next((one for one in registered() if one.code == code), None)
         if error is None:
             return shown(sentence)
-        message = message_of(error)
-        found = match(sentence, (f"{message} {error.advice}", message))
+        told = sentence.removesuffix(f" {error.advice}")
+        found = match(told, (message_of(error),))
         if found is None:
             return shown(sentence)
-        text, values = found
-        told = self._filled(message, values)
-        return told if text == message else f"{told} {self(error.advice)}"
+        again = self._filled(*found)
+        return again if told == sentence else self.together(again, self(error.advice))
 
     def coded(self, sentence: str) -> str:
         """The same where the code stands before it."""
@@ -105,7 +109,7 @@ class Words:
         number = printed.get(place, "")
         several = int(number) if number.isdecimal() else 2
         if self.language == ENGLISH:
-            return text if self._of_both_forms else in_english(text, one=several == 1)
+            return in_english(text, one=several == 1)
         return self._catalogue.ngettext(text, text, several)
 
     def _printed(self, value: object, spec: str) -> str:
@@ -120,9 +124,6 @@ class Words:
 def phrases() -> tuple[str, ...]:
     """What stands in a message for a reason, and what the daemon says of itself: `make languages` collects it."""
     return tuple((FOLDER / "phrases.txt").read_text(encoding="utf-8").splitlines())
-
-
-_as_documents_say = Words(ENGLISH, of_both_forms=True)
 
 
 @cache

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from scanside_appliance.languages.catalogue import Translate, to_translate
+from scanside_appliance.page.formatting import with_minus_signs
 
-HYPHEN = re.compile(r"(?<![\w.])-(?=\d)")
 _LARGEST_AREA = to_translate("{area_percent:.0f} % of the lungs' largest area")
 _APART = to_translate("slices of {thickness_mm:g} mm lie {distance_mm:.1f} mm apart")
 _RESULTS = to_translate("earlier results: {results:.0f}")
@@ -71,11 +70,11 @@ def figures_in_words(flag: Mapping[str, Any], _: Translate) -> str:
     """What the finding measured, as words; nothing where its figures are not in the document, as in older ones."""
     values = flag.get("values") or {}
     said = [_filled(_(text), values) for text in DETAILS.get(str(flag.get("code")), ())]
-    return "; ".join(part for part in said if part)
+    return _("; ").join(part for part in said if part)
 
 
 def _filled(text: str, values: Mapping[str, Any]) -> str:
     try:
-        return HYPHEN.sub("\N{MINUS SIGN}", text.format(**values))
+        return with_minus_signs(text.format(**values))
     except (KeyError, ValueError, TypeError):
         return ""

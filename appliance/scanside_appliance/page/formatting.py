@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 NOT_MEASURED = "\N{EN DASH}"
 LONGEST_TEXT = 600
 _WHOLE = re.compile(r"CT-\d|\d{4}-\d\d-\d\d(?: \d\d:\d\d)?|[+\u2212-]?\d+(?:\.\d+)? (?:%|HU|ml|mm)(?!\w)")
-_MINUS = re.compile(r"(?<![^\s(])-(?=\d)")
+_MINUS = re.compile(r"(?<![0-9A-Za-z_.)\]-])-(?=\d)")
 _FROM_THE_RIGHT = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]+"
 _APART = re.compile(rf"{_FROM_THE_RIGHT}(?:[\s\d.,^\u200c\u200d-]+{_FROM_THE_RIGHT})*")
 """Words of Arabic, Hebrew and the like: what stands beside them would change its place."""
@@ -43,12 +43,17 @@ def moment(text: str) -> str:
     return text[:16].replace("T", " ")
 
 
+def with_minus_signs(text: str) -> str:
+    """A true minus sign before each negative number, whatever script the letter before it is of."""
+    return _MINUS.sub("\N{MINUS SIGN}", text)
+
+
 def unbroken(text: str) -> Markup:
     """A sentence for a page: true minus signs, words that are written from the right set apart.
 
     No line ends within a date, a grade, or between a number and its unit.
     """
-    whole = _WHOLE.sub(r'<span class="unbroken">\g<0></span>', _MINUS.sub("\N{MINUS SIGN}", str(escape(text))))
+    whole = _WHOLE.sub(r'<span class="unbroken">\g<0></span>', with_minus_signs(str(escape(text))))
     return Markup(_APART.sub(r"<bdi>\g<0></bdi>", whole))
 
 

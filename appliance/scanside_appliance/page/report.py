@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scanside_appliance.languages.words import words
+from scanside_appliance.languages.words import Words, words
 from scanside_appliance.page.contents import offered
 from scanside_appliance.page.formatting import number, readable
 from scanside_appliance.page.lung_drawing import draw_zones
@@ -81,6 +81,7 @@ def render_page(
         style=style,
         policy=policy,
         offered=offered(document),
+        age=_age(document.get("study") or {}, _),
         verdict=verdict_sentence(document, _),
         reason=reason_in_words(document.get("reason") or {}, _, document.get("flags") or ()),
         cautions=cautions(document.get("flags") or (), _),
@@ -90,6 +91,11 @@ def render_page(
         comparison=comparison,
         trend_panels=draw_trend(progression.get("scans") or (), progression.get("measurement_error")),
     )
+
+
+def _age(study: Document, _: Words) -> str:
+    years = study.get("age_years")
+    return _("{years:.0f} year(s)", years=years) if isinstance(years, (int, float)) else ""
 
 
 def _embedded(pictures: Pictures) -> dict[str, object]:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 from scanside_appliance.languages.catalogue import ENGLISH, to_translate
-from scanside_appliance.languages.sentences import match, message_of
+from scanside_appliance.languages.sentences import match
 from scanside_appliance.languages.words import Words
 from scanside_appliance.page.details import figures_in_words
-from scanside_runtime.errors import ScansideError, registered
+from scanside_appliance.page.flag_sentences import by_figures, sentence_in_words
+from scanside_appliance.page.study_errors import study_errors
 from scanside_runtime.findings import KINDS
-
-WITH_REASONS = ("scanside_runtime.dicom.errors", "scanside_runtime.followup.errors")
-"""Modules whose errors are the reason on a refused study's page; those of the box speak to who runs it."""
 
 SENTENCES = (
     to_translate(
@@ -36,7 +32,7 @@ SENTENCES = (
         "{fluid} ml are not counted as a possible effusion, but {hu} HU may be consolidation as well; the worse lung "
         "would be {percent} %: the graver flag is given."
     ),
-    to_translate("Infection grew from {before} to {after} ml in {hours} hours."),
+    to_translate("Infection grew from {before} to {after} ml in {hours} hour(s)."),
     to_translate("The model {model} was not used: {names} was not measured."),
     to_translate("Below the model's cut-off, but the extent grade asks to watch."),
     to_translate("POI changed by {change} points, within the measurement error of {error}."),
@@ -74,7 +70,6 @@ CHOICES = (
     to_translate("It was chosen by a person."),
 )
 """Why a series was chosen, see `scanside_runtime.dicom.series`."""
-_CALLED = re.compile(r"\((\d+) slices, (?:([\d.]+ mm)|thickness not stated), kernel (?:not stated|(.*?))\)(?=[:;.]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +97,12 @@ def _caution(flag: Mapping[str, Any], _: Words) -> Caution:
     kind = KINDS.get(code)
     if kind is None:
         return Caution(str(flag.get("level")), code, message, "", "")
-    said, meaning = figures_in_words(flag, _), _(kind.meaning)
-    keeps_message = not said or (bool(message) and meaning == kind.meaning)  # the page is English
-    detail = message if keeps_message else said
-    return Caution(str(flag.get("level")), code, meaning, _(kind.advice), detail, keeps_message)
+    said = figures_in_words(flag, _) or None
+    if said is None:
+        said = sentence_in_words(code, message, _)
+    keeps_message = said is None or (bool(message) and _.language == ENGLISH)
+    detail = message if keeps_message else said or ""
+    return Caution(str(flag.get("level")), code, _(kind.meaning), _(kind.advice), detail, keeps_message)
 
 
 def reason_in_words(
@@ -118,14 +115,14 @@ def reason_in_words(
         said = next((one for one in cautions(flags, _) if one.code == code), None)
         detail = message if said is None else said.detail
         return _(kind.meaning), _(kind.advice), detail if detail != kind.meaning else ""
-    text = _templates().get(code)
+    text = study_errors().get(code)
     return message if text is None else in_words(message, (text,), _), _(advice) if advice else "", ""
 
 
 def explained(text: str | None, _: Words) -> str:
     """One or more of `SENTENCES`, translated; what is unknown stays as it is."""
     sentences = re.split(r"(?<=[.])\s+(?=[A-Zi])", text or "")
-    return " ".join(_explained(sentence, _) for sentence in sentences)
+    return _.together(*(_explained(sentence, _) for sentence in sentences))
 
 
 def chosen(text: str | None, _: Words) -> str:
@@ -133,7 +130,7 @@ def chosen(text: str | None, _: Words) -> str:
     if not text or _.language == ENGLISH:
         return text or ""
     found = match(text, CHOICES)
-    called = _CALLED.sub(lambda one: f"({one[1]} \N{MULTIPLICATION SIGN} {one[2] or '?'}, {one[3] or '?'})", text)
+    called = by_figures(text)
     return called if found is None else in_words(called, CHOICES, _)
 
 
@@ -143,7 +140,7 @@ def _explained(sentence: str, _: Words) -> str:
         return sentence
     text, values = found
     if "why" in values:
-        values["why"] = "; ".join(in_words(why, OBSTACLES, _) for why in values["why"].split("; "))
+        values["why"] = _("; ").join(in_words(why, OBSTACLES, _) for why in values["why"].split("; "))
     return _(text, **values)
 
 
@@ -151,15 +148,3 @@ def in_words(message: str, texts: Iterable[str], _: Words) -> str:
     """The message in the reader's language, if it was made from one of these texts; else as it is."""
     found = match(message, texts)
     return message if found is None else _(found[0], **found[1])
-
-
-@cache
-def _templates() -> dict[str, str]:
-    return {error.code: message_of(error) for error in errors_with_reasons()}
-
-
-def errors_with_reasons() -> list[type[ScansideError]]:
-    """What ends an analysis because of the study."""
-    for module in WITH_REASONS:
-        import_module(module)
-    return [error for error in registered() if error.__module__ in WITH_REASONS]

@@ -9,7 +9,7 @@ from functools import cache, partial
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from scanside_appliance.languages.catalogue import ENGLISH, catalogue, direction
+from scanside_appliance.languages.catalogue import ENGLISH, catalogue, direction, gap
 from scanside_appliance.languages.words import words
 from scanside_appliance.page.formatting import apart, moment, number, person, signed, unbroken
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH
@@ -36,6 +36,7 @@ def page_templates(language: str = ENGLISH) -> Environment:
     environment.globals.update(
         language=language,
         direction=direction(language),
+        gap=gap(language),
         lung_outlines=OUTLINES,
         lung_width=WIDTH,
         lung_height=HEIGHT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scanside_appliance.languages.catalogue import Translate
+from scanside_appliance.languages.words import Words
 from scanside_appliance.page.formatting import number
 
 Measured = Mapping[str, Any]
@@ -15,7 +15,7 @@ MOST_SHARE = 0.25
 NEXT_GRADES = {"CT-0": "CT-2", "CT-1": "CT-2", "CT-2": "CT-3", "CT-3": "CT-4"}
 
 
-def verdict_sentence(document: Mapping[str, Any], _: Translate) -> str:
+def verdict_sentence(document: Mapping[str, Any], _: Words) -> str:
     """Where opacity is, how much, where most of it, how dense, which grade and how far from the next one.
 
     document: of an analysed study. _: says a text in the reader's language.
@@ -31,10 +31,10 @@ def verdict_sentence(document: Mapping[str, Any], _: Translate) -> str:
     grade = _grade(measured, document.get("severity") or {}, _)
     sentence = _("%(found)s; %(grade)s.") if grade else _("%(found)s.")
     verdict = sentence % {"found": text, "grade": grade}
-    return " ".join([verdict, *_change(document.get("progression") or {}, _)])
+    return _.together(verdict, *_change(document.get("progression") or {}, _))
 
 
-def _where(measured: Measured, _: Translate) -> str:
+def _where(measured: Measured, _: Words) -> str:
     """In which lung, by the zones that reach the floors of `[measures]`."""
     zones = (measured.get("zones") or {}).items()
     sides = {name.partition("_")[0] for name, zone in zones if zone and zone.get("score")}
@@ -48,11 +48,11 @@ def _where(measured: Measured, _: Translate) -> str:
     return _("Traces of opacity") if known else _("Opacity in the lungs")
 
 
-def _share(percent: float, _: Translate) -> str:
+def _share(percent: float, _: Words) -> str:
     return _("%s %% of the lung") % number(percent, 0 if percent >= 9.95 else 1)
 
 
-def _most(measured: Measured, _: Translate) -> str | None:
+def _most(measured: Measured, _: Words) -> str | None:
     """The zone with the most of it, where one stands out."""
     volumes: dict[str, float] = {
         name: zone["infection_volume_ml"]
@@ -73,7 +73,7 @@ def _most(measured: Measured, _: Translate) -> str | None:
     return places[name]
 
 
-def _density(measured: Measured, _: Translate) -> str | None:
+def _density(measured: Measured, _: Words) -> str | None:
     """How much of it is consolidation rather than ground glass."""
     dense_ml, all_ml = measured.get("consolidation_ml"), measured.get("infection_volume_ml")
     if dense_ml is None or not all_ml:
@@ -88,7 +88,7 @@ def _density(measured: Measured, _: Translate) -> str | None:
     return _("mostly dense") if share <= 0.9 else _("nearly all of it dense")
 
 
-def _change(progression: Mapping[str, Any], _: Translate) -> list[str]:
+def _change(progression: Mapping[str, Any], _: Words) -> list[str]:
     """Where the scan before can be compared, which way POI went."""
     sentences = {
         "rising": _("Rising by %(points)s points since %(date)s."),
@@ -101,7 +101,7 @@ def _change(progression: Mapping[str, Any], _: Translate) -> list[str]:
     return [sentence % {"points": number(abs(change), 1), "date": str(progression["previous_acquired_at"])[:10]}]
 
 
-def _grade(measured: Measured, severity: Mapping[str, Any], _: Translate) -> str | None:
+def _grade(measured: Measured, severity: Mapping[str, Any], _: Words) -> str | None:
     grade, points = measured.get("ct_extent_grade"), severity.get("distance_points")
     if grade is None:
         return None

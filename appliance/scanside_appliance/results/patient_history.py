@@ -36,10 +36,12 @@ BAR_WIDTH = 20
 class History:
     """Every study of a patient in the order of acquisition, each against the measured one before.
 
-    undated: studies without a date, which have no place in the order. unreadable: results that could not be used.
+    patient_name: None where the scans state none, or different ones. undated: studies without a date, which have no
+    place in the order. unreadable: results that could not be used.
     """
 
     patient_id: str
+    patient_name: str | None
     issuer: str | None
     steps: tuple[Step, ...]
     undated: tuple[str, ...]
@@ -51,6 +53,7 @@ class History:
         return {
             "schema": HISTORY_SCHEMA,
             "patient_id": self.patient_id,
+            "patient_name": self.patient_name,
             "issuer": self.issuer,
             "scans": [step.to_document() for step in self.steps],
             "measurement_error": asdict(self.error),
@@ -90,7 +93,9 @@ def patient_history(
             problems.append(f"{one.path} ({problem})")
     undated = tuple(scan.study_uid for scan in scans if scan.moment is None)
     stated = issuer if issuer is not None else next(iter(issuers))
-    return History(patient_id, stated, course(scans, error), undated, tuple(problems), error)
+    names = {scan.person.name for scan in scans if scan.person.name}
+    name = names.pop() if len(names) == 1 else None
+    return History(patient_id, name, stated, course(scans, error), undated, tuple(problems), error)
 
 
 def csv_text(history: History) -> str:
@@ -142,6 +147,6 @@ def _notes(history: History, rows: Iterable[Mapping[str, Any]], _: Words) -> lis
             "rising or falling: by more than {poi:.1f} points POI, {ihu:.0f} HU: {source}",
             poi=error.poi_points,
             ihu=error.ihu_hu,
-            source=error.source,
+            source=explained(error.source, _),
         ),
     ]

@@ -36,6 +36,7 @@ from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
 from scanside_runtime.model.proof import Proof
 from scanside_runtime.model.segment import segment
+from scanside_runtime.plural import told
 from scanside_runtime.quality.gate import explain_withheld, set_apart_and_judge
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
@@ -281,7 +282,8 @@ def _past(known: _Known, study: Study, options: Options) -> Record:
     known.flags += record.notes
     known.flags += [Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable]
     if record.scans and (study.acquired_at or study.study_date) is None:
-        message = f"The scan states no date: it is compared with none of {len(record.scans)} earlier one(s)."
+        message = "The scan states no date: it is compared with none of {scans} earlier scan(s)."
+        message = told(message, scans=len(record.scans))
         known.flags.append(Finding("PATIENT_UNDATED", "caution", message))
     return record
 

@@ -47,7 +47,7 @@ class InputDecimalComma(Refused):
 
 
 class InputEmpty(Refused):
-    """There is no DICOM file here ({files} files looked at)."""
+    """There is no DICOM file here ({files} file(s) looked at)."""
 
     code = "INPUT_EMPTY"
     advice = "Check the path; export the study as DICOM files."

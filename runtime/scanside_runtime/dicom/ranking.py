@@ -14,6 +14,7 @@ from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part, part_named, texts, words
 from scanside_runtime.dicom.values.kernel import Sharpness, sharpness
 from scanside_runtime.findings import Finding
+from scanside_runtime.plural import told
 
 WANTED_THICKNESS_MM = 5.0
 THINNEST_MM, THICKEST_MM = 0.5, 10.0
@@ -77,7 +78,8 @@ def called(slices: Sequence[SliceHeader]) -> str:
     header = slices[0]
     thickness = f"{header.slice_thickness_mm:g} mm" if header.slice_thickness_mm else "thickness not stated"
     kernel = f"kernel {header.kernel}" if header.kernel else "kernel not stated"
-    return f'"{header.series_description or "no description"}" ({len(slices)} slices, {thickness}, {kernel})'
+    name = header.series_description or "no description"
+    return told('"{name}" ({slices} slice(s), {how})', name=name, slices=len(slices), how=f"{thickness}, {kernel}")
 
 
 def called_another_part(slices: Sequence[SliceHeader]) -> bool:

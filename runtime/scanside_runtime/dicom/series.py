@@ -48,6 +48,7 @@ from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE, LITTLE_AS_BIG
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding, figures
+from scanside_runtime.plural import told
 from scanside_runtime.settings.tables import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -295,7 +296,8 @@ def _passed_over(
     localizers = sum(is_localizer(header) for header in groups[chosen.slices[0].series_uid])
     if localizers:
         first = chosen.slices[0]
-        yield PassedSeries(first.series_uid, first.series_description, f"{localizers} localizer(s) in the series")
+        why = told("{count} localizer(s) in the series", count=localizers)
+        yield PassedSeries(first.series_uid, first.series_description, why)
     for other in candidates[1:]:
         first, why = other.slices[0], ranking.why_behind(chosen.slices, other.slices)
         as_well = "" if ranking.called_another_part(other.slices) else "it would do as well, but "

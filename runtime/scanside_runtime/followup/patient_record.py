@@ -14,6 +14,7 @@ from scanside_runtime.followup.errors import PatientConflict
 from scanside_runtime.followup.person_names import is_one_person_by_name
 from scanside_runtime.followup.placeholders import without_placeholders
 from scanside_runtime.followup.scan import Person, Scan
+from scanside_runtime.plural import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,11 @@ def _proven(person: Person, scans: Sequence[Scan]) -> tuple[list[Scan], list[Fin
     left_out = len(scans) - len(kept)
     if not left_out:
         return kept, []
-    message = (
-        f'The patient ID "{person.patient_id}" is given to many: {left_out} earlier result(s) under it are not taken '
-        "for this patient's."
+    message = told(
+        'The patient ID "{patient_id}" is given to many: {results} earlier result(s) under it are not taken '
+        "for this patient's.",
+        patient_id=person.patient_id,
+        results=left_out,
     )
     return kept, [Finding("PATIENT_ID_PLACEHOLDER", "caution", message, figures(results=left_out))]
 
@@ -133,15 +136,21 @@ def _check_not_another(person: Person, own: Sequence[Scan], apart: Iterable[Scan
 def _other_names(person: Person, scans: Sequence[Scan]) -> list[Finding]:
     if not scans:
         return []
-    names = ", ".join(sorted({f'"{scan.person.name}"' for scan in scans}))
-    message = f'{len(scans)} earlier result(s) under this ID are named {names}, this scan "{person.name}": left out.'
+    message = told(
+        '{results} earlier result(s) under this ID are named {names}, this scan "{name}": left out.',
+        results=len(scans),
+        names=", ".join(sorted({f'"{scan.person.name}"' for scan in scans})),
+        name=person.name,
+    )
     return [Finding("PATIENT_OTHER_NAME", "caution", message, figures(results=len(scans)))]
 
 
 def _set_apart(scans: Sequence[Scan]) -> list[Finding]:
     if not scans:
         return []
-    message = f"{len(scans)} result(s) under this ID are held, or were released to stand by themselves: left out."
+    message = told(
+        "{results} result(s) under this ID are held, or were released to stand apart: left out.", results=len(scans)
+    )
     return [Finding("PATIENT_SET_APART", "note", message, figures(results=len(scans)))]
 
 
@@ -157,8 +166,11 @@ def _of_other_issuers(person: Person, scans: Iterable[Scan]) -> list[Finding]:
     if not others:
         return []
     issuers = ", ".join(sorted({scan.person.issuer or "(none)" for scan in others}))
-    message = (
-        f"{len(others)} earlier result(s) under this patient ID are of another issuer ({issuers}; this scan's: "
-        f"{person.issuer or '(none)'}): they are not compared."
+    message = told(
+        "{results} earlier result(s) under this patient ID are of another issuer ({issuers}; this scan's: {issuer}): "
+        "not compared.",
+        results=len(others),
+        issuers=issuers,
+        issuer=person.issuer or "(none)",
     )
     return [Finding("PATIENT_OTHER_ISSUER", "caution", message, figures(results=len(others)))]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from scanside_runtime.findings import Finding
 from scanside_runtime.followup.progression import Progression
 from scanside_runtime.followup.scan import Scan
@@ -18,7 +16,7 @@ def check_same_body(present: Scan, found: Progression | None, limits: Progressio
     jumps = [jump for change in changes for jump in _jumps(change.previous, present, limits)]
     if not jumps:
         return ()
-    return (Finding("PATIENT_OTHER_BODY", "caution", f"{_listed(jumps)}: is it the same person?"),)
+    return (Finding("PATIENT_OTHER_BODY", "caution", f"It may be another person: {'; '.join(dict.fromkeys(jumps))}."),)
 
 
 def _jumps(before: Scan, after: Scan, limits: ProgressionSettings) -> list[str]:
@@ -37,8 +35,3 @@ def _jumps(before: Scan, after: Scan, limits: ProgressionSettings) -> list[str]:
 def _ratio(one: float | None, other: float | None) -> float:
     """The larger by the smaller; 1 where one is not known, or nothing."""
     return max(one, other) / min(one, other) if one and other else 1.0
-
-
-def _listed(jumps: Iterable[str]) -> str:
-    text = "; ".join(dict.fromkeys(jumps))
-    return text[0].upper() + text[1:]

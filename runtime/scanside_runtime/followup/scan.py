@@ -55,9 +55,13 @@ class Person:
 
     def conflicts(self, other: Person) -> str | None:
         """What the two state differently, in words; None where nothing that both state differs."""
-        pairs = {"birth date": (self.born, other.born), "sex": (self.sex, other.sex)}
-        differing = [f"{name} {a} and {b}" for name, (a, b) in pairs.items() if a and b and a != b]
-        return ", ".join(differing) or None
+        born = bool(self.born and other.born and self.born != other.born)
+        sex = bool(self.sex and other.sex and self.sex != other.sex)
+        if born and sex:
+            return f"birth date {self.born} and {other.born}, sex {self.sex} and {other.sex}"
+        if born:
+            return f"birth date {self.born} and {other.born}"
+        return f"sex {self.sex} and {other.sex}" if sex else None
 
     def is_proven(self, other: Person) -> bool:
         """A fact beside the ID that few share is the same, the birth date, and nothing differs."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from scanside_runtime.followup.progression import Change
 from scanside_runtime.measures.biomarkers import Biomarkers, extent_grade, points_to_next_grade
 from scanside_runtime.measures.severity_model import SeverityModel
+from scanside_runtime.plural import told
 from scanside_runtime.settings.tables import SeveritySettings
 
 Flag = Literal["none", "watch", "severe", "not_assessed"]
@@ -181,7 +182,12 @@ def _by_progress(change: Change, extent: Severity) -> Severity:
         flag="severe",
         basis="progress",
         model=Grounds(name="Progress of more than 50 % within 48 hours", source=PROGRESS_SOURCE),
-        why=f"Infection grew from {before_ml:.0f} to {after_ml:.0f} ml in {24.0 * change.interval_days:.0f} hours.",
+        why=told(
+            "Infection grew from {before:.0f} to {after:.0f} ml in {hours:.0f} hour(s).",
+            before=before_ml,
+            after=after_ml,
+            hours=24.0 * change.interval_days,
+        ),
     )
 
 
