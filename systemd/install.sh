@@ -101,8 +101,9 @@ make_release() {
     python3 -m venv --without-pip "$release"
     # pip comes with the release and runs from its wheel: a bare system has none.
     pip=$(ls "$here"/wheels/pip-*.whl)
-    PYTHONPATH="$pip" "$release/bin/python" -m pip --disable-pip-version-check --no-cache-dir --quiet install \
-        --no-index --find-links "$here/wheels" --require-hashes --no-compile --requirement "$wanted"
+    # Compiled here: the box's user may write none of it, and would compile each module in each process.
+    env -u PYTHONDONTWRITEBYTECODE PYTHONPATH="$pip" "$release/bin/python" -m pip --disable-pip-version-check --no-cache-dir \
+        --quiet install --no-index --find-links "$here/wheels" --require-hashes --compile --requirement "$wanted"
     cp -R "$here/docs" "$here/systemd" "$here/README.md" "$here/LICENSE" "$here/uninstall.sh" "$release/"
     as_box "$release/bin/scanside" selftest || { rm -rf "$release"; fail "the self-test failed: nothing was changed"; }
     sync -f "$release"

@@ -102,6 +102,20 @@ def test_installed_again_the_release_before_stays(tmp_path: Path, releases: Path
     assert sorted(path.name for path in releases.iterdir()) == ["1", "2"]
 
 
+def test_modules_are_compiled_when_they_are_installed(tmp_path: Path) -> None:
+    """The box's user may not write them: without, each process would compile all that it imports."""
+    stand_in, wheels = tmp_path / "python", tmp_path / "wheels"
+    stand_in.write_text(f'#!/bin/sh\necho "${{PYTHONDONTWRITEBYTECODE-none}} $*" >>{tmp_path}/asked\n')
+    stand_in.chmod(0o755)
+    wheels.mkdir()
+    (wheels / "pip-1.whl").touch()
+    venv = f'python3() {{ mkdir -p "$4/bin" && cp {stand_in} "$4/bin/python"; }}'
+    of_install(tmp_path, f"export PYTHONDONTWRITEBYTECODE=1\nhere={tmp_path} wanted=all\n{venv}\nmake_release")
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("none -m pip")
+    assert "--no-compile" not in asked
+
+
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap, which makes a root for it, is not installed")
 def test_a_box_with_a_drop_in_is_removed_whole(tmp_path: Path) -> None:
     places = ("/etc", "/opt", "/usr/local/bin", "/run")

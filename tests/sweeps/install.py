@@ -184,6 +184,8 @@ def first_time(machine: Machine, tally: Tally) -> None:
         f"installed with a doctor that finds nothing bad, {time.monotonic() - began:.0f} s",
         done.stdout + done.stderr,
     )
+    compiled = machine.run("ls /opt/scanside/current/lib/python3*/site-packages/scanside_runtime/__pycache__/*.pyc")
+    tally.check(compiled.returncode == 0, "modules are compiled, which the service itself can't keep", compiled.stderr)
     before = machine.state()
     again = machine.run(f"{RELEASE}/install.sh")
     after = machine.state()
