@@ -83,6 +83,7 @@ def run(folder: Path, library: Path, jump_s: int) -> tuple[dict[str, object], li
         broken = [] if wait(lambda: status(root).get("inbox_files") == 3) else ["not seen"]
         offset.write_text(str(jump_s))
         sums |= put(root / "inbox", [Slice(1, 4)])
+        broken += [] if wait(lambda: status(root).get("inbox_files") == 4) else ["the late slice not seen"]
         use(root, daemon, **LET_GO)
         broken += [] if wait(lambda: results(root) == 1 and rests(root)) else ["no result"]
         use(root, daemon, **HELD_BACK)
