@@ -39,6 +39,8 @@ from scanside_runtime.settings.tables import LANGUAGES, Settings, SiteSettings
 
 OTHERS = tuple(language for language in LANGUAGES if language != "en")
 EMPTY: dict[str, Any] = {"verdict": "analysed", "severity": {}, "biomarkers": {}}
+NO_WORDS = re.compile(r"\{[^}]*\}|%\(\w+\)s|`[^`]*`|scanside \w+(?: \w+)?|docs/\S+|\w+/")
+"""Places, commands and names of files in a text."""
 PLACES = re.compile(r"%\(\w+\)s|%s|%%|\{\w+(?::[^}]*)?\}")
 
 
@@ -79,6 +81,30 @@ def test_every_figure_of_a_text_has_its_place_in_each_language() -> None:
     wrong = [(language, text, said) for language, text, said in pairs() if places(text) != places(said)]
     assert wrong == []
     assert len(list(pairs())) > 4000
+
+
+def glossary() -> Iterator[tuple[str, list[str]]]:
+    """The table of docs/languages.md: the English term, and what stands for it in each other language."""
+    page = (Path(__file__).parents[2] / "docs" / "languages.md").read_text("utf-8")
+    table = page.partition("| English | French |")[2].partition("\n\n")[0]
+    for row in table.splitlines()[2:]:
+        term, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        yield term, cells
+
+
+def test_each_term_of_the_glossary_is_said_by_its_own_word_in_every_text_that_has_it() -> None:
+    said: dict[tuple[str, str], list[str]] = {}
+    for language, text, translated in pairs():
+        said.setdefault((language, NO_WORDS.sub(" ", text)), []).append(translated.lower())
+    terms = list(glossary())
+    assert len(terms) > 20
+    for term, cells in terms:
+        has_it = re.compile(rf"(?<![\w-]){term.removesuffix('y')}(?:s|y|ies)?(?![\w-])", re.IGNORECASE)
+        meant = [(key, forms) for key, forms in said.items() if has_it.search(key[1])]
+        assert meant, term
+        for (language, text), forms in meant:
+            allowed = cells[OTHERS.index(language)].lower().split(", ")
+            assert all(any(word in form for word in allowed) for form in forms), (term, language, text)
 
 
 def test_the_settings_the_option_and_the_folders_know_the_same_languages() -> None:
