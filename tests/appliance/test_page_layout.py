@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kit.analysis_samples import analysed, refused
 from kit.browser import browser, layouts
 from kit.course_samples import course_block
 from scanside_appliance.page.report import EarlierSlices, render_page
-from scanside_appliance.pictures.draw import Pictures, draw_pictures
+from scanside_appliance.pictures.draw import TILES_BYTES, Pictures, draw_pictures
+from scanside_appliance.pictures.files import jpegs_within
 from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
 from scanside_runtime.settings.tables import LANGUAGES, SiteSettings
 
@@ -38,10 +40,14 @@ class Pages:
         self.earlier = EarlierSlices("2020-03-20T08:00:00", archive)
         self.refusal = refused(folder / "refused").document()
 
+        self.flags = [{"code": code, "level": "caution", "message": "12 % of the lungs."} for code in CAUTIONS]
+
+    def site(self, language: str) -> SiteSettings:
+        referrer = "Dr A. Mensah, Health Centre of the Western District"
+        return SiteSettings("District Hospital", referrer, "Radiologist", language)
+
     def in_language(self, language: str) -> dict[str, str]:
-        site = SiteSettings("District Hospital", "Dr A. Mensah, Health Centre of the Western District", "Radiologist")
-        site = SiteSettings(site.name, site.referrer, site.signature, language)
-        flags = [{"code": code, "level": "caution", "message": "12 % of the lungs."} for code in CAUTIONS]
+        site, flags = self.site(language), self.flags
         document, barred = self.sick.document(), {**self.barred.document(), "flags": flags}
         kinds: dict[str, tuple[dict[str, Any], Pictures | None]] = {
             "refused": (self.refusal, None),
@@ -89,14 +95,38 @@ def test_the_measurement_finds_what_sticks_out_and_what_is_faint(tmp_path: Path)
     assert narrow["wide"]
 
 
-def test_pages_are_within_their_size_and_printed_they_take_two_sides(pages: Pages, tmp_path: Path) -> None:
+def test_printed_they_take_two_sides_and_a_course_stays_with_its_legend(pages: Pages, tmp_path: Path) -> None:
+    assert shutil.which("pdftotext") or pytest.skip("pdftotext (poppler-utils) is not installed")
     made = {name: page for language in ("en", "fr", "pt", "sw") for name, page in pages.in_language(language).items()}
-    for name, page in made.items():
-        assert len(page.encode()) <= LARGEST_PAGE_BYTES
-        (tmp_path / name).write_text(page, encoding="utf-8")
-    assert shutil.which("pdfinfo") or pytest.skip("pdfinfo (poppler-utils) is not installed")
-    for name in ("severe-en.html", "fifth-en.html", "severe-fr.html", "fifth-pt.html", "fifth-sw.html"):
-        command = [*browser(tmp_path), "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}"]
-        subprocess.run([*command, str(tmp_path / name)], capture_output=True, check=True, timeout=120)
-        facts = subprocess.run(["pdfinfo", tmp_path / "page.pdf"], capture_output=True, text=True, check=True).stdout
-        assert re.search(r"Pages:\s+(\d+)", facts)[1] == "2", name  # type: ignore[index]
+    document = {**pages.sick.document(), "progression": course_block(5), "flags": pages.flags[:2]}
+    document["severity"] = {**document["severity"], "flag": "watch", "why": WHY}
+    made["everything.html"] = render_page(document, pages.pictures, (), pages.site("pt"), pages.earlier)
+    for name in ("severe-en.html", "severe-fr.html", "fifth-pt.html", "fifth-sw.html", "everything.html"):
+        sides = printed(made[name], tmp_path)
+        assert len(sides) == 2, name
+        assert not name.startswith("fifth") or sides[0].count("▲") > 2, "two scans rose, and the legend says what ▲ is"
+
+
+def printed(page: str, folder: Path) -> list[str]:
+    """The words of each side on paper."""
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    command = [*browser(folder), "--no-pdf-header-footer", f"--print-to-pdf={folder / 'page.pdf'}"]
+    subprocess.run([*command, str(folder / "page.html")], capture_output=True, check=True, timeout=120)
+    text = subprocess.run(["pdftotext", folder / "page.pdf", "-"], capture_output=True, text=True, check=True).stdout
+    return text.split("\f")[:-1]
+
+
+def test_no_page_is_over_3_mb_whatever_its_pictures_are(pages: Pages, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (400, 420, 3), np.uint8)
+    slices = tuple(replace(one, plain=noise, picture=noise) for one in pages.pictures.slices)
+    tile = jpegs_within([noise], TILES_BYTES)[0]
+    tiles = tuple(replace(one, jpeg=tile) for one in pages.pictures.tiles[: TILES_BYTES // len(tile)])
+    assert sum(len(one.jpeg) for one in tiles) > 0.8 * TILES_BYTES
+    (tmp_path / "slices.zip").write_bytes(slice_archive_bytes(tiles))
+    archive = open_slice_archive(tmp_path / "slices.zip")
+    assert archive is not None
+    document = {**pages.sick.document(), "progression": course_block(10)}
+    document["progression"]["scans"] *= 6
+    noisy = replace(pages.pictures, slices=slices, coronal=noise, tiles=tiles)
+    page = render_page(document, noisy, (), pages.site("hi"), EarlierSlices("2020-03-20T08:00:00", archive))
+    assert 0.8 * LARGEST_PAGE_BYTES < len(page.encode()) <= LARGEST_PAGE_BYTES

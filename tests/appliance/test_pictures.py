@@ -18,7 +18,18 @@ from scanside_appliance.pictures.choice import KEY_SLICES, key_slices
 from scanside_appliance.pictures.draw import COLUMNS, MOST_TILES, Pictures, draw_pictures, montage
 from scanside_appliance.pictures.files import jpegs_within
 from scanside_appliance.pictures.lettering import BAND_PX, SCALE_MM, Lettering, with_letters
-from scanside_appliance.pictures.plane import DENSE, INFECTION, SLAB_MM, Picture, Plane, grey, marked, native_width
+from scanside_appliance.pictures.plane import (
+    DENSE,
+    INFECTION,
+    LEFT_LUNG,
+    RIGHT_LUNG,
+    SLAB_MM,
+    Picture,
+    Plane,
+    grey,
+    marked,
+    native_width,
+)
 from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
 from scanside_runtime.volume import Masks, Volume
 
@@ -144,6 +155,17 @@ def test_sides_that_are_not_certain_carry_a_question_mark() -> None:
     assert not np.array_equal(sure[:BAND_PX, -40:], unsure[:BAND_PX, -40:])
 
 
+def test_where_sides_are_not_certain_both_lungs_are_outlined_as_one(volume: Volume) -> None:
+    masks = chest_masks(volume)
+    sure, unsure = (draw_pictures(volume, masks, sides=sides) for sides in (True, False))
+    for known, unknown in zip((*sure.slices, sure), (*unsure.slices, unsure), strict=True):
+        shown, told = (one.coronal if isinstance(one, Pictures) else one.picture for one in (unknown, known))
+        assert near(told, LEFT_LUNG).any()
+        assert not near(shown, LEFT_LUNG).any()
+        assert near(shown[:, shown.shape[1] // 2 :], RIGHT_LUNG).any(), "the one on this side is outlined, too"
+    assert (sure.sides, unsure.sides) == (True, False)
+
+
 def test_without_lungs_the_whole_volume_is_shown(volume: Volume) -> None:
     nothing = volume.with_mask(np.zeros(SHAPE, np.bool_))
     pictures = draw_pictures(volume, Masks(nothing, nothing, nothing))
@@ -174,10 +196,13 @@ def test_of_a_very_long_series_every_so_manieth_slice_is_shown() -> None:
     assert len(pictures.tiles) == -(-hu.shape[0] // 3) <= MOST_TILES
 
 
-def test_pictures_are_packed_harder_where_there_is_less_room() -> None:
+@pytest.mark.parametrize(("most_bytes", "whole"), [(10**7, True), (60_000, True), (9_000, False)])
+def test_pictures_are_packed_as_hard_as_the_room_asks(most_bytes: int, whole: bool) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (200, 200, 3), np.uint8)
-    roomy, tight = jpegs_within([noise] * 3, 10**7), jpegs_within([noise] * 3, 60_000)
-    assert sum(map(len, tight)) < sum(map(len, roomy))
+    files = jpegs_within([noise] * 3, most_bytes)
+    assert sum(map(len, files)) <= most_bytes
+    decoded = [cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR) for file in files]
+    assert all((one.shape == noise.shape) is whole for one in decoded if one is not None)
 
 
 # slices.zip

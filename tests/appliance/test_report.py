@@ -207,12 +207,17 @@ def test_each_zone_is_drawn_with_its_share_and_how_much_of_it_is_dense(tmp_path:
     assert render_page(document).count('class="percent"') == 6
 
 
-def test_no_zones_are_drawn_where_sides_are_not_certain(tmp_path: Path) -> None:
-    document = analysed(tmp_path).document()
+def test_where_sides_are_not_certain_no_zone_is_drawn_and_no_word_on_the_page_names_a_side(tmp_path: Path) -> None:
+    study = analysed(tmp_path)
+    document = study.document()
     document["biomarkers"].update(zones={name: {"lung_volume_ml": None} for name in NAMES}, left=None, right=None)
-    page = render_page(document)
+    assert study.volume is not None
+    assert study.masks is not None
+    page = render_page(document, draw_pictures(study.volume, study.masks, sides=False))
     assert "it is not certain which side is which" in page
     assert 'class="lungs"' not in page
+    assert "Both lungs" in text_of(page)
+    assert re.findall(r"\b(?i:right|left)\b.{20}", text_of(page)) == []
 
 
 def test_site_referrer_and_signature_stand_on_the_page_only_where_they_are_set(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ left and y to the back, so an axial slice is drawn as it lies in the array; a co
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,14 +17,14 @@ from scanside_appliance.pictures.choice import ShownBox, key_slices, shown_box
 from scanside_appliance.pictures.files import jpegs_within
 from scanside_appliance.pictures.lettering import Lettering, with_letters
 from scanside_appliance.pictures.plane import Picture, Plane, grey, marked, native_width
-from scanside_runtime.volume import Fluid, Mask, Masks, Volume
+from scanside_runtime.volume import Box, Fluid, Mask, Masks, Volume
 
 COLUMNS = 3
 LEAST_WIDTH_PX = 360
 MOST_TILES = 320
 """Of a series with more slices every second is shown small, of one with twice as many every third, and so on."""
-TILES_BYTES = 1_300_000
-"""For all small slices together: with the key slices, in base64, the page stays below 3 MB."""
+TILES_BYTES = 1_200_000
+"""For all small slices together; what they leave of the page's room the key slices have."""
 _TILE_WIDTHS_PX = ((80, 288), (130, 224), (210, 176), (MOST_TILES, 144))  # up to so many tiles, so wide
 
 
@@ -57,6 +58,7 @@ class Pictures:
     """What the page shows, head first; coronal is the slice with the most infection (else with the most lung).
 
     tiles: all slices, of very long series every so manieth (`every`). outlined: False where nothing is drawn into any.
+    sides: False where it is not certain which side is which: then both lungs are outlined as one.
     """
 
     slices: tuple[SlicePicture, ...]
@@ -64,6 +66,7 @@ class Pictures:
     tiles: tuple[TilePicture, ...]
     every: int
     outlined: bool = True
+    sides: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,20 +84,23 @@ class _Shown:
     def axial(self, z: int) -> Plane:
         """A slice as it lies in the array."""
         _, dy, dx = self.volume.spacing_mm
-        where = (slice(z, z + 1), self.box.y, self.box.x)
-        right, left, infection = (layer.within(where)[0] for layer in (self.right, self.left, self.infection))
-        fluid = None if self.fluid is None else self.fluid.within(where)[0]
-        return Plane(self.volume.hu[where][0], right, left, infection, (dy, dx), fluid)
+        return self._cut((slice(z, z + 1), self.box.y, self.box.x), np.s_[0], (dy, dx))
 
     def coronal(self, y: int) -> Plane:
         """A cut from head to feet, two slices more than the lungs at either end."""
         dz, _, dx = self.volume.spacing_mm
         slices = slice(max(self.box.z.start - 2, 0), min(self.box.z.stop + 2, len(self.volume.hu)))
-        where = (slices, slice(y, y + 1), self.box.x)
-        volume, layers = self.volume.hu[where][::-1, 0], (self.right, self.left, self.infection)
-        right, left, infection = (layer.within(where)[::-1, 0] for layer in layers)
-        fluid = None if self.fluid is None else self.fluid.within(where)[::-1, 0]
-        return Plane(volume, right, left, infection, (dz, dx), fluid, across_slices=True)
+        cut = self._cut((slices, slice(y, y + 1), self.box.x), np.s_[::-1, 0], (dz, dx))
+        return replace(cut, across_slices=True)
+
+    def _cut(self, where: Box, plane: Any, mm: tuple[float, float]) -> Plane:
+        """One plane of these voxels. Both lungs are one where it is not certain which is which."""
+        layers = (self.right, self.left, self.infection)
+        right, left, infection = (layer.within(where)[plane] for layer in layers)
+        if not self.sides:
+            right, left = right | left, np.zeros_like(left)
+        fluid = None if self.fluid is None else self.fluid.within(where)[plane]
+        return Plane(self.volume.hu[where][plane], right, left, infection, mm, fluid)
 
     def height(self, z: int) -> float:
         """Where in the lungs a slice lies: 0 at their lower end, 1 at their upper one."""
@@ -127,7 +133,7 @@ def draw_pictures(volume: Volume, masks: Masks, *, with_infection: bool = True, 
     shown = _Shown(volume, masks.right_lung, masks.left_lung, infection, box, sides, masks.fluid)
     every = -(-volume.hu.shape[0] // MOST_TILES)
     slices = tuple(_key_slice(shown, z) for z in key_slices(infection.areas, box.z))
-    return Pictures(slices, _coronal(shown), _tiles(shown, every), every)
+    return Pictures(slices, _coronal(shown), _tiles(shown, every), every, sides=sides)
 
 
 def draw_plain_pictures(volume: Volume, *, sides: bool) -> Pictures:
