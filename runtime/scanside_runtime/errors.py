@@ -113,6 +113,13 @@ class SettingsUnusable(BoxFailed):
     advice = "Correct the settings file, or take the line out: every setting has a default that works."
 
 
+class BoxDisk(BoxFailed):
+    """A disk did not give or take what was asked of it: {why}."""
+
+    code = "BOX_DISK"
+    advice = "Try again. If it stays so, look at the disk, stick or share, and at who may read and write there."
+
+
 class BoxOutput(BoxFailed):
     """The results can't be written to {folder}: {why}."""
 

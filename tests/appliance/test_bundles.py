@@ -52,12 +52,15 @@ def test_two_bundles_stay_the_one_in_force_and_the_one_to_go_back_to(stick: Stic
     assert kept == {"1.1", "1.2"}
 
 
-def test_the_same_zip_again_changes_nothing(stick: Stick) -> None:
+def test_the_same_zip_again_changes_nothing_and_tidies_the_stick(stick: Stick) -> None:
     archive = stick.zip("1.0")
-    stick.install(archive)
+    receipt = stick.install(archive).receipt
+    cut_short = archive.with_name(f".{receipt.name if receipt else ''}.0a1b2c3d.part")
+    cut_short.touch()
     before = record_file(stick.root).read_bytes()
     assert stick.install(archive).title == "tiny 1.0"
     assert record_file(stick.root).read_bytes() == before and stick.in_force() == "1.0"
+    assert not cut_short.exists()
 
 
 def test_an_older_one_needs_force(stick: Stick) -> None:

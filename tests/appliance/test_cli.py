@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import json
 import os
@@ -256,6 +257,29 @@ def test_a_defect_ends_with_1_and_one_line(run: Run, analysis: Any, tmp_path: Pa
     assert "BOX_DEFECT: ZeroDivisionError at test_cli.py:" in err
     assert "CANARY" not in err  # a message may quote a header, and stderr may be a log
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("error", "code"), [(errno.EIO, "BOX_DISK"), (errno.EBADF, "BOX_DEFECT")])
+def test_what_a_disk_says_is_no_defect(run: Run, analysis: Any, tmp_path: Path, error: int, code: str) -> None:
+    def failing(*_: object, **__: object) -> StubAnalysis:
+        raise OSError(error, os.strerror(error), "some/file")
+
+    analysis(failing)
+    ended, out, err = run("analyze", tmp_path, "--json")
+    assert (ended, out) == (5 if code == "BOX_DISK" else 1, "")
+    assert code in err
+
+
+@pytest.mark.parametrize(
+    "words", ["--root X status", "--settings X status", "backup X", "restore X", "bundle install X", "analyze X"]
+)
+def test_a_path_that_the_disk_does_not_give_is_no_wrong_usage(
+    run: Run, analysis: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    analysis(lambda *_, **__: refused())
+    monkeypatch.setattr("os.access", lambda *_, **__: False)  # what it answers where the disk fails
+    root = ("--root", tmp_path / "box") if "--root" not in words else ()
+    assert run(*root, *(tmp_path if word == "X" else word for word in words.split()))[0] != 2
 
 
 def test_a_terminal_without_the_letters_of_a_name_still_gets_the_result(tmp_path: Path) -> None:

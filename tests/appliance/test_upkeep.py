@@ -8,6 +8,7 @@ import json
 import shutil
 import sqlite3
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
 from scanside_appliance.jobs.audit import AuditEntry, broken_at, entries
-from scanside_appliance.jobs.errors import BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
+from scanside_appliance.jobs.errors import (
+    BoxDatabase,
+    BoxDatabaseMissing,
+    BoxDatabaseNewer,
+    BoxDatabaseWhole,
+    BoxUnread,
+)
 from scanside_appliance.jobs.store import CLEANED, NewFile, State, Store
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
@@ -158,6 +165,48 @@ def test_what_the_disk_says_to_a_command_is_no_defect(box: Box, monkeypatch: pyt
     monkeypatch.setattr("scanside_appliance.upkeep.verify.result_folders", lambda _: refuse())
     for command in (("rebuild", "--anyway"), ("redo", study_key("1.2.1")), ("verify",)):
         assert box.scanside(*command).exception.code == "BOX_ROOT", command
+
+
+def test_what_the_disk_does_not_give_is_named_and_no_book_is_made_without_it(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    (box.inbox / "junk.txt").write_bytes(b"no image")
+    box.run()
+    before, there = book(box), sorted(box.root.rglob("*"))
+    lose(box)
+    with monkeypatch.context() as patch:
+        for reading in ("read_result", "read_reason", "read_kept"):
+            patch.setattr(f"scanside_appliance.upkeep.rebuild.{reading}", lambda *_: refuse())
+        with pytest.raises(BoxUnread, match=r"quarantine/.*: Input/output error; results/.*; archive/"):
+            box.rebuild(monkeypatch)
+        assert not list(box.root.glob("scanside.db*.new*"))
+        assert box.scanside("rebuild", "--anyway").exit_code == 5
+    found = box.rebuild(monkeypatch, "--anyway")
+    assert (found["unread"], book(box)) == ([], before)
+    assert set(there) <= {*box.root.rglob("*")}
+
+
+def test_a_page_that_the_disk_gives_at_the_second_look_makes_no_book_damaged_and_no_audit_new(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = audit_of_a_measured_study(box)
+    damaged = iter([BoxDatabase(name="scanside.db", why="malformed")])
+    monkeypatch.setattr("scanside_appliance.upkeep.rebuild.check_book", lambda *_: raised(damaged))
+    with pytest.raises(BoxDatabaseWhole):
+        box.rebuild(monkeypatch)
+    connect, troubles = sqlite3.connect, iter([sqlite3.DatabaseError("database disk image is malformed")])
+    monkeypatch.setattr(
+        "scanside_appliance.upkeep.old_audit.sqlite3.connect",
+        lambda name, **more: (raised(troubles) if "mode=ro" in str(name) else None) or connect(name, **more),
+    )
+    assert box.rebuild(monkeypatch, "--anyway")["audit_entries"] == len(before)
+
+
+def raised(troubles: Iterator[Exception]) -> None:
+    """The next of them, and then none."""
+    for one in troubles:
+        raise one
 
 
 def test_only_a_lost_or_damaged_book_is_made_anew(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

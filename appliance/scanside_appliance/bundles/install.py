@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,8 @@ def _with_receipt(done: InstalledBundle, archive: Path) -> InstalledBundle:
     path = archive.with_name(f"{archive.stem}.receipt-{platform.node() or 'box'}.json")
     written = replace(done, receipt=path)
     with suppress(OSError):
+        for part in path.parent.glob(f".{escape(path.name)}.*.part"):  # of one that was cut short
+            part.unlink()
         replace_file(path, (json.dumps(written.document(), indent=2) + "\n").encode())
         return written
     return done

@@ -18,6 +18,8 @@ from scanside_appliance.cli.options import (
     PrecisionName,
     PrecisionOption,
     for_its_owner_alone,
+    path_argument,
+    path_option,
 )
 from scanside_appliance.cli.progress import complain, progress
 from scanside_runtime.errors import ScansideError
@@ -25,8 +27,8 @@ from scanside_runtime.errors import ScansideError
 
 def analyze(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a DICOM file, a zip or a tar.")],
-    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where result, page and DICOM objects go.")] = None,
+    path: Annotated[Path, path_argument(metavar="PATH", help="A folder, a DICOM file, a zip or a tar.")],
+    output: Annotated[Path | None, path_option(metavar="DIR", help="Where result, page and DICOM objects go.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result document.")] = False,
     study: Annotated[str | None, typer.Option(metavar="UID|NUMBER", help="Choose this study.")] = None,
     series: Annotated[str | None, typer.Option(metavar="UID|NUMBER", help="Choose this series.")] = None,
@@ -39,7 +41,7 @@ def analyze(
     precision: PrecisionOption = PrecisionName.auto,
     bundle: BundleOption = None,
     earlier: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of earlier results, for the trend. [the box's results]")
+        Path | None, path_option(metavar="DIR", help="Folder of earlier results, for the trend. [the box's results]")
     ] = None,
     language: LanguageOption = None,
 ) -> None:
@@ -48,6 +50,7 @@ def analyze(
     Exit code: 0 analysed, 1 defect, 2 wrong usage, 3 refused, 4 model bundle unusable, 5 the box, 6 held for a person.
     """
     from scanside_appliance.compiled import compiled_networks
+    from scanside_appliance.files.durable_files import is_folder
     from scanside_appliance.results.delivery import Delivery, gravest
     from scanside_appliance.studies import analyze_all
     from scanside_runtime.analysis.analyze import analyze as analyze_study
@@ -62,7 +65,7 @@ def analyze(
     for_its_owner_alone(context)
     if every and (study or series):
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
-    if earlier is not None and not earlier.is_dir():
+    if earlier is not None and not is_folder(earlier):
         raise typer.BadParameter(f"there is no folder {earlier.absolute()}", param_hint="--earlier")
     delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain, spoken())
     try:

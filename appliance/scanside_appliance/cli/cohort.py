@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.cli.evaluate import evaluate
-from scanside_appliance.cli.options import AsJson, BundleOption, for_its_owner_alone
+from scanside_appliance.cli.options import AsJson, BundleOption, for_its_owner_alone, path_argument, path_option
 from scanside_appliance.extras import extra
 from scanside_appliance.files.names import harmless
 
@@ -47,9 +47,9 @@ class Use(StrEnum):
 def run(
     context: typer.Context,
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDERS...", help="Folders (or zip and tar archives) with studies.")
+        list[Path], path_argument(metavar="FOLDERS...", help="Folders (or zip and tar archives) with studies.")
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The table: .csv or .parquet.")],
+    out: Annotated[Path, path_option(metavar="FILE", help="The table: .csv or .parquet.")],
     processes: Annotated[int, typer.Option(min=0, help="Studies at a time; 0: as many as cores and memory hold.")] = 0,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")] = None,
     bundle: BundleOption = None,
@@ -151,12 +151,12 @@ def _passed_lines(passed_over: Sequence[tuple[Path, str]]) -> Iterator[str]:
 def calibrate(
     context: typer.Context,
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="CSV or Parquet: patient_id, poi_percent, ihu_hu, label.")
+        Path, path_argument(metavar="TABLE", help="CSV or Parquet: patient_id, poi_percent, ihu_hu, label.")
     ],
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column with 1 for severe and 0 for not.")],
-    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Where ROC and box plots go (PNG).")] = None,
+    pictures: Annotated[Path | None, path_option(metavar="DIR", help="Where ROC and box plots go (PNG).")] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the site severity model goes (JSON).")
+        Path | None, path_option(metavar="FILE", help="Where the site severity model goes (JSON).")
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Make it the severity model of this box.")] = False,
     use: Annotated[Use, typer.Option(help="Which model becomes the site's.")] = Use.poi,

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
+from scanside_appliance.cli.options import path_option
 from scanside_appliance.cli.progress import progress
 
 
 def demo(
     context: typer.Context,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where result, truth and page go.")] = Path("demo-out"),
+    output: Annotated[Path, path_option(metavar="DIR", help="Where result, truth and page go.")] = Path("demo-out"),
     as_json: Annotated[bool, typer.Option("--json", help="Print found and true values as JSON.")] = False,
 ) -> None:
     """Analyse a phantom of known truth and say how near the result comes.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scanside_appliance.cli.options import AsJson
+from scanside_appliance.cli.options import AsJson, path_argument, path_option
 from scanside_appliance.extras import extra
 from scanside_runtime.errors import shown
 
@@ -17,8 +17,8 @@ evaluate = typer.Typer(help="Agreement and differences over many studies.", no_a
 
 @evaluate.command()
 def masks(
-    dir_a: Annotated[Path, typer.Argument(metavar="DIR_A", help="Masks of one reader: NIfTI, DICOM SEG or PNG.")],
-    dir_b: Annotated[Path, typer.Argument(metavar="DIR_B", help="Masks of the other, with the same names.")],
+    dir_a: Annotated[Path, path_argument(metavar="DIR_A", help="Masks of one reader: NIfTI, DICOM SEG or PNG.")],
+    dir_b: Annotated[Path, path_argument(metavar="DIR_B", help="Masks of the other, with the same names.")],
     segment: Annotated[str, typer.Option(metavar="LABEL", help="Which segment of a DICOM SEG.")] = "Infection",
     as_json: AsJson = False,
 ) -> None:
@@ -47,11 +47,9 @@ def masks(
 def changes(
     context: typer.Context,
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="CSV: patient_id, acquired_at, poi_percent, ihu_hu, phrase.")
+        Path, path_argument(metavar="TABLE", help="CSV: patient_id, acquired_at, poi_percent, ihu_hu, phrase.")
     ],
-    phrases: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A further list of phrases (TOML).")
-    ] = None,
+    phrases: Annotated[list[Path] | None, path_option(metavar="FILE", help="A further list of phrases (TOML).")] = None,
     poi_limit: Annotated[float | None, typer.Option(min=0, help="Points of POI that are no change yet.")] = None,
     ihu_limit: Annotated[float | None, typer.Option(min=0, help="HU of iHU that are no change yet.")] = None,
     as_json: AsJson = False,
@@ -94,11 +92,11 @@ def _limits(context: typer.Context, poi_limit: float | None, ihu_limit: float | 
 
 @evaluate.command()
 def groups(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV or Parquet with the label's column.")],
+    table: Annotated[Path, path_argument(metavar="TABLE", help="CSV or Parquet with the label's column.")],
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column with 1 and 0.")],
     measure: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A number to compare.")] = None,
     category: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A category to count.")] = None,
-    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the box plots go (PNG).")] = None,
+    pictures: Annotated[Path | None, path_option(metavar="DIR", help="Where the box plots go (PNG).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Characteristics of two groups (chi-squared) and their measures (Mann-Whitney), with box plots.

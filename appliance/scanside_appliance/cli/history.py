@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import for_its_owner_alone
+from scanside_appliance.cli.options import for_its_owner_alone, path_option
 
 if TYPE_CHECKING:
     from scanside_appliance.results.patient_history import History
@@ -20,11 +20,11 @@ def history(
     patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Patient ID.")],
     issuer: Annotated[str | None, typer.Option(metavar="TEXT", help="Who gave the ID, where several did.")] = None,
     results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of results. [results below the box's root]")
+        Path | None, path_option(metavar="DIR", help="Folder of results. [results below the box's root]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the history as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one row a scan as CSV.")] = False,
-    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with plot and table here.")] = None,
+    page: Annotated[Path | None, path_option(metavar="FILE", help="Write a page with plot and table here.")] = None,
 ) -> None:
     """Show all scans of a patient: POI, iHU, volumes, and what changed from each to the next.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,9 +51,19 @@ class PrecisionName(StrEnum):
     fp32 = "fp32"
 
 
+def path_option(*names: str, **how: Any) -> Any:
+    """An option that is a path. It is told apart by who opens it: typer would call what a disk says wrong usage."""
+    return typer.Option(*names, readable=False, **how)
+
+
+def path_argument(**how: Any) -> Any:
+    """As `path_option`."""
+    return typer.Argument(readable=False, **how)
+
+
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the networks.")]
 PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="What the layers are computed in.")]
-BundleOption = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
+BundleOption = Annotated[Path | None, path_option("--bundle", metavar="DIR", help="Folder of another model bundle.")]
 LanguageOption = Annotated[
     LanguageName | None, typer.Option("--language", help="What the page is written in. [scanside's, or the setting's]")
 ]
@@ -88,7 +98,13 @@ def disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BoxRoot(root=root, why=error.strerror or error) from error
+        raise BoxRoot(root=root, why=what_it_says(error)) from error
+
+
+def what_it_says(error: OSError) -> str:
+    """An error of the disk, with the file that it is about."""
+    words = error.strerror or str(error)
+    return f"{error.filename}: {words}" if isinstance(error.filename, str) else words
 
 
 def for_its_owner_alone(context: typer.Context) -> None:
@@ -131,7 +147,9 @@ class BoxOptions:
 
     def settings_in_use(self) -> Path | None:
         """The file that the settings come from; None where they are the defaults."""
-        return self.settings_file or (SETTINGS_FILE if SETTINGS_FILE.exists() else None)
+        from scanside_appliance.files.durable_files import may_lie_at
+
+        return self.settings_file or (SETTINGS_FILE if may_lie_at(SETTINGS_FILE) else None)
 
     def bundle(self, named: Path | None = None) -> Path | None:
         """The folder of the model bundle: the one that is named, else the one in force here; None for Scanside's own.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import AsJson, as_its_owner
+from scanside_appliance.cli.options import AsJson, as_its_owner, path_argument
 
 if TYPE_CHECKING:
     from scanside_appliance.site_model import ModelChange
@@ -32,7 +32,7 @@ def list_changes(context: typer.Context, as_json: AsJson = False) -> None:
 @severity.command()
 def install(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model, as `cohort calibrate` writes it.")],
+    file: Annotated[Path, path_argument(metavar="FILE", help="A model, as `cohort calibrate` writes it.")],
     data: Annotated[str, typer.Option(metavar="TEXT", help="What it was fitted on, for the record.")] = "",
     as_json: AsJson = False,
 ) -> None:

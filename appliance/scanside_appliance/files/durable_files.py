@@ -54,6 +54,14 @@ def lies_at(path: Path) -> bool:
     return True
 
 
+def may_lie_at(path: Path) -> bool:
+    """Whether there is anything at a path, or that can't be told: then it must be said, not passed over."""
+    try:
+        return lies_at(path)
+    except OSError:
+        return True
+
+
 def is_folder(path: Path) -> bool:
     """Whether a folder lies there. Raises OSError where that can't be told; pathlib guesses, by its version."""
     try:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.copies import FILE_MODE
-from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
-from scanside_appliance.jobs.errors import BoxDatabaseLost, BoxDatabaseMissing, BoxDatabaseReplaced
+from scanside_appliance.jobs.errors import BoxDatabaseDisk, BoxDatabaseLost, BoxDatabaseMissing, BoxDatabaseReplaced
 from scanside_appliance.jobs.store import Store
 
-BESIDE = ("-wal", "-shm")
+LOG = "-wal"
+BESIDE = (LOG, "-shm")
 """What SQLite keeps beside a database that is open."""
 MARK = b"This box has a book, scanside.db. Should that be missing: scanside rebuild makes it anew.\n"
 log = logging.getLogger("scanside")
@@ -113,6 +114,16 @@ def _put_back(layout: BoxLayout, store: Store, part: Path) -> None:
     sync_directory(layout.root)
     store.open_again()
     log.error("%s was removed while it was in use: it is written anew, nothing is lost", layout.database.name)
+
+
+def check_gives_all(path: Path) -> None:
+    """Read every byte of a book and of its log. Raises BoxDatabaseDisk where the disk does not give one."""
+    try:
+        for one in (path, beside(path, LOG)):
+            if lies_at(one):
+                file_sha256(one)
+    except OSError as error:
+        raise BoxDatabaseDisk(name=path.name, why=error.strerror or error) from error
 
 
 def into_one_file(store: Store) -> None:

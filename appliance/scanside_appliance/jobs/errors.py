@@ -142,6 +142,16 @@ class BoxDatabaseWhole(BoxFailed):
     advice = "Leave it as it is. To see what on the disk does not fit it: scanside verify. To make it anew all the same: --anyway."
 
 
+class BoxUnread(BoxFailed):
+    """{count} of the box's files can't be read ({names}), so that the book is not made anew."""
+
+    code = "BOX_UNREAD"
+    advice = (
+        "Nothing was changed: run it again. If it stays so, look at the disk, and at who may read there. What is lost for "
+        "good is left out with --anyway."
+    )
+
+
 class BoxArchiveAltered(BoxFailed):
     """{count} file(s) in the archive are not what was put there."""
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.durable_files import is_folder, may_lie_at
 from scanside_appliance.files.layout import RESULT, patient_folder
 from scanside_runtime.dicom.errors import InputNotFound
 from scanside_runtime.followup.document import RESULT_SCHEMA, stated_result
@@ -123,11 +123,11 @@ def lookup(root: Path, folder: Path | None = None) -> EarlierLookup | None:
     Raises InputNotFound for a named folder that is not there.
     """
     if folder is not None:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputNotFound(name=folder)
         return partial(results_below, folder)
     results = root / "results"
-    return partial(earlier_results, results) if _may_lie_there(results) else None
+    return partial(earlier_results, results) if may_lie_at(results) else None
 
 
 def folder_lookup(root: Path, folder: Path | None = None) -> FolderOfStudy:
@@ -154,14 +154,6 @@ def _latest_folder(files: Iterable[Path], study_uid: str, sums: Mapping[Path, st
     of_study = [one for one in found if (one.document.get("study") or {}).get("study_uid") == study_uid]
     latest = latest_revisions(of_study)
     return latest[0].path.parent if latest else None
-
-
-def _may_lie_there(folder: Path) -> bool:
-    """Whether something lies there, or that can't be told: then it must be said, not passed over."""
-    try:
-        return lies_at(folder)
-    except OSError:
-        return True
 
 
 def _result_files(folder: Path, closed: Callable[[OSError], None]) -> Iterator[Path]:

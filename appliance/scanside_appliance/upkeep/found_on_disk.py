@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scanside_appliance.files.durable_files import file_sha256, is_folder
+from scanside_appliance.files.durable_files import file_sha256, is_folder, lies_at, opened_file
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.jobs.file_mover import REASON
@@ -32,13 +35,11 @@ class StudyFolder:
 
 @dataclass(frozen=True, slots=True)
 class AsideFolder:
-    """`quarantine/<code>/<job>`, and what its `reason.txt` says."""
+    """`quarantine/<code>/<job>`."""
 
     code: str
     job: int
     folder: Path
-    reason: str
-    study: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def archive_folders(layout: BoxLayout) -> list[StudyFolder]:
 def aside_folders(layout: BoxLayout) -> list[AsideFolder]:
     """Every job in quarantine, in the order of their numbers. Raises OSError."""
     found = [
-        AsideFolder(code.name, int(folder.name), folder, *_reason(folder / REASON))
+        AsideFolder(code.name, int(folder.name), folder)
         for code in _folders(layout.root / "quarantine")
         for folder in _folders(code)
         if folder.name.isdecimal()
@@ -88,10 +89,12 @@ def kept_paths(folder: Path) -> list[Path]:
 
 
 def read_kept(path: Path, probe: Probe) -> KeptFile:
-    """A file with its facts, held against its name. Raises OSError."""
-    if path.is_symlink() or not path.is_file():
-        return KeptFile(path, Facts("out_of_reach"), "it is no regular file")
+    """A file with its facts, held against its name. Raises OSError where it can't be read."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return KeptFile(path, Facts("other"), "it is no regular file")
     facts = probe(path)
+    if facts.kind == "out_of_reach":
+        raise OSError(errno.EIO, facts.why, str(path))
     if facts.kind == "broken" and not facts.sha256:  # it ended the child
         facts = replace(facts, sha256=file_sha256(path), size=path.stat().st_size)
     if not facts.sha256:
@@ -111,15 +114,14 @@ def _study_folders(area: Path) -> Iterator[StudyFolder]:
 def _folders(folder: Path) -> list[Path]:
     """The folders in a folder, links left out."""
     found = folder.iterdir() if is_folder(folder) else ()
-    return sorted(one for one in found if not one.is_symlink() and one.is_dir())
+    return sorted(one for one in found if stat.S_ISDIR(os.lstat(one).st_mode))
 
 
-def _reason(path: Path) -> tuple[str, str]:
-    """The words of a `reason.txt` and the study that it names, "" where it does not say."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_REASON_BYTES).decode("utf-8", "replace")
-    except OSError:
+def read_reason(folder: Path) -> tuple[str, str]:
+    """The words of a `reason.txt` and the study that it names, "" where it does not say. Raises OSError."""
+    if not lies_at(folder / REASON):
         return "", ""
+    with opened_file(folder / REASON) as file:
+        text = file.read(LARGEST_REASON_BYTES).decode("utf-8", "replace")
     parts, study = text.split("\n\n"), _OF_STUDY.search(text)
     return parts[1] if len(parts) > 1 else "", study[1] if study else ""

@@ -7,7 +7,8 @@ tell is gone: counters, what files were called in the inbox, which files were cl
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,23 @@ from scanside_appliance.clock import time_text
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, patient_key, study_key
-from scanside_appliance.jobs.book_file import BESIDE, beside, existing_book, free_name, into_one_file, last_kept, mark
+from scanside_appliance.jobs.book_file import (
+    BESIDE,
+    beside,
+    check_gives_all,
+    existing_book,
+    free_name,
+    into_one_file,
+    last_kept,
+    mark,
+)
 from scanside_appliance.jobs.errors import (
     BoxAnalysisDied,
     BoxArchiveAltered,
     BoxDatabase,
     BoxDatabaseLost,
     BoxDatabaseWhole,
+    BoxUnread,
 )
 from scanside_appliance.jobs.intake import HELD_CODES
 from scanside_appliance.jobs.messages import NOT_COMPLETE
@@ -43,11 +54,14 @@ from scanside_appliance.upkeep.found_on_disk import (
     kept_paths,
     numbers_in_work,
     read_kept,
+    read_reason,
     result_folders,
 )
 from scanside_appliance.upkeep.old_audit import go_on_with_audit
 from scanside_runtime.followup.scan import RELEASED
 
+NAMED = 5
+"""So many files are named where many can't be read."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -56,8 +70,8 @@ class Rebuilt:
     """What went into the new book.
 
     to_be_analysed: archived studies without a result: they are measured at the next start. audit_entries:
-    of the old book, taken over. unusable: in words, what
-    lies there and is not what it should be. kept: where the old book lies now, None where there was none.
+    of the old book, taken over. unusable: in words, what lies there and is not what it should be. unread: what the
+    disk did not give, and is left out. kept: where the old book lies now, None where there was none.
     """
 
     studies: int = 0
@@ -67,6 +81,7 @@ class Rebuilt:
     to_be_analysed: int = 0
     audit_entries: int = 0
     unusable: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     kept: Path | None = None
 
     def to_document(self) -> dict[str, Any]:
@@ -79,6 +94,7 @@ class Rebuilt:
         old = said("the old book lies at {path}", path=self.kept) if self.kept else said("there was no old book")
         return [
             *(_("unusable: {path}", path=one) for one in self.unusable),
+            *(_("can't be read, left out: {path}", path=one) for one in self.unread),
             _("studies: {studies}, results: {results}, archived files: {files}", **number),
             _("{number} file(s) in quarantine", number=self.files_put_aside),
             _("{number} archived study(ies) without a result: measured at the next start", number=self.to_be_analysed),
@@ -90,23 +106,59 @@ class Rebuilt:
 def rebuild(layout: BoxLayout, probe: Probe, progress: Progress, *, anyway: bool = False) -> Rebuilt:
     """Make the book anew. Hold the root's lock: no daemon may be at work.
 
-    probe: reads the headers of a file, in a child. anyway: though the one that lies there is whole.
-    Raises BoxDatabaseWhole, what opening a book raises that is neither lost nor damaged, OSError, sqlite3.Error.
+    probe: reads the headers of a file, in a child; what it raises ends the rebuild. anyway: though the one that lies
+    there is whole, and without what the disk does not give.
+    Raises BoxDatabaseWhole, BoxUnread, what opening a book raises that is neither lost nor damaged, OSError,
+    sqlite3.Error.
     """
-    if not anyway and _is_whole(layout):
+    if not anyway and (_is_whole(layout) or _is_whole_when_read_again(layout)):
         raise BoxDatabaseWhole(name=layout.database.name)
     new = layout.database.with_name(f"{layout.database.name}.new")
-    for end in ("", *BESIDE):
-        beside(new, end).unlink(missing_ok=True)
-    with Store(new) as store:
+    with _made_beside(new), Store(new) as store:
         with store.transaction():
             rebuilt = _Rebuild(layout, store, probe, progress).run()
+            _check_read(rebuilt, anyway)
             numbers = rebuilt.results, rebuilt.studies
             rebuilt.audit_entries = go_on_with_audit(store, _old(layout), *numbers, anyway=anyway)
         store.check()
         into_one_file(store)
     rebuilt.kept = _swap(layout, new)
     return rebuilt
+
+
+@contextmanager
+def _made_beside(new: Path) -> Iterator[None]:
+    """In the end one file, or none."""
+    _remove(new, ("", *BESIDE))
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            _remove(new, ("", *BESIDE))
+        raise
+    _remove(new, BESIDE)  # which SQLite leaves where the disk does not let it
+
+
+def _remove(book: Path, ends: Iterable[str]) -> None:
+    for end in ends:
+        beside(book, end).unlink(missing_ok=True)
+
+
+def _check_read(rebuilt: Rebuilt, anyway: bool) -> None:
+    """A disk that fails for a moment must cost no result. Raises BoxUnread."""
+    unread = rebuilt.unread
+    if unread and not anyway:
+        names = "; ".join([*unread[:NAMED], *(["…"] if unread[NAMED:] else [])])
+        raise BoxUnread(count=len(unread), names=names)
+
+
+def _is_whole_when_read_again(layout: BoxLayout) -> bool:
+    """SQLite calls a page that the disk did not give damaged: it is when all bytes come and it is found once more.
+
+    Raises as `_is_whole`.
+    """
+    check_gives_all(layout.database)
+    return _is_whole(layout)
 
 
 def _is_whole(layout: BoxLayout) -> bool:
@@ -179,12 +231,26 @@ class _Rebuild:
                 self._store.change(jobs[-1].id, study_uid=sound[0].facts.study_uid)
             self._altered(folder, [one for one in kept if one not in sound])
 
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        """What the disk does not give is noted."""
+        try:
+            yield
+        except OSError as error:
+            where = Path(error.filename or path).relative_to(self._layout.root)
+            self.found.unread.append(f"{where}: {error.strerror or error}")
+
     def _result(self, one: StudyFolder) -> Job | None:
         """A sound result as the job that made it."""
+        with self._reading(one.folder):
+            return self._result_that_is_read(one)
+        return None
+
+    def _result_that_is_read(self, one: StudyFolder) -> Job | None:
         try:
             document = read_result(one.folder / RESULT)
             wrong = unsound(one.folder, document["verdict"], one.revision)
-        except (OSError, ValueError, KeyError) as error:
+        except (ValueError, KeyError) as error:
             wrong = str(error)
         if wrong is not None:
             self._say(one.folder, wrong)
@@ -215,31 +281,35 @@ class _Rebuild:
 
     def _put_aside(self, one: AsideFolder) -> None:
         """A job of the number that its folder has."""
+        reason = study = ""
+        with self._reading(one.folder):
+            reason, study = read_reason(one.folder)
         kept = [file for file in self._kept(one.folder) if file.why is None or self._say(file.path, file.why)]
         if not kept:
             return
         first = kept[0].facts
         state = State.held if one.code in HELD_CODES else State.quarantined
-        patient = patient_key(first.patient_id, first.issuer, first.study_uid) if one.study else ""
+        patient = patient_key(first.patient_id, first.issuer, first.study_uid) if study else ""
         job = self._store.add_job(
             state,
             time_text(one.folder.stat().st_mtime),
             id=one.job,
-            study=one.study,
-            study_uid=first.study_uid if one.study else "",
+            study=study,
+            study_uid=first.study_uid if study else "",
             patient=patient,
             code=one.code,
-            reason=one.reason,
+            reason=reason,
             revision=1 if one.code == BoxAnalysisDied.code else None,
         )
         place = one.folder.relative_to(self._layout.root).as_posix()
-        self._store.add_files(job, _rows(kept, place, known=bool(one.study)))
+        self._store.add_files(job, _rows(kept, place, known=bool(study)))
         self.found.files_put_aside += len(kept)
 
     def _kept(self, folder: Path) -> list[KeptFile]:
         files = []
         for path in kept_paths(folder):
-            files.append(read_kept(path, self._probe))
+            with self._reading(path):
+                files.append(read_kept(path, self._probe))
             self._read += 1
             self._progress("files read", self._read, self._files)
         return files

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.language import say
-from scanside_appliance.cli.options import AsJson, for_its_owner_alone, for_the_box
+from scanside_appliance.cli.options import AsJson, for_its_owner_alone, for_the_box, path_argument
 from scanside_appliance.languages.words import Written
 
 
 def backup(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder on the stick; made if it is not there.")],
+    folder: Annotated[Path, path_argument(metavar="DIR", help="A folder on the stick; made if it is not there.")],
     check: Annotated[bool, typer.Option("--check", help="Read a backup through instead, and compare it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +64,7 @@ def _check(folder: Path, as_json: bool) -> None:
 
 def restore(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `scanside backup` wrote.")],
+    folder: Annotated[Path, path_argument(metavar="DIR", help="What `scanside backup` wrote.")],
     as_json: AsJson = False,
 ) -> None:
     """Put a backup into an empty box; interrupted, the same command goes on. Exit code: 0 whole, 5 it can't be."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.cli.language import say, spoken
-from scanside_appliance.cli.options import AsJson, as_its_owner, disk_errors, for_any_user
+from scanside_appliance.cli.options import AsJson, as_its_owner, disk_errors, for_any_user, path_argument
 from scanside_runtime.errors import ModelUnusable
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def list_bundles(context: typer.Context, as_json: AsJson = False) -> None:
 @bundles.command()
 def verify(
     context: typer.Context,
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="A bundle; the one in force if left out.")
-    ] = None,
+    folder: Annotated[Path | None, path_argument(metavar="DIR", help="A bundle; the one in force if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check size and SHA-256 of every file. Exit code: 0 all match, 4 the bundle can't be used."""
@@ -57,7 +55,7 @@ def verify(
 @bundles.command()
 def install(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A signed bundle, a zip as its maker delivers it.")],
+    file: Annotated[Path, path_argument(metavar="FILE", help="A signed bundle, a zip as its maker delivers it.")],
     force: Annotated[bool, typer.Option("--force", help="Also if it is older than the one in force.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import AsJson
+from scanside_appliance.cli.options import AsJson, path_option
 
 if TYPE_CHECKING:
     from scanside_runtime.errors import SettingsUnusable
@@ -20,7 +20,7 @@ def doctor(
     context: typer.Context,
     support: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a zip for whoever helps; nothing of any patient is in it."),
+        path_option(metavar="FILE", help="Write a zip for whoever helps; nothing of any patient is in it."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from scanside_appliance.cli.language import spoken
-from scanside_appliance.cli.options import AsJson, for_its_owner_alone
+from scanside_appliance.cli.options import AsJson, for_its_owner_alone, path_option
 from scanside_runtime.errors import shown
 
 
@@ -21,9 +21,9 @@ def pack(
             metavar="RESULT", help="Patient's ID or name, a day, a study's name or UID, `last`, or a result's folder."
         ),
     ],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the pack goes.")] = Path("."),
+    output: Annotated[Path, path_option(metavar="DIR", help="Where the pack goes.")] = Path("."),
     source: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Where the slices lie. [the box's archive]")
+        Path | None, path_option(metavar="PATH", help="Where the slices lie. [the box's archive]")
     ] = None,
     limit_mb: Annotated[float, typer.Option(metavar="MB", min=0.1, help="The pack is no larger.")] = 4.0,
     who: Annotated[bool, typer.Option("--who", help="RESULT is a pseudonym: say whose it is on this box.")] = False,

@@ -49,18 +49,21 @@ def _queued(study: str) -> str:
 
 def rebuild(
     context: typer.Context,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Though the book that lies there is whole.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Though the book that lies there is whole; without what can't be read.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the book anew from archive, results and quarantine; the old one is kept beside it. Stop the daemon first.
 
     Every file is read and held against its name. Archived studies without a result are measured at the next start.
 
-    Exit code: 0 rebuilt, 5 the book is whole, or is one that must not be replaced, or a daemon is at work.
+    Exit code: 0 rebuilt, 5 the book is whole, or is one that must not be replaced, or a daemon is at work, or files
+    can't be read: they are named, and nothing is changed; with --anyway they are left out of the new book.
     """
     from scanside_appliance.cli.progress import long_progress
     from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.inbox.facts import Prober
+    from scanside_appliance.inbox.facts import Facts, Prober
     from scanside_appliance.jobs.database_errors import database_errors
     from scanside_appliance.service.root_lock import only_one
     from scanside_appliance.upkeep.rebuild import rebuild as make_anew
@@ -71,8 +74,14 @@ def rebuild(
     layout.check()
     errors = disk_errors(layout.root), database_errors(layout.database)
     with errors[0], errors[1], only_one(layout), closing(Prober(time.monotonic)) as prober, long_progress() as report:
-        found = make_anew(layout, lambda path: prober.probe(path, reading), report, anyway=anyway)
+
+        def probe(path: Path) -> Facts:
+            with disk_errors(layout.root):  # no file is to blame where no child can be started
+                return prober.probe(path, reading)
+
+        found = make_anew(layout, probe, report, anyway=anyway)
     typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines(spoken())))
+    raise typer.Exit(5 if found.unread else 0)
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
