@@ -343,3 +343,39 @@ def test_a_scan_tells_a_folder_and_a_file_that_can_not_be_looked_at(
 
     monkeypatch.setattr(os, "open", refuse)
     assert {name: seen and seen.size for name, seen in scan(tmp_path)} == {"good/1": 1, "bad": None, "bad/": None}
+
+
+def test_a_file_that_grows_for_ever_is_not_waited_for_for_ever(desk: Desk) -> None:
+    """It is read now and then, and again and again it is another one by the time."""
+    when = None
+    for second in range(0, 3000, 10):
+        desk.put("a/log", one_slice(9, size=-1), size=second + 1)
+        if ready := desk.look(float(second)):
+            when = second if when is None else when
+            assert [(one.study, len(one.files)) for one in ready] == [(A, 3)]
+    assert when is not None and PATIENCE_S <= when <= PATIENCE_S + 60
+
+
+def test_a_slice_that_changes_for_ever_is_late_and_its_study_says_so(desk: Desk) -> None:
+    ready = []
+    for second in range(0, 3000, 10):
+        size = max(second, 50)
+        desk.put("a/3", one_slice(3, size=size, sha256=f"{size:064x}"), size=size)
+        if found := desk.look(float(second)):
+            ready.append((second, len(found[0].files), found[0].incomplete))
+    assert ready[0][1:] == (2, "1 file(s) change still")
+    assert PATIENCE_S <= ready[0][0] <= 2 * PATIENCE_S
+    desk.look(4000.0)
+    (study,) = desk.look(4100.0)
+    assert (len(study.files), study.incomplete) == (3, None)
+
+
+def test_what_is_read_in_vain_for_long_is_tried_the_more_seldom_and_after_what_is_new(desk: Desk) -> None:
+    desk.look(0.0)
+    desk.look(10.0)
+    for name, took_s in (("a/1", 30.0), ("a/2", 0.0)):
+        desk.inbox.learn(name, Facts("out_of_reach", why="it comes slowly"), 10.0, took_s)
+    desk.put("b/1", None)
+    desk.look(60.0)
+    assert list(desk.inbox.unread(71.0)) == ["b/1", "a/2"]
+    assert list(desk.inbox.unread(371.0)) == ["b/1", "a/1", "a/2"]

@@ -23,6 +23,7 @@ from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs.sources import TakenSources
 from scanside_appliance.jobs.store import Store, TakenSource
 from scanside_appliance.service import inbox_look
+from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.inbox_look import InboxLook, Listing
 from scanside_runtime.settings.box import InboxSettings
 from sweeps.box import LONGEST_S
@@ -40,8 +41,9 @@ class Looker:
 
     def __post_init__(self) -> None:
         self.known = Inbox(InboxSettings(), InboxTable(self.root))
-        prober = Prober(time.monotonic)
-        self._look = InboxLook(self.root / "inbox", self.known, self.porter, prober, time.monotonic, self._others)
+        inbox, probers = self.root / "inbox", (Prober(time.monotonic), Prober(time.monotonic))
+        headers = HeaderReading(inbox, self.known, probers, time.monotonic, lambda: None)
+        self._look = InboxLook(inbox, self.known, self.porter, headers, time.monotonic, self._others)
 
     def _others(self, listing: Listing) -> Listing:
         failure = self.fails.pop(0) if self.fails else None

@@ -345,7 +345,7 @@ import json
 from kit.escapes import DONE, ESCAPES, PLACES, Places, tried
 from scanside_appliance.inbox import facts, probe_process
 from scanside_appliance.inbox.facts import Facts
-def escape(inbox, name, reading):
+def escape(inbox, name, reading, heard):
     place = Places(**json.loads((inbox / PLACES).read_text()))
     done = [name for name in ESCAPES if tried(name, place) == DONE]
     return Facts("broken", "0" * 64, why=json.dumps([len(ESCAPES), done]))

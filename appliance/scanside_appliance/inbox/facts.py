@@ -16,12 +16,16 @@ from scanside_runtime.settings.tables import ReadingSettings
 
 Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach", "too_large"]
 PROBE = module("scanside_appliance.inbox.probe_process")
+SIGN_EVERY_S = 1.0
 LONGEST_READ_S = 30.0
 LONGEST_WAIT_S = 120.0
 """A file whose bytes do not come for so long is out of reach: the share that it lies on hangs."""
+SLOWEST_MB_S = 0.25
+"""A file has the longest wait, and so much time for what has come of it: 512 MB are read within 36 minutes."""
 WORKING = 0.1
 """Of the time, on the processor: a child with less waits for the file, and the file is not to blame."""
 ATTEMPTS = 2
+MIB = 2**20
 WHOLE_MB = 64
 """A larger file is not held whole: no slice is as large (4 096 x 4 096 pixels have 32 MB)."""
 OWN_MB = 64
@@ -38,6 +42,13 @@ class Probe:
 
     inbox: Path
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillReading:
+    """A sign of life before the answer: so many bytes of the file have come."""
+
+    read: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,9 @@ class Facts:
     why: str = ""
     inode: int = 0
     data_sha256: str = ""
+
+
+ANSWERS: tuple[type[StillReading | Facts], ...] = (StillReading, Facts)
 
 
 def stack_name(series: str, cosines: Sequence[float]) -> str:
@@ -99,8 +113,18 @@ class Prober:
         self._reading = ReadingSettings()
         self._inbox: Path | None = None
         self._question: Probe | None = None
-        self._attempts = 0
-        self._used = self._worked_s = 0.0
+        self._attempts = self._read = 0
+        self._began = self._used = self._worked_s = 0.0
+
+    @property
+    def name(self) -> str | None:
+        """The file that is being read."""
+        return self._question.name if self._question is not None else None
+
+    @property
+    def lasts_s(self) -> float:
+        """For how long it is being read."""
+        return self._clock() - self._began if self.busy else 0.0
 
     @property
     def silent_s(self) -> float:
@@ -125,11 +149,12 @@ class Prober:
         if self._child is None or (self._inbox, self._reading) != (inbox, reading):
             self._drop()
             self._inbox, self._reading = inbox, reading
-        self._attempts = 0
+        self._attempts, self._began = 0, self._clock()
         self._ask(Probe(inbox, name))
 
     def _ask(self, question: Probe) -> None:
         self._question, self._used, self._attempts = question, self._clock(), self._attempts + 1
+        self._read = 0
         if self._child is None:
             command = [*self._command, json.dumps(asdict(self._reading))]
             self._child = self._started(command)
@@ -151,13 +176,15 @@ class Prober:
         """The file that was asked for and its facts; None where there is no answer yet.
 
         "broken" where reading it ended the child, or took too long, more than once; its size is 0 then. "out_of_reach"
-        where its bytes did not come.
+        where its bytes did not come, or too slowly.
         Raises OSError where no child can be started, or it is no longer this software: no file is to blame.
         """
         if self._question is None:
             return None
         facts, died = self._heard(wait_s)
-        if facts is None and not died and self.silent_s:
+        if facts is None and not died and self._is_too_slow():
+            facts = self._given_up(why="it comes too slowly")
+        elif facts is None and not died and self.silent_s:
             if self._waits():
                 facts = self._not_waited_for()
             else:
@@ -182,11 +209,23 @@ class Prober:
         if self._child is None:
             return None, True
         try:
-            facts = self._child.answer((Facts,), wait_s)
+            heard: StillReading | Facts | None = self._child.answer(ANSWERS, wait_s)
         except ChildDied as died:
             self._check_began(died.ending)
             return None, True
-        return facts, facts is not None and not _can_be(facts)
+        if isinstance(heard, StillReading):
+            self._note_sign(heard)
+            return None, False
+        return heard, heard is not None and not _can_be(heard)
+
+    def _note_sign(self, sign: StillReading) -> None:
+        """What counts is that more has come, up to what any file may have: who says it may have been taken over."""
+        read = min(sign.read, self._reading.max_file_mb * MIB)
+        if read > self._read:
+            self._read, self._used = read, self._clock()
+
+    def _is_too_slow(self) -> bool:
+        return self.lasts_s > LONGEST_WAIT_S + self._read / MIB / SLOWEST_MB_S
 
     def _check_began(self, ending: Ending) -> None:
         """A child that never came to its first word has not seen the file. Raises OSError."""
@@ -202,10 +241,18 @@ class Prober:
 
     def _not_waited_for(self) -> Facts | None:
         """The child is left waiting as long as may be: a share that hangs may answer again, and it goes on."""
-        if self.silent_s < LONGEST_WAIT_S:
-            return None
+        return None if self.silent_s < LONGEST_WAIT_S else self._given_up(why="it does not answer")
+
+    def _given_up(self, why: str) -> Facts:
         self._drop()
-        return Facts("out_of_reach", why="it does not answer")
+        return Facts("out_of_reach", why=why)
+
+    def give_up(self, why: str) -> tuple[str, Facts]:
+        """The file that is being read, which is left for now."""
+        if self._question is None:
+            raise ValueError("no file is being read")
+        name, self._question, self._used = self._question.name, None, self._clock()
+        return name, self._given_up(why)
 
     def _once_more(self, question: Probe) -> Facts | None:
         self._drop()

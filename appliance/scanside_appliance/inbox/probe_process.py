@@ -13,6 +13,8 @@ import hashlib
 import json
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +26,7 @@ from scanside_appliance.dicom_out.own import is_own
 from scanside_appliance.files.beneath import opened_below
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.data_set import data_set_sum
-from scanside_appliance.inbox.facts import WHOLE_MB, Facts, Probe, stack_name
+from scanside_appliance.inbox.facts import SIGN_EVERY_S, WHOLE_MB, Facts, Probe, StillReading, stack_name
 from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, is_tar
 from scanside_runtime.dicom.completeness import object_damage
 from scanside_runtime.dicom.errors import InputTooLarge
@@ -45,6 +47,8 @@ from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import ReadingSettings
 
+BLOCK_BYTES = 2**18
+"""A slow share gives so much within a second or two."""
 UNREADABLE = (*BAD_DICOM, InputTooLarge, MemoryError)
 _UNDEFINED_LENGTH = b"\xff\xff\xff\xff"
 _END_OF_ITEMS = b"\xfe\xff\xdd\xe0\0\0\0\0"
@@ -61,13 +65,28 @@ def main() -> None:
             if inbox is None:
                 lock_in([question.inbox])
                 inbox = question.inbox
-            channel.send(facts_of(question.inbox, question.name, reading))
+            channel.send(facts_of(question.inbox, question.name, reading, SignsOfLife(channel.send).heard))
         except OSError as error:
             channel.send(Facts("out_of_reach", why=error.strerror or "it can't be read"))
 
 
-def facts_of(inbox: Path, name: str, reading: ReadingSettings) -> Facts:
-    """What the daemon must know of a file below the inbox. Raises OSError.
+class SignsOfLife:
+    """Says now and then how much of a file has come. now: a clock, in seconds."""
+
+    def __init__(self, say: Callable[[StillReading], None], now: Callable[[], float] = time.monotonic) -> None:
+        self._say, self._now = say, now
+        self._read, self._said = 0, now()
+
+    def heard(self, size: int) -> None:
+        """So many more bytes have come."""
+        self._read += size
+        if self._now() - self._said >= SIGN_EVERY_S:
+            self._said = self._now()
+            self._say(StillReading(self._read))
+
+
+def facts_of(inbox: Path, name: str, reading: ReadingSettings, heard: Callable[[int], None] = lambda _: None) -> Facts:
+    """What the daemon must know of a file below the inbox. heard: called with the size of each block. Raises OSError.
 
     The sum is the first of two: it names these bytes, and the copy that is taken later must have the same. A file of up
     to `WHOLE_MB` is parsed from the very bytes that were summed; of a larger one no more than the header is held.
@@ -79,21 +98,27 @@ def facts_of(inbox: Path, name: str, reading: ReadingSettings) -> Facts:
             why = f"it has {size_mb:.0f} MB, at most {reading.max_file_mb} are read"
             return Facts("too_large", size=seen.size, mtime_ns=seen.mtime_ns, why=why)
         if size_mb > WHOLE_MB:
-            facts, sha256 = _parsed_large(file, seen.size, name, reading), _sum(file, seen.size)
+            facts, sha256 = _parsed_large(file, seen.size, name, reading), _sum(file, seen.size, heard)
         else:
-            data = file.read(seen.size)
+            data = b"".join(_blocks(file, seen.size, heard))
             facts, sha256 = _parsed(data, name, reading), hashlib.sha256(data).hexdigest()
     return replace(facts, sha256=sha256, size=seen.size, mtime_ns=seen.mtime_ns)
 
 
-def _sum(file: BinaryIO, size: int) -> str:
-    """Of so many bytes at most: a file may grow while it is read."""
+def _sum(file: BinaryIO, size: int, heard: Callable[[int], None]) -> str:
     file.seek(0)
     digest = hashlib.sha256()
-    while size > 0 and (block := file.read(min(MIB, size))):
-        size -= len(block)
+    for block in _blocks(file, size, heard):
         digest.update(block)
     return digest.hexdigest()
+
+
+def _blocks(file: BinaryIO, size: int, heard: Callable[[int], None]) -> Iterator[bytes]:
+    """Of so many bytes at most: a file may grow while it is read."""
+    while size > 0 and (block := file.read(min(BLOCK_BYTES, size))):
+        size -= len(block)
+        heard(len(block))
+        yield block
 
 
 def _kind_of(start: bytes) -> Facts | None:

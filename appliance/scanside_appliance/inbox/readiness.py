@@ -19,15 +19,19 @@ MOST_DIRECTIONS = 64
 SAME_PLACE_MM = 0.05
 """Slices nearer than this lie at one place."""
 SECOND_LOOK_S = 60.0
-"""What could not be read is tried again after so long."""
+"""What could not be read is tried again after so long, and ten times what it took in vain."""
+IN_VAIN = 10.0
 STRAYS_AT_ONCE = 500
 
 # Conditions of inbox_table.py; their times are those of `Inbox._times`.
 _TEMPORARY = "(temporary AND :now - since < :leftover)"
-_MAY_BE_READ = f"NOT {_TEMPORARY} AND (:now - since >= :settled OR :now - first >= :patience)"
+_GROWS = "(kind = '' AND why <> '' AND :now - first >= :patience)"  # changed again since it was read in vain
+_NOT_SO_SOON = f"(NOT {_GROWS} OR :now - looked > :again)"
+_MAY_BE_READ = f"NOT {_TEMPORARY} AND (:now - since >= :settled OR :now - first >= :patience AND {_NOT_SO_SOON})"
 _TO_READ = f"(kind = '' AND {_MAY_BE_READ})"
+_WAITED_FOR = f"{_TO_READ} AND NOT {_GROWS}"
 _CAN_NOT = "kind IN ('out_of_reach', 'too_large')"
-_UNREAD = f"(kind = '' OR {_CAN_NOT} AND :now - looked > :again) AND {_MAY_BE_READ}"
+_TO_TRY = f"{_CAN_NOT} AND :now - looked > :again AND {_MAY_BE_READ}"
 _NOT_KNOWN = "kind IN ('', 'broken', 'out_of_reach', 'too_large')"
 _UNKNOWN = f"({_NOT_KNOWN} AND study = '')"
 _BESIDE = (
@@ -37,9 +41,12 @@ _BESIDE = (
 _WAITED = "CASE kind WHEN 'broken' THEN :patience ELSE :quiet END"
 _STRAY = f"kind IN ('own', 'other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
 _LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE NOT {_CAN_NOT} AND NOT {_TEMPORARY})"
-_STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :patience))"
+_STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :patience) OR {_GROWS})"
+_RESTLESS = "(:now - first >= :patience AND :now - since < :quiet)"
+_OF_STUDY = f"study = :study AND study <> '' AND NOT {_RESTLESS}"
 _STUDIES = (
-    "SELECT study, count(*), min(first), max(since), total(kind = ''), total(kind <> '' AND NOT whole) FROM files "
+    f"SELECT study, count(*), min(first), ifnull(max(CASE WHEN NOT {_RESTLESS} THEN since END), max(since)), "
+    f"total(kind = '' AND NOT {_RESTLESS}), total(kind <> '' AND NOT whole), total({_RESTLESS}) FROM files "
     "WHERE study <> '' GROUP BY study ORDER BY min(id)"
 )
 
@@ -64,7 +71,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The files of one study in the inbox. Monotonic seconds: when the first came, the last was new or changed."""
+    """The files of one study in the inbox. Monotonic seconds: when the first came, the last was new or changed.
+
+    restless: files that change still, so long after they came that nobody waits for them; `changed` is of the others.
+    """
 
     study: str
     files: int
@@ -72,6 +82,7 @@ class Group:
     changed: float
     unread: int
     cut_off: int
+    restless: int
 
 
 class Inbox:
@@ -86,8 +97,9 @@ class Inbox:
     - no stack of slices has a hole.
 
     A file that breaks off, or a hole, is waited for until `patience_s` after the last change; then the study goes
-    on, and says what it lacks. A touch that changes no byte renews nothing. Files that belong to no study are ready
-    after the quiet time, broken ones after the patience.
+    on, and says what it lacks. Nor is a file waited for longer than `patience_s` that changes again and again: it is
+    late. A touch that changes no byte renews nothing. Files that belong to no study are ready after the quiet time,
+    broken ones after the patience.
 
     Every method raises OSError where the table is lost that it keeps all this in.
     """
@@ -117,18 +129,22 @@ class Inbox:
         self._table.rows("UPDATE files SET kind = '' WHERE kind = 'out_of_reach'")
 
     def unread(self, now: float) -> Iterator[str]:
-        """Files that did not change between two scans and whose facts are not known, or could not be."""
-        return self._table.names(_UNREAD, self._times(now))
+        """Files that did not change between two scans and whose facts are not known; then those whose could not be."""
+        yield from self._table.names(_TO_READ, self._times(now))
+        yield from self._table.names(_TO_TRY, self._times(now))
 
-    def learn(self, name: str, facts: Facts, now: float) -> None:
-        """What was found in a file; forgotten at once where the file changed meanwhile."""
+    def learn(self, name: str, facts: Facts, now: float, took_s: float = 0.0) -> None:
+        """What was found in a file, within so long; forgotten at once where the file changed meanwhile."""
         seen = self._table.signature(name)
         if seen is None:
             return
         ended_every_child = facts.kind == "broken" and not facts.sha256
         same = (facts.size, facts.mtime_ns) == (seen.size, seen.mtime_ns)
         if same or facts.kind == "out_of_reach" or ended_every_child:
-            self._table.write_facts(name, facts, study_key(facts.study_uid) if facts.study_uid else "", now)
+            looked = now + (IN_VAIN * took_s if facts.kind == "out_of_reach" else 0.0)
+            self._table.write_facts(name, facts, study_key(facts.study_uid) if facts.study_uid else "", looked)
+        else:
+            self._table.note_vain_look(name, now, why="it changes while it is read")
 
     def doubt(self, name: str, now: float) -> None:
         """A file was not what it was known to be when it was to be taken: it is looked at anew."""
@@ -152,7 +168,7 @@ class Inbox:
         """What is ready, studies first, each read from the table when its turn comes; and what waits for what."""
         ready: list[tuple[Group, str | None]] = []
         waiting: list[Waiting] = []
-        for group in self._groups():
+        for group in self._groups(now):
             why = self._unquiet(group, now)
             lack = None if why else self._lack(group, now)
             if lack and now - group.changed < self.settings.patience_s:
@@ -165,7 +181,7 @@ class Inbox:
 
     def _arrivals(self, ready: Iterable[tuple[Group, str | None]], now: float) -> Iterator[Arrival]:
         for group, lack in ready:
-            facts = self._table.facts("study = :study AND study <> ''", {"study": group.study})
+            facts = self._table.facts(_OF_STUDY, self._times(now) | {"study": group.study})
             yield Arrival(group.study, dict(facts), lack)
         strays = self._table.facts(_STRAY, self._times(now))
         while some := dict(islice(strays, STRAYS_AT_ONCE)):
@@ -185,14 +201,14 @@ class Inbox:
     def _asks(self, question: str, values: Values) -> bool:
         return bool(self._table.rows(question, values)[0][0])
 
-    def _groups(self) -> list[Group]:
-        return [Group(*row) for row in self._table.rows(_STUDIES)]
+    def _groups(self, now: float) -> list[Group]:
+        return [Group(*row) for row in self._table.rows(_STUDIES, self._times(now))]
 
     def _unquiet(self, group: Group, now: float) -> str | None:
         """Why a study has not come to rest, or None."""
         if now < group.changed + self.settings.quiet_s:
             return "still arriving"
-        if group.unread or self._has_beside(group, _TO_READ, now):
+        if group.unread or self._has_beside(group, _WAITED_FOR, now):
             return "being read"
         if self._has_beside(group, f"{_UNKNOWN} AND :now - first < :patience", now):
             return "a file beside it can't be read yet"
@@ -202,6 +218,8 @@ class Inbox:
         """What a study lacks, in words."""
         if group.cut_off:
             return f"{group.cut_off:.0f} file(s) break off"
+        if group.restless:
+            return f"{group.restless:.0f} file(s) change still"
         holes = sum(map(_holes, self._stacks(group)))
         if holes:
             return f"{holes} hole(s) between the slices"

@@ -112,6 +112,10 @@ class InboxTable:
         values = {one: getattr(facts, one) for one in FACTS} | {"study": study, "name": os.fsencode(name), "now": now}
         self.rows(f"UPDATE files SET {since}, looked = :now, {columns} WHERE name = :name", values)
 
+    def note_vain_look(self, name: str, now: float, why: str) -> None:
+        """It was read, and nothing can be learnt of it."""
+        self.rows("UPDATE files SET looked = ?, why = ? WHERE name = ?", (now, why, os.fsencode(name)))
+
     def doubt(self, name: str, now: float) -> None:
         """Count it as changed just now: what was found in it holds no more."""
         self.rows("UPDATE files SET since = ?, kind = '', sha256 = '' WHERE name = ?", (now, os.fsencode(name)))

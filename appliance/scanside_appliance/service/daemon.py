@@ -68,12 +68,12 @@ class Daemon:
         self._waiting: list[Waiting] = []
         self._hints = Hints(now) if plan.hint else None
         self._porter = Porter(layout, now, plan.porter, self._hints.number if self._hints else -1)
-        self._prober = Prober(now, plan.probe)
+        probers = Prober(now, plan.probe), Prober(now, plan.probe)
+        self._headers = HeaderReading(layout.inbox, self._inbox, probers, now, progressed)
         self._intake = Intake(layout, store, plan.clock, self._porter, progressed)
-        self._look = InboxLook(layout.inbox, self._inbox, self._porter, self._prober, now, self._intake.sources.others)
+        self._look = InboxLook(layout.inbox, self._inbox, self._porter, self._headers, now, self._intake.sources.others)
         self._house = Housekeeping(layout, store, plan.clock)
         self._file_mover = FileMover(layout, store, plan.clock, self._porter)
-        self._headers = HeaderReading(layout.inbox, self._inbox, self._prober, now, progressed)
         self._worker_client = WorkerClient(layout, plan.clock, plan.bundle, plan.worker)
         self._scheduler = Scheduler(layout, store, plan.clock, self._file_mover, self._worker_client)
         self._proving = Proving(layout, store, plan.clock, self._worker_client, plan.bundle)
@@ -152,9 +152,10 @@ class Daemon:
 
     def filenos(self) -> list[int]:
         """For `select`: readable when a child has something to say."""
-        of_inbox = (self._prober, self._porter, self._hints) if self.taking else ()
+        of_inbox = (self._porter, self._hints) if self.taking else ()
         children = (self._worker_client, *(one for one in of_inbox if one is not None))
-        return [number for one in children if (number := one.fileno()) is not None]
+        own = [number for one in children if (number := one.fileno()) is not None]
+        return [*own, *(self._headers.filenos() if self.taking else ())]
 
     def pause_s(self) -> float:
         """How long nothing has to be done."""
@@ -177,7 +178,7 @@ class Daemon:
     def close(self) -> None:
         """End the children, forget the inbox."""
         self._inbox.close()
-        self._prober.close()
+        self._headers.close()
         self._porter.close()
         if self._hints is not None:
             self._hints.close()
@@ -212,7 +213,7 @@ class Daemon:
 
     def _take_in(self) -> None:
         """See what lies in the inbox, read what is new, and write down what is ready."""
-        if self._prober.busy and self._headers.is_through():
+        if self._headers.has_news():
             self._next["scan"] = -1e9
         if self._hints is not None and self._hints.heard():  # something happened in the inbox
             self._next["scan"] = -1e9
@@ -230,7 +231,7 @@ class Daemon:
         self._intake.end_turn(ready)
         for name in self._intake.doubted:
             self._inbox.doubt(name, self._clock.monotonic())
-            self._prober.close()  # who said of a file what it is not reads no other
+            self._headers.close()  # who said of a file what it is not reads no other
         if self._intake.unfinished:
             self._next["scan"] = -1e9
         for job in self._intake.release_what_is_whole_again():
@@ -311,7 +312,7 @@ class Daemon:
         self._house.tell_head()
         self._house.look_for_missing()
         self._house.look_after_care(self._settings.care)
-        self._prober.rest(PROBER_IDLE_S)
+        self._headers.rest(PROBER_IDLE_S)
         self._worker_client.rest(self._settings)
         at_rest = self._store.is_at_rest() and not self._sender.is_due(self._settings.send)
         at_rest = at_rest and not (self._porter.busy or self._intake.sources.any_fresh or self._file_mover.any_orphans)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.errands import Done, Entries, LookAround
-from scanside_appliance.inbox.facts import Prober
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Inbox
 from scanside_appliance.inbox.table import Comparison
 from scanside_appliance.service.errors import BoxInbox, BoxInboxSilent
+from scanside_appliance.service.header_reading import HeaderReading
 from scanside_runtime.errors import BoxFailed
 
 Listing = Iterable[tuple[str, Signature | None]]
@@ -32,11 +32,11 @@ class InboxLook:
         folder: Path,
         inbox: Inbox,
         porter: Porter,
-        prober: Prober,
+        headers: HeaderReading,
         now: Callable[[], float],
         others: Callable[[Listing], Listing],
     ) -> None:
-        self._folder, self._inbox, self._porter, self._prober = folder, inbox, porter, prober
+        self._folder, self._inbox, self._porter, self._headers = folder, inbox, porter, headers
         self._now, self._others = now, others
         self._heard: HeardLook | None = None
         self._failed: OSError | None = None
@@ -53,7 +53,7 @@ class InboxLook:
         """Whether the inbox is not there, or does not answer, as far as is known now."""
         if self._porter.busy:
             self._porter.attend(0.0)
-        seconds = max(self._porter.silent_s, self._prober.silent_s)
+        seconds = max(self._porter.silent_s, self._headers.silent_s)
         if seconds:
             self._was_away = True
             return BoxInboxSilent(folder=self._folder, seconds=seconds)
@@ -103,7 +103,7 @@ class InboxLook:
     def _is_back(self) -> None:
         self._was_away = False
         self._inbox.answers_again()
-        self._prober.rest(0.0)
+        self._headers.rest(0.0)
 
 
 class HeardLook:
