@@ -11,6 +11,8 @@ BIN := .venv/bin
 # Modules are compiled when they are first imported, which most of them never are: a third of an installation's time.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 MAKEFLAGS += --no-print-directory
+# A shell that forbids it would have each process compile all that it imports anew, and each figure measure that.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := demo
 .PHONY: demo test test-box test-export lint bench bench-peers fuzz release release-permissive docs clean languages
