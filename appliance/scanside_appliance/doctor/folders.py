@@ -7,7 +7,9 @@ import stat
 from pathlib import Path
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
+from scanside_appliance.files.answering import ANSWER_S, answers
 from scanside_appliance.languages.words import Message, said
+from scanside_appliance.service.errors import BoxInboxSilent
 from scanside_runtime.errors import BoxFailed
 
 
@@ -17,7 +19,7 @@ def root(box: Examined) -> Condition:
         box.layout.check()
     except BoxFailed as error:
         return of_error("root", error)
-    missing = [place.name for place in (box.layout.inbox, box.layout.results) if not place.is_dir()]
+    missing = [place.name for place in (box.layout.inbox, box.layout.results) if answers(place) and not place.is_dir()]
     if missing:
         found = said("{root}, without {missing}", root=box.layout.root, missing=", ".join(missing))
         return caution("root", found, said("Start `scanside watch`: it makes them."))
@@ -25,7 +27,9 @@ def root(box: Examined) -> Condition:
 
 
 def inbox(box: Examined) -> Condition:
-    """The scanner's group may write there, and nobody else: who writes there decides what is measured."""
+    """It answers; the scanner's group may write there, and nobody else: who does decides what is measured."""
+    if not answers(box.layout.inbox):
+        return of_error("inbox", BoxInboxSilent(folder=box.layout.inbox, seconds=ANSWER_S))
     try:
         mode = box.layout.inbox.stat().st_mode
     except OSError as error:
@@ -50,7 +54,7 @@ def mounts(box: Examined) -> Condition:
     """What fstab says should be mounted at the box's folders or above them is mounted."""
     root = box.layout.root.resolve()
     wanted = [point for point in _mount_points(box.fstab) if _concerns(point, root)]
-    gone = [str(point) for point in wanted if not os.path.ismount(point)]
+    gone = [str(point) for point in wanted if answers(point) and not os.path.ismount(point)]
     if gone:
         advice = said("Check the cable, then `mount -a`; studies wait meanwhile.")
         return bad("mounts", said("not mounted: {folders}", folders=", ".join(gone)), advice)

@@ -6,11 +6,15 @@ two files, which the inbox knows how to deal with.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file
@@ -18,6 +22,7 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.retention import look
 from scanside_runtime.settings.box import DiskSettings
 
+LONGEST_KEEP_S = 30.0
 FOLDER_MODE, FILE_MODE = 0o2770, 0o660
 """What is received must stay writable for the inbox's group, as what anybody sends."""
 
@@ -32,6 +37,8 @@ class Receiver:
 
     inbox: Path
     disk: DiskSettings
+    now: Callable[[], float] = time.monotonic
+    _under_way: dict[int, float] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -48,7 +55,20 @@ class Receiver:
             part.unlink()
 
     def keep(self, sop_uid: str, content: bytes) -> Path:
-        """The object's file, safe on the disk when this returns. Raises DiskNearlyFull, OSError."""
+        """The object's file, safe on the disk when this returns. Raises DiskNearlyFull, OSError.
+
+        While one waits for a share that hangs, no other is sent after it.
+        """
+        if any(self.now() - began > LONGEST_KEEP_S for began in [*self._under_way.values()]):
+            raise OSError(errno.ETIMEDOUT, "the inbox does not answer")
+        thread = threading.get_ident()
+        self._under_way[thread] = self.now()
+        try:
+            return self._kept(sop_uid, content)
+        finally:
+            del self._under_way[thread]
+
+    def _kept(self, sop_uid: str, content: bytes) -> Path:
         if look(self.inbox, self.disk).full:
             raise DiskNearlyFull
         target = self.folder / f"{study_key(sop_uid)}-{hashlib.sha256(content).hexdigest()[:16]}.dcm"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from scanside_appliance.files.answering import ANSWER_S, answers
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import PAGE, RESULT, BoxLayout
 from scanside_appliance.files.names import harmless
@@ -17,7 +18,7 @@ from scanside_appliance.jobs.priority import rank
 from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
 from scanside_appliance.results.archive import read_results
 from scanside_appliance.results.finder import shown_of
-from scanside_appliance.service.errors import BoxInbox
+from scanside_appliance.service.errors import BoxInbox, BoxInboxSilent
 from scanside_appliance.service.root_lock import is_running
 from scanside_appliance.service.status import last_said
 from scanside_runtime.errors import BoxFailed
@@ -45,6 +46,8 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
         if running:
             return None  # what ails the inbox, it has said; one that does not answer would hold us, too
         _unattended(layout)
+        if not answers(layout.inbox):
+            raise BoxInboxSilent(folder=layout.inbox, seconds=ANSWER_S)
         if lies_at(layout.marker) and not lies_at(layout.inbox):
             raise BoxInbox(folder=layout.inbox)
     except BoxFailed as error:

@@ -15,12 +15,14 @@ def receive(context: typer.Context) -> None:
 
     No model is loaded, nothing is parsed: `scanside watch` does what follows. Ends on SIGTERM or Ctrl-C.
 
-    Exit code: 0 ended, 5 nobody is set to receive from, the port is taken, or the inbox can't be written.
+    Exit code: 0 ended, 5 nobody is set to receive from, the port is taken, or the inbox can't be
+    written or does not answer.
     """
+    from scanside_appliance.files.answering import ANSWER_S, answers
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.network.received import Receiver
     from scanside_appliance.network.scp import listening
-    from scanside_appliance.service.errors import BoxInbox
+    from scanside_appliance.service.errors import BoxInbox, BoxInboxSilent
     from scanside_appliance.service.service import log_to_stderr
     from scanside_appliance.service.systemd import notify
     from scanside_runtime.errors import BoxOutput
@@ -30,6 +32,8 @@ def receive(context: typer.Context) -> None:
     layout.check()
     as_its_owner(context)
     receiver = Receiver(layout.inbox, settings.disk)
+    if not answers(layout.inbox):
+        raise BoxInboxSilent(folder=layout.inbox, seconds=ANSWER_S)
     try:
         receiver.begin()
     except FileNotFoundError as error:
