@@ -40,7 +40,7 @@ REASONS = ("why", "how")
 """Arguments that are words within a message."""
 IN_WORDS = (
     *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in"),
-    *("problems", "shape_problems", "conflicts"),
+    *("problems", "shape_problems", "conflicts", "reminders"),
 )
 """Functions whose texts are written down in English, for example in status.json, and shown later."""
 SQL = {"SELECT", "AND", "INSERT", "UPDATE", "CASE", "?,"}

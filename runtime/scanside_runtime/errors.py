@@ -33,7 +33,9 @@ class ScansideError(Exception):
 
     code: ClassVar[str] = "BOX_DEFECT"
     exit_code: ClassVar[int] = 1
-    advice: ClassVar[str] = "Keep the study and report this as a defect of Scanside."
+    advice: ClassVar[str] = (
+        "Keep the study and report this as a defect of Scanside; scanside doctor --support FILE writes what to send along."
+    )
     _by_code: ClassVar[dict[str, type[ScansideError]]] = {}
 
     def __init_subclass__(cls) -> None:

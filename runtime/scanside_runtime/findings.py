@@ -60,7 +60,7 @@ KINDS = {
     ),
     "INPUT_MENDED": FindingKind(
         ("note",),
-        "The files break a rule of DICOM, and what they mean leaves no doubt; they were read as that.",
+        "The files break a rule of DICOM, but it is clear what they mean; they were read that way.",
         "Nothing for this measurement; tell whoever runs the software that wrote the files.",
     ),
     "INPUT_LOSSY": FindingKind(
@@ -105,7 +105,7 @@ KINDS = {
     "GEOMETRY_GAPS": FindingKind(
         ("caution",),
         "The slices are thinner than their distance: what lies between them was not imaged.",
-        "Use a contiguous reconstruction where there is one; compare volumes with reserve.",
+        "Use a contiguous reconstruction where there is one; compare volumes with care.",
     ),
     "GEOMETRY_OVERLAP": FindingKind(
         ("note",),
@@ -119,8 +119,8 @@ KINDS = {
     ),
     "INPUT_INCOMPLETE": FindingKind(
         ("caution",),
-        "The study was not complete when the wait for the rest of it was over.",
-        "Send the study again; what is new makes a new revision.",
+        "Part of the study had not arrived when the wait for it ended.",
+        "Send the study again: it is then measured again, as a new revision.",
     ),
     "INPUT_DATE_FUTURE": FindingKind(
         ("caution",),
@@ -215,8 +215,8 @@ KINDS = {
     "QUALITY_POSSIBLE_EFFUSION": FindingKind(
         ("caution",),
         "What lies behind the lungs, or is outlined as lung, is as dense and even as fluid: a possible effusion.",
-        "Look at the pictures. What is surely as even as fluid is not counted, and the message says what POI would be "
-        "if it were consolidation; what may be dense lung as well is counted, and POI is too high if it is fluid.",
+        "Look at the pictures. What is surely fluid is not counted, and the message says what POI would be if it "
+        "were consolidation after all. What may be dense lung is counted; if it is fluid, POI is too high.",
         "Pieces thicker than 10 mm with no aerated lung below them as the patient lies. Beside the lungs, under lung "
         "that stands up to 60 mm above: 0 to 30 HU, nine tenths below 25, from missing_lung.fluid_ml on. In the "
         "outlines: 0 to 35 HU, nine tenths below 30, from missing_lung.fluid_in_lung_ml on. Taken out of lung and "
@@ -238,7 +238,7 @@ KINDS = {
     "QUALITY_MOTION": FindingKind(
         ("caution", "withhold"),
         "Breathing or the heartbeat blurred slices or doubled contours, which looks like infection.",
-        "Look at the slices that are named. If the patient can hold the breath, scan again with the fastest turn.",
+        "Look at the slices that are named. If the patient can hold the breath, scan again with the fastest rotation.",
         "Streaks darker than healthy lung, by a model fitted to simulated motion: a slice counts from "
         "motion.moved_from on. Caution from motion.caution_share of the lung slices, withheld above "
         "motion.withhold_share of the slices with infection. Slices with little healthy lung are not judged.",
@@ -246,7 +246,7 @@ KINDS = {
     "QUALITY_LOOKS_EXTENSIVE": FindingKind(
         ("caution",),
         "The numbers are withheld, but much of the lungs looks infected.",
-        "Have somebody look at the pictures soon; this patient stands at the front of the queue.",
+        "Have a doctor look at the pictures soon; the worklist shows this patient near its top.",
         "The extent grade that the withheld numbers would give is severity.watch_from or graver.",
     ),
     "QUALITY_THICKNESS": FindingKind(
@@ -264,7 +264,7 @@ KINDS = {
     ),
     "QUALITY_NOISE": FindingKind(
         ("caution",),
-        "The pictures are noisy: faint ground glass drowns in it.",
+        "The pictures are noisy: faint ground glass may be lost in the noise.",
         "Send a reconstruction with a soft kernel or thicker slices.",
         "The most frequent standard deviation within 7 mm in soft tissue, above quality.noise_hu "
         "(Christianson et al. 2015).",
@@ -291,7 +291,8 @@ KINDS = {
     ),
     "PATIENT_RELEASED": FindingKind(
         ("caution",),
-        "A person accepted the study though the patient's ID is on record with something else; it stands by itself.",
+        "Somebody accepted the study although the patient's ID is on record with other data; it is not compared with "
+        "others.",
         "Do not compare it with earlier results under this ID before it is certain that they are the same person's.",
     ),
     "PATIENT_ID_PLACEHOLDER": FindingKind(
@@ -319,7 +320,7 @@ KINDS = {
     ),
     "PATIENT_SET_APART": FindingKind(
         ("note",),
-        "Results under this ID wait for a person's decision, or were released to stand by themselves: left out.",
+        "Results under this ID that wait for a decision, or were accepted on their own, are left out of the trend.",
         "See scanside queue for what is held. Correct what is wrong on the console and send those studies again.",
     ),
     "PATIENT_UNDATED": FindingKind(
@@ -343,7 +344,7 @@ KINDS = {
     ),
     "PATIENT_AGE_UNKNOWN": FindingKind(
         ("caution",),
-        "The patient's age is not known, and unknown is not adult.",
+        "The patient's age is not known, and Scanside is for adults only.",
         "Make sure that the patient is an adult; for a child do not use the numbers.",
         "PatientAge and the dates of birth and study are missing or no age.",
     ),

@@ -167,3 +167,14 @@ def test_what_verify_found_is_said_in_the_reader_s_language_with_the_names_as_th
     assert file == "result    results/a/b/1/result.json: ce n'est pas ce qui a été écrit"
     assert row == "database  scanside.db: la ligne 5 de jobs n'est pas ce qui a été écrit"
     assert "2" in last
+
+
+def test_a_reminder_and_a_trouble_of_the_box_are_said_in_the_reader_s_language_one_or_several() -> None:
+    late = "the last backup is 9 days old: scanside backup DIR"
+    told = words("fr")(Written(f"no backup was ever made in 8 days: scanside backup DIR; {late}; {late}, odd"))
+    assert told == (
+        "aucune sauvegarde en 8 jours : scanside backup DIR; la dernière sauvegarde a 9 jours : scanside backup DIR; "
+        f"{late}, odd"
+    )
+    assert words("fr").coded("BOX_INBOX: The inbox /in is not there: nothing can be sent.").startswith("BOX_INBOX: Le")
+    assert words("en").phrase("1 file(s) break off") == "1 file breaks off"

@@ -330,7 +330,7 @@ def test_the_newest_report_of_one_patient_is_opened_and_of_several_patients_none
     box.put(Listed(1, "Núñez^Ana"), Listed(2, "Núñez^Bea"))
     several = scanside(box, "results", "2026", "--open")
     assert (len(paths(several.stdout)), opened) == (2, [])
-    assert several.stderr.startswith("2 reports are found, and none is opened")
+    assert several.stderr.startswith("2 reports match, so none is opened")
     one = scanside(box, "results", "nunez", "bea", "--open")
     assert opened == paths(one.stdout) != []
     box.put(Listed(3, "Núñez^Bea", patient_id="P2", day="2026-02-01"))

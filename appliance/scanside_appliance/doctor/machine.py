@@ -83,9 +83,10 @@ def cell(_: Examined) -> Condition:
     if strength.lacks is None:
         return good("cell", said("Landlock {version} and seccomp", version=strength.landlock))
     advice = said(
-        "Take a kernel of 5.13 or later with both, and start it with lsm= naming landlock; the unit's walls hold."
+        "Use a Linux kernel of 5.13 or later with both, started with lsm= naming landlock; until then the service's "
+        "own limits hold."
     )
-    found = said("{lacks}: readers of foreign files are locked in less well", lacks=strength.lacks)
+    found = said("{lacks}: what reads foreign files is isolated less well", lacks=strength.lacks)
     return caution("cell", found, advice)
 
 

@@ -40,7 +40,7 @@ def tuning(box: Examined) -> Condition:
     """Whether what computes here was found to be the fastest way, and still is what was measured."""
     found = read_tuning(box.layout.root)
     if found is None:
-        return good("tuning", said("the default computes; scanside tune finds out whether another way is faster here"))
+        return good("tuning", said("the default is used; scanside tune finds out whether another way is faster here"))
     way = said(
         "{engine} {precision}, {slabs} slab(s) side by side, of {moment}",
         engine=found.choice.name,
@@ -53,7 +53,7 @@ def tuning(box: Examined) -> Condition:
     except ScansideError as error:
         return of_error("tuning", error)
     if not holds:
-        stale = said("{way}: processor, engines, bundle or threads are others since, the default computes", way=way)
+        stale = said("{way}: processor, engines, bundle or threads have changed since; the default is used", way=way)
         return caution("tuning", stale, said("Run scanside tune while the box has no work."))
     return good("tuning", way)
 

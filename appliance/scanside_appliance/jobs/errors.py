@@ -27,7 +27,7 @@ class InputArchive(Refused):
 
 
 class InputBroken(Refused):
-    """The file breaks off or can't be read as DICOM, and stayed so."""
+    """The file is cut off or can't be read as DICOM, and the rest of it did not come."""
 
     code = "INPUT_BROKEN"
     advice = "Send the study again."
@@ -197,7 +197,7 @@ class BoxDiskFull(BoxFailed):
 
 
 class BoxNoSuchStudy(BoxFailed):
-    """There is nothing under the name {study} that this could be done to."""
+    """There is no study {study} for which this can be done."""
 
     code = "BOX_NO_SUCH_STUDY"
     advice = "See scanside queue: it lists the studies that are held or put aside, with the name to use."

@@ -97,7 +97,7 @@ def over_quota(store: Store, settings: DiskSettings, inbox_bytes: int) -> list[s
     aside = store.bytes_put_aside(JUNK)
     held = {
         "inbox": (inbox_bytes, settings.inbox_quota_mb, "more is sent than is measured, or it can't be taken"),
-        "quarantine": (aside, settings.quarantine_quota_mb, "the junk there is too young to go"),
+        "quarantine": (aside, settings.quarantine_quota_mb, "what lies there is too new to be removed"),
     }
     return [
         f"the {name} holds {size / MIB:.0f} MB, more than disk.{name}_quota_mb = {quota_mb}: {why}"

@@ -28,6 +28,8 @@ from scanside_appliance.jobs.messages import (
     StageReached,
 )
 from scanside_appliance.jobs.priority import EXTENSIVE
+from scanside_appliance.languages.catalogue import ENGLISH
+from scanside_appliance.languages.words import words
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.model.networks import KeptNetworks
@@ -141,7 +143,8 @@ def _flags(order: Order, study_date: str | None) -> list[Finding]:
     """What the box knows of a study beside its pictures."""
     flags = []
     if order.incomplete:
-        flags.append(Finding("INPUT_INCOMPLETE", "caution", f"{NOT_COMPLETE}{order.incomplete}."))
+        message = f"{NOT_COMPLETE}{words(ENGLISH).phrase(order.incomplete)}."
+        flags.append(Finding("INPUT_INCOMPLETE", "caution", message))
     if order.alone:
         message = "The study was held and released by a person: it stands by itself, without this ID's other results."
         flags.append(Finding("PATIENT_RELEASED", "caution", message))

@@ -15,6 +15,9 @@ from scanside_appliance.languages.sentences import filled, match, message_of
 from scanside_runtime.errors import ScansideError, registered, shown
 from scanside_runtime.plural import PLACE, counted, in_english
 
+MOST_PHRASES = 8
+"""So many are told apart in one line; a text with more of them is somebody's else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -88,9 +91,15 @@ class Words:
         return f"{code}: {self.again(code, rest)}" if rest and code.isupper() else self.phrase(sentence)
 
     def phrase(self, sentence: str) -> str:
-        """Words that were written down in English, one of `phrases.txt`; else as they were written."""
+        """Words that were written down in English, one or a few of `phrases.txt`; else as they were written."""
+        whole = self._phrase(sentence)
+        if whole is not None or sentence.count("; ") > MOST_PHRASES:
+            return whole or shown(sentence)
+        return "; ".join(self._phrase(part) or shown(part) for part in sentence.split("; "))
+
+    def _phrase(self, sentence: str) -> str | None:
         found = None if self.language == ENGLISH and "(" not in sentence else match(sentence, phrases())
-        return shown(sentence) if found is None else self._filled(*found)
+        return None if found is None else self._filled(*found)
 
     def _said(self, text: str, values: Mapping[str, object]) -> str:
         specs = {place[1]: place[2] or "" for place in PLACE.finditer(text)}

@@ -43,7 +43,7 @@ class BoxNothingToSend(BoxFailed):
 
 
 class BoxReceiveUnset(BoxFailed):
-    """Nobody is set from whom studies are received."""
+    """No scanner is named from which studies are received."""
 
     code = "BOX_RECEIVE_UNSET"
     advice = "Set callers under [receive] in the settings, each as AE_TITLE@ADDRESS; docs/receive.md has an example."

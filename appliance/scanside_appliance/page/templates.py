@@ -31,7 +31,9 @@ def page_templates(language: str = ENGLISH) -> Environment:
     environment.filters.update(number=number, signed=signed, person=person, moment=moment)
     environment.filters.update(unbroken=unbroken, apart=apart)
     environment.filters.update(
-        explained=partial(explained, _=words(language)), chosen=partial(chosen, _=words(language))
+        explained=partial(explained, _=words(language)),
+        chosen=partial(chosen, _=words(language)),
+        again=words(language).coded,
     )
     environment.globals.update(
         language=language,

@@ -6,7 +6,7 @@ from scanside_runtime.errors import BoxFailed
 
 
 class BoxServePassword(BoxFailed):
-    """There is no password that results could be shown behind: {why}."""
+    """Results are shown only behind a password, and it can't be used: {why}."""
 
     code = "BOX_SERVE_PASSWORD"
     advice = "Set one with scanside serve --set-password; it is asked for and not shown."

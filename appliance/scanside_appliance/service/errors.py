@@ -13,7 +13,7 @@ class BoxRunning(BoxFailed):
 
 
 class BoxStuck(BoxFailed):
-    """What lies in the inbox could not be worked off: {why}."""
+    """What lies in the inbox could not be processed: {why}."""
 
     code = "BOX_STUCK"
     advice = "Nothing is lost. Put right what it says (disk space, permissions) and start again."

@@ -87,13 +87,13 @@ def _troubles(facts: dict[str, Any]) -> list[Line]:
         lines.append((to_translate("DOUBT"), _doubted(facts["doubted"])))
     if facts["other_way"]:
         other = said(
-            "{why}; {engine} is right and computes instead", why=Written(facts["other_way"]), engine=facts["engine"]
+            "{why}; {engine} passed and is used instead", why=Written(facts["other_way"]), engine=facts["engine"]
         )
         lines.append((to_translate("SELF-TEST"), other))
     lines.extend((to_translate("QUOTA"), Written(words)) for words in facts["over_quota"])
-    lines.extend((to_translate("PLEASE"), Written(words)) for words in facts["reminders"])
+    lines.extend((to_translate("TO DO"), Written(words)) for words in facts["reminders"])
     if facts["cell"]:
-        weak = said("{lacks}: what reads foreign files is locked in less well", lacks=Written(facts["cell"]))
+        weak = said("{lacks}: what reads foreign files is isolated less well", lacks=Written(facts["cell"]))
         lines.append((to_translate("CELL"), weak))
     if facts["clock"]:
         lines.append((to_translate("CLOCK"), Written(facts["clock"])))

@@ -179,7 +179,7 @@ class SeriesLocalizerOnly(Refused):
 
 
 class SeriesProjection(Refused):
-    """The series is a projection ({kind}) of many slices, none of them itself."""
+    """The series is a projection ({kind}) made of many slices, not the slices themselves."""
 
     code = "SERIES_PROJECTION"
     advice = "Export the axial slices that the projection was made from."
@@ -224,8 +224,8 @@ class SeriesOnePosition(SeriesSingleSlice):
 
     code = "SERIES_ONE_POSITION"
     advice = (
-        "A bolus test is so, and is no chest: export the chest series. A chest is so when software on the way has "
-        "overwritten Image Position (Patient): export it again from the scanner."
+        "A bolus test looks like this, and is no chest: export the chest series. If this is a chest, software on "
+        "the way has overwritten Image Position (Patient): export it again from the scanner."
     )
 
 

@@ -13,7 +13,7 @@ from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, open_store
 from scanside_appliance.languages.catalogue import to_translate
 
-MANY = to_translate("{number} reports are found, and none is opened: say more, the day of the scan, too.")
+MANY = to_translate("{number} reports match, so none is opened: say more, for example the day of the scan.")
 NEWEST = to_translate("{number} reports of one patient are found, and the newest is opened.")
 
 
