@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def mutated(dice: random.Random) -> bytes:
         if dice.random() < 0.15:
             del inner[last]
         else:
-            inner[last] = dice.choice(ODD)
+            inner[last] = deepcopy(dice.choice(ODD))  # the second change may be one within it
     text = json.dumps(made).encode()
     if dice.random() < 0.05:
         at = dice.randrange(len(text))
