@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -54,6 +56,28 @@ def test_an_object_is_in_the_inbox_as_it_was_sent_and_sent_twice_it_is_there_onc
     kept, original = pydicom.dcmread(file), pydicom.dcmread(path)
     assert kept == original and kept.file_meta.TransferSyntaxUID == original.file_meta.TransferSyntaxUID
     assert file.read_bytes()[-len(original.PixelData) :] == original.PixelData
+
+
+def test_an_object_whose_name_did_not_reach_the_disk_is_the_groups_and_is_safe_when_it_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, synced, sync = Receiver(tmp_path, DiskSettings(stop_percent=100.0)), [], os.fsync
+
+    def failing_once(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            synced.append(handle)
+            if len(synced) == 1:
+                raise OSError(errno.EIO, "Input/output error")
+        sync(handle)
+
+    receiver.begin()
+    monkeypatch.setattr("os.fsync", failing_once)
+    with pytest.raises(OSError, match="Input/output error"):
+        receiver.keep("1.2.3", b"an object")
+    (file,) = receiver.folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660
+    assert receiver.keep("1.2.3", b"an object") == file
+    assert len(synced) == 2
 
 
 def test_two_contents_under_one_uid_are_two_files(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sweeps.injected import can_intercept
     [
         ("daemon", 700),
         ("worker", 1200),
-        ("sender writer backup restore rebuild upgrade release install", 500),
+        ("sender writer receive backup restore rebuild upgrade release install", 500),
     ],
 )
 def test_a_call_that_fails_or_is_the_last_one_loses_nothing(tmp_path: Path, who: str, every: int) -> None:

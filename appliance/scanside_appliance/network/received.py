@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.retention import look
 from scanside_runtime.settings.box import DiskSettings
@@ -72,10 +72,11 @@ class Receiver:
         if look(self.inbox, self.disk).full:
             raise DiskNearlyFull
         target = self.folder / f"{study_key(sop_uid)}-{hashlib.sha256(content).hexdigest()[:16]}.dcm"
-        if not _is_there(target, content):
+        if _is_there(target, content):
+            sync_directory(self.folder)  # which may have failed when it came first
+        else:
             self.folder.mkdir(exist_ok=True)
-            replace_file(target, content)
-            target.chmod(FILE_MODE)
+            replace_file(target, content, lambda handle: os.fchmod(handle, FILE_MODE))
         return target
 
 
