@@ -67,6 +67,17 @@ def test_air_around_the_body_is_no_lung() -> None:
     assert not (reference_lungs(hu, SPACING_MM)[:, [0, -1]]).any()
 
 
+def test_the_top_of_a_liver_is_no_lung_and_a_mass_with_lung_below_it_is() -> None:
+    hu, lungs, _ = chest_with_airways()
+    liver, mass = np.zeros_like(lungs), np.zeros_like(lungs)
+    liver[:14] = ellipse(-65, 10, 25, 40)
+    mass[10:16] = ellipse(65, 10, 20, 30)
+    hu[liver | mass] = 50
+    reference = reference_lungs(hu, SPACING_MM)
+    assert not reference[liver].any()
+    assert (reference[mass] == 2).all()
+
+
 def test_two_lungs_that_touch_in_front_are_cut_between_them() -> None:
     right = np.repeat(ellipse(-50, 0, 48, 80), 8, axis=0)
     left = np.repeat(ellipse(50, 0, 48, 80), 8, axis=0)

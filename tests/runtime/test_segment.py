@@ -18,6 +18,7 @@ from scanside_runtime.model.lung_field import (
     add_whole_consolidations,
     close_over,
     drop_airless_pieces,
+    drop_domes,
     tidy_lungs,
 )
 from scanside_runtime.model.networks import Network, Networks
@@ -276,6 +277,77 @@ def test_what_is_open_to_the_outside_is_no_hole() -> None:
     sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
     sides[:, 40:50, 8:30] = 0
     np.testing.assert_array_equal(tidied(sides), sides)
+
+
+# Domes: what has lung all around it in its slice, and none below
+
+
+ABDOMEN = np.s_[0:4, 30:56, 12:32]
+"""26 by 20 mm in the right lung, from the lowest slice up: the top of a liver."""
+
+
+def with_dome(inside: int = TISSUE, box: tuple[slice, ...] = ABDOMEN) -> Hu:
+    hu = chest()
+    hu[box] = inside
+    return hu
+
+
+def infected_in(hu: Hu, box: tuple[slice, ...]) -> Bools:
+    """The infection that is found by a network that sees it in a part of the plane, whatever lies there."""
+    seen = np.full((SIDE, SIDE), -10.0, np.float32)
+    seen[box[1:]] = 10.0
+    return segment(volume_of(hu), networks(infection=lambda batch: np.repeat(seen[None, None], len(batch), 0))).lungs
+
+
+def test_the_top_of_a_liver_is_no_lung_though_it_has_lung_all_around_it() -> None:
+    masks = segment(volume_of(with_dome()), networks())
+    np.testing.assert_array_equal(masks.right_lung.array, boxed(RIGHT_BOX) & ~boxed(ABDOMEN))
+    np.testing.assert_array_equal(masks.left_lung.array, boxed(LEFT_BOX))
+
+
+def test_a_consolidated_base_that_the_network_suspects_stays_lung_and_infected() -> None:
+    np.testing.assert_array_equal(infected_in(with_dome(), ABDOMEN)[RIGHT_BOX], True)
+
+
+def test_beside_a_dome_what_is_suspected_stays_and_the_dome_goes() -> None:
+    sick = np.s_[0:4, 30:35, 12:32]
+    lungs = infected_in(with_dome(), sick)
+    np.testing.assert_array_equal(lungs, (boxed(RIGHT_BOX) | boxed(LEFT_BOX)) & ~(boxed(ABDOMEN) & ~boxed(sick)))
+
+
+@pytest.mark.parametrize(
+    "hu",
+    [
+        with_dome(box=np.s_[2:4, 30:56, 12:32]),
+        with_dome(box=np.s_[0:4, 30:56, 12:18]),
+        with_dome(inside=-200),
+    ],
+    ids=["a mass with lung below it", "a vessel that runs downwards", "half air: the edge of a dome, or dense lung"],
+)
+def test_what_may_be_lung_stays_a_filled_hole(hu: Hu) -> None:
+    np.testing.assert_array_equal(segment(volume_of(hu), networks()).lungs, boxed(RIGHT_BOX) | boxed(LEFT_BOX))
+
+
+def without_domes(sides: Sides, outlined: Sides, hu: Hu, suspected: Bools) -> Bools:
+    left = sides.copy()
+    drop_domes(left, suspected, outlined, volume_of(hu))
+    return left > 0
+
+
+def test_a_dome_is_followed_to_its_top_though_the_network_itself_called_that_lung() -> None:
+    """And a mass elsewhere, which the network called lung, stays."""
+    mass = np.s_[1:4, 30:56, 60:80]
+    hu = with_dome()
+    hu[mass] = TISSUE
+    sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
+    outlined, none = sides.copy(), np.zeros(sides.shape, bool)
+    outlined[0:3, 30:56, 12:32] = 0
+    left = without_domes(sides, outlined, hu, none)
+    assert left[ABDOMEN].mean() < 0.03  # its corners
+    assert (left | boxed(ABDOMEN))[sides > 0].all()
+    np.testing.assert_array_equal(without_domes(sides, sides, hu, none), sides > 0)
+    top = boxed(np.s_[3:4, 30:56, 12:32])
+    np.testing.assert_array_equal(without_domes(sides, outlined, hu, top), (sides > 0) & (~boxed(ABDOMEN) | top))
 
 
 # Closed over infection

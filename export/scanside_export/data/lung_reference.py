@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Bools = npt.NDArray[np.bool_]
-Hu = npt.NDArray[np.int16]
+from scanside_runtime.model.lung_field import drop_domes
+from scanside_runtime.volume import Bools, Hu, Volume
+
 Spacing = tuple[float, float, float]
 
 AIR_HU = -400
@@ -28,6 +29,8 @@ def reference_lungs(hu: Hu, spacing_mm: Spacing) -> npt.NDArray[np.uint8]:
     filled = np.zeros_like(labels)
     for side in (1, 2):
         filled[_filled(labels == side, spacing_mm) & (filled == 0)] = side
+    volume = Volume(hu.view(), np.diag([*spacing_mm[::-1], 1.0]), spacing_mm)
+    drop_domes(filled, np.zeros(hu.shape, dtype=np.bool_), labels, volume)
     return filled
 
 

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from scanside_runtime.model.body import SlicePlanes
 from scanside_runtime.model.components import Pieces, Where, close_at, drop_small, fill_holes, open_in_plane
-from scanside_runtime.volume import Bools, Volume
+from scanside_runtime.volume import Bools, Hu, Volume
 
 Sides = npt.NDArray[np.uint8]
 
@@ -32,6 +33,12 @@ AIRLESS_SHARE = 0.1
 """A piece of lung apart in its slab is airless where less of it than this is below `DENSE_HU`."""
 CLOSING_MM = 20.0
 """The lung field is closed over infection in bays up to twice this wide."""
+DOME_HU = (-100, 200)
+"""A dome's median: liver, spleen, a full stomach, the fat around them left out, with contrast medium or without."""
+DOME_MM = 4.0
+"""Half the thickness of the thinnest dome; vessels are thinner."""
+LUNG_BELOW_SHARE = 0.1
+"""A dome has lung below less of it than this; a vessel at a hilum, a mass and a nodule have it below all of them."""
 
 
 def tidy_lungs(sides: Sides, volume: Volume) -> None:
@@ -124,6 +131,45 @@ def close_over(sides: Sides, suspected: Bools, volume: Volume) -> None:
         for z, box, bays in close_at(Where(sides, side), _Beside(sides, suspected), radius_px):
             sides[z][box][bays] = side
         fill_holes(sides, side)
+
+
+def drop_domes(sides: Sides, suspected: Bools, outlined: SlicePlanes, volume: Volume) -> None:
+    """Takes out of the lungs, in place, what filling their holes took in of liver, stomach and spleen.
+
+    The top of a dome has lung all around it in its slice, as a vessel and a consolidation have. But a dome goes on
+    downwards: below it there is no lung. From where the network called it none it is followed as far as tissue lies
+    beside and on it. What is suspected stays.
+
+    sides, suspected: (z, y, x). outlined: lung before anything was filled, in planes of the same size.
+    """
+    radius_px = max(1, round(DOME_MM / volume.spacing_mm[1]))
+    lung_below, air_below, dome = np.zeros((3, *sides.shape[1:]), dtype=np.bool_)
+    for z in range(len(sides)):
+        whole = (sides[z] > 0) & ~suspected[z]
+        filled = whole & ~(outlined[z] > 0)
+        if filled.any() or dome.any():
+            tissue = open_in_plane((whole & (volume.hu[z] > DOME_HU[0]))[None], radius_px)[0]
+            holes = open_in_plane(filled[None], radius_px)[0] & tissue
+            hole = _pieces_with(holes, filled, lung_below, volume.hu[z])
+            dome = hole | _pieces_with((hole | dome) & tissue, tissue, air_below, volume.hu[z])
+            sides[z][dome] = 0
+        lung = sides[z] > 0
+        lung_below |= lung
+        air_below |= lung & (suspected[z] | (volume.hu[z] < DENSE_HU))
+
+
+def _pieces_with(core: Bools, mask: Bools, below: Bools, hu: Hu) -> Bools:
+    """The pieces of a mask that hold a core as dense as an organ, and have next to nothing below; all (y, x)."""
+    found = np.zeros_like(mask)
+    if not core.any():
+        return found
+    _, pieces = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    for number in np.setdiff1d(pieces[core], 0):
+        piece = pieces == number
+        soft = DOME_HU[0] < np.median(hu[piece & core]) < DOME_HU[1]
+        if soft and below[piece].mean() < LUNG_BELOW_SHARE:
+            found |= piece
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,6 +29,7 @@ from scanside_runtime.model.lung_field import (
     close_over,
     dense_radius_px,
     drop_airless_pieces,
+    drop_domes,
     tidy_lungs,
     voxels,
 )
@@ -72,9 +73,14 @@ class LungAnswers:
         ends = slice(int(slices[0]), int(slices[-1]) + 1)
         return ends, slice(rows.start, min(rows.stop, height)), slice(columns.start, min(columns.stop, width))
 
+    def part(self, box: Box) -> LungAnswers:
+        """The same in a box; nothing is copied."""
+        return LungAnswers(self.planes[:, box[1], box[2]], self.owner[box[0]])
+
     def within(self, box: Box) -> Sides:
         """Native slices in a box, (z, y, x) uint8, to be written into."""
-        return self.planes[:, box[1], box[2]][self.owner[box[0]]]
+        part = self.part(box)
+        return part.planes[part.owner]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +111,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     add_whole_consolidations(suspected, part, sides)
     drop_airless_pieces(sides, suspected, part)
     close_over(sides, suspected, part)
+    drop_domes(sides, suspected, answers.part(box), part)
     suspected &= sides > 0
     drop_small(suspected, voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side, box) for side in (RIGHT, LEFT))

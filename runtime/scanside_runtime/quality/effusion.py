@@ -224,7 +224,8 @@ def _without(volume: Volume, masks: Masks, overview: Overview, sure: Bools) -> M
     box = overview.box
     right, left, infection = (mask.within(box) for mask in (masks.right_lung, masks.left_lung, masks.infection))
     fluids = np.zeros_like(right), np.zeros_like(left)
-    for z, one in _slices(volume, overview, sure):
+    fluid_hu = _density(sure, overview.smooth)
+    for z, one in _slices(volume, overview, sure, fluid_hu):
         fluid = one.fluid(right[z] | left[z])
         infection[z] &= ~fluid
         infection[z] &= ~one.thin(infection[z])
@@ -232,7 +233,7 @@ def _without(volume: Volume, masks: Masks, overview: Overview, sure: Bools) -> M
             taken[z] = lung[z] & fluid
             lung[z] &= ~fluid
     right_fluid, left_fluid = (volume.with_mask(taken, box) for taken in fluids)
-    apart = Fluid(right_fluid, left_fluid, _density(sure, overview.smooth))
+    apart = Fluid(right_fluid, left_fluid, fluid_hu)
     new_right, new_left, infected = (volume.with_mask(array, box) for array in (right, left, infection))
     lost_ml, bounds = masks.infection.volume_ml - infected.volume_ml, masks.infection_bounds_ml
     if bounds is not None:
@@ -240,10 +241,9 @@ def _without(volume: Volume, masks: Masks, overview: Overview, sure: Bools) -> M
     return Masks(new_right, new_left, infected, bounds, apart)
 
 
-def _slices(volume: Volume, overview: Overview, sure: Bools) -> list[tuple[int, _Slice]]:
+def _slices(volume: Volume, overview: Overview, sure: Bools, fluid_hu: float) -> list[tuple[int, _Slice]]:
     """The slices that may hold fluid, by their number in the overview's box."""
     box, near = overview.box, _grown(sure, EDGE_MM)
-    fluid_hu = _density(sure, overview.smooth)
     size = (box[2].stop - box[2].start, box[1].stop - box[1].start)
     found = []
     for slab in np.flatnonzero(near.any(axis=(1, 2))).tolist():
