@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
+import re
 import select
 import socket
 import ssl
@@ -21,6 +24,7 @@ from kit.served_box import PASSWORD, Shown, all_of, answer_of, basic, shown, sho
 from kit.tls import certificate_for_loopback
 from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.page.report import render_page
+from scanside_appliance.serve.answers import FOR_PEOPLE, WORDS, refusal
 from scanside_appliance.serve.connection import REQUEST_S
 from scanside_appliance.serve.errors import BoxServePassword
 from scanside_appliance.serve.files import opened
@@ -135,7 +139,7 @@ def test_nothing_else_is_found_however_it_is_spelt(server: Shown, path: str) -> 
     raw = f"GET {path} HTTP/1.1\r\nHost: box\r\nAuthorization: {basic(PASSWORD)}\r\n\r\n".encode()
     found = server.say(raw)
     assert found.status in (400, 404)
-    assert len(found.body) < 100
+    assert found.body == refusal(found.status)[1]
     assert server.get(quote(path) if path.startswith("/") else "/x").status in (200, 404)
 
 
@@ -145,6 +149,29 @@ def test_whoever_has_no_password_learns_nothing_not_even_what_is_there(server: S
         assert (found.status, found.headers["www-authenticate"]) == (401, 'Basic realm="Scanside", charset="UTF-8"')
     for stated in ("Basic", "Basic !!!", "Bearer x", "Basic " + "A" * 4000, basic(PASSWORD)[:-4], "Digest a=b"):
         assert server.get("/", password=None, Authorization=stated).status == 401
+
+
+@pytest.mark.parametrize("status", FOR_PEOPLE)
+def test_what_a_person_at_a_browser_comes_upon_is_a_page_in_the_words_of_the_site(status: int) -> None:
+    headers, page = refusal(status, language="pt")
+    stated, text = dict(headers), page.decode()
+    style = re.search(r"<style>(.*?)</style>", text)
+    assert style
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert (
+        stated["Content-Security-Policy"] == f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+    )
+    assert stated["Content-Type"] == "text/html; charset=utf-8"
+    assert '<html lang="pt"' in text
+    assert '<a href="/">Lista de trabalho</a>' in text
+    assert WORDS[status] not in text, "it is translated"
+
+
+def test_the_page_that_asks_for_the_password_is_in_the_language_of_the_site(
+    tmp_path: Path, quick: pytest.MonkeyPatch
+) -> None:
+    with shown_here(tmp_path / "box", language="fr") as server:
+        assert b"mot de passe" in server.get("/", password=None).body
 
 
 def test_the_user_name_does_not_matter(server: Shown) -> None:

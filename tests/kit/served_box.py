@@ -139,10 +139,10 @@ def shown(root: Path) -> Iterator[Shown]:
 
 
 @contextmanager
-def shown_here(root: Path, tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Shown]:
+def shown_here(root: Path, tls: ssl.SSLContext | None = None, language: str = "en", **settings: Any) -> Iterator[Shown]:
     """Served by a thread of this process, so that a test may change what it costs and what time it is."""
     layout, chosen = box_with_results(root), ServeSettings(**settings)
-    server = Server(layout.results, Gate(Password(layout)), chosen, tls_of(chosen))
+    server = Server(layout.results, Gate(Password(layout)), chosen, tls_of(chosen), language)
     loop, end, ready = HeldLoop(), asyncio.Event(), threading.Event()
     with socket.create_server((LOOPBACK, 0)) as listener:
         listener.setblocking(False)

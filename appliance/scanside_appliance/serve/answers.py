@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scanside_appliance.languages.catalogue import ENGLISH, direction, to_translate
+from scanside_appliance.languages.words import words
 from scanside_appliance.serve.files import NOTHING, Served
 
 Headers = list[tuple[str, str]]
@@ -26,14 +30,18 @@ PASS = re.compile(rb"(?:^|; ?)scanside=([0-9a-f]{64})(?:;|$)")
 METHODS = ("GET", "HEAD")
 WORDS = {
     400: "This is no request that a browser makes.",
-    401: "The password of this box, please. The user name does not matter.",
-    404: "There is nothing here. The worklist is at /.",
+    401: to_translate("The password of this box, please. The user name does not matter."),
+    404: to_translate("There is nothing here."),
     405: "Here one can only look: GET and HEAD.",
     408: "The request took too long.",
-    429: "Too many wrong passwords from this computer. Wait a minute, then try again.",
+    429: to_translate("Too many wrong passwords from this computer. Wait a minute, then try again."),
     431: "The request is too large.",
-    503: "The box can't check passwords now. Whoever runs it finds the reason in its log.",
+    503: to_translate("The box can't check passwords now. Whoever runs it finds the reason in its log."),
 }
+FOR_PEOPLE = (401, 404, 429, 503)
+"""What somebody at a browser comes upon is a page in his language; the rest is told to programs."""
+STYLE = "body{margin:12vh auto;max-width:34em;padding:0 1em;font:18px/1.5 system-ui,sans-serif;color:#17202b}"
+STYLE_SUM = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +94,28 @@ def headers_of(file: Served) -> Headers:
     ]
 
 
-def refusal(status: int, wait_s: float = 0.0) -> tuple[Headers, bytes]:
+def refusal(status: int, wait_s: float = 0.0, language: str = ENGLISH) -> tuple[Headers, bytes]:
     """Headers and words of an answer that hands nothing over."""
-    words = f"{WORDS[status]}\n".encode()
+    kind, policy = "text/plain", NOTHING
+    body = f"{WORDS[status]}\n".encode()
+    if status in FOR_PEOPLE:
+        kind, policy, body = "text/html", f"{NOTHING}; style-src 'sha256-{STYLE_SUM}'", _page(WORDS[status], language)
     more = {
         401: [("WWW-Authenticate", 'Basic realm="Scanside", charset="UTF-8"')],
         405: [("Allow", ", ".join(METHODS))],
         429: [("Retry-After", str(int(wait_s) + 1))],
     }.get(status, [])
-    kind = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(words)))]
-    return [*ALWAYS, *kind, ("Content-Security-Policy", f"{NOTHING}; frame-ancestors 'none'"), *more], words
+    about = [("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(body)))]
+    return [*ALWAYS, *about, ("Content-Security-Policy", f"{policy}; frame-ancestors 'none'"), *more], body
+
+
+def _page(text: str, language: str) -> bytes:
+    """The words, and the way back to the list."""
+    _ = words(language)
+    said, back = html.escape(_(text)), html.escape(_("Worklist"))
+    return (
+        f'<!doctype html><html lang="{language}" dir="{direction(language)}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Scanside</title>'
+        f'<style>{STYLE}</style></head><body><main><h1>Scanside</h1><p>{said}</p><p><a href="/">{back}</a></p></main>'
+        "</body></html>\n"
+    ).encode()

@@ -71,6 +71,7 @@ class Talk:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     address: str
+    language: str
     parser: h11.Connection = field(
         default_factory=lambda: h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_REQUEST_BYTES)
     )
@@ -129,7 +130,7 @@ class Talk:
                 self._end()
 
     async def _refuse(self, status: int, wait_s: float = 0.0) -> None:
-        headers, words = refusal(status, wait_s)
+        headers, words = refusal(status, wait_s, self.language)
         await self._begin(status, headers)
         if self.method != "HEAD":
             await self._send(words)

@@ -14,12 +14,14 @@ from scanside_appliance.serve.server import Server, listener_of, tls_of
 from scanside_runtime.settings.serve import ServeSettings
 
 
-def show_until_told(layout: BoxLayout, settings: ServeSettings, ready: Callable[[str], None]) -> None:
+def show_until_told(layout: BoxLayout, settings: ServeSettings, language: str, ready: Callable[[str], None]) -> None:
     """Show results until SIGTERM or SIGINT. ready: told the address when browsers may come.
+
+    language: of what is said to somebody at a browser.
 
     Raises BoxServePassword, BoxServeOpen, BoxServePort, BoxServeTls, BoxRoot.
     """
-    server = Server(layout.results, Gate(Password(layout)), settings, tls_of(settings))
+    server = Server(layout.results, Gate(Password(layout)), settings, tls_of(settings), language)
     scheme = "https" if settings.tls_certificate else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
 

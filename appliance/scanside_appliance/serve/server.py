@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scanside_appliance.languages.catalogue import ENGLISH
 from scanside_appliance.serve.connection import LARGEST_REQUEST_BYTES, REQUEST_S, Gate, Talk
 from scanside_appliance.serve.errors import BoxServeOpen, BoxServePort, BoxServeTls
 from scanside_runtime.settings.serve import ServeSettings
@@ -58,6 +59,7 @@ class Server:
     gate: Gate
     settings: ServeSettings
     tls: ssl.SSLContext | None
+    language: str = ENGLISH
     _talking: set[asyncio.Task[None]] = field(default_factory=set)
     _by_address: Counter[str] = field(default_factory=Counter)
 
@@ -123,7 +125,7 @@ class Server:
             raise
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
-            await Talk(self.results, self.gate, reader, writer, address).answer()
+            await Talk(self.results, self.gate, reader, writer, address, self.language).answer()
             writer.close()
             await writer.wait_closed()
         finally:

@@ -44,10 +44,10 @@ def serve(
     from scanside_appliance.serve.running import show_until_told
 
     said = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = context.obj.settings().serve
-    settings = replace(settings, **said, insecure_network=insecure or settings.insecure_network)
+    chosen = context.obj.settings()
+    settings = replace(chosen.serve, **said, insecure_network=insecure or chosen.serve.insecure_network)
     log_to_stderr()
-    show_until_told(layout, settings, _ready)
+    show_until_told(layout, settings, chosen.site.language, _ready)
 
 
 def _ready(address: str) -> None:
