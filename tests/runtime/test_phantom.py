@@ -33,6 +33,11 @@ def healthy() -> Phantom:
 
 
 @pytest.fixture(scope="module")
+def silent() -> Phantom:
+    return make_phantom(replace(SMALL, noise_hu=0.0))
+
+
+@pytest.fixture(scope="module")
 def ill() -> Phantom:
     return make_phantom(replace(SMALL, lesions=(GROUND_GLASS, CONSOLIDATION)))
 
@@ -130,27 +135,20 @@ def test_trachea_is_no_lung(healthy: Phantom) -> None:
     assert not (air & healthy.lungs[top][middle]).any()
 
 
-@pytest.fixture(scope="module")
-def fine() -> Phantom:
-    return make_phantom(replace(demo_spec(), matrix=128, slice_thickness_mm=1.25, increment_mm=1.25))
-
-
-@pytest.mark.parametrize("slice_thickness_mm", [5.0, 10.0])
-def test_volumes_and_poi_do_not_hang_on_the_slice_thickness(fine: Phantom, slice_thickness_mm: float) -> None:
-    thick = make_phantom(
-        replace(demo_spec(), matrix=128, slice_thickness_mm=slice_thickness_mm, increment_mm=slice_thickness_mm)
-    )
-    assert thick.truth.lung_volume_ml == pytest.approx(fine.truth.lung_volume_ml, rel=0.02)
-    assert thick.truth.poi_percent == pytest.approx(fine.truth.poi_percent, abs=0.5)
+@pytest.mark.parametrize("slice_thickness_mm", [1.5, 10.0])
+def test_volumes_and_poi_do_not_hang_on_the_slice_thickness(demo: Phantom, slice_thickness_mm: float) -> None:
+    other = make_phantom(replace(demo.spec, slice_thickness_mm=slice_thickness_mm, increment_mm=slice_thickness_mm))
+    assert demo.spec.slice_thickness_mm == demo.spec.increment_mm == 5.0
+    assert other.truth.lung_volume_ml == pytest.approx(demo.truth.lung_volume_ml, rel=0.01)
+    assert other.truth.poi_percent == pytest.approx(demo.truth.poi_percent, abs=0.25)
 
 
 def test_volumes_do_not_hang_on_the_matrix(demo: Phantom) -> None:
-    finer = make_phantom(replace(demo_spec(), matrix=256))
-    assert finer.truth.lung_volume_ml == pytest.approx(demo.truth.lung_volume_ml, rel=0.01)
+    coarser = make_phantom(replace(demo_spec(), matrix=64))
+    assert coarser.truth.lung_volume_ml == pytest.approx(demo.truth.lung_volume_ml, rel=0.01)
 
 
-def test_noise_is_as_loud_as_asked(healthy: Phantom) -> None:
-    silent = make_phantom(replace(SMALL, noise_hu=0.0))
+def test_noise_is_as_loud_as_asked(healthy: Phantom, silent: Phantom) -> None:
     difference = healthy.hu.astype(np.float32) - silent.hu
     soft = silent.hu > -700  # where the lower limit of HU cuts nothing
     assert float(difference[soft].std()) == pytest.approx(SMALL.noise_hu, rel=0.05)
@@ -166,12 +164,11 @@ def test_fluid_and_tumour_take_room_from_the_lung_and_are_no_infection(healthy: 
     assert -120.0 < float(np.median(crowded.hu[lost])) < 60.0
 
 
-def test_a_meal_changes_the_stomach_alone_and_lies_between_fat_and_soft_tissue_with_gas_in_it(healthy: Phantom) -> None:
-    fed = make_phantom(replace(SMALL, stomach_food=True, noise_hu=0.0))
-    fasting = make_phantom(replace(SMALL, noise_hu=0.0))
-    assert np.array_equal(fed.lungs, healthy.lungs)
-    meal = fed.hu[(fed.hu != fasting.hu) & (fasting.hu > 0)]
-    assert np.argwhere(fed.hu != fasting.hu)[:, 2].min() > SMALL.matrix // 2  # the patient's left
+def test_a_meal_changes_the_stomach_alone_and_lies_between_fat_and_soft_tissue_with_gas_in_it(silent: Phantom) -> None:
+    fed = make_phantom(replace(silent.spec, stomach_food=True))
+    assert np.array_equal(fed.lungs, silent.lungs)
+    meal = fed.hu[(fed.hu != silent.hu) & (silent.hu > 0)]
+    assert np.argwhere(fed.hu != silent.hu)[:, 2].min() > SMALL.matrix // 2  # the patient's left
     assert -100.0 < float(np.median(meal)) < 60.0
     assert float(np.std(meal)) > 40.0
     assert (meal < -200).any()
@@ -195,7 +192,7 @@ def test_demo_has_about_a_fifth_of_both_lungs_infected(demo: Phantom) -> None:
     assert 55 <= slice_count(demo_spec()) <= 65
 
 
-@pytest.mark.parametrize("fraction", [0.15, 0.30, 0.45])
+@pytest.mark.parametrize("fraction", [0.15, 0.45])
 def test_pleural_consolidation_makes_its_share_of_the_right_lung(fraction: float) -> None:
     spec = replace(pleural_consolidation_spec(fraction), matrix=128, slice_thickness_mm=2.5)
     truth = make_phantom(spec).truth
@@ -237,7 +234,7 @@ def test_random_patients_vary_and_repeat() -> None:
     assert {spec.arms for spec in specs} == {True, False}
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_patients_can_be_scanned_and_have_two_lungs(seed: int) -> None:
     phantom = make_phantom(replace(random_spec(seed, slice_thickness_mm=12.0, matrix=96), slice_thickness_mm=4.0))
     assert phantom.truth.right_lung_volume_ml > 250.0
