@@ -33,6 +33,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 from pydicom.uid import SegmentationStorage
 
 from scanside_appliance.dicom_out import concepts
@@ -80,9 +81,10 @@ def _report(
 ) -> ComprehensiveSR:
     version = str(document["provenance"]["version"])
     parse_tables_by_module()
-    return ComprehensiveSR(
+    content = _content(document, segmentation)[0]
+    report = ComprehensiveSR(
         evidence=[*slices, _segmentation_reference(patient, segmentation)],
-        content=_content(document, segmentation)[0],
+        content=_without_items(content),
         series_instance_uid=uids.series,
         series_number=series_number(source_number(patient), 1),
         sop_instance_uid=uids.instance,
@@ -98,6 +100,15 @@ def _report(
         specific_character_set="ISO_IR 192",
         coding_schemes=[_own_scheme()],
     )
+    report.ContentSequence = content.ContentSequence
+    return report
+
+
+def _without_items(content: Dataset) -> Dataset:
+    """The root alone: highdicom copies what it is given, builds it anew and searches it three times, a third of all."""
+    root = Dataset({tag: content[tag] for tag in content.keys() - {Tag("ContentSequence")}})
+    root.ContentSequence = []
+    return root
 
 
 def _segmentation_reference(patient: Dataset, segmentation: ObjectUids) -> Dataset:
