@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
 from scanside_appliance.cli.main import app
 
 PAGES = Path(__file__).resolve().parents[1] / "docs"
+UsageError = typer.BadParameter.__mro__[1]
 STARTS = ("start-clinic.md", "start-technician.md", "start-engineer.md")
 OF_THE_SYSTEM = {"cd", "tar", "./install.sh", "useradd", "cat", "systemctl", "umask", "cp"}
 
@@ -28,7 +29,7 @@ def commands(page: str) -> list[list[str]]:
     return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
 
 
-def program(name: str) -> click.Command:
+def program(name: str) -> Any:
     if name == "scanside":
         return typer.main.get_command(app)
     from scanside_export.cli.main import app as exporter
@@ -36,12 +37,11 @@ def program(name: str) -> click.Command:
     return typer.main.get_command(exporter)
 
 
-def takes(command: click.Command, words: list[str]) -> None:
-    """Raises click.UsageError where the command has no such word. Nothing is run."""
-    if isinstance(command, click.Group):
-        found = command.get_command(click.Context(command), words[0]) if words else None
-        assert found is not None, words
-        return takes(found, words[1:])
+def takes(command: Any, words: list[str]) -> None:
+    """Raises the usage error of Typer's own Click where the command has no such word. Nothing is run."""
+    if hasattr(command, "commands"):
+        assert words and words[0] in command.commands, words
+        return takes(command.commands[words[0]], words[1:])
     with command.make_context("x", list(words), resilient_parsing=False):
         return None
 
@@ -63,6 +63,12 @@ def test_each_command_exists_and_takes_what_it_is_given(page: str, words: list[s
     if words[0] == "scanside-export":
         pytest.importorskip("torch", reason="the extra export is not installed")
     takes(program(words[0]), words[1:])
+
+
+@pytest.mark.parametrize("words", ["demo --nothing", "no-such-command", "results", "bundle list --output x"])
+def test_a_command_that_does_not_exist_or_takes_no_such_word_is_found_out(words: str) -> None:
+    with pytest.raises((AssertionError, UsageError)):
+        takes(program("scanside"), words.split())
 
 
 @pytest.mark.parametrize("page", STARTS)
