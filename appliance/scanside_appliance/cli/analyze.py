@@ -45,9 +45,15 @@ def analyze(
     ] = None,
     language: LanguageOption = None,
 ) -> None:
-    """Measure one study: POI, iHU, volumes, zones, severity flag, and what changed since the patient's last scan.
+    """Measure one study: POI, iHU, zones, severity, and the trend.
 
-    Exit code: 0 analysed, 1 defect, 2 wrong usage, 3 refused, 4 model bundle unusable, 5 the box, 6 held for a person.
+    PATH is a folder, a DICOM file, a zip or a tar. The trend is what changed since the patient's last scan, where
+    that is found.
+
+    Example: scanside analyze scan/ --output results/
+
+    Exit code: 0 analysed, 1 defect, 2 wrong usage, 3 refused, 4 model bundle unusable, 5 the box, 6 held for a
+    person.
     """
     from scanside_appliance.compiled import compiled_networks
     from scanside_appliance.files.durable_files import is_folder

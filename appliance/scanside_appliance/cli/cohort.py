@@ -55,10 +55,12 @@ def run(
     bundle: BundleOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Analyse every study in some folders into one table, a row a study.
+    """Analyse every study in folders into one table.
 
-    Run it again after an interruption: what is done is not done twice, and new studies are added to the table.
-    Nothing is compared with earlier scans: the severity flag rests on the scan alone.
+    A row a study. Run it again after an interruption: what is done is not done twice, and new studies are added to
+    the table. Nothing is compared with earlier scans: the severity flag rests on the scan alone.
+
+    Example: scanside cohort run archive/ --out cohort.csv
 
     Exit code: 0 every study has its row (refused ones too), 3 no study here, 4 model bundle unusable, 5 the box,
     130 stopped by hand.
@@ -164,7 +166,9 @@ def calibrate(
     resamples: Annotated[int, typer.Option(min=0, help="Draws of patients for intervals; 0: none.")] = 500,
     as_json: AsJson = False,
 ) -> None:
-    """Fit severity to POI, iHU and both: AUC, cut-off, sensitivity, specificity, odds ratio, AIC.
+    """Fit severity to POI, iHU and both.
+
+    AUC, cut-off, sensitivity, specificity, odds ratio, AIC.
 
     Exit code: 0 fitted, 3 the table can't be used or has too few events, 5 the box.
     """
@@ -215,7 +219,12 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Where the random numbers begin.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure whether the intervals of `calibrate` hold what they say, on cohorts of known truth (79 severe of 531)."""
+    """Measure whether the intervals of `calibrate` hold.
+
+    On cohorts of known truth (79 severe of 531).
+
+    Exit code: 0 measured.
+    """
     from scanside_appliance.cli.progress import long_progress
 
     with extra():

@@ -17,7 +17,7 @@ def demo(
     output: Annotated[Path, path_option(metavar="DIR", help="Where result, truth and page go.")] = Path("demo-out"),
     as_json: Annotated[bool, typer.Option("--json", help="Print found and true values as JSON.")] = False,
 ) -> None:
-    """Analyse a phantom of known truth and say how near the result comes.
+    """Analyse a phantom of known truth, and compare.
 
     Exit code: 0 within 1 percentage point of POI and 15 HU of iHU, else 1; the analysis' own code where it fails.
     """

@@ -22,9 +22,11 @@ def masks(
     segment: Annotated[str, typer.Option(metavar="LABEL", help="Which segment of a DICOM SEG.")] = "Infection",
     as_json: AsJson = False,
 ) -> None:
-    """Dice between two sets of masks, paired by name: mean, SD, median, and each case.
+    """Compare two sets of masks, paired by name: Dice.
 
-    PNG pictures of a sub-folder together are one case. Exit code: 0 compared, 3 the masks can't be compared.
+    Mean, SD, median, and each case. PNG pictures of a sub-folder together are one case.
+
+    Exit code: 0 compared, 3 the masks can't be compared.
     """
     from scanside_appliance.cli.progress import long_progress
 
@@ -54,11 +56,13 @@ def changes(
     ihu_limit: Annotated[float | None, typer.Option(min=0, help="HU of iHU that are no change yet.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Agreement of POI and iHU changes with report phrases: counts, kappa, standard errors, strength.
+    """Agreement of POI and iHU changes with report phrases.
 
-    A phrase speaks of the change since the row before of the same patient. Opposite phrases in one report are left out,
-    and so are rows whose patient_id is a placeholder (ANONYMOUS, 0 ...; setting patient.placeholder_ids) or empty.
-    Changes count by their sign; beside that stands the three-way trend, beyond the measurement error of the bundle.
+    Counts, kappa, standard errors, strength. A phrase speaks of the change since the row before of the same
+    patient. Opposite phrases in one report are left out, and so are rows whose patient_id is a placeholder
+    (ANONYMOUS, 0 ...; setting patient.placeholder_ids) or empty. Changes count by their sign; beside that stands
+    the three-way trend, beyond the measurement error of the bundle.
+
     Exit code: 0 compared, 3 the table can't be used.
     """
     with extra():
@@ -99,9 +103,11 @@ def groups(
     pictures: Annotated[Path | None, path_option(metavar="DIR", help="Where the box plots go (PNG).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Characteristics of two groups (chi-squared) and their measures (Mann-Whitney), with box plots.
+    """Compare two groups of a table, with box plots.
 
-    Without --measure and --category: poi_percent, ihu_hu, age_years and sex, as far as the table has them.
+    Characteristics (chi-squared) and measures (Mann-Whitney). Without --measure and --category: poi_percent,
+    ihu_hu, age_years and sex, as far as the table has them.
+
     Exit code: 0 compared, 3 the table can't be used.
     """
     with extra():
@@ -121,7 +127,9 @@ def printed(
     other: Annotated[int, typer.Option(min=0, max=2000, help="Also try all numbers of reports up to this.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Find the 2 x 2 tables that give the agreement, kappa and standard error that a paper prints.
+    """Find the 2 x 2 tables behind a printed kappa.
+
+    Those that give the agreement, kappa and standard error that a paper prints.
 
     Exit code: 0 there is such a table, 3 there is none (a figure of the row is misprinted).
     """

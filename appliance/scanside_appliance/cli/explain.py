@@ -16,7 +16,12 @@ def explain(
     code: Annotated[str, typer.Argument(metavar="CODE", help="A reason code, for example GEOMETRY_MISSING_SLICES.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
 ) -> None:
-    """Say what a reason code means, how it is found, and what to do now."""
+    """Say what a reason code means, and what to do now.
+
+    It says how the code is found, too.
+
+    Exit code: 0 explained, 2 there is no such code.
+    """
     from scanside_appliance.explain import explanation, known_codes, message_in_words
 
     found = explanation(code)

@@ -26,7 +26,11 @@ def history(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one row a scan as CSV.")] = False,
     page: Annotated[Path | None, path_option(metavar="FILE", help="Write a page with plot and table here.")] = None,
 ) -> None:
-    """Show all scans of a patient: POI, iHU, volumes, and what changed from each to the next.
+    """Show all scans of a patient, and what changed.
+
+    POI, iHU and volumes of each scan, and the change from each to the next.
+
+    Example: scanside history P-17 --page course.html
 
     Exit code: 0 shown, 2 wrong usage, 3 no such patient on record, 5 the box.
     """

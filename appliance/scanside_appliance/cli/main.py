@@ -44,7 +44,10 @@ from scanside_runtime.process.garbage import collect_rarely
 
 app = typer.Typer(
     name="scanside",
-    help="Measures lung infection (POI, iHU) on chest CT. Research use only, not a medical device.",
+    help=(
+        "Measures lung infection (POI, iHU) on chest CT. Research use only, not a medical device.\n\n"
+        "Begin with `scanside demo`, then `scanside analyze FOLDER --output DIR`. Each command says more with --help."
+    ),
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

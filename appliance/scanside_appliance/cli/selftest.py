@@ -22,9 +22,10 @@ def selftest(
     bundle: BundleOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Compare what this box computes on the bundle's sample with what the exporter computed.
+    """Prove that this box computes what the exporter computed.
 
-    Without --engine and --precision the way in which the box computes is tested, and where it is wrong the next one.
+    The sample in the bundle is computed and compared. Without --engine and --precision the way in which the box
+    computes is tested, and where it is wrong the next one.
 
     Exit code: 0 the masks agree, 4 they do not, or the bundle can't be used.
     """

@@ -14,12 +14,19 @@ from scanside_appliance.cli.options import AsJson, as_its_owner, path_argument
 if TYPE_CHECKING:
     from scanside_appliance.site_model import ModelChange
 
-severity = typer.Typer(help="The severity model of this box.", no_args_is_help=True, rich_markup_mode=None)
+severity = typer.Typer(
+    help="The severity model of this box: list, install, go back.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @severity.command("list")
 def list_changes(context: typer.Context, as_json: AsJson = False) -> None:
-    """List every change of the model, the newest last: when, from what to what, on which data."""
+    """List every change of the model, the newest last.
+
+    When it was, from what to what, and on which data the model was fitted.
+
+    Exit code: 0 listed, 5 the box.
+    """
     from scanside_appliance.site_model import read_changes
 
     changes = read_changes(context.obj.root)
@@ -36,7 +43,10 @@ def install(
     data: Annotated[str, typer.Option(metavar="TEXT", help="What it was fitted on, for the record.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Put a fitted severity model in force on this box. Exit code: 0 in force, 5 it can't be used or written."""
+    """Put a fitted severity model in force on this box.
+
+    Exit code: 0 in force, 5 it can't be used or written.
+    """
     from scanside_appliance.site_model import install_site_model
     from scanside_runtime.measures.severity_model import read_severity_model
 
@@ -47,7 +57,10 @@ def install(
 
 @severity.command()
 def rollback(context: typer.Context, as_json: AsJson = False) -> None:
-    """Put back what was in force before the last install. Exit code: 0 done, 5 there is nothing to take back."""
+    """Put back what was in force before the last install.
+
+    Exit code: 0 done, 5 there is nothing to take back.
+    """
     from scanside_appliance.site_model import rollback_site_model
 
     as_its_owner(context)

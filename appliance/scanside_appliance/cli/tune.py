@@ -35,10 +35,12 @@ def tune(
     bundle: BundleOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the fastest way to compute here that is right: each engine and precision, with the bundle's own networks.
+    """Find the fastest way to compute here that is right.
 
-    The choice is kept for `--engine auto`, as long as processor, engines and bundle stay. Takes a minute or two of an
-    idle box. Exit code: 0, 4 no way is right, 5 the choice can't be written.
+    Each engine and precision is tried with the bundle's own networks: a minute or two of an idle box. The choice is
+    kept for `--engine auto`, as long as processor, engines and bundle stay.
+
+    Exit code: 0 found, 4 no way is right, 5 the choice can't be written.
     """
     from scanside_appliance.tuned import write_tuning
     from scanside_runtime.model.bundle import open_bundle

@@ -16,10 +16,10 @@ def audit(
     since: Annotated[int, typer.Option(metavar="N", help="Only entries after this number.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Print what the box did: results, what was held, released or put aside, and by what it works.
+    """Print what the box did, and by what it works.
 
-    Each entry has the hash of all before it; `scanside verify` checks them, too. There are no names in it: a study is
-    its key.
+    Results, what was held, released or put aside; software, settings and networks. Each entry has the hash of all
+    before it; `scanside verify` checks them, too. There are no names in it: a study is its key.
 
     Exit code: 0 printed, 5 the book can't be read, or the chain is broken: the entry is named.
     """

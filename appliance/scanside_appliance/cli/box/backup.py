@@ -20,9 +20,13 @@ def backup(
     check: Annotated[bool, typer.Option("--check", help="Read a backup through instead, and compare it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy all that the box knows, while it works: studies, results, the book, bundles, settings.
+    """Copy all that the box knows onto a stick, while it works.
 
-    The same folder again copies only what is new. Exit code: 0 whole, 5 something is missing or can't be written.
+    Studies, results, the book, bundles, settings. The same folder again copies only what is new.
+
+    Example: scanside backup /media/stick/clinic-box
+
+    Exit code: 0 whole, 5 something is missing or can't be written.
     """
     from scanside_appliance.backup.make import back_up
     from scanside_appliance.cli.progress import long_progress
@@ -67,7 +71,12 @@ def restore(
     folder: Annotated[Path, path_argument(metavar="DIR", help="What `scanside backup` wrote.")],
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup into an empty box; interrupted, the same command goes on. Exit code: 0 whole, 5 it can't be."""
+    """Put a backup into an empty box.
+
+    Interrupted, the same command goes on.
+
+    Exit code: 0 whole, 5 it can't be put there.
+    """
     from scanside_appliance.backup.restore import restore as run
     from scanside_appliance.backup.restore import settings_in
     from scanside_appliance.cli.progress import long_progress

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from scanside_runtime.model.bundle import Bundle
     from scanside_runtime.model.proof import WayTried
 
-bundles = typer.Typer(help="Model bundles.", no_args_is_help=True, rich_markup_mode=None)
+bundles = typer.Typer(help="Model bundles: list, check, install, go back.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @bundles.command("list")
 def list_bundles(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the bundle that came with Scanside and those that were installed; the one in force has a star."""
+    """List the bundles that are here; a star is in force.
+
+    The one that came with Scanside, and those that were installed.
+
+    Exit code: 0 listed, 5 the box.
+    """
     from scanside_appliance.bundles.record import bundles_folder, read_record
     from scanside_runtime.model.bundle import DEFAULT_BUNDLE
 
@@ -40,7 +45,10 @@ def verify(
     folder: Annotated[Path | None, path_argument(metavar="DIR", help="A bundle; the one in force if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check size and SHA-256 of every file. Exit code: 0 all match, 4 the bundle can't be used."""
+    """Check size and SHA-256 of every file of a bundle.
+
+    Exit code: 0 all match, 4 the bundle can't be used.
+    """
     from scanside_runtime.model.bundle import open_bundle
 
     bundle = open_bundle(context.obj.bundle(folder))
@@ -59,9 +67,11 @@ def install(
     force: Annotated[bool, typer.Option("--force", help="Also if it is older than the one in force.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Install a bundle from a stick: signature, hashes and self-test first; a running `watch` takes it from there.
+    """Install a signed bundle from a stick.
 
-    Until all of it is proved the old one stays in force. A receipt is written beside the file, to carry back.
+    Signature, hashes and self-test first: until all of it is proved the old one stays in force. A running `watch`
+    takes it from there. A receipt is written beside the file, to carry back.
+
     Exit code: 0 in force, 4 the bundle can't be used, 5 the box.
     """
     from scanside_appliance.bundles.install import install as run
@@ -85,7 +95,10 @@ def install(
 
 @bundles.command()
 def rollback(context: typer.Context, as_json: AsJson = False) -> None:
-    """Put back what was in force before the last install. Exit code: 0 done, 5 there is nothing to go back to."""
+    """Put back what was in force before the last install.
+
+    Exit code: 0 done, 5 there is nothing to go back to.
+    """
     from dataclasses import asdict
 
     from scanside_appliance.bundles.record import step_back

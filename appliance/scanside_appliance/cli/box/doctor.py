@@ -24,7 +24,9 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at everything that can ail the box, a line each: ok, LOOK or BAD, and what to do.
+    """Look at all that can ail the box, and say what to do.
+
+    A line each: ok, LOOK (it works; read what it says) or BAD.
 
     Exit code: 0 all well or something to look at, 5 something is bad.
     """

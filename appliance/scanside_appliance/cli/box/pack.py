@@ -29,10 +29,15 @@ def pack(
     who: Annotated[bool, typer.Option("--who", help="RESULT is a pseudonym: say whose it is on this box.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pack key slices, masks, numbers and page into one zip under a pseudonym; its SHA-256 lies beside it.
+    """Pack a study without names, as one zip for a colleague.
 
-    The pseudonym of a patient is always the same on this box. Exit code: 0 packed, 3 there is no such result or it
-    can't be packed, 5 the slices are not here or the box can't write.
+    Key slices, masks, numbers and page, under a pseudonym that is always the same for a patient on this box. The
+    SHA-256 of the zip lies beside it.
+
+    Example: scanside pack last --output /media/usb
+
+    Exit code: 0 packed, 3 there is no such result or it can't be packed, 5 the slices are not here or the box can't
+    write.
     """
     from scanside_appliance.referral.packing import Packing
 

@@ -11,9 +11,10 @@ from scanside_appliance.cli.options import as_its_owner
 
 
 def receive(context: typer.Context) -> None:
-    """Take CT studies from the scanners that the settings name (DICOM C-STORE), and put them into the inbox.
+    """Take studies from scanners over the network (DICOM).
 
-    No model is loaded, nothing is parsed: `scanside watch` does what follows. Ends on SIGTERM or Ctrl-C.
+    Scanners that the settings name may send (C-STORE); what comes is put into the inbox. No model is loaded,
+    nothing is parsed: `scanside watch` does what follows. Ends on SIGTERM or Ctrl-C.
 
     Exit code: 0 ended, 5 nobody is set to receive from, the port is taken, or the inbox can't be
     written or does not answer.

@@ -30,9 +30,12 @@ def results(
     every: Annotated[bool, typer.Option("--all", help="Every revision, not only the one that counts.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser, too: a patient's newest.")] = False,
 ) -> None:
-    """Print the paths of reports, oldest scan first; a revision that was refused hides none that was measured.
+    """Find the page of a patient, of a day, or the last one.
 
-    In a terminal the patient stands before each path. In a pipe and as JSON only what fits to the letter is found.
+    Prints the paths of reports, oldest scan first; a revision that was refused hides none that was measured. In a
+    terminal the patient stands before each path. In a pipe and as JSON only what fits to the letter is found.
+
+    Example: scanside results last --open
 
     Exit code: 0 printed, 3 there is none.
     """

@@ -23,10 +23,13 @@ def send(
     listed: Annotated[bool, typer.Option("--list", help="Only list what was sent, waits or was refused.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send a result's DICOM objects to the archive of the settings; without RESULT, all that waits.
+    """Send results to the archive of the settings (DICOM).
 
-    Sent again, nothing is there twice. Exit code: 0 it is there, 3 there is no such result, 5 the archive is not
-    reached or does not take it.
+    Without RESULT all that waits is sent. Sent again, nothing is there twice.
+
+    Example: scanside send last
+
+    Exit code: 0 it is there, 3 there is no such result, 5 the archive is not reached or does not take it.
     """
     from scanside_appliance.network import sending
 

@@ -23,11 +23,13 @@ def serve(
         bool, typer.Option("--insecure-network", help="Other machines without TLS: the network may read along.")
     ] = False,
 ) -> None:
-    """Show the worklist and its pages to browsers: read-only, behind a password, off unless this is started.
+    """Show worklist and pages to browsers, behind a password.
 
-    It listens to this machine alone unless told otherwise. Ends on SIGTERM or Ctrl-C.
+    Read-only, and off unless this is started. It listens to this machine alone unless told otherwise. Ends on
+    SIGTERM or Ctrl-C.
 
-    Exit code: 0 ended, 5 no password is set, the network would read along, the port is taken, or a file for TLS is bad.
+    Exit code: 0 ended, 5 no password is set, the network would read along, the port is taken, or a file for TLS is
+    bad.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.service import log_to_stderr

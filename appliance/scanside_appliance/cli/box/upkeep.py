@@ -26,9 +26,10 @@ def redo(
     issuer: Annotated[str | None, typer.Option(metavar="TEXT", help="Who gave the ID, where that is stated.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure archived studies again, each as a new revision: after an upgrade, or where a result was lost.
+    """Measure archived studies again, as new revisions.
 
-    What is there stays; the newest revision counts. scanside watch does the work.
+    After an upgrade, or where a result was lost. What is there stays; the newest revision counts. scanside watch
+    does the work.
 
     Exit code: 0 queued, 5 nothing under this name that came to a result, or files are missing, 6 files were cleaned
     from the archive: send the study again.
@@ -54,9 +55,11 @@ def rebuild(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the book anew from archive, results and quarantine; the old one is kept beside it. Stop the daemon first.
+    """Make the book anew where it is lost or damaged.
 
-    Every file is read and held against its name. Archived studies without a result are measured at the next start.
+    The book is the box's record of every study and file. It is made anew from archive, results and quarantine; the
+    old one is kept beside it. Stop the service first. Every file is read and held against its name. Archived
+    studies without a result are measured at the next start.
 
     Exit code: 0 rebuilt, 5 the book is whole, or is one that must not be replaced, or a daemon is at work, or files
     can't be read: they are named, and nothing is changed; with --anyway they are left out of the new book.
@@ -85,9 +88,10 @@ def rebuild(
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Hold the book, every stored file and the networks against what they must be. No file of them is changed.
+    """Compare the book and all stored files with what was written.
 
-    When it was done is noted for `doctor` and `status`; a timer does it each week.
+    The networks, too. No file of them is changed. When it was done is noted for `doctor` and `status`; a timer does
+    it each week.
 
     Exit code: 0 all is as it was written, 5 something differs: it is named, with the study.
     """

@@ -29,9 +29,12 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Work off what lies in the inbox, and end.")] = False,
     bundle: BundleOption = None,
 ) -> None:
-    """Watch the inbox: each study that is complete is analysed, its result published, its files archived.
+    """Watch the inbox, and measure each study that is complete.
 
-    Ends on SIGTERM or Ctrl-C; SIGHUP reads the settings again. What was begun is finished at the next start.
+    Its result is published, its files are archived. Ends on SIGTERM or Ctrl-C; SIGHUP reads the settings again.
+    What was begun is finished at the next start.
+
+    Exit code: 0 ended, 5 it can't work: the message says why.
     """
     from scanside_appliance.service.plan import Plan
     from scanside_appliance.service.service import log_to_stderr
@@ -44,11 +47,11 @@ def watch(
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Say how the box is: does it run, what is it at, what keeps it from working.
+    """Say how the box is, and what keeps it from working.
 
-    Exit code: 0 it runs or has nothing to do, 5 it has a trouble: root or settings that can't be used are one, and
-    results of the book that are no longer on the disk, results that a failed self-test puts in doubt, files in the
-    inbox that can't be read, and an inbox or quarantine that holds more than its quota.
+    Exit code: 0 it runs or has nothing to do, 5 something is wrong: root or settings can't be used, results are
+    gone from the disk or put in doubt by a failed self-test, files in the inbox can't be read, or inbox or
+    quarantine are over their quota.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import box_facts
@@ -68,7 +71,12 @@ def queue(
     live: Annotated[bool, typer.Option("--live", help="Keep showing it until Ctrl-C, with what arrives.")] = False,
     no_names: Annotated[bool, typer.Option("--no-names", help="For screens that others see: hashes alone.")] = False,
 ) -> None:
-    """List studies that wait, are analysed, are held for a person or were put aside, in the order of their turn."""
+    """List studies that wait, are held or were put aside.
+
+    They stand in the order of their turn.
+
+    Exit code: 0 listed, 5 the box.
+    """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import queue_facts
     from scanside_appliance.service.queue_words import queue_lines, show_live
@@ -82,9 +90,11 @@ def queue(
 
 
 def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
-    """Analyse a study again that was put aside after its analysis failed.
+    """Analyse a study again whose analysis failed.
 
     What a person decided stays: a content that `release` took the place of is never analysed again.
+
+    Exit code: 0 queued, 5 there is no such study.
     """
     from scanside_appliance.jobs.audit import note
     from scanside_appliance.jobs.errors import BoxAnalysisDied
@@ -106,13 +116,18 @@ def release(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accept what is held, or choose the series of a study that was refused.
+    """Accept what is held, or choose another series of a study.
 
-    INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. INPUT_DUPLICATE_UID: slices
-    under one UID are told apart by their positions. PATIENT_MIXED: late slices go with the study. PATIENT_CONFLICT: the
-    study is measured again as a new revision, by itself: never compared with the results on record under its ID.
+    INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. INPUT_DUPLICATE_UID:
+    slices under one UID are told apart by their positions. PATIENT_MIXED: late slices go with the study.
+    PATIENT_CONFLICT: the study is measured again as a new revision, by itself: never compared with the results on
+    record under its ID.
 
     Of a study that is not held, its series are listed; with --series one is measured as a new revision.
+
+    Example: scanside release 206620a657f1ccc8
+
+    Exit code: 0 done or listed, 5 there is no such study or series.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.jobs.errors import BoxNotHeld

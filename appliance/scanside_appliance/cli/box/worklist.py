@@ -22,9 +22,10 @@ def worklist(
     no_names: Annotated[bool, typer.Option("--no-names", help="For screens that others see: hashes alone.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the list as a page in the browser instead.")] = False,
 ) -> None:
-    """List results: severe and rising first, then not measured but extensive, held, to watch, the rest by age.
+    """List results: who is sick first, then the newest.
 
-    The same list is the page results/index.html, which scanside watch writes anew at each result.
+    Severe and rising stand first, then not measured but extensive, held, to watch, the rest by age. The same list
+    is the page results/index.html, which scanside watch writes anew at each result.
 
     Exit code: 0 listed, 5 the box.
     """
