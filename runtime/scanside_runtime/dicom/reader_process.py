@@ -35,6 +35,10 @@ from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import ReadingSettings
 
 
+HEADERS_AT_ONCE = 32
+"""Some 64 KiB, as a pipe holds."""
+
+
 class Session:
     """Answers questions, each from what it says alone."""
 
@@ -61,8 +65,8 @@ class Session:
 
     def _find(self, path: Path) -> None:
         found = find_series(path, self._reading, self._at)
-        for header in found.headers:
-            self._channel.send(header)
+        for first in range(0, len(found.headers), HEADERS_AT_ONCE):
+            self._channel.send(*found.headers[first : first + HEADERS_AT_ONCE])
         for passed_over in found.unreadable:
             self._channel.send(passed_over)
         self._channel.send(NotDicom(found.not_dicom))
@@ -77,8 +81,7 @@ class Session:
         self._at(slices[0].file.name)
         for done, plane in enumerate(decoded(slices, question.layout, self._reading), start=1):
             _write(self._pixels_fd, plane)
-            self._channel.send(Decoded(done))
-            self._at(slices[min(done, len(slices) - 1)].file.name)
+            self._channel.send(Decoded(done), At(slices[min(done, len(slices) - 1)].file.name))
 
 
 def _write(pixels_fd: int, plane: npt.NDArray[np.int16]) -> None:
@@ -86,7 +89,7 @@ def _write(pixels_fd: int, plane: npt.NDArray[np.int16]) -> None:
 
     Raises BoxReader where the box has no memory for them.
     """
-    data = plane.tobytes()
+    data = memoryview(np.ascontiguousarray(plane)).cast("B")
     try:
         while data:
             data = data[os.write(pixels_fd, data) :]

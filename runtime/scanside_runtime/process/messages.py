@@ -24,14 +24,16 @@ Kind = TypeVar("Kind")
 
 def encode(message: DataclassInstance) -> bytes:
     """One line. Paths become text; NaN and infinity raise ValueError."""
-    line = json.dumps({type(message).__name__: message}, default=_as_json, allow_nan=False)
-    return line.encode("ascii") + b"\n"
+    return _JSON.encode({type(message).__name__: message}).encode("ascii") + b"\n"
 
 
 def _as_json(value: object) -> object:
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     return str(value)
+
+
+_JSON = json.JSONEncoder(default=_as_json, allow_nan=False)  # `json.dumps` would make one for each message
 
 
 def decode(line: bytes | str, kinds: tuple[type[Kind], ...]) -> Kind:
