@@ -1,169 +1,180 @@
-"""Scanside beside what a user would take instead, on one volume in one run: `make bench-peers` prints Markdown.
+"""Scanside beside what a user would take instead, on one study in one run, and every bar: `make bench-peers`, Markdown.
 
-    python benchmarks/peers.py [--rounds 3] [--folder DIR]
+    python benchmarks/peers.py [--rounds 2] [--only whole,inference,reading,engine,slices,stages,cohort,tune]
 
-Every job runs in a process of its own, all of them in turn and round after round, so that what else the machine does
-meets all alike; medians are printed. Processor time counts all threads and children. lungmask and SimpleITK come from
-`.peers`, which `make bench-peers` installs; what is not there is left out.
+Jobs run in turn and round after round, so that what else the machine does meets all alike; medians are printed. On two
+quiet cores it takes some seven minutes. lungmask and SimpleITK come from `.peers`, which `make bench-peers` installs;
+what is not there is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
+
+import bars
+from runs import HERE, Found, Studies, analyze_command, answer, middle, whole
 
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.engine import instruction_set
 from scanside_runtime.model.tuning import this_box
-from scanside_runtime.phantom.dicom_writer import write_series
-from scanside_runtime.phantom.make import demo_spec, make_phantom
 
-HERE = Path(__file__).parent
-PEERS = HERE.parent / ".peers"
 INFERENCE = ("scanside INT8", "scanside FP32", "ONNX Runtime INT8", "ONNX Runtime FP32", "PyTorch FP32")
 READING = ("scanside reader", "pydicom loop", "SimpleITK")
 GMAC = {"lungs": 3.67, "infection": 9.76}
 """Multiply-adds of a slab through each network, counted over its convolutions."""
+FEW, MANY = 8, 72
+"""Slabs that `benchmark_app` is asked for: the difference is what slabs cost, without its start."""
+Rows = list[tuple[str, list[Found]]]
+Part = Callable[[Studies, int], Iterator[str]]
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="a series of DICOM files; the demo's phantom where none is named")
+    """Measure and print, each part as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", default=",".join(PARTS), help="some parts, by name")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = asked.folder or _phantom(Path(scratch) / "series")
-        say(_fingerprint(folder))
-        for title, rows in _measured(folder, Path(scratch), asked.rounds):
-            say(f"\n{title}\n\n{_table(rows)}")
-    say(f"\n{_ceiling()}")
+        studies = Studies.in_folder(Path(scratch))
+        say(_fingerprint(studies.thick()))
+        answer("imports")  # modules are compiled here, and in no job that counts
+        whole(analyze_command(studies.thick(), studies.scratch / "out"))  # as are the networks
+        for name in asked.only.split(","):
+            for text in PARTS[name](studies, asked.rounds):
+                say(f"\n{text}")
+    say(f"\n### Bars\n\n{bars.table()}")
 
 
 def say(text: str) -> None:
-    """A line as soon as it is known."""
+    """A piece of the page as soon as it is known."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def _measured(folder: Path, scratch: Path, rounds: int) -> list[tuple[str, list[tuple[str, list[dict[str, float]]]]]]:
-    """Titles, and the rounds of each job; the first job is what the others are compared with."""
-    whole: dict[str, list[dict[str, float]]] = {"scanside analyze": [], "lungmask": []}
-    jobs: dict[str, list[dict[str, float]]] = {name: [] for name in (*INFERENCE, *READING)}
+def _whole(studies: Studies, rounds: int) -> Iterator[str]:
+    found: Rows = [("scanside analyze", []), ("lungmask", [])]
     for _ in range(rounds):
-        whole["scanside analyze"].append(_whole(_analyze(folder, scratch / "out")))
-        whole["lungmask"].append(_whole(_job("lungmask", folder)))
-        for name, found in jobs.items():
-            found.append(_answer(_job(name, folder)))
-    return [
-        ("Whole: page, pictures and DICOM objects, against lungs alone", list(whole.items())),
-        ("Both networks, 16 slabs each, loaded", [(name, jobs[name]) for name in INFERENCE]),
-        ("Files to HU, once warm", [(name, jobs[name]) for name in READING]),
+        found[0][1].append(whole(analyze_command(studies.thick(), studies.scratch / "out")))
+        found[1][1].append(whole([sys.executable, str(HERE / "peer_jobs.py"), "lungmask", str(studies.thick())]))
+    bars.against_lungmask(found[0][1], found[1][1])
+    yield f"### Whole: page, pictures and DICOM objects, against lungs alone\n\n{_table(found)}"
+
+
+def _inference(studies: Studies, rounds: int) -> Iterator[str]:
+    found = _in_turn(INFERENCE, studies, rounds)
+    bars.against_torch(dict(found)["scanside INT8"], dict(found)["PyTorch FP32"])
+    yield f"### Both networks, 16 slabs each, loaded\n\n{_table(found)}"
+
+
+def _reading(studies: Studies, rounds: int) -> Iterator[str]:
+    found = _in_turn(READING, studies, rounds + 1)
+    bars.reading(*(dict(found)[name] for name in READING))
+    yield f"### Files to HU, once warm\n\n{_table(found)}"
+
+
+def _in_turn(names: Sequence[str], studies: Studies, rounds: int) -> Rows:
+    found: Rows = [(name, []) for name in names]
+    for _ in range(rounds):
+        for name, before in found:
+            before.append(answer(name, str(studies.thick())))
+    return found
+
+
+def _engine(_: Studies, rounds: int) -> Iterator[str]:
+    """OpenVINO's own benchmark of the bare networks, a slab a core: what the engine gives when nothing else is done."""
+    lines = ["### The engine as Scanside asks it, beside OpenVINO's `benchmark_app`: INT8, a slab a core", ""]
+    lines += [
+        "| network | multiply-adds a slab | CPU ms a slab | `benchmark_app` | GMAC/s a core |",
+        "|---|---|---|---|---|",
     ]
+    pairs = []
+    for name, gmac in GMAC.items():
+        found = [(answer("bar_jobs/slabs", name), _benchmark_app(name)) for _ in range(rounds)]
+        ours, theirs = (middle([one[side] for one in found], "cpu_s") for side in (0, 1))
+        pairs.append((ours, theirs))
+        told = (
+            "not here | | "
+            if ours is None or theirs is None
+            else f"{1e3 * ours:.1f} | {1e3 * theirs:.1f} | {gmac / ours:.0f}"
+        )
+        lines.append(f"| {name} | {gmac:.2f} G | {told} |")
+    bars.against_benchmark_app(pairs)
+    yield "\n".join(lines)
 
 
-def _phantom(folder: Path) -> Path:
-    phantom = make_phantom(demo_spec())
-    thickness_mm = phantom.spec.slice_thickness_mm
-    write_series(phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, slice_thickness_mm=thickness_mm)
-    return folder
-
-
-def _analyze(folder: Path, out: Path) -> list[str]:
-    program = "from scanside_appliance.cli.main import main; main()"
-    return [sys.executable, "-c", program, "analyze", str(folder), "--output", str(out), "--json"]
-
-
-def _job(name: str, folder: Path) -> list[str]:
-    return [sys.executable, str(HERE / "peer_jobs.py"), name, str(folder)]
-
-
-def _environment() -> dict[str, str]:
-    paths = [os.environ.get("PYTHONPATH", ""), str(PEERS)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
-def _whole(command: Sequence[str]) -> dict[str, float]:
-    """A process from its start to its end; nothing where it fails."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, env=_environment(), capture_output=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode != 0:
+def _benchmark_app(network: str) -> Found:
+    """Processor time of a slab; nothing where it is not here."""
+    bundle = open_bundle()
+    contract: Any = bundle.network(network, "int8")[1]
+    cores = str(len(os.sched_getaffinity(0)))
+    shape = f"[1,{contract.stack_depth},{contract.matrix[0]},{contract.matrix[1]}]"
+    options = ["-d", "CPU", "-hint", "none", "-nstreams", cores, "-nthreads", cores, "-infer_precision", "f32"]
+    program = str(Path(sys.executable).with_name("benchmark_app"))
+    model = str(bundle.folder / bundle.manifest["networks"][network]["int8"])
+    if not Path(program).exists():
         return {}
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall_s": time.perf_counter() - began, "cpu_s": cpu_s}
+    runs = [whole([program, "-m", model, "-shape", shape, *options, "-niter", str(n)]) for n in (FEW, MANY)]
+    return {"cpu_s": (runs[1]["cpu_s"] - runs[0]["cpu_s"]) / (MANY - FEW)} if all(runs) else {}
 
 
-def _answer(command: Sequence[str]) -> dict[str, float]:
-    """What a job says of itself; nothing where it fails."""
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
-    return dict(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else {}
+def _slices(studies: Studies, _: int) -> Iterator[str]:
+    found: Rows = []
+    for name, make in (("59 of 5 mm", studies.thick), ("236 of 1.25 mm", studies.thin), ("295 of 5 mm", studies.long)):
+        command = analyze_command(make(), studies.scratch / "out", "--settings", str(studies.settings()))
+        found.append((name, [whole(command)]))
+    bars.slices(*(one for _, (one,) in found))
+    yield f"### Whole, by slices\n\n{_table(found)}"
 
 
-def _table(rows: Sequence[tuple[str, list[dict[str, float]]]]) -> str:
+def _table(rows: Rows) -> str:
     """CPU before wall: it is what a busy machine measures well."""
-    lines = ["| what | CPU s | wall s | CPU against the first | wall against the first |", "|---|---|---|---|---|"]
-    first: dict[str, float] | None = None
+    lines = ["| what | CPU s | wall s | CPU against the first | wall against the first | peak MB |"]
+    lines.append("|---|---|---|---|---|---|")
+    first: tuple[float, float] | None = None
     for name, rounds in rows:
-        found = {key: median(one[key] for one in rounds) for key in ("cpu_s", "wall_s")} if all(rounds) else None
-        if found is None:
-            lines.append(f"| {name} | not here | | | |")
+        cpu_s, wall_s = middle(rounds, "cpu_s"), middle(rounds, "wall_s")
+        if cpu_s is None or wall_s is None:
+            lines.append(f"| {name} | not here | | | | |")
             continue
-        first = first or found
-        ratios = (f"{found[key] / first[key]:.2f}" for key in ("cpu_s", "wall_s"))
-        lines.append(f"| {name} | {found['cpu_s']:.2f} | {found['wall_s']:.2f} | {' | '.join(ratios)} |")
+        first = first or (cpu_s, wall_s)
+        peak_mb = max((one.get("peak_mb", 0.0) for one in rounds), default=0.0)
+        ratios = f"{cpu_s / first[0]:.2f} | {wall_s / first[1]:.2f}"
+        lines.append(f"| {name} | {cpu_s:.2f} | {wall_s:.2f} | {ratios} | {f'{peak_mb:.0f}' if peak_mb else ''} |")
     return "\n".join(lines)
 
 
 def _fingerprint(folder: Path) -> str:
     box = this_box(open_bundle())
     engines = ", ".join(f"{name} {version}" for name, version in box.engines.items())
-    load = os.getloadavg()[0]
-    machine = f"{box.cores} cores of {box.processor or 'an unnamed processor'} ({instruction_set()})"
-    return f"{machine}; {engines}; {len(list(folder.iterdir()))} slices; {load:.1f} processes waited at the start."
+    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    machine = f"{box.cores} cores of {model[1] if model else box.processor} ({instruction_set()})"
+    commit = subprocess.run(
+        ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return (
+        f"{machine}; {engines}; commit {commit.stdout.strip() or 'unknown'}; {len(list(folder.iterdir()))} slices; "
+        f"{os.getloadavg()[0]:.1f} processes waited at the start."
+    )
 
 
-def _ceiling() -> str:
-    """OpenVINO's own benchmark of the bare networks, a slab a core: what the engine gives when nothing else is done."""
-    lines = ["OpenVINO's `benchmark_app` on the bare INT8 networks, a slab a core", ""]
-    lines += ["| network | multiply-adds a slab | slabs/s | GMAC/s, all cores |", "|---|---|---|---|"]
-    for name, gmac in GMAC.items():
-        found = _benchmark_app(name)
-        told = "not here | " if found is None else f"{found:.1f} | {gmac * found:.0f}"
-        lines.append(f"| {name} | {gmac:.2f} G | {told} |")
-    return "\n".join(lines)
-
-
-def _benchmark_app(network: str) -> float | None:
-    bundle = open_bundle()
-    contract: Any = bundle.network(network, "int8")[1]
-    cores = str(len(os.sched_getaffinity(0)))
-    shape = f"[1,{contract.stack_depth},{contract.matrix[0]},{contract.matrix[1]}]"
-    options = ["-d", "CPU", "-t", "5", "-nstreams", cores, "-nthreads", cores, "-infer_precision", "f32"]
-    program = str(Path(sys.executable).with_name("benchmark_app"))
-    model = str(bundle.folder / bundle.manifest["networks"][network]["int8"])
-    try:
-        done = subprocess.run(
-            [program, "-m", model, "-shape", shape, "-hint", "none", *options],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    told = re.search(r"Throughput:\s*([0-9.]+) FPS", done.stdout)
-    return None if told is None else float(told[1])
+PARTS: dict[str, Part] = {
+    "whole": _whole,
+    "inference": _inference,
+    "reading": _reading,
+    "engine": _engine,
+    "slices": _slices,
+    "stages": bars.stages,
+    "cohort": bars.cohort,
+    "tune": bars.tune,
+}
 
 
 if __name__ == "__main__":

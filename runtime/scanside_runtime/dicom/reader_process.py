@@ -34,7 +34,6 @@ from scanside_runtime.process.messages import Failed
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.tables import ReadingSettings
 
-
 HEADERS_AT_ONCE = 32
 """Some 64 KiB, as a pipe holds."""
 
