@@ -88,7 +88,7 @@ def _write(pixels_fd: int, plane: npt.NDArray[np.int16]) -> None:
 
     Raises BoxReader where the box has no memory for them.
     """
-    data = memoryview(np.ascontiguousarray(plane)).cast("B")
+    data = np.ascontiguousarray(plane).data.cast("B")
     try:
         while data:
             data = data[os.write(pixels_fd, data) :]
