@@ -137,7 +137,7 @@ def _refusal(document: Mapping[str, Any], _: Words) -> list[Line]:
         told, more = reason["message"], ""
     return [
         ("verdict", f"{_(VERDICT[document['verdict']])}  {reason['code']}"),
-        ("reason", " ".join(filter(None, (told, more)))),
+        ("reason", _.together(told, more)),
         ("advice", advice),
     ]
 
