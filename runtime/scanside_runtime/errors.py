@@ -116,7 +116,7 @@ class SettingsUnusable(BoxFailed):
 
 
 class BoxDisk(BoxFailed):
-    """A disk did not give or take what was asked of it: {why}."""
+    """A disk, stick or share could not be read or written: {why}."""
 
     code = "BOX_DISK"
     advice = "Try again. If it stays so, look at the disk, stick or share, and at who may read and write there."

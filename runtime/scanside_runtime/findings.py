@@ -54,7 +54,7 @@ KINDS = {
         ("caution",),
         "Different slices carry one SOP Instance UID, or none: their positions tell them apart, but nothing can refer "
         "to them, and no DICOM objects are written.",
-        "Look whether the slices are of one scan. A tool on the way has damaged the identifiers: export the study "
+        "Check that the slices are of one scan. A tool on the way has damaged the identifiers: export the study "
         "again from the scanner to have a Segmentation.",
         "SOPInstanceUID of the measured slices is compared with that of all objects of the study.",
     ),
@@ -83,17 +83,17 @@ KINDS = {
     "SERIES_SPLIT": FindingKind(
         ("caution",),
         "The series holds more than one acquisition or reconstruction; they were told apart and one was measured.",
-        "Look whether the right one was taken; if not, export it as a series of its own.",
+        "Check that the right one was taken; if not, export it as a series of its own.",
     ),
     "SERIES_PASSED_OVER": FindingKind(
         ("caution",),
         "A series that might have been measured is damaged, and another one was taken.",
-        "Look whether the series that was taken is the wanted one; if not, export the study again.",
+        "Check that the series that was taken is the wanted one; if not, export the study again.",
     ),
     "SERIES_LABELLED_OTHERWISE": FindingKind(
         ("note", "caution"),
         "The texts of the series name another part of the body; whether it is a chest is decided by the picture.",
-        "Look whether it is the right study, then correct the entry on the console: the next programme may believe it.",
+        "Check that it is the right study, then correct the entry on the console: the next program may believe it.",
         "SeriesDescription, BodyPartExamined, ProtocolName and StudyDescription, by words in some forty languages: "
         "caution for head, neck, spine and limbs, note for abdomen and heart.",
     ),
