@@ -129,6 +129,13 @@ def a_system_that_does_not_start_it(box: Examined, _: pytest.MonkeyPatch) -> Con
     return work.unit(box)
 
 
+def a_box_that_was_never_installed_as_a_service(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    systemctl = box.layout.root / "systemctl"
+    systemctl.write_text("#!/bin/sh\nexit 1\n")
+    systemctl.chmod(0o755)
+    return work.unit(replace(box, systemctl=str(systemctl)))
+
+
 def no_backup(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     return work.backup(box)
 
@@ -176,6 +183,7 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_book_that_is_damaged: (Health.bad, "BOX_DATABASE"),
     a_daemon_that_does_not_run: (Health.caution, "does not run"),
     a_system_that_does_not_start_it: (Health.caution, "systemd does not answer"),
+    a_box_that_was_never_installed_as_a_service: (Health.caution, "no service of this system"),
     no_backup: (Health.caution, "none was ever made"),
     a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 days ago"),
     a_study_that_was_put_aside: (Health.caution, "BOX_ANALYSIS_DIED"),

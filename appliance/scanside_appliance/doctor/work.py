@@ -20,6 +20,8 @@ from scanside_runtime.settings.tables import Settings
 
 UNITS = ("scanside-watch.service", "scanside.target", "scanside-verify.timer")
 UNIT = UNITS[0]
+NOT_THERE = ("", "not-found")
+"""What systemd answers of a unit that nobody installed."""
 ASK_S = 10.0
 
 
@@ -101,6 +103,9 @@ def unit(box: Examined) -> Condition:
         advice = said("Start `scanside watch` by what starts services here.")
         return caution("unit", said("systemd does not answer"), advice)
     missing = [one for one, state in asked.items() if state != "enabled"]
+    if all(state in NOT_THERE for state in asked.values()):
+        advice = said("The release's install.sh makes it one; docs/watch.md. By hand it ends with the terminal.")
+        return caution("unit", said("it is no service of this system"), advice)
     if missing:
         found = ", ".join(f"{one}: {asked[one] or '-'}" for one in missing)
         names = " ".join(missing)
