@@ -28,7 +28,7 @@ GOOD = Parity("onnxruntime", "int8", 0.99, 0.9, 0.985, 0.15)
 @pytest.fixture
 def phantoms_to_compare_on(monkeypatch: pytest.MonkeyPatch) -> None:
     # Networks made by hand decide at one HU: in this patient little lies at it, in others more than the gate allows.
-    monkeypatch.setattr("scanside_export.data.volumes.parity_volumes", lambda data: [phantom(8).volume()])
+    monkeypatch.setattr("scanside_export.data.volumes.parity_volumes", lambda data: [phantom(8, slab_mm=20.0).volume()])
 
 
 def reference(exported: Exported) -> Networks:
