@@ -32,7 +32,7 @@ def calibrated(run: Run, table: Path, *options: object) -> dict[str, Any]:
 def test_the_json_has_the_promised_keys_and_the_figures_of_other_implementations(run: Run, tmp_path: Path) -> None:
     table = exams(exams_a_patient=1)
     table.to_csv(tmp_path / "t.csv", index=False)
-    poi, ihu, both = calibrated(run, tmp_path / "t.csv")["models"]
+    poi, ihu, both = calibrated(run, tmp_path / "t.csv", "--resamples", 40)["models"]
     assert [model["features"] for model in (poi, ihu, both)] == [["poi_percent"], ["ihu_hu"], ["poi_percent", "ihu_hu"]]
     assert list(poi)[:14] == [
         "features", "n", "events", "auc", "auc_ci95", "cut_off", "sensitivity", "specificity", "sensitivity_ci95",

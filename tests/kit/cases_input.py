@@ -122,7 +122,9 @@ def a_deflated_file_that_unpacks_to_800_megabytes(folder: Path) -> None:
     start = 144 + int.from_bytes(data[140:144], "little")
     body = zlib.decompress(data[start:], -zlib.MAX_WBITS)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    bomb = packer.compress(body) + b"".join(packer.compress(bytes(2**20)) for _ in range(800)) + packer.flush()
+    bomb = packer.compress(body) + packer.flush(zlib.Z_FULL_FLUSH)
+    megabyte = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)  # leans on nothing before it
+    bomb += 800 * megabyte + packer.flush()
     path.write_bytes(data[:start] + bomb)
 
 

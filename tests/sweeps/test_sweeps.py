@@ -16,9 +16,9 @@ from sweeps.injected import can_intercept
 @pytest.mark.parametrize(
     ("who", "every"),
     [
-        ("daemon", 700),
-        ("worker", 1200),
-        ("sender writer receive backup restore rebuild upgrade release install", 500),
+        ("daemon", 1000),
+        ("worker", 2000),
+        ("sender writer receive backup restore rebuild upgrade release install", 800),
     ],
 )
 def test_a_call_that_fails_or_is_the_last_one_loses_nothing(tmp_path: Path, who: str, every: int) -> None:
