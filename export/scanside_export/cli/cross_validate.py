@@ -39,7 +39,10 @@ def cross_validate(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Train, export, quantise and score each fold by patient; run again after an interruption, and it goes on."""
+    """Train and score each fold by patient.
+
+    Each fold is trained, exported, quantised and scored; run again after an interruption, and it goes on.
+    """
     from scanside_export.bundling.cross_validate import CrossValidation
     from scanside_export.bundling.cross_validate import cross_validate as run_folds
     from scanside_export.data.folds import FOLDS

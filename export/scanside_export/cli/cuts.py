@@ -15,7 +15,10 @@ EDGE_SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)
 def cuts(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder with ct.")],
 ) -> None:
-    """Cut whole scans shorter and narrower, and print how much lung is lost by what the guard would see."""
+    """Print how much lung is lost where scans are cut.
+
+    Whole scans are cut shorter and narrower; the loss stands beside what the guard would see.
+    """
     from scanside_export.evaluation.cutting import ENDS, SIDES, cut_at_the_ends, cut_at_the_sides, losses, thick_lungs
 
     whole = list(thick_lungs(data))

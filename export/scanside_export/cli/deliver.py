@@ -12,7 +12,10 @@ def keygen(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the keys go; never into a repository.")],
     name: Annotated[str, typer.Option(help="Name of the key, as boxes show it.")] = "scanside",
 ) -> None:
-    """Make a key pair: NAME.private.pem signs bundles, NAME.pem goes to every box, into its keys.d."""
+    """Make a key pair that signs bundles.
+
+    NAME.private.pem signs, NAME.pem goes to every box, into its keys.d.
+    """
     from scanside_export.bundling.deliver import make_key
 
     private_file, public_file, key_id = make_key(folder, name)
@@ -25,7 +28,10 @@ def sign(
     key: Annotated[Path, typer.Option(metavar="FILE", help="The private key.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The zip to write.")],
 ) -> None:
-    """Check a bundle and write it as a signed zip, for `scanside bundle install`."""
+    """Check a bundle and write it as a signed zip.
+
+    It is for `scanside bundle install`.
+    """
     from scanside_export.bundling.deliver import deliver
     from scanside_runtime.model.bundle import open_bundle
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scanside_runtime.model.networks import Networks
 
 evaluations = typer.Typer(
-    help="Scores a bundle on experts' labels, by the deployed runtime.", no_args_is_help=True, rich_markup_mode=None
+    help="Score a bundle on experts' labels, by the box's runtime.", no_args_is_help=True, rich_markup_mode=None
 )
 BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="A bundle other than the default one.")
@@ -41,7 +41,10 @@ def slices(
     picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score the infection network alone on single slices; HU are estimated from each picture."""
+    """Score the infection network alone on single slices.
+
+    HU are estimated from each picture.
+    """
     from scanside_export.data.windowed_slices import read_slices
     from scanside_export.evaluation.evaluate_slices import evaluate_slices, slices_document
 
@@ -77,7 +80,10 @@ def volumes(
     picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score the whole product on CT volumes: Dice, volume error, POI error with Bland-Altman limits."""
+    """Score the whole product on CT volumes.
+
+    Dice, volume error, POI error with Bland-Altman limits.
+    """
     from scanside_export.evaluation.evaluate import evaluate
     from scanside_export.evaluation.score_summary import volumes_document
 
@@ -106,7 +112,10 @@ def held_out(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score real patients whom no training sees: as they are, with lesions, and with a consolidation drawn in."""
+    """Score real patients whom no training sees.
+
+    As they are, with lesions, and with a consolidation drawn in.
+    """
     from scanside_export.evaluation.held_out import score_patients
     from scanside_export.evaluation.held_out_table import held_out_document, held_out_table
 
@@ -133,7 +142,10 @@ def lungs(
     precision: Precision = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with the lungs, in ml by kind: outside of the body, gas, effusion, abdomen, lung missed."""
+    """Say what is wrong with the lungs, in ml by kind.
+
+    Outside of the body, gas, effusion, abdomen, lung missed.
+    """
     from dataclasses import asdict
 
     from scanside_export.evaluation.lung_errors import case_reference, drawn_references, lung_table, score_lungs

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scanside_export.evaluation.lesion_figures import LesionFigures
 
 lesion_app = typer.Typer(
-    help="The lesion synthesiser: held against real lesions, and shown.", no_args_is_help=True, rich_markup_mode=None
+    help="The drawn lesions: beside real ones, and shown.", no_args_is_help=True, rich_markup_mode=None
 )
 Cases = Annotated[Path, typer.Option("--cases", metavar="DIR", help="What `prepare` wrote.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the lesions.")]
@@ -28,7 +28,10 @@ def compare_with_real(
     seed: Seed = 4000,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Compare density, size, place and edge of inserted lesions with those of infection-3d, in slabs of 5 mm."""
+    """Compare inserted lesions with real ones.
+
+    Density, size, place and edge, against infection-3d in slabs of 5 mm.
+    """
     from dataclasses import asdict
 
     from scanside_export.data.prepare import load

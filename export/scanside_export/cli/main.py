@@ -78,7 +78,10 @@ def prepare(
         bool, typer.Option("--permissive", help="Of --data only the scans of ct, none under a non-commercial licence.")
     ] = False,
 ) -> None:
-    """Turn labelled CT into training cases; prints the digest of the training data."""
+    """Turn labelled CT into training cases.
+
+    It prints the digest of the training data.
+    """
     from scanside_export.cli.progress import progress
     from scanside_export.data.adapters.forms import parse_source
     from scanside_export.data.prepare import Material
@@ -122,7 +125,10 @@ def train(
     device: Annotated[str, typer.Option(help="Where it computes: cpu, or cuda where there is a GPU.")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples; a GPU wants several.")] = 0,
 ) -> None:
-    """Train one network by its recipe; run again after an interruption, and it goes on."""
+    """Train one network by its recipe.
+
+    Run again after an interruption, and it goes on.
+    """
     from scanside_export.data.prepare import load, read_digest
     from scanside_export.training.train import Run
     from scanside_export.training.train import train as run_training
@@ -170,7 +176,10 @@ def threshold(
     value: Annotated[float, typer.Argument(help="Probability from which a voxel is infected.", min=0.01, max=0.99)],
     runs: Runs,
 ) -> None:
-    """Set the infection network's threshold, chosen on training cases for volume as well as for Dice."""
+    """Set the infection network's threshold.
+
+    It is chosen on training cases, for volume as well as for Dice.
+    """
     from scanside_export.networks.checkpoint import chosen_checkpoint, write_threshold
 
     write_threshold(chosen_checkpoint(runs / "infection"), value)
@@ -185,7 +194,10 @@ def keep(
         Path | None, typer.Option(metavar="DIR", help="The bundle to take it from, if not the one in use here.")
     ] = None,
 ) -> None:
-    """Take a network of a bundle into the next one as it is, byte for byte, when only the other was trained again."""
+    """Take a network into the next bundle as it is.
+
+    Byte for byte, when only the other network was trained again.
+    """
     from scanside_export.bundling.keep_network import keep_network
     from scanside_runtime.model.bundle import open_bundle
 
@@ -195,7 +207,10 @@ def keep(
 
 @app.command()
 def export(runs: Runs, work: Work) -> None:
-    """Write each trained network as ONNX (FP32 for quantisation, FP16-stored for the box) and OpenVINO IR."""
+    """Write each trained network as ONNX and OpenVINO IR.
+
+    ONNX in FP32 for quantisation, and with FP16-stored weights for the box.
+    """
     from scanside_export.convert.export_networks import export_networks
 
     for path in export_networks(_trained_anew(runs), work):
@@ -210,7 +225,10 @@ def quantize(
     slabs: Annotated[int, typer.Option(help="Calibration slabs.")] = 300,
     preset: Annotated[str, typer.Option(help="NNCF preset: mixed or performance.")] = "mixed",
 ) -> None:
-    """Write each network as INT8 QDQ ONNX and IR, calibrated on real slabs."""
+    """Write each network as INT8.
+
+    QDQ ONNX and IR, calibrated on real slabs.
+    """
     from scanside_export.convert.export_networks import quantize_networks
     from scanside_export.data.prepare import load
 
@@ -225,7 +243,10 @@ def check(
     data: Data,
     bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle that `bundle` wrote.")],
 ) -> None:
-    """Hold every deployed form against torch, in Dice and POI, on real volumes; exit code 1 when a gate fails."""
+    """Hold every deployed form against torch.
+
+    In Dice and POI, on real volumes; exit code 1 when a gate fails.
+    """
     from scanside_export.convert.parity import compare, deployed_forms, ir_forms, torch_networks
     from scanside_export.data.volumes import parity_volumes
     from scanside_runtime.model.bundle import open_bundle
@@ -254,7 +275,10 @@ def bundle(
     ] = None,
     notes: Annotated[Path | None, typer.Option(metavar="FILE", help="How it was trained, for the card.")] = None,
 ) -> None:
-    """Put both networks, a golden sample, model card and manifest into one folder."""
+    """Put both networks and what proves them into a folder.
+
+    A golden sample, model card and manifest stand beside them.
+    """
     from scanside_export.bundling.model_card import Release, find_failures, read_figures
     from scanside_export.bundling.write_bundle import build_bundle
     from scanside_export.networks.checkpoint import never_drawn

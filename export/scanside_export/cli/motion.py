@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from scanside_export.evaluation.motion_model import Seen
 
-motion = typer.Typer(help="The motion detector.", no_args_is_help=True, rich_markup_mode=None)
+motion = typer.Typer(help="The motion detector: fit, measure.", no_args_is_help=True, rich_markup_mode=None)
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder with ct.")]
 Seeds = Annotated[int, typer.Option(help="Draws of motion for each series and kind.")]
@@ -20,7 +20,10 @@ Seeds = Annotated[int, typer.Option(help="Draws of motion for each series and ki
 
 @motion.command("fit")
 def fit_model(data: Data, seeds: Seeds = 2) -> None:
-    """Fit the model on the series it is developed on, and print it with what it does on series left out in turn."""
+    """Fit the motion model and print it.
+
+    On the series it is developed on, with what it does on series left out in turn.
+    """
     from scanside_export.evaluation.motion_model import DEVELOPED_ON, figures, fit, left_out_scores
     from scanside_runtime.settings.tables import MotionSettings
 
@@ -32,7 +35,10 @@ def fit_model(data: Data, seeds: Seeds = 2) -> None:
 
 @motion.command()
 def measure(data: Data, seeds: Seeds = 2) -> None:
-    """Measure the runtime's detector on series that it was not made with: AUC, moved slices found, false alarms."""
+    """Measure the runtime's motion detector.
+
+    On series that it was not made with: AUC, moved slices found, false alarms.
+    """
     from scanside_export.evaluation.motion_model import MEASURED_ON, figures, shipped_scores
     from scanside_runtime.settings.tables import MotionSettings
 

@@ -18,7 +18,10 @@ def pack(
         float | None, typer.Option(min=1.0, help="Size of a part: 60 MB of cases, 16 MB of a checkpoint.")
     ] = None,
 ) -> None:
-    """Write cases in 8 bits, or a checkpoint's weights in FP16, as parts; `train --cases` takes packed cases."""
+    """Write cases or a checkpoint as small parts.
+
+    Cases in 8 bits, a checkpoint's weights in FP16; `train --cases` takes packed cases.
+    """
     if what.is_file():
         from scanside_export.networks.checkpoint_parts import write_parts
 
@@ -36,7 +39,10 @@ def unpack(
     parts: Annotated[Path, typer.Argument(metavar="DIR", help="The parts of a checkpoint.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The checkpoint that they make.")],
 ) -> None:
-    """Make a checkpoint of its parts again; `--start-from` and `export` take it."""
+    """Make a checkpoint of its parts again.
+
+    `--start-from` and `export` take it.
+    """
     from scanside_export.networks.checkpoint_parts import read_parts
 
     typer.echo(read_parts(parts, out))
