@@ -1,6 +1,6 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
-# make bench-peers  Scanside beside PyTorch, ONNX Runtime, lungmask, pydicom and SimpleITK, as Markdown
+# make bench-peers [INTO=docs/speed.md]   every bar of speed, and Scanside beside PyTorch, lungmask and others, as Markdown
 # make fuzz   damages files at random and reads them, for 20 minutes
 # make languages   the catalogues of the page, from the texts in the code
 # make release  everything that a box without internet needs, as one tar in dist/
@@ -44,7 +44,7 @@ lint: .venv/all.stamp
 # What others take for the same, beside Scanside in one run: Markdown for docs/speed.md. lungmask (Apache-2.0) and SimpleITK are
 # peers only, no dependency: they lie in .peers, and torch is taken from the extra `export`.
 bench-peers: .venv/all.stamp .peers
-	@$(BIN)/python benchmarks/peers.py
+	@$(BIN)/python benchmarks/peers.py $(if $(INTO),--into $(INTO))
 
 .peers:
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile --no-deps --target .peers \

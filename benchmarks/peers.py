@@ -1,6 +1,6 @@
 """Scanside beside what a user would take instead, on one study in one run, and every bar: `make bench-peers`, Markdown.
 
-    python benchmarks/peers.py [--rounds 2] [--only whole,inference,reading,engine,slices,stages,cohort,tune]
+    python benchmarks/peers.py [--rounds 2] [--only PART,PART] [--into docs/speed.md]
 
 Jobs run in turn and round after round, so that what else the machine does meets all alike; medians are printed. On two
 quiet cores it takes some seven minutes. lungmask and SimpleITK come from `.peers`, which `make bench-peers` installs;
@@ -32,6 +32,7 @@ GMAC = {"lungs": 3.67, "infection": 9.76}
 """Multiply-adds of a slab through each network, counted over its convolutions."""
 FEW, MANY = 8, 72
 """Slabs that `benchmark_app` is asked for: the difference is what slabs cost, without its start."""
+BEGIN, END = "<!-- bench-peers -->", "<!-- end of bench-peers -->"
 Rows = list[tuple[str, list[Found]]]
 Part = Callable[[Studies, int], Iterator[str]]
 
@@ -40,23 +41,32 @@ def main() -> None:
     """Measure and print, each part as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", default=",".join(PARTS), help="some parts, by name")
+    parser.add_argument("--only", default=",".join(PARTS), help="some of these parts, and no others: %(default)s")
+    parser.add_argument("--into", type=Path, help=f"a page that gets all of it between {BEGIN} and {END}")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         studies = Studies.in_folder(Path(scratch))
-        say(_fingerprint(studies.thick()))
-        answer("imports")  # modules are compiled here, and in no job that counts
-        whole(analyze_command(studies.thick(), studies.scratch / "out"))  # as are the networks
-        for name in asked.only.split(","):
-            for text in PARTS[name](studies, asked.rounds):
-                say(f"\n{text}")
-    say(f"\n### Bars\n\n{bars.table()}")
+        said = list(_measured(studies, asked.only.split(","), asked.rounds))
+    if asked.into:
+        before, _, rest = asked.into.read_text().partition(BEGIN)
+        told = "\n\n".join(said)
+        asked.into.write_text(f"{before}{BEGIN}\n{told}\n{END}{rest.partition(END)[2]}")
 
 
-def say(text: str) -> None:
-    """A piece of the page as soon as it is known."""
-    sys.stdout.write(f"{text}\n")
+def _measured(studies: Studies, parts: Sequence[str], rounds: int) -> Iterator[str]:
+    """Each piece of the page, which is printed as soon as it is known."""
+    yield _said(_fingerprint(studies.thick()))
+    answer("imports")  # modules are compiled here, and in no job that counts
+    whole(analyze_command(studies.thick(), studies.scratch / "out"))  # as are the networks
+    for name in parts:
+        yield from map(_said, PARTS[name](studies, rounds))
+    yield _said(f"### Bars\n\n{bars.table()}")
+
+
+def _said(text: str) -> str:
+    sys.stdout.write(f"{text}\n\n")
     sys.stdout.flush()
+    return text
 
 
 def _whole(studies: Studies, rounds: int) -> Iterator[str]:

@@ -26,6 +26,10 @@ LARGE_DISC_PX = 12
 """From this radius on a plane is dilated row of the disc by row: at 28 pixels OpenCV itself takes 2.6 times longer."""
 
 
+KEPT_BYTES = 8 * 2**20
+"""Regions of so many bytes are kept where they were found: of a coarse grid all, of 512 x 512 those of some planes."""
+
+
 class Planes(Protocol):
     """The planes (y, x) bool of a mask: an array (z, y, x), or what makes them when they are asked for."""
 
@@ -52,14 +56,16 @@ class Where:
 class Pieces:
     """The components of a mask (z, y, x), numbered from 1 in the order of the lowest plane that they reach.
 
-    Neither mask nor numbers are copied: a plane's regions are found again where they are asked for. The mask must stay
-    as it is meanwhile.
+    Neither mask nor numbers are copied: a plane's regions are found again where they are asked for, but for the first
+    `KEPT_BYTES` of them. The mask must stay as it is meanwhile.
 
     sizes: (n + 1,) int64 voxels, the background first.
     """
 
     def __init__(self, mask: Planes) -> None:
         self._mask = mask
+        self._kept: dict[int, _Regions] = {}
+        self._room = KEPT_BYTES
         size = 0
         self._before = [0]  # how many regions there are below each plane
         sizes, pairs = [np.zeros(1, dtype=np.int64)], []
@@ -74,6 +80,7 @@ class Pieces:
                 pairs += [(first + low, count + high) for low, high in _contacts(below, regions)]
             if regions is not None:
                 sizes.append(regions.areas)
+                self._keep(z, regions)
             self._before.append(count if regions is None else count + len(regions.areas))
             below = regions
         region_sizes = np.concatenate(sizes)
@@ -136,10 +143,14 @@ class Pieces:
             kept[z][box] = part
         return kept
 
+    def _keep(self, z: int, regions: _Regions) -> None:
+        if regions.labels.nbytes <= self._room:
+            self._kept[z], self._room = regions, self._room - regions.labels.nbytes
+
     def _planes(self, some: Iterable[int]) -> Iterator[tuple[int, Plane, Labels]]:
         """Some planes, as far as they hold components: the box of what they hold, and the numbers in it."""
         for z in some:
-            regions = _regions(self._mask[z])
+            regions = self._kept.get(z) or _regions(self._mask[z])
             if regions is not None:
                 names = self._names[self._before[z] : self._before[z + 1] + 1].copy()
                 names[0] = 0
@@ -279,7 +290,7 @@ def _closed(plane: Bools, radius_px: int) -> Bools:
     """One (y, x) plane closed; beyond it there is nothing, and the closing sees that."""
     if radius_px <= 0:
         return plane
-    padded = np.pad(_pixels(plane), radius_px)
+    padded = _framed(_pixels(plane), radius_px, 0)
     inner = slice(radius_px, -radius_px), slice(radius_px, -radius_px)
     if radius_px < LARGE_DISC_PX:
         return np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(radius_px))[inner] > 0)
@@ -302,7 +313,7 @@ def _dilated(plane: npt.NDArray[np.uint8], radius_px: int) -> npt.NDArray[np.uin
 
 def _fill_plane(plane: Bools) -> Bools:
     """One (y, x) plane without holes: flood the outside from a rim of background, the rest is mask."""
-    outside = np.pad((~np.ascontiguousarray(plane)).view(np.uint8), 1, constant_values=1)
+    outside = _framed(_pixels(~plane), 1, 1)
     cv2.floodFill(outside, None, (0, 0), 2)
     filled: Bools = outside[1:-1, 1:-1] != 2
     return filled
@@ -324,6 +335,12 @@ def _box(plane: Bools) -> Plane:
 def _grown(box: Plane, by_px: int) -> Plane:
     y, x = (slice(max(0, side.start - by_px), side.stop + by_px) for side in box)
     return y, x
+
+
+def _framed(plane: npt.NDArray[np.uint8], by_px: int, value: int) -> npt.NDArray[np.uint8]:
+    """A plane with so many pixels of a value around it; OpenCV does it in a third of `np.pad`'s time."""
+    framed = cv2.copyMakeBorder(plane, by_px, by_px, by_px, by_px, cv2.BORDER_CONSTANT, value=(value,))
+    return np.asarray(framed, dtype=np.uint8)
 
 
 def _pixels(plane: Bools) -> npt.NDArray[np.uint8]:

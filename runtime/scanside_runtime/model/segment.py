@@ -130,7 +130,7 @@ def ask_for_lungs(volume: Volume, network: Network, progress: Progress | None = 
         for slab, logits in _logits(stacks, network, slabs):
             asked.add(slab)
             if (logits[1:] > logits[0]).any():  # between pixels without lung there is none
-                planes[slab] = _sides(stacks.plane_map.back(np.ascontiguousarray(logits.transpose(1, 2, 0))))
+                planes[slab] = _sides(*map(stacks.plane_map.back, logits))
             if progress is not None and (len(asked) % BATCH == 0):
                 progress("lungs", len(asked), len(stacks))
 
@@ -142,12 +142,10 @@ def ask_for_lungs(volume: Volume, network: Network, progress: Progress | None = 
     return LungAnswers(planes, stacks.slabs.owner)
 
 
-def _sides(logits: Floats) -> Sides:
-    """(rows, columns, 3) logits → (rows, columns) uint8, the largest's channel; of equal ones the first."""
-    none, right, left = (logits[:, :, channel] for channel in range(3))
-    sides = ((right > none) & (right >= left)).view(np.uint8)
-    sides[(left > none) & (left > right)] = LEFT
-    return sides
+def _sides(none: Floats, right: Floats, left: Floats) -> Sides:
+    """(rows, columns) logits each → (rows, columns) uint8, the largest's channel; of equal ones the first."""
+    is_right, is_left = (right > none) & (right >= left), (left > none) & (left > right)
+    return is_right.view(np.uint8) * np.uint8(RIGHT) + is_left.view(np.uint8) * np.uint8(LEFT)
 
 
 def ask_for_infection(

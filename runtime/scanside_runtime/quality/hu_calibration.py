@@ -106,8 +106,15 @@ def soft_tissue_hu(volume: Volume, masks: Masks) -> float:
     step = max(1, len(inside) // 24)
     hu = volume.hu[inside[0] : inside[-1] + 1 : step, ::2, ::2]
     edges = np.arange(SOFT_HU[0], SOFT_HU[1] + STEP_HU, STEP_HU)
-    smooth = np.convolve(np.histogram(hu, bins=edges)[0], np.ones(5) / 5, mode="same")
+    smooth = np.convolve(_histogram(hu), np.ones(5) / 5, mode="same")
     around = np.pad(smooth, 1)
     peaks = (smooth >= around[:-2]) & (smooth >= around[2:]) & (smooth >= PEAK_SHARE * smooth.max())
     centres_hu = (edges[:-1] + STEP_HU / 2)[peaks]
     return float(centres_hu[int(np.argmin(np.abs(centres_hu - MUSCLE_HU)))])
+
+
+def _histogram(hu: Hu) -> npt.NDArray[np.intp]:
+    """How many values lie in each `STEP_HU` of `SOFT_HU`, its upper end in the last one; `np.histogram` would sort."""
+    soft = hu[(hu >= SOFT_HU[0]) & (hu <= SOFT_HU[1])]
+    last = (SOFT_HU[1] - SOFT_HU[0]) // STEP_HU - 1
+    return np.bincount(np.minimum((soft - SOFT_HU[0]) // STEP_HU, last), minlength=last + 1)

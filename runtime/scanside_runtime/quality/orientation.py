@@ -108,10 +108,10 @@ def _has_trachea(hu: Floats, lung: Bools, middle: float) -> bool:
 
 def _spine(overview: Overview, slabs: npt.NDArray[np.intp]) -> tuple[float, float] | None:
     """How far behind the middle of the lungs the spine lies, in mm, and its column; None where it is not seen."""
-    usual = np.quantile(overview.hu[_part(slabs, (0.05, 0.95))], SPINE_QUANTILE, axis=0)  # (y, x)
     middle, reach = _middle_x(overview.lungs), STRIP_MM / PIXEL_MM
     first = max(0, int(middle - reach))
-    dense = usual[:, first : int(middle + reach) + 1] > SPINE_HU
+    strip = overview.hu[_part(slabs, (0.05, 0.95)), :, first : int(middle + reach) + 1]
+    dense = np.quantile(strip, SPINE_QUANTILE, axis=0) > SPINE_HU  # (y, x)
     if not dense.any():
         return None
     y, x = np.nonzero(dense)
