@@ -69,7 +69,7 @@ CHOICES = (
     to_translate("The only axial series that can be measured: {series}."),
     to_translate("It was chosen by a person."),
 )
-"""Why a series was chosen, see `scanside_runtime.dicom.series`."""
+"""Why a series was chosen, see `scanside_runtime.dicom.choice`."""
 
 
 @dataclass(frozen=True, slots=True)

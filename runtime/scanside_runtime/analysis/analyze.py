@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from scanside_runtime.analysis.course import past_of, scan_of
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.provenance import Provenance, bundle_facts, engine_facts, selftest_facts, way_taken
 from scanside_runtime.analysis.result import NOT_ASSESSED, Analysis, Reason, Verdict
@@ -23,12 +24,10 @@ from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.errors import Held, Refused, ScansideError
 from scanside_runtime.findings import Finding, without_poi
 from scanside_runtime.followup.measurement_error import MeasurementError, measurement_error
-from scanside_runtime.followup.patient_record import Record, record_of
-from scanside_runtime.followup.placeholders import without_placeholders
+from scanside_runtime.followup.patient_record import Record
 from scanside_runtime.followup.progression import Progression, progression
 from scanside_runtime.followup.same_body import check_same_body
-from scanside_runtime.followup.scan import Measures, Moment, Person, Scan
-from scanside_runtime.measures.biomarkers import Biomarkers, Region, measure, withheld, without_sides
+from scanside_runtime.measures.biomarkers import Biomarkers, measure, withheld, without_sides
 from scanside_runtime.measures.severity import Severity, assess, assess_extent
 from scanside_runtime.measures.severity_model import SeverityModel, read_severity_model
 from scanside_runtime.model.bundle import Bundle
@@ -36,7 +35,6 @@ from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
 from scanside_runtime.model.proof import Proof
 from scanside_runtime.model.segment import segment
-from scanside_runtime.plural import told
 from scanside_runtime.quality.gate import explain_withheld, set_apart_and_judge
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
@@ -208,7 +206,8 @@ def _measure(
     with StudyReader(settings.reading) as reader, ThreadPoolExecutor(max_workers=1) as beside:
         with known.timed("headers"):
             series = _choose(known, reader, selection, settings)
-            record = _past(known, series.study, options)
+            record, notes = past_of(series.study, options)
+            known.flags += notes
         loading = beside.submit(_load, networks, options)
         with known.timed("decode"):
             volume = known.volume = reader.read_volume(series, _stage("decode", progress))
@@ -245,8 +244,8 @@ def _conclude(
     biomarkers = measured if reason is None else withheld(measured)
     if any(flag.code == ORIENTATION for flag in known.flags):
         biomarkers = without_sides(biomarkers)
-    person = _person(series.study, settings)
-    present = _scan(series, person, biomarkers, known.flags, bundle, measured=reason is None)
+    flags = frozenset(flag.code for flag in known.flags)
+    present = scan_of(series, biomarkers, flags, bundle, settings.patient, measured=reason is None)
     change = progression(present, record.scans, error)
     known.flags += check_same_body(present, change, settings.progression)
     recent = () if change is None else change.recent
@@ -272,20 +271,6 @@ def _choose(known: _Known, reader: StudyReader, selection: Selection, settings: 
     known.flags += series.notes
     known.flags += check_age(series.study.age_years, settings.patient)
     return series
-
-
-def _past(known: _Known, study: Study, options: Options) -> Record:
-    """The patient's earlier scans; those that can't be used are named."""
-    settings = options.settings
-    person = _person(study, settings)
-    record = record_of(person, study.study_uid, options.earlier, settings.patient.placeholder_ids)
-    known.flags += record.notes
-    known.flags += [Finding("BOX_EARLIER_RESULT", "caution", _left_out(name)) for name in record.unusable]
-    if record.scans and (study.acquired_at or study.study_date) is None:
-        message = "The scan states no date: it is compared with none of {scans} earlier scan(s)."
-        message = told(message, scans=len(record.scans))
-        known.flags.append(Finding("PATIENT_UNDATED", "caution", message))
-    return record
 
 
 def _load(networks: LoadedNetworks | KeptNetworks | None, options: Options) -> LoadedNetworks:
@@ -318,52 +303,6 @@ def _withheld_because(flags: list[Finding]) -> Reason | None:
     """The first finding that takes back what rests on infection."""
     first = next((flag for flag in flags if flag.level == "withhold"), None)
     return None if first is None else Reason(first.code, first.message, explain_withheld(first.code))
-
-
-def _scan(
-    series: Series,
-    person: Person,
-    biomarkers: Biomarkers,
-    flags: list[Finding],
-    bundle: Bundle,
-    *,
-    measured: bool,
-) -> Scan:
-    """The scan as later ones will find it in its document."""
-    study = series.study
-    stated = study.acquired_at or study.study_date
-    places = {"left": biomarkers.left, "right": biomarkers.right, **biomarkers.zones.by_name()}
-    return Scan(
-        study_uid=study.study_uid,
-        moment=None if stated is None else Moment.from_iso(stated),
-        acquired_at=stated,
-        person=person,
-        verdict="analysed" if measured else "refused",
-        whole=_measures(biomarkers.whole),
-        places={name: _measures(place) for name, place in places.items()},
-        slice_thickness_mm=series.slice_thickness_mm or series.spacing_mm[0],
-        kernel=series.kernel,
-        scanner=(series.manufacturer, series.model),
-        contrast_bolus_agent=series.contrast_bolus_agent,
-        flags=frozenset(flag.code for flag in flags),
-        bundle=bundle.title,
-        lung_width_mm=biomarkers.lung_width_mm,
-        fluid_ml=biomarkers.fluid_ml,
-        ct_extent_grade=biomarkers.ct_extent_grade,
-    )
-
-
-def _measures(region: Region) -> Measures:
-    return Measures(region.poi_percent, region.ihu_hu, region.infection_volume_ml, region.lung_volume_ml)
-
-
-def _person(study: Study, settings: Settings) -> Person:
-    person = Person(study.patient_id, study.issuer, study.birth_date, study.sex, study.patient_name)
-    return without_placeholders(person, settings.patient.placeholder_ids)
-
-
-def _left_out(name: str) -> str:
-    return f"An earlier result of the patient can't be used, the trend leaves it out: {name}."
 
 
 def _refusal(error: ScansideError) -> _Conclusion:

@@ -7,11 +7,9 @@ series = choose_series(found, limits=limits)      one series, with the reason fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from pydicom.uid import UID
 
 from scanside_runtime.dicom import ranking
 from scanside_runtime.dicom.candidates import (
@@ -20,8 +18,8 @@ from scanside_runtime.dicom.candidates import (
     PassedSeries,
     candidate,
     check_one_patient,
-    is_localizer,
 )
+from scanside_runtime.dicom.choice import damaged_notes, other_objects, passed_over, shared_uid_notes, why_chosen
 from scanside_runtime.dicom.contents import is_ct, list_studies, series_named, study_named
 from scanside_runtime.dicom.errors import (
     GeometryNotAxial,
@@ -47,8 +45,7 @@ from scanside_runtime.dicom.index import Found, PassedOver, find_series
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE, LITTLE_AS_BIG
 from scanside_runtime.errors import Refused
-from scanside_runtime.findings import Finding, figures
-from scanside_runtime.plural import told
+from scanside_runtime.findings import Finding
 from scanside_runtime.settings.tables import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -147,10 +144,10 @@ def choose_series(
         raise _closest(refusals, groups)
     if series_uid is None:
         _check_no_stand_in(candidates, refusals, groups)
-    because = CHOSEN_BY_A_PERSON if series_uid else _because(candidates, refusals, groups)
-    passed_over = (*_passed_over(candidates, refusals, groups), *_other_objects(headers))
-    notes = (*_shared_uid_notes(candidates[0].slices, headers), *_damaged_notes(candidates, refusals, groups))
-    return _series(candidates[0], because, passed_over, notes)
+    because = CHOSEN_BY_A_PERSON if series_uid else why_chosen(candidates, refusals, groups)
+    left = (*passed_over(candidates, refusals, groups), *other_objects(headers))
+    notes = (*shared_uid_notes(candidates[0].slices, headers), *damaged_notes(candidates, refusals, groups))
+    return _series(candidates[0], because, left, notes)
 
 
 def study_in(found: Found, study_uid: str | None = None) -> Study | None:
@@ -273,80 +270,6 @@ def _may_be_meant(group: Sequence[SliceHeader], why: Refused) -> bool:
     where = body_part(group[0])
     few = isinstance(why, (SeriesSingleSlice, SeriesTooFewSlices))
     return not isinstance(why, _NO_STACK) and where <= (BodyPart.CHEST if few else BodyPart.UNSAID)
-
-
-def _because(
-    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
-) -> str:
-    others = [ranking.called(one.slices) for one in candidates[1:]]
-    refused = [f"{ranking.called(groups[uid])}: {why.code}" for uid, why in refusals.items()]
-    start = "The best of the axial series" if others else "The only axial series that can be measured"
-    passed = f" Passed over: {'; '.join(others + refused)}." if others or refused else ""
-    order = "not called another part, complete, original, chest, soft kernel, near 5 mm, more slices"
-    ranked = f" Order: {order}." if others else ""
-    return f"{start}: {ranking.called(candidates[0].slices)}.{ranked}{passed}"
-
-
-def _passed_over(
-    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
-) -> Iterator[PassedSeries]:
-    """The CT series that were not taken, with the parts of the one that was."""
-    chosen = candidates[0]
-    yield from chosen.passed_over
-    localizers = sum(is_localizer(header) for header in groups[chosen.slices[0].series_uid])
-    if localizers:
-        first = chosen.slices[0]
-        why = told("{count} localizer(s) in the series", count=localizers)
-        yield PassedSeries(first.series_uid, first.series_description, why)
-    for other in candidates[1:]:
-        first, why = other.slices[0], ranking.why_behind(chosen.slices, other.slices)
-        as_well = "" if ranking.called_another_part(other.slices) else "it would do as well, but "
-        yield PassedSeries(first.series_uid, first.series_description, as_well + why)
-    for uid, refusal in refusals.items():
-        yield PassedSeries(uid, groups[uid][0].series_description, f"{refusal.code}: {refusal.message}")
-
-
-def _other_objects(headers: Iterable[SliceHeader]) -> Iterator[PassedSeries]:
-    """The series of the study that hold no CT slices: secondary captures, dose pages, our own results."""
-    others = {header.series_uid: header for header in headers if not is_ct(header)}
-    for uid, header in sorted(others.items()):
-        yield PassedSeries(uid, header.series_description, f"no CT slices: {UID(header.sop_class_uid).name}")
-
-
-def _damaged_notes(
-    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
-) -> tuple[Finding, ...]:
-    """A chest series that was passed over because it is damaged may be the one that was meant."""
-    damaged = {uid: why.message for uid, why in refusals.items() if _is_damage(why)}
-    for one in candidates[1:]:
-        broken = next((header for header in one.slices if header.damage), None)
-        if broken is not None:
-            damaged[broken.series_uid] = f"the pixels of {broken.file.name} are cut off: {broken.damage}."
-    return tuple(
-        Finding("SERIES_PASSED_OVER", "caution", f"Series {uid} was passed over: {why}")
-        for uid, why in damaged.items()
-        if not ranking.called_another_part(groups[uid])
-    )
-
-
-def _shared_uid_notes(slices: Sequence[SliceHeader], headers: Iterable[SliceHeader]) -> tuple[Finding, ...]:
-    """Slices that no UID of their own names: positions tell them apart, but nothing can refer to them."""
-    contents: dict[str, set[tuple[object, ...]]] = {}
-    for header in headers:
-        content = (header.pixels_sha256 or header.sha256, header.image_position_patient)
-        contents.setdefault(header.sop_instance_uid, set()).add(content)
-    shared = sum(not one.sop_instance_uid or len(contents[one.sop_instance_uid]) > 1 for one in slices)
-    if not shared:
-        return ()
-    message = (
-        f"{shared} of {len(slices)} slices carry a SOP Instance UID that others carry too, or none. "
-        "Their positions tell them apart."
-    )
-    return (Finding("INPUT_SHARED_UID", "caution", message, figures(shared=shared, slices=len(slices))),)
-
-
-def _is_damage(why: Refused) -> bool:
-    return not (isinstance(why, GeometryNotAxial) or why.code.startswith("SERIES_"))
 
 
 def _series(
