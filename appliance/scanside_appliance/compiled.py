@@ -7,6 +7,7 @@ what it computes with is what the bundle's signature stands for, whatever its us
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import logging
@@ -25,6 +26,7 @@ from scanside_runtime.model.engine import Bytes
 
 log = logging.getLogger("scanside")
 NAME = "networks.compiled"
+TAKEN = ".taken-by-"
 _SUM_BYTES = hashlib.sha256().digest_size
 _HEAD_BYTES = 512
 _LEFT_BEHIND_S = 3600.0
@@ -39,7 +41,9 @@ def compiled_networks(root: Path) -> CompiledFile | None:
 class CompiledFile:
     """One set of compiled networks in one file: SHA-256 of the rest, JSON of a fixed length, and the networks.
 
-    See `CompiledNetworks`. Whatever is wrong with it is a word in the log, and the networks are compiled.
+    See `CompiledNetworks`. Whatever is wrong with it is a word in the log, and the networks are compiled. An engine may
+    end over them: who takes them leaves a mark until its own orderly end, and where its process is gone and the mark is
+    there, they are thrown away.
     """
 
     folder: Path
@@ -47,7 +51,11 @@ class CompiledFile:
     def read(self, key: str) -> Mapping[str, Bytes] | None:
         """The networks of this key, where they are this user's own and whole."""
         try:
-            return _unpacked(self._content(), key)
+            self._throw_away_what_ended_another()
+            found = _unpacked(self._content(), key)
+            if found is not None:
+                self._mark_as_taken()
+            return found
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
@@ -75,11 +83,28 @@ class CompiledFile:
             _check_own(handle, stat.S_IRWXG | stat.S_IRWXO)
             return memoryview(mmap.mmap(handle, 0, prot=mmap.PROT_READ))
 
+    def _mark_as_taken(self) -> None:
+        mark = self.folder / f"{TAKEN}{os.getpid()}"
+        mark.touch()
+        atexit.register(mark.unlink, missing_ok=True)
+
+    def _throw_away_what_ended_another(self) -> None:
+        for mark in self.folder.glob(f"{TAKEN}*"):
+            if not _runs(mark.name.removeprefix(TAKEN)):
+                log.warning("networks are compiled anew, as a process ended with those in %s", self.folder / NAME)
+                (self.folder / NAME).unlink(missing_ok=True)
+                mark.unlink(missing_ok=True)
+
     def _clear_left_behind(self) -> None:
         """What a process wrote that was ended meanwhile."""
         for part in self.folder.glob(f".{NAME}.*.part"):
             if time.time() - part.lstat().st_mtime > _LEFT_BEHIND_S:
                 part.unlink(missing_ok=True)
+
+
+def _runs(number: str) -> bool:
+    """Whether there is a process with this number."""
+    return number.isdecimal() and Path("/proc", number).exists()
 
 
 def _check_own(handle: int, others: int) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.layout import BoxLayout
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.model.tuning import Tuning, tuning_of
@@ -33,7 +34,7 @@ def read_tuning(root: Path) -> Tuning | None:
     """
     for path in (BoxLayout(root).tuning, tuning_file(root)):
         try:
-            with path.open("rb") as file:
+            with opened_file(path) as file:
                 content = file.read(LARGEST_BYTES)
         except OSError:
             continue

@@ -170,6 +170,16 @@ def test_a_zip_that_breaks_off_or_is_none_is_refused(stick: Stick, tmp_path: Pat
             stick.install(path)
 
 
+def test_a_zip_that_is_larger_than_any_bundle_is_refused_before_its_list_is_read(stick: Stick) -> None:
+    archive = stick.zip("1.0")
+    content = archive.read_bytes()
+    with archive.open("r+b") as file:  # the list of its contents lies behind a hole of 64 GB
+        file.seek(2**36)
+        file.write(content)
+    with pytest.raises(ModelArchive, match="has more than"):
+        stick.install(archive)
+
+
 def test_weights_that_change_on_the_box_are_found_when_they_are_used(stick: Stick) -> None:
     stick.install(stick.zip("1.0"))
     folder = bundle_in_force(stick.root, stick.keys)

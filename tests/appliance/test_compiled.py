@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +35,7 @@ def kept(tmp_path: Path) -> CompiledFile:
 
 
 def file_of(kept: CompiledFile) -> Path:
-    (file,) = kept.folder.iterdir()
+    (file,) = (path for path in kept.folder.iterdir() if not path.name.startswith("."))
     return file
 
 
@@ -104,6 +106,35 @@ def test_what_is_damaged_or_not_this_users_alone_is_left_and_said(
         assert kept.read(KEY) == NETWORKS
 
 
+def taken_by_another(kept: CompiledFile, ends: Callable[[], None]) -> None:
+    """By a process that ends so."""
+    fork = os.fork()
+    if not fork:
+        try:
+            assert kept.read(KEY) == NETWORKS
+            ends()
+        finally:
+            os._exit(1)
+    os.waitpid(fork, 0)
+
+
+def test_networks_with_which_a_process_ended_are_thrown_away_once(
+    kept: CompiledFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert kept.read(KEY) == kept.read(KEY) == NETWORKS  # this one runs still
+    taken_by_another(kept, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    with caplog.at_level(logging.WARNING, "scanside"):
+        assert kept.read(KEY) is None
+    assert "a process ended with those" in caplog.text
+    kept.write(KEY, NETWORKS)
+    assert kept.read(KEY) == NETWORKS
+
+
+def test_networks_with_which_a_process_came_to_its_orderly_end_are_kept(kept: CompiledFile) -> None:
+    taken_by_another(kept, lambda: atexit._run_exitfuncs())
+    assert kept.read(KEY) == NETWORKS
+
+
 def test_where_nothing_can_be_kept_nothing_is_raised(tmp_path: Path) -> None:
     (tmp_path / "a file").write_bytes(b"")
     place = CompiledFile(tmp_path / "a file" / "compiled")
@@ -145,7 +176,9 @@ def test_the_program_keeps_them_among_the_users_caches_and_a_box_keeps_none(
     asked = ("selftest", "--bundle", bundle, "--engine", "openvino", "--precision", "fp32", "--json")
     said = [run("--root", tmp_path / root, *asked) for root in ("box", "nowhere", "nowhere")]
     assert said[0] == said[1] == said[2] and said[0][0] == 0
-    assert [one.name for one in (tmp_path / "cache" / "scanside").rglob("*") if one.is_file()] == ["networks.compiled"]
+    assert [one.name for one in (tmp_path / "cache" / "scanside").rglob("[!.]*") if one.is_file()] == [
+        "networks.compiled"
+    ]
     shutil.rmtree(tmp_path / "cache" / "scanside")
     run("--root", tmp_path / "box", *asked)
     assert compiled_networks(tmp_path / "box") is None and not (tmp_path / "cache" / "scanside").exists()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pydicom
@@ -17,15 +21,22 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.analysis_samples import analysed
-from kit.archives import free_port, orthanc, peer, send_settings, slow_line, storescp
+from kit.archives import LOOPBACK, free_port, orthanc, peer, send_settings, slow_line, storescp
 from kit.sent_box import job_with_result
 from kit.tls import certificate_for_loopback
 from scanside_appliance.cli import main as cli
 from scanside_appliance.results.output import write_output
 from scanside_runtime.settings.send import SendSettings
-from sweeps.box import environment
+from sweeps.box import LONGEST_S, environment
 
 pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
+
+from pynetdicom import evt  # the extra may be missing
+
+from scanside_appliance.network.errors import BoxSendUnreachable
+from scanside_appliance.network.scu import echo
+from scanside_appliance.network.weighed import MOST_ANSWER_BYTES, answers_weighed
+
 pytestmark = pytest.mark.filterwarnings(
     # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
@@ -167,6 +178,38 @@ def test_an_archive_that_answers_is_said(tmp_path: Path) -> None:
     with peer(port):
         done = scanside(tmp_path, send_settings(port), "send", "--echo")
     assert (done.exit_code, "answers" in done.output) == (0, True)
+
+
+def test_an_archive_that_says_it_answers_with_2_gb_is_hung_up_on() -> None:
+    """After 64 MB it would end by itself."""
+    sent_bytes = [0]
+
+    def answer() -> None:
+        with suppress(OSError), listener.accept()[0] as line:
+            line.recv(2**16)
+            line.sendall(b"\x02\x00\x7f\xff\xff\xff")
+            while sent_bytes[0] < 2**26:
+                line.sendall(bytes(2**20))
+                sent_bytes[0] += 2**20
+
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        answers = threading.Thread(target=answer)
+        answers.start()
+        with pytest.raises(BoxSendUnreachable):
+            echo(send_settings(listener.getsockname()[1]))
+        answers.join(LONGEST_S)
+    assert sent_bytes[0] < 2**25
+
+
+def test_answers_without_end_are_broken_off() -> None:
+    ended = list[str]()
+    event = Mock(assoc=Mock(abort=lambda: ended.append("aborted")), data=bytes(2**20))
+    (weigh,) = (handler for what, handler in answers_weighed() if what is evt.EVT_DATA_RECV)
+    for _ in range(MOST_ANSWER_BYTES // 2**20):
+        weigh(event)
+    assert ended == []
+    weigh(event)
+    assert ended == ["aborted"]
 
 
 def test_without_an_archive_there_is_nothing_to_send_to(result: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,5 +60,10 @@ def test_what_an_older_box_would_do_is_shown_and_not_kept(
 
 def test_a_file_that_is_no_tuning_leaves_the_default(tmp_path: Path, bundle: Bundle) -> None:
     del bundle
-    tuning_file(tmp_path).write_text("{")
+    file = tuning_file(tmp_path)
+    for content in ("{", "[" * 100_000, '{"choice": NaN}', ""):
+        file.write_text(content)
+        assert read_tuning(tmp_path) is None
+    file.unlink()
+    os.mkfifo(file)  # whoever opened it would wait
     assert read_tuning(tmp_path) is None

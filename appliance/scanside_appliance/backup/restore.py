@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from scanside_appliance.backup.errors import BackupUnusable, BoxNotEmpty
 from scanside_appliance.backup.stock import FILES, SETTINGS, Copied, Stock, older_copy, read_stock
 from scanside_appliance.files.atomic import sync_directory
-from scanside_appliance.files.durable_files import file_sha256, lies_at, opened_file
+from scanside_appliance.files.durable_files import lies_at, opened_file
 from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE_MODE, BoxLayout, BoxRoot
 from scanside_appliance.files.owner import as_owner, as_root
 from scanside_appliance.jobs.book_file import BESIDE, beside, mark
 from scanside_appliance.service.root_lock import only_one
 
 BLOCK = 2**20
+MOST_BOOK_BYTES = 2**36
+"""A million studies of 300 slices; a file without content may have any size."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -34,8 +37,14 @@ def check_backup(folder: Path, progress: Progress) -> tuple[Stock, dict[str, str
 def _all_files(folder: Path, stock: Stock) -> Iterator[tuple[Path, Copied]]:
     for name, one in stock.files.items():
         yield folder / FILES / name, one
+    yield folder / stock.book, _book(folder, stock)
+
+
+def _book(folder: Path, stock: Stock) -> Copied:
+    """As it lies there: the manifest has its sum alone."""
     book = folder / stock.book
-    yield book, Copied(book.stat().st_size if book.is_file() else 0, stock.book_sha256, 0)
+    size = book.stat().st_size if book.is_file() else 0
+    return Copied(min(size, MOST_BOOK_BYTES), stock.book_sha256, 0)
 
 
 def _copy_of(path: Path, one: Copied) -> Path:
@@ -46,10 +55,12 @@ def _copy_of(path: Path, one: Copied) -> Path:
 
 def _trouble(path: Path, one: Copied) -> str | None:
     try:
-        digest = file_sha256(path)
+        with opened_file(path) as file:
+            is_as_long = os.fstat(file.fileno()).st_size == one.bytes  # first: a file without content may have any size
+            same = is_as_long and hashlib.file_digest(file, "sha256").hexdigest() == one.sha256
     except OSError as error:
         return error.strerror or "it can't be read"
-    return None if digest == one.sha256 else "it is not what was copied"
+    return None if same else "it is not what was copied"
 
 
 def restore(folder: Path, layout: BoxLayout, progress: Progress) -> Stock:
@@ -69,6 +80,10 @@ def restore(folder: Path, layout: BoxLayout, progress: Progress) -> Stock:
 def _fill(folder: Path, stock: Stock, layout: BoxLayout, progress: Progress) -> Stock:
     if lies_at(layout.database):  # a service was started meanwhile
         raise BoxNotEmpty(root=layout.root)
+    with as_root():
+        book = _book(folder, stock)
+        if trouble := _trouble(folder / stock.book, book):
+            raise BackupUnusable(folder=folder, why=f"{stock.book}: {trouble}")
     try:
         for number, (name, one) in enumerate(stock.files.items(), 1):
             target = layout.root / name
@@ -82,7 +97,7 @@ def _fill(folder: Path, stock: Stock, layout: BoxLayout, progress: Progress) -> 
         for end in BESIDE:  # of a book that was lost: replayed onto this one they would damage it
             beside(layout.database, end).unlink(missing_ok=True)
         mark(layout)  # first: cut off in between, the box misses its book and begins no empty one
-        _put(folder / stock.book, layout.database, Copied(0, stock.book_sha256, 0), folder)
+        _put(folder / stock.book, layout.database, book, folder)
     except OSError as error:
         raise BoxRoot(root=layout.root, why=error.strerror or error) from error
     return stock
@@ -99,21 +114,33 @@ def _put(source: Path, target: Path, one: Copied, folder: Path) -> None:
         return
     target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    digest = hashlib.sha256()
     try:
         with as_root():
             read = opened_file(_copy_of(source, one))
     except OSError as error:
         raise BackupUnusable(folder=folder, why=f"{source.name}: {error.strerror}") from error
-    with read, part.open("wb") as copy:
-        while block := read.read(BLOCK):
-            digest.update(block)
-            copy.write(block)
-        copy.flush()
-        os.fsync(copy.fileno())
-    if digest.hexdigest() != one.sha256:
+    try:
+        with read:
+            is_right = _copied(read, part, one.bytes) == one.sha256
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    if not is_right:
         part.unlink()
         raise BackupUnusable(folder=folder, why=f"{source.relative_to(folder)} is not what was copied")
     os.utime(part, ns=(one.changed_ns, one.changed_ns)) if one.changed_ns else None
     part.replace(target)
     sync_directory(target.parent)
+
+
+def _copied(read: BufferedReader, part: Path, size: int) -> str:
+    """The sum of so many bytes, and of one more where there are more: a file without content may have any size."""
+    digest, left = hashlib.sha256(), size + 1
+    with part.open("wb") as copy:
+        while left and (block := read.read(min(BLOCK, left))):
+            left -= len(block)
+            digest.update(block)
+            copy.write(block)
+        copy.flush()
+        os.fsync(copy.fileno())
+    return digest.hexdigest()

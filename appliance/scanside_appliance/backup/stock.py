@@ -23,6 +23,10 @@ FILES = "files"
 FOLDERS = ("results", "archive", "quarantine", "work", "bundles", "severity", PRIVATE)
 """Of the root. Not the inbox: whoever sent what lies there still has it, and it is not measured yet."""
 SETTINGS = "scanside.toml"
+MOST_MANIFEST_BYTES = 2**30
+"""Some 200 bytes for each file: 5 million of them."""
+LATEST_NS = 2**63
+"""What the system takes for the time of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +66,29 @@ def read_stock(folder: Path) -> Stock:
     """The manifest of a backup. Raises BackupUnusable."""
     try:
         with opened_file(folder / MANIFEST) as file:
+            if os.fstat(file.fileno()).st_size > MOST_MANIFEST_BYTES:
+                raise ValueError(f"it has more than {MOST_MANIFEST_BYTES} bytes")
             stock = typed(Stock, json.loads(file.read()))
+        if any(not 0 <= one.changed_ns < LATEST_NS for one in stock.files.values()):
+            raise ValueError("a time in it is none")
     except OSError as error:
         raise BackupUnusable(folder=folder, why=f"{MANIFEST}: {error.strerror}") from error
     except (ValueError, RecursionError) as problem:
         raise BackupUnusable(folder=folder, why=f"{MANIFEST}: {problem}") from problem
     if stock.schema != SCHEMA:
         raise BackupUnusable(folder=folder, why=f"its schema is not {SCHEMA}")
-    names = [stock.book, *stock.files]
-    if any(os.path.isabs(name) or ".." in Path(name).parts for name in names):
+    if not (_stays_inside(stock.book) and all(map(_may_be_of_a_box, stock.files))):
         raise BackupUnusable(folder=folder, why="a path leads out of it")
     return stock
+
+
+def _stays_inside(name: str) -> bool:
+    is_name = "\0" not in name and not any("\ud800" <= letter <= "\udc7f" for letter in name)
+    return is_name and not os.path.isabs(name) and ".." not in Path(name).parts
+
+
+def _may_be_of_a_box(name: str) -> bool:
+    return _stays_inside(name) and Path(name).parts[:1] in [(folder,) for folder in FOLDERS]
 
 
 def files_of(layout: BoxLayout, unread: set[str]) -> Iterator[tuple[str, os.stat_result]]:

@@ -39,6 +39,7 @@ NO_ZIP = (
     NotImplementedError,
     RuntimeError,
     EOFError,
+    MemoryError,
 )
 
 
@@ -75,8 +76,11 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with as_root():
             file = opened_file(archive)
-        with file, zipfile.ZipFile(file) as opened:
-            yield opened
+        with file:
+            if os.fstat(file.fileno()).st_size > MOST_BUNDLE_BYTES:  # its own list of contents is held in memory
+                raise ModelArchive(name=archive, why=f"it has more than {MOST_BUNDLE_BYTES / 1e6:.0f} MB")
+            with zipfile.ZipFile(file) as opened:
+                yield opened
     except NO_ZIP as problem:
         raise ModelArchive(name=archive, why=f"it is no whole zip ({problem})") from problem
     except FileNotFoundError as error:

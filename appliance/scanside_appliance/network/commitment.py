@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scanside_appliance.extras import extra
+from scanside_appliance.network.weighed import answers_weighed
 from scanside_runtime.settings.send import SendSettings
 
 with extra("dicom-network"):
@@ -53,7 +54,8 @@ class Commitment:
         entity = ApplicationEntity(settings.calling_ae)
         entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         address = ("0.0.0.0", settings.commitment_port)
-        server = entity.start_server(address, block=False, evt_handlers=commitment.handlers)
+        handlers = [*commitment.handlers, *answers_weighed()]
+        server = entity.start_server(address, block=False, evt_handlers=handlers)
         try:
             yield commitment
         finally:

@@ -6,7 +6,6 @@ address before a byte is read, and by AE title before an object is taken.
 
 from __future__ import annotations
 
-import errno
 import logging
 import ssl
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 from scanside_appliance.extras import extra
 from scanside_appliance.network.errors import BoxReceivePort, BoxReceiveTls, BoxReceiveUnset
 from scanside_appliance.network.received import DiskNearlyFull, Receiver
+from scanside_appliance.network.weighed import bound_pdus
 from scanside_runtime.settings.receive import ReceiveSettings
 
 with extra("dicom-network"):
@@ -43,8 +43,6 @@ TRANSFER_SYNTAXES = (
     *(RLELossless, *JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes),
 )
 MOST_PDU_BYTES = 2**18
-LONGEST_PDU_BYTES = 2**20
-"""What ends an association at once: a sender may be a little beside what was agreed, not far."""
 CALLING_AE_UNKNOWN = (0x01, 0x01, 0x03)  # rejected for good, by the service user: calling AE title (PS3.8 9.3.4)
 log = logging.getLogger("scanside")
 
@@ -110,7 +108,7 @@ class _Storing:
             log.warning("receive: somebody at %s called who is not among receive.callers", address)
             event.assoc.dul.socket.close()
             return
-        event.assoc.dul.socket.recv = _bounded(event.assoc.dul.socket.recv)
+        bound_pdus(event)
 
     def _requested(self, event: Any) -> None:
         requestor = event.assoc.requestor
@@ -141,17 +139,6 @@ class _Storing:
             log.error("receive: an object can't be kept: %s", error.strerror or type(error).__name__)
             return OUT_OF_RESOURCES
         return SUCCESS
-
-
-def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:
-    """A length that pynetdicom 3.0 believes: it reads a PDU whole before anybody may weigh it."""
-
-    def bounded(length: int) -> bytearray:
-        if length > LONGEST_PDU_BYTES:
-            raise OSError(errno.EMSGSIZE, f"a PDU that says it has {length} bytes")
-        return receive(length)
-
-    return bounded
 
 
 def _tls(settings: ReceiveSettings) -> ssl.SSLContext | None:

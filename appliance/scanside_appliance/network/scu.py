@@ -13,6 +13,7 @@ from scanside_appliance.extras import extra
 from scanside_appliance.network.commitment import Commitment, asks_for_commitment
 from scanside_appliance.network.errors import BoxSendRefused, BoxSendTls, BoxSendUnreachable, BoxSendUnset
 from scanside_appliance.network.messages import ObjectSent
+from scanside_appliance.network.weighed import answers_weighed
 from scanside_runtime.settings.send import SendSettings
 
 with extra("dicom-network"):
@@ -98,7 +99,7 @@ def _associated(
         settings.port,
         contexts=contexts,
         ae_title=settings.called_ae,
-        evt_handlers=list(handlers),
+        evt_handlers=[*handlers, *answers_weighed()],
         tls_args=None if tls is None else (tls, settings.host),
     )
     if not association.is_established:
