@@ -317,3 +317,15 @@ def test_a_unit_of_the_protocol_that_says_it_is_endless_is_not_waited_for(tmp_pa
         association = listener.associate()
         assert association.send_c_echo().Status == SUCCESS
         association.release()
+
+
+@pytest.mark.parametrize("begun", [b"\x01\x00\x00", b"\x01\x00\x00\x00\x10\x00" + b"x" * 10])
+def test_a_sender_that_is_gone_in_the_middle_keeps_no_association(tmp_path: Path, begun: bytes) -> None:
+    """As one whose power went, or one that drips: nobody says that the line is closed."""
+    with box(tmp_path, idle_s=0.5, associations=1) as listener:
+        with socket.create_connection((LOOPBACK, listener.settings.port), LONGEST_S) as line:
+            line.sendall(begun)
+            assert line.recv(64)[:1] in (b"", b"\x07")
+        association = listener.associate()
+        assert association.send_c_echo().Status == SUCCESS
+        association.release()

@@ -201,10 +201,28 @@ def test_an_archive_that_says_it_answers_with_2_gb_is_hung_up_on() -> None:
     assert sent_bytes[0] < 2**25
 
 
+def test_an_archive_that_falls_silent_in_the_middle_of_an_answer_is_not_waited_for() -> None:
+    given_up = threading.Event()
+
+    def answer() -> None:
+        with listener.accept()[0] as line:
+            line.recv(2**16)
+            line.sendall(b"\x02\x00\x00")
+            given_up.wait(LONGEST_S)
+
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        answers = threading.Thread(target=answer)
+        answers.start()
+        with pytest.raises(BoxSendUnreachable):
+            echo(send_settings(listener.getsockname()[1], timeout_s=0.5))
+        given_up.set()
+        answers.join(LONGEST_S)
+
+
 def test_answers_without_end_are_broken_off() -> None:
     ended = list[str]()
     event = Mock(assoc=Mock(abort=lambda: ended.append("aborted")), data=bytes(2**20))
-    (weigh,) = (handler for what, handler in answers_weighed() if what is evt.EVT_DATA_RECV)
+    (weigh,) = (handler for what, handler in answers_weighed(1.0) if what is evt.EVT_DATA_RECV)
     for _ in range(MOST_ANSWER_BYTES // 2**20):
         weigh(event)
     assert ended == []

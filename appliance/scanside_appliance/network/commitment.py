@@ -54,7 +54,7 @@ class Commitment:
         entity = ApplicationEntity(settings.calling_ae)
         entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         address = ("0.0.0.0", settings.commitment_port)
-        handlers = [*commitment.handlers, *answers_weighed()]
+        handlers = [*commitment.handlers, *answers_weighed(settings.timeout_s)]
         server = entity.start_server(address, block=False, evt_handlers=handlers)
         try:
             yield commitment

@@ -108,7 +108,7 @@ class _Storing:
             log.warning("receive: somebody at %s called who is not among receive.callers", address)
             event.assoc.dul.socket.close()
             return
-        bound_pdus(event)
+        bound_pdus(self._settings.idle_s)(event)
 
     def _requested(self, event: Any) -> None:
         requestor = event.assoc.requestor

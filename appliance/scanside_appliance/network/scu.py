@@ -99,7 +99,7 @@ def _associated(
         settings.port,
         contexts=contexts,
         ae_title=settings.called_ae,
-        evt_handlers=[*handlers, *answers_weighed()],
+        evt_handlers=[*handlers, *answers_weighed(answer_s)],
         tls_args=None if tls is None else (tls, settings.host),
     )
     if not association.is_established:
