@@ -36,15 +36,18 @@ MARKS = ("_", "said", "say", "to_translate")
 SPEAKER = "spoken"
 """What gives the words of the terminal: `spoken()("...")`."""
 PHRASES = FOLDER / "phrases.txt"
-REASONS = ("why", "how")
-"""Arguments that are words within a message."""
+REASONS = ("why", "how", "what", "why_not")
+"""Arguments that are words within a message, and names that such words are given before."""
+SAID_BY_NAME = ("NOT_COMPRESSED", "LITTLE_AS_BIG", "BIG_AS_LITTLE")
+"""Constants that are such words."""
 IN_WORDS = (
     *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in"),
     *("problems", "shape_problems", "conflicts", "reminders"),
+    *("object_damage", "pixel_damage", "_fault", "_no_air", "_why_not", "mixed_reconstruction"),
 )
 """Functions whose texts are written down in English, for example in status.json, and shown later."""
 SQL = {"SELECT", "AND", "INSERT", "UPDATE", "CASE", "?,"}
-NO_WORDS = ("statistics", "cohort", "phantom", "templates", "languages")
+NO_WORDS = ("statistics", "cohort", "phantom", "templates", "languages", "evaluate.py")
 
 
 @cache
@@ -105,6 +108,8 @@ def _phrases_of(module: ast.Module) -> Iterator[str]:
             for argument in node.keywords:
                 if argument.arg in REASONS:
                     yield from _texts_in(argument.value)
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in (*REASONS, *SAID_BY_NAME):
+            yield from _texts_in(node.value)
         elif isinstance(node, ast.FunctionDef) and node.name in IN_WORDS:
             yield from (text for one in node.body[1:] for text in _texts_in(one))
 

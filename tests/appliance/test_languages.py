@@ -29,7 +29,17 @@ from scanside_appliance.page.sentences import (
     reason_in_words,
 )  # fmt: skip
 from scanside_appliance.page.verdict import verdict_sentence
-from scanside_runtime.dicom.errors import GeometryMissingSlices
+from scanside_runtime.dicom.errors import (
+    GeometryMissingSlices,
+    GeometryMixedReconstruction,
+    InputByteOrder,
+    InputFileTooLarge,
+    InputNotHu,
+    InputTooLarge,
+    InputTruncated,
+    InputUnreadable,
+)
+from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE
 from scanside_runtime.errors import SettingsUnusable
 from scanside_runtime.findings import KINDS, Finding, figures
 from scanside_runtime.followup.progression import compare
@@ -149,6 +159,22 @@ def test_a_reason_is_translated_with_its_figures_and_its_advice() -> None:
     assert what == "2 coupes manquent, après -63.2 mm ; les autres sont à 5.00 mm les unes des autres."
     assert advice == "Renvoyez la série : le transfert est incomplet."
     assert more == ""
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_stands_within_a_reason_is_said_in_the_language_too(language: str) -> None:
+    reasons = (
+        InputTooLarge(what="the folder holds more than 20000 files"),
+        InputFileTooLarge(what="scan.dcm: 900 MB, at most 512 are read"),
+        InputNotHu(why="nothing measures as air does; the lowest hundredth is at 12, air is -1000"),
+        InputByteOrder(name="scan.dcm", why=BIG_AS_LITTLE),
+        InputUnreadable(name="scan.dcm", why="its header is damaged; and 3 more files"),
+        InputTruncated(name="scan.dcm", why="100 of 200 bytes are there"),
+        GeometryMixedReconstruction(differs="slice thickness 1 mm, 5 mm"),
+    )
+    for error in reasons:
+        said, _advice, _more = reason_in_words({"code": error.code, "message": error.message}, words(language))
+        assert not re.search(r"\b(?:the|more|than|are|is|as|its|and|of|at|slice)\b", said), said
 
 
 def test_a_withheld_finding_is_said_by_its_meaning_with_the_documents_words_below() -> None:

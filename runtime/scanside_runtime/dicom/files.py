@@ -168,7 +168,7 @@ def _archive_in(stream: IO[bytes], path: Path, most_mb: int, opened: ExitStack) 
 def _allowed(file: SourceFile, size: int, limits: ReadingSettings) -> int:
     """The size of a file where it may be read. Raises InputFileTooLarge."""
     if size > limits.max_file_mb * MIB:
-        raise InputFileTooLarge(what=f"{file.name} has {size // MIB} MB, at most {limits.max_file_mb} are read")
+        raise InputFileTooLarge(what=f"{file.name}: {size // MIB} MB, at most {limits.max_file_mb} are read")
     return size
 
 

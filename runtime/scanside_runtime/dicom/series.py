@@ -46,6 +46,7 @@ from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE, LITTLE_AS_BIG
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
+from scanside_runtime.plural import told
 from scanside_runtime.settings.tables import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -208,7 +209,8 @@ def _check_all_read(found: Found) -> None:
         if first.why in (BIG_AS_LITTLE, LITTLE_AS_BIG):
             raise InputByteOrder(name=first.name, why=first.why)
         more = len(found.unreadable) - 1
-        raise InputUnreadable(name=first.name, why=first.why + (f"; and {more} more" if more else ""))
+        why = told("and {count} more file(s)", count=more)
+        raise InputUnreadable(name=first.name, why=f"{first.why}; {why}" if more else first.why)
 
 
 def _of_one_study(found: Found, study_uid: str | None) -> list[SliceHeader]:

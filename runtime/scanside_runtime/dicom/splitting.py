@@ -90,9 +90,10 @@ def mixed_reconstruction(slices: Sequence[SliceHeader]) -> str | None:
     thicknesses = dict(zip(_thickness(slices), (header.slice_thickness_mm for header in slices), strict=True))
     kernels = {header.kernel for header in slices}
     if len(thicknesses) > 1:
-        stated = (f"{one:g} mm" if one else "not stated" for one in thicknesses.values())
-        return "slice thickness " + ", ".join(sorted(stated))
-    return "kernel " + ", ".join(sorted(str(one) for one in kernels)) if len(kernels) > 1 else None
+        stated = ", ".join(sorted(f"{one:g} mm" if one else "not stated" for one in thicknesses.values()))
+        return f"slice thickness {stated}"
+    names = ", ".join(sorted(str(one) for one in kernels))
+    return f"reconstruction kernel {names}" if len(kernels) > 1 else None
 
 
 def interleaved(slices: Sequence[SliceHeader]) -> bool:
