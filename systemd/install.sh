@@ -159,10 +159,10 @@ install_units() {
     has_systemd && systemctl daemon-reload || true
 }
 
-# A service comes up all the same whose networks fail the self-test, or whose book can't be used, and waits.
+# A service comes up all the same whose networks fail the self-test, or whose book or settings can't be used, and waits.
 measures() {
     case $(as_box $home/current/bin/scanside status 2>/dev/null) in
-        *TROUBLE*MODEL_*|*TROUBLE*BOX_SELFTEST*|*TROUBLE*BOX_DATABASE*) return 1 ;;
+        *TROUBLE*MODEL_*|*TROUBLE*BOX_SELFTEST*|*TROUBLE*BOX_DATABASE*|*TROUBLE*BOX_SETTINGS*|*TROUBLE*BOX_ROOT*) return 1 ;;
     esac
 }
 
@@ -172,6 +172,7 @@ start_service() {
     systemctl enable --quiet $enabled
     [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service scanside-serve.service || true
     [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && systemctl start scanside.target && return
+    systemctl reset-failed $unit 2>/dev/null || true
     systemctl restart $unit && measures && systemctl start scanside.target && return
     say "the service of this release does not work: $(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)"
     [ -n "${before:-}" ] && [ "$before" != "$release" ] || fail "journalctl -u $unit says why"
@@ -184,6 +185,7 @@ start_service() {
     name_current "$before"
     copy_units "$before"
     systemctl daemon-reload
+    systemctl reset-failed $unit 2>/dev/null || true
     systemctl restart $unit || true
     fail "the release before is in force again; nothing of the data was changed"
 }

@@ -136,6 +136,34 @@ def a_box_that_was_never_installed_as_a_service(box: Examined, _: pytest.MonkeyP
     return work.unit(replace(box, systemctl=str(systemctl)))
 
 
+def systemctl_that_says(box: Examined, watch: str, receive: str = "UnitFileState=disabled") -> Examined:
+    fine = "UnitFileState=enabled\nActiveState=active\n"
+    program, blocks = box.fstab.with_name("systemctl"), (watch, fine, fine, receive, "UnitFileState=disabled\n")
+    program.write_text("#!/bin/sh\ncat <<'END'\n" + "\n".join(one.strip() + "\n" for one in blocks) + "END\n")
+    program.chmod(0o755)
+    return replace(box, systemctl=str(program))
+
+
+def a_service_that_the_system_has_given_up(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    return work.unit(systemctl_that_says(box, "UnitFileState=enabled\nActiveState=failed\nSubState=failed"))
+
+
+def a_receiver_that_ends_again_and_again(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    again = "UnitFileState=enabled\nActiveState=activating\nSubState=auto-restart"
+    return work.unit(systemctl_that_says(box, "UnitFileState=enabled\nActiveState=active", again))
+
+
+def a_service_that_does_not_start_with_the_machine(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    return work.unit(systemctl_that_says(box, "UnitFileState=disabled\nActiveState=active\nSubState=running"))
+
+
+def a_book_of_another_user(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    os.chown(box.layout.database, 12_345, 12_345)
+    return folders.root(box)
+
+
 def no_backup(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     return work.backup(box)
 
@@ -184,6 +212,10 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_daemon_that_does_not_run: (Health.caution, "does not run"),
     a_system_that_does_not_start_it: (Health.caution, "systemd does not answer"),
     a_box_that_was_never_installed_as_a_service: (Health.caution, "no service of this system"),
+    a_service_that_the_system_has_given_up: (Health.bad, "scanside-watch.service: it ended again and again"),
+    a_receiver_that_ends_again_and_again: (Health.bad, "scanside-receive.service: it ended again and again"),
+    a_service_that_does_not_start_with_the_machine: (Health.caution, "scanside-watch.service: disabled"),
+    a_book_of_another_user: (Health.bad, "scanside.db belong to another user"),
     no_backup: (Health.caution, "none was ever made"),
     a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 days ago"),
     a_study_that_was_put_aside: (Health.caution, "BOX_ANALYSIS_DIED"),

@@ -16,6 +16,7 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.serve.password import FILE as PASSWORD_FILE
 from scanside_appliance.serve.password import set_password
 from scanside_appliance.service.signals import STOP_S
+from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
 from scanside_runtime.settings.box import JobSettings
 from scanside_runtime.settings.load import load_settings
 from scanside_runtime.settings.serve import LOCAL_NETWORKS, THIS_MACHINE
@@ -129,6 +130,16 @@ def test_the_service_writes_below_its_own_folder_alone_and_has_no_network(servic
     assert Path(service["ReadWritePaths"]) == BoxLayout(Path("/var/lib/scanside")).root
     assert (service["PrivateNetwork"], service["RestrictAddressFamilies"]) == ("yes", "AF_UNIX")
     assert (service["Type"], service["User"], service["UMask"]) == ("notify", "scanside", "0027")
+
+
+def test_what_trying_again_does_not_mend_is_not_tried_again_and_a_crash_not_for_ever(
+    service: configparser.SectionProxy,
+) -> None:
+    wrong_usage = 2
+    codes = {int(code) for code in service["RestartPreventExitStatus"].split()}
+    assert (service["Restart"], codes) == ("always", {wrong_usage, ModelUnusable.exit_code})
+    assert not {BoxFailed.exit_code, ScansideError.exit_code} & codes
+    assert re.search(r"^StartLimitBurst=\d+$", SERVICE.read_text(), re.MULTILINE)
 
 
 def test_the_example_settings_are_valid() -> None:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.store import MOVING, State, Store
-from scanside_appliance.service.unusable_book import LOOK_EVERY_S, WAITS
+from scanside_appliance.service.root_lock import RootLock
+from scanside_appliance.service.wait_for_person import LOOK_EVERY_S, WAITS
 from scanside_runtime.errors import ScansideError
 from sweeps.box import LONGEST_S, Slice, put, said, start
 from sweeps.fulldisk import wait
+
+SERVICE = {"NOTIFY_SOCKET": "/nowhere/notify"}
 
 
 def test_a_damaged_database_is_said_and_nothing_is_touched(box: Box) -> None:
@@ -47,7 +51,7 @@ def test_a_service_whose_book_is_damaged_waits_for_a_person_loses_nothing_and_go
     good = database.read_bytes()
     database.write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
     box.put(*study(2))
-    daemon = start(box.root)
+    daemon = start(box.root, **SERVICE)
     try:
         assert wait(lambda: WAITS in (json.loads(status.read_text())["trouble"] or ""))
         time.sleep(1.5 * LOOK_EVERY_S)
@@ -67,10 +71,48 @@ def test_a_service_whose_book_is_damaged_waits_for_a_person_loses_nothing_and_go
 def test_a_service_that_waits_for_its_book_ends_when_it_is_told(box: Box) -> None:
     box.run()
     lose_book(box, "gone")
-    daemon = start(box.root)
+    daemon = start(box.root, **SERVICE)
     assert wait(lambda: WAITS in (json.loads((box.root / "status.json").read_text())["trouble"] or ""))
     daemon.terminate()
     assert daemon.wait(LONGEST_S) == 0
+
+
+@contextmanager
+def service_of(box: Box) -> Iterator[None]:
+    """As systemd starts it, to its end."""
+    daemon = start(box.root, **SERVICE)
+    try:
+        yield
+    finally:
+        daemon.terminate()
+        assert daemon.wait(LONGEST_S) == 0
+
+
+def trouble(box: Box) -> str:
+    return json.loads((box.root / "status.json").read_text())["trouble"] or ""
+
+
+def test_a_service_with_settings_that_can_t_be_used_waits_and_goes_on_when_they_are_put_right(box: Box) -> None:
+    box.run()
+    settings = box.root.with_suffix(".toml")
+    right = settings.read_text()
+    settings.write_text("[inbox]\nquite_s = 1\n")
+    with service_of(box):
+        assert wait(lambda: trouble(box).startswith("BOX_SETTINGS") and WAITS in trouble(box))
+        settings.write_text(right)
+        assert wait(lambda: not trouble(box))
+
+
+def test_a_service_whose_box_another_one_works_in_waits_leaves_its_status_and_goes_on_after_it(box: Box) -> None:
+    box.run()
+    layout = BoxLayout(box.root)
+    before = layout.status.read_bytes()
+    other = RootLock(layout)
+    with service_of(box):
+        assert wait(lambda: "BOX_RUNNING" in said(box.root))
+        assert layout.status.read_bytes() == before
+        other.close()
+        assert wait(lambda: layout.status.read_bytes() != before)
 
 
 @pytest.mark.parametrize("how", ["gone", "empty", "header"])
@@ -251,7 +293,7 @@ def test_a_study_that_can_not_be_moved_or_compared_does_not_keep_the_next_from_i
             raise OSError(5, "Input/output error", str(path))
         return is_there(path, sha256)
 
-    for module in ("files.durable_files", "jobs.file_mover", "jobs.intake"):
+    for module in ("files.durable_files", "jobs.file_mover", "jobs.sources"):
         monkeypatch.setattr(f"scanside_appliance.{module}.is_there", refuse)
     box.put(*study(1), folder="again")
     box.put(*study(2))

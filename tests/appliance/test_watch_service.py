@@ -447,7 +447,7 @@ def test_a_start_says_where_it_works_by_which_settings_and_what_waits(
     caplog.clear()
     caplog.set_level("INFO", logger="scanside")
     path = write_settings(box.root, **box.settings)
-    watch(replace(box.plan(lambda: load_settings(path)), settings_from="/etc/some.toml"))
+    watch(replace(box.plan(lambda: load_settings(path)), settings_file=Path("/etc/some.toml")))
     assert caplog.messages[:4] == [
         f"root      {box.root}",
         f"inbox     {box.inbox}",

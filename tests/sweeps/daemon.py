@@ -24,9 +24,11 @@ def main() -> None:
     root, mode, *prefix = sys.argv[1:]
     log_to_stderr()
     porter.SILENT_S = facts.LONGEST_READ_S = float(os.environ.get("SILENT_S", porter.SILENT_S))
+    settings = Path(root).with_suffix(".toml")
     plan = Plan(
         Path(root),
-        lambda: load_settings(Path(root).with_suffix(".toml")),
+        lambda: load_settings(settings),
+        settings_file=settings,
         once=mode == "once",
         worker=(*prefix, *PYTHON, str(HERE / "fake_worker.py")),
         probe=(*PYTHON, str(HERE / "fake_probe.py")),

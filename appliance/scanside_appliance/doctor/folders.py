@@ -8,6 +8,8 @@ from pathlib import Path
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
 from scanside_appliance.files.answering import ANSWER_S, answers
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book_file import BESIDE, beside
 from scanside_appliance.languages.words import Message, said
 from scanside_appliance.service.errors import BoxInboxSilent
 from scanside_runtime.errors import BoxFailed
@@ -23,7 +25,19 @@ def root(box: Examined) -> Condition:
     if missing:
         found = said("{root}, without {missing}", root=box.layout.root, missing=", ".join(missing))
         return caution("root", found, said("Start `scanside watch`: it makes them."))
+    if others := _others(box.layout):
+        found = said("{root}: {files} belong to another user", root=box.layout.root, files=", ".join(others))
+        advice = f"chown -R --reference={box.layout.root} " + " ".join(str(box.layout.root / one) for one in others)
+        return bad("root", found, Message(advice))
     return good("root", Message(str(box.layout.root)))
+
+
+def _others(layout: BoxLayout) -> list[str]:
+    """What the service works with and may not open: not of the user whose box it is."""
+    database, owner = layout.database, layout.root.stat().st_uid
+    files = (database, *(beside(database, end) for end in BESIDE), layout.worklist_facts, layout.lock, layout.private)
+    seen = [path for path in (*files, *layout.own_folders) if path.exists() and path.stat().st_uid != owner]
+    return [str(path.relative_to(layout.root)) for path in seen]
 
 
 def inbox(box: Examined) -> Condition:

@@ -20,8 +20,8 @@ from scanside_runtime.settings.tables import Settings
 
 UNITS = ("scanside-watch.service", "scanside.target", "scanside-verify.timer")
 UNIT = UNITS[0]
-NOT_THERE = ("", "not-found")
-"""What systemd answers of a unit that nobody installed."""
+MAYBE = ("scanside-receive.service", "scanside-serve.service")
+"""Off until somebody wants them."""
 ASK_S = 10.0
 
 
@@ -91,27 +91,56 @@ def running(box: Examined) -> Condition:
 
 
 def unit(box: Examined) -> Condition:
-    """Whether the system starts it after a power cut, and reads the stored files each week."""
+    """Whether the system starts it after a power cut, reads the stored files each week, and has not given up."""
     try:
-        asked = {
-            one: subprocess.run(
-                [box.systemctl, "is-enabled", one], capture_output=True, text=True, timeout=ASK_S, check=False
-            ).stdout.strip()
-            for one in UNITS
-        }
-    except (OSError, subprocess.TimeoutExpired):
+        states = _states(box.systemctl)
+    except (OSError, ValueError, subprocess.SubprocessError):
         advice = said("Start `scanside watch` by what starts services here.")
         return caution("unit", said("systemd does not answer"), advice)
-    missing = [one for one, state in asked.items() if state != "enabled"]
-    if all(state in NOT_THERE for state in asked.values()):
+    if not any(states[name].file for name in UNITS):
         advice = said("The release's install.sh makes it one; docs/watch.md. By hand it ends with the terminal.")
         return caution("unit", said("it is no service of this system"), advice)
+    if ended := [name for name, state in states.items() if state.ended]:
+        names = " ".join(ended)
+        advice = said(
+            "`journalctl -u {unit}` says why. When that is put right: systemctl reset-failed {units}; "
+            "systemctl restart {units}",
+            unit=ended[0],
+            units=names,
+        )
+        return bad("unit", said("{units}: it ended again and again", units=names), advice)
+    missing = [name for name in UNITS if states[name].file != "enabled"]
     if missing:
-        found = ", ".join(f"{one}: {asked[one] or '-'}" for one in missing)
+        found = Message(", ".join(f"{one}: {states[one].file or '-'}" for one in missing))
         names = " ".join(missing)
         advice = said("systemctl enable --now {unit}: else it does not start after a power cut.", unit=names)
-        return caution("unit", Message(found), advice)
+        return caution("unit", found, advice)
     return good("unit", said("{unit} starts with the machine", unit=UNIT))
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """What systemd says of a unit: whether it is enabled, and how it is."""
+
+    file: str
+    active: str
+    sub: str
+
+    @property
+    def ended(self) -> bool:
+        """Given up, or about to be tried once more."""
+        return self.active == "failed" or self.sub == "auto-restart"
+
+
+def _states(systemctl: str) -> dict[str, UnitState]:
+    """By unit. Raises OSError, SubprocessError, ValueError where systemd does not answer."""
+    ask = [systemctl, "show", "--property=UnitFileState,ActiveState,SubState", *UNITS, *MAYBE]
+    done = subprocess.run(ask, capture_output=True, text=True, timeout=ASK_S, check=False)
+    if done.returncode:  # it runs here, and knows of nothing
+        return dict.fromkeys((*UNITS, *MAYBE), UnitState("", "", ""))
+    facts = [dict(line.split("=", 1) for line in block.splitlines()) for block in done.stdout.strip().split("\n\n")]
+    told = [UnitState(*(one.get(key, "") for key in ("UnitFileState", "ActiveState", "SubState"))) for one in facts]
+    return dict(zip((*UNITS, *MAYBE), told, strict=True))
 
 
 def studies(_: Examined, read: Book) -> Condition:

@@ -171,7 +171,8 @@ class BoxDatabaseRights(BoxFailed):
 
     code = "BOX_DATABASE_RIGHTS"
     advice = (
-        "It is whole; leave it where it is. Run the command as the box's own user, for example with sudo -u scanside."
+        "It is whole; leave it where it is. Run the command as root or as the box's own user. If the service says it: "
+        "scanside doctor, as root, names what belongs to another user."
     )
 
 

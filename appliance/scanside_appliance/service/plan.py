@@ -23,7 +23,7 @@ class Plan:
     root: Path
     read_settings: Callable[[], Settings]
     once: bool = False
-    settings_from: str = "the defaults"
+    settings_file: Path | None = None
     bundle: Path | None = None
     clock: Clock = field(default_factory=Clock)
     worker: Sequence[str] = WORKER

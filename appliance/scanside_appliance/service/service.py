@@ -24,8 +24,8 @@ from scanside_appliance.service.root_lock import RootLock, only_one
 from scanside_appliance.service.signals import Signals, heard_signals
 from scanside_appliance.service.status import write_failure
 from scanside_appliance.service.systemd import notify, reloading
-from scanside_appliance.service.unusable_book import UNUSABLE, WaitForBook
-from scanside_runtime.errors import ScansideError, SettingsUnusable
+from scanside_appliance.service.wait_for_person import WaitForPerson, is_waited_for
+from scanside_runtime.errors import BoxFailed, ScansideError, SettingsUnusable
 
 ROOM_EVERY_S = 10.0
 """A start on a full disk looks so often whether there is room."""
@@ -36,14 +36,14 @@ log = logging.getLogger("scanside")
 def watch(plan: Plan) -> None:
     """Run until a signal ends it, or, with `once`, until the inbox is worked off.
 
-    A book that can't be used is waited for, but not with `once`: systemd would start it again every few seconds.
+    As a service it waits for a person where one is needed, but not with `once`: systemd would start it again every
+    few seconds.
 
     Raises BoxRoot, BoxRunning, BoxStuck, BoxSelfTest, ModelUnusable, and what
     opening the database raises.
     """
     os.umask(0o027)
     layout = BoxLayout(plan.root.resolve())
-    layout.make()
     try:
         _watch_over(plan, layout)
     finally:
@@ -51,13 +51,14 @@ def watch(plan: Plan) -> None:
 
 
 def _watch_over(plan: Plan, layout: BoxLayout) -> None:
-    waiting = WaitForBook(plan, layout)
+    waiting = WaitForPerson(plan, layout)
     while True:
         try:
+            layout.make()
             _watch(plan, layout)
             return
-        except UNUSABLE as error:
-            if plan.once:
+        except BoxFailed as error:
+            if not is_waited_for(plan, error):
                 raise
             if not waiting.goes_on_after(error):
                 return
@@ -77,7 +78,7 @@ def _first_words(plan: Plan, layout: BoxLayout, store: Store) -> list[str]:
     return [
         f"root      {layout.root}",
         f"inbox     {layout.inbox}",
-        f"settings  {plan.settings_from}",
+        f"settings  {plan.settings_file or 'the defaults'}",
         f"waiting   {waiting} study(ies) under way, {len(store.jobs([State.held]))} held",
         "the networks are proved first, then the inbox is watched",
     ]

@@ -25,6 +25,11 @@ def notify(**values: object) -> None:
         return
 
 
+def is_service() -> bool:
+    """Whether systemd started this, and waits to hear how it is."""
+    return "NOTIFY_SOCKET" in os.environ
+
+
 def alive() -> None:
     """A piece of work came to its end: for the watchdog, which ends a daemon that hangs."""
     notify(WATCHDOG=1)

@@ -42,8 +42,8 @@ def watch(
 
     log_to_stderr()
     as_its_owner(context)
-    named = str(context.obj.settings_in_use() or "the defaults")
-    run(Plan(context.obj.root, context.obj.settings, once=once, settings_from=named, bundle=bundle))
+    file = context.obj.settings_in_use()
+    run(Plan(context.obj.root, context.obj.settings, once=once, settings_file=file, bundle=bundle))
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:

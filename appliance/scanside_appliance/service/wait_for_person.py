@@ -1,7 +1,7 @@
-"""A book that can't be used: a person must see to it, and the service waits for him instead of ending over and over.
+"""What a person must see to (book, settings, rights, a disk): a service waits for him and does not end over and over.
 
 Nothing is taken in meanwhile, so that all that arrives stays in the inbox; the lock of the root is free for
-`scanside rebuild`.
+`scanside rebuild`. In a terminal the person is there, and it ends with what is wrong.
 """
 
 from __future__ import annotations
@@ -9,26 +9,35 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.signature import Signature
-from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
+from scanside_appliance.jobs.errors import BoxDatabaseReplaced
+from scanside_appliance.service.errors import BoxRootReplaced, BoxRunning
 from scanside_appliance.service.plan import Plan
+from scanside_appliance.service.root_lock import is_running
 from scanside_appliance.service.signals import Signals, heard_signals
 from scanside_appliance.service.status import write_failure
-from scanside_appliance.service.systemd import notify
+from scanside_appliance.service.systemd import is_service, notify
 from scanside_appliance.worklist.writer_client import ListNews, ListWriter
 from scanside_runtime.errors import BoxFailed, ScansideError
 
-UNUSABLE = (BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer)
+STARTS_AGAIN = (BoxRootReplaced, BoxDatabaseReplaced)
+"""What was open is gone: a new start goes on with what lies there."""
 FIRST_S, LONGEST_S = 60.0, 3600.0
 LOOK_EVERY_S = 1.0
 WAITS = "nothing is taken in; what arrives stays in the inbox"
 log = logging.getLogger("scanside")
 
 
-class WaitForBook:
-    """Tries again when another file lies there, at a reload, and now and then, ever more seldom."""
+def is_waited_for(plan: Plan, error: BoxFailed) -> bool:
+    """Whether a person is to be waited for. systemd tries again what else ends the service."""
+    return is_service() and not plan.once and not isinstance(error, STARTS_AGAIN)
+
+
+class WaitForPerson:
+    """Tries again when another book or other settings lie there, the root is free, at a reload, and now and then."""
 
     def __init__(self, plan: Plan, layout: BoxLayout) -> None:
         self._plan, self._layout = plan, layout
@@ -40,14 +49,17 @@ class WaitForBook:
         self._pause_s = FIRST_S if lasted_s > self._pause_s else min(2 * self._pause_s, LONGEST_S)
         with heard_signals() as signals:
             notify(READY=1, STATUS=f"waiting: {error.code}")
-            self._say(f"{error.code}: {error.message} {error.advice} Until then: {WAITS}.")
+            self._say(error)
             self._wait(signals)
         self._began = time.monotonic()
         return signals.stop_by is None
 
-    def _say(self, trouble: str) -> None:
+    def _say(self, error: BoxFailed) -> None:
         """In the log, in the status, and on the worklist where the book can still be read for it."""
+        trouble = f"{error.code}: {error.message} {error.advice} Until then: {WAITS}."
         log.error("%s", trouble)
+        if isinstance(error, BoxRunning):
+            return  # the status there is another's
         with suppress(OSError):
             write_failure(self._layout, self._plan.clock.now_text(), trouble)
         writer = ListWriter(self._layout, self._plan.clock, self._plan.worklist)
@@ -56,13 +68,18 @@ class WaitForBook:
         writer.close()
 
     def _wait(self, signals: Signals) -> None:
-        until, seen = time.monotonic() + self._pause_s, self._file()
-        while signals.stop_by is None and not signals.reload and time.monotonic() < until and self._file() == seen:
+        until, seen = time.monotonic() + self._pause_s, self._seen()
+        while signals.stop_by is None and not signals.reload and time.monotonic() < until and self._seen() == seen:
             notify(WATCHDOG=1)
             signals.sleep(LOOK_EVERY_S)
 
-    def _file(self) -> Signature | None:
-        try:
-            return Signature.of(self._layout.database.stat())
-        except OSError:
-            return None
+    def _seen(self) -> tuple[object, ...]:
+        """What a person changes when he puts it right."""
+        return (*map(_signature, (self._layout.database, self._plan.settings_file)), is_running(self._layout))
+
+
+def _signature(file: Path | None) -> Signature | None:
+    try:
+        return None if file is None else Signature.of(file.stat())
+    except OSError:
+        return None
