@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,27 @@ from typer.testing import CliRunner
 
 from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.cli.main import app
+from scanside_appliance.service.executable_memory import fit_to_engine
 from scanside_appliance.tuned import read_tuning, tuning_file
 from scanside_runtime.model import tune as module
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import EngineChoice, cores
 from scanside_runtime.model.tuning import Tried
 
+UNKNOWN_TO_THE_KERNEL = 77
+DENIED = f"""
+import ctypes, mmap, sys
+PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0):
+    sys.exit({UNKNOWN_TO_THE_KERNEL})
+try:
+    mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+except PermissionError:
+    from scanside_appliance.cli.main import main
+    main()
+else:
+    sys.exit("it is not denied")
+"""
 WAY = EngineChoice("onnxruntime", "fp32", cores(), 1)
 
 
@@ -67,3 +84,24 @@ def test_a_file_that_is_no_tuning_leaves_the_default(tmp_path: Path, bundle: Bun
     file.unlink()
     os.mkfifo(file)  # whoever opened it would wait
     assert read_tuning(tmp_path) is None
+
+
+def test_the_installed_service_may_write_the_code_that_it_runs_where_its_engine_does_and_only_there(
+    tmp_path: Path,
+) -> None:
+    drop_in = tmp_path / "scanside-watch.service.d" / "engine.conf"
+    assert not fit_to_engine("onnxruntime", tmp_path)  # nothing is installed
+    (tmp_path / "scanside-watch.service").write_text("[Service]\n")
+    assert [fit_to_engine("onnxruntime", tmp_path) for _ in range(2)] == [True, False]
+    assert "\nMemoryDenyWriteExecute=yes\n" in drop_in.read_text()
+    assert [fit_to_engine("openvino", tmp_path) for _ in range(2)] == [True, False]
+    assert not drop_in.exists()
+
+
+def test_networks_compute_without_memory_that_is_written_and_then_run(tmp_path: Path) -> None:
+    bundle = write_bundle_with_sample(tmp_path / "bundle")
+    command = ["--root", str(tmp_path), "selftest", "--engine", "onnxruntime", "--bundle", str(bundle.folder)]
+    done = subprocess.run([sys.executable, "-c", DENIED, *command], capture_output=True, text=True, check=False)
+    if done.returncode == UNKNOWN_TO_THE_KERNEL:
+        pytest.skip("this kernel can't deny it to a process (PR_SET_MDWE, Linux 6.3)")
+    assert done.returncode == 0, done.stderr

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanside_appliance.cli.language import say, spoken
-from scanside_appliance.cli.options import AsJson, BundleOption, as_its_owner
+from scanside_appliance.cli.options import BOX_ROOT, AsJson, BundleOption, as_its_owner, disk_errors, for_any_user
+from scanside_appliance.languages.catalogue import to_translate
 from scanside_appliance.languages.columns import padded
 from scanside_appliance.languages.words import Written, said
 
 if TYPE_CHECKING:
     from scanside_runtime.model.tuning import Tried
+
+
+UNIT_CHANGED = to_translate(
+    "The service fits that engine from its next start on: systemctl daemon-reload; systemctl restart {unit}"
+)
 
 
 class IsaName(StrEnum):
@@ -38,10 +44,12 @@ def tune(
     """Find the fastest way to compute here that is right.
 
     Each engine and precision is tried with the bundle's own networks: a minute or two of an idle box. The choice is
-    kept for `--engine auto`, as long as processor, engines and bundle stay.
+    kept for `--engine auto`, as long as processor, engines and bundle stay. Typed as root on an installed box, it lets
+    the service write the code that it runs (OpenVINO), or not (ONNX Runtime).
 
     Exit code: 0 found, 4 no way is right, 5 the choice can't be written.
     """
+    from scanside_appliance.service.executable_memory import SERVICE, UNITS, fit_to_engine
     from scanside_appliance.tuned import write_tuning
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.tune import try_older, tune
@@ -54,6 +62,9 @@ def tune(
         return
     found = tune(opened, threads, _say)
     document = found.to_document()
+    for_any_user(context)
+    with disk_errors(UNITS):
+        fitted = context.obj.root == BOX_ROOT and fit_to_engine(found.choice.name)
     as_its_owner(context)
     path = write_tuning(context.obj.root, json.dumps(document, indent=2).encode())
     if as_json:
@@ -61,6 +72,8 @@ def tune(
     else:
         choice = _name(found.choice.name, found.choice.precision, found.choice.streams)
         say("{choice}: kept in {path}", choice=choice, path=path)
+        if fitted:
+            say(UNIT_CHANGED, unit=SERVICE)
 
 
 def _say(one: Tried) -> None:
