@@ -22,6 +22,7 @@ from kit.listed_box import Listed, ListedBox, listed_box, phantom_results
 from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import PAGE, RESULT
+from scanside_appliance.jobs.errors import BoxDatabaseLost
 from scanside_appliance.jobs.store import State
 from scanside_appliance.languages.words import words
 from scanside_appliance.worklist.known_facts import KnownFacts
@@ -344,4 +345,15 @@ def test_without_the_book_a_report_is_found_all_the_same(box: ListedBox) -> None
     (job,) = box.put(Listed(1, "Núñez^Ana"))
     page = str(box.layout.result(job.patient, job.study, 1) / PAGE)
     box.layout.database.rename(box.layout.root / "elsewhere")
-    assert paths(scanside(box, "results", "ana").output) == [page]
+    found = scanside(box, "results", "ana")
+    assert paths(found.stdout) == [page]
+    assert found.stderr.startswith("BOX_DATABASE_LOST: ") and str(box.layout.results) in found.stderr
+
+
+def test_where_the_book_is_of_no_use_the_list_as_it_was_last_written_is_named(box: ListedBox) -> None:
+    box.put(Listed(1, "Núñez^Ana"))
+    write_worklist(box.layout, box.store, SiteSettings(), Clock())
+    box.layout.database.rename(box.layout.root / "elsewhere")
+    asked = scanside(box, "worklist")
+    assert isinstance(asked.exception, BoxDatabaseLost)
+    assert str(box.layout.worklist) in asked.stderr

@@ -14,6 +14,7 @@ from scanside_appliance.cli.options import AsJson, open_store
 from scanside_appliance.languages.catalogue import to_translate
 
 MANY = to_translate("{number} reports match, so none is opened: say more, for example the day of the scan.")
+WITHOUT_BOOK = to_translate("{error} Until then reports are found by what lies in {folder}.")
 NEWEST = to_translate("{number} reports of one patient are found, and the newest is opened.")
 
 
@@ -61,9 +62,8 @@ def _open(found: Sequence[Mapping[str, Any]]) -> None:
 
 def _found(context: typer.Context, wanted: str, *, every: bool, in_words: bool) -> list[dict[str, Any]]:
     """From the book where there is one: of 20 000 documents none has to be read then."""
-    import sqlite3
-
     from scanside_appliance.files.layout import BoxLayout
+    from scanside_appliance.jobs.errors import BoxDatabaseMissing
     from scanside_appliance.results.finder import found_results
     from scanside_appliance.worklist.finding import listed_results
     from scanside_runtime.errors import BoxFailed
@@ -73,8 +73,11 @@ def _found(context: typer.Context, wanted: str, *, every: bool, in_words: bool) 
         try:
             with open_store(context) as store:
                 return listed_results(layout, store, wanted, in_words=in_words)
-        except (BoxFailed, sqlite3.Error):  # a folder of results without a book, or with one that is of no use
+        except BoxDatabaseMissing:  # a folder of results
             pass
+        except BoxFailed as error:
+            advised = spoken().with_advice(error)
+            typer.echo(f"{error.code}: {spoken()(WITHOUT_BOOK, error=advised, folder=layout.results)}", err=True)
     return found_results(layout.results, wanted, every=every, in_words=in_words)
 
 

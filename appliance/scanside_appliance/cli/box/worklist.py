@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +15,23 @@ from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, open_store
 from scanside_appliance.languages.catalogue import to_translate
 
+THE_PAGE = to_translate("The list as it was last written, {moment}: {page}. Single reports: scanside results NAME")
 HOW_TO_OPEN = to_translate("to open a report: scanside results NAME --open")
+
+
+@contextmanager
+def _leads_to_the_page(page: Path) -> Iterator[None]:
+    """Where the book can't be read, results are still there, and so is the page of before."""
+    from scanside_appliance.clock import time_text
+    from scanside_runtime.errors import BoxFailed
+
+    try:
+        yield
+    except BoxFailed:
+        if page.is_file():
+            written = time_text(page.stat().st_mtime)
+            typer.echo(spoken()(THE_PAGE, moment=written, page=page), err=True)
+        raise
 
 
 def worklist(
@@ -41,7 +60,11 @@ def worklist(
         typer.launch(str(layout.worklist.absolute()))
         return
     said = box_facts(layout, context.obj.settings)
-    with open_store(context) as store, KnownFacts(layout.worklist_facts, keep=False) as known:
+    with (
+        _leads_to_the_page(layout.worklist),
+        open_store(context) as store,
+        KnownFacts(layout.worklist_facts, keep=False) as known,
+    ):
         listed = list_studies(layout, store, known, arriving=len(said["waiting"]), trouble=said["trouble"])
     entries, left_out = terminal.shown(listed, every=every)
     if as_json:
