@@ -25,7 +25,7 @@ ENGINES = {"openvino", "onnxruntime"}
 COHORT = {"scipy", "sklearn", "statsmodels", "pandas", "pyarrow", "dask", "distributed", "nibabel", "matplotlib"}
 OF_THE_COHORT = {"statistics", "cluster", "table"}
 """Packages and modules of the appliance that the extra `cohort` is for."""
-OF_THE_NETWORK = {"scu", "commitment", "sending", "scp"}
+OF_THE_NETWORK = {"scu", "commitment", "sending", "scp", "weighed"}
 """Modules of the appliance that the extra `dicom-network` is for."""
 OF_THE_BROWSERS = {"connection"}
 """The module of the appliance that the extra `serve` is for."""
