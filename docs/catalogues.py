@@ -4,7 +4,7 @@ What is new in the code comes into every `scanside.po` without a translation, wh
 made of its `.po`. A test says when a text is missing in a language, or a `.mo` is stale.
 
 A text is found where it is marked (`_("...")`, `said("...")`, `to_translate("...")`, in a template), where it is an
-error's message or advice, a finding's meaning or advice, or where it is given as a reason (`why="..."`).
+error's message or advice, a finding's meaning or advice, or where it is given as a reason (`why="..."`, `what`, `how`).
 """
 
 from __future__ import annotations
