@@ -212,10 +212,11 @@ def test_a_porter_that_is_killed_on_its_way_is_said_and_the_next_one_goes(tmp_pa
 
 @contextmanager
 def running(box: Box, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon with the real porter, which says after a second that the inbox does not answer."""
+    """A daemon that has begun, with the real porter; it says after a second that the inbox does not answer."""
     write_settings(box.root, **settings)
     daemon = start(box.root, SILENT_S="1.0")
     try:
+        wait_for(lambda: (box.root / "status.json").exists())
         yield daemon
     finally:
         daemon.terminate()
@@ -308,7 +309,6 @@ def test_a_share_that_hangs_in_the_kernel_holds_no_study_that_is_taken_and_after
 def test_a_daemon_whose_inbox_hangs_ends_when_it_is_told_to(box: Box) -> None:
     behind = box.root.parent / "behind"
     with shared(box.inbox, behind) as share, running(box) as daemon:
-        wait_for(lambda: (box.root / "status.json").exists())
         put(behind, study(1))
         with hung_share(share):
             wait_for(lambda: "BOX_INBOX_SILENT" in (said(box)["trouble"] or ""))
