@@ -36,7 +36,7 @@ from .injected import Fault, Ran
 
 PYTHON = (sys.executable, "-S")
 AT_ONCE = {"quiet_s": 0.01, "patience_s": 0.01, "scan_s": 0.005}
-LIMIT_S = 60.0
+LIMIT_S = 240.0
 """What takes so long hangs, on however busy a machine."""
 
 
