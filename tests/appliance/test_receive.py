@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from typing import Any
 
 import pydicom
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage
 
 from kit.archives import LOOPBACK, free_port, program
+from kit.tls import certificate_for_loopback
 from scanside_appliance.network.errors import BoxReceivePort, BoxReceiveTls, BoxReceiveUnset
 from scanside_appliance.network.received import Receiver
 from scanside_runtime.errors import SettingsUnusable
@@ -329,3 +331,22 @@ def test_a_sender_that_is_gone_in_the_middle_keeps_no_association(tmp_path: Path
         association = listener.associate()
         assert association.send_c_echo().Status == SUCCESS
         association.release()
+
+
+def test_who_says_nothing_to_a_receiver_with_tls_keeps_nobody_out(tmp_path: Path) -> None:
+    certificate, key = certificate_for_loopback(tmp_path / "tls")
+    (path,) = files_of(tmp_path / "scanner", 1)
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    with box(tmp_path, tls_certificate=str(certificate), tls_key=str(key)) as listener:
+        with socket.create_connection((LOOPBACK, listener.settings.port)):
+            entity = ApplicationEntity("CT1")
+            entity.acse_timeout = entity.connection_timeout = 20.0
+            entity.add_requested_context(CTImageStorage, [ExplicitVRLittleEndian])
+            where = (LOOPBACK, listener.settings.port)
+            association = entity.associate(*where, ae_title="SCANSIDE", tls_args=(trusted, LOOPBACK))
+            assert association.is_established
+            assert sent(association, path) == SUCCESS
+            association.release()
+        plain = listener.associate()
+        assert not plain.is_established
+        assert len(listener.files()) == 1

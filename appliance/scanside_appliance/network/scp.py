@@ -7,6 +7,7 @@ address before a byte is read, and by AE title before an object is taken.
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -141,7 +142,22 @@ class _Storing:
         return SUCCESS
 
 
-def _tls(settings: ReceiveSettings) -> ssl.SSLContext | None:
+class _HandshakeLater:
+    """A TLS context as pynetdicom 3.0 asks for one, which would shake hands in the thread that listens.
+
+    Whoever connects and says nothing, from whatever address, would keep everybody out. So it comes with the first byte
+    that is read, in the association's own thread, once its address is known.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_socket(self, line: socket.socket, *, server_side: bool) -> ssl.SSLSocket:
+        """The line, with TLS to come."""
+        return self._context.wrap_socket(line, server_side=server_side, do_handshake_on_connect=False)
+
+
+def _tls(settings: ReceiveSettings) -> Any:
     """Raises BoxReceiveTls."""
     if not settings.tls_certificate:
         return None
@@ -153,4 +169,4 @@ def _tls(settings: ReceiveSettings) -> ssl.SSLContext | None:
             context.verify_mode = ssl.CERT_REQUIRED
     except (OSError, ssl.SSLError) as error:
         raise BoxReceiveTls(why=error) from error
-    return context
+    return _HandshakeLater(context)
