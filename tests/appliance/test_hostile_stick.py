@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from kit.watch_box import Box, study
 from scanside_appliance.backup.errors import BackupUnusable
+from scanside_appliance.backup.make import back_up
 from scanside_appliance.backup.restore import restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, Stock, read_stock
 from scanside_appliance.files.durable_files import lies_at
@@ -72,3 +74,24 @@ def test_what_is_no_file_of_the_backup_is_not_taken_for_one(tmp_path: Path, targ
     with pytest.raises(BackupUnusable):
         restore(stick, BoxLayout(tmp_path / "other"), silent)
     assert not lies_at(tmp_path / "other" / "results" / "x")
+
+
+def test_no_backup_is_written_through_a_link_or_into_a_pipe(box: Box, tmp_path: Path) -> None:
+    """As root it would put files anywhere, write over what a link leads to, and clear hidden files away there."""
+    box.put(*study(1, slices=1))
+    box.run()
+    layout, home = BoxLayout(box.root), tmp_path / "home"
+    home.mkdir()
+    (home / ".profile").write_text("somebody's")
+    (result,) = box.root.glob("results/*/*/1/result.json")
+    part = Path(FILES) / result.relative_to(box.root).with_name(".result.json.part")
+    for number, harm in enumerate((Path(FILES), part, Path(FILES, "results"), part)):
+        stick = tmp_path / f"stick{number}"
+        (stick / harm).parent.mkdir(parents=True)
+        if number == 3:
+            os.mkfifo(stick / harm)
+        else:
+            (stick / harm).symlink_to(home / ".profile" if harm == part else home)
+        with pytest.raises(BackupUnusable, match="something else"):
+            back_up(layout, None, stick, silent)
+    assert {path.name: path.read_text() for path in home.iterdir()} == {".profile": "somebody's"}

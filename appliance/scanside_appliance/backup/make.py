@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -86,11 +87,31 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
 
 def _before(target: Path) -> Stock | None:
     """The backup that lies there. A folder with anything else in it is no place for one."""
+    if target.is_dir() and not _holds_files_alone(target):
+        raise BackupUnusable(folder=target, why="there is something else in it; name an empty folder or a new one")
     if (target / MANIFEST).exists():
         return read_stock(target)
     if target.is_dir() and not all(map(_is_ours, target.iterdir())):
         raise BackupUnusable(folder=target, why="there is something else in it; name an empty folder or a new one")
     return None
+
+
+def _holds_files_alone(target: Path) -> bool:
+    """No link, pipe or device among what is written there: root would write, and remove, where a link leads."""
+    left = [one.path for one in _entries(target) if one.name == FILES or one.name.lstrip(".").startswith("scanside")]
+    while left:
+        path = Path(left.pop())
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            left += [one.path for one in _entries(path) if not one.is_file(follow_symlinks=False)]
+        elif not stat.S_ISREG(mode):
+            return False
+    return True
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return list(found)
 
 
 def _is_ours(path: Path) -> bool:
