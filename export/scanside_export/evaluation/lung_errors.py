@@ -61,9 +61,11 @@ class LungErrors:
     ml: dict[str, float]
 
 
-def drawn_references(folder: Path, data: Path) -> Iterator[LungReference]:
-    """The references of a folder whose series lie below `data`; those of absent series are passed over."""
+def drawn_references(folder: Path, data: Path, names: Sequence[str] = ()) -> Iterator[LungReference]:
+    """The references of a folder, or those named, whose series lie below `data`; absent series are passed over."""
     for path in sorted(folder.glob("*.npz")):
+        if names and path.stem not in names:
+            continue
         archive = np.load(path)
         series = data / str(archive["series"])
         if series.exists():
