@@ -23,6 +23,8 @@ from scanside_runtime.settings.tables import SiteSettings
 FOLDER = Path(__file__).parent
 DEMO_PAGE = FOLDER.parent / "demo-out" / "report.html"
 STUDIES = 40
+BELOW = 400
+"""More of the page than is kept, in pixels: the lowest part of a screenshot is not always drawn to its end."""
 
 
 def main() -> None:
@@ -35,12 +37,12 @@ def main() -> None:
 def picture(page: Path, file: Path, size: tuple[int, int], scratch: Path) -> None:
     """The upper part of a page as a browser shows it. size: (width, height) in pixels."""
     whole = scratch / file.name
-    window = f"--window-size={size[0]},{size[1]}"
+    window = f"--window-size={size[0]},{size[1] + BELOW}"
     command = [*browser(scratch), "--hide-scrollbars", window, f"--screenshot={whole}", page.resolve().as_uri()]
     subprocess.run(command, check=True, capture_output=True)
     shown = cv2.imread(str(whole))
     assert shown is not None
-    cv2.imwrite(str(file), shown | 3, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    cv2.imwrite(str(file), shown[: size[1]] | 3, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 def _worklist(scratch: Path) -> Path:
