@@ -160,8 +160,9 @@ install_units() {
 }
 
 # A service comes up all the same whose networks fail the self-test, or whose book or settings can't be used, and waits.
+# In English, whatever the settings or the terminal say: the word is looked for.
 measures() {
-    case $(as_box $home/current/bin/scanside status 2>/dev/null) in
+    case $(as_box $home/current/bin/scanside --language en status 2>/dev/null) in
         *TROUBLE*MODEL_*|*TROUBLE*BOX_SELFTEST*|*TROUBLE*BOX_DATABASE*|*TROUBLE*BOX_SETTINGS*|*TROUBLE*BOX_ROOT*) return 1 ;;
     esac
 }

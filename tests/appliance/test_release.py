@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kit.watch_box import Box
+
 HOME = Path(__file__).resolve().parents[2]
 SYSTEMD = HOME / "systemd"
 
@@ -100,6 +102,22 @@ def test_installed_again_the_release_before_stays(tmp_path: Path, releases: Path
         ended = of_install(tmp_path, "put_in_force\ntidy")
         assert ended.returncode == 0, ended.stderr
     assert sorted(path.name for path in releases.iterdir()) == ["1", "2"]
+
+
+def test_a_release_that_does_not_work_is_noticed_whatever_language_the_box_speaks(tmp_path: Path, box: Box) -> None:
+    """The program of a French box, whose word of it is another: it says what `scanside status` said to the test."""
+    program, answers = tmp_path / "opt" / "current" / "bin" / "scanside", tmp_path / "answers"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\n[ "$*" = status ] && set -- --language fr status\ncat "{answers}/$*"\n')
+    program.chmod(0o755)
+    answers.mkdir()
+    noticed = []
+    for _ in ("its root is missing", "it is there, and was never started"):
+        for asked in (("--language", "fr", "status"), ("--language", "en", "status")):
+            (answers / " ".join(asked)).write_text(box.scanside(*asked).output)
+        noticed.append(of_install(tmp_path, 'as_box() { "$@"; }\nmeasures').returncode)
+        box.root.mkdir(exist_ok=True)
+    assert noticed == [1, 0]
 
 
 def test_modules_are_compiled_when_they_are_installed(tmp_path: Path) -> None:
