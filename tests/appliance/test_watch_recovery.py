@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,11 @@ from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.store import MOVING, State, Store
+from scanside_appliance.service import wait_for_person
 from scanside_appliance.service.root_lock import RootLock
 from scanside_appliance.service.wait_for_person import LOOK_EVERY_S, WAITS
 from scanside_runtime.errors import ScansideError
+from scanside_runtime.settings.tables import Settings
 from sweeps.box import LONGEST_S, Slice, put, said, start
 from sweeps.fulldisk import wait
 
@@ -101,6 +106,42 @@ def test_a_service_with_settings_that_can_t_be_used_waits_and_goes_on_when_they_
         assert wait(lambda: trouble(box).startswith("BOX_SETTINGS") and WAITS in trouble(box))
         settings.write_text(right)
         assert wait(lambda: not trouble(box))
+
+
+def wait_in(box: Box, monkeypatch: pytest.MonkeyPatch, mend: Callable[[], object], looks: int = 5) -> int:
+    """Wait for a person who mends it after the second look; how often it was looked until it went on."""
+    looked: list[str] = []
+
+    def notified(**words: object) -> None:
+        if "WATCHDOG" in words:
+            looked.append("")
+            {2: mend, looks: lambda: os.kill(os.getpid(), signal.SIGTERM)}.get(len(looked), lambda: None)()
+
+    monkeypatch.setattr(wait_for_person, "notify", notified)
+    monkeypatch.setattr(wait_for_person, "LOOK_EVERY_S", 0.0)
+    plan = replace(box.plan(Settings), settings_file=box.root.with_suffix(".toml"))
+    lost = BoxDatabaseLost(name="scanside.db", how="gone")
+    wait_for_person.WaitForPerson(plan, BoxLayout(box.root)).goes_on_after(lost)
+    return len(looked)
+
+
+@pytest.mark.parametrize("mended", ["book", "settings", "root", "mount", "nothing"])
+def test_what_rights_alone_kept_from_working_is_tried_as_soon_as_they_are_put_right(
+    box: Box, monkeypatch: pytest.MonkeyPatch, mended: str
+) -> None:
+    box.root.mkdir()
+    book, settings = box.root / "scanside.db", box.root.with_suffix(".toml")
+    for path in (book, settings, box.root):
+        path.touch()
+        path.chmod(0o755)
+    mends = {
+        "book": lambda: book.chmod(0o700),
+        "settings": lambda: settings.chmod(0o700),
+        "root": lambda: box.root.chmod(0o700),
+        "mount": lambda: monkeypatch.setattr(os, "access", lambda *_, **__: False),
+        "nothing": lambda: (box.root / "other").touch(),
+    }
+    assert wait_in(box, monkeypatch, mends[mended]) == (5 if mended == "nothing" else 2)
 
 
 def test_a_service_whose_box_another_one_works_in_waits_leaves_its_status_and_goes_on_after_it(box: Box) -> None:

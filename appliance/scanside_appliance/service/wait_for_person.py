@@ -7,6 +7,7 @@ Nothing is taken in meanwhile, so that all that arrives stays in the inbox; the 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ def is_waited_for(plan: Plan, error: BoxFailed) -> bool:
 
 
 class WaitForPerson:
-    """Tries again when another book or other settings lie there, the root is free, at a reload, and now and then."""
+    """Tries again when book, settings or the root's rights are changed, the root is free, at a reload, now and then."""
 
     def __init__(self, plan: Plan, layout: BoxLayout) -> None:
         self._plan, self._layout = plan, layout
@@ -74,12 +75,25 @@ class WaitForPerson:
             signals.sleep(LOOK_EVERY_S)
 
     def _seen(self) -> tuple[object, ...]:
-        """What a person changes when he puts it right."""
-        return (*map(_signature, (self._layout.database, self._plan.settings_file)), is_running(self._layout))
+        """What a person changes when he puts it right: a file, its rights, a disk that is mounted for reading alone."""
+        root = self._layout.root
+        files = (_looks(self._layout.database), _looks(self._plan.settings_file))
+        return *files, _rights(root), os.access(root, os.W_OK), is_running(self._layout)
 
 
-def _signature(file: Path | None) -> Signature | None:
+def _looks(file: Path | None) -> tuple[object, ...]:
+    """A file from outside, with its rights, also those that a list grants (they change the time of its inode)."""
     try:
-        return None if file is None else Signature.of(file.stat())
+        seen = None if file is None else file.stat()
     except OSError:
-        return None
+        return ()
+    return () if seen is None else (Signature.of(seen), seen.st_ctime_ns, seen.st_uid, seen.st_gid, seen.st_mode)
+
+
+def _rights(folder: Path) -> tuple[int, ...]:
+    """A folder, but not its times: they change with each file that is made in it."""
+    try:
+        seen = folder.stat()
+    except OSError:
+        return ()
+    return seen.st_dev, seen.st_ino, seen.st_uid, seen.st_gid, seen.st_mode
