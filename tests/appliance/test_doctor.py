@@ -164,6 +164,23 @@ def a_book_of_another_user(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     return folders.root(box)
 
 
+def a_key_of_another_user(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    return with_a_file_of_another_user(box, "private", "pseudonym.key")
+
+
+def a_severity_model_of_another_user(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    return with_a_file_of_another_user(box, "severity", "models.json")
+
+
+def with_a_file_of_another_user(box: Examined, folder: str, name: str) -> Condition:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    (box.layout.root / folder).mkdir(exist_ok=True)
+    (box.layout.root / folder / name).touch()
+    os.chown(box.layout.root / folder / name, 12_345, 12_345)
+    return folders.root(box)
+
+
 def no_backup(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     return work.backup(box)
 
@@ -216,6 +233,8 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_receiver_that_ends_again_and_again: (Health.bad, "scanside-receive.service: it ended again and again"),
     a_service_that_does_not_start_with_the_machine: (Health.caution, "scanside-watch.service: disabled"),
     a_book_of_another_user: (Health.bad, "scanside.db belong to another user"),
+    a_key_of_another_user: (Health.bad, "private belong to another user"),
+    a_severity_model_of_another_user: (Health.bad, "severity belong to another user"),
     no_backup: (Health.caution, "none was ever made"),
     a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 days ago"),
     a_study_that_was_put_aside: (Health.caution, "BOX_ANALYSIS_DIED"),

@@ -6,20 +6,27 @@ import codecs
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
-from kit.stick import Stick, made_stick
+from kit.stick import Stick, made_stick, prove
 from kit.watch_box import Box, study
+from scanside_appliance import proved
 from scanside_appliance.backup.make import back_up
 from scanside_appliance.backup.restore import restore
 from scanside_appliance.bundles.record import bundles_folder
+from scanside_appliance.cli.main import app
+from scanside_appliance.files import owner
 from scanside_appliance.files.layout import BoxLayout, BoxRoot, study_key
 from scanside_appliance.files.owner import as_owner, as_root
 from scanside_appliance.referral.pseudonym import Pseudonyms
@@ -149,17 +156,63 @@ def test_a_link_in_another_users_box_leads_a_restore_by_root_nowhere(folder: Pat
     assert not list((folder / "elsewhere").iterdir())
 
 
+def look_up_encodings() -> None:
+    """Zipfile's and the boot id's, where Python itself lies where that user may not look."""
+    for name in ("cp437", "ascii"):
+        codecs.lookup(name)
+
+
 def test_a_bundle_that_root_installs_and_its_record_are_the_box_s_users(folder: Path) -> None:
     stick: Stick = made_stick(folder)
     stick.root.mkdir()
     give(stick.root)
     archive = stick.zip("1.0")
     archive.chmod(0o600)
-    codecs.lookup("cp437")  # zipfile's, where Python itself lies where that user may not look
+    look_up_encodings()
     done = stick.install(archive)
     assert done.receipt is not None
     assert (bundles_folder(stick.root) / "changes.json").is_file()
     assert owners(stick.root) == {USER}
+
+
+def test_a_bundle_is_installed_by_settings_that_only_root_can_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick: Stick = made_stick(folder)
+    stick.root.mkdir()
+    give(stick.root)
+    settings = folder / "scanside.toml"
+    settings.write_text(f'[bundles]\nkeys = "{stick.keys}"\n')
+    settings.chmod(0o600)
+    look_up_encodings()
+    monkeypatch.setattr(proved, "prove_box", lambda _, bundle, __: SimpleNamespace(way=partial(prove, bundle)))
+    box = ["--root", str(stick.root), "--settings", str(settings)]
+    done = CliRunner().invoke(app, [*box, "bundle", "install", str(stick.zip("1.0"))])
+    assert (done.exit_code, stick.in_force(), owners(stick.root)) == (0, "1.0", {USER}), done.output
+
+
+def test_a_link_in_another_users_box_leads_a_calibration_by_root_nowhere_and_its_model_is_the_user_s(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn", reason="the extra cohort is not installed")
+    from kit.statistics_samples import write_exams
+
+    table = write_exams(folder / "t.csv")
+    table.chmod(0o600)
+    (folder / "box").mkdir()
+    (folder / "elsewhere").mkdir(mode=0o700)
+    (folder / "box" / "severity").symlink_to(folder / "elsewhere")
+    give(folder / "box")
+    words = ["--root", str(folder / "box"), "cohort", "calibrate", str(table), "--label", "severe", "--resamples", "0"]
+    with ExitStack() as this_long:  # the process is needed afterwards
+        monkeypatch.setattr(owner, "become_owner", lambda root: this_long.enter_context(as_owner(root)))
+        assert CliRunner().invoke(app, [*words, "--apply"]).exit_code
+    assert (stat.S_IMODE((folder / "elsewhere").stat().st_mode), [*(folder / "elsewhere").iterdir()]) == (0o700, [])
+    (folder / "box" / "severity").unlink()
+    with ExitStack() as this_long:
+        assert CliRunner().invoke(app, [*words, "--apply"]).exit_code == 0
+    assert (folder / "box" / "severity" / "models.json").is_file()
+    assert owners(folder / "box") == {USER}
 
 
 def test_the_key_of_pseudonyms_that_root_makes_is_the_box_s_users(folder: Path) -> None:

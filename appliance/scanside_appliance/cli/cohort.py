@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanside_appliance.cli.evaluate import evaluate
-from scanside_appliance.cli.options import AsJson, BundleOption, for_its_owner_alone, path_argument, path_option
+from scanside_appliance.cli.options import (
+    AsJson,
+    BundleOption,
+    as_its_owner,
+    for_its_owner_alone,
+    path_argument,
+    path_option,
+)
 from scanside_appliance.extras import extra
 from scanside_appliance.files.names import harmless
 
@@ -203,6 +210,7 @@ def _apply(context: typer.Context, site: SeverityModel, table: Path) -> dict[str
     """Put the model in force on this box; what was in force before stays on record and can come back."""
     from scanside_appliance.site_model import install_site_model
 
+    as_its_owner(context)  # whatever only root may read is read by now
     data = f"{table.name}, sha256 {site.fitted_on.table_sha256}"
     return install_site_model(context.obj.root, site, data=data).to_document()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
@@ -12,6 +13,7 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book_file import BESIDE, beside
 from scanside_appliance.languages.words import Message, said
 from scanside_appliance.service.errors import BoxInboxSilent
+from scanside_appliance.site_model import site_model_file
 from scanside_runtime.errors import BoxFailed
 
 
@@ -35,9 +37,17 @@ def root(box: Examined) -> Condition:
 def _others(layout: BoxLayout) -> list[str]:
     """What the service works with and may not open: not of the user whose box it is."""
     database, owner = layout.database, layout.root.stat().st_uid
-    files = (database, *(beside(database, end) for end in BESIDE), layout.worklist_facts, layout.lock, layout.private)
+    files = (database, *(beside(database, end) for end in BESIDE), layout.worklist_facts, layout.lock)
     seen = [path for path in (*files, *layout.own_folders) if path.exists() and path.stat().st_uid != owner]
+    # With what lies in them, but by the folder's name: `chown -R` follows no link that stands for the folder itself.
+    whole = (layout.private, site_model_file(layout.root).parent)
+    seen += [one for one in whole if one.exists() and any(of.lstat().st_uid != owner for of in (one, *_shown(one)))]
     return [str(path.relative_to(layout.root)) for path in seen]
+
+
+def _shown(folder: Path) -> Iterator[Path]:
+    """Without files in the making. Nothing where this user may not look."""
+    return folder.glob("[!.]*")
 
 
 def inbox(box: Examined) -> Condition:

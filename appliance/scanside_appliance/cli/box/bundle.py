@@ -77,8 +77,9 @@ def install(
     from scanside_appliance.bundles.install import install as run
 
     for_any_user(context)
-    with disk_errors(context.obj.root):
-        done = run(file, context.obj.root, Path(context.obj.settings().bundles.keys), _proof(context), force=force)
+    root, settings = context.obj.root, context.obj.settings()  # which the box's user may not be able to read
+    with disk_errors(root):
+        done = run(file, root, Path(settings.bundles.keys), _proof(root, settings.inference.threads), force=force)
     if as_json:
         typer.echo(json.dumps(done.document()))
         return
@@ -110,13 +111,13 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
     typer.echo(json.dumps(asdict(change)) if as_json else spoken()("{bundle} is in force", bundle=change.title))
 
 
-def _proof(context: typer.Context) -> Any:
+def _proof(root: Path, threads: int) -> Any:
     """The self-test as this box analyses."""
 
     def prove(bundle: Bundle) -> WayTried:
         from scanside_appliance.proved import prove_box
 
-        return prove_box(context.obj.root, bundle, context.obj.settings().inference.threads).way()
+        return prove_box(root, bundle, threads).way()
 
     return prove
 
