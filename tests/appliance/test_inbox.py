@@ -14,6 +14,7 @@ from scanside_appliance.inbox.empty_folders import EmptyFolders
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.readiness import STRAYS_AT_ONCE, Arrival, Inbox
 from scanside_appliance.inbox.scan import scan
+from scanside_appliance.languages.words import words
 from scanside_runtime.settings.box import InboxSettings
 
 QUIET_S, PATIENCE_S = 60.0, 900.0
@@ -363,7 +364,8 @@ def test_a_slice_that_changes_for_ever_is_late_and_its_study_says_so(desk: Desk)
         desk.put("a/3", one_slice(3, size=size, sha256=f"{size:064x}"), size=size)
         if found := desk.look(float(second)):
             ready.append((second, len(found[0].files), found[0].incomplete))
-    assert ready[0][1:] == (2, "1 file(s) change still")
+    assert ready[0][1:] == (2, "1 file(s) are still changing")
+    assert words("en").phrase(ready[0][2]) == "1 file is still changing"
     assert PATIENCE_S <= ready[0][0] <= 2 * PATIENCE_S
     desk.look(4000.0)
     (study,) = desk.look(4100.0)

@@ -219,7 +219,7 @@ class Inbox:
         if group.cut_off:
             return f"{group.cut_off:.0f} file(s) break off"
         if group.restless:
-            return f"{group.restless:.0f} file(s) change still"
+            return f"{group.restless:.0f} file(s) are still changing"
         holes = sum(map(_holes, self._stacks(group)))
         if holes:
             return f"{holes} hole(s) between the slices"
