@@ -30,6 +30,7 @@ TAKEN = ".taken-by-"
 _SUM_BYTES = hashlib.sha256().digest_size
 _HEAD_BYTES = 512
 _LEFT_BEHIND_S = 3600.0
+_START_TIME = 22 - 3  # counted from the field behind the name
 
 
 def compiled_networks(root: Path) -> CompiledFile | None:
@@ -84,7 +85,7 @@ class CompiledFile:
             return memoryview(mmap.mmap(handle, 0, prot=mmap.PROT_READ))
 
     def _mark_as_taken(self) -> None:
-        mark = self.folder / f"{TAKEN}{os.getpid()}"
+        mark = self.folder / f"{TAKEN}{_process(str(os.getpid()))}"
         mark.touch()
         atexit.register(mark.unlink, missing_ok=True)
 
@@ -102,9 +103,19 @@ class CompiledFile:
                 part.unlink(missing_ok=True)
 
 
-def _runs(number: str) -> bool:
-    """Whether there is a process with this number."""
-    return number.isdecimal() and Path("/proc", number).exists()
+def _runs(process: str) -> bool:
+    """Whether this very process is there: in a container every run has the same number."""
+    number = process.partition("-")[0]
+    return number.isdecimal() and _process(number) == process
+
+
+def _process(number: str) -> str | None:
+    """The process of this number, and when it began: `starttime` of proc_pid_stat(5). None where there is none."""
+    try:
+        fields = Path("/proc", number, "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return f"{number}-{fields[_START_TIME]}"
 
 
 def _check_own(handle: int, others: int) -> None:

@@ -106,8 +106,8 @@ def test_what_is_damaged_or_not_this_users_alone_is_left_and_said(
         assert kept.read(KEY) == NETWORKS
 
 
-def taken_by_another(kept: CompiledFile, ends: Callable[[], None]) -> None:
-    """By a process that ends so."""
+def taken_by_another(kept: CompiledFile, ends: Callable[[], None]) -> int:
+    """By a process that ends so; its number."""
     fork = os.fork()
     if not fork:
         try:
@@ -116,6 +116,7 @@ def taken_by_another(kept: CompiledFile, ends: Callable[[], None]) -> None:
         finally:
             os._exit(1)
     os.waitpid(fork, 0)
+    return fork
 
 
 def test_networks_with_which_a_process_ended_are_thrown_away_once(
@@ -128,6 +129,14 @@ def test_networks_with_which_a_process_ended_are_thrown_away_once(
     assert "a process ended with those" in caplog.text
     kept.write(KEY, NETWORKS)
     assert kept.read(KEY) == NETWORKS
+
+
+def test_networks_with_which_a_process_of_this_one_s_number_ended_are_thrown_away(kept: CompiledFile) -> None:
+    """As in a container, where every run has the same one."""
+    number = taken_by_another(kept, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    (mark,) = kept.folder.glob(f"*-{number}*")
+    mark.rename(mark.with_name(mark.name.replace(str(number), str(os.getpid()), 1)))
+    assert kept.read(KEY) is None
 
 
 def test_networks_with_which_a_process_came_to_its_orderly_end_are_kept(kept: CompiledFile) -> None:
