@@ -14,11 +14,14 @@ import pytest
 from kit.child_programs import BEGINS
 from kit.reading import LIMITS
 from kit.watch_box import wait_for
+from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox import probe_process
 from scanside_appliance.inbox.facts import LONGEST_READ_S, LONGEST_WAIT_S, SLOWEST_MB_S, Facts, Prober, StillReading
+from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Inbox
 from scanside_appliance.service.header_reading import HeaderReading
+from scanside_appliance.service.inbox_look import InboxLook
 from scanside_runtime.process.messages import encode
 from scanside_runtime.settings.box import InboxSettings
 from sweeps.box import LONGEST_S
@@ -132,19 +135,49 @@ def test_a_file_that_takes_long_keeps_no_other_from_being_read_and_is_read_to_it
         assert share.known() == dict.fromkeys(("slow", "b", "c"), "other")
 
 
+def comes(headers: HeaderReading, words: IO[bytes]) -> None:
+    """Of the file that is being read first, something has come."""
+    words.write(encode(StillReading(MIB)))
+    wait_for(lambda: headers.has_news() or headers._quick.has_come)
+
+
 def test_of_two_that_take_long_the_second_waits_for_another_time(share: Share) -> None:
     share.lies_there("slow", "slow2", "c")
-    with closing(reading(share)) as headers, share.slow("slow") as words, share.slow("slow2"):
+    with closing(reading(share)) as headers, share.slow("slow") as words, share.slow("slow2") as others:
         begun(share, headers)
         share.now += LONGEST_READ_S + 1
         headers.has_news()
         begun(share, headers)
+        comes(headers, others)
         share.now += LONGEST_READ_S + 1
         read_on(share, headers, "slow2", "c")
+        assert headers.silent_s == 0.0
         words.write(encode(FOUND))
         read_on(share, headers, "slow")
         assert share.known()["slow2"] == "it comes slowly, and so does another one that is read first"
         assert share.known()["slow"] == "other"
+
+
+def test_an_inbox_whose_reads_hang_is_said_as_silent_until_something_comes(share: Share) -> None:
+    share.lies_there("slow", "slow2", "c")
+    porter = Porter(BoxLayout(share.root), lambda: share.now, ())
+    with closing(reading(share)) as headers, share.slow("slow"), share.slow("slow2") as words:
+        look = InboxLook(share.root, share.inbox, porter, headers, lambda: share.now, lambda listing: listing)
+        for _ in range(2):
+            begun(share, headers)
+            assert look.trouble() is None
+            share.now += LONGEST_READ_S + 1
+            headers.has_news()
+        assert headers.silent_s == 2 * (LONGEST_READ_S + 1)
+        share.now += LONGEST_WAIT_S
+        headers.has_news()
+        assert share.known() == dict.fromkeys(("slow", "slow2"), "it does not answer")
+        trouble = look.trouble()
+        assert trouble is not None and trouble.code == "BOX_INBOX_SILENT"
+        words.write(encode(FOUND))
+        wait_for(headers.has_news)
+        assert look.trouble() is None
+        assert share.known()["slow2"] == "other"
 
 
 def test_signs_of_life_are_said_once_a_second_and_count_what_has_come() -> None:

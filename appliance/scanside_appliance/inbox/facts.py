@@ -105,6 +105,7 @@ class Prober:
 
     Whatever a file costs, it costs the child: the daemon asks, goes on, and looks now and then whether there is an
     answer.
+    has_come: whether a word has come about the file that was asked for last.
     """
 
     def __init__(self, clock: Callable[[], float], command: Sequence[str] = PROBE) -> None:
@@ -114,6 +115,7 @@ class Prober:
         self._inbox: Path | None = None
         self._question: Probe | None = None
         self._attempts = self._read = 0
+        self.has_come = False
         self._began = self._used = self._worked_s = 0.0
 
     @property
@@ -154,7 +156,7 @@ class Prober:
 
     def _ask(self, question: Probe) -> None:
         self._question, self._used, self._attempts = question, self._clock(), self._attempts + 1
-        self._read = 0
+        self._read, self.has_come = 0, False
         if self._child is None:
             command = [*self._command, json.dumps(asdict(self._reading))]
             self._child = self._started(command)
@@ -183,7 +185,7 @@ class Prober:
             return None
         facts, died = self._heard(wait_s)
         if facts is None and not died and self._is_too_slow():
-            facts = self._given_up(why="it comes too slowly")
+            facts = self._given_up(why="it comes too slowly" if self.has_come else "it does not answer")
         elif facts is None and not died and self.silent_s:
             if self._waits():
                 facts = self._not_waited_for()
@@ -213,6 +215,7 @@ class Prober:
         except ChildDied as died:
             self._check_began(died.ending)
             return None, True
+        self.has_come |= heard is not None
         if isinstance(heard, StillReading):
             self._note_sign(heard)
             return None, False

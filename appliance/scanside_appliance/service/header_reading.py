@@ -30,11 +30,17 @@ class HeaderReading:
     ) -> None:
         self._folder, self._inbox, self._now, self._progressed = folder, inbox, now, progressed
         self._quick, self._patient = probers
+        self._reading = ReadingSettings()
+        self._in_vain = ""
+        self._silent_since = 0.0
 
     @property
     def silent_s(self) -> float:
-        """How long no bytes have come of whatever was asked for: one file that does not come is that file's."""
-        return min(self._quick.silent_s, self._patient.silent_s)
+        """How long nothing has come of whatever was asked for; 0 where something does.
+
+        One file that does not come is that file's: with two of them it is the inbox.
+        """
+        return self._now() - self._silent_since if self._in_vain else 0.0
 
     def filenos(self) -> list[int]:
         """For `select`, while files are being read."""
@@ -42,7 +48,7 @@ class HeaderReading:
 
     def read(self, reading: ReadingSettings, seconds: float) -> bool:
         """Read what is unread for so long at most; whether there is more."""
-        until = self._now() + seconds
+        until, self._reading = self._now() + seconds, reading
         self._hear(until)
         if self._quick.busy:
             return False
@@ -67,11 +73,17 @@ class HeaderReading:
         found = self._take_in(self._quick, until - self._now()) or found
         if self._quick.lasts_s > LONGEST_READ_S:
             self._make_room()
+        if self._in_vain and not self._patient.busy:  # until it answers, nobody asks for another one
+            self._patient.begin(self._folder, self._in_vain, self._reading)
         return found
 
     def _take_in(self, prober: Prober, wait_s: float) -> bool:
+        if not prober.busy:
+            return False
         took_s = prober.lasts_s
-        answer = prober.poll(wait_s) if prober.busy else None
+        answer = prober.poll(wait_s)
+        if prober.has_come or (answer is not None and answer[1].kind != "out_of_reach"):
+            self._in_vain = ""
         if answer is not None:
             self._learn(*answer, took_s)
         return answer is not None
@@ -85,8 +97,13 @@ class HeaderReading:
         if not self._patient.busy:
             self._quick, self._patient = self._patient, self._quick
             return
-        took_s = self._quick.lasts_s
-        self._learn(*self._quick.give_up(why="it comes slowly, and so does another one that is read first"), took_s)
+        comes = self._quick.has_come
+        why = "it comes slowly, and so does another one that is read first" if comes else "it does not answer"
+        took_s, silent_s = self._quick.lasts_s, self._patient.silent_s
+        name, facts = self._quick.give_up(why)
+        self._learn(name, facts, took_s)
+        if not comes and silent_s and not self._in_vain:
+            self._in_vain, self._silent_since = name, self._now() - silent_s
 
     def rest(self, idle_s: float) -> None:
         """Let children go that had nothing to read for so long."""
@@ -95,5 +112,6 @@ class HeaderReading:
 
     def close(self) -> None:
         """End them; what they were reading is unread."""
+        self._in_vain = ""
         self._quick.close()
         self._patient.close()
