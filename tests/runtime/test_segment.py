@@ -18,7 +18,6 @@ from scanside_runtime.model.lung_field import (
     add_whole_consolidations,
     close_over,
     drop_airless_pieces,
-    drop_domes,
     tidy_lungs,
 )
 from scanside_runtime.model.networks import Network, Networks
@@ -328,26 +327,26 @@ def test_what_may_be_lung_stays_a_filled_hole(hu: Hu) -> None:
     np.testing.assert_array_equal(segment(volume_of(hu), networks()).lungs, boxed(RIGHT_BOX) | boxed(LEFT_BOX))
 
 
-def without_domes(sides: Sides, outlined: Sides, hu: Hu, suspected: Bools) -> Bools:
-    left = sides.copy()
-    drop_domes(left, suspected, outlined, volume_of(hu))
-    return left > 0
-
-
-def test_a_dome_is_followed_to_its_top_though_the_network_itself_called_that_lung() -> None:
-    """And a mass elsewhere, which the network called lung, stays."""
-    mass = np.s_[1:4, 30:56, 60:80]
+@pytest.mark.parametrize("seen", [0, 3], ids=["not suspected", "a seventh suspected"])
+@pytest.mark.parametrize(
+    "dense", [np.s_[0:4, 56:76, 12:32], np.s_[3:5, 30:56, 12:32]], ids=["beside a dome", "on a dome"]
+)
+def test_dense_lung_that_the_network_outlined_stays_where_it_touches_a_dome(
+    dense: tuple[slice, ...], seen: int
+) -> None:
     hu = with_dome()
-    hu[mass] = TISSUE
-    sides = sides_of(boxed(RIGHT_BOX), boxed(LEFT_BOX))
-    outlined, none = sides.copy(), np.zeros(sides.shape, bool)
-    outlined[0:3, 30:56, 12:32] = 0
-    left = without_domes(sides, outlined, hu, none)
-    assert left[ABDOMEN].mean() < 0.03  # its corners
-    assert (left | boxed(ABDOMEN))[sides > 0].all()
-    np.testing.assert_array_equal(without_domes(sides, sides, hu, none), sides > 0)
-    top = boxed(np.s_[3:4, 30:56, 12:32])
-    np.testing.assert_array_equal(without_domes(sides, outlined, hu, top), (sides > 0) & (~boxed(ABDOMEN) | top))
+    hu[dense] = 100
+    hu[dense][:, :, :seen] = 120
+    found = segment(
+        volume_of(hu),
+        networks(
+            lungs=lambda batch: lungs_by_density(np.where(hu_of(batch)[:, None] > 90, 0.0, batch)),
+            infection=lambda batch: np.where(hu_of(batch) > 110, 10.0, -10.0).astype(np.float32)[:, None],
+        ),
+    )
+    gone = boxed(ABDOMEN) & ~boxed(dense)
+    np.testing.assert_array_equal(found.lungs, (boxed(RIGHT_BOX) | boxed(LEFT_BOX)) & ~gone)
+    np.testing.assert_array_equal(found.infection.array, hu == 120)
 
 
 # Closed over infection

@@ -137,25 +137,18 @@ def drop_domes(sides: Sides, suspected: Bools, outlined: SlicePlanes, volume: Vo
     """Takes out of the lungs, in place, what filling their holes took in of liver, stomach and spleen.
 
     The top of a dome has lung all around it in its slice, as a vessel and a consolidation have. But a dome goes on
-    downwards: below it there is no lung. From where the network called it none it is followed as far as tissue lies
-    beside and on it. What is suspected stays.
+    downwards: below it there is no lung. What the network outlined stays: dense lung on and beside a dome looks like
+    it. So does what is suspected.
 
     sides, suspected: (z, y, x). outlined: lung before anything was filled, in planes of the same size.
     """
     radius_px = max(1, round(DOME_MM / volume.spacing_mm[1]))
-    lung_below, air_below, dome = np.zeros((3, *sides.shape[1:]), dtype=np.bool_)
+    lung_below = np.zeros(sides.shape[1:], dtype=np.bool_)
     for z in range(len(sides)):
-        whole = (sides[z] > 0) & ~suspected[z]
-        filled = whole & ~(outlined[z] > 0)
-        if filled.any() or dome.any():
-            tissue = open_in_plane((whole & (volume.hu[z] > DOME_HU[0]))[None], radius_px)[0]
-            holes = open_in_plane(filled[None], radius_px)[0] & tissue
-            hole = _pieces_with(holes, filled, lung_below, volume.hu[z])
-            dome = hole | _pieces_with((hole | dome) & tissue, tissue, air_below, volume.hu[z])
-            sides[z][dome] = 0
-        lung = sides[z] > 0
-        lung_below |= lung
-        air_below |= lung & (suspected[z] | (volume.hu[z] < DENSE_HU))
+        filled = (sides[z] > 0) & (outlined[z] == 0) & ~suspected[z]
+        thick = open_in_plane((filled & (volume.hu[z] > DOME_HU[0]))[None], radius_px)[0]
+        sides[z][_pieces_with(thick, filled, lung_below, volume.hu[z])] = 0
+        lung_below |= sides[z] > 0
 
 
 def _pieces_with(core: Bools, mask: Bools, below: Bools, hu: Hu) -> Bools:
