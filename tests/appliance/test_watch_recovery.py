@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from kit.watch_box import Box, study
+from kit.child_programs import BEGINS
+from kit.watch_box import PYTHON, Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files import durable_files as moves
 from scanside_appliance.files.layout import BoxLayout
@@ -27,7 +28,7 @@ from scanside_appliance.jobs.store import MOVING, State, Store
 from scanside_appliance.service import wait_for_person
 from scanside_appliance.service.root_lock import RootLock
 from scanside_appliance.service.wait_for_person import LOOK_EVERY_S, WAITS
-from scanside_runtime.errors import ScansideError
+from scanside_runtime.errors import ScansideError, SettingsUnusable
 from scanside_runtime.settings.tables import Settings
 from sweeps.box import LONGEST_S, Slice, put, said, start
 from sweeps.fulldisk import wait
@@ -108,18 +109,20 @@ def test_a_service_with_settings_that_can_t_be_used_waits_and_goes_on_when_they_
         assert wait(lambda: not trouble(box))
 
 
-def wait_in(box: Box, monkeypatch: pytest.MonkeyPatch, mend: Callable[[], object], looks: int = 5) -> int:
-    """Wait for a person who mends it after the second look; how often it was looked until it went on."""
+def wait_in(
+    box: Box, monkeypatch: pytest.MonkeyPatch, mend: Callable[[], object], read: Callable[[], Settings] = Settings
+) -> int:
+    """Wait for a person who mends it after the second look; how often it was looked until it went on, five at most."""
     looked: list[str] = []
 
     def notified(**words: object) -> None:
         if "WATCHDOG" in words:
             looked.append("")
-            {2: mend, looks: lambda: os.kill(os.getpid(), signal.SIGTERM)}.get(len(looked), lambda: None)()
+            {2: mend, 5: lambda: os.kill(os.getpid(), signal.SIGTERM)}.get(len(looked), lambda: None)()
 
     monkeypatch.setattr(wait_for_person, "notify", notified)
     monkeypatch.setattr(wait_for_person, "LOOK_EVERY_S", 0.0)
-    plan = replace(box.plan(Settings), settings_file=box.root.with_suffix(".toml"))
+    plan = replace(box.plan(read), settings_file=box.root.with_suffix(".toml"))
     lost = BoxDatabaseLost(name="scanside.db", how="gone")
     wait_for_person.WaitForPerson(plan, BoxLayout(box.root)).goes_on_after(lost)
     return len(looked)
@@ -142,6 +145,19 @@ def test_what_rights_alone_kept_from_working_is_tried_as_soon_as_they_are_put_ri
         "nothing": lambda: (box.root / "other").touch(),
     }
     assert wait_in(box, monkeypatch, mends[mended]) == (5 if mended == "nothing" else 2)
+
+
+def test_the_worklist_names_settings_that_can_t_be_used_without_what_these_say(
+    box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unusable() -> Settings:
+        raise SettingsUnusable(key="quite_s", why="it is not known")
+
+    box.root.mkdir()
+    box.worklist = (*PYTHON, "-c", f"{BEGINS}open({str(tmp_path / 'asked')!r}, 'w').write(input())")
+    wait_in(box, monkeypatch, box.root.with_suffix(".toml").touch, unusable)
+    (order,) = json.loads((tmp_path / "asked").read_text()).values()
+    assert WAITS in order["trouble"]
 
 
 def test_a_service_whose_box_another_one_works_in_waits_leaves_its_status_and_goes_on_after_it(box: Box) -> None:

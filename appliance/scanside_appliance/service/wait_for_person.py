@@ -22,7 +22,8 @@ from scanside_appliance.service.signals import Signals, heard_signals
 from scanside_appliance.service.status import write_failure
 from scanside_appliance.service.systemd import is_service, notify
 from scanside_appliance.worklist.writer_client import ListNews, ListWriter
-from scanside_runtime.errors import BoxFailed, ScansideError
+from scanside_runtime.errors import BoxFailed, ScansideError, SettingsUnusable
+from scanside_runtime.settings.tables import SiteSettings
 
 STARTS_AGAIN = (BoxRootReplaced, BoxDatabaseReplaced)
 """What was open is gone: a new start goes on with what lies there."""
@@ -65,8 +66,15 @@ class WaitForPerson:
             write_failure(self._layout, self._plan.clock.now_text(), trouble)
         writer = ListWriter(self._layout, self._plan.clock, self._plan.worklist)
         with suppress(OSError, ScansideError):
-            writer.finish(ListNews((), 0, trouble, self._plan.read_settings().site))
+            writer.finish(ListNews((), 0, trouble, self._site()))
         writer.close()
+
+    def _site(self) -> SiteSettings:
+        """What the list says of the place: nothing, where the settings are what is wrong."""
+        try:
+            return self._plan.read_settings().site
+        except SettingsUnusable:
+            return SiteSettings()
 
     def _wait(self, signals: Signals) -> None:
         until, seen = time.monotonic() + self._pause_s, self._seen()
