@@ -187,6 +187,21 @@ def test_what_the_disk_does_not_give_is_named_and_no_book_is_made_without_it(
     assert set(there) <= {*box.root.rglob("*")}
 
 
+@pytest.mark.parametrize("named", ["/elsewhere/library.so", 7])
+def test_what_the_disk_does_not_give_is_named_though_its_error_names_what_is_not_of_the_box(
+    box: Box, monkeypatch: pytest.MonkeyPatch, named: str | int
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", named)
+
+    result = BoxLayout(box.root).result("a" * 16, "b" * 16, 1) / "result.json"
+    result.parent.mkdir(parents=True)
+    result.write_text("{}")
+    monkeypatch.setattr("scanside_appliance.upkeep.rebuild.read_result", refused)
+    with pytest.raises(BoxUnread, match=r"results/.*/1: Input/output error"):
+        box.rebuild(monkeypatch)
+
+
 def test_a_page_that_the_disk_gives_at_the_second_look_makes_no_book_damaged_and_no_audit_new(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,11 +233,11 @@ class _Rebuild:
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
-        """What the disk does not give is noted."""
+        """What the disk does not give is noted, by what is read for the book: an error may name a file elsewhere."""
         try:
             yield
         except OSError as error:
-            where = Path(error.filename or path).relative_to(self._layout.root)
+            where = path.relative_to(self._layout.root)
             self.found.unread.append(f"{where}: {error.strerror or error}")
 
     def _result(self, one: StudyFolder) -> Job | None:
