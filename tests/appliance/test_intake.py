@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,17 @@ class Desk:
 
     def take(self, *names: str) -> list[Job]:
         self._intake.begin_turn()
-        jobs = self._intake.take(Arrival("", {name: self._facts(name) for name in names}))
+        jobs = self._intake.take(Arrival("", {name: self.facts(name) for name in names}))
         self._intake.end_turn({""})
         return jobs
 
-    def _facts(self, name: str) -> Facts:
+    def doubts(self, facts: Facts) -> tuple[list[str], set[str]]:
+        """What is doubted, and belied, where that was said of the file `a`."""
+        self._intake.begin_turn()
+        assert self._intake.take(Arrival("", {"a": facts})) == []
+        return self._intake.doubted, self._intake.belied
+
+    def facts(self, name: str) -> Facts:
         path = self.layout.inbox / name
         seen = Signature.of(path.lstat())
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -111,3 +118,12 @@ def test_a_copy_that_lies_nowhere_gets_no_name(tmp_path: Path) -> None:
     errands.do(SettleCopies(Path("arriving-1"), (("part", "named"),)))
     errands.do(SettleCopies(Path("arriving-1"), (("part", "lost"),)))
     assert said == [Done(), Done(errno.ENOENT, "a copy is no longer where it was")]
+
+
+def test_a_file_that_changed_since_it_was_read_is_doubted_and_one_that_did_not_is_belied(desk: Desk) -> None:
+    path = desk.layout.inbox / "a"
+    path.write_bytes(b"read")
+    seen = desk.facts("a")
+    assert desk.doubts(replace(seen, sha256="0" * 64)) == (["a"], {"a"})
+    path.write_bytes(b"changed")
+    assert desk.doubts(seen) == (["a"], set())

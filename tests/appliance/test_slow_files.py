@@ -16,6 +16,7 @@ from kit.reading import LIMITS
 from kit.watch_box import wait_for
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.signature import Signature
+from scanside_appliance.inbox import facts as facts_of_files
 from scanside_appliance.inbox import probe_process
 from scanside_appliance.inbox.facts import LONGEST_READ_S, LONGEST_WAIT_S, SLOWEST_MB_S, Facts, Prober, StillReading
 from scanside_appliance.inbox.porter import Porter
@@ -156,6 +157,30 @@ def test_of_two_that_take_long_the_second_waits_for_another_time(share: Share) -
         read_on(share, headers, "slow")
         assert share.known()["slow2"] == "it comes slowly, and so does another one that is read first"
         assert share.known()["slow"] == "other"
+
+
+@pytest.mark.parametrize(("belied", "goes_on"), [("before", False), ("meanwhile", True), ("nobody's", True)])
+def test_who_lied_of_a_file_reads_no_other_and_who_did_not_goes_on(share: Share, belied: str, goes_on: bool) -> None:
+    share.lies_there("before", "slow", "meanwhile")
+    with closing(reading(share)) as headers, share.slow("slow") as words:
+        read_on(share, headers, "before")
+        begun(share, headers)
+        share.now += LONGEST_READ_S + 1
+        headers.has_news()
+        read_on(share, headers, "meanwhile")
+        headers.distrust({belied})
+        assert bool(headers.filenos()) is goes_on
+        words.write(encode(FOUND))
+        read_on(share, headers, "slow")
+
+
+def test_what_a_child_read_is_remembered_as_long_as_it_reads(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts_of_files, "MOST_READ", 2)
+    with closing(share.prober()) as prober:
+        for name, known in (("a", ["a"]), ("b", []), ("c", ["c"])):
+            prober.begin(share.root, name, LIMITS)
+            assert prober.poll(LONGEST_S) == (name, FOUND)
+            assert [one for one in "abc" if prober.has_read(one)] == known
 
 
 def test_an_inbox_whose_reads_hang_is_said_as_silent_until_something_comes(share: Share) -> None:

@@ -25,6 +25,8 @@ SLOWEST_MB_S = 0.25
 WORKING = 0.1
 """Of the time, on the processor: a child with less waits for the file, and the file is not to blame."""
 ATTEMPTS = 2
+MOST_READ = 20_000
+"""So many files are told by one child, whose names are remembered as long as it reads."""
 MIB = 2**20
 WHOLE_MB = 64
 """A larger file is not held whole: no slice is as large (4 096 x 4 096 pixels have 32 MB)."""
@@ -116,6 +118,7 @@ class Prober:
         self._question: Probe | None = None
         self._attempts = self._read = 0
         self.has_come = False
+        self._has_read: set[int] = set()
         self._began = self._used = self._worked_s = 0.0
 
     @property
@@ -196,6 +199,7 @@ class Prober:
         if facts is None:
             return None
         name, self._question, self._used = self._question.name, None, self._clock()
+        self._has_read.add(hash(name))
         self._let_go_where_it_is_full(facts)
         return name, facts
 
@@ -265,9 +269,14 @@ class Prober:
         return None
 
     def _let_go_where_it_is_full(self, facts: Facts) -> None:
-        """What an odd file left in its memory must not make the next one look broken."""
-        if self._child is not None and facts.kind == "broken" and self._child.memory_mb() > 2 * OWN_MB:
+        """What an odd file left in its memory must not make the next one look broken; and names are kept of so many."""
+        is_odd = self._child is not None and facts.kind == "broken" and self._child.memory_mb() > 2 * OWN_MB
+        if self._child is None or is_odd or len(self._has_read) >= MOST_READ:
             self._drop()
+
+    def has_read(self, name: str) -> bool:
+        """Whether the child that reads now has told of this file."""
+        return hash(name) in self._has_read
 
     def rest(self, idle_s: float) -> None:
         """Let the child go when it had nothing to read for so long."""
@@ -280,6 +289,7 @@ class Prober:
         self._drop()
 
     def _drop(self) -> None:
+        self._has_read.clear()
         if self._child is not None:
             self._child.end()
             self._child = None

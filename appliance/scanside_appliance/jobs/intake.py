@@ -62,7 +62,7 @@ class Intake:
     """The one way from the inbox into the book.
 
     unfinished: there is more to be copied of what was to be taken. doubted: files that were not what they were known to
-    be.
+    be. belied: of these, what did not change since: whoever read it said of it what it is not.
     sources: what of the inbox is taken.
     """
 
@@ -82,10 +82,11 @@ class Intake:
         self._known = KnownAlready(layout, store, self._staging, self.sources)
         self.unfinished = False
         self.doubted: list[str] = []
+        self.belied: set[str] = set()
 
     def begin_turn(self) -> None:
         """Before the arrivals of a scan."""
-        self.unfinished, self.doubted = False, []
+        self.unfinished, self.doubted, self.belied = False, [], set()
 
     def end_turn(self, studies: Collection[str]) -> None:
         """These were ready: what was begun of others is given up."""
@@ -106,6 +107,7 @@ class Intake:
         if found.again:  # first, for what is new may need what was cleaned and came again
             files = self._known.take(arrival.study, arrival.files, found.again)
             self.doubted.extend(self._known.doubted)
+            self.belied |= self._known.belied
             if files is None:
                 self.unfinished |= not self._known.doubted
                 return []
@@ -137,6 +139,7 @@ class Intake:
             return None
         if copies.changed:
             self.doubted.extend(copies.changed)
+            self.belied |= copies.belied
             return None
         if not self._is_settled(arrival, copies, aside):
             self.unfinished = True

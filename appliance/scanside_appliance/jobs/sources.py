@@ -87,8 +87,9 @@ class TakenSources:
 
 
 class KnownAlready:
-    """What came once more is kept once. doubted: files that were not what they were known to be.
+    """What came once more is kept once.
 
+    doubted: files that were not what they were known to be. belied: of these, what did not change since.
     That it is known was said by a child that has read foreign bytes. It counts when a copy that is ours has the sum of
     what is kept, or ends in the same picture: the same data set in another file. Nothing is removed on a word.
     """
@@ -96,6 +97,7 @@ class KnownAlready:
     def __init__(self, layout: BoxLayout, store: Store, staging: Staging, sources: TakenSources) -> None:
         self._layout, self._store, self._staging, self._sources = layout, store, staging, sources
         self.doubted: list[str] = []
+        self.belied: set[str] = set()
         self._unfinished = False
 
     def take(self, study: str, files: Mapping[str, Facts], again: Mapping[str, FileRow]) -> dict[str, Facts] | None:
@@ -104,13 +106,14 @@ class KnownAlready:
         None while there is more to be copied, or where a file is not what it was. Raises OSError, sqlite3.Error,
         FileExistsError where other bytes lie in the place of what is kept.
         """
-        self.doubted, self._unfinished = [], False
+        self.doubted, self.belied, self._unfinished = [], set(), False
         names, staged_as = self._at_rest(again), f"{study}//"  # no name in the inbox
         if not names:
             return dict(files)
         copies = self._staging.copy(staged_as, {name: files[name] for name in names})
         if copies is None or copies.changed:
             self.doubted = sorted(copies.changed) if copies else []
+            self.belied = copies.belied if copies else set()
             return None
         left = dict(files)
         for name, (_, copied) in copies.made.items():

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from scanside_appliance.files.copies import Copied
 from scanside_appliance.files.durable_files import PART, make_folder
@@ -28,20 +29,22 @@ COPY_S = 0.5
 """Copies are waited for so long at a time, so that the rest of the box has its turn."""
 AT_ONCE = 32
 """So many files in one errand of the porter, so that others have theirs."""
+Unfit = Literal["gone", "changed", "belied"]
 
 
 @dataclass(slots=True)
 class Copies:
     """What came of an arrival so far.
 
-    made: by name in the inbox, as what it was copied, and the copy. unfit: as what it was to be copied, and whether it
-    is gone; else it is not what was known. went: made, and taken out of the arrival again. settled: the names that
-    copies have got. offered: the book may have been written with them. failed: how the last errand ended.
+    made: by name in the inbox, as what it was copied, and the copy. unfit: as what it was to be copied, and why it was
+    not: "belied" is what lies there as it was seen, and has another sum than was said of it. went: made, and taken out
+    of the arrival again. settled: the names that copies have got. offered: the book may have been written with them.
+    failed: how the last errand ended.
     """
 
     place: str
     made: dict[str, tuple[Signature, Copied]] = field(default_factory=dict)
-    unfit: dict[str, tuple[Signature, bool]] = field(default_factory=dict)
+    unfit: dict[str, tuple[Signature, Unfit]] = field(default_factory=dict)
     went: set[str] = field(default_factory=set)
     settled: dict[str, str] = field(default_factory=dict)
     offered: bool = False
@@ -50,12 +53,17 @@ class Copies:
     @property
     def gone(self) -> set[str]:
         """There no more."""
-        return {name for name, (_, gone) in self.unfit.items() if gone} | self.went
+        return {name for name, (_, why) in self.unfit.items() if why == "gone"} | self.went
 
     @property
     def changed(self) -> set[str]:
         """Not what was known."""
-        return {name for name, (_, gone) in self.unfit.items() if not gone}
+        return {name for name, (_, why) in self.unfit.items() if why != "gone"}
+
+    @property
+    def belied(self) -> set[str]:
+        """Of these, what did not change: it was never what was said of it."""
+        return {name for name, (_, why) in self.unfit.items() if why == "belied"}
 
     def lacks(self, files: Mapping[str, Facts]) -> dict[str, Facts]:
         """What has to be copied still, or again."""
@@ -122,8 +130,10 @@ class Staging:
             return
         facts, copied = asked[answer.name], answer.copied
         found.went.discard(answer.name)
-        if copied is None or copied.sha256 != (facts.sha256 or copied.sha256):
-            found.unfit[answer.name] = _seen(facts), answer.gone
+        if copied is None:
+            found.unfit[answer.name] = _seen(facts), "gone" if answer.gone else "changed"
+        elif copied.sha256 != (facts.sha256 or copied.sha256):
+            found.unfit[answer.name] = _seen(facts), "belied"
         else:
             found.made[answer.name] = _seen(facts), copied
 

@@ -231,7 +231,7 @@ class Daemon:
         self._intake.end_turn(ready)
         for name in self._intake.doubted:
             self._inbox.doubt(name, self._clock.monotonic())
-            self._headers.close()  # who said of a file what it is not reads no other
+        self._headers.distrust(self._intake.belied)
         if self._intake.unfinished:
             self._next["scan"] = -1e9
         for job in self._intake.release_what_is_whole_again():

@@ -6,7 +6,7 @@ being read meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from scanside_appliance.inbox.facts import LONGEST_READ_S, Facts, Prober
@@ -104,6 +104,12 @@ class HeaderReading:
         self._learn(name, facts, took_s)
         if not comes and silent_s and not self._in_vain:
             self._in_vain, self._silent_since = name, self._now() - silent_s
+
+    def distrust(self, belied: Collection[str]) -> None:
+        """Who said of one of these files what it is not reads no other; what it was reading is unread."""
+        for one in (self._quick, self._patient):
+            if any(map(one.has_read, belied)):
+                one.close()
 
     def rest(self, idle_s: float) -> None:
         """Let children go that had nothing to read for so long."""
