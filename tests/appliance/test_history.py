@@ -44,7 +44,7 @@ def test_results_are_found_by_patient_by_day_and_as_the_last_one(tmp_path: Path)
 
     def found(wanted: str, *more: str) -> list[str]:
         shown = CliRunner().invoke(app, ["--root", str(tmp_path), "results", wanted, *more])
-        return shown.output.splitlines()
+        return shown.stdout.splitlines()  # that there is no book stands on stderr
 
     pages = [str(path.with_name("report.html")) for path in (one, two)]
     assert found("last") == [pages[0]]
