@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,19 +129,29 @@ def a_system_that_does_not_start_it(box: Examined, _: pytest.MonkeyPatch) -> Con
     return work.unit(box)
 
 
+def a_container_without_systemd(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    return work.unit(with_systemctl(box, "echo 'System has not been booted with systemd as init system' >&2\nexit 1\n"))
+
+
 def a_box_that_was_never_installed_as_a_service(box: Examined, _: pytest.MonkeyPatch) -> Condition:
-    systemctl = box.layout.root / "systemctl"
-    systemctl.write_text("#!/bin/sh\nexit 1\n")
-    systemctl.chmod(0o755)
-    return work.unit(replace(box, systemctl=str(systemctl)))
+    unknown = "UnitFileState=\nActiveState=inactive\nSubState=dead"
+    return work.unit(with_systemctl(box, told([unknown] * len((*work.UNITS, *work.MAYBE)))))
+
+
+def with_systemctl(box: Examined, commands: str) -> Examined:
+    program = box.fstab.with_name("systemctl")
+    program.write_text(f"#!/bin/sh\n{commands}")
+    program.chmod(0o755)
+    return replace(box, systemctl=str(program))
+
+
+def told(blocks: Sequence[str]) -> str:
+    return "cat <<'END'\n" + "\n".join(one.strip() + "\n" for one in blocks) + "END\n"
 
 
 def systemctl_that_says(box: Examined, watch: str, receive: str = "UnitFileState=disabled") -> Examined:
     fine = "UnitFileState=enabled\nActiveState=active\n"
-    program, blocks = box.fstab.with_name("systemctl"), (watch, fine, fine, receive, "UnitFileState=disabled\n")
-    program.write_text("#!/bin/sh\ncat <<'END'\n" + "\n".join(one.strip() + "\n" for one in blocks) + "END\n")
-    program.chmod(0o755)
-    return replace(box, systemctl=str(program))
+    return with_systemctl(box, told((watch, fine, fine, receive, "UnitFileState=disabled\n")))
 
 
 def a_service_that_the_system_has_given_up(box: Examined, _: pytest.MonkeyPatch) -> Condition:
@@ -228,6 +238,7 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_book_that_is_damaged: (Health.bad, "BOX_DATABASE"),
     a_daemon_that_does_not_run: (Health.caution, "does not run"),
     a_system_that_does_not_start_it: (Health.caution, "systemd does not answer"),
+    a_container_without_systemd: (Health.caution, "systemd does not answer"),
     a_box_that_was_never_installed_as_a_service: (Health.caution, "no service of this system"),
     a_service_that_the_system_has_given_up: (Health.bad, "scanside-watch.service: it ended again and again"),
     a_receiver_that_ends_again_and_again: (Health.bad, "scanside-receive.service: it ended again and again"),

@@ -133,11 +133,12 @@ class UnitState:
 
 
 def _states(systemctl: str) -> dict[str, UnitState]:
-    """By unit. Raises OSError, SubprocessError, ValueError where systemd does not answer."""
+    """By unit; that of one that is not installed has no state of a file.
+
+    Raises OSError, SubprocessError, ValueError where systemd does not answer: in a container systemctl ends with 1.
+    """
     ask = [systemctl, "show", "--property=UnitFileState,ActiveState,SubState", *UNITS, *MAYBE]
-    done = subprocess.run(ask, capture_output=True, text=True, timeout=ASK_S, check=False)
-    if done.returncode:  # it runs here, and knows of nothing
-        return dict.fromkeys((*UNITS, *MAYBE), UnitState("", "", ""))
+    done = subprocess.run(ask, capture_output=True, text=True, timeout=ASK_S, check=True)
     facts = [dict(line.split("=", 1) for line in block.splitlines()) for block in done.stdout.strip().split("\n\n")]
     told = [UnitState(*(one.get(key, "") for key in ("UnitFileState", "ActiveState", "SubState"))) for one in facts]
     return dict(zip((*UNITS, *MAYBE), told, strict=True))
