@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kit.archives import LOOPBACK, free_port
 from kit.watch_box import Box, wait_for
 from scanside_appliance.doctor import folders
 from scanside_appliance.doctor.conditions import Examined, Health
@@ -67,8 +68,10 @@ def test_the_doctor_says_that_the_inbox_does_not_answer_and_looks_on(hung: Box, 
     assert "BOX_INBOX_SILENT" in str(found["inbox"].found)
 
 
-def test_receive_says_that_the_inbox_does_not_answer_and_does_not_listen(hung: Box) -> None:
-    shown = hung.scanside("receive")
+def test_receive_says_that_the_inbox_does_not_answer_and_answers_nobody(hung: Box) -> None:
+    settings = hung.root.parent / "scanside.toml"
+    settings.write_text(f'[receive]\nport = {free_port()}\ncallers = ["CT1@{LOOPBACK}"]\n')
+    shown = hung.scanside("--settings", str(settings), "receive")
     assert isinstance(shown.exception, BoxInboxSilent)
 
 

@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -19,14 +20,16 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from kit.archives import LOOPBACK, free_port
 from kit.stick import Stick, made_stick, prove
+from kit.tls import certificate_for_loopback
 from kit.watch_box import Box, study
 from scanside_appliance import proved
 from scanside_appliance.backup.make import back_up
 from scanside_appliance.backup.restore import restore
 from scanside_appliance.bundles.record import bundles_folder
 from scanside_appliance.cli.main import app
-from scanside_appliance.files import owner
+from scanside_appliance.files import answering, owner
 from scanside_appliance.files.layout import BoxLayout, BoxRoot, study_key
 from scanside_appliance.files.owner import as_owner, as_root
 from scanside_appliance.referral.pseudonym import Pseudonyms
@@ -212,6 +215,30 @@ def test_a_link_in_another_users_box_leads_a_calibration_by_root_nowhere_and_its
     with ExitStack() as this_long:
         assert CliRunner().invoke(app, [*words, "--apply"]).exit_code == 0
     assert (folder / "box" / "severity" / "models.json").is_file()
+    assert owners(folder / "box") == {USER}
+
+
+def test_a_key_for_tls_that_only_root_can_read_is_read_and_what_is_received_is_the_users(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
+    certificate, key = certificate_for_loopback(folder / "tls")
+    key.chmod(0o600)
+    inbox = folder / "box" / "inbox"
+    inbox.mkdir(parents=True)
+    give(folder / "box")
+    settings = folder / "scanside.toml"
+    settings.write_text(
+        f'[receive]\nport = {free_port()}\ncallers = ["CT1@{LOOPBACK}"]\nhost = "{LOOPBACK}"\n'
+        f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n'
+    )
+    monkeypatch.setattr(answering, "answers", lambda _: True)  # its child needs a Python that the user may start
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: None)
+    monkeypatch.setattr(signal, "sigwait", lambda _: None)
+    with ExitStack() as this_long:
+        monkeypatch.setattr(owner, "become_owner", lambda root: this_long.enter_context(as_owner(root)))
+        done = CliRunner().invoke(app, ["--root", str(folder / "box"), "--settings", str(settings), "receive"])
+    assert (done.exit_code, [path.name for path in inbox.iterdir()]) == (0, ["received"]), done.exception
     assert owners(folder / "box") == {USER}
 
 

@@ -305,7 +305,9 @@ def test_where_no_service_may_set_the_groups_bit_it_receives_all_the_same(
 
 
 def test_without_an_inbox_it_ends_as_the_box_s_trouble(tmp_path: Path) -> None:
-    arguments = ["--root", str(tmp_path), "receive"]
+    settings = tmp_path / "scanside.toml"
+    settings.write_text(f'[receive]\nport = {free_port()}\ncallers = ["CT1@{LOOPBACK}"]\n')
+    arguments = ["--root", str(tmp_path), "--settings", str(settings), "receive"]
     start = f"import sys; from scanside_appliance.cli.main import main; sys.argv[1:] = {arguments!r}; main()"
     told = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=False)
     assert (told.returncode, "BOX_INBOX" in told.stderr) == (5, True), told.stderr

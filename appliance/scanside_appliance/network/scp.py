@@ -11,6 +11,8 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from socketserver import BaseServer
+from threading import Thread
 from typing import Any
 
 from scanside_appliance.extras import extra
@@ -36,6 +38,7 @@ with extra("dicom-network"):
     from pynetdicom import evt
     from pynetdicom.ae import ApplicationEntity
     from pynetdicom.sop_class import Verification
+    from pynetdicom.transport import ThreadedAssociationServer
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 B.2.3
 SOP_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -49,27 +52,35 @@ log = logging.getLogger("scanside")
 
 
 @contextmanager
-def listening(settings: ReceiveSettings, receiver: Receiver) -> Iterator[int]:
+def listening(settings: ReceiveSettings, receiver: Receiver, begin: Callable[[], None] | None = None) -> Iterator[int]:
     """Listen for the time of the block, in threads of its own; the port.
+
+    begin: is called when the port and the files for TLS are had, before anybody is answered.
 
     Raises BoxReceiveUnset without callers, BoxReceivePort, BoxReceiveTls.
     """
     if not settings.callers:
         raise BoxReceiveUnset()
     entity = _entity(settings)
-    store = _Storing(settings, receiver)
+    with _bound(settings, receiver, entity) as server:
+        if begin is not None:
+            begin()
+        Thread(target=server.serve_forever, name="receive", daemon=True).start()
+        try:
+            yield settings.port
+        finally:
+            entity.shutdown()
+            BaseServer.shutdown(server)  # pynetdicom's own is for servers that it started itself
+
+
+def _bound(settings: ReceiveSettings, receiver: Receiver, entity: ApplicationEntity) -> ThreadedAssociationServer:
+    """Has the port, and answers nobody yet. Raises BoxReceivePort, BoxReceiveTls."""
+    handlers, at = _Storing(settings, receiver).handlers(), (settings.host, settings.port)
+    tls: Any = _tls(settings)
     try:
-        server = entity.start_server(
-            (settings.host, settings.port), block=False, evt_handlers=store.handlers(), ssl_context=_tls(settings)
-        )
+        return entity.make_server(at, evt_handlers=handlers, ssl_context=tls, server_class=ThreadedAssociationServer)
     except OSError as error:
         raise BoxReceivePort(address=f"{settings.host}:{settings.port}", why=error.strerror or error) from error
-    try:
-        yield settings.port
-    finally:
-        entity.shutdown()
-        if server is not None:
-            server.server_close()
 
 
 def _entity(settings: ReceiveSettings) -> ApplicationEntity:

@@ -31,19 +31,22 @@ def receive(context: typer.Context) -> None:
     settings, layout = context.obj.settings(), BoxLayout(context.obj.root)
     log_to_stderr()
     layout.check()
-    as_its_owner(context)
     receiver = Receiver(layout.inbox, settings.disk)
-    if not answers(layout.inbox):
-        raise BoxInboxSilent(folder=layout.inbox, seconds=ANSWER_S)
-    try:
-        receiver.begin()
-    except FileNotFoundError as error:
-        raise BoxInbox(folder=layout.inbox) from error
-    except OSError as error:
-        raise BoxOutput(folder=layout.inbox, why=error.strerror or "it can't be written") from error
+
+    def begin() -> None:
+        as_its_owner(context)  # root, if anything, was for the port and the key
+        if not answers(layout.inbox):
+            raise BoxInboxSilent(folder=layout.inbox, seconds=ANSWER_S)
+        try:
+            receiver.begin()
+        except FileNotFoundError as error:
+            raise BoxInbox(folder=layout.inbox) from error
+        except OSError as error:
+            raise BoxOutput(folder=layout.inbox, why=error.strerror or "it can't be written") from error
+
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread: all of them inherit it
-    with listening(settings.receive, receiver) as port:
+    with listening(settings.receive, receiver, begin) as port:
         notify(READY=1, STATUS=f"{settings.receive.ae_title} listens on port {port}")
         at = f"{settings.receive.host}:{port}"
         typer.echo(spoken()("{title} listens at {address}", title=settings.receive.ae_title, address=at), err=True)
