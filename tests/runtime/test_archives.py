@@ -122,6 +122,12 @@ def test_what_is_only_called_an_archive_is_refused(tmp_path: Path, name: str, co
         find_series(tmp_path / name)
 
 
+def test_an_archive_of_another_kind_is_to_be_unpacked_first(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputEmpty) as refusal:
+        find_series(packed("xztar")(folder, tmp_path))
+    assert "unpack" in refusal.value.advice
+
+
 def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputUnreadable, match="same name"):
         find_series(tar_of(tmp_path / "a.tar", (info("a.dcm"), b"1"), (info("a.dcm"), b"2")))

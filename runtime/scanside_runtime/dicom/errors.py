@@ -50,7 +50,7 @@ class InputEmpty(Refused):
     """There is no DICOM file here ({files} file(s) looked at)."""
 
     code = "INPUT_EMPTY"
-    advice = "Check the path; export the study as DICOM files."
+    advice = "Check the path; export the study as DICOM files. Of archives zip, tar and tar.gz are opened: unpack any other first."
 
 
 class InputTruncated(Refused):
