@@ -21,6 +21,8 @@ import pytest
 from typer.testing import CliRunner
 
 from kit.archives import LOOPBACK, free_port
+from kit.dicom_samples import make_slice
+from kit.sent_box import job_with_result
 from kit.stick import Stick, made_stick, prove
 from kit.tls import certificate_for_loopback
 from kit.watch_box import Box, study
@@ -33,6 +35,8 @@ from scanside_appliance.files import answering, owner
 from scanside_appliance.files.layout import BoxLayout, BoxRoot, study_key
 from scanside_appliance.files.owner import as_owner, as_root
 from scanside_appliance.referral.pseudonym import Pseudonyms
+from scanside_runtime.errors import BoxFailed
+from scanside_runtime.settings.send import SendSettings
 from sweeps.box import HERE, environment
 
 USER = 12_345
@@ -149,6 +153,60 @@ def test_a_backup_that_only_root_can_read_becomes_a_box_of_its_user(folder: Path
     assert owners(folder / "second") == {USER}
 
 
+@pytest.fixture
+def box_with_a_link(folder: Path, measured: Box) -> Path:
+    """A user's box whose book is a link to one that only root may read."""
+    secret = shutil.copytree(measured.root, folder / "secret") / "scanside.db"
+    secret.parent.chmod(0o700)
+    root = give(shutil.copytree(measured.root, folder / "box"))
+    (root / "scanside.db").unlink()
+    (root / "scanside.db").symlink_to(secret)
+    os.chown(root / "scanside.db", USER, USER, follow_symlinks=False)
+    return root
+
+
+def test_a_book_that_is_a_link_leads_a_backup_by_root_nowhere(folder: Path, box_with_a_link: Path) -> None:
+    with pytest.raises(BoxFailed):
+        back_up(BoxLayout(box_with_a_link), None, folder / "stick", progress)
+    assert not (folder / "stick").exists()
+
+
+def test_a_book_that_is_a_link_leads_root_who_sends_nowhere(box_with_a_link: Path) -> None:
+    sending = pytest.importorskip("scanside_appliance.network.sending")
+    with pytest.raises(BoxFailed):
+        sending.Sending(box_with_a_link, SendSettings()).deliveries()
+
+
+def test_root_backs_up_another_users_box_whose_book_stays_his(folder: Path, measured: Box) -> None:
+    root = give(shutil.copytree(measured.root, folder / "box"))
+    assert not back_up(BoxLayout(root), None, folder / "stick", progress).missing
+    assert (owners(root), owners(folder / "stick")) == ({USER}, {0})
+
+
+@pytest.mark.filterwarnings(
+    # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
+def test_root_sends_with_files_for_tls_that_only_it_can_read(folder: Path) -> None:
+    sending = pytest.importorskip("scanside_appliance.network.sending")
+    (folder / "result").mkdir()
+    make_slice(1).save_as(folder / "result" / "sc_1.dcm", enforce_file_format=True)
+    root = folder / "box"
+    job_with_result(root, folder / "result")
+    give(root)
+    certificate, _ = certificate_for_loopback(folder / "tls")
+    certificate.chmod(0o600)
+    nobody = SendSettings(host=LOOPBACK, port=free_port(), called_ae="PACS", tls_ca=str(certificate))
+    look_up_encodings()
+    box = sending.Sending(root, nobody)
+    assert box.send_waiting() == []  # what was there before the archive was set
+    job_with_result(root, folder / "result", study="fedcba9876543210")
+    give(root)
+    (sent,) = box.send_waiting()
+    assert sent["code"] == "BOX_SEND_UNREACHABLE"
+    assert owners(root) == {USER}
+
+
 def test_a_link_in_another_users_box_leads_a_restore_by_root_nowhere(folder: Path, measured: Box) -> None:
     back_up(BoxLayout(measured.root), None, folder / "stick", progress)
     (folder / "elsewhere").mkdir()
@@ -160,8 +218,8 @@ def test_a_link_in_another_users_box_leads_a_restore_by_root_nowhere(folder: Pat
 
 
 def look_up_encodings() -> None:
-    """Zipfile's and the boot id's, where Python itself lies where that user may not look."""
-    for name in ("cp437", "ascii"):
+    """Zipfile's, the boot id's and TLS's, where Python itself lies where that user may not look."""
+    for name in ("cp437", "ascii", "idna"):
         codecs.lookup(name)
 
 

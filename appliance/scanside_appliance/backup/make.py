@@ -60,7 +60,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
         raise BackupTarget(folder=target, why="it lies in the box itself")
     with _target_errors(target):
         before = _before(target)
-    with _target_errors(target), existing_book(layout) as store, database_errors(layout.database):
+    with _target_errors(target), _opened_book(layout) as store, database_errors(layout.database):
         check_book(layout, store)
         target.mkdir(parents=True, exist_ok=True)
         work = _Copying(layout, target, dict(before.files) if before else {}, dict(_named(store, layout)), progress)
@@ -83,6 +83,18 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
         _forget_what_is_old(target, book)
         _note(layout, stock, target)
     return BackedUp(stock.at, len(stock.files), work.copied, round(work.copied_bytes / 2**20, 1), missing, work.altered)
+
+
+@contextmanager
+def _opened_book(layout: BoxLayout) -> Iterator[Store]:
+    """Opened, with SQLite's log, and closed as the box's owner; between them root writes what it reads into its own."""
+    with as_owner(layout.root):
+        store = existing_book(layout)
+    try:
+        yield store
+    finally:
+        with as_owner(layout.root), store:
+            pass
 
 
 def _before(target: Path) -> Stock | None:

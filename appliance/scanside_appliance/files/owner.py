@@ -65,7 +65,7 @@ def as_owner(root: Path) -> Iterator[None]:
 
 @contextmanager
 def as_root() -> Iterator[None]:
-    """What root named and lies outside of the box is read with root's rights, also within `as_owner`."""
+    """What root named and lies outside of the box is root's to read, also within `as_owner`; and so are ports."""
     uid = os.geteuid()
     if os.getuid() or not uid:
         yield

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scanside_appliance.extras import extra
+from scanside_appliance.files.owner import as_root
 from scanside_appliance.network.weighed import answers_weighed
 from scanside_runtime.settings.send import SendSettings
 
@@ -55,7 +56,8 @@ class Commitment:
         entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         address = ("0.0.0.0", settings.commitment_port)
         handlers = [*commitment.handlers, *answers_weighed(settings.timeout_s)]
-        server = entity.start_server(address, block=False, evt_handlers=handlers)
+        with as_root():  # a port below 1024 is root's
+            server = entity.start_server(address, block=False, evt_handlers=handlers)
         try:
             yield commitment
         finally:

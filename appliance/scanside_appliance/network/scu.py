@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.extras import extra
+from scanside_appliance.files.owner import as_root
 from scanside_appliance.network.commitment import Commitment, asks_for_commitment
 from scanside_appliance.network.errors import BoxSendRefused, BoxSendTls, BoxSendUnreachable, BoxSendUnset
 from scanside_appliance.network.messages import ObjectSent
@@ -150,9 +151,10 @@ def _tls(settings: SendSettings) -> ssl.SSLContext | None:
     if not settings.tls_ca:
         return None
     try:
-        context = ssl.create_default_context(cafile=settings.tls_ca)
-        if settings.tls_certificate:
-            context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
+        with as_root():
+            context = ssl.create_default_context(cafile=settings.tls_ca)
+            if settings.tls_certificate:
+                context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
     except (OSError, ValueError) as error:
         raise BoxSendTls(why=error) from error
     return context

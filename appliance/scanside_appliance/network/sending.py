@@ -12,6 +12,7 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT, BoxLayout
 from scanside_appliance.files.names import harmless
+from scanside_appliance.files.owner import as_owner
 from scanside_appliance.jobs.book_file import existing_book
 from scanside_appliance.jobs.database_errors import database_errors
 from scanside_appliance.jobs.store import Job, Store
@@ -83,7 +84,8 @@ class Sending:
 
     @contextmanager
     def _outbox(self) -> Iterator[tuple[Store, Outbox]]:
-        with database_errors(self._layout.database), existing_book(self._layout) as store:
+        layout = self._layout
+        with as_owner(layout.root), database_errors(layout.database), existing_book(layout) as store:
             yield store, Outbox(store, Clock())
 
     def _send_folder(self, folder: Path) -> dict[str, Any]:
