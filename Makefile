@@ -21,9 +21,10 @@ demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
 
 # The exporter's tests run apart: what they load (torch, NNCF: gigabytes) is never in a process that tests the box.
-# Each process has a core: NumPy's pool of threads in each would make drawing phantoms five times slower. One that has
+# NumPy has one thread: its pool of threads in each would make drawing phantoms five times slower. One that has
 # nothing left takes tests of another; what is expensive is made once for all of them (tests/kit/made_once.py).
-# The box's tests wait for their children for a third of the time: the exporter's, in one process, and lint use it.
+# The box's tests wait for their children for a third of the time and more: the exporter's, in one process, and lint use it,
+# and there are half as many processes again as cores.
 # A process that dies ends the run: replaced, it would leave its tests waiting for ever.
 PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q --dist worksteal --max-worker-restart 0
 
@@ -31,7 +32,7 @@ test: .venv/all.stamp
 	@$(MAKE) --jobs 3 lint test-box test-export
 
 test-box: .venv/all.stamp
-	@$(PYTEST) --numprocesses auto --ignore tests/export
+	@$(PYTEST) --numprocesses $$(( $$(nproc) * 3 / 2 )) --ignore tests/export
 
 test-export: .venv/all.stamp
 	@$(PYTEST) --numprocesses 1 tests/export

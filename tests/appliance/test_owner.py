@@ -291,13 +291,14 @@ def test_a_key_for_tls_that_only_root_can_read_is_read_and_what_is_received_is_t
         f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n'
     )
     monkeypatch.setattr(answering, "answers", lambda _: True)  # its child needs a Python that the user may start
-    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: None)
     monkeypatch.setattr(signal, "sigwait", lambda _: None)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with ExitStack() as this_long:
         monkeypatch.setattr(owner, "become_owner", lambda root: this_long.enter_context(as_owner(root)))
         done = CliRunner().invoke(app, ["--root", str(folder / "box"), "--settings", str(settings), "receive"])
     assert (done.exit_code, [path.name for path in inbox.iterdir()]) == (0, ["received"]), done.exception
     assert owners(folder / "box") == {USER}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask  # whoever is started from here on can be ended
 
 
 def test_the_key_of_pseudonyms_that_root_makes_is_the_box_s_users(folder: Path) -> None:

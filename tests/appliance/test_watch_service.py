@@ -148,6 +148,19 @@ def test_the_daemon_sees_what_comes_while_it_runs_and_ends_on_sigterm(box: Box) 
     assert box.is_sound()
 
 
+def test_a_daemon_whose_starter_blocked_its_signals_ends_on_sigterm(box: Box) -> None:
+    box.root.mkdir()
+    write_settings(box.root)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        daemon = start(box.root)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    wait_for(lambda: (box.root / "status.json").exists())
+    daemon.terminate()
+    assert daemon.wait(LONGEST_S) == 0
+
+
 def test_slices_that_come_while_their_study_is_queued_join_it(box: Box) -> None:
     box.root.mkdir()
     write_settings(box.root)

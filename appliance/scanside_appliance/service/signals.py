@@ -40,16 +40,21 @@ class Signals:
 
 @contextmanager
 def heard_signals() -> Iterator[Signals]:
-    """Signals end a sleep through a pipe. Handlers are put back at the end."""
+    """Signals end a sleep through a pipe. Handlers are put back at the end.
+
+    Whoever started this may have blocked them, and a daemon inherits that: it could be ended by SIGKILL alone.
+    """
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signals = Signals(wake, woken)
     handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, signals.on_signal) for number in handled}
     wakeup = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
     try:
         yield signals
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -44,11 +46,19 @@ def receive(context: typer.Context) -> None:
         except OSError as error:
             raise BoxOutput(folder=layout.inbox, why=error.strerror or "it can't be written") from error
 
-    ends = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread: all of them inherit it
-    with listening(settings.receive, receiver, begin) as port:
+    with _waited_for(signal.SIGTERM, signal.SIGINT) as ends, listening(settings.receive, receiver, begin) as port:
         notify(READY=1, STATUS=f"{settings.receive.ae_title} listens on port {port}")
         at = f"{settings.receive.host}:{port}"
         typer.echo(spoken()("{title} listens at {address}", title=settings.receive.ae_title, address=at), err=True)
         signal.sigwait(ends)
         notify(STOPPING=1)
+
+
+@contextmanager
+def _waited_for(*ends: signal.Signals) -> Iterator[set[signal.Signals]]:
+    """Blocked before any thread begins, for all of them inherit that; as before at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        yield set(ends)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
