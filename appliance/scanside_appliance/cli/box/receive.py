@@ -21,6 +21,11 @@ def receive(context: typer.Context) -> None:
     Exit code: 0 ended, 5 nobody is set to receive from, the port is taken, or the inbox can't be
     written or does not answer.
     """
+    with _waited_for(signal.SIGTERM, signal.SIGINT) as ends:
+        _receive(context, ends)
+
+
+def _receive(context: typer.Context, ends: set[signal.Signals]) -> None:
     from scanside_appliance.files.answering import ANSWER_S, answers
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.network.received import Receiver
@@ -46,7 +51,7 @@ def receive(context: typer.Context) -> None:
         except OSError as error:
             raise BoxOutput(folder=layout.inbox, why=error.strerror or "it can't be written") from error
 
-    with _waited_for(signal.SIGTERM, signal.SIGINT) as ends, listening(settings.receive, receiver, begin) as port:
+    with listening(settings.receive, receiver, begin) as port:
         notify(READY=1, STATUS=f"{settings.receive.ae_title} listens on port {port}")
         at = f"{settings.receive.host}:{port}"
         typer.echo(spoken()("{title} listens at {address}", title=settings.receive.ae_title, address=at), err=True)
@@ -56,7 +61,7 @@ def receive(context: typer.Context) -> None:
 
 @contextmanager
 def _waited_for(*ends: signal.Signals) -> Iterator[set[signal.Signals]]:
-    """Blocked before any thread begins, for all of them inherit that; as before at the end."""
+    """Blocked before any thread begins, NumPy's own as well, for all of them inherit that; as before at the end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
         yield set(ends)
