@@ -106,7 +106,7 @@ def modules_page() -> str:
             parts += [f"## {folder.relative_to(FOLDER.parent).as_posix()}/", _modules(folder)]
     parts += [
         "What is no module: templates of the page lie in `appliance/scanside_appliance/templates/`, recipes of "
-        "trainings in `export/scanside_export/recipes/`, the book's in `appliance/scanside_appliance/jobs/*.sql`."
+        "trainings in `export/scanside_export/recipes/`, the book's in `appliance/scanside_appliance/jobs/book/*.sql`."
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kit.watch_box import Box, study
-from scanside_appliance.jobs.audit import broken_at, entries, head, note
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.audit import broken_at, entries, head, note
+from scanside_appliance.jobs.book.store import Store
 
 
 @pytest.fixture

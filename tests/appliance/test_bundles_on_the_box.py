@@ -24,7 +24,7 @@ from scanside_appliance.bundles.record import (
 )
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.service.daemon import Daemon, Plan
 from scanside_runtime.settings.tables import Settings
 

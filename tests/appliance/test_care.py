@@ -16,7 +16,7 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.doctor import network, work
 from scanside_appliance.doctor.conditions import Examined, Health
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.store import HOURS_RUN, Store
+from scanside_appliance.jobs.book.store import HOURS_RUN, Store
 from scanside_appliance.upkeep.care import LastBackup, LastVerified, note_done, reminders
 from scanside_runtime.settings.box import CareSettings
 from scanside_runtime.settings.send import SendSettings

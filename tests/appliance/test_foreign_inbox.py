@@ -20,7 +20,7 @@ from scanside_appliance.files.copies import SourceChanged, copy_below, put_back
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox import errands
 from scanside_appliance.jobs import file_mover, staging
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.store import Store
 from sweeps.box import Slice, contents
 
 COPY = errands.copy_below

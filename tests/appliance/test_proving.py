@@ -17,8 +17,8 @@ from kit.selftest_samples import write_bundle_with_sample
 from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, study_key
-from scanside_appliance.jobs.audit import doubted, note
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.audit import doubted, note
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.proved import prove_box, read_proof
 from scanside_appliance.service.daemon import Daemon
 from scanside_appliance.service.proving import EVERY_S

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.watch_box import Box, study
-from scanside_appliance.jobs.store import HOURS_RUN, Store
+from scanside_appliance.jobs.book.store import HOURS_RUN, Store
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings.box import DiskSettings
 from sweeps.box import Slice

@@ -17,7 +17,7 @@ from kit.sent_box import job_with_result
 from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.network.messages import ObjectSent
 from scanside_appliance.network.outbox import Delivery, Outbox
 from scanside_appliance.network.sender_client import SenderClient

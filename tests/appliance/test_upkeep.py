@@ -17,7 +17,8 @@ import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
-from scanside_appliance.jobs.audit import AuditEntry, broken_at, entries
+from scanside_appliance.jobs.book.audit import AuditEntry, broken_at, entries
+from scanside_appliance.jobs.book.store import CLEANED, NewFile, State, Store
 from scanside_appliance.jobs.errors import (
     BoxDatabase,
     BoxDatabaseMissing,
@@ -25,7 +26,6 @@ from scanside_appliance.jobs.errors import (
     BoxDatabaseWhole,
     BoxUnread,
 )
-from scanside_appliance.jobs.store import CLEANED, NewFile, State, Store
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
 from scanside_appliance.upkeep.verify import verify

@@ -13,7 +13,7 @@ import pytest
 from kit.watch_box import Box, study, wait_for
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.upkeep.verify import verify
 from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
 from scanside_runtime.settings.tables import SiteSettings

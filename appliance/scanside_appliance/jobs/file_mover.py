@@ -35,10 +35,10 @@ from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, qu
 from scanside_appliance.files.names import harmless
 from scanside_appliance.inbox.errands import Done, GiveBack, together
 from scanside_appliance.inbox.porter import Porter
-from scanside_appliance.jobs.audit import Event, note
+from scanside_appliance.jobs.book.audit import Event, note
+from scanside_appliance.jobs.book.store import FileRow, Job, State, Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.result_folder import unsound
-from scanside_appliance.jobs.store import FileRow, Job, State, Store
 
 REASON = "reason.txt"
 GIVE_BACK_S = 0.5

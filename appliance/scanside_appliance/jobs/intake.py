@@ -15,6 +15,8 @@ from scanside_appliance.files.layout import BoxLayout, patient_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival
+from scanside_appliance.jobs.book.rows import NAME_LETTERS
+from scanside_appliance.jobs.book.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store, TakenSource
 from scanside_appliance.jobs.errors import (
     InputArchive,
     InputBaseGone,
@@ -25,7 +27,6 @@ from scanside_appliance.jobs.errors import (
     InputOwnResult,
     InputSuperseded,
 )
-from scanside_appliance.jobs.rows import NAME_LETTERS
 from scanside_appliance.jobs.sorting import (
     SHARED,
     Sorted,
@@ -36,7 +37,6 @@ from scanside_appliance.jobs.sorting import (
 )
 from scanside_appliance.jobs.sources import KnownAlready, TakenSources
 from scanside_appliance.jobs.staging import Copies, Staging
-from scanside_appliance.jobs.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store, TakenSource
 from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import ScansideError
 

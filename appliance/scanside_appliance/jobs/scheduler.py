@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import RESULT, BoxLayout, patient_key
+from scanside_appliance.jobs.book.store import Job, State, Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.messages import EarlierResult
 from scanside_appliance.jobs.priority import is_due, next_job, rank
 from scanside_appliance.jobs.result_folder import unsound
-from scanside_appliance.jobs.store import Job, State, Store
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.dicom.errors import PatientMixed
 from scanside_runtime.errors import BoxOutput, ScansideError

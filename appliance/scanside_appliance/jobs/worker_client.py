@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
+from scanside_appliance.jobs.book.store import Job
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest, BoxWorkerStart
 from scanside_appliance.jobs.messages import (
     Defect,
@@ -21,7 +22,6 @@ from scanside_appliance.jobs.messages import (
     SelfTestOrder,
     StageReached,
 )
-from scanside_appliance.jobs.store import Job
 from scanside_runtime.errors import BoxFailed, BoxReplaced, ModelUnusable, ScansideError
 from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so that what the worker raises is known here
 from scanside_runtime.process.child import Child, ChildDied, Ending, module

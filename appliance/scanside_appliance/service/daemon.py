@@ -19,13 +19,13 @@ from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
-from scanside_appliance.jobs.book_file import keep_in_place
-from scanside_appliance.jobs.database_errors import database_error
+from scanside_appliance.jobs.book.book_file import keep_in_place
+from scanside_appliance.jobs.book.database_errors import database_error
+from scanside_appliance.jobs.book.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.errors import BoxDatabase, BoxDiskFull
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler
-from scanside_appliance.jobs.store import MOVING, Job, State, Store
 from scanside_appliance.jobs.worker_client import WorkerClient
 from scanside_appliance.network.sender_client import SenderClient
 from scanside_appliance.service.header_reading import HeaderReading

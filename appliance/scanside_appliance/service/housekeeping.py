@@ -8,8 +8,8 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_folder, make_folder
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs import retention as disk
-from scanside_appliance.jobs.audit import head
-from scanside_appliance.jobs.store import HOURS_RUN, Store
+from scanside_appliance.jobs.book.audit import head
+from scanside_appliance.jobs.book.store import HOURS_RUN, Store
 from scanside_appliance.upkeep.care import reminders
 from scanside_appliance.upkeep.presence import missing_studies
 from scanside_runtime.settings.box import CareSettings, DiskSettings

@@ -17,9 +17,9 @@ from scanside_appliance.bundles.record import read_record, record_file, step_bac
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.signature import Signature
-from scanside_appliance.jobs.audit import doubted, note, note_configuration
+from scanside_appliance.jobs.book.audit import doubted, note, note_configuration
+from scanside_appliance.jobs.book.store import State, Store
 from scanside_appliance.jobs.messages import SelfTested
-from scanside_appliance.jobs.store import State, Store
 from scanside_appliance.jobs.worker_client import WorkerClient
 from scanside_appliance.service.configuration import configuration
 from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError

@@ -10,8 +10,8 @@ from typing import Any
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.readiness import Waiting
+from scanside_appliance.jobs.book.store import State
 from scanside_appliance.jobs.retention import Disk
-from scanside_appliance.jobs.store import State
 from scanside_appliance.languages.words import Message, said
 from scanside_runtime.process.typed import typed
 

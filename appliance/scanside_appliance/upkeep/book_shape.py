@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from importlib.resources import files
 
-from scanside_appliance import jobs
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.database_errors import database_errors
+from scanside_appliance.jobs import book
+from scanside_appliance.jobs.book.database_errors import database_errors
+from scanside_appliance.jobs.book.rows import with_row_sums
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxDatabase
-from scanside_appliance.jobs.rows import with_row_sums
-from scanside_appliance.jobs.store import Store
 
 
 def check_book(layout: BoxLayout, store: Store) -> None:
@@ -38,7 +38,7 @@ def shape_problems(store: Store) -> Iterator[str]:
     """
     with closing(sqlite3.connect(":memory:")) as new:
         with_row_sums(new)
-        new.executescript(files(jobs).joinpath("schema.sql").read_text(encoding="utf-8"))
+        new.executescript(files(book).joinpath("schema.sql").read_text(encoding="utf-8"))
         made, found = _shape(new), _shape(store.connection)
     for words in sorted(made - found):
         yield f"it has not: {' '.join(words)}"

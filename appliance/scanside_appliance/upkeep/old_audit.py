@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from scanside_appliance.files.durable_files import lies_at
-from scanside_appliance.jobs.audit import head, note
-from scanside_appliance.jobs.book_file import check_gives_all
-from scanside_appliance.jobs.database_errors import is_of_the_disk
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.audit import head, note
+from scanside_appliance.jobs.book.book_file import check_gives_all
+from scanside_appliance.jobs.book.database_errors import is_of_the_disk
+from scanside_appliance.jobs.book.store import Store
 
 Row = tuple[object, ...]
 ROWS = "SELECT n, at, event, study, facts, sha256 FROM audit ORDER BY n"

@@ -17,7 +17,7 @@ from scanside_appliance.clock import time_text
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, patient_key, study_key
-from scanside_appliance.jobs.book_file import (
+from scanside_appliance.jobs.book.book_file import (
     BESIDE,
     beside,
     check_gives_all,
@@ -27,6 +27,7 @@ from scanside_appliance.jobs.book_file import (
     last_kept,
     mark,
 )
+from scanside_appliance.jobs.book.store import Job, NewFile, State, Store
 from scanside_appliance.jobs.errors import (
     BoxAnalysisDied,
     BoxArchiveAltered,
@@ -40,7 +41,6 @@ from scanside_appliance.jobs.messages import NOT_COMPLETE
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.sorting import told_apart
-from scanside_appliance.jobs.store import Job, NewFile, State, Store
 from scanside_appliance.languages.words import Words, said
 from scanside_appliance.results.archive import read_result
 from scanside_appliance.upkeep.book_shape import check_book

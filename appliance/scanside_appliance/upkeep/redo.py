@@ -5,10 +5,10 @@ from __future__ import annotations
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
-from scanside_appliance.jobs.audit import note
+from scanside_appliance.jobs.book.audit import note
+from scanside_appliance.jobs.book.store import ACTIVE, Job, State, Store
 from scanside_appliance.jobs.errors import BoxArchiveMissing, BoxNoSuchStudy
 from scanside_appliance.jobs.intake import Intake
-from scanside_appliance.jobs.store import ACTIVE, Job, State, Store
 
 
 def redo(layout: BoxLayout, store: Store, clock: Clock, wanted: str, issuer: str | None = None) -> list[Job]:

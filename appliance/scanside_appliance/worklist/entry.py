@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from scanside_appliance.files.layout import PAGE
+from scanside_appliance.jobs.book.store import Job, State
 from scanside_appliance.jobs.priority import EXTENSIVE
-from scanside_appliance.jobs.store import Job, State
 from scanside_runtime.process.typed import typed
 
 

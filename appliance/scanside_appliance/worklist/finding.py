@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.results.errors import ResultNotFound
 from scanside_appliance.results.finder import LAST, Known, those_meant
 from scanside_appliance.worklist.entry import Entry

@@ -11,7 +11,7 @@ from pathlib import Path
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import FOLDER_MODE, BoxLayout
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.worklist.entry import Entry
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies

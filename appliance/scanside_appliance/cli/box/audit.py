@@ -23,7 +23,7 @@ def audit(
 
     Exit code: 0 printed, 5 the book can't be read, or the chain is broken: the entry is named.
     """
-    from scanside_appliance.jobs.audit import broken_at, entries
+    from scanside_appliance.jobs.book.audit import broken_at, entries
 
     with open_store(context) as store:
         found, broken = [one.document() for one in entries(store, since)], broken_at(store)

@@ -67,7 +67,7 @@ def rebuild(
     from scanside_appliance.cli.progress import long_progress
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.inbox.facts import Facts, Prober
-    from scanside_appliance.jobs.database_errors import database_errors
+    from scanside_appliance.jobs.book.database_errors import database_errors
     from scanside_appliance.service.root_lock import only_one
     from scanside_appliance.upkeep.rebuild import rebuild as make_anew
 

@@ -13,7 +13,7 @@ from scanside_appliance.cli.options import AsJson, BundleOption, as_its_owner, o
 from scanside_appliance.languages.catalogue import to_translate
 
 if TYPE_CHECKING:
-    from scanside_appliance.jobs.store import Store
+    from scanside_appliance.jobs.book.store import Store
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name as `scanside queue` shows it.")]
 
@@ -96,9 +96,9 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
 
     Exit code: 0 queued, 5 there is no such study.
     """
-    from scanside_appliance.jobs.audit import note
+    from scanside_appliance.jobs.book.audit import note
+    from scanside_appliance.jobs.book.store import State
     from scanside_appliance.jobs.errors import BoxAnalysisDied
-    from scanside_appliance.jobs.store import State
 
     with open_store(context) as store, store.transaction():
         job = _job_at_rest(store, study, State.quarantined, BoxAnalysisDied.code)
@@ -151,8 +151,8 @@ def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) 
 
     Raises BoxNoSuchStudy.
     """
+    from scanside_appliance.jobs.book.store import ACTIVE
     from scanside_appliance.jobs.errors import BoxNoSuchStudy
-    from scanside_appliance.jobs.store import ACTIVE
 
     jobs = store.jobs_of_study(study)
     found = [job.id for job in jobs if job.state == state and job.study_uid and code in (None, job.code)]

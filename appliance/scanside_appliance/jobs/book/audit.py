@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.jobs.store import Store
+from scanside_appliance.jobs.book.store import Store
 
 Event = Literal[
     "result",

@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from scanside_appliance.jobs.database_errors import database_errors
-from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
-from scanside_appliance.jobs.rows import (
+from scanside_appliance.jobs.book.database_errors import database_errors
+from scanside_appliance.jobs.book.rows import (
     ACTIVE,
     CLEANED,
     MOVING,
@@ -29,6 +28,7 @@ from scanside_appliance.jobs.rows import (
     TakenSource,
     with_row_sums,
 )
+from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
 
 __all__ = [
     "ACTIVE",
