@@ -26,7 +26,7 @@ import scanside_export.cli.main
 from kit.selftest_samples import write_bundle_with_sample
 from kit.watch_box import Box, study
 from scanside_appliance.explain import known_codes
-from scanside_appliance.jobs.book.store import State
+from scanside_appliance.jobs.book.rows import State
 from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series

@@ -22,6 +22,7 @@ WITH_ERRORS = (
     "scanside_appliance.cohort.errors",
     "scanside_appliance.extras",
     "scanside_appliance.files.layout",
+    "scanside_appliance.jobs.book.errors",
     "scanside_appliance.jobs.errors",
     "scanside_appliance.network.errors",
     "scanside_appliance.referral.errors",

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from kit.watch_box import Box, study
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
-from scanside_appliance.jobs.book.store import CLEANED, SCHEMA_VERSION, Job, NewFile, State, Store
-from scanside_appliance.jobs.errors import BoxDatabaseNewer
+from scanside_appliance.jobs.book.database import SCHEMA_VERSION
+from scanside_appliance.jobs.book.errors import BoxDatabaseNewer
+from scanside_appliance.jobs.book.rows import CLEANED, Job, NewFile, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
 from scanside_appliance.upkeep.book_shape import book_problems

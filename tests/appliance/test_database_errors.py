@@ -13,10 +13,10 @@ import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.book.book_file import open_book
 from scanside_appliance.jobs.book.database_errors import database_error
+from scanside_appliance.jobs.book.errors import BoxDiskFull
+from scanside_appliance.jobs.book.file import open_book
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.errors import BoxDiskFull
 from scanside_appliance.service import service
 from scanside_runtime.errors import BoxFailed, ScansideError
 

@@ -23,7 +23,8 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.doctor import folders, machine, model, network, work
 from scanside_appliance.doctor.conditions import Condition, Examined, Health, good
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.book.store import State, Store
+from scanside_appliance.jobs.book.rows import State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.languages.words import said
 from scanside_runtime.process.cell import CellStrength
 from scanside_runtime.settings.box import DiskSettings, JobSettings

@@ -110,7 +110,7 @@ def test_a_book_that_is_replaced_while_it_is_in_use_is_kept_beside_the_other(box
 
 
 def test_a_lock_on_the_book_is_no_full_disk_and_costs_no_reserve(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scanside_appliance.jobs.book.store.BUSY_S", 0.0)
+    monkeypatch.setattr("scanside_appliance.jobs.book.database.BUSY_S", 0.0)
     box.put(*study(1))
     box.run(reserve_mb=1)
     with closing(sqlite3.connect(box.root / "scanside.db")) as other:

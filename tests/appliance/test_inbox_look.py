@@ -20,7 +20,8 @@ from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Inbox
 from scanside_appliance.inbox.scan import scan
 from scanside_appliance.inbox.table import InboxTable
-from scanside_appliance.jobs.book.store import Store, TakenSource
+from scanside_appliance.jobs.book.rows import TakenSource
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.sources import TakenSources
 from scanside_appliance.service import inbox_look
 from scanside_appliance.service.header_reading import HeaderReading

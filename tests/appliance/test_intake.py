@@ -19,7 +19,8 @@ from scanside_appliance.inbox.errands import Done, Errands, SettleCopies
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival
-from scanside_appliance.jobs.book.store import Job, Store
+from scanside_appliance.jobs.book.rows import Job
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 

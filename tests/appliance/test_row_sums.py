@@ -13,9 +13,9 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book.audit import broken_at, note
-from scanside_appliance.jobs.book.rows import row_sum
-from scanside_appliance.jobs.book.store import State, Store
-from scanside_appliance.jobs.errors import BoxDatabase
+from scanside_appliance.jobs.book.errors import BoxDatabase
+from scanside_appliance.jobs.book.rows import State, row_sum
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.upkeep.book_shape import book_problems, check_book
 
 AUDIT = "audit"

@@ -18,14 +18,10 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
 from scanside_appliance.jobs.book.audit import AuditEntry, broken_at, entries
-from scanside_appliance.jobs.book.store import CLEANED, NewFile, State, Store
-from scanside_appliance.jobs.errors import (
-    BoxDatabase,
-    BoxDatabaseMissing,
-    BoxDatabaseNewer,
-    BoxDatabaseWhole,
-    BoxUnread,
-)
+from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
+from scanside_appliance.jobs.book.rows import CLEANED, NewFile, State
+from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.errors import BoxUnread
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
 from scanside_appliance.upkeep.verify import verify

@@ -15,7 +15,8 @@ import pytest
 from kit.hostile_text import FILE_NAME, MARK, SHORT, begun_lines, obeyed
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import study_key
-from scanside_appliance.jobs.book.store import State, Store
+from scanside_appliance.jobs.book.rows import State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import TIRED
 from scanside_runtime.errors import ScansideError
 from sweeps.box import Slice

@@ -15,7 +15,7 @@ import pytest
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import patient_key, study_key
 from scanside_appliance.inbox.facts import Facts
-from scanside_appliance.jobs.book.store import Job
+from scanside_appliance.jobs.book.rows import Job
 from scanside_appliance.jobs.messages import Order
 from scanside_appliance.jobs.sorting import of_other_patients, sort_files
 from scanside_appliance.jobs.worker import _flags

@@ -22,8 +22,9 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files import durable_files as moves
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.porter import Porter
-from scanside_appliance.jobs.book.store import MOVING, State, Store
-from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
+from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost
+from scanside_appliance.jobs.book.rows import MOVING, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.service import wait_for_person
 from scanside_appliance.service.root_lock import RootLock

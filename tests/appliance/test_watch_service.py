@@ -25,8 +25,10 @@ from kit.watch_box import PYTHON, Box, study, wait_for
 from scanside_appliance.files.layout import BoxLayout, study_key
 from scanside_appliance.inbox.facts import PROBE
 from scanside_appliance.inbox.scan import scan
-from scanside_appliance.jobs.book.store import State, Store
-from scanside_appliance.jobs.errors import BoxDatabase, BoxSelfTest
+from scanside_appliance.jobs.book.errors import BoxDatabase
+from scanside_appliance.jobs.book.rows import State
+from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.errors import BoxSelfTest
 from scanside_appliance.jobs.worker_client import WORKER
 from scanside_appliance.languages.words import words
 from scanside_appliance.service import daemon

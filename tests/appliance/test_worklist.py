@@ -22,8 +22,8 @@ from kit.listed_box import Listed, ListedBox, listed_box, phantom_results
 from scanside_appliance.cli import main as cli
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import PAGE, RESULT
-from scanside_appliance.jobs.book.store import State
-from scanside_appliance.jobs.errors import BoxDatabaseLost
+from scanside_appliance.jobs.book.errors import BoxDatabaseLost
+from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.languages.words import words
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies

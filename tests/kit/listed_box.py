@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.files.layout import PAGE, RESULT, BoxLayout, patient_key, study_key
-from scanside_appliance.jobs.book.book_file import open_book
-from scanside_appliance.jobs.book.store import Job, State, Store
+from scanside_appliance.jobs.book.file import open_book
+from scanside_appliance.jobs.book.rows import Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.worklist.entry import Facts
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_runtime.followup.document import RESULT_SCHEMA

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from scanside_appliance.files.durable_files import file_sha256
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.book.store import Job, State, Store
+from scanside_appliance.jobs.book.rows import Job, State
+from scanside_appliance.jobs.book.store import Store
 
 
 def job_with_result(root: Path, result: Path, study: str = "0123456789abcdef", revision: int = 1) -> Job:

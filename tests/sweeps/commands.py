@@ -16,9 +16,9 @@ from scanside_appliance.backup.restore import check_backup
 from scanside_appliance.bundles.record import bundle_in_force, read_record
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.book_file import existing_book
+from scanside_appliance.jobs.book.database import SCHEMA_VERSION
+from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.book.rows import with_row_sums
-from scanside_appliance.jobs.book.store import SCHEMA_VERSION
 from scanside_appliance.upkeep.book_shape import book_problems
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import open_bundle

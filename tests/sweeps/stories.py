@@ -22,7 +22,7 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, study_key
 from scanside_appliance.inbox.porter import PORTER
-from scanside_appliance.jobs.book.book_file import existing_book
+from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.release import Decisions
 from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.service import log_to_stderr, watch

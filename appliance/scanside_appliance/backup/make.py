@@ -20,9 +20,10 @@ from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.owner import as_owner
 from scanside_appliance.jobs.book.audit import head
-from scanside_appliance.jobs.book.book_file import existing_book
 from scanside_appliance.jobs.book.database_errors import database_errors
-from scanside_appliance.jobs.book.store import State, Store
+from scanside_appliance.jobs.book.file import existing_book
+from scanside_appliance.jobs.book.rows import State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.book.stored_files import files_anywhere
 from scanside_appliance.upkeep.book_shape import check_book
 from scanside_appliance.upkeep.care import LastBackup, note_done

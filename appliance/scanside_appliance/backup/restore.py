@@ -14,7 +14,7 @@ from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import lies_at, opened_file
 from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE_MODE, BoxLayout, BoxRoot
 from scanside_appliance.files.owner import as_owner, as_root
-from scanside_appliance.jobs.book.book_file import BESIDE, beside, mark
+from scanside_appliance.jobs.book.file import BESIDE, beside, mark
 from scanside_appliance.service.root_lock import only_one
 
 BLOCK = 2**20

@@ -74,8 +74,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 def open_store(context: typer.Context) -> Iterator[Store]:
     """The box's book, root from here on as the user whose box it is. Raises BoxFailed."""
     from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.jobs.book.book_file import existing_book
     from scanside_appliance.jobs.book.database_errors import database_errors
+    from scanside_appliance.jobs.book.file import existing_book
 
     layout = BoxLayout(context.obj.root)
     as_its_owner(context)

@@ -10,7 +10,7 @@ from pathlib import Path
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
 from scanside_appliance.files.answering import ANSWER_S, answers
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.book.book_file import BESIDE, beside
+from scanside_appliance.jobs.book.file import BESIDE, beside
 from scanside_appliance.languages.words import Message, said
 from scanside_appliance.service.errors import BoxInboxSilent
 from scanside_appliance.site_model import site_model_file

@@ -6,10 +6,10 @@ import subprocess
 from dataclasses import dataclass, field, fields
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
-from scanside_appliance.jobs.book.book_file import existing_book
 from scanside_appliance.jobs.book.database_errors import database_errors
-from scanside_appliance.jobs.book.store import Job, State
-from scanside_appliance.jobs.errors import BoxDatabaseMissing
+from scanside_appliance.jobs.book.errors import BoxDatabaseMissing
+from scanside_appliance.jobs.book.file import existing_book
+from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.languages.words import Message, Written, said
 from scanside_appliance.service.queue_view import box_facts
 from scanside_appliance.service.queue_words import VERDICTS, headline

@@ -36,7 +36,8 @@ from scanside_appliance.files.names import harmless
 from scanside_appliance.inbox.errands import Done, GiveBack, together
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.book.audit import Event, note
-from scanside_appliance.jobs.book.store import FileRow, Job, State, Store
+from scanside_appliance.jobs.book.rows import FileRow, Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied
 from scanside_appliance.jobs.result_folder import unsound
 

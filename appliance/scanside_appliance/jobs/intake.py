@@ -15,8 +15,8 @@ from scanside_appliance.files.layout import BoxLayout, patient_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival
-from scanside_appliance.jobs.book.rows import NAME_LETTERS
-from scanside_appliance.jobs.book.store import ACTIVE, CLEANED, FileRow, Job, NewFile, State, Store, TakenSource
+from scanside_appliance.jobs.book.rows import ACTIVE, CLEANED, NAME_LETTERS, FileRow, Job, NewFile, State, TakenSource
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import (
     InputArchive,
     InputBaseGone,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scanside_appliance.jobs.book.store import Job
+from scanside_appliance.jobs.book.rows import Job
 
 EXTENSIVE = "extensive"
 """In place of a severity flag: nothing could be measured, but much of the lungs looks infected."""

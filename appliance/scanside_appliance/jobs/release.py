@@ -12,7 +12,8 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT, BoxLayout
 from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.store import ACTIVE, Job, State, Store
+from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxNoSuchSeries, BoxNoSuchStudy, BoxNotHeld
 from scanside_appliance.jobs.intake import Intake
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from scanside_appliance.files.durable_files import is_folder, is_there, lies_at
 from scanside_appliance.files.layout import BoxLayout, archive_place, quarantine_place
 from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.store import CLEANED, Job, State, Store
+from scanside_appliance.jobs.book.rows import CLEANED, Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import InputArchive, InputBroken, InputNotDicom, InputOwnResult
 from scanside_appliance.jobs.file_mover import REASON
 from scanside_runtime.settings.box import DiskSettings

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import RESULT, BoxLayout, patient_key
-from scanside_appliance.jobs.book.store import Job, State, Store
+from scanside_appliance.jobs.book.rows import Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.messages import EarlierResult

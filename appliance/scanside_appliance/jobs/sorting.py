@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from scanside_appliance.files.layout import patient_key
 from scanside_appliance.inbox.facts import Facts, is_one_stack
-from scanside_appliance.jobs.book.store import FileRow, Job, State
+from scanside_appliance.jobs.book.rows import FileRow, Job, State
 
 SHARED = "#"
 """Behind a SOP Instance UID that several slices carry: then the sum of the file's bytes goes with it."""

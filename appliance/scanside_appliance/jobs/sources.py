@@ -19,8 +19,8 @@ from scanside_appliance.files.signature import Signature
 from scanside_appliance.inbox.errands import AT_ONCE, Done, Known, TakeAway, TakenAway, together
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.porter import Porter
-from scanside_appliance.jobs.book.rows import CLEANED, NAME_LETTERS, REST, FileRow
-from scanside_appliance.jobs.book.store import Store, TakenSource
+from scanside_appliance.jobs.book.rows import CLEANED, NAME_LETTERS, REST, FileRow, TakenSource
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.staging import Staging
 
 

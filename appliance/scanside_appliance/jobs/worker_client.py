@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
-from scanside_appliance.jobs.book.store import Job
+from scanside_appliance.jobs.book.rows import Job
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest, BoxWorkerStart
 from scanside_appliance.jobs.messages import (
     Defect,

@@ -9,7 +9,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.jobs.book.store import Job, State, Store
+from scanside_appliance.jobs.book.rows import Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.network.messages import ObjectSent
 from scanside_runtime.settings.send import SendSettings
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.book.store import State, Store
+from scanside_appliance.jobs.book.rows import State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.network.errors import BoxSendRefused, BoxSendUnreachable
 from scanside_appliance.network.messages import AllSent, ObjectSent, SendOrder
 from scanside_appliance.network.outbox import Delivery, Outbox

@@ -13,9 +13,10 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT, BoxLayout
 from scanside_appliance.files.names import harmless
 from scanside_appliance.files.owner import as_owner
-from scanside_appliance.jobs.book.book_file import existing_book
 from scanside_appliance.jobs.book.database_errors import database_errors
-from scanside_appliance.jobs.book.store import Job, Store
+from scanside_appliance.jobs.book.file import existing_book
+from scanside_appliance.jobs.book.rows import Job
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.languages.catalogue import to_translate
 from scanside_appliance.languages.words import Words
 from scanside_appliance.network.errors import BoxNothingToSend, BoxSendRefused, BoxSendUnset

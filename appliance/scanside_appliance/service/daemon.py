@@ -19,10 +19,11 @@ from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
-from scanside_appliance.jobs.book.book_file import keep_in_place
 from scanside_appliance.jobs.book.database_errors import database_error
-from scanside_appliance.jobs.book.store import MOVING, Job, State, Store
-from scanside_appliance.jobs.errors import BoxDatabase, BoxDiskFull
+from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDiskFull
+from scanside_appliance.jobs.book.file import keep_in_place
+from scanside_appliance.jobs.book.rows import MOVING, Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.scheduler import BOX_RETRY_S, Scheduler

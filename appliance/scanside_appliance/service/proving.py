@@ -18,7 +18,8 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.signature import Signature
 from scanside_appliance.jobs.book.audit import doubted, note, note_configuration
-from scanside_appliance.jobs.book.store import State, Store
+from scanside_appliance.jobs.book.rows import State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.messages import SelfTested
 from scanside_appliance.jobs.worker_client import WorkerClient
 from scanside_appliance.service.configuration import configuration

@@ -11,10 +11,11 @@ from scanside_appliance.files.answering import ANSWER_S, answers
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import PAGE, RESULT, BoxLayout
 from scanside_appliance.files.names import harmless
-from scanside_appliance.jobs.book.book_file import existing_book
 from scanside_appliance.jobs.book.database_errors import database_errors
-from scanside_appliance.jobs.book.store import ACTIVE, Job, State, Store
-from scanside_appliance.jobs.errors import BoxDatabaseMissing
+from scanside_appliance.jobs.book.errors import BoxDatabaseMissing
+from scanside_appliance.jobs.book.file import existing_book
+from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.priority import rank
 from scanside_appliance.results.archive import read_results
 from scanside_appliance.results.finder import shown_of

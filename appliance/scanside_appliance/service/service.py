@@ -12,10 +12,11 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
-from scanside_appliance.jobs.book.book_file import open_book
 from scanside_appliance.jobs.book.database_errors import database_error, is_full_disk
-from scanside_appliance.jobs.book.store import ACTIVE, State, Store
-from scanside_appliance.jobs.errors import BoxDiskFull
+from scanside_appliance.jobs.book.errors import BoxDiskFull
+from scanside_appliance.jobs.book.file import open_book
+from scanside_appliance.jobs.book.rows import ACTIVE, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.retention import give_reserve
 from scanside_appliance.service.daemon import Daemon
 from scanside_appliance.service.errors import BoxRootReplaced, BoxRunning, BoxStuck

@@ -10,7 +10,7 @@ from typing import Any
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.readiness import Waiting
-from scanside_appliance.jobs.book.store import State
+from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.retention import Disk
 from scanside_appliance.languages.words import Message, said
 from scanside_runtime.process.typed import typed

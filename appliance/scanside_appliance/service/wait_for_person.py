@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.signature import Signature
-from scanside_appliance.jobs.errors import BoxDatabaseReplaced
+from scanside_appliance.jobs.book.errors import BoxDatabaseReplaced
 from scanside_appliance.service.errors import BoxRootReplaced, BoxRunning
 from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.root_lock import is_running

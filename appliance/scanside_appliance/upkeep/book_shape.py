@@ -10,9 +10,9 @@ from importlib.resources import files
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs import book
 from scanside_appliance.jobs.book.database_errors import database_errors
+from scanside_appliance.jobs.book.errors import BoxDatabase
 from scanside_appliance.jobs.book.rows import with_row_sums
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.errors import BoxDatabase
 
 
 def check_book(layout: BoxLayout, store: Store) -> None:

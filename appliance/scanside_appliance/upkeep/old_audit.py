@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.jobs.book.audit import head, note
-from scanside_appliance.jobs.book.book_file import check_gives_all
 from scanside_appliance.jobs.book.database_errors import is_of_the_disk
+from scanside_appliance.jobs.book.file import check_gives_all
 from scanside_appliance.jobs.book.store import Store
 
 Row = tuple[object, ...]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place
-from scanside_appliance.jobs.book.store import Job, State, Store
+from scanside_appliance.jobs.book.rows import Job, State
+from scanside_appliance.jobs.book.store import Store
 
 
 def missing_studies(layout: BoxLayout, store: Store) -> list[str]:

@@ -17,7 +17,8 @@ from scanside_appliance.clock import time_text
 from scanside_appliance.files.atomic import sync_directory
 from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place, patient_key, study_key
-from scanside_appliance.jobs.book.book_file import (
+from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseWhole
+from scanside_appliance.jobs.book.file import (
     BESIDE,
     beside,
     check_gives_all,
@@ -27,15 +28,9 @@ from scanside_appliance.jobs.book.book_file import (
     last_kept,
     mark,
 )
-from scanside_appliance.jobs.book.store import Job, NewFile, State, Store
-from scanside_appliance.jobs.errors import (
-    BoxAnalysisDied,
-    BoxArchiveAltered,
-    BoxDatabase,
-    BoxDatabaseLost,
-    BoxDatabaseWhole,
-    BoxUnread,
-)
+from scanside_appliance.jobs.book.rows import Job, NewFile, State
+from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxArchiveAltered, BoxUnread
 from scanside_appliance.jobs.intake import HELD_CODES
 from scanside_appliance.jobs.messages import NOT_COMPLETE
 from scanside_appliance.jobs.priority import EXTENSIVE

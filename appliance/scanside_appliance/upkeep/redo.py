@@ -6,7 +6,8 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
 from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.store import ACTIVE, Job, State, Store
+from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxArchiveMissing, BoxNoSuchStudy
 from scanside_appliance.jobs.intake import Intake
 

@@ -14,11 +14,12 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import file_sha256, is_folder
 from scanside_appliance.files.layout import RESULT, BoxLayout
 from scanside_appliance.jobs.book.audit import AuditEntry, broken_at
-from scanside_appliance.jobs.book.book_file import existing_book
 from scanside_appliance.jobs.book.database_errors import database_errors
-from scanside_appliance.jobs.book.store import Job, State, Store
+from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost
+from scanside_appliance.jobs.book.file import existing_book
+from scanside_appliance.jobs.book.rows import Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.book.stored_files import files_in, files_nowhere, number_in
-from scanside_appliance.jobs.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.languages.words import Words
 from scanside_appliance.upkeep.book_shape import book_problems
 from scanside_appliance.upkeep.care import LastVerified, note_done

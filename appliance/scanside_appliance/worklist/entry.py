@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from scanside_appliance.files.layout import PAGE
-from scanside_appliance.jobs.book.store import Job, State
+from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_runtime.process.typed import typed
 

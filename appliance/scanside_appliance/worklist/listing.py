@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any
 
 from scanside_appliance.files.layout import RESULT, BoxLayout
-from scanside_appliance.jobs.book.store import ACTIVE, Job, State, Store
+from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.priority import EXTENSIVE, SEVERITY_RANK, rank
 from scanside_appliance.results.archive import read_result
 from scanside_appliance.worklist.entry import ATTENTION, NO_FACTS, Entry, Facts, Group

@@ -11,8 +11,8 @@ import sqlite3
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.book.book_file import existing_book
 from scanside_appliance.jobs.book.database_errors import database_errors
+from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.worklist.messages import ListOrder, ListWritten
 from scanside_appliance.worklist.write import write_worklist
 from scanside_runtime.errors import BoxOutput, ScansideError

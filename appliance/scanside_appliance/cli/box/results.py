@@ -63,7 +63,7 @@ def _open(found: Sequence[Mapping[str, Any]]) -> None:
 def _found(context: typer.Context, wanted: str, *, every: bool, in_words: bool) -> list[dict[str, Any]]:
     """From the book where there is one: of 20 000 documents none has to be read then."""
     from scanside_appliance.files.layout import BoxLayout
-    from scanside_appliance.jobs.errors import BoxDatabaseMissing
+    from scanside_appliance.jobs.book.errors import BoxDatabaseMissing
     from scanside_appliance.results.finder import found_results
     from scanside_appliance.worklist.finding import listed_results
     from scanside_runtime.errors import BoxFailed

@@ -97,7 +97,7 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
     Exit code: 0 queued, 5 there is no such study.
     """
     from scanside_appliance.jobs.book.audit import note
-    from scanside_appliance.jobs.book.store import State
+    from scanside_appliance.jobs.book.rows import State
     from scanside_appliance.jobs.errors import BoxAnalysisDied
 
     with open_store(context) as store, store.transaction():
@@ -151,7 +151,7 @@ def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) 
 
     Raises BoxNoSuchStudy.
     """
-    from scanside_appliance.jobs.book.store import ACTIVE
+    from scanside_appliance.jobs.book.rows import ACTIVE
     from scanside_appliance.jobs.errors import BoxNoSuchStudy
 
     jobs = store.jobs_of_study(study)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scanside_appliance.jobs.errors import (
+from scanside_appliance.jobs.book.errors import (
     BoxDatabase,
     BoxDatabaseBusy,
     BoxDatabaseDisk,

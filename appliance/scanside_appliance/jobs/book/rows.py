@@ -1,4 +1,4 @@
-"""What stands in the job book: jobs and files are frozen rows; schema.sql says what the columns mean.
+"""What stands in the book: jobs and files are frozen rows; schema.sql says what the columns mean.
 
 Every row has a sum, so that a byte changed by hand or by rot is found: an index on `row_sum(all columns)`. SQLite keeps
 it up to date whoever writes, `PRAGMA integrity_check` holds each row against it, and a row that does not fit can't be

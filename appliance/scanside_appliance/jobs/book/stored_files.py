@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
-from scanside_appliance.jobs.book.store import CLEANED, FileRow, Store
+from scanside_appliance.jobs.book.rows import CLEANED, FileRow
+from scanside_appliance.jobs.book.store import Store
 
 PAGE = 1000
 _FILE = ", ".join(one.name for one in fields(FileRow))

@@ -13,8 +13,13 @@ from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.copies import FILE_MODE
 from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
+from scanside_appliance.jobs.book.errors import (
+    BoxDatabaseDisk,
+    BoxDatabaseLost,
+    BoxDatabaseMissing,
+    BoxDatabaseReplaced,
+)
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.errors import BoxDatabaseDisk, BoxDatabaseLost, BoxDatabaseMissing, BoxDatabaseReplaced
 
 LOG = "-wal"
 BESIDE = (LOG, "-shm")
