@@ -38,8 +38,8 @@ def one_slice(number: int, **changes: Any) -> Facts:
 class Desk:
     """An inbox and what lies in it; `at` is the monotonic clock."""
 
-    def __init__(self) -> None:
-        self.inbox = Inbox(InboxSettings(quiet_s=QUIET_S, patience_s=PATIENCE_S))
+    def __init__(self, **changes: bool) -> None:
+        self.inbox = Inbox(InboxSettings(quiet_s=QUIET_S, patience_s=PATIENCE_S), **changes)
         self.files: dict[str, tuple[Signature, Facts | None]] = {}
 
     def put(self, name: str, facts: Facts | None, size: int = 100, mtime_ns: int = 1) -> None:
@@ -381,3 +381,55 @@ def test_what_is_read_in_vain_for_long_is_tried_the_more_seldom_and_after_what_i
     desk.look(60.0)
     assert list(desk.inbox.unread(71.0)) == ["b/1", "a/2"]
     assert list(desk.inbox.unread(371.0)) == ["b/1", "a/1", "a/2"]
+
+
+@pytest.fixture
+def last_desk(desk: Desk) -> Desk:
+    """The same files, in an inbox that `watch --once` works off."""
+    last = Desk(all_has_come=True)
+    last.files = desk.files
+    return last
+
+
+def test_where_all_has_come_a_hole_and_what_can_not_be_read_are_waited_for_the_quiet_time_alone(
+    last_desk: Desk,
+) -> None:
+    del last_desk.files["a/2"]
+    last_desk.put("a/4", one_slice(4))
+    last_desk.put("a/5", one_slice(5))
+    last_desk.put("a/6", Facts("out_of_reach", why="denied"))
+    assert last_desk.look(0.0) == last_desk.look(10.0) == last_desk.look(59.0) == []
+    (study,) = last_desk.look(61.0)
+    assert study.incomplete == "1 hole(s) between the slices"
+    for name in study.files:
+        del last_desk.files[name]
+    last_desk.look(62.0)
+    assert last_desk.inbox.is_worked_off(62.0)
+
+
+@pytest.mark.parametrize("name", ["a/3", "a/4.dcm.part", "a/log"], ids=["slice", "temporary", "other"])
+def test_where_all_has_come_what_changes_still_is_waited_for_with_patience_and_counted(
+    last_desk: Desk, name: str
+) -> None:
+    whole = one_slice(3) if name == "a/3" else Facts("other", size=100, mtime_ns=1, sha256="f" * 64)
+    for second in range(0, 300, 10):
+        last_desk.put(name, None, size=second + 1)
+        assert last_desk.look(float(second)) == []
+        assert not last_desk.inbox.is_worked_off(float(second))
+    assert last_desk.inbox.changing(290.0) == 1
+    del last_desk.files[name]
+    last_desk.put(name.removesuffix(".part"), whole)  # the copy has its own name when it is whole
+    ready = [arrival for second in (300, 310, 361) for arrival in last_desk.look(float(second))]
+    assert (ready[0].study, len(ready[0].files), ready[0].incomplete) == (A, 3, None)
+
+
+def test_what_changes_for_ever_does_not_keep_the_end_from_an_inbox_where_all_has_come_and_is_named(
+    last_desk: Desk,
+) -> None:
+    for second in range(0, 1000, 10):
+        last_desk.put("b/log", one_slice(9, size=-1), size=second + 1)
+        for arrival in last_desk.look(float(second)):
+            last_desk.files = {one: held for one, held in last_desk.files.items() if one not in arrival.files}
+    assert last_desk.inbox.is_worked_off(990.0)
+    assert last_desk.inbox.changing(990.0) == 1
+    assert last_desk.inbox.stays(990.0) == "1 file(s) in the inbox can't be read: b/log (it changes while it is read)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import stat
@@ -18,8 +19,10 @@ from scanside_appliance.files.layout import study_key
 from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import TIRED
+from scanside_appliance.service.service import watch
 from scanside_runtime.errors import ScansideError
-from sweeps.box import Slice
+from scanside_runtime.settings.load import load_settings
+from sweeps.box import Slice, write_settings
 
 
 def test_a_study_goes_from_the_inbox_to_a_result_and_the_archive(box: Box) -> None:
@@ -137,6 +140,27 @@ def test_a_study_that_takes_the_whole_box_down_with_it_is_put_aside_in_the_end(b
     box.run()
     assert "together with the whole box" in json.loads(box.scanside("queue", "--json").output)[0]["reason"]
     assert box.is_sound()
+
+
+def test_once_waits_for_what_changes_still_says_so_and_ends_all_the_same(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before, a file that changed with each look kept it from its end for ever."""
+    box.put(*study(1))
+    path = write_settings(box.root, quiet_s=0.1, patience_s=1)
+    grows = box.inbox / "study1" / "log"
+
+    def grow() -> None:
+        with grows.open("ab") as handle:
+            handle.write(b"more")
+
+    with caplog.at_level(logging.INFO, "scanside"):
+        watch(replace(box.plan(lambda: load_settings(path)), progressed=grow))
+    assert "1 file(s) in the inbox are still changing: waited for, each 1 s at most" in caplog.text
+    assert "1 file(s) in the inbox change all the time: they stay there" in caplog.text
+    assert [len(one["inputs"]) for one in box.of(1)] == [3]
+    assert box.places("inbox") == ["inbox/study1/log"]
+    assert json.loads(box.scanside("status", "--json").output)["unreadable"]
 
 
 def test_the_reason_says_what_the_files_were_called_in_the_inbox(box: Box) -> None:

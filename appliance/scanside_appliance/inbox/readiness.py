@@ -22,6 +22,7 @@ SECOND_LOOK_S = 60.0
 """What could not be read is tried again after so long, and ten times what it took in vain."""
 IN_VAIN = 10.0
 STRAYS_AT_ONCE = 500
+CHANGES = "it changes while it is read"
 
 # Conditions of inbox_table.py; their times are those of `Inbox._times`.
 _TEMPORARY = "(temporary AND :now - since < :leftover)"
@@ -38,11 +39,15 @@ _BESIDE = (
     f"SELECT EXISTS (SELECT 1 FROM files WHERE {_NOT_KNOWN} AND {{what}} AND first BETWEEN :began AND :quiet_at "
     "AND folder IN (SELECT DISTINCT folder FROM files WHERE study = :study AND study <> ''))"
 )
-_WAITED = "CASE kind WHEN 'broken' THEN :patience ELSE :quiet END"
+_IN_PROGRESS = "(:now - since < :quiet AND :now - first < :patience)"
+_AWAITED = f"(:now - first < :missing OR {_IN_PROGRESS})"
+_WAITED = "CASE kind WHEN 'broken' THEN :missing ELSE :quiet END"
 _STRAY = f"kind IN ('own', 'other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
-_LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE NOT {_CAN_NOT} AND NOT {_TEMPORARY})"
-_STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :patience) OR {_GROWS})"
 _RESTLESS = "(:now - first >= :patience AND :now - since < :quiet)"
+_AT_REST = f"NOT {_CAN_NOT} AND NOT {_TEMPORARY} AND NOT {_RESTLESS}"
+_LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE {_IN_PROGRESS} OR {_AT_REST})"
+_STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :missing) OR {_GROWS} OR {_RESTLESS})"
+_CHANGING = f"(since > first AND ({_IN_PROGRESS} OR {_RESTLESS}))"
 _OF_STUDY = f"study = :study AND study <> '' AND NOT {_RESTLESS}"
 _STUDIES = (
     f"SELECT study, count(*), min(first), ifnull(max(CASE WHEN NOT {_RESTLESS} THEN since END), max(since)), "
@@ -101,11 +106,16 @@ class Inbox:
     late. A touch that changes no byte renews nothing. Files that belong to no study are ready after the quiet time,
     broken ones after the patience.
 
+    all_has_come: nobody sends any more. What is missing, breaks off or can't be read is waited for `quiet_s` alone;
+    what changes still is waited for as ever.
+
     Every method raises OSError where the table is lost that it keeps all this in.
     """
 
-    def __init__(self, settings: InboxSettings, table: InboxTable | None = None) -> None:
-        self.settings, self._table = settings, table or InboxTable()
+    def __init__(
+        self, settings: InboxSettings, table: InboxTable | None = None, *, all_has_come: bool = False
+    ) -> None:
+        self.settings, self._table, self._all_has_come = settings, table or InboxTable(), all_has_come
 
     def __len__(self) -> int:
         return len(self._table)
@@ -144,7 +154,7 @@ class Inbox:
             looked = now + (IN_VAIN * took_s if facts.kind == "out_of_reach" else 0.0)
             self._table.write_facts(name, facts, study_key(facts.study_uid) if facts.study_uid else "", looked)
         else:
-            self._table.note_vain_look(name, now, why="it changes while it is read")
+            self._table.note_vain_look(name, now, why=CHANGES)
 
     def doubt(self, name: str, now: float) -> None:
         """A file was not what it was known to be when it was to be taken: it is looked at anew."""
@@ -157,11 +167,15 @@ class Inbox:
         if not count:
             return None
         name, facts = next(self._table.facts(_STAYS, times))
-        more = ", ..." if count > 1 else ""
-        return f"{count} file(s) in the inbox can't be read: {shortened(harmless(name))} ({facts.why}){more}"
+        more, why = ", ..." if count > 1 else "", facts.why or CHANGES
+        return f"{count} file(s) in the inbox can't be read: {shortened(harmless(name))} ({why}){more}"
+
+    def changing(self, now: float) -> int:
+        """How many files were changed since they came, and not for the last time, as far as can be known."""
+        return int(self._table.rows(f"SELECT count(*) FROM files WHERE {_CHANGING}", self._times(now))[0][0])
 
     def is_worked_off(self, now: float) -> bool:
-        """Whether nothing is left but what is out of reach, and copies in progress."""
+        """Whether nothing is left but what is out of reach, changes for too long, or looks like a copy cut short."""
         return not self._asks(_LEFT, self._times(now))
 
     def sort_out(self, now: float) -> tuple[Iterator[Arrival], list[Waiting]]:
@@ -171,7 +185,7 @@ class Inbox:
         for group in self._groups(now):
             why = self._unquiet(group, now)
             lack = None if why else self._lack(group, now)
-            if lack and now - group.changed < self.settings.patience_s:
+            if lack and now - group.changed < self._missing_s:
                 why = f"{lack}; waiting for the rest"
             if why:
                 waiting.append(Waiting(group.study, group.files, why))
@@ -187,12 +201,18 @@ class Inbox:
         while some := dict(islice(strays, STRAYS_AT_ONCE)):
             yield Arrival("", some)
 
+    @property
+    def _missing_s(self) -> float:
+        """How long is waited for what nobody works at."""
+        return self.settings.quiet_s if self._all_has_come else self.settings.patience_s
+
     def _times(self, now: float) -> dict[str, float]:
         limits = self.settings
         return {
             "now": now,
             "quiet": limits.quiet_s,
             "patience": limits.patience_s,
+            "missing": self._missing_s,
             "leftover": limits.leftover_s,
             "settled": min(2.0, limits.quiet_s / 2),
             "again": SECOND_LOOK_S,
@@ -210,7 +230,7 @@ class Inbox:
             return "still arriving"
         if group.unread or self._has_beside(group, _WAITED_FOR, now):
             return "being read"
-        if self._has_beside(group, f"{_UNKNOWN} AND :now - first < :patience", now):
+        if self._has_beside(group, f"{_UNKNOWN} AND {_AWAITED}", now):
             return "a file beside it can't be read yet"
         return None
 

@@ -64,8 +64,8 @@ class Daemon:
         self.headline = "starting"
         self.idle = False
         now, progressed = plan.clock.monotonic, plan.progressed
-        self._inbox = Inbox(self._waits.inbox, InboxTable(layout.root))
-        self._inbox_files = 0
+        self._inbox = Inbox(settings.inbox, InboxTable(layout.root), all_has_come=plan.once)
+        self._inbox_files = self._changing = 0
         self._waiting: list[Waiting] = []
         self._hints = Hints(now) if plan.hint else None
         self._porter = Porter(layout, now, plan.porter, self._hints.number if self._hints else -1)
@@ -132,7 +132,7 @@ class Daemon:
     def use(self, settings: Settings) -> None:
         """Go on with other settings."""
         self._settings, self._waits = settings, self._plan.waits(settings)
-        self._inbox.settings = self._waits.inbox
+        self._inbox.settings = settings.inbox
         self._proving.again()
         self._try(partial(self._proving.note_configuration, settings))
 
@@ -254,10 +254,19 @@ class Daemon:
         self._inbox_files, self._house.inbox_bytes = len(self._inbox), self._look.bytes
         self._plan.progressed()
         self._scans += 1
+        self._tell_changing()
         self._next["scan"] = self._look.began + max(self._scan_pause_s(), self._look.took_s / SCAN_SHARE)
         if self._headers.read(self._settings.reading, max(PROBE_BUDGET_S, 2 * self._look.took_s)):
             self._next["scan"] = -1e9
         return True
+
+    def _tell_changing(self) -> None:
+        """Whoever waits in a terminal for the end is told why it does not come."""
+        changing = self._inbox.changing(self._clock.monotonic()) if self._plan.once else 0
+        if changing and not self._changing:
+            longest_s = self._settings.inbox.patience_s
+            log.info("%d file(s) in the inbox are still changing: waited for, each %.0f s at most", changing, longest_s)
+        self._changing = changing
 
     def _take(self, arrival: Arrival) -> None:
         """Written down, and moved at once: what is claimed and still in the inbox is never more than one arrival."""
@@ -340,6 +349,8 @@ class Daemon:
 
     def write_last_list(self) -> None:
         """The worklist of a daemon that has worked off everything. Raises OSError, sqlite3.Error."""
+        if self._changing:
+            log.error("%d file(s) in the inbox change all the time: they stay there", self._changing)
         self._list_writer.finish(self._list_news(self.report()))
 
     def report(self) -> Report:

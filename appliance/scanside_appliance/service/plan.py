@@ -35,8 +35,5 @@ class Plan:
     progressed: Callable[[], None] = alive
 
     def waits(self, settings: Settings) -> Settings:
-        """How long is waited. With `once`, what lies in the inbox is all that comes: the quiet time and no longer."""
-        if not self.once:
-            return settings
-        inbox = replace(settings.inbox, patience_s=settings.inbox.quiet_s)
-        return replace(settings, inbox=inbox, jobs=replace(settings.jobs, retry_after_s=0.0))
+        """How long is waited: with `once` an analysis that failed is tried again at once."""
+        return replace(settings, jobs=replace(settings.jobs, retry_after_s=0.0)) if self.once else settings

@@ -32,7 +32,8 @@ def watch(
     """Watch the inbox, and measure each study that is complete.
 
     Its result is published, its files are archived. Ends on SIGTERM or Ctrl-C; SIGHUP reads the settings again.
-    What was begun is finished at the next start.
+    What was begun is finished at the next start. With --once nothing that is missing is waited for, but what is still
+    being copied is, within the patience of the settings.
 
     Exit code: 0 ended, 5 it can't work: the message says why.
     """
