@@ -129,6 +129,8 @@ name_current() {
 put_in_force() {
     before=$(readlink "$home/current" 2>/dev/null || true)
     [ "$before" != "$release" ] || return 0
+    ailed=
+    [ -z "$before" ] || ailed=$(trouble)
     if [ -n "$before" ] && [ -f $data/scanside.db ]; then
         ! has_systemd || systemctl stop $unit 2>/dev/null || true
         # The way back: an older Scanside refuses a newer one's book.
@@ -159,12 +161,25 @@ install_units() {
     has_systemd && systemctl daemon-reload || true
 }
 
-# A service comes up all the same whose networks fail the self-test, or whose book or settings can't be used, and waits.
-# In English, whatever the settings or the terminal say: the word is looked for.
-measures() {
-    case $(as_box $home/current/bin/scanside --language en status 2>/dev/null) in
-        *TROUBLE*MODEL_*|*TROUBLE*BOX_SELFTEST*|*TROUBLE*BOX_DATABASE*|*TROUBLE*BOX_SETTINGS*|*TROUBLE*BOX_ROOT*) return 1 ;;
-    esac
+# What keeps the box from its work, in words; nothing where nothing does.
+trouble() {
+    as_box $home/current/bin/scanside status --json 2>/dev/null |
+        "$release/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["trouble"] or "")' 2>/dev/null ||
+        echo "it does not say how it is"
+}
+
+# Troubles are alike whose code is, or whose words up to a colon; the share of a disk in use is a figure.
+alike() { [ "$(printf '%s' "$1" | sed 's/:.*//; s/[0-9]//g')" = "$(printf '%s' "$2" | sed 's/:.*//; s/[0-9]//g')" ]; }
+
+# A service comes up all the same whose networks fail the self-test, or whose book, settings, inbox or disk can't be used,
+# and waits. What ailed the release before as well is no reason to go back to it.
+works() {
+    now=$(trouble)
+    waits=$(systemctl show --property StatusText --value $unit 2>/dev/null) || waits=
+    case $now$waits in waiting:*) now=$waits ;; esac
+    [ -n "$now" ] || return 0
+    [ -n "${ailed:-}" ] && alike "$now" "$ailed" || return 1
+    say "as before this release: $now"
 }
 
 start_service() {
@@ -174,8 +189,8 @@ start_service() {
     [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service scanside-serve.service || true
     [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && systemctl start scanside.target && return
     systemctl reset-failed $unit 2>/dev/null || true
-    systemctl restart $unit && measures && systemctl start scanside.target && return
-    say "the service of this release does not work: $(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)"
+    systemctl restart $unit && works && systemctl start scanside.target && return
+    say "the service of this release does not work: ${now:-$(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)}"
     [ -n "${before:-}" ] && [ "$before" != "$release" ] || fail "journalctl -u $unit says why"
     systemctl stop $unit 2>/dev/null || true
     # First what SQLite keeps beside the book: replayed onto another one it would damage it.

@@ -148,6 +148,22 @@ def test_what_rights_alone_kept_from_working_is_tried_as_soon_as_they_are_put_ri
     assert wait_in(box, monkeypatch, mends[mended]) == (5 if mended == "nothing" else 2)
 
 
+def test_whoever_waited_for_the_service_finds_in_its_status_for_what_it_waits(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.root.mkdir()
+    lost, found = BoxDatabaseLost(name="scanside.db", how="gone"), []
+
+    def notified(**words: object) -> None:
+        if "READY" in words:
+            found.append(trouble(box))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(wait_for_person, "notify", notified)
+    wait_for_person.WaitForPerson(box.plan(Settings), BoxLayout(box.root)).goes_on_after(lost)
+    assert ["BOX_DATABASE_LOST" in str(one) for one in found] == [True]
+
+
 def test_the_worklist_names_settings_that_can_t_be_used_without_what_these_say(
     box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import signal
 import socket
@@ -31,7 +32,7 @@ from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxSelfTest
 from scanside_appliance.jobs.worker_client import WORKER
 from scanside_appliance.languages.words import words
-from scanside_appliance.service import daemon
+from scanside_appliance.service import daemon, service
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.queue_words import live_rows
 from scanside_appliance.service.service import watch
@@ -269,7 +270,7 @@ def test_systemd_hears_ready_status_and_watchdog(box: Box, systemd: Systemd) -> 
     box.put(*study(1))
     box.run()
     words = systemd.words
-    assert words.index("READY=1") < words.index("WATCHDOG=1") < words.index("STOPPING=1")
+    assert words.index("READY=1") < words.index("STOPPING=1") and "WATCHDOG=1" in words
     assert f"STATUS=analysing {study_key('1.2.1')}, 0 queued" in words
     assert "STATUS=idle, 0 queued" in words
 
@@ -295,8 +296,32 @@ def test_a_turn_that_does_not_come_to_its_end_leaves_the_watchdog_alone(
     monkeypatch.setattr("scanside_appliance.inbox.errands.scan", hang)
     with pytest.raises(KeyboardInterrupt):
         box.run()
-    assert "READY=1" in heard[0]
     assert "WATCHDOG" not in heard[0]
+    assert "READY" not in heard[0]  # the time that a start may take ends it
+
+
+@pytest.mark.parametrize("ailing", ["inbox", "disk", "nothing"])
+def test_who_is_told_that_the_service_is_ready_finds_in_its_status_what_ails_it(
+    box: Box, monkeypatch: pytest.MonkeyPatch, ailing: str
+) -> None:
+    """The installer asks then, and goes back to the release before."""
+    box.run()
+    path = write_settings(box.root, stop_percent=1.0, clean_to_percent=1.0) if ailing == "disk" else None
+    if ailing == "inbox":
+        box.inbox.rename(box.root / "away")
+        box.inbox.touch()
+    found: list[str | None] = []
+
+    def notified(**words: object) -> None:
+        if "READY" in words:
+            found.append(json.loads(BoxLayout(box.root).status.read_text())["trouble"])
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(service, "notify", notified)
+    watch(replace(box.plan(lambda: load_settings(path)), once=False))
+    expected = {"inbox": "BOX_INBOX: ", "disk": "the disk is ", "nothing": "None"}
+    (trouble,) = found
+    assert str(trouble).startswith(expected[ailing])
 
 
 def test_each_file_read_and_each_move_done_is_progress_however_long_a_turn_takes(box: Box) -> None:
@@ -313,7 +338,7 @@ def test_systemd_hears_of_a_reload_and_of_the_end(box: Box, systemd: Systemd) ->
     write_settings(box.root)
     daemon = start(box.root)
     try:
-        wait_for(lambda: "WATCHDOG=1" in systemd.words)
+        wait_for(lambda: "READY=1" in systemd.words)
         daemon.send_signal(signal.SIGHUP)
         wait_for(lambda: systemd.words.count("READY=1") == 2)
     finally:

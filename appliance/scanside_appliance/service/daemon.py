@@ -60,6 +60,7 @@ class Daemon:
         self._settings, self._waits = settings, plan.waits(settings)
         self._trouble: str | None = None
         self._troubles_in_a_row = 0
+        self._has_seen_inbox = False
         self.taking = True
         self.headline = "starting"
         self.idle = False
@@ -145,6 +146,11 @@ class Daemon:
     def stuck(self) -> int:
         """How often in a row it was kept from its work."""
         return max(self._troubles_in_a_row, self._scheduler.box_failures, self._proving.failures)
+
+    @property
+    def knows_how_it_is(self) -> bool:
+        """Whether the inbox was seen and all looked after once, or something is in the way; the status says it."""
+        return self._has_seen_inbox or self.trouble is not None
 
     @property
     def computing(self) -> bool:
@@ -253,6 +259,7 @@ class Daemon:
             return False
         self._inbox_files, self._house.inbox_bytes = len(self._inbox), self._look.bytes
         self._plan.progressed()
+        self._has_seen_inbox = True
         self._scans += 1
         self._tell_changing()
         self._next["scan"] = self._look.began + max(self._scan_pause_s(), self._look.took_s / SCAN_SHARE)

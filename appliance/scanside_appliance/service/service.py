@@ -31,6 +31,8 @@ from scanside_runtime.errors import BoxFailed, ScansideError, SettingsUnusable
 ROOM_EVERY_S = 10.0
 """A start on a full disk looks so often whether there is room."""
 ONCE_GIVES_UP_AFTER = 6
+FIRST_LOOK_S = 60.0
+"""Who waits for the service is told that it is ready when its status says how it is, but after so long in any case."""
 log = logging.getLogger("scanside")
 
 
@@ -134,7 +136,6 @@ def _work(plan: Plan, layout: BoxLayout, store: Store, lock: RootLock) -> None:
         daemon = ending.enter_context(closing(Daemon(plan, layout, store, plan.read_settings())))
         try:
             _started(daemon, layout)
-            notify(READY=1, STATUS="ready")
             _run(plan, daemon, signals, lock)
         except sqlite3.DatabaseError as error:
             raise database_error(layout.database, error) from error
@@ -153,9 +154,13 @@ def _started(daemon: Daemon, layout: BoxLayout) -> None:
 
 
 def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
+    ready_by: float | None = time.monotonic() + FIRST_LOOK_S
     while signals.stop_by is None:
         lock.check()
         daemon.tick()
+        if ready_by is not None and (daemon.knows_how_it_is or time.monotonic() > ready_by):
+            notify(READY=1)
+            ready_by = None
         notify(WATCHDOG=1, STATUS=daemon.headline)
         if plan.once and daemon.nothing_left():
             daemon.write_last_list()
@@ -166,6 +171,7 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
         if signals.reload:
             signals.reload = False
             _reload(plan, daemon)
+            ready_by = None
     _finish(daemon, signals)
 
 

@@ -50,20 +50,26 @@ class WaitForPerson:
         lasted_s = time.monotonic() - self._began
         self._pause_s = FIRST_S if lasted_s > self._pause_s else min(2 * self._pause_s, LONGEST_S)
         with heard_signals() as signals:
-            notify(READY=1, STATUS=f"waiting: {error.code}")
-            self._say(error)
+            trouble = f"{error.code}: {error.message} {error.advice} Until then: {WAITS}."
+            self._write_down(trouble, error)
+            notify(READY=1, STATUS=f"waiting: {error.code}")  # whoever waited for it finds in the status how it is
+            self._tell_list(trouble, error)
             self._wait(signals)
         self._began = time.monotonic()
         return signals.stop_by is None
 
-    def _say(self, error: BoxFailed) -> None:
-        """In the log, in the status, and on the worklist where the book can still be read for it."""
-        trouble = f"{error.code}: {error.message} {error.advice} Until then: {WAITS}."
+    def _write_down(self, trouble: str, error: BoxFailed) -> None:
+        """In the log, and in the status."""
         log.error("%s", trouble)
         if isinstance(error, BoxRunning):
             return  # the status there is another's
         with suppress(OSError):
             write_failure(self._layout, self._plan.clock.now_text(), trouble)
+
+    def _tell_list(self, trouble: str, error: BoxFailed) -> None:
+        """On the worklist, where the book can still be read for it."""
+        if isinstance(error, BoxRunning):
+            return  # so is the list
         writer = ListWriter(self._layout, self._plan.clock, self._plan.worklist)
         with suppress(OSError, ScansideError):
             writer.finish(ListNews((), 0, trouble, self._site()))
