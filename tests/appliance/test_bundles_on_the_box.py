@@ -24,7 +24,9 @@ from scanside_appliance.bundles.record import (
 )
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs import worker_client
 from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.errors import BoxSelfTest
 from scanside_appliance.service.daemon import Daemon, Plan
 from scanside_runtime.settings.tables import Settings
 
@@ -82,6 +84,31 @@ def test_the_command_installs_lists_and_goes_back(stick: Stick) -> None:
     assert json.loads(verified.stdout)["name"] == "tiny"
     gone_back = CliRunner().invoke(app, [*box, "rollback"])
     assert (gone_back.exit_code, "Scanside brings along is in force" in gone_back.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(("how", "why"), [("os.abort()", "by SIGABRT"), ("sys.exit(1)", "with exit code 1")])
+def test_what_ends_the_engine_at_the_proof_ends_the_command_with_a_code_and_leaves_what_is_in_force(
+    stick: Stick, monkeypatch: pytest.MonkeyPatch, how: str, why: str
+) -> None:
+    """OpenVINO does that where the disk does not give its own files: the command was gone without a word."""
+    settings = stick.folder / "scanside.toml"
+    settings.write_text(f'[bundles]\nkeys = "{stick.keys}"\n')
+    stick.install(stick.zip("1.0"))
+    monkeypatch.setattr(worker_client, "WORKER", (sys.executable, "-c", ENDS.format(how=how)))
+    box = ["--root", str(stick.root), "--settings", str(settings), "bundle", "install"]
+    found = CliRunner().invoke(app, [*box, str(stick.zip("1.1")), "--json"])
+    assert isinstance(found.exception, BoxSelfTest) and found.exception.exit_code == 5
+    assert f"it ended {why}" in str(found.exception)
+    assert (stick.in_force(), len([*bundles_folder(stick.root).glob("*/")])) == ("1.0", 1)
+
+
+ENDS = """
+import os, sys
+from scanside_runtime.process.messages import encode, own_hello
+print(encode(own_hello()).decode(), end="", flush=True)
+sys.stdin.readline()
+{how}
+"""
 
 
 def test_what_root_installs_the_box_s_user_can_read_whatever_the_umask(stick: Stick) -> None:

@@ -13,9 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -26,7 +24,6 @@ from kit.sent_box import job_with_result
 from kit.stick import Stick, made_stick, prove
 from kit.tls import certificate_for_loopback
 from kit.watch_box import Box, study
-from scanside_appliance import proved
 from scanside_appliance.backup.make import back_up
 from scanside_appliance.backup.restore import restore
 from scanside_appliance.bundles.record import bundles_folder
@@ -34,8 +31,10 @@ from scanside_appliance.cli.main import app
 from scanside_appliance.files import answering, owner
 from scanside_appliance.files.layout import BoxLayout, BoxRoot, study_key
 from scanside_appliance.files.owner import as_owner, as_root
+from scanside_appliance.jobs import worker_client
 from scanside_appliance.referral.pseudonym import Pseudonyms
 from scanside_runtime.errors import BoxFailed
+from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.settings.send import SendSettings
 from sweeps.box import HERE, environment
 
@@ -246,7 +245,7 @@ def test_a_bundle_is_installed_by_settings_that_only_root_can_read(
     settings.write_text(f'[bundles]\nkeys = "{stick.keys}"\n')
     settings.chmod(0o600)
     look_up_encodings()
-    monkeypatch.setattr(proved, "prove_box", lambda _, bundle, __: SimpleNamespace(way=partial(prove, bundle)))
+    monkeypatch.setattr(worker_client, "prove_bundle", lambda _, bundle, __: prove(open_bundle(bundle)))
     box = ["--root", str(stick.root), "--settings", str(settings)]
     done = CliRunner().invoke(app, [*box, "bundle", "install", str(stick.zip("1.0"))])
     assert (done.exit_code, stick.in_force(), owners(stick.root)) == (0, "1.0", {USER}), done.output

@@ -25,7 +25,7 @@ from scanside_appliance.bundles.record import (
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.owner import as_owner
-from scanside_runtime.errors import ModelUnusable
+from scanside_runtime.errors import BoxFailed, ModelUnusable
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.proof import WayTried
 from scanside_runtime.model.signature import trusted_keys
@@ -62,7 +62,7 @@ def install(
     keys: folder of the trusted public keys. prove: the self-test on this box. force: an older one, too.
 
     Raises ModelArchive, ModelUntrusted, ModelOlder, ModelBundleDamaged, ModelNeedsNewer, ModelSelfTest and what else a
-    bundle's networks raise; BundleRecordUnusable, BoxOutput.
+    bundle's networks raise; BundleRecordUnusable, BoxOutput, and what `prove` raises where it comes to no answer.
     """
     bundles = bundles_folder(root)
     with as_owner(root), alone(bundles):
@@ -72,7 +72,7 @@ def install(
         try:
             _check_newer(delivered.bundle, now, force)
             proof = prove(delivered.bundle)
-        except ModelUnusable:
+        except (ModelUnusable, BoxFailed):
             _forget(delivered.bundle.folder, root)
             raise
         done = _put_in_force(root, delivered, now, proof, clock or Clock())

@@ -42,7 +42,7 @@ def become_owner(root: Path) -> None:
 def as_owner(root: Path) -> Iterator[None]:
     """The same until the block ends, where what lies outside of the box is root's to read (`as_root`).
 
-    Not for what starts children: they could go back to root. Raises BoxRoot.
+    A child that is started meanwhile begins with `stay_owner`: it could go back to root. Raises BoxRoot.
     """
     owner = _other_owner(root)
     if owner is None:
@@ -61,6 +61,14 @@ def as_owner(root: Path) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(gid)
         os.setgroups(groups)
+
+
+def stay_owner() -> None:
+    """For a child that was started within `as_owner`: from here on, for good."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid and not os.getuid():
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
 
 
 @contextmanager

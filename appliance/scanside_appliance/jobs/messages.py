@@ -24,6 +24,15 @@ class SelfTestOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleOrder:
+    """The same of a bundle that is not in force yet: answered by `WayTried`. Nothing is written."""
+
+    root: Path
+    folder: Path
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
 class EarlierResult:
     """The folder of a result, and the SHA-256 of its document as the book has it."""
 
@@ -55,7 +64,8 @@ class Order:
     bundle: Path | None
 
 
-QUESTIONS: tuple[type[SelfTestOrder | Order], ...] = (SelfTestOrder, Order)
+Question = SelfTestOrder | BundleOrder | Order
+QUESTIONS: tuple[type[Question], ...] = (SelfTestOrder, BundleOrder, Order)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 `python -m scanside_appliance.jobs.worker`.
 
-`SelfTestOrder` is answered by `SelfTested`; an `Order` by `StageReached` as it goes on, then by `Ended`.
+`SelfTestOrder` is answered by `SelfTested`, a `BundleOrder` by `WayTried`; an `Order` by `StageReached` as it goes on,
+then by `Ended`.
 Either may end in `Failed`, an error of ours, or in `Defect`.
 """
 
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING
 from scanside_appliance.bundles.record import bundle_in_force
 from scanside_appliance.defects import raised_at
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.owner import stay_owner
 from scanside_appliance.jobs.messages import (
     NOT_COMPLETE,
     QUESTIONS,
+    BundleOrder,
     Defect,
     Ended,
     Order,
+    Question,
     SelfTested,
     SelfTestOrder,
     StageReached,
@@ -38,12 +42,14 @@ from scanside_runtime.process.messages import Failed
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis.result import Analysis
+    from scanside_runtime.model.proof import WayTried
 
 Progress = Callable[[str, int, int], None]
 
 
 def main() -> None:
     """Answer until the daemon closes the pipe."""
+    stay_owner()
     channel = Channel.open()
     os.umask(0o027)
     networks = KeptNetworks()
@@ -52,10 +58,12 @@ def main() -> None:
 
 
 def _answered(
-    question: SelfTestOrder | Order, channel: Channel, networks: KeptNetworks
-) -> SelfTested | Ended | Failed | Defect:
+    question: Question, channel: Channel, networks: KeptNetworks
+) -> SelfTested | WayTried | Ended | Failed | Defect:
     """The answer, whatever happens."""
     try:
+        if isinstance(question, BundleOrder):
+            return _proved(question, networks)
         if isinstance(question, SelfTestOrder):
             return _selftest(question, networks)
         return analyze_study(question, networks, lambda *stage: channel.send(StageReached(*stage)))
@@ -76,6 +84,14 @@ def _selftest(question: SelfTestOrder, networks: KeptNetworks) -> SelfTested:
     proof = prove_box(question.root, bundle, question.settings.inference.threads, networks=networks, keep=True)
     way = proof.way()
     return SelfTested(f"{way.engine} {way.computed_in}", proof.why or None, proof.used_was_wrong)
+
+
+def _proved(question: BundleOrder, networks: KeptNetworks) -> WayTried:
+    """The way in which this box computes with a bundle, or the next one that is right."""
+    from scanside_appliance.proved import prove_box
+    from scanside_runtime.model.bundle import open_bundle
+
+    return prove_box(question.root, open_bundle(question.folder), question.threads, networks=networks).way()
 
 
 def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> Ended:

@@ -13,8 +13,11 @@ from scanside_appliance.cli.options import AsJson, as_its_owner, disk_errors, fo
 from scanside_runtime.errors import ModelUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scanside_runtime.model.bundle import Bundle
     from scanside_runtime.model.proof import WayTried
+    from scanside_runtime.settings.tables import Settings
 
 bundles = typer.Typer(help="Model bundles: list, check, install, go back.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -79,7 +82,7 @@ def install(
     for_any_user(context)
     root, settings = context.obj.root, context.obj.settings()  # which the box's user may not be able to read
     with disk_errors(root):
-        done = run(file, root, Path(settings.bundles.keys), _proof(root, settings.inference.threads), force=force)
+        done = run(file, root, Path(settings.bundles.keys), _proof(root, settings), force=force)
     if as_json:
         typer.echo(json.dumps(done.document()))
         return
@@ -111,13 +114,13 @@ def rollback(context: typer.Context, as_json: AsJson = False) -> None:
     typer.echo(json.dumps(asdict(change)) if as_json else spoken()("{bundle} is in force", bundle=change.title))
 
 
-def _proof(root: Path, threads: int) -> Any:
-    """The self-test as this box analyses."""
+def _proof(root: Path, settings: Settings) -> Callable[[Bundle], WayTried]:
+    """The self-test as this box analyses, in a process of its own."""
 
     def prove(bundle: Bundle) -> WayTried:
-        from scanside_appliance.proved import prove_box
+        from scanside_appliance.jobs.worker_client import prove_bundle
 
-        return prove_box(root, bundle, threads).way()
+        return prove_bundle(root, bundle.folder, settings)
 
     return prove
 
