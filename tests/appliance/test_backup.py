@@ -18,6 +18,7 @@ from scanside_appliance.backup.errors import BackupTarget, BackupUnusable, BoxNo
 from scanside_appliance.backup.make import BackedUp, back_up
 from scanside_appliance.backup.restore import check_backup, restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
+from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
 from scanside_appliance.serve.password import Password, set_password
@@ -263,16 +264,16 @@ def test_what_is_left_of_a_lost_book_does_not_get_into_the_one_that_is_put_back(
 def test_what_a_failing_disk_no_longer_reads_is_named_and_all_else_is_copied(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, opened = next(box.root.glob("results/[!.]*/*/*/report.html")), Path.open
+    page = next(box.root.glob("results/[!.]*/*/*/report.html"))
 
-    def failing(path: Path, *rest: Any, **named: Any) -> Any:
+    def failing(path: Path) -> Any:
         if path == page:
             raise OSError(5, "Input/output error")
-        return opened(path, *rest, **named)
+        return opened_file(path)
 
     whole = backed_up(box, tmp_path / "earlier")
     os.utime(page)
-    monkeypatch.setattr(Path, "open", failing)
+    monkeypatch.setattr("scanside_appliance.backup.make.opened_file", failing)
     name = str(page.relative_to(box.root))
     first = backed_up(box, tmp_path / "stick")
     assert (first.missing, first.files) == ((name,), whole.files - 1)

@@ -182,6 +182,27 @@ def test_root_backs_up_another_users_box_whose_book_stays_his(folder: Path, meas
     assert (owners(root), owners(folder / "stick")) == ({USER}, {0})
 
 
+def test_links_in_another_users_box_lead_a_backup_by_root_to_nothing_that_is_root_s(
+    folder: Path, measured: Box
+) -> None:
+    """A folder that is a link, and a file that becomes one after it was listed."""
+    root, secret = give(shutil.copytree(measured.root, folder / "box")), folder / "secret"
+    (secret / "below").mkdir(parents=True, mode=0o700)
+    (secret / "below" / "key").write_text("root's")
+    secret.chmod(0o700)
+    (root / "severity").symlink_to(secret / "below")
+    page = next(root.glob("results/*/*/*/result.json"))
+
+    def swapped(_: str, number: int, __: int) -> None:
+        if number == 1:
+            page.unlink()
+            page.symlink_to(secret / "below" / "key")
+
+    done = back_up(BoxLayout(root), None, folder / "stick", swapped)
+    assert str(page.relative_to(root)) in done.missing and "severity" in done.missing
+    assert not [path for path in (folder / "stick").rglob("*") if path.is_file() and path.read_bytes() == b"root's"]
+
+
 @pytest.mark.filterwarnings(
     # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
     "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"

@@ -8,7 +8,7 @@ import os
 import platform
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
 from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, Stock, files_of, older_copy, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
-from scanside_appliance.files.durable_files import file_sha256, lies_at
+from scanside_appliance.files.durable_files import file_sha256, lies_at, opened_file
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.files.owner import as_owner
+from scanside_appliance.files.owner import as_owner, owner_of
 from scanside_appliance.jobs.book.audit import head
 from scanside_appliance.jobs.book.database_errors import database_errors
 from scanside_appliance.jobs.book.file import existing_book
@@ -175,14 +175,17 @@ class _Unread(Exception):
 
 
 class _Copying:
-    """The files of the box and their copies. found: what lies in the box now, unread: what can't be read; by path."""
+    """The files of the box and their copies. found: what lies in the box now, unread: what can't be read; by path.
+
+    They are listed and read as the box's owner: a link that he planted leads root nowhere. The copies are root's.
+    """
 
     def __init__(
         self, layout: BoxLayout, target: Path, known: dict[str, Copied], named: dict[str, str], progress: Progress
     ) -> None:
         """known: the copies of before; named: the sums that the book has."""
         self._layout, self._target, self._known, self._progress = layout, target / FILES, known, progress
-        self._named = named
+        self._named, self._as_owner = named, owner_of(layout.root)
         self._altered: dict[str, None] = {}
         self.found: dict[str, Copied] = {}
         self.unread: set[str] = set()
@@ -192,7 +195,8 @@ class _Copying:
     def look(self) -> None:
         """Copy what is new or was changed since the backup before."""
         self.found, self.unread = {}, set()
-        stocktaking = list(files_of(self._layout, self.unread))
+        with self._as_owner():
+            stocktaking = list(files_of(self._layout, self.unread))
         for number, (path, facts) in enumerate(stocktaking, 1):
             one = self._known.get(path)
             if one is None or not self._is_same(path, one, facts):
@@ -230,7 +234,7 @@ class _Copying:
         digest, size = hashlib.sha256(), 0
         try:
             with part.open("wb") as copy:
-                for block in _blocks(self._layout.root / path):
+                for block in _blocks(self._layout.root / path, self._as_owner):
                     digest.update(block)
                     copy.write(block)
                     size += len(block)
@@ -270,10 +274,12 @@ class _Copying:
             return None
 
 
-def _blocks(source: Path) -> Iterator[bytes]:
+def _blocks(source: Path, as_owner: Callable[[], AbstractContextManager[None]]) -> Iterator[bytes]:
     """What a failing disk says is told apart from what the stick says. Raises _Unread."""
     try:
-        with source.open("rb") as file:
+        with as_owner():
+            opened = opened_file(source)
+        with opened as file:
             while block := file.read(BLOCK):
                 yield block
     except OSError as error:

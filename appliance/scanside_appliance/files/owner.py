@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from scanside_appliance.files.layout import BoxRoot
@@ -44,7 +45,17 @@ def as_owner(root: Path) -> Iterator[None]:
 
     A child that is started meanwhile begins with `stay_owner`: it could go back to root. Raises BoxRoot.
     """
-    owner = _other_owner(root)
+    with _acting_as(_other_owner(root), root):
+        yield
+
+
+def owner_of(root: Path) -> Callable[[], AbstractContextManager[None]]:
+    """`as_owner` for many short blocks: whose the box is is looked up once."""
+    return partial(_acting_as, _other_owner(root), root)
+
+
+@contextmanager
+def _acting_as(owner: Owner | None, root: Path) -> Iterator[None]:
     if owner is None:
         yield
         return

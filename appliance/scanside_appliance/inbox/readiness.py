@@ -112,9 +112,7 @@ class Inbox:
     Every method raises OSError where the table is lost that it keeps all this in.
     """
 
-    def __init__(
-        self, settings: InboxSettings, table: InboxTable | None = None, *, all_has_come: bool = False
-    ) -> None:
+    def __init__(self, settings: InboxSettings, table: InboxTable | None = None, *, all_has_come: bool = False) -> None:
         self.settings, self._table, self._all_has_come = settings, table or InboxTable(), all_has_come
 
     def __len__(self) -> int:
