@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book import database_errors
 from scanside_appliance.jobs.book.database_errors import database_error
 from scanside_appliance.jobs.book.errors import BoxDiskFull
 from scanside_appliance.jobs.book.file import open_book
@@ -76,6 +79,21 @@ def test_only_who_has_a_damaged_database_is_told_to_rebuild_it(
     assert error.code == code
     assert ("rebuild" in error.advice) == (code == "BOX_DATABASE")
     assert "ove it away" not in error.advice
+
+
+def test_what_the_disk_does_not_give_of_a_book_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite may call it so, at each look; nobody is to make a book anew that is whole on a failing disk."""
+
+    def fails(_: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "scanside.db"
+    with pytest.raises(sqlite3.DatabaseError) as raised:
+        damaged(path)
+    assert database_error(path, raised.value).code == "BOX_DATABASE"
+    monkeypatch.setattr(database_errors, "file_sha256", fails)
+    error = database_error(path, raised.value)
+    assert (error.code, error.values["why"]) == ("BOX_DATABASE_DISK", "Input/output error")
 
 
 @pytest.mark.parametrize(("free", "code"), [(4096, "BOX_DISK_FULL"), (2**30, "BOX_DATABASE_DISK")])

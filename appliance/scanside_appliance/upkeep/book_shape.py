@@ -9,8 +9,7 @@ from importlib.resources import files
 
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs import book
-from scanside_appliance.jobs.book.database_errors import database_errors
-from scanside_appliance.jobs.book.errors import BoxDatabase
+from scanside_appliance.jobs.book.database_errors import damage, database_errors
 from scanside_appliance.jobs.book.rows import with_row_sums
 from scanside_appliance.jobs.book.store import Store
 
@@ -18,12 +17,12 @@ from scanside_appliance.jobs.book.store import Store
 def check_book(layout: BoxLayout, store: Store) -> None:
     """All of it but the audit's chain: twelve seconds of processor time for two million files.
 
-    Raises BoxDatabase with what is wrong.
+    Raises BoxDatabase with what is wrong, BoxDatabaseDisk where the disk does not give all of it.
     """
     with database_errors(layout.database):
         found = book_problems(store)
     if found:
-        raise BoxDatabase(name=layout.database.name, why=found[0])
+        raise damage(layout.database, found[0])
 
 
 def book_problems(store: Store) -> list[str]:

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from scanside_appliance.jobs.book.database_errors import database_errors
-from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseNewer
+from scanside_appliance.jobs.book.database_errors import damage, database_errors
+from scanside_appliance.jobs.book.errors import BoxDatabaseLost, BoxDatabaseNewer
 from scanside_appliance.jobs.book.rows import with_row_sums
 
 SCHEMA_VERSION = 9
@@ -84,11 +84,11 @@ class Database:
         return self._sql
 
     def check(self) -> None:
-        """Read the whole file once, but no row's sum: for each start. Raises BoxDatabase where it is damaged."""
+        """Read the whole file once, but no row's sum: for each start. Raises BoxDatabase, and BoxDatabaseDisk."""
         with database_errors(self._path):
             (answer,) = self._sql.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
-            raise BoxDatabase(name=self._path.name, why=answer)
+            raise damage(self._path, answer)
 
     def is_in_place(self) -> bool | None:
         """Whether the path leads to the file that is open; None where nothing lies there. Raises OSError."""

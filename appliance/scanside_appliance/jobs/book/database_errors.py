@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scanside_appliance.files.durable_files import file_sha256, lies_at
 from scanside_appliance.jobs.book.errors import (
     BoxDatabase,
     BoxDatabaseBusy,
@@ -18,6 +19,7 @@ from scanside_appliance.jobs.book.errors import (
 )
 from scanside_runtime.errors import BoxFailed
 
+LOG = "-wal"
 PRIMARY = 0xFF
 """An extended result code carries its primary one in the lowest byte (sqlite.org/rescode.html)."""
 LITTLE_BYTES = 2**20
@@ -37,20 +39,39 @@ def database_errors(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise database_error(path, error) from error
     except UnicodeDecodeError as error:  # SQLite names a damaged piece of its schema in its own words
-        raise BoxDatabase(name=path.name, why="it holds bytes that are no text") from error
+        raise damage(path, "it holds bytes that are no text") from error
 
 
 def database_error(path: Path, error: sqlite3.DatabaseError) -> BoxFailed:
     """The error of the box that an error of SQLite is. What is not known to be damage is the disk's."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
-    values = {"name": path.name, "why": error}
     if code in DAMAGED or str(error).startswith(NO_TEXT):
-        return BoxDatabase(**values)
+        return damage(path, error)
+    values = {"name": path.name, "why": error}
     if code in BUSY:
         return BoxDatabaseBusy(**values)
     if code == sqlite3.SQLITE_FULL or (code not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM) and _is_full(path)):
         return BoxDiskFull(**values)
     return BoxDatabaseRights(**values) if code in RIGHTS else BoxDatabaseDisk(**values)
+
+
+def damage(path: Path, why: object) -> BoxFailed:
+    """Damage, where the disk gives every byte: SQLite may call so what it does not give, and no rebuild helps there."""
+    error = not_given(path)
+    if error is not None:
+        return BoxDatabaseDisk(name=path.name, why=error.strerror or error)
+    return BoxDatabase(name=path.name, why=why)
+
+
+def not_given(path: Path) -> OSError | None:
+    """What the disk says where it does not give each byte of a book and of its log."""
+    for one in (path, path.with_name(path.name + LOG)):
+        try:
+            if lies_at(one):
+                file_sha256(one)
+        except OSError as error:
+            return error
+    return None
 
 
 def is_full_disk(path: Path, error: sqlite3.DatabaseError | OSError) -> bool:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from scanside_appliance.files.atomic import replace_file, sync_directory
 from scanside_appliance.files.copies import FILE_MODE
-from scanside_appliance.files.durable_files import file_sha256, lies_at
+from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
+from scanside_appliance.jobs.book.database_errors import LOG, not_given
 from scanside_appliance.jobs.book.errors import (
     BoxDatabaseDisk,
     BoxDatabaseLost,
@@ -21,7 +22,6 @@ from scanside_appliance.jobs.book.errors import (
 )
 from scanside_appliance.jobs.book.store import Store
 
-LOG = "-wal"
 BESIDE = (LOG, "-shm")
 """What SQLite keeps beside a database that is open."""
 MARK = b"This box has a book, scanside.db. Should that be missing: scanside rebuild makes it anew.\n"
@@ -123,11 +123,7 @@ def _put_back(layout: BoxLayout, store: Store, part: Path) -> None:
 
 def check_gives_all(path: Path) -> None:
     """Read every byte of a book and of its log. Raises BoxDatabaseDisk where the disk does not give one."""
-    try:
-        for one in (path, beside(path, LOG)):
-            if lies_at(one):
-                file_sha256(one)
-    except OSError as error:
+    if (error := not_given(path)) is not None:
         raise BoxDatabaseDisk(name=path.name, why=error.strerror or error) from error
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from scanside_appliance.jobs.book.database import Database
-from scanside_appliance.jobs.book.errors import BoxDatabase
+from scanside_appliance.jobs.book.database_errors import damage
 from scanside_appliance.jobs.book.rows import ACTIVE, CLEANED, FileRow, Job, NewFile, State, TakenSource
 
 HOURS_RUN = "hours_run"
@@ -82,7 +82,7 @@ class Store(Database):
         try:
             return [Job(*row) for row in rows]
         except ValueError as error:
-            raise BoxDatabase(name=self._path.name, why=error) from error
+            raise damage(self._path, error) from error
 
     def add_files(self, job: Job, new: Iterable[NewFile]) -> None:
         """Copies of files in the inbox that from now on belong to a job."""
