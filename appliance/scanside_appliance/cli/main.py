@@ -5,13 +5,12 @@ What a command needs is imported inside it: `scanside --help` answers without lo
 
 from __future__ import annotations
 
-import errno
 import io
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -33,13 +32,13 @@ from scanside_appliance.cli.demo import demo
 from scanside_appliance.cli.explain import explain
 from scanside_appliance.cli.history import history
 from scanside_appliance.cli.language import speak, spoken, stated_language
-from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions, LanguageName, path_option, what_it_says
+from scanside_appliance.cli.options import BOX_ROOT, SETTINGS_FILE, BoxOptions, LanguageName, path_option
 from scanside_appliance.cli.progress import complain
 from scanside_appliance.cli.selftest import selftest
 from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.tune import tune
-from scanside_appliance.defects import raised_at
-from scanside_runtime.errors import BoxDisk, ScansideError
+from scanside_appliance.defects import of_the_disk, raised_at
+from scanside_runtime.errors import ScansideError
 from scanside_runtime.process.garbage import collect_rarely
 
 app = typer.Typer(
@@ -56,12 +55,6 @@ app = typer.Typer(
 app.add_typer(bundles, name="bundle")
 app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
-OF_THE_DISK = {
-    *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG),
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN),
-}
-"""What a disk, a stick or a share says, or its rights: no defect of ours."""
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(analyze, demo, worklist, results, history, explain, selftest, doctor),
     *(receive, send, serve, pack, backup, restore, audit),
@@ -82,18 +75,13 @@ def main() -> None:
     except ScansideError as error:
         complain(error.code, spoken().with_advice(error))
         sys.exit(error.exit_code)
-    except OSError as error:
-        if error.errno not in OF_THE_DISK:
-            _end_as_defect(error)
-        complain(BoxDisk.code, spoken().with_advice(BoxDisk(why=what_it_says(error))))
-        sys.exit(BoxDisk.exit_code)
     except Exception as error:  # noqa: BLE001  # the outermost of the program: nothing above it could say what happened
-        _end_as_defect(error)
-
-
-def _end_as_defect(error: Exception) -> NoReturn:
-    complain(ScansideError.code, f"{raised_at(error)}. {spoken()(ScansideError.advice)}")
-    sys.exit(ScansideError.exit_code)
+        disk = of_the_disk(error)
+        if disk is None:
+            complain(ScansideError.code, f"{raised_at(error)}. {spoken()(ScansideError.advice)}")
+            sys.exit(ScansideError.exit_code)
+        complain(disk.code, spoken().with_advice(disk))
+        sys.exit(disk.exit_code)
 
 
 def _print_whatever_the_terminal() -> None:

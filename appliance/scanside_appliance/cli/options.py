@@ -93,18 +93,13 @@ def as_its_owner(context: typer.Context) -> None:
 @contextmanager
 def disk_errors(root: Path) -> Iterator[None]:
     """What the disk says while a command works on the box is no defect of ours. Raises BoxRoot."""
+    from scanside_appliance.defects import what_it_says
     from scanside_appliance.files.layout import BoxRoot
 
     try:
         yield
     except OSError as error:
         raise BoxRoot(root=root, why=what_it_says(error)) from error
-
-
-def what_it_says(error: OSError) -> str:
-    """An error of the disk, with the file that it is about."""
-    words = error.strerror or str(error)
-    return f"{error.filename}: {words}" if isinstance(error.filename, str) else words
 
 
 def for_its_owner_alone(context: typer.Context) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanside_appliance.bundles.record import bundle_in_force
-from scanside_appliance.defects import raised_at
+from scanside_appliance.defects import of_the_disk, raised_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.files.owner import stay_owner
 from scanside_appliance.jobs.messages import (
@@ -70,7 +70,8 @@ def _answered(
     except ScansideError as error:
         return Failed.of(error)
     except Exception as error:  # noqa: BLE001  # the worker's outermost: the study is to blame or we are, not the daemon
-        return Defect(raised_at(error))
+        disk = of_the_disk(error)
+        return Defect(raised_at(error)) if disk is None else Failed.of(disk)
 
 
 def _selftest(question: SelfTestOrder, networks: KeptNetworks) -> SelfTested:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 
-from scanside_appliance.defects import raised_at
+from scanside_appliance.defects import of_the_disk, raised_at
 from scanside_appliance.files.layout import BoxLayout, BoxRoot
 from scanside_appliance.jobs.book.database_errors import database_error, is_full_disk
 from scanside_appliance.jobs.book.errors import BoxDiskFull
@@ -127,6 +127,8 @@ def _last_word(plan: Plan, layout: BoxLayout) -> Iterator[None]:
 def _why(error: BaseException) -> str:
     if isinstance(error, ScansideError):
         return f"{error.code}: {error.message} {error.advice}"
+    if (disk := of_the_disk(error)) is not None:
+        return f"{disk.code}: {disk.message} {disk.advice}"
     return f"{ScansideError.code}: {raised_at(error)}"
 
 
