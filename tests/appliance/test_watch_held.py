@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from kit.watch_box import Box, study
+from scanside_appliance.files.copies import copy_below
 from scanside_appliance.files.layout import patient_key, study_key
+from scanside_appliance.inbox import errands
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.jobs.book.rows import Job
 from scanside_appliance.jobs.messages import Order
@@ -352,6 +354,25 @@ def test_a_late_slice_of_a_study_that_was_cleaned_away_is_measured_when_all_of_i
     assert [len(one["inputs"]) for one in box.of(1)] == [3, 6]
     assert box.scanside("queue").output == "nothing waits\n"
     assert list(box.root.glob("quarantine/INPUT_BASE_GONE/*")) == []
+    assert box.is_sound()
+
+
+def test_what_was_cleaned_and_comes_again_is_copied_once(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was copied to prove that it is known, and once more for its place."""
+    box.put(*study(1))
+    box.run()
+    clean_archive(box)
+    box.put(*study(1), folder="again")
+    copied: list[str] = []
+
+    def noted(root: Path, name: str, *more: Any) -> Any:
+        copied.append(name)
+        return copy_below(root, name, *more)
+
+    monkeypatch.setattr(errands, "copy_below", noted)
+    box.run()
+    assert sorted(one for one in copied if one.startswith("again")) == [f"again/{n:03d}.dcm" for n in (1, 2, 3)]
+    assert (len(box.places("archive")), box.places("work"), len(box.of(1))) == (6, [], 1)
     assert box.is_sound()
 
 

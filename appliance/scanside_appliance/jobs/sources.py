@@ -23,6 +23,9 @@ from scanside_appliance.jobs.book.rows import CLEANED, NAME_LETTERS, REST, FileR
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.staging import Staging
 
+ALL = "//"
+"""Behind a study, for the copies of all that came again: no name in the inbox."""
+
 
 class TakenSources:
     """Raises OSError where the porter can't be sent, sqlite3.Error."""
@@ -107,7 +110,7 @@ class KnownAlready:
         FileExistsError where other bytes lie in the place of what is kept.
         """
         self.doubted, self.belied, self._unfinished = [], set(), False
-        names, staged_as = self._at_rest(again), f"{study}//"  # no name in the inbox
+        names, staged_as = self._at_rest(again), f"{study}{ALL}"
         if not names:
             return dict(files)
         copies = self._staging.copy(staged_as, {name: files[name] for name in names})
@@ -158,8 +161,10 @@ class KnownAlready:
         return True
 
     def _put_in_place(self, name: str, facts: Facts, kept: Path) -> bool:
-        """Whether a copy lies there now."""
-        staged_as = f"{study_key(facts.study_uid)}/{name}"
+        """Whether the copy lies there now."""
+        study = study_key(facts.study_uid)
+        staged_as = f"{study}/{name}"
+        self._staging.part_off(f"{study}{ALL}", name, staged_as)
         copies = self._staging.copy(staged_as, {name: facts})
         if copies is not None and name not in copies.made:
             self.doubted.append(name)

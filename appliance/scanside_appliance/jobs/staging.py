@@ -114,6 +114,19 @@ class Staging:
             self.drop(study)
         return found
 
+    def part_off(self, study: str, name: str, other: str) -> None:
+        """A copy that was made goes on by itself, as one of `other`: its bytes are not copied twice. Raises OSError."""
+        copies, made = self._begun[study], self._begun[study].made[name]
+        apart = self._begun.setdefault(other, Copies(arriving_place(secrets.token_hex(4))))
+        if apart.made.get(name) == made:
+            return
+        self._forget(apart, name)
+        make_folder(self._layout.root / apart.place, self._layout.root)
+        part = self.part(apart, name)
+        part.unlink(missing_ok=True)
+        os.link(self.part(copies, name), part)
+        apart.made[name] = made
+
     def _fetch(self, found: Copies, missing: Mapping[str, Facts], wait_s: float) -> bool:
         """Whether the next of them are through."""
         some = dict(islice(missing.items(), AT_ONCE))
