@@ -27,6 +27,7 @@ from scanside_appliance.jobs.book.rows import MOVING, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.service import wait_for_person
+from scanside_appliance.service.housekeeping import DAY_S, Housekeeping
 from scanside_appliance.service.root_lock import RootLock
 from scanside_appliance.service.wait_for_person import LOOK_EVERY_S, WAITS
 from scanside_runtime.errors import ScansideError, SettingsUnusable
@@ -73,6 +74,56 @@ def test_a_service_whose_book_is_damaged_waits_for_a_person_loses_nothing_and_go
         daemon.terminate()
         ended = daemon.wait(LONGEST_S)
     assert (ended, box.is_sound()) == (0, True)
+
+
+def test_a_book_that_is_damaged_while_the_service_works_is_waited_for_and_nothing_is_lost(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it is gone, as a disk or another program leaves it: what came before and comes after is measured once."""
+    box.put(*study(1))
+    box.run()
+    database = box.root / "scanside.db"
+    with service_of(box):
+        assert wait(lambda: not trouble(box) and "watched" in said(box.root))
+        os.truncate(database, database.stat().st_size // 2)
+        box.put(*study(2))
+        assert wait(lambda: trouble(box).startswith("BOX_DATABASE") and WAITS in trouble(box))
+        assert box.is_lossless()
+        box.rebuild(monkeypatch)
+        assert wait(lambda: box.of(2) and not trouble(box))
+    assert (len(box.of(1)), box.is_sound()) == (1, True)
+
+
+@pytest.mark.parametrize("when", ["a reader fails", "a day has passed"])
+def test_a_book_that_is_damaged_under_a_daemon_that_knows_its_pages_is_noticed(box: Box, when: str) -> None:
+    """SQLite reads no page twice without need: the daemon went on by heart, until a start weeks later."""
+    box.put(*study(1))
+    box.run()
+    layout, jumps = BoxLayout(box.root), [0.0]
+    with Store(layout.database, make=False) as store:
+        house = Housekeeping(layout, store, Clock(lambda: time.monotonic() + jumps[0], time.time))
+        store.check()
+        with layout.database.open("rb+") as file:
+            file.seek(4096)
+            file.write(b"\xff" * (layout.database.stat().st_size - 4096))
+        assert len(store.jobs([State.done])) == 1
+        house.read_book(0)
+        jumps[0] = DAY_S if when == "a day has passed" else 0.0
+        with pytest.raises(BoxDatabase):
+            house.read_book(int(when == "a reader fails"))
+
+
+def test_a_list_that_fails_because_the_book_is_damaged_ends_the_run_with_that(box: Box) -> None:
+    """The ward's list stood still, and nothing else said why."""
+    box.put(*study(1))
+    box.run()
+    database = box.root / "scanside.db"
+    damage = f"file = open({str(database)!r}, 'rb+'); file.seek(4096); file.write(bytes({database.stat().st_size}))"
+    box.worklist = (*PYTHON, "-c", f"{damage}; file.close(); raise SystemExit(3)")
+    box.put(*study(2))
+    with pytest.raises(BoxDatabase):
+        box.run(quiet_s=0.3, patience_s=0.3)
+    assert box.is_lossless()
 
 
 def test_a_service_that_waits_for_its_book_ends_when_it_is_told(box: Box) -> None:

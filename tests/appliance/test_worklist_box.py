@@ -153,6 +153,8 @@ def test_a_list_that_failed_is_tried_again_after_a_minute_and_said_once(
         timed.now += 61.0
         assert timed.turn() == 2
     assert len(caplog.messages) == 1
+    assert timed.writer.failures == 2
+    assert (timed.writer.trouble or "").startswith("the worklist could not be written: its process ended")
     timed.writer.close()
 
 

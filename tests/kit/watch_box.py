@@ -72,6 +72,10 @@ class Box:
     def places(self, area: str) -> list[str]:
         return sorted(place for found in contents(self.root).values() for place in found if place.startswith(area))
 
+    def is_lossless(self) -> bool:
+        """Whether all that was put into the inbox is somewhere, once; what is being taken may lie there still, too."""
+        return not lost(self.root, self.sums, sent_twice=self.sums)
+
     def is_sound(self) -> bool:
         return not lost(self.root, self.sums) and not unsound_results(self.root)
 

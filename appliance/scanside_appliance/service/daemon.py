@@ -327,6 +327,7 @@ class Daemon:
         self._file_mover.return_orphans()
         self._house.count_hours()
         self._house.tell_head()
+        self._house.read_book(self._list_writer.failures)
         self._house.look_for_missing()
         self._house.look_after_care(self._settings.care)
         self._headers.rest(PROBER_IDLE_S)
@@ -351,7 +352,7 @@ class Daemon:
 
     def _list_news(self, report: Report) -> ListNews:
         jobs = tuple((state.value, number) for state, number in report.jobs.items())
-        trouble = report.trouble or "; ".join(report.reminders) or None
+        trouble = report.trouble or "; ".join(self._house.reminders) or None
         return ListNews(jobs, len(report.waiting), trouble, self._settings.site)
 
     def write_last_list(self) -> None:
@@ -387,7 +388,7 @@ class Daemon:
             cell=self._cell,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
-            reminders=self._house.reminders,
+            reminders=[*self._house.reminders, *filter(None, [self._list_writer.trouble])],
             deliveries=self._sender.numbers(self._settings.send),
             selftest_at=self._proving.passed_at or None,
             other_way=self._proving.other_way,

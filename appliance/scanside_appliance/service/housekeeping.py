@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_folder, make_folder
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs import retention as disk
 from scanside_appliance.jobs.book.audit import head
+from scanside_appliance.jobs.book.errors import BoxDatabaseBusy, BoxDiskFull
+from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.book.store import HOURS_RUN, Store
 from scanside_appliance.upkeep.care import reminders
 from scanside_appliance.upkeep.presence import missing_studies
@@ -35,7 +38,8 @@ class Housekeeping:
         self.missing: list[str] = []
         self.reminders: list[str] = []
         self.inbox_bytes = 0
-        self._next = {"hour": clock.monotonic() + HOUR_S}
+        self._next = {"hour": clock.monotonic() + HOUR_S, "book": clock.monotonic() + DAY_S}
+        self._unread = 0
 
     def keep_folders(self) -> None:
         """What somebody removed is made again, but for the inbox: who may write there was set by hand."""
@@ -72,6 +76,19 @@ class Housekeeping:
         """The head of the audit into the log, once a day: who writes the chain anew can't change what was told."""
         if self._is_due("head", DAY_S) and (last := head(self._store)):
             log.info("audit: %d entries, head %s", last.n, last.sha256)
+
+    def read_book(self, unread: int) -> None:
+        """As it lies on the disk: what is open knows its pages from before, and may not notice for weeks.
+
+        Once a day, as each start does, and as soon as another process fails that reads it. unread: how often one did.
+        Another program that has it open, or a full disk, is no matter. Raises what else ails it, as BoxFailed.
+        """
+        if unread != self._unread:
+            self._next.pop("book", None)
+        self._unread = unread
+        if self._is_due("book", DAY_S):
+            with suppress(BoxDatabaseBusy, BoxDiskFull), existing_book(self._layout) as lying:
+                lying.check()
 
     def look_for_missing(self) -> None:
         """Now and then, and after something changed about it."""

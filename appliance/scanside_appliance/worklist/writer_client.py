@@ -43,7 +43,7 @@ class ListNews:
 class ListWriter:
     """Has the list written when there is news, and every hour. Raises OSError where a child can't be started.
 
-    command: the child; none: no list is written.
+    command: the child; none: no list is written. failures: how often it was not; trouble: why it is not, in words.
     """
 
     def __init__(self, layout: BoxLayout, clock: Clock, command: Sequence[str] = WRITER) -> None:
@@ -53,7 +53,8 @@ class ListWriter:
         self._written: ListNews | None = None
         self._began = self._not_before = 0.0
         self._anew_at = float("-inf")
-        self._failing = False
+        self.failures = 0
+        self.trouble: str | None = None
 
     @property
     def busy(self) -> bool:
@@ -111,7 +112,7 @@ class ListWriter:
 
     def _note_written(self) -> None:
         self.close()
-        self._written, self._failing = self._asked, False
+        self._written, self.trouble = self._asked, None
         self._not_before = self._clock.monotonic() + PAUSE_S
         self._anew_at = self._began + ANEW_EVERY_S
 
@@ -119,6 +120,7 @@ class ListWriter:
         """Said once; the list that lies there stays, and it is tried again."""
         self.close()
         self._not_before = self._clock.monotonic() + RETRY_S
-        if not self._failing:
+        if self.trouble is None:
             log.error("the worklist could not be written: %s; it is tried again", why)
-        self._failing = True
+        self.trouble = f"the worklist could not be written: {why}"
+        self.failures += 1
