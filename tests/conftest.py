@@ -53,7 +53,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """Where readers come from that are not started for their own sake."""
+    """Where children come from that are not started for their own sake."""
     with Nursery() as nursery:
         yield nursery
 
@@ -81,13 +81,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    """A watched folder with cheap children; they start without `site`, which is what makes them cheap."""
+def box(tmp_path: Path, nursery: Nursery) -> Iterator[Box]:
+    """A watched folder with cheap children, forked from ones that have begun."""
     from kit.watch_box import Box
     from sweeps.box import environment
 
     before = os.umask(0o022)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-        yield Box(tmp_path / "box")
+        with nursery.used():
+            yield Box(tmp_path / "box")
     os.umask(before)

@@ -1,7 +1,7 @@
-"""Readers of foreign bytes without the quarter of a second that each needs to begin, for tests that are not about that.
+"""Children without the tenths of a second that each needs to begin, for tests that are not about that.
 
-A process imports what a fresh reader imports, once, and waits. Each reader is a fork of it: its own process and group,
-its own limits, locked in as ever, a child of the test (PR_SET_CHILD_SUBREAPER of prctl(2)) and bound to it.
+A process imports what a fresh child of a kind imports, once, and waits. Each child is a fork of it: its own process and
+group, its own limits, locked in as ever, a child of the test (PR_SET_CHILD_SUBREAPER of prctl(2)) and bound to it.
 
 with Nursery() as nursery, nursery.used(): ...
 """
@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, Self
 
@@ -25,6 +26,10 @@ from scanside_runtime.process import child
 from scanside_runtime.process.system_calls import prctl
 
 MODULES = ("scanside_runtime.dicom.reader_process", "scanside_appliance.inbox.probe_process")
+CHEAP = {
+    str(Path(__file__).parents[1] / "sweeps" / f"{name}.py"): f"sweeps.{name}" for name in ("fake_probe", "fake_worker")
+}
+"""Of a box in tests, by the file that is run without `site`."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -49,7 +54,7 @@ class Forked:
 
 
 class Nursery:
-    """A waiting process for each of `MODULES`, begun when it is first needed; a context manager that ends them."""
+    """A waiting process for each kind, begun when it is first needed; a context manager that ends them."""
 
     def __init__(self) -> None:
         self._resources = ExitStack()
@@ -65,28 +70,42 @@ class Nursery:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Children of these modules come from here."""
+        """Children of `MODULES` and `CHEAP` come from here."""
         shim = SimpleNamespace(PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL, Popen=self._popen)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(child, "subprocess", shim)
             yield
 
     def _popen(self, command: Sequence[str], **how: Any) -> Any:
-        name = next((one for one in MODULES if tuple(command[:5]) == child.module(one)), None)
-        if name is None or (sys.executable, os.environ.get("PYTHONPATH")) != (self._python, self._path):
+        name, arguments = self._known(command)
+        if not name:
             return subprocess.Popen(command, **how)
         with self._lock:
-            return self._forked(name, command, how["env"], how["pass_fds"], how["stderr"])
+            return self._forked(name, arguments, how["env"] or dict(os.environ), how["pass_fds"], how["stderr"])
+
+    def _known(self, command: Sequence[str]) -> tuple[str, Sequence[str]]:
+        """Which module a child would be, and its arguments; an empty name where it must be started."""
+        if tuple(command[:2]) == (self._python, "-S"):
+            return CHEAP.get(command[2], ""), command[3:]
+        if (sys.executable, os.environ.get("PYTHONPATH")) != (self._python, self._path):
+            return "", ()
+        return next((one for one in MODULES if tuple(command[:5]) == child.module(one)), ""), command[5:]
 
     def _forked(
-        self, name: str, command: Sequence[str], environment: dict[str, str], handed: Sequence[int], stderr: Any
+        self, name: str, arguments: Sequence[str], environment: dict[str, str], handed: Sequence[int], stderr: Any
     ) -> Forked:
         with ExitStack() as ours, open(os.devnull, "wb") as nowhere:
             (asked, ask), (hear, answered) = os.pipe(), os.pipe()
             for end in (asked, answered):
                 ours.callback(os.close, end)
             error = nowhere.fileno() if stderr == subprocess.DEVNULL else stderr.fileno()
-            order = {"argv": [name, *command[5:]], "environment": environment, "places": [0, 1, 2, *handed]}
+            os.umask(mask := os.umask(0))
+            order = {
+                "argv": [name, *arguments],
+                "environment": environment,
+                "umask": mask,
+                "places": [0, 1, 2, *handed],
+            }
             handles = [asked, answered, error, *handed]
             prctl(_PR_SET_CHILD_SUBREAPER, 1)
             try:

@@ -61,6 +61,7 @@ def _be(module: Any, order: dict[str, Any], handles: Sequence[int], between: int
     os.setsid()
     os.environ.clear()
     os.environ.update(order["environment"])
+    os.umask(order["umask"])
     sys.argv = order["argv"]
     code = 1
     try:
