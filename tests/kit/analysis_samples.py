@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -59,9 +61,25 @@ def chest_masks(volume: Volume) -> Masks:
 
 
 def written(hu: Hu, spacing_mm: tuple[float, float, float], folder: Path, **options: Any) -> list[Path]:
-    """`write_series`, with the options of `Storage` among its own."""
-    stored = {one.name: options.pop(one.name) for one in fields(Storage) if one.name in options}
-    return write_series(hu, spacing_mm, folder, stored=Storage(**stored), **options)
+    """`write_series`, with the options of `Storage` among its own; what was written once is copied from then on."""
+    contents = _written_once(hu.tobytes(), hu.shape, spacing_mm, tuple(sorted(options.items())))
+    paths = [folder / name for name, _ in contents]
+    for path, (_, data) in zip(paths, contents, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return paths
+
+
+@lru_cache(maxsize=64)
+def _written_once(
+    data: bytes, shape: tuple[int, ...], spacing_mm: tuple[float, float, float], options: tuple[tuple[str, Any], ...]
+) -> list[tuple[Path, bytes]]:
+    """The files, by their path in the folder."""
+    hu, others = np.frombuffer(data, np.int16).reshape(shape), dict(options)
+    stored = Storage(**{one.name: others.pop(one.name) for one in fields(Storage) if one.name in others})
+    with TemporaryDirectory() as folder:
+        paths = write_series(hu, spacing_mm, Path(folder), stored=stored, **others)
+        return [(path.relative_to(folder), path.read_bytes()) for path in paths]
 
 
 def chest_series(folder: Path, **options: Any) -> tuple[Series, Volume]:

@@ -32,6 +32,7 @@ class Case:
     """make: puts the study into a folder; gives the path to analyse, None for the folder itself.
 
     code: of the reason; None where the study is analysed, and then `flags` are what must be noticed.
+    objects: whether DICOM objects are made of it too; of cases that are one oddity in many spellings, of one alone.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Case:
     flags: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     reading: dict[str, Any] = field(default_factory=dict)
+    objects: bool = True
 
     @property
     def verdict(self) -> str:
@@ -62,12 +64,12 @@ CASES: list[Case] = []
 
 
 def case(
-    code: str | None, *flags: str, reading: dict[str, Any] | None = None, **options: Any
+    code: str | None, *flags: str, reading: dict[str, Any] | None = None, objects: bool = True, **options: Any
 ) -> Callable[[Make], Make]:
     """Enters a function as a case under its own name."""
 
     def enter(make: Make) -> Make:
-        CASES.append(Case(make.__name__, make, code, flags, options, reading or {}))
+        CASES.append(Case(make.__name__, make, code, flags, options, reading or {}, objects))
         return make
 
     return enter
@@ -81,7 +83,7 @@ def judge(one: Case, folder: Path, bundle: Path) -> Outcome:
     settings = Settings(inference=InferenceSettings(threads=1), reading=ReadingSettings(**one.reading))
     began = time.perf_counter()
     analysis = analyze(path, Options(settings, "onnxruntime", bundle=bundle), **one.options)
-    document = json.loads(json.dumps(write_output(analysis, folder / "out"), allow_nan=False))
+    document = json.loads(json.dumps(write_output(analysis, folder / "out", dicom=one.objects), allow_nan=False))
     return Outcome(
         verdict=document["verdict"],
         code=(document["reason"] or {}).get("code"),

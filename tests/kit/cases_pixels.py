@@ -36,17 +36,17 @@ def an_overlay_above_the_stored_bits_in_jpeg_ls(folder: Path) -> None:
     overlaid(folder, JPEGLSLossless)
 
 
-@case(None)
+@case(None, objects=False)
 def an_overlay_above_signed_bits_in_jpeg_2000(folder: Path) -> None:
     overlaid(folder, JPEG2000Lossless, signed=True)
 
 
-@case(None)
+@case(None, objects=False)
 def an_overlay_above_signed_bits_in_jpeg_lossless(folder: Path) -> None:
     overlaid(folder, JPEGLosslessSV1, signed=True)
 
 
-@case(None)
+@case(None, objects=False)
 def an_overlay_above_and_below_the_stored_bits_in_jpeg_ls(folder: Path) -> None:
     overlaid(folder, JPEGLSLossless, shift=2)
 
