@@ -206,7 +206,10 @@ def sweep(who: Sequence[str], asked: argparse.Namespace) -> list[Trial]:
         return []
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         story = story_of(who[0], Path(folder))
-        wanted = trials(story, who, asked.fault or list(FAULTS), sites=asked.sites)[:: asked.every]
+        all_of_them = trials(story, who, asked.fault or list(FAULTS), sites=asked.sites)
+        wanted = all_of_them[
+            min(asked.every, len(all_of_them)) // 2 :: asked.every
+        ]  # not the first call, before any work
         known = {_key(one) for one in tried(asked.totals)}
         left = [one for one in wanted if one.key not in known]
         print(f"{', '.join(who)}: {len(left)} runs of {len(wanted)}, version {version()}", flush=True)

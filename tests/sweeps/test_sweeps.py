@@ -17,8 +17,7 @@ from sweeps.injected import can_intercept
     ("who", "every"),
     [
         ("daemon", 1000),
-        ("worker", 2000),
-        ("sender writer receive backup restore rebuild upgrade release install", 800),
+        ("worker sender writer receive backup restore rebuild upgrade release install", 2000),
     ],
 )
 def test_a_call_that_fails_or_is_the_last_one_loses_nothing(tmp_path: Path, who: str, every: int) -> None:
