@@ -8,14 +8,16 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 from typer.testing import CliRunner
 
 from kit.case_kit import put
+from kit.made_once import made_once
 from kit.selftest_samples import write_bundle_with_sample
 from scanside_appliance.cli.main import app
 from scanside_appliance.clock import Clock
@@ -28,6 +30,7 @@ from scanside_runtime.settings.load import load_settings, settings_digest
 from sweeps.box import REPOSITORY, lost, unsound_results
 
 STUDY = "1.2.826.0.1.3680043.10.77"
+OTHER_STUDY = "1.2.826.0.1.3680043.10.78"
 SETTINGS = """
 [inbox]
 quiet_s = 0.2
@@ -43,14 +46,27 @@ CANARY = SeriesTags(patient_id="CANARY7", patient_name="CANARY^BIRD", study_uid=
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small phantom as a scanner would send it, its last slice aside."""
-    folder = tmp_path_factory.mktemp("sent")
+    return made_once(tmp_path_factory, "sent", make_sent)
+
+
+def make_sent(folder: Path) -> None:
     phantom = make_phantom(
         replace(demo_spec(), matrix=96, slice_thickness_mm=10.0, increment_mm=10.0, stomach_gas=False)
     )
     write_series(
         phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, slice_thickness_mm=10.0, tags=CANARY
     )
-    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "bundle_with_sample", write_bundle_with_sample)
+
+
+@pytest.fixture(scope="module")
+def expected(sent: Path, bundle: Path) -> dict[str, Any]:
+    """What `analyze` says of it."""
+    return analyze(sent, Options(bundle=bundle)).document()
 
 
 def watched_once(
@@ -81,13 +97,37 @@ def watched(
     return watched_once(root, settings, bundle, *before, **environment)
 
 
-def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_path: Path, sent: Path) -> None:
-    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
-    root, settings = tmp_path / "box", tmp_path / "box.toml"
-    expected = analyze(sent, Options(bundle=bundle)).document()
-    done = watched(root, settings, bundle, sent)
-    assert done.returncode == 0, done.stderr
-    folder = root / "results" / patient_key("CANARY7", None, STUDY) / study_key(STUDY) / "1"
+@dataclass(frozen=True)
+class Watched:
+    """A box that measured a study: its folder, its settings, what it said, and each sum that a process of it took."""
+
+    root: Path
+    settings: Path
+    said: str
+    sums: list[list[str]]
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory, bundle: Path, sent: Path) -> Watched:
+    """Nobody may change it."""
+
+    def make(folder: Path) -> None:
+        (folder / "noted").mkdir()
+        (folder / "noted" / "sitecustomize.py").write_text(NOTES_EVERY_SUM)
+        where = (folder / "box", folder / "box.toml", bundle, sent, folder / "noted")
+        done = watched(*where, SUMS=str(folder / "sums.txt"))
+        assert done.returncode == 0, done.stderr
+        (folder / "said.txt").write_text(done.stderr + done.stdout)
+
+    folder = made_once(tmp_path_factory, "watched", make)
+    sums = [line.split(" ") for line in (folder / "sums.txt").read_text().splitlines()]
+    return Watched(folder / "box", folder / "box.toml", (folder / "said.txt").read_text(), sums)
+
+
+def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(
+    box: Watched, expected: dict[str, Any]
+) -> None:
+    folder = box.root / "results" / patient_key("CANARY7", None, STUDY) / study_key(STUDY) / "1"
     document = json.loads((folder / "result.json").read_text())
     assert sorted(document["artefacts"]) == sorted(path.name for path in folder.iterdir())
     assert document["biomarkers"] == expected["biomarkers"]
@@ -95,16 +135,17 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(tmp_
     assert document["provenance"]["input_sha256"] == expected["provenance"]["input_sha256"]
     assert "INPUT_DATE_FUTURE" in [flag["code"] for flag in document["flags"]]
     assert pydicom.dcmread(folder / "seg.dcm").StudyInstanceUID == STUDY
-    assert document["provenance"]["settings_sha256"] == settings_digest(load_settings(settings))
-    assert (lost(root, []), unsound_results(root)) == ([], [])
-    assert "CANARY" not in done.stderr + done.stdout + (root / "status.json").read_text()
-    assert not [path for path in root.rglob("*") if "CANARY" in path.name]
+    assert document["provenance"]["settings_sha256"] == settings_digest(load_settings(box.settings))
+    assert (lost(box.root, []), unsound_results(box.root)) == ([], [])
+    assert "CANARY" not in box.said + (box.root / "status.json").read_text()
+    assert not [path for path in box.root.rglob("*") if "CANARY" in path.name]
 
 
-def test_a_box_that_lost_its_book_and_a_result_is_made_anew_and_measures_again(tmp_path: Path, sent: Path) -> None:
-    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
-    root, settings = tmp_path / "box", tmp_path / "box.toml"
-    assert watched(root, settings, bundle, sent).returncode == 0
+def test_a_box_that_lost_its_book_and_a_result_is_made_anew_and_measures_again(
+    tmp_path: Path, box: Watched, sent: Path, bundle: Path
+) -> None:
+    root, settings = tmp_path / "box", box.settings
+    shutil.copytree(box.root, root, symlinks=True)
     (first,) = root.glob("results/[!.]*/*/1/result.json")
     measured = json.loads(first.read_text())["biomarkers"]
     (root / "scanside.db").unlink()
@@ -121,38 +162,61 @@ def test_a_box_that_lost_its_book_and_a_result_is_made_anew_and_measures_again(t
     assert lost(root, []) == []
 
 
-def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_released(tmp_path: Path, sent: Path) -> None:
-    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
-    root, settings = tmp_path / "box", tmp_path / "box.toml"
-    settings.write_text(SETTINGS)
-    shutil.copytree(sent, root / "inbox" / "sent")
-    put([*(root / "inbox").rglob("*.dcm")], SOPInstanceUID="1.2.3")
-    assert watched_once(root, settings, bundle).returncode == 0
-    assert len(list(root.glob("quarantine/INPUT_DUPLICATE_UID/*/*.dcm"))) == len(list(sent.rglob("*.dcm")))
-    assert CliRunner().invoke(app, ["--root", str(root), "release", study_key(STUDY)]).exit_code == 0
-    assert watched_once(root, settings, bundle).returncode == 0
-    (found,) = root.glob("results/[!.]*/*/*/result.json")
-    document = json.loads(found.read_text())
-    assert document["biomarkers"] == analyze(sent, Options(bundle=bundle)).document()["biomarkers"]
+@dataclass(frozen=True)
+class Decided:
+    """A box whose person decided about two studies, and how many files of the first were held before."""
+
+    root: Path
+    held: int
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory, sent: Path, bundle: Path) -> Decided:
+    """One study has one UID for all its slices and is released; of the other, a reformat, the series is chosen."""
+
+    def make(folder: Path) -> None:
+        root, settings = folder / "box", folder / "box.toml"
+        settings.write_text(SETTINGS)
+        for study in (STUDY, OTHER_STUDY):
+            shutil.copytree(sent, root / "inbox" / study)
+        put([*(root / "inbox" / STUDY).rglob("*.dcm")], SOPInstanceUID="1.2.3")
+        of_a_reformat = {"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED"], "PatientID": "CANARY8"}
+        others = [*(root / "inbox" / OTHER_STUDY).rglob("*.dcm")]
+        put(others, StudyInstanceUID=OTHER_STUDY, SeriesInstanceUID="1.2.4", **of_a_reformat)
+        assert watched_once(root, settings, bundle).returncode == 0
+        held = list(root.glob("quarantine/INPUT_DUPLICATE_UID/*/*.dcm"))
+        (folder / "held.txt").write_text(str(len(held)))
+        for words in ([study_key(STUDY)], [study_key(OTHER_STUDY), "--series", "1"]):
+            assert CliRunner().invoke(app, ["--root", str(root), "release", *words]).exit_code == 0
+        assert watched_once(root, settings, bundle).returncode == 0
+
+    folder = made_once(tmp_path_factory, "decided", make)
+    return Decided(folder / "box", int((folder / "held.txt").read_text()))
+
+
+def results_of(root: Path, study_uid: str) -> list[dict[str, Any]]:
+    """A study's documents, oldest first."""
+    found = sorted(root.glob(f"results/[!.]*/{study_key(study_uid)}/*/result.json"))
+    return [json.loads(path.read_text()) for path in found]
+
+
+def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_released(
+    decided: Decided, sent: Path, expected: dict[str, Any]
+) -> None:
+    assert decided.held == len(list(sent.rglob("*.dcm")))
+    (document,) = results_of(decided.root, STUDY)
+    assert document["biomarkers"] == expected["biomarkers"]
     assert "INPUT_SHARED_UID" in [flag["code"] for flag in document["flags"]]
     assert "seg.dcm" not in document["artefacts"]
 
 
-def test_a_reformat_that_was_refused_is_measured_when_a_person_chooses_its_series(tmp_path: Path, sent: Path) -> None:
-    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
-    root, settings = tmp_path / "box", tmp_path / "box.toml"
-    settings.write_text(SETTINGS)
-    shutil.copytree(sent, root / "inbox" / "sent")
-    put([*(root / "inbox").rglob("*.dcm")], ImageType=["DERIVED", "SECONDARY", "REFORMATTED"])
-    assert watched_once(root, settings, bundle).returncode == 0
-    release = ["--root", str(root), "release", study_key(STUDY), "--series", "1"]
-    assert CliRunner().invoke(app, release).exit_code == 0
-    assert watched_once(root, settings, bundle).returncode == 0
-    found = sorted(root.glob("results/[!.]*/*/*/result.json"))
-    refusal, measured = (json.loads(path.read_text()) for path in found)
+def test_a_reformat_that_was_refused_is_measured_when_a_person_chooses_its_series(
+    decided: Decided, expected: dict[str, Any]
+) -> None:
+    refusal, measured = results_of(decided.root, OTHER_STUDY)
     assert (refusal["verdict"], refusal["reason"]["code"]) == ("refused", "SERIES_REFORMATTED")
     assert (measured["verdict"], measured["series"]["chosen_because"]) == ("analysed", "It was chosen by a person.")
-    assert measured["biomarkers"] == analyze(sent, Options(bundle=bundle)).document()["biomarkers"]
+    assert measured["biomarkers"] == expected["biomarkers"]
 
 
 def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:
@@ -191,15 +255,9 @@ hashlib.sha256, hashlib.file_digest = Noted, of_file
 """
 
 
-def test_a_watched_file_is_summed_once_at_each_reading_and_once_where_it_is_copied(tmp_path: Path, sent: Path) -> None:
-    (tmp_path / "noted").mkdir()
-    (tmp_path / "noted" / "sitecustomize.py").write_text(NOTES_EVERY_SUM)
-    bundle = write_bundle_with_sample(tmp_path / "bundle").folder
-    sums = tmp_path / "sums.txt"
-    watched(tmp_path / "box", tmp_path / "box.toml", bundle, sent, tmp_path / "noted", SUMS=str(sums))
-    taken = [line.split(" ") for line in sums.read_text().splitlines()]
+def test_a_watched_file_is_summed_once_at_each_reading_and_once_where_it_is_copied(box: Watched, sent: Path) -> None:
     for file in sent.rglob("*.dcm"):
         whole, picture = file.read_bytes(), pydicom.dcmread(file).PixelData
         of_this = {hashlib.sha256(data).hexdigest() for data in (whole, picture)}
-        by = [who for who, one in taken if one in of_this]
+        by = [who for who, one in box.sums if one in of_this]
         assert by == ["probe_process", "daemon", "reader_process", "reader_process"], file.name
