@@ -20,6 +20,7 @@ enabled="scanside.target $unit scanside-verify.timer"
 here=$(cd "$(dirname "$0")" && pwd)
 key=
 start=yes
+made=no
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
@@ -52,11 +53,13 @@ check_machine() {
     command -v python3 >/dev/null || fail "there is no python3; Debian 12 and 13 and Ubuntu 24.04 have it on their disc"
     python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     wanted="$here/requirements-$python.txt"
-    [ -f "$wanted" ] || fail "this release has no packages for Python $python, but for $(cd "$here" && ls requirements-*.txt | sed 's/requirements-\(.*\)\.txt/\1/' | tr '\n' ' ')"
+    [ -f "$wanted" ] || fail "this release has no packages for Python $python, but for$(pythons). Is there a newer release?"
     # shellcheck disable=SC2046
     set -- $(df -Pk "$(dirname $home)" | tail -n 1)
     [ "$4" -gt 2000000 ] || [ -d "$release" ] || fail "2 GB are needed below $(dirname $home), there are $(($4 / 1000)) MB"
 }
+
+pythons() { for one in "$here"/requirements-*.txt; do basename "$one" .txt | sed 's/requirements-/ /' | tr -d '\n'; done; }
 
 make_users() {
     install -d -m 755 /etc/sysusers.d /etc/tmpfiles.d
@@ -94,8 +97,10 @@ keep_file() {
     mv -f "$2.new" "$2"
 }
 
+# One that was whole and no longer runs is made anew: after an upgrade of the system python3 is another one.
 make_release() {
-    [ -f "$release/whole" ] && return
+    [ -f "$release/whole" ] && "$release/bin/scanside" --version >/dev/null 2>&1 && return
+    made=yes
     rm -rf "$release"
     install -d -m 755 "$home" "$home/releases"
     python3 -m venv --without-pip "$release"
@@ -105,10 +110,27 @@ make_release() {
     env -u PYTHONDONTWRITEBYTECODE PYTHONPATH="$pip" "$release/bin/python" -m pip --disable-pip-version-check --no-cache-dir \
         --quiet install --no-index --find-links "$here/wheels" --require-hashes --compile --requirement "$wanted"
     cp -R "$here/docs" "$here/systemd" "$here/README.md" "$here/LICENSE" "$here/uninstall.sh" "$release/"
+    guard_program
     as_box "$release/bin/scanside" selftest || { rm -rf "$release"; fail "the self-test failed: nothing was changed"; }
     sync -f "$release"
     : >"$release/whole"
     sync -f "$release/whole"
+}
+
+# The packages are for one Python: with another one the program, and so the service's log, says what to do.
+guard_program() {
+    install -d -m 755 "$release/libexec"
+    mv "$release/bin/scanside" "$release/libexec/scanside"
+    cat >"$release/bin/scanside" <<END
+#!/bin/sh
+if [ "\$(readlink -f "$release/bin/python")" = "$(readlink -f "$release/bin/python")" ]; then
+    exec "$release/libexec/scanside" "\$@"
+fi
+echo "scanside: it was installed for Python $python, and this system has another one now. Unpack the release and run" \\
+    "its install.sh once more; scans, results and settings stay." >&2
+exit 5
+END
+    chmod 755 "$release/bin/scanside"
 }
 
 # As the user who will run it: nothing that only root may read passes.
@@ -182,12 +204,15 @@ works() {
     say "as before this release: $now"
 }
 
+# Whether what runs is not what lies there now.
+has_changed() { [ "${before:-}" != "$release" ] || [ $made = yes ]; }
+
 start_service() {
     has_systemd && [ $start = yes ] || return 0
     # shellcheck disable=SC2086
     systemctl enable --quiet $enabled
-    [ "${before:-}" = "$release" ] || systemctl try-restart scanside-receive.service scanside-serve.service || true
-    [ "${before:-}" = "$release" ] && systemctl is-active --quiet $unit && systemctl start scanside.target && return
+    ! has_changed || systemctl try-restart scanside-receive.service scanside-serve.service || true
+    ! has_changed && systemctl is-active --quiet $unit && systemctl start scanside.target && return
     systemctl reset-failed $unit 2>/dev/null || true
     systemctl restart $unit && works && systemctl start scanside.target && return
     say "the service of this release does not work: ${now:-$(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)}"

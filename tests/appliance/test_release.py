@@ -134,6 +134,43 @@ def test_modules_are_compiled_when_they_are_installed(tmp_path: Path) -> None:
     assert "--no-compile" not in asked
 
 
+def test_after_an_upgrade_of_the_system_the_program_says_so_and_install_makes_the_release_anew(
+    tmp_path: Path, releases: Path
+) -> None:
+    """Python 3.11 has become 3.13: the packages are there, and none of them is found."""
+    release, system = releases / "2", tmp_path / "python3"
+    for name in ("11", "13"):
+        (tmp_path / f"python3.{name}").write_text("#!/bin/sh\necho installs\n")
+        (tmp_path / f"python3.{name}").chmod(0o755)
+    system.symlink_to("python3.11")
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "pip-1.whl").touch()
+    for name in ("docs", "systemd", "README.md", "LICENSE", "uninstall.sh"):
+        (tmp_path / name).touch()
+    program = '#!/bin/sh\n[ "$1" != selftest ] || echo proved\necho runs\n'
+    (tmp_path / "program").write_text(program)
+    (tmp_path / "program").chmod(0o755)
+    venv = f'mkdir -p "$4/bin" && ln -s {system} "$4/bin/python" && cp {tmp_path}/program "$4/bin/scanside"'
+    install = (
+        f'here={tmp_path} wanted=all python=3.11\npython3() {{ {venv}; }}\nas_box() {{ "$@"; }}\n'
+        "before=$release\nmake_release\n! has_changed || echo changed"
+    )
+
+    def installed() -> str:
+        ended = of_install(tmp_path, install)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    assert installed() == "installs\nproved\nruns\nchanged\n"
+    assert installed() == ""
+    system.unlink()
+    system.symlink_to("python3.13")
+    said = subprocess.run([release / "bin" / "scanside", "doctor"], capture_output=True, text=True, check=False)
+    assert said.returncode == 5
+    assert "run its install.sh once more" in said.stderr
+    assert installed() == "installs\nproved\nruns\nchanged\n"
+
+
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap, which makes a root for it, is not installed")
 def test_a_box_with_a_drop_in_is_removed_whole(tmp_path: Path) -> None:
     places = ("/etc", "/opt", "/usr/local/bin", "/run")
