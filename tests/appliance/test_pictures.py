@@ -20,6 +20,7 @@ from scanside_appliance.pictures.files import jpegs_within
 from scanside_appliance.pictures.lettering import BAND_PX, SCALE_MM, Lettering, with_letters
 from scanside_appliance.pictures.plane import (
     DENSE,
+    FLUID,
     INFECTION,
     LEFT_LUNG,
     RIGHT_LUNG,
@@ -77,10 +78,42 @@ def test_key_slices_lie_where_disease_is_and_leave_no_part_of_the_lungs_out() ->
     assert chosen == [56, 50, 36, 26, 14, 6]
 
 
+def test_two_key_slices_are_no_neighbours_and_the_sicker_one_stays() -> None:
+    infected = np.zeros(60, np.int64)
+    infected[6:13] = 3, 4, 5, 7, 9, 8, 6  # across the border of the lowest two sixths
+    chosen = key_slices(infected, slice(0, 60))
+    assert chosen[-2:] == [10, 7]
+    assert min(-np.diff(chosen)) >= 3
+    assert key_slices(infected, slice(8, 14)) == [13, 12, 11, 10, 9, 8], "so few slices are all shown"
+
+
 def test_each_picture_has_a_plain_one_beside_it_that_no_mark_touches(pictures: Pictures) -> None:
     for one in pictures.slices:
         assert one.plain.shape == one.picture.shape
         assert np.ptp(one.plain.astype(int), axis=2).max() == 0, "it is grey"
+
+
+def seen_without(cone: str, colour: tuple[int, int, int]) -> npt.NDArray[np.float32]:
+    """The colour (BGR) in CIE Lab as an eye sees it that lacks a kind of cones (Machado et al. 2009, severity 1)."""
+    channels = np.array(colour[::-1]) / 255.0
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(CONES[cone]) @ linear, 0.0, 1.0)
+    shown = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    return np.asarray(cv2.cvtColor(shown[None, None].astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0], np.float32)
+
+
+CONES = {
+    "long": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "middle": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "short": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_the_left_lungs_outline_is_told_from_all_else_by_colour_blind_eyes(cone: str) -> None:
+    others = (RIGHT_LUNG, INFECTION, DENSE, FLUID, (60, 60, 60), (235, 235, 235))  # the last two: lung, soft tissue
+    left = seen_without(cone, LEFT_LUNG)
+    assert min(float(np.linalg.norm(left - seen_without(cone, one))) for one in others) > 25.0
 
 
 def test_the_texture_stays_visible_within_the_outline(pictures: Pictures) -> None:

@@ -38,12 +38,14 @@ def _wider(extent: slice, margin: int, length: int) -> slice:
 def key_slices(infected: npt.NDArray[np.int64], extent: slice) -> list[int]:
     """Of each sixth of the lungs' height the slice with the most infection, else its middle; from the head down.
 
-    They lie where disease is, and no part of the lungs is left unseen. infected: (z,) voxels.
+    They lie where disease is, no part of the lungs is left unseen, and no two are closer than a third of a sixth, for
+    neighbours show the same: where the most of two sixths is, the sixth with less gives way. infected: (z,) voxels.
     """
     sections = np.array_split(np.arange(extent.start, extent.stop), min(KEY_SLICES, extent.stop - extent.start))
-    return [_most(section, infected) for section in reversed(sections)]
-
-
-def _most(section: npt.NDArray[np.int64], infected: npt.NDArray[np.int64]) -> int:
-    found = infected[section]
-    return int(section[np.argmax(found)] if found.any() else section[section.size // 2])
+    least = min(map(len, sections)) // 3
+    chosen: list[int] = []
+    for section in sorted(sections, key=lambda one: -int(infected[one].max())):
+        apart = [int(z) for z in section if all(abs(z - other) >= least for other in chosen)]
+        middle = int(section[section.size // 2])
+        chosen.append(max(apart, key=lambda z: (infected[z], -abs(z - middle))))
+    return sorted(chosen, reverse=True)
