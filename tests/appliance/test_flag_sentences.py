@@ -70,6 +70,19 @@ def test_what_the_runtime_says_of_a_series_a_kernel_an_age_and_a_body_is_found_a
     assert told["PATIENT_AGE_UNKNOWN"].detail == ""
 
 
+def test_no_detail_repeats_in_english_what_the_meaning_says() -> None:
+    said = {
+        "QUALITY_LOOKS_EXTENSIVE": ({}, ""),
+        "QUALITY_CONTRAST": ({"blood_hu": 200.4}, "heart and great vessels: 200 HU"),
+        "QUALITY_KERNEL": ({}, 'The kernel "B70f" is a sharp one: it raises noise and edges, and iHU with them.'),
+        "QUALITY_METAL": ({}, "An older document's own words."),
+    }
+    for code, (values, detail) in said.items():
+        message = detail if not values and detail else "A whole sentence."
+        (told,) = cautions([{"code": code, "level": "caution", "message": message, "values": values}], words("en"))
+        assert told.detail == detail
+
+
 def test_a_sentence_of_unknown_making_stays_and_is_marked_as_english() -> None:
     (told,) = cautions([{"code": "QUALITY_KERNEL", "level": "caution", "message": "Odd."}], words("fr"))
     assert (told.detail, told.in_english) == ("Odd.", True)

@@ -76,6 +76,14 @@ def test_the_compiled_catalogue_is_that_of_the_texts_and_none_is_left_over(tool:
     assert tool["PHRASES"].read_text("utf-8") == tool["phrases_file"]()
 
 
+def test_a_french_page_lets_no_line_begin_with_a_sign_that_stands_apart(tmp_path: Path) -> None:
+    document = {**analysed(tmp_path).document(), "progression": course_block(3)}
+    page = render_page(document, site=SiteSettings(language="fr")).partition("</style>")[2]
+    assert re.findall(r".{9} [;:!?»]|« .{9}", page) == []
+    assert "Que faire\N{NARROW NO-BREAK SPACE}:" in page
+    assert "Que faire :" in words("fr")("What to do:"), "a terminal may lack that space"
+
+
 def pairs() -> Iterator[tuple[str, str, str]]:
     for language in OTHERS:
         known = catalogue(language)._catalog  # type: ignore[attr-defined]  # its way of iterating
@@ -213,9 +221,10 @@ def test_the_figures_of_a_finding_stand_in_a_sentence_of_each_language(language:
     assert measured(replace(metal, values={}), language).detail == "There is metal."  # of a Scanside before
 
 
-def test_an_english_page_keeps_the_documents_own_sentence_and_a_negative_figure_its_sign() -> None:
+def test_an_english_page_says_the_figures_too_and_the_documents_sentence_where_it_lacks_them() -> None:
     cold = Finding("QUALITY_HU_CALIBRATION", "withhold", "The HU are not calibrated.", figures(air_hu=-880.4))
-    assert (measured(cold, "en").detail, measured(cold, "en").in_english) == ("The HU are not calibrated.", True)
+    assert measured(cold, "en").detail == "air in the trachea: −880 HU instead of about −1000"
+    assert measured(replace(cold, values={}), "en").detail == "The HU are not calibrated."
     assert "−880 HU" in measured(cold, "fr").detail
     reason = {"code": cold.code, "message": cold.message}
     _, _, detail = reason_in_words(reason, words("fr"), [asdict(cold)])

@@ -152,7 +152,25 @@ def test_one_sided_disease_names_the_side_and_small_shares_their_first_digit() -
     zones = measured()["zones"]
     for name in ("right_upper", "right_middle", "right_lower"):
         zones[name] = {"infection_volume_ml": 0.0, "score": 0}
+    zones["left_lower"]["infection_volume_ml"] = 90.0
     assert sentence(zones=zones, poi_percent=3.14).startswith("Opacity in the left lung, 3.1 % of the lung, most in")
+
+
+@pytest.mark.parametrize(
+    ("most_ml", "said"),
+    [
+        ({"right_lower": 100.0, "left_upper": 70.0}, "most in the right lower zone"),
+        ({"right_middle": 32.0, "right_lower": 30.0}, None),
+        ({"right_lower": 110.0, "left_lower": 100.0}, "most in both lower zones"),
+        ({"right_upper": 160.0, "left_upper": 140.0, "left_lower": 140.0}, None),
+    ],
+)
+def test_a_zone_is_called_the_one_with_the_most_only_where_it_stands_out(
+    most_ml: dict[str, float], said: str | None
+) -> None:
+    volumes = {name: most_ml.get(name, 20.0) for name in measured()["zones"]}
+    zones = {name: {"infection_volume_ml": ml, "score": 1} for name, ml in volumes.items()}
+    assert [part for part in sentence(zones=zones).split(", ") if part.startswith("most in")] == [said] * bool(said)
 
 
 def test_no_side_is_named_where_sides_are_not_certain() -> None:

@@ -7,6 +7,7 @@ The document stays English: its codes and messages are a contract.
 from __future__ import annotations
 
 import gettext
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ FOLDER = Path(__file__).parent
 ENGLISH = "en"
 _NO_GAP = {"zh"}
 _RIGHT_TO_LEFT = {"ar", "fa", "he", "ur"}
+_SET_APART = re.compile(r" (?=[;:!?»])|(?<=«) ")
+"""French sets these signs apart, and no line may end or begin with what is within."""
 
 Translate = Callable[[str], str]
 
@@ -31,6 +34,27 @@ def catalogue(language: str) -> gettext.NullTranslations:
     if language == ENGLISH:
         return gettext.NullTranslations()
     return gettext.translation(DOMAIN, FOLDER, [language])
+
+
+class _Typeset(gettext.NullTranslations):
+    """French as pages write it: translators, and terminals, have plain spaces."""
+
+    def __init__(self, plain: gettext.NullTranslations) -> None:
+        super().__init__()
+        self._plain = plain
+
+    def gettext(self, message: str) -> str:
+        return _SET_APART.sub("\N{NARROW NO-BREAK SPACE}", self._plain.gettext(message))
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return _SET_APART.sub("\N{NARROW NO-BREAK SPACE}", self._plain.ngettext(msgid1, msgid2, n))
+
+
+@cache
+def page_catalogue(language: str) -> gettext.NullTranslations:
+    """The catalogue as pages show it. Raises ValueError as `catalogue` does."""
+    plain = catalogue(language)
+    return _Typeset(plain) if language == "fr" else plain
 
 
 def direction(language: str) -> Literal["ltr", "rtl"]:

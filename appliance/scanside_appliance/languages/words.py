@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from scanside_appliance.languages.catalogue import ENGLISH, FOLDER, catalogue, gap
+from scanside_appliance.languages.catalogue import ENGLISH, FOLDER, catalogue, gap, page_catalogue
 from scanside_appliance.languages.sentences import filled, match, message_of
 from scanside_runtime.errors import ScansideError, registered, shown
 from scanside_runtime.plural import PLACE, counted, in_english
@@ -49,11 +49,11 @@ Sentence = Message | Written | ScansideError
 
 
 class Words:
-    """All sentences in one language."""
+    """All sentences in one language, as a catalogue has them."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, texts: gettext.NullTranslations) -> None:
         self.language = language
-        self._catalogue: gettext.NullTranslations = catalogue(language)
+        self._catalogue = texts
 
     def __call__(self, what: str | Sentence, /, **values: object) -> str:
         """A text with its values, a message, or an error's message, as it may be shown on a terminal."""
@@ -138,4 +138,10 @@ def phrases() -> tuple[str, ...]:
 @cache
 def words(language: str) -> Words:
     """The sentences in one of `LANGUAGES`. Raises ValueError for another one."""
-    return Words(language)
+    return Words(language, catalogue(language))
+
+
+@cache
+def page_words(language: str) -> Words:
+    """The same as pages show them."""
+    return Words(language, page_catalogue(language))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scanside_appliance.languages.words import Words, words
+from scanside_appliance.languages.words import Words, page_words
 from scanside_appliance.page.contents import offered
 from scanside_appliance.page.formatting import number, readable
 from scanside_appliance.page.lung_drawing import draw_zones
@@ -76,7 +76,7 @@ def render_page(
     """
     site, document = site or SiteSettings(), readable(document)
     environment = page_templates(site.language)
-    _ = words(site.language)
+    _ = page_words(site.language)
     style, policy = style_and_policy(environment)
     progression = document.get("progression") or {}
     beside = None if pictures is None or earlier is None else _side_by_side(pictures, earlier)

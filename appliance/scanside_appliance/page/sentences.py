@@ -97,12 +97,15 @@ def _caution(flag: Mapping[str, Any], _: Words) -> Caution:
     kind = KINDS.get(code)
     if kind is None:
         return Caution(str(flag.get("level")), code, message, "", "")
-    said = figures_in_words(flag, _) or None
-    if said is None:
-        said = sentence_in_words(code, message, _)
-    keeps_message = said is None or (bool(message) and _.language == ENGLISH)
-    detail = message if keeps_message else said or ""
-    return Caution(str(flag.get("level")), code, _(kind.meaning), _(kind.advice), detail, keeps_message)
+    said = figures_in_words(flag, _) or _sentence(code, message, _)
+    detail = message if said is None else said
+    return Caution(str(flag.get("level")), code, _(kind.meaning), _(kind.advice), detail, said is None)
+
+
+def _sentence(code: str, message: str, _: Words) -> str | None:
+    """The message translated; "" where it says no more than the flag's meaning; None for one of unknown making."""
+    said = sentence_in_words(code, message, _)
+    return message if said and _.language == ENGLISH else said
 
 
 def reason_in_words(

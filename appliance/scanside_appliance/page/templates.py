@@ -11,8 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader
 from markupsafe import Markup
 
-from scanside_appliance.languages.catalogue import ENGLISH, catalogue, direction, gap
-from scanside_appliance.languages.words import words
+from scanside_appliance.languages.catalogue import ENGLISH, direction, gap, page_catalogue
+from scanside_appliance.languages.words import page_words
 from scanside_appliance.page.formatting import apart, moment, number, person, signed, unbroken
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH
 from scanside_appliance.page.sentences import chosen, explained
@@ -31,13 +31,13 @@ def page_templates(language: str = ENGLISH) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]  # the extension's own
+    environment.install_gettext_translations(page_catalogue(language), newstyle=True)  # type: ignore[attr-defined]  # the extension's own
     environment.filters.update(number=number, signed=signed, person=person, moment=moment)
     environment.filters.update(unbroken=unbroken, apart=apart)
     environment.filters.update(
-        explained=partial(explained, _=words(language)),
-        chosen=partial(chosen, _=words(language)),
-        again=words(language).coded,
+        explained=partial(explained, _=page_words(language)),
+        chosen=partial(chosen, _=page_words(language)),
+        again=page_words(language).coded,
     )
     environment.globals.update(
         language=language,

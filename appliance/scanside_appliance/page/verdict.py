@@ -12,6 +12,8 @@ Measured = Mapping[str, Any]
 
 MOST_SHARE = 0.25
 """A zone is named where it holds so much of all infection, more than a sixth: else it is everywhere."""
+STANDS_OUT = 1.25
+"""And so many times what any other zone holds: of two that are nearly alike none is called the one with the most."""
 NEXT_GRADES = {"CT-0": "CT-2", "CT-1": "CT-2", "CT-2": "CT-3", "CT-3": "CT-4"}
 
 
@@ -53,16 +55,20 @@ def _share(percent: float, _: Words) -> str:
 
 
 def _most(measured: Measured, _: Words) -> str | None:
-    """The zone with the most of it, where one stands out."""
-    volumes: dict[str, float] = {
-        name: zone["infection_volume_ml"]
-        for name, zone in (measured.get("zones") or {}).items()
-        if zone and zone.get("infection_volume_ml")
-    }
-    name = max(volumes, key=volumes.__getitem__, default=None)
-    if name is None or volumes[name] < MOST_SHARE * sum(volumes.values()):
-        return None
-    places = {
+    """The zone with the most of it, where one stands out; else the two of one height that hold more than half."""
+    zones = measured.get("zones") or {}
+    volumes = {name: float((zones.get(name) or {}).get("infection_volume_ml") or 0.0) for name in _in_one_zone(_)}
+    most, second, third, *_less = sorted(volumes, key=volumes.__getitem__, reverse=True)
+    all_ml = sum(volumes.values())
+    if volumes[most] >= MOST_SHARE * all_ml and volumes[most] > STANDS_OUT * volumes[second]:
+        return _in_one_zone(_)[most]
+    height = most.partition("_")[2]
+    both = second.endswith(height) and volumes[second] > STANDS_OUT * volumes[third]
+    return _in_both_zones(_)[height] if both and volumes[most] + volumes[second] > all_ml / 2 else None
+
+
+def _in_one_zone(_: Words) -> dict[str, str]:
+    return {
         "right_upper": _("most in the right upper zone"),
         "right_middle": _("most in the right middle zone"),
         "right_lower": _("most in the right lower zone"),
@@ -70,7 +76,14 @@ def _most(measured: Measured, _: Words) -> str | None:
         "left_middle": _("most in the left middle zone"),
         "left_lower": _("most in the left lower zone"),
     }
-    return places[name]
+
+
+def _in_both_zones(_: Words) -> dict[str, str]:
+    return {
+        "upper": _("most in both upper zones"),
+        "middle": _("most in both middle zones"),
+        "lower": _("most in both lower zones"),
+    }
 
 
 def _density(measured: Measured, _: Words) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scanside_appliance.languages.catalogue import ENGLISH, direction, to_translate
-from scanside_appliance.languages.words import words
+from scanside_appliance.languages.words import page_words
 from scanside_appliance.serve.files import NOTHING, Served
 
 Headers = list[tuple[str, str]]
@@ -111,7 +111,7 @@ def refusal(status: int, wait_s: float = 0.0, language: str = ENGLISH) -> tuple[
 
 def _page(text: str, language: str) -> bytes:
     """The words, and the way back to the list."""
-    _ = words(language)
+    _ = page_words(language)
     said, back = html.escape(_(text)), html.escape(_("Worklist"))
     return (
         f'<!doctype html><html lang="{language}" dir="{direction(language)}"><head><meta charset="utf-8">'
