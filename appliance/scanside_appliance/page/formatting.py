@@ -83,7 +83,8 @@ def readable(value: Any) -> Any:
 
 def _readable_text(text: str) -> str:
     cut = text[:LONGEST_TEXT]
-    kept = "".join(letter if _can_be_read(letter) else " " for letter in cut)
+    plain = cut.isascii() and cut.isprintable()
+    kept = cut if plain else "".join(letter if _can_be_read(letter) else " " for letter in cut)
     return kept if len(text) <= LONGEST_TEXT else f"{kept}\N{HORIZONTAL ELLIPSIS}"
 
 

@@ -113,14 +113,14 @@ def _last_of_patients(entries: Iterable[Entry]) -> dict[str, int]:
 
 
 def _grouped(entry: Entry, last: dict[str, int], active: set[str]) -> Entry:
-    job = entry.job
+    job, facts = entry.job, entry.facts
     if job.state == State.held or (job.verdict == "held" and job.study not in active):
-        return replace(entry, group=Group.held)
+        return Entry(job, facts, Group.held)
     grade = rank([job])
-    if not grade or last.get(job.patient) != job.id:
-        return replace(entry, past=bool(grade))
+    if not grade:
+        return entry
+    if last.get(job.patient) != job.id:
+        return Entry(job, facts, past=True)
     if job.severity == EXTENSIVE:
-        return replace(entry, group=Group.extensive, rank=grade)
-    if grade > WATCH_RANK:
-        return replace(entry, group=Group.sick, rank=grade)
-    return replace(entry, group=Group.watch, rank=grade)
+        return Entry(job, facts, Group.extensive, grade)
+    return Entry(job, facts, Group.sick if grade > WATCH_RANK else Group.watch, grade)

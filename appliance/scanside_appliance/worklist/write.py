@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import FOLDER_MODE, BoxLayout
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.worklist.entry import Entry
+from scanside_appliance.worklist.entry import Entry, Facts
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies
 from scanside_appliance.worklist.pages import ListPages, PageLink
@@ -23,6 +24,9 @@ ROWS_A_PAGE = 1500
 UNDATED = "undated"
 OURS = re.compile(rf"(\d{{4}}-\d\d|{UNDATED})(-part\d+)?\.html|\..+\.part")
 """What a list before left there, whole or cut short; what a person laid beside it stays."""
+_OF_JOB = attrgetter("study", "patient", "revision", "verdict", "severity", "trend", "code", "finished_at")
+_OF_FACTS = attrgetter(*(one.name for one in fields(Facts)))
+"""What stands in a row. Taken so and not by `repr` of the objects, which costs three times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,5 @@ def _write_months(folder: Path, known: KnownFacts, parts: Sequence[_Part], pages
 
 def _made_of(common: str, part: _Part) -> str:
     """By which it is known whether a page would be another one: all that stands in its rows, in their order."""
-    digest = hashlib.sha256(f"{common} {part.link}".encode())
-    for one in part.entries:
-        job = one.job
-        said = (job.study, job.patient, job.revision, job.verdict, job.severity, job.trend, job.code, job.finished_at)
-        digest.update(repr((one.facts, one.past, said)).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+    said = [(_OF_FACTS(one.facts), one.past, _OF_JOB(one.job)) for one in part.entries]
+    return hashlib.sha256(f"{common} {part.link} {said}".encode("utf-8", "surrogatepass")).hexdigest()
