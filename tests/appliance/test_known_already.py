@@ -17,8 +17,10 @@ from pydicom.uid import (
 )
 
 from kit.dicom_samples import make_slice, picture, transcode, write
-from kit.watch_box import PYTHON, Box
-from scanside_appliance.files.alike import ends_alike
+from kit.watch_box import PYTHON, Box, study
+from scanside_appliance.files.alike import ends_alike, may_be_dicom
+from scanside_appliance.jobs import intake
+from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.service import watch
 from scanside_runtime.settings.load import load_settings
 from sweeps.box import HERE, Slice, write_settings
@@ -58,6 +60,47 @@ def test_a_child_that_calls_a_file_known_that_is_not_costs_nobody_that_file(box:
     assert len(box.of(1)[-1]["inputs"]) == 2
     assert box.is_sound()
     assert not box.places("inbox") and not box.places("work")
+
+
+SAYS_OTHER = TAKEN_OVER.replace(
+    "replace(found, sha256={sha256!r} or found.sha256)", 'replace(found, kind="other", study_uid="", sop_uid="")'
+).format()
+"""It says of a good slice, and of what breaks off, that they are no DICOM."""
+
+
+def test_a_child_that_was_taken_over_can_not_have_good_slices_put_aside(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "may_be_dicom", lambda copy: b"notes" not in copy.read_bytes())
+    box.put(Slice(2, 1, text="of the attacker"), folder="a-takes-over")
+    box.put(*study(1), folder="genuine")
+    (box.inbox / "genuine" / "notes.txt").write_text("notes")
+    settings = write_settings(box.root)
+    watch(replace(box.plan(lambda: load_settings(settings)), probe=(*PYTHON, "-c", SAYS_OTHER)))
+    assert [len(one["inputs"]) for one in box.of(1)][-1:] == [3]
+    assert len(box.places("quarantine/INPUT_NOT_DICOM")) == 1
+    assert not box.places("inbox") and not box.places("work")
+
+
+def test_whoever_calls_a_file_the_same_data_set_as_another_picture_reads_no_more(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(Slice(1, 1))
+    run(box, "")
+    distrusted: set[str] = set()
+    monkeypatch.setattr(HeaderReading, "distrust", lambda _, belied: distrusted.update(belied))
+    box.put(Slice(1, 2, text="of another picture"), folder="genuine")
+    run(box, "")
+    assert len(box.of(1)[-1]["inputs"]) == 2
+    assert distrusted == {"genuine/002.dcm"}
+
+
+def test_a_file_looks_like_dicom_by_its_first_bytes(tmp_path: Path) -> None:
+    path = written(tmp_path, make_slice(3), ExplicitVRLittleEndian)
+    old, text = tmp_path / "old", tmp_path / "text"
+    old.write_bytes(b"\x08\x00\x05\x00CS")
+    text.write_bytes(b"no DICM" * 50)
+    assert [may_be_dicom(one) for one in (path, old, text)] == [True, True, False]
 
 
 def written(folder: Path, ds: Dataset, syntax: str) -> Path:

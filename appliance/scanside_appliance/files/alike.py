@@ -16,6 +16,7 @@ PICTURE = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 """(7FE0,0010) as little and big endian write it; its VR and length are in the 8 bytes behind it (PS3.5 7.1)."""
 HEAD_OF_PICTURE = 12
 MAGIC_AT, META_AT = 128, 132
+WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
 META_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 """(0002,0000), which says how long the file meta information is (PS3.10 7.1)."""
 
@@ -31,6 +32,13 @@ def ends_alike(copy: Path, kept: Path) -> bool:
         with mmap(one.fileno(), 0, access=ACCESS_READ) as ours, mmap(other.fileno(), 0, access=ACCESS_READ) as theirs:
             start = _start(ours)
             return 0 < start < len(ours) and _same_end(ours, theirs, len(ours) - start)
+
+
+def may_be_dicom(copy: Path) -> bool:
+    """Whether a file begins as one of DICOM does, with its preamble or, as old ones, without. Raises OSError."""
+    with opened_file(copy) as file:
+        head = file.read(META_AT)
+    return head[MAGIC_AT:] == b"DICM" or head[:2] in WITHOUT_PREAMBLE
 
 
 def _start(data: mmap) -> int:

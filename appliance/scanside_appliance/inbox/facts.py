@@ -107,7 +107,8 @@ class Prober:
 
     Whatever a file costs, it costs the child: the daemon asks, goes on, and looks now and then whether there is an
     answer.
-    has_come: whether a word has come about the file that was asked for last.
+    has_come: whether a word has come about the file that was asked for last. was_alone: whether the child that answered
+    last had read no other file: what it says is of that file's own making.
     """
 
     def __init__(self, clock: Callable[[], float], command: Sequence[str] = PROBE) -> None:
@@ -117,7 +118,7 @@ class Prober:
         self._inbox: Path | None = None
         self._question: Probe | None = None
         self._attempts = self._read = 0
-        self.has_come = False
+        self.has_come = self.was_alone = False
         self._has_read: set[int] = set()
         self._began = self._used = self._worked_s = 0.0
 
@@ -199,6 +200,7 @@ class Prober:
         if facts is None:
             return None
         name, self._question, self._used = self._question.name, None, self._clock()
+        self.was_alone = not self._has_read
         self._has_read.add(hash(name))
         self._let_go_where_it_is_full(facts)
         return name, facts

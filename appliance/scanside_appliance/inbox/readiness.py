@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -157,6 +158,10 @@ class Inbox:
     def doubt(self, name: str, now: float) -> None:
         """A file was not what it was known to be when it was to be taken: it is looked at anew."""
         self._table.doubt(name, now)
+
+    def ask_again(self, name: str) -> None:
+        """What was found in a file is to be found once more; it is as old as it was."""
+        self._table.rows("UPDATE files SET kind = '' WHERE name = ?", (os.fsencode(name),))
 
     def stays(self, now: float) -> str | None:
         """What lies in the inbox and can't be taken, in words: how many files, the first by name, and why."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from scanside_appliance.clock import Clock
+from scanside_appliance.files.alike import may_be_dicom
+from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import BoxLayout, patient_key
 from scanside_appliance.inbox.facts import Facts
 from scanside_appliance.inbox.porter import Porter
@@ -62,7 +64,8 @@ class Intake:
     """The one way from the inbox into the book.
 
     unfinished: there is more to be copied of what was to be taken. doubted: files that were not what they were known to
-    be. belied: of these, what did not change since: whoever read it said of it what it is not.
+    be. belied: what did not change since: whoever read it said of it what it is not. suspected: what looks like DICOM
+    and was to be put aside, on the word of a child that had read other files, too.
     sources: what of the inbox is taken.
     """
 
@@ -73,20 +76,23 @@ class Intake:
         clock: Clock,
         porter: Porter | None = None,
         progressed: Callable[[], None] = lambda: None,
+        is_sure: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
+        """is_sure: of a name and a sum, whether a child that had read no other file said what is known of it."""
         self._layout, self._store, self._clock = layout, store, clock
         porter = porter or Porter(layout, clock.monotonic)
         self._staging = Staging(layout, porter, clock.monotonic, progressed)
         self._staged = Staged({})
         self.sources = TakenSources(store, porter)
         self._known = KnownAlready(layout, store, self._staging, self.sources)
-        self.unfinished = False
+        self.unfinished, self._is_sure = False, is_sure
         self.doubted: list[str] = []
         self.belied: set[str] = set()
+        self.suspected: list[str] = []
 
     def begin_turn(self) -> None:
         """Before the arrivals of a scan."""
-        self.unfinished, self.doubted, self.belied = False, [], set()
+        self.unfinished, self.doubted, self.belied, self.suspected = False, [], set(), []
 
     def end_turn(self, studies: Collection[str]) -> None:
         """These were ready: what was begun of others is given up."""
@@ -141,10 +147,19 @@ class Intake:
             self.doubted.extend(copies.changed)
             self.belied |= copies.belied
             return None
+        if suspected := [name for name in aside if self._is_suspect(name, arrival.files[name], copies)]:
+            self.suspected.extend(suspected)
+            self._staging.drop(arrival.study)
+            return None
         if not self._is_settled(arrival, copies, aside):
             self.unfinished = True
             return None
         return copies
+
+    def _is_suspect(self, name: str, facts: Facts, copies: Copies) -> bool:
+        """A file takes over who reads it, and calls good slices nothing to be measured: nobody would look for them."""
+        copy = self._staging.part(copies, name)
+        return not self._is_sure(name, facts.sha256) and lies_at(copy) and may_be_dicom(copy)
 
     def _is_settled(self, arrival: Arrival, copies: Copies, aside: Collection[str]) -> bool:
         """Their names are their sums, and where the same bytes are kept more than once, of their names in the inbox.

@@ -72,7 +72,7 @@ class Daemon:
         self._porter = Porter(layout, now, plan.porter, self._hints.number if self._hints else -1)
         probers = Prober(now, plan.probe), Prober(now, plan.probe)
         self._headers = HeaderReading(layout.inbox, self._inbox, probers, now, progressed)
-        self._intake = Intake(layout, store, plan.clock, self._porter, progressed)
+        self._intake = Intake(layout, store, plan.clock, self._porter, progressed, self._headers.is_sure)
         self._look = InboxLook(layout.inbox, self._inbox, self._porter, self._headers, now, self._intake.sources.others)
         self._house = Housekeeping(layout, store, plan.clock)
         self._file_mover = FileMover(layout, store, plan.clock, self._porter)
@@ -239,7 +239,8 @@ class Daemon:
         for name in self._intake.doubted:
             self._inbox.doubt(name, self._clock.monotonic())
         self._headers.distrust(self._intake.belied)
-        if self._intake.unfinished:
+        self._headers.read_alone(self._intake.suspected)
+        if self._intake.unfinished or self._intake.suspected:
             self._next["scan"] = -1e9
         for job in self._intake.release_what_is_whole_again():
             _say(job, "all of it is there again")

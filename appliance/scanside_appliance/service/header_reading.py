@@ -6,10 +6,10 @@ being read meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from scanside_appliance.inbox.facts import LONGEST_READ_S, Facts, Prober
+from scanside_appliance.inbox.facts import LONGEST_READ_S, MOST_READ, Facts, Prober
 from scanside_appliance.inbox.readiness import Inbox
 from scanside_runtime.settings.tables import ReadingSettings
 
@@ -33,6 +33,8 @@ class HeaderReading:
         self._reading = ReadingSettings()
         self._in_vain = ""
         self._silent_since = 0.0
+        self._alone: set[str] = set()
+        self._sure: set[tuple[str, str]] = set()
 
     @property
     def silent_s(self) -> float:
@@ -52,16 +54,38 @@ class HeaderReading:
         self._hear(until)
         if self._quick.busy:
             return False
-        for name in self._inbox.unread(self._now()):
+        for name in self._in_turn():
             if name == self._patient.name:
                 continue
             if self._now() > until:
                 return True
+            if name in self._alone:
+                self._quick.close()
             self._quick.begin(self._folder, name, reading)
             self._hear(until)
             if self._quick.busy:
                 return False
         return False
+
+    def _in_turn(self) -> Iterator[str]:
+        """What is read alone costs a child each: after the others."""
+        alone = []
+        for name in self._inbox.unread(self._now()):
+            if name in self._alone:
+                alone.append(name)
+            else:
+                yield name
+        yield from alone
+
+    def read_alone(self, names: Collection[str]) -> None:
+        """What was said of these is to be said by a child that reads no other file, which counts."""
+        self._alone = {*names, *(self._alone if len(self._alone) < MOST_READ else ())}
+        for name in names:
+            self._inbox.ask_again(name)
+
+    def is_sure(self, name: str, sha256: str) -> bool:
+        """Whether what is said of these bytes was said by a child that had read no other file before."""
+        return (name, sha256) in self._sure
 
     def has_news(self) -> bool:
         """Whether something was found, and the next file can be read."""
@@ -86,7 +110,16 @@ class HeaderReading:
             self._in_vain = ""
         if answer is not None:
             self._learn(*answer, took_s)
+            self._note_who_said_it(prober, *answer)
         return answer is not None
+
+    def _note_who_said_it(self, prober: Prober, name: str, facts: Facts) -> None:
+        if prober.was_alone:
+            self._sure = self._sure if len(self._sure) < MOST_READ else set()
+            self._sure.add((name, facts.sha256))
+            if name in self._alone:
+                self._alone.discard(name)
+                prober.close()
 
     def _learn(self, name: str, facts: Facts, took_s: float) -> None:
         self._inbox.learn(name, facts, self._now(), took_s)
