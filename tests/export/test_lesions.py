@@ -11,6 +11,7 @@ import pytest
 
 from scanside_export.data.lesions import (
     CUFF_MM,
+    RIM_HU,
     VESSEL_HU,
     LesionSpec,
     Pattern,
@@ -43,12 +44,25 @@ def test_infection_lies_within_the_lungs_and_is_there(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_densities_only_rise_and_outside_the_lungs_nothing_changes(seed: int) -> None:
+def test_densities_only_rise_and_outside_the_lungs_nothing_changes_but_their_half_dark_edge(seed: int) -> None:
     hu, infection = sick(seed)
     assert hu.dtype == np.int16
     assert (hu >= healthy().hu).all()
-    np.testing.assert_array_equal(hu[~healthy().lungs], healthy().hu[~healthy().lungs])
+    outside = ~healthy().lungs & ((healthy().hu <= RIM_HU[0]) | (healthy().hu >= RIM_HU[1]))
+    np.testing.assert_array_equal(hu[outside], healthy().hu[outside])
     assert hu[infection].mean() > healthy().hu[infection].mean() + 50
+
+
+@pytest.mark.parametrize(("pattern", "rim_hu"), [("consolidation", 40), ("ground_glass", -400)])
+def test_between_dense_disease_and_the_wall_nothing_stays_half_dark(pattern: Pattern, rim_hu: int) -> None:
+    hu = np.full((3, 40, 40), 45, np.int16)
+    hu[:, :, :20], hu[:, :, 20] = -860, -400
+    lungs = hu < -500
+    lesion = LesionSpec((1, 20, 15), (90.0, 90.0, 90.0), 40.0 if pattern == "consolidation" else -600.0, 0.0, pattern)
+    sick, infection = insert(hu, lungs, (5.0, 1.0, 1.0), [lesion], np.random.default_rng(0))
+    assert infection[1, 20, 15] and not (infection & ~lungs).any()
+    assert sick[1, 20, 20] == rim_hu
+    assert (sick[:, :, 21:] == 45).all()
 
 
 def test_the_same_seed_makes_the_same_bytes_and_another_seed_others() -> None:

@@ -26,6 +26,10 @@ INFECTED_FROM = 0.4
 """Share of a lesion's full strength from which a voxel counts as infected."""
 VESSEL_HU = -500
 """Denser, inside a lung that holds air: vessel or bronchial wall."""
+RIM_MM = 2.2
+"""How far beyond the outline of the lungs the half-dark edge of their air reaches."""
+RIM_HU = (-850, 0)
+"""What is such an edge: thinner is air of a bronchus, denser is the wall itself."""
 CUFF_MM = 7.0
 """How far disease along bronchi and vessels reaches from them."""
 SEPTA_MM = 9.0
@@ -142,7 +146,8 @@ def insert(
     for lesion in lesions:
         place = _box(lesion, hu.shape, spacing_mm)
         here = result[place]
-        strength = _strength(lesion, place, spacing_mm, rng) * lungs[place]
+        reached = lungs[place] | _rim(hu[place], lungs[place], spacing_mm)
+        strength = _strength(lesion, place, spacing_mm, rng) * reached
         if lesion.along_vessels:
             strength *= _cuff(hu[place], spacing_mm)
         target = _target(lesion, strength.shape, spacing_mm, rng)
@@ -150,8 +155,16 @@ def insert(
         mixed = here + strength * (target - here)
         # Vessels and earlier lesions are denser than ground glass and stay visible in it.
         result[place] = np.where(bronchi, here, np.maximum(here, mixed))
-        infection[place] |= strength > INFECTED_FROM
+        infection[place] |= (strength > INFECTED_FROM) & lungs[place]
     return np.rint(result).astype(np.int16), infection
+
+
+def _rim(hu: Hu, lungs: Bools, spacing_mm: Spacing) -> Bools:
+    """The half-dark edge between lungs and wall, (z, y, x): left dark it would part dense disease from the wall."""
+    sides = [2 * max(1, round(RIM_MM / step)) + 1 for step in spacing_mm[:0:-1]]
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, sides)
+    wide = np.stack([cv2.dilate(plane.astype(np.uint8), kernel) for plane in lungs]) > 0
+    return np.asarray(wide & ~lungs & (hu > RIM_HU[0]) & (hu < RIM_HU[1]))
 
 
 def _cuff(hu: Hu, spacing_mm: Spacing) -> Floats:
