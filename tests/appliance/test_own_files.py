@@ -64,6 +64,11 @@ def test_a_template_that_the_disk_does_not_give_is_the_disk_s(monkeypatch: pytes
         environment.get_template("report.html.j2")
 
 
+def test_all_templates_are_listed_for_who_reads_them_before_they_are_needed() -> None:
+    environment = page_templates()
+    assert "report.html.j2" in [environment.get_template(name).name for name in environment.list_templates()]
+
+
 def test_what_a_disk_says_to_the_worker_is_the_box_s_and_no_defect_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from jinja2 import Environment, FunctionLoader
+from jinja2 import BaseLoader, Environment
 from markupsafe import Markup
 
 from scanside_appliance.languages.catalogue import ENGLISH, direction, gap, page_catalogue
@@ -21,11 +21,22 @@ from scanside_appliance.page.verdict import NEXT_GRADES
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
+class _Templates(BaseLoader):
+    """As they lie on the disk: what that says of one is heard, where Jinja's own loaders know no template then."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        path = TEMPLATES / template
+        return path.read_text(encoding="utf-8"), str(path), lambda: True
+
+    def list_templates(self) -> list[str]:
+        return sorted(path.name for path in TEMPLATES.glob("*.j2"))
+
+
 @cache  # compiling them takes longer than filling them
 def page_templates(language: str = ENGLISH) -> Environment:
     """The templates of all pages in a language, with what they print numbers by."""
     environment = Environment(
-        loader=FunctionLoader(_source),
+        loader=_Templates(),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -50,12 +61,6 @@ def page_templates(language: str = ENGLISH) -> Environment:
         next_grades=NEXT_GRADES,
     )
     return environment
-
-
-def _source(name: str) -> tuple[str, str, Callable[[], bool]]:
-    """A template as it lies on the disk: what that says of it is heard, where Jinja's own loader knows no template."""
-    path = TEMPLATES / name
-    return path.read_text(encoding="utf-8"), str(path), lambda: True
 
 
 def style_and_policy(environment: Environment, more: str = "", script: str = "") -> tuple[Markup, str]:
