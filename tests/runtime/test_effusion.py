@@ -136,6 +136,16 @@ def mostly_dense() -> Chest:
     return chest(layer)
 
 
+def lowest_part() -> Chest:
+    """An even consolidation of most of a lung; behind it, but for the two lowest slices, lies aerated lung."""
+    volume, masks = chest(8)
+    ill = np.zeros_like(LAYER)
+    ill[2:12, 8:28, 4:19] = ill[2:4, 28:32, 4:19] = True
+    hu = np.where(masks.right_lung.array & ~ill, -850, volume.hu)
+    hu[ill] = np.rint(8.0 + np.random.default_rng(6).normal(0.0, 6.0, np.count_nonzero(ill)))
+    return replace(volume, hu=hu.astype(np.int16)), replace(masks, infection=volume.with_mask(ill))
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -146,8 +156,9 @@ def mostly_dense() -> Chest:
         with_bronchi,
         patchy,
         mostly_dense,
+        lowest_part,
     ],
-    ids=["30s", "muscle", "fat", "all too low", "bronchi", "patchy", "mostly dense"],
+    ids=["30s", "muscle", "fat", "all too low", "bronchi", "patchy", "mostly dense", "lowest part"],
 )
 def test_what_may_be_dense_lung_is_counted_as_it_was_drawn(case: Callable[[], Chest]) -> None:
     volume, masks = case()
