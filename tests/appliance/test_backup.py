@@ -288,6 +288,24 @@ def test_no_backup_is_made_in_the_box_itself(box: Box) -> None:
     assert not (box.root / "results" / "backup").exists()
 
 
+@pytest.mark.parametrize("mounted", [False, True])
+def test_a_stick_that_is_not_mounted_is_noticed(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: bool
+) -> None:
+    """Its folder is made on the disk that fails, and everybody believes in a backup."""
+    stick, stat = tmp_path / "stick", Path.stat
+
+    def seen(one: Path, **how: bool) -> os.stat_result:
+        found = stat(one, **how)
+        return os.stat_result((found.st_mode, found.st_ino, -1, *found[3:])) if mounted and one == stick else found
+
+    monkeypatch.setattr(Path, "stat", seen)
+    made = box.scanside("backup", str(stick))
+    assert (made.exit_code, "is the stick mounted?" in made.output) == (0, not mounted)
+    monkeypatch.undo()
+    assert ("the box's own disk" in box.scanside("doctor").output) is not mounted
+
+
 def test_whoever_made_it_the_box_s_user_can_read_when_it_was_made(box: Box, tmp_path: Path) -> None:
     assert box.scanside("backup", str(tmp_path / "stick")).exit_code == 0
     assert BoxLayout(box.root).last_backup.stat().st_mode & 0o777 == 0o644

@@ -40,7 +40,8 @@ class BackedUp:
     """What a backup came to.
 
     missing: what the book names and lies nowhere, and what can't be read, by path. altered: what is not what the book
-    has any more, where the copy of before still is: that one stays.
+    has any more, where the copy of before still is: that one stays. on_own_disk: where a stick that is not mounted
+    would lie, or should.
     """
 
     at: str
@@ -49,6 +50,7 @@ class BackedUp:
     copied_mb: float
     missing: tuple[str, ...]
     altered: tuple[str, ...] = ()
+    on_own_disk: bool = False
 
 
 def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Progress) -> BackedUp:
@@ -82,8 +84,10 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
         )
         replace_file(target / MANIFEST, (json.dumps(asdict(stock)) + "\n").encode())
         _forget_what_is_old(target, book)
-        _note(layout, stock, target)
-    return BackedUp(stock.at, len(stock.files), work.copied, round(work.copied_bytes / 2**20, 1), missing, work.altered)
+        on_own_disk = target.stat().st_dev == layout.root.stat().st_dev
+        _note(layout, LastBackup(stock.at, str(target), len(stock.files), on_own_disk))
+    copied_mb = round(work.copied_bytes / 2**20, 1)
+    return BackedUp(stock.at, len(stock.files), work.copied, copied_mb, missing, work.altered, on_own_disk)
 
 
 @contextmanager
@@ -296,10 +300,10 @@ def _forget_what_is_old(target: Path, kept: Path) -> None:
         path.unlink()
 
 
-def _note(layout: BoxLayout, stock: Stock, target: Path) -> None:
+def _note(layout: BoxLayout, last: LastBackup) -> None:
     """For the doctor: when the last one was made, and where."""
     with as_owner(layout.root):
-        note_done(layout.last_backup, LastBackup(stock.at, str(target), len(stock.files)))
+        note_done(layout.last_backup, last)
 
 
 @contextmanager

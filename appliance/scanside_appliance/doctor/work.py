@@ -184,6 +184,8 @@ def backup(box: Examined) -> Condition:
         folder=noted.target,
         days=days,
     )
+    if noted.on_own_disk:
+        return caution("backup", said("{backup}, on the box's own disk: lost with it", backup=found), advice)
     is_due = 0.0 < box.settings.care.backup_days < days
     return caution("backup", found, advice) if is_due else good("backup", found)
 

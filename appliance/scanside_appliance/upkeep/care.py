@@ -23,11 +23,12 @@ NOTE_MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class LastBackup:
-    """What the box remembers of its last backup: when, where to, how many files."""
+    """What the box remembers of its last backup: when, where to, how many files; on its own disk it is no backup."""
 
     at: str
     target: str
     files: int
+    on_own_disk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ def backup(
             say("missing: {path}", path=path)
         for path in done.altered:
             say("altered on the box, the copy of before stays: {path}", path=path)
+        if done.on_own_disk:
+            say("it lies on the box's own disk and is lost with it: is the stick mounted?")
     raise typer.Exit(5 if done.missing or done.altered else 0)
 
 
