@@ -24,7 +24,7 @@ from scanside_appliance.bundles.record import (
 )
 from scanside_appliance.cli.main import app
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs import worker_client
+from scanside_appliance.jobs import bundle_prover
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxSelfTest
 from scanside_appliance.service.daemon import Daemon, Plan
@@ -94,7 +94,7 @@ def test_what_ends_the_engine_at_the_proof_ends_the_command_with_a_code_and_leav
     settings = stick.folder / "scanside.toml"
     settings.write_text(f'[bundles]\nkeys = "{stick.keys}"\n')
     stick.install(stick.zip("1.0"))
-    monkeypatch.setattr(worker_client, "WORKER", (sys.executable, "-c", ENDS.format(how=how)))
+    monkeypatch.setattr(bundle_prover, "WORKER", (sys.executable, "-c", ENDS.format(how=how)))
     box = ["--root", str(stick.root), "--settings", str(settings), "bundle", "install"]
     found = CliRunner().invoke(app, [*box, str(stick.zip("1.1")), "--json"])
     assert isinstance(found.exception, BoxSelfTest) and found.exception.exit_code == 5

@@ -31,7 +31,7 @@ from scanside_appliance.cli.main import app
 from scanside_appliance.files import answering, owner
 from scanside_appliance.files.layout import BoxLayout, BoxRoot, study_key
 from scanside_appliance.files.owner import as_owner, as_root
-from scanside_appliance.jobs import worker_client
+from scanside_appliance.jobs import bundle_prover
 from scanside_appliance.referral.pseudonym import Pseudonyms
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.model.bundle import open_bundle
@@ -266,7 +266,7 @@ def test_a_bundle_is_installed_by_settings_that_only_root_can_read(
     settings.write_text(f'[bundles]\nkeys = "{stick.keys}"\n')
     settings.chmod(0o600)
     look_up_encodings()
-    monkeypatch.setattr(worker_client, "prove_bundle", lambda _, bundle, __: prove(open_bundle(bundle)))
+    monkeypatch.setattr(bundle_prover, "prove_bundle", lambda _, bundle, __: prove(open_bundle(bundle)))
     box = ["--root", str(stick.root), "--settings", str(settings)]
     done = CliRunner().invoke(app, [*box, "bundle", "install", str(stick.zip("1.0"))])
     assert (done.exit_code, stick.in_force(), owners(stick.root)) == (0, "1.0", {USER}), done.output

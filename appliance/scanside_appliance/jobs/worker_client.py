@@ -14,7 +14,6 @@ from scanside_appliance.files.layout import BoxLayout, work_place
 from scanside_appliance.jobs.book.rows import Job
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSelfTest, BoxWorkerStart
 from scanside_appliance.jobs.messages import (
-    BundleOrder,
     Defect,
     EarlierResult,
     Ended,
@@ -25,7 +24,6 @@ from scanside_appliance.jobs.messages import (
 )
 from scanside_runtime.errors import BoxFailed, BoxReplaced, ModelUnusable, ScansideError
 from scanside_runtime.model import errors as _model_errors  # noqa: F401  # so that what the worker raises is known here
-from scanside_runtime.model.proof import WayTried
 from scanside_runtime.process.child import Child, ChildDied, Ending, module
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
@@ -37,7 +35,6 @@ WORKER = module("scanside_appliance.jobs.worker")
 LONGEST_START_S = 300.0
 ANSWERS_AT_ONCE = 10_000
 _PROOFS: tuple[type[SelfTested | Failed | Defect], ...] = (SelfTested, Failed, Defect)
-_BUNDLE_PROOFS: tuple[type[WayTried | Failed | Defect], ...] = (WayTried, Failed, Defect)
 _REPORTS: tuple[type[StageReached | Ended | Failed | Defect], ...] = (StageReached, Ended, Failed, Defect)
 FRESH_SHARE = 1 / 3
 """A worker that keeps so much of the memory limit after a study is let go: the next one has all of it."""
@@ -121,7 +118,7 @@ class WorkerClient:
             case None if wait_s or self._clock.monotonic() - self._since > LONGEST_START_S:
                 return BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
             case Failed():
-                return _raised_in(answer)
+                return raised_in(answer)
             case Defect(where):
                 return BoxSelfTest(why=f"in a defect ({where})")
         return answer
@@ -267,34 +264,7 @@ class WorkerClient:
             self._child = None
 
 
-def prove_bundle(root: Path, folder: Path, settings: Settings) -> WayTried:
-    """Let a worker of its own prove a bundle that is not in force yet: waited for.
-
-    What ends the engine (a disk that does not give the engine's own files, among others) ends the worker alone.
-    Raises ModelUnusable, BoxFailed (BoxSelfTest where there is no answer).
-    """
-    try:
-        child = Child(WORKER, Limits(settings.jobs.memory_limit_mb, "written"))
-    except OSError as error:
-        raise BoxSelfTest(why=f"it can't be started ({error.strerror})") from error
-    try:
-        child.ask(BundleOrder(root, folder, settings.inference.threads))
-        answer = child.answer(_BUNDLE_PROOFS, LONGEST_START_S)
-    except ChildDied as died:
-        raise BoxSelfTest(why=f"it ended {died.ending.how}") from died
-    finally:
-        child.end()
-    match answer:
-        case WayTried():
-            return answer
-        case Failed():
-            raise _raised_in(answer)
-        case Defect(where):
-            raise BoxSelfTest(why=f"in a defect ({where})")
-    raise BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
-
-
-def _raised_in(failed: Failed) -> ScansideError:
+def raised_in(failed: Failed) -> ScansideError:
     """What the worker raised, where it says that networks or box are to blame; else the test came to no answer."""
     try:
         error = failed.error()

@@ -118,7 +118,7 @@ def _proof(root: Path, settings: Settings) -> Callable[[Bundle], WayTried]:
     """The self-test as this box analyses, in a process of its own."""
 
     def prove(bundle: Bundle) -> WayTried:
-        from scanside_appliance.jobs.worker_client import prove_bundle
+        from scanside_appliance.jobs.bundle_prover import prove_bundle
 
         return prove_bundle(root, bundle.folder, settings)
 
