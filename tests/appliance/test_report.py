@@ -78,6 +78,9 @@ def test_no_line_ends_within_a_date_a_grade_or_a_number_with_its_unit_and_markup
 def test_lung_volumes_stay_where_the_infection_is_withheld(tmp_path: Path) -> None:
     document = refused(tmp_path, after_measuring=True).document()
     assert number(document["biomarkers"]["left"]["lung_volume_ml"]) in text_of(render_page(document))
+    document["flags"] = [{"code": "QUALITY_LOOKS_EXTENSIVE", "level": "caution", "message": ""}]
+    shown = text_of(render_page(document))
+    assert "much of the lungs looks infected" in shown and "says nothing about infection" not in shown
 
 
 def test_a_study_without_infection_shows_a_dash_for_its_density(tmp_path: Path) -> None:
@@ -153,7 +156,9 @@ def test_one_sided_disease_names_the_side_and_small_shares_their_first_digit() -
     for name in ("right_upper", "right_middle", "right_lower"):
         zones[name] = {"infection_volume_ml": 0.0, "score": 0}
     zones["left_lower"]["infection_volume_ml"] = 90.0
-    assert sentence(zones=zones, poi_percent=3.14).startswith("Opacity in the left lung, 3.1 % of the lung, most in")
+    assert sentence(zones=zones, poi_percent=3.14).startswith(
+        "Opacity in the left lung, 3.1 % of both lungs together, most in"
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def verdict_sentence(document: Mapping[str, Any], _: Words) -> str:
         return _("Opacity was not measured.")
     if not measured.get("infection_volume_ml"):
         return _("No opacity was found in the lungs.")
-    found = [_where(measured, _), _share(percent, _), _most(measured, _), _density(measured, _)]
+    found = [_where(measured, _), _share(percent, measured, _), _most(measured, _), _density(measured, _)]
     text = _(", ").join(part for part in found if part)
     grade = _grade(measured, document.get("severity") or {}, _)
     sentence = _("%(found)s; %(grade)s.") if grade else _("%(found)s.")
@@ -36,22 +36,29 @@ def verdict_sentence(document: Mapping[str, Any], _: Words) -> str:
     return _.together(verdict, *_change(document.get("progression") or {}, _))
 
 
-def _where(measured: Measured, _: Words) -> str:
-    """In which lung, by the zones that reach the floors of `[measures]`."""
+def _sides(measured: Measured) -> set[str]:
+    """The lungs with opacity, by the zones that reach the floors of `[measures]`."""
     zones = (measured.get("zones") or {}).items()
-    sides = {name.partition("_")[0] for name, zone in zones if zone and zone.get("score")}
+    return {name.partition("_")[0] for name, zone in zones if zone and zone.get("score")}
+
+
+def _where(measured: Measured, _: Words) -> str:
+    sides = _sides(measured)
     if sides == {"right", "left"}:
         return _("Opacity in both lungs")
     if sides == {"right"}:
         return _("Opacity in the right lung")
     if sides == {"left"}:
         return _("Opacity in the left lung")
-    known = any(zone and zone.get("score") is not None for _name, zone in zones)
+    zones = (measured.get("zones") or {}).values()
+    known = any(zone and zone.get("score") is not None for zone in zones)
     return _("Traces of opacity") if known else _("Opacity in the lungs")
 
 
-def _share(percent: float, _: Words) -> str:
-    return _("%s %% of the lung") % number(percent, 0 if percent >= 9.95 else 1)
+def _share(percent: float, measured: Measured, _: Words) -> str:
+    """Of both lungs: where one was named alone, nobody may take it for that one's."""
+    said = _("%s %% of both lungs together") if len(_sides(measured)) == 1 else _("%s %% of the lung")
+    return said % number(percent, 0 if percent >= 9.95 else 1)
 
 
 def _most(measured: Measured, _: Words) -> str | None:
