@@ -327,7 +327,7 @@ def test_what_may_be_lung_stays_a_filled_hole(hu: Hu) -> None:
     np.testing.assert_array_equal(segment(volume_of(hu), networks()).lungs, boxed(RIGHT_BOX) | boxed(LEFT_BOX))
 
 
-@pytest.mark.parametrize("seen", [0, 3], ids=["not suspected", "a seventh suspected"])
+@pytest.mark.parametrize("seen", [0, 3, 20], ids=["not suspected", "a seventh suspected", "all suspected"])
 @pytest.mark.parametrize(
     "dense", [np.s_[0:4, 56:76, 12:32], np.s_[3:5, 30:56, 12:32]], ids=["beside a dome", "on a dome"]
 )
