@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from scanside_runtime.dicom.errors import SeriesNotChest
 from scanside_runtime.quality.anatomy import require_lungs
 from scanside_runtime.quality.coverage import check_coverage
 from scanside_runtime.quality.gate import explain_withheld
+from scanside_runtime.quality.overview import hull
 from scanside_runtime.settings.tables import AnatomySettings, CoverageSettings
 from scanside_runtime.volume import Masks, Volume
 
@@ -112,3 +114,13 @@ def test_no_lung_at_all_is_no_chest() -> None:
 
 def test_enough_lung_passes() -> None:
     require_lungs(lungs_with_areas(0, 300, 100)[1], DEFAULT)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.5])
+def test_the_hull_is_that_of_all_pixels_not_only_of_the_ends_of_rows_it_is_made_of(share: float) -> None:
+    for seed in range(20):
+        lung = np.random.default_rng(seed).random((40, 57)) < share
+        whole = np.zeros(lung.shape, np.uint8)
+        if lung.any():
+            cv2.fillConvexPoly(whole, cv2.convexHull(np.argwhere(lung)[:, ::-1].astype(np.int32)), 1)
+        np.testing.assert_array_equal(hull(lung), whole > 0)

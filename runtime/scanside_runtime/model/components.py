@@ -22,6 +22,8 @@ Labels = npt.NDArray[np.int32]
 Sizes = npt.NDArray[np.int64]
 Plane = tuple[slice, slice]
 
+FEW_REGIONS = 16
+"""So many regions of a plane are counted one by one: most planes hold one or two."""
 LARGE_DISC_PX = 12
 """From this radius on a plane is dilated row of the disc by row: at 28 pixels OpenCV itself takes 2.6 times longer."""
 
@@ -245,8 +247,16 @@ def _regions(plane: Bools) -> _Regions | None:
     if not plane.any():
         return None
     box = _box(plane)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(_pixels(plane[box]), connectivity=8, ltype=cv2.CV_32S)
-    return _Regions(box, np.asarray(labels, dtype=np.int32), stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
+    count, found = cv2.connectedComponents(_pixels(plane[box]), connectivity=8, ltype=cv2.CV_32S)
+    labels = np.asarray(found, dtype=np.int32)
+    return _Regions(box, labels, _areas(labels, count))
+
+
+def _areas(labels: Labels, count: int) -> Sizes:
+    """How many pixels each label from 1 on has, (count - 1,); OpenCV's own statistics take three times the search."""
+    if count > FEW_REGIONS:
+        return np.bincount(labels.ravel(), minlength=count)[1:]
+    return np.array([np.count_nonzero(labels == label) for label in range(1, count)], dtype=np.int64)
 
 
 def _contacts(below: _Regions, above: _Regions) -> list[tuple[int, int]]:
@@ -258,11 +268,11 @@ def _contacts(below: _Regions, above: _Regions) -> list[tuple[int, int]]:
         one.labels[tuple(slice(a - side.start, b - side.start) for (a, b), side in zip(shared, one.box, strict=True))]
         for one in (below, above)
     )
-    both = (low > 0) & (high > 0)
+    first = (low > 0) & (high > 0)  # along a row most pixels say what the one before said
+    first[:, 1:] &= (low[:, 1:] != low[:, :-1]) | (high[:, 1:] != high[:, :-1])
     base = len(above.areas) + 1
-    met = low[both].astype(np.int64) * base + high[both]
-    changes = met[np.flatnonzero(np.diff(met, prepend=-1))]  # along a row most are as the one before
-    return [divmod(int(pair), base) for pair in np.unique(changes)]
+    met = low[first].astype(np.int64) * base + high[first]
+    return [divmod(int(pair), base) for pair in np.unique(met)]
 
 
 def _union(count: int, pairs: list[tuple[int, int]]) -> Sizes:
@@ -301,10 +311,11 @@ def _closed(plane: Bools, radius_px: int) -> Bools:
 
 def _dilated(plane: npt.NDArray[np.uint8], radius_px: int) -> npt.NDArray[np.uint8]:
     """A plane of 0 and 1 dilated by a disc, row of the disc by row."""
-    dilated = np.zeros_like(plane)
+    dilated, wide, reached = np.zeros_like(plane), plane, 0
     half_widths = (_disc(radius_px).sum(axis=1, dtype=np.int64) - 1) // 2  # (2 * radius_px + 1,)
-    for half in np.unique(half_widths).tolist():
-        wide = np.asarray(cv2.dilate(plane, np.ones((1, 2 * half + 1), np.uint8)), dtype=np.uint8)
+    for half in np.unique(half_widths).tolist():  # ascending: each row of the disc grows from the one before
+        wide = np.asarray(cv2.dilate(wide, np.ones((1, 2 * (half - reached) + 1), np.uint8)), dtype=np.uint8)
+        reached = half
         for away in (np.flatnonzero(half_widths == half) - radius_px).tolist():
             to, from_ = slice(max(0, away), len(plane) + min(0, away)), slice(max(0, -away), len(plane) - max(0, away))
             np.maximum(dilated[to], wide[from_], out=dilated[to])

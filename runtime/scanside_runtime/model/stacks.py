@@ -233,7 +233,8 @@ def make_stacks(volume: Volume, box_px: tuple[float, float, float, float], contr
 
 def slab_hu(hu: npt.NDArray[np.int16] | Bools, weights: Floats) -> Floats:
     """A weighted mean of slices: hu (z, y, x) int16 (or a mask), weights (z,) float32 → (y, x) float32."""
-    slab = np.zeros(hu.shape[1:], dtype=np.float32)
-    for index in np.flatnonzero(weights):
+    first, *others = np.flatnonzero(weights)
+    slab = np.asarray(hu[first].astype(np.float32) * weights[first])
+    for index in others:
         slab += weights[index] * hu[index]
     return slab

@@ -115,6 +115,8 @@ def soft_tissue_hu(volume: Volume, masks: Masks) -> float:
 
 def _histogram(hu: Hu) -> npt.NDArray[np.intp]:
     """How many values lie in each `STEP_HU` of `SOFT_HU`, its upper end in the last one; `np.histogram` would sort."""
-    soft = hu[(hu >= SOFT_HU[0]) & (hu <= SOFT_HU[1])]
-    last = (SOFT_HU[1] - SOFT_HU[0]) // STEP_HU - 1
-    return np.bincount(np.minimum((soft - SOFT_HU[0]) // STEP_HU, last), minlength=last + 1)
+    low, high = (edge - HU_MIN for edge in SOFT_HU)
+    each = np.bincount(np.ravel(hu) - HU_MIN, minlength=high + 1)[low : high + 1]  # every HU by itself
+    steps = np.asarray(each[:-1].reshape(-1, STEP_HU).sum(axis=1))
+    steps[-1] += each[-1]
+    return steps

@@ -89,9 +89,11 @@ def opened(mask: Bools, radius_mm: float) -> Bools:
 def hull(lung: Bools) -> Bools:
     """The convex hull of both lungs in one slab: lungs and what lies between them, (y, x) bool."""
     filled = np.zeros(lung.shape, dtype=np.uint8)
-    points = np.argwhere(lung)[:, ::-1].astype(np.int32)
-    if len(points):
-        cv2.fillConvexPoly(filled, np.asarray(cv2.convexHull(points)), 1)
+    rows = np.flatnonzero(lung.any(axis=1))
+    if rows.size:
+        first, last = lung[rows].argmax(axis=1), lung.shape[1] - 1 - lung[rows, ::-1].argmax(axis=1)
+        ends = np.stack([np.stack([columns, rows], axis=1) for columns in (first, last)], axis=1)  # (rows, 2, x and y)
+        cv2.fillConvexPoly(filled, np.asarray(cv2.convexHull(ends.reshape(-1, 2).astype(np.int32))), 1)
     return np.asarray(filled, dtype=np.bool_)
 
 
