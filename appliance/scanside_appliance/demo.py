@@ -14,7 +14,8 @@ from scanside_appliance.files.layout import PAGE
 from scanside_appliance.languages.columns import padded
 from scanside_appliance.languages.words import Words, said
 from scanside_appliance.page.report import ComparisonRow
-from scanside_appliance.results.output import PageOptions, write_output
+from scanside_appliance.results.output import write_output
+from scanside_appliance.results.page_options import PageOptions
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis

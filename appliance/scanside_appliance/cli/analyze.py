@@ -58,6 +58,7 @@ def analyze(
     from scanside_appliance.compiled import compiled_networks
     from scanside_appliance.files.durable_files import is_folder
     from scanside_appliance.results.delivery import Delivery, gravest
+    from scanside_appliance.results.readiness import made_ready_beside
     from scanside_appliance.studies import analyze_all
     from scanside_runtime.analysis.analyze import analyze as analyze_study
     from scanside_runtime.analysis.analyze import refused
@@ -80,12 +81,13 @@ def analyze(
     except ScansideError as error:
         raise typer.Exit(delivery.deliver(refused(error))) from error
     networks = KeptNetworks(compiled_networks(context.obj.root))
-    if every:
-        each = analyze_all(path, options, progress, networks)
-        raise typer.Exit(gravest(delivery.below(uid).deliver(one) for uid, one in each))
-    with progress() as report:
-        analysis = analyze_study(path, options, study_uid=study, series_uid=series, networks=networks, progress=report)
-    raise typer.Exit(delivery.deliver(analysis))
+    with made_ready_beside():
+        if every:
+            each = analyze_all(path, options, progress, networks)
+            raise typer.Exit(gravest(delivery.below(uid).deliver(one) for uid, one in each))
+        with progress() as report:
+            one = analyze_study(path, options, study_uid=study, series_uid=series, networks=networks, progress=report)
+        raise typer.Exit(delivery.deliver(one))
 
 
 def _list(context: typer.Context, path: Path, study: str | None, *, as_json: bool) -> None:

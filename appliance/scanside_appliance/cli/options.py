@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from scanside_appliance.jobs.book.store import Store
-    from scanside_appliance.results.output import PageOptions
+    from scanside_appliance.results.page_options import PageOptions
     from scanside_runtime.analysis.options import Options
     from scanside_runtime.settings.tables import Settings
 
@@ -175,7 +175,7 @@ class BoxOptions:
     def page(self, settings: Settings, earlier: Path | None, language: LanguageName | None) -> PageOptions:
         """What the page is made of: the site's words, and earlier pictures from where the trend comes from."""
         from scanside_appliance.results.archive import folder_lookup
-        from scanside_appliance.results.output import PageOptions
+        from scanside_appliance.results.page_options import PageOptions
 
         named = language or self.language
         site = settings.site if named is None else replace(settings.site, language=named.value)

@@ -102,7 +102,8 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     """
     from scanside_appliance.proved import read_proof
     from scanside_appliance.results.archive import folder_among, results_in
-    from scanside_appliance.results.output import PageOptions, write_output
+    from scanside_appliance.results.output import write_output
+    from scanside_appliance.results.page_options import PageOptions
     from scanside_appliance.site_model import model_in_force
     from scanside_appliance.tuned import read_tuning
     from scanside_runtime.analysis.analyze import analyze

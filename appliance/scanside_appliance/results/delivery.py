@@ -12,7 +12,7 @@ from pydicom.uid import UID
 
 from scanside_appliance.files.layout import PAGE
 from scanside_appliance.languages.words import Words
-from scanside_appliance.results.output import PLAIN, PageOptions, document_json, write_output
+from scanside_appliance.results.page_options import PLAIN, PageOptions
 from scanside_appliance.results.summary import page_line, summary
 from scanside_runtime.errors import BoxFailed, ScansideError
 
@@ -52,6 +52,8 @@ class Delivery:
 
     def deliver(self, analysis: Analysis) -> int:
         """Write, say, give the exit code. What can't be written is said all the same."""
+        from scanside_appliance.results.output import write_output
+
         if self.folder is None:
             self._say(analysis.document())
             return analysis.exit_code
@@ -64,6 +66,8 @@ class Delivery:
         return analysis.exit_code
 
     def _say(self, document: dict[str, Any]) -> None:
+        from scanside_appliance.results.output import document_json
+
         if self.as_json:
             self.say(document_json(document))
             return

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,15 @@ from scanside_appliance.dicom_out.identity import object_uids
 from scanside_appliance.dicom_out.objects import CAPTURES, REPORT, SEGMENTATION, ArchiveObjects, Maker
 from scanside_appliance.files.atomic import replace_files
 from scanside_appliance.files.layout import PAGE, RESULT
-from scanside_appliance.page.report import ComparisonRow, EarlierSlices, render_page
+from scanside_appliance.page.report import EarlierSlices, render_page
 from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage
 from scanside_appliance.pictures.files import png_bytes
 from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
 from scanside_appliance.results.archive import FolderOfStudy
 from scanside_appliance.results.dicom_seg import series_segmentation
+from scanside_appliance.results.page_options import PLAIN, PageOptions
 from scanside_runtime.errors import BoxOutput
 from scanside_runtime.quality.orientation import ORIENTATION
-from scanside_runtime.settings.tables import SiteSettings
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis.result import Analysis
@@ -29,21 +28,6 @@ MONTAGE, CORONAL, SLICES = "montage.png", "coronal.png", "slices.zip"
 OURS = (RESULT, PAGE, MONTAGE, CORONAL, SLICES, SEGMENTATION, REPORT)
 NO_OBJECTS = frozenset({"INPUT_SHARED_UID", "QUALITY_ORIENTATION"})
 """With these there are none: nothing can refer to the slices, or labels would say sides that nobody believes."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageOptions:
-    """What the page is made of beside the study. comparison: the demo's known truth.
-
-    folder_of_study: where an earlier result lies, for its pictures; None: they are left out.
-    """
-
-    site: SiteSettings = field(default_factory=SiteSettings)
-    folder_of_study: FolderOfStudy | None = None
-    comparison: Sequence[ComparisonRow] = ()
-
-
-PLAIN = PageOptions()
 
 
 def document_json(document: Mapping[str, Any], *, indent: int | None = None) -> str:
