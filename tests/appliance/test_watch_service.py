@@ -26,13 +26,13 @@ from kit.watch_box import PYTHON, Box, study, wait_for
 from scanside_appliance.files.layout import BoxLayout, study_key
 from scanside_appliance.inbox.facts import PROBE
 from scanside_appliance.inbox.scan import scan
-from scanside_appliance.jobs.book.errors import BoxDatabase
+from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost
 from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxSelfTest
 from scanside_appliance.jobs.worker_client import WORKER
 from scanside_appliance.languages.words import words
-from scanside_appliance.service import daemon, service
+from scanside_appliance.service import daemon, queue_view, service
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.queue_words import live_rows
 from scanside_appliance.service.service import watch
@@ -162,6 +162,23 @@ def test_a_daemon_whose_starter_blocked_its_signals_ends_on_sigterm(box: Box) ->
     wait_for(lambda: (box.root / "status.json").exists())
     daemon.terminate()
     assert daemon.wait(LONGEST_S) == 0
+
+
+def test_the_status_of_a_box_that_begins_its_book_at_this_moment_is_said(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks there was a book of 0 bytes: the command ended with that, and said nothing of the box."""
+    box.root.mkdir()
+    found = iter([None])
+
+    def looked(_: BoxLayout) -> None:
+        for one in found:
+            return one
+        raise BoxDatabaseLost(name="scanside.db", how="empty")
+
+    monkeypatch.setattr(queue_view, "_unattended", looked)
+    shown = box.scanside("status", "--json")
+    assert json.loads(shown.output)["trouble"].startswith("BOX_DATABASE_LOST")
 
 
 def test_slices_that_come_while_their_study_is_queued_join_it(box: Box) -> None:

@@ -34,8 +34,11 @@ def box_facts(layout: BoxLayout, read_settings: Callable[[], Settings] = Setting
     if not said["running"]:
         said |= {"headline": "not running", "analysing": None}
     said["trouble"] = _unusable(layout, read_settings, running=said["running"]) or said["trouble"]
-    if not said["running"]:
-        said["trouble"] = said["trouble"] or _unattended(layout)
+    if not said["running"] and not said["trouble"]:
+        try:
+            said["trouble"] = _unattended(layout)
+        except BoxFailed as error:  # one that starts just now begins its book
+            said["trouble"] = _in_words(error)
     return said
 
 
@@ -52,8 +55,12 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
         if lies_at(layout.marker) and not lies_at(layout.inbox):
             raise BoxInbox(folder=layout.inbox)
     except BoxFailed as error:
-        return f"{error.code}: {error.message} {error.advice}"
+        return _in_words(error)
     return None
+
+
+def _in_words(error: BoxFailed) -> str:
+    return f"{error.code}: {error.message} {error.advice}"
 
 
 def _unattended(layout: BoxLayout) -> str | None:
