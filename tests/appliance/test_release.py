@@ -104,18 +104,18 @@ def test_installed_again_the_release_before_stays(tmp_path: Path, releases: Path
     assert sorted(path.name for path in releases.iterdir()) == ["1", "2"]
 
 
-def test_a_release_that_does_not_work_is_noticed_whatever_language_the_box_speaks(tmp_path: Path, box: Box) -> None:
-    """The program of a French box, whose word of it is another: it says what `scanside status` said to the test."""
-    program, answers = tmp_path / "opt" / "current" / "bin" / "scanside", tmp_path / "answers"
-    program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\n[ "$*" = status ] && set -- --language fr status\ncat "{answers}/$*"\n')
+def test_a_release_that_does_not_work_is_noticed_whatever_language_the_box_speaks(
+    tmp_path: Path, releases: Path, box: Box
+) -> None:
+    """The program of a French box: it says what `scanside status` said to the test."""
+    program, answer = tmp_path / "opt" / "current" / "bin" / "scanside", tmp_path / "answer"
+    program.write_text(f'#!/bin/sh\n[ "$*" = "status --json" ] && cat "{answer}"\n')
     program.chmod(0o755)
-    answers.mkdir()
     noticed = []
     for _ in ("its root is missing", "it is there, and was never started"):
-        for asked in (("--language", "fr", "status"), ("--language", "en", "status")):
-            (answers / " ".join(asked)).write_text(box.scanside(*asked).output)
-        noticed.append(of_install(tmp_path, 'as_box() { "$@"; }\nmeasures').returncode)
+        answer.write_text(box.scanside("--language", "fr", "status", "--json").output)
+        alone = 'as_box() { "$@"; }\nsystemctl() { return 1; }\n'
+        noticed.append(of_install(tmp_path, f"{alone}works").returncode)
         box.root.mkdir(exist_ok=True)
     assert noticed == [1, 0]
 
