@@ -101,10 +101,32 @@ def test_printed_they_take_two_sides_and_a_course_stays_with_its_legend(pages: P
     document = {**pages.sick.document(), "progression": course_block(5), "flags": pages.flags[:2]}
     document["severity"] = {**document["severity"], "flag": "watch", "why": WHY}
     made["everything.html"] = render_page(document, pages.pictures, (), pages.site("pt"), pages.earlier)
-    for name in ("severe-en.html", "severe-fr.html", "fifth-pt.html", "fifth-sw.html", "everything.html"):
+    made["square.html"] = page_of_square_slices(pages)
+    for name in (
+        "severe-en.html",
+        "severe-fr.html",
+        "fifth-pt.html",
+        "fifth-sw.html",
+        "everything.html",
+        "square.html",
+    ):
         sides = printed(made[name], tmp_path)
         assert len(sides) == 2, name
         assert not name.startswith("fifth") or sides[0].count("▲") > 2, "two scans rose, and the legend says what ▲ is"
+
+
+def page_of_square_slices(pages: Pages) -> str:
+    """A deep chest whose series was chosen among others, in the language with the longest words."""
+    square = np.zeros((448, 500, 3), np.uint8)
+    slices = tuple(replace(one, plain=square, picture=square) for one in pages.pictures.slices)
+    document = pages.sick.document()
+    others = "; ".join(f'"CHEST {n}" (64 slices, 5 mm, kernel L)' for n in range(4))
+    chosen = f'The best of the axial series: "5mm" (64 slices, 5 mm, kernel B). {ORDER} Passed over: {others}.'
+    document = {**document, "flags": [], "series": {**document["series"], "chosen_because": chosen}}
+    return render_page(document, replace(pages.pictures, slices=slices), (), pages.site("fr"))
+
+
+ORDER = "Order: not called another part, complete, original, chest, soft kernel, near 5 mm, more slices."
 
 
 def printed(page: str, folder: Path) -> list[str]:
