@@ -308,6 +308,17 @@ def test_a_consolidated_base_that_the_network_suspects_stays_lung_and_infected()
     np.testing.assert_array_equal(infected_in(with_dome(), ABDOMEN)[RIGHT_BOX], True)
 
 
+def test_a_consolidated_base_is_infected_as_a_whole_though_its_rim_alone_is_suspected() -> None:
+    seen = np.full((SIDE, SIDE), -10.0, np.float32)
+    rows, columns = ABDOMEN[1:]
+    seen[rows, columns] = 10.0
+    seen[rows.start + 4 : rows.stop - 4, columns.start + 4 : columns.stop - 4] = -10.0
+    rim = networks(infection=lambda batch: np.repeat(seen[None, None], len(batch), 0))
+    found = segment(volume_of(with_dome()), rim)
+    np.testing.assert_array_equal(found.lungs[RIGHT_BOX], True)
+    np.testing.assert_array_equal(found.infection.array[ABDOMEN], True)
+
+
 def test_beside_a_dome_what_is_suspected_stays_and_the_dome_goes() -> None:
     sick = np.s_[0:4, 30:35, 12:32]
     lungs = infected_in(with_dome(), sick)
@@ -327,7 +338,7 @@ def test_what_may_be_lung_stays_a_filled_hole(hu: Hu) -> None:
     np.testing.assert_array_equal(segment(volume_of(hu), networks()).lungs, boxed(RIGHT_BOX) | boxed(LEFT_BOX))
 
 
-@pytest.mark.parametrize("seen", [0, 3, 20], ids=["not suspected", "a seventh suspected", "all suspected"])
+@pytest.mark.parametrize("seen", [0, 3], ids=["not suspected", "a seventh suspected"])
 @pytest.mark.parametrize(
     "dense", [np.s_[0:4, 56:76, 12:32], np.s_[3:5, 30:56, 12:32]], ids=["beside a dome", "on a dome"]
 )

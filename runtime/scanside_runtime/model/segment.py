@@ -108,11 +108,10 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     suspicion = ask_for_infection(volume, sides, box, networks.infection, progress)
     suspected = suspicion.suspected
     body.clear_outside(suspected, box)
-    drop_domes(sides, suspected, answers.part(box), part)  # before one that touches disease is taken for a part of it
     add_whole_consolidations(suspected, part, sides)
     drop_airless_pieces(sides, suspected, part)
     close_over(sides, suspected, part)
-    drop_domes(sides, suspected, answers.part(box), part)  # again: closing fills holes
+    drop_domes(sides, suspected, answers.part(box), part)
     suspected &= sides > 0
     drop_small(suspected, voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side, box) for side in (RIGHT, LEFT))
