@@ -288,16 +288,21 @@ def test_no_backup_is_made_in_the_box_itself(box: Box) -> None:
     assert not (box.root / "results" / "backup").exists()
 
 
-@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize(
+    ("devices", "mounted"),
+    [({}, False), ({"stick": -1}, True), ({"stick": -1, "system": -1}, False)],
+    ids=["not mounted", "mounted", "not mounted, and the box has a partition of its own"],
+)
 def test_a_stick_that_is_not_mounted_is_noticed(
-    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: bool
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: dict[str, int], mounted: bool
 ) -> None:
     """Its folder is made on the disk that fails, and everybody believes in a backup."""
     stick, stat = tmp_path / "stick", Path.stat
+    names = {stick: "stick", Path("/"): "system"}
 
     def seen(one: Path, **how: bool) -> os.stat_result:
         found = stat(one, **how)
-        return os.stat_result((found.st_mode, found.st_ino, -1, *found[3:])) if mounted and one == stick else found
+        return os.stat_result((*found[:2], devices.get(names.get(one, ""), found.st_dev), *found[3:]))
 
     monkeypatch.setattr(Path, "stat", seen)
     made = box.scanside("backup", str(stick))

@@ -113,6 +113,18 @@ def test_a_book_that_is_damaged_under_a_daemon_that_knows_its_pages_is_noticed(b
             house.read_book(int(when == "a reader fails"))
 
 
+def test_a_list_that_fails_each_minute_has_the_book_read_once_an_hour_with_a_sign_of_life_before(box: Box) -> None:
+    """A book of five years takes a minute and more to read, and all else waits."""
+    box.run()
+    layout, now, alive = BoxLayout(box.root), [0.0], list[float]()
+    with Store(layout.database, make=False) as store:
+        house = Housekeeping(layout, store, Clock(lambda: now[0], time.time), lambda: alive.append(now[0]))
+        for failures in range(1, 125):
+            now[0] += 60.0
+            house.read_book(failures)
+    assert alive == [60.0, 3660.0, 7260.0]
+
+
 def test_a_list_that_fails_because_the_book_is_damaged_ends_the_run_with_that(box: Box) -> None:
     """The ward's list stood still, and nothing else said why."""
     box.put(*study(1))

@@ -13,9 +13,12 @@ import pytest
 from kit.watch_box import Box, study, wait_for
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book.errors import BoxDatabase
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.upkeep.verify import verify
 from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
+from scanside_runtime.errors import BoxFailed, BoxOutput
+from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.tables import SiteSettings
 
 
@@ -153,8 +156,23 @@ def test_a_list_that_failed_is_tried_again_after_a_minute_and_said_once(
         timed.now += 61.0
         assert timed.turn() == 2
     assert len(caplog.messages) == 1
-    assert timed.writer.failures == 2
+    assert timed.writer.unread == 2
     assert (timed.writer.trouble or "").startswith("the worklist could not be written: its process ended")
+    timed.writer.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "unread"),
+    [(BoxDatabase(name="scanside.db", why="torn"), 1), (BoxOutput(folder="results", why="read-only"), 0)],
+    ids=["the book is damaged", "the folder can't be written"],
+)
+def test_the_book_is_to_blame_only_for_a_list_that_may_have_failed_by_it(
+    box: Box, tmp_path: Path, error: BoxFailed, unread: int
+) -> None:
+    failed = f"from scanside_runtime.process.messages import Failed; channel.send({Failed.of(error)!r})"
+    timed = Timed(tmp_path, failed)
+    assert timed.turn() == 1
+    assert timed.writer.unread == unread
     timed.writer.close()
 
 

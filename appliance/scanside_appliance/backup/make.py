@@ -30,6 +30,8 @@ from scanside_appliance.upkeep.care import LastBackup, note_done
 from scanside_runtime.version import software_version
 
 BLOCK = 2**20
+SYSTEM = Path("/")
+"""A stick that is not mounted lies here, though the box may have a partition of its own."""
 LOOKS = 5
 """Between two looks the box may move a file that the book names: so often it is looked for again."""
 Progress = Callable[[str, int, int], None]
@@ -84,7 +86,7 @@ def back_up(layout: BoxLayout, settings: Path | None, target: Path, progress: Pr
         )
         replace_file(target / MANIFEST, (json.dumps(asdict(stock)) + "\n").encode())
         _forget_what_is_old(target, book)
-        on_own_disk = target.stat().st_dev == layout.root.stat().st_dev
+        on_own_disk = target.stat().st_dev in {own.stat().st_dev for own in (layout.root, SYSTEM)}
         _note(layout, LastBackup(stock.at, str(target), len(stock.files), on_own_disk))
     copied_mb = round(work.copied_bytes / 2**20, 1)
     return BackedUp(stock.at, len(stock.files), work.copied, copied_mb, missing, work.altered, on_own_disk)

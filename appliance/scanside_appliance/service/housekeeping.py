@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 from scanside_appliance.clock import Clock
@@ -28,11 +29,13 @@ class Housekeeping:
 
     disk: as it was at the last look. over_quota: in words, what holds too much. missing: studies of the book whose
     result or archive is gone. reminders: what a person is asked to do. inbox_bytes: what the inbox held at the last
-    look, for whoever looks to say.
+    look, for whoever looks to say. progressed: called before what takes long, for who waits for a sign of life.
     """
 
-    def __init__(self, layout: BoxLayout, store: Store, clock: Clock) -> None:
-        self._layout, self._store, self._clock = layout, store, clock
+    def __init__(
+        self, layout: BoxLayout, store: Store, clock: Clock, progressed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._layout, self._store, self._clock, self._progressed = layout, store, clock, progressed
         self.disk: disk.Disk | None = None
         self.over_quota: list[str] = []
         self.missing: list[str] = []
@@ -80,13 +83,16 @@ class Housekeeping:
     def read_book(self, unread: int) -> None:
         """As it lies on the disk: what is open knows its pages from before, and may not notice for weeks.
 
-        Once a day, as each start does, and as soon as another process fails that reads it. unread: how often one did.
-        Another program that has it open, or a full disk, is no matter. Raises what else ails it, as BoxFailed.
+        Once a day, as each start does, and as soon as another process fails that reads it, once an hour at most: one
+        that fails for another reason is tried again each minute, and a book of years is read for a minute. unread:
+        how often one did. Another program that has it open, or a full disk, is no matter. Raises what else ails it, as
+        BoxFailed.
         """
-        if unread != self._unread:
+        if unread != self._unread and self._is_due("unread", HOUR_S):
             self._next.pop("book", None)
-        self._unread = unread
+            self._unread = unread
         if self._is_due("book", DAY_S):
+            self._progressed()
             with suppress(BoxDatabaseBusy, BoxDiskFull), existing_book(self._layout) as lying:
                 lying.check()
 

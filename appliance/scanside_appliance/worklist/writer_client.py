@@ -10,7 +10,9 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book.errors import BoxDatabaseBusy, BoxDiskFull
 from scanside_appliance.worklist.messages import ListOrder, ListWritten
+from scanside_runtime.errors import BoxOutput
 from scanside_runtime.process.child import Child, ChildDied
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
@@ -26,6 +28,8 @@ LONGEST_S = 1800.0
 """The first list of 20 000 results reads them all; a child that takes longer hangs."""
 LAST_S = 60.0
 """A daemon that ends with its work done waits so long for its last list."""
+NOT_THE_BOOK = (BoxOutput.code, BoxDatabaseBusy.code, BoxDiskFull.code)
+"""The book was read, or nothing but room or another program kept it from that."""
 _ANSWERS: tuple[type[ListWritten | Failed], ...] = (ListWritten, Failed)
 log = logging.getLogger("scanside")
 
@@ -43,7 +47,8 @@ class ListNews:
 class ListWriter:
     """Has the list written when there is news, and every hour. Raises OSError where a child can't be started.
 
-    command: the child; none: no list is written. failures: how often it was not; trouble: why it is not, in words.
+    command: the child; none: no list is written. unread: how often it was not, and the book may be to blame.
+    trouble: why it is not, in words.
     """
 
     def __init__(self, layout: BoxLayout, clock: Clock, command: Sequence[str] = WRITER) -> None:
@@ -53,7 +58,7 @@ class ListWriter:
         self._written: ListNews | None = None
         self._began = self._not_before = 0.0
         self._anew_at = float("-inf")
-        self.failures = 0
+        self.unread = 0
         self.trouble: str | None = None
 
     @property
@@ -104,7 +109,7 @@ class ListWriter:
             self._failed(f"its process ended {died.ending.how}")
             return
         if isinstance(answer, Failed):
-            self._failed(answer.words)
+            self._failed(answer.words, by_book=answer.code not in NOT_THE_BOOK)
         elif answer is not None:
             self._note_written()
         elif self._clock.monotonic() - self._began > LONGEST_S:
@@ -116,11 +121,11 @@ class ListWriter:
         self._not_before = self._clock.monotonic() + PAUSE_S
         self._anew_at = self._began + ANEW_EVERY_S
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, why: str, by_book: bool = True) -> None:
         """Said once; the list that lies there stays, and it is tried again."""
         self.close()
         self._not_before = self._clock.monotonic() + RETRY_S
         if self.trouble is None:
             log.error("the worklist could not be written: %s; it is tried again", why)
         self.trouble = f"the worklist could not be written: {why}"
-        self.failures += 1
+        self.unread += by_book
