@@ -8,7 +8,8 @@
 #
 # Run again it changes nothing. Each release lies in a folder of its own below /opt/scanside/releases, and `current` names
 # the one in force, in one step: cut short anywhere, the old one or the new one works, and the same command is given again.
-# A release whose self-test fails is not taken, and one whose service does not come up is left for the one before.
+# A release whose self-test fails is not taken, and one whose service does not come up, or can't measure, is left for the
+# one before, if that runs.
 set -eu
 umask 022
 
@@ -21,6 +22,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 key=
 start=yes
 made=no
+ailed=
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
@@ -29,7 +31,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --key) [ $# -gt 1 ] || fail "--key wants a file"; key=$(readlink -f "$2"); shift 2 ;;
         --no-start) start=no; shift ;;
-        -h|--help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h|--help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) fail "unknown option $1; see --help" ;;
     esac
 done
@@ -97,9 +99,11 @@ keep_file() {
     mv -f "$2.new" "$2"
 }
 
+runs() { "$1/bin/scanside" --version >/dev/null 2>&1; }
+
 # One that was whole and no longer runs is made anew: after an upgrade of the system python3 is another one.
 make_release() {
-    [ -f "$release/whole" ] && "$release/bin/scanside" --version >/dev/null 2>&1 && return
+    [ -f "$release/whole" ] && runs "$release" && return
     made=yes
     rm -rf "$release"
     install -d -m 755 "$home" "$home/releases"
@@ -151,7 +155,6 @@ name_current() {
 put_in_force() {
     before=$(readlink "$home/current" 2>/dev/null || true)
     [ "$before" != "$release" ] || return 0
-    ailed=
     [ -z "$before" ] || ailed=$(trouble)
     if [ -n "$before" ] && [ -f $data/scanside.db ]; then
         ! has_systemd || systemctl stop $unit 2>/dev/null || true
@@ -190,17 +193,27 @@ trouble() {
         echo "it does not say how it is"
 }
 
-# Troubles are alike whose code is, or whose words up to a colon; the share of a disk in use is a figure.
-alike() { [ "$(printf '%s' "$1" | sed 's/:.*//; s/[0-9]//g')" = "$(printf '%s' "$2" | sed 's/:.*//; s/[0-9]//g')" ]; }
+# Whether nothing is measured with it, and another release may do better. What ails inbox or disk, or holds the book, ails
+# any release; this one goes on by itself.
+is_grave() {
+    case ${1#waiting: } in
+        BOX_DATABASE_BUSY*|BOX_DATABASE_DISK*) return 1 ;;
+        MODEL_*|BOX_SELFTEST*|BOX_DATABASE*|BOX_SETTINGS*|BOX_ROOT*|"it ended with "*|"it does not "*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
 
 # A service comes up all the same whose networks fail the self-test, or whose book, settings, inbox or disk can't be used,
 # and waits. What ailed the release before as well is no reason to go back to it.
 works() {
     now=$(trouble)
     waits=$(systemctl show --property StatusText --value $unit 2>/dev/null) || waits=
-    case $now$waits in waiting:*) now=$waits ;; esac
+    case $waits in waiting:*) is_grave "$now" || now=$waits ;; esac
     [ -n "$now" ] || return 0
-    [ -n "${ailed:-}" ] && alike "$now" "$ailed" || return 1
+    is_grave "$now" || { say "this release stays; see to this: $now"; return 0; }
+    case $now in "it does not "*) return 1 ;; esac
+    code=${now#waiting: }
+    [ "${code%%:*}" = "${ailed%%:*}" ] || return 1
     say "as before this release: $now"
 }
 
@@ -217,18 +230,39 @@ start_service() {
     systemctl restart $unit && works && systemctl start scanside.target && return
     say "the service of this release does not work: ${now:-$(systemctl status --no-pager --lines 3 $unit 2>&1 | tail -n 3)}"
     [ -n "${before:-}" ] && [ "$before" != "$release" ] || fail "journalctl -u $unit says why"
+    runs "$before" || fail "the release before does not run on this system: this one stays. journalctl -u $unit says why"
+    go_back
+}
+
+go_back() {
     systemctl stop $unit 2>/dev/null || true
-    # First what SQLite keeps beside the book: replayed onto another one it would damage it.
-    if [ -f $data/scanside.db.before-upgrade ]; then
-        rm -f $data/scanside.db-wal $data/scanside.db-shm
-        mv -f $data/scanside.db.before-upgrade $data/scanside.db
-    fi
+    choose_book
     name_current "$before"
     copy_units "$before"
     systemctl daemon-reload
     systemctl reset-failed $unit 2>/dev/null || true
     systemctl restart $unit || true
-    fail "the release before is in force again; nothing of the data was changed"
+    fail "the release before is in force again; scans and results stay"
+}
+
+# The book of before only where the release that is left made another version of it, which an older one refuses. Else the
+# book stays, for it alone has what was taken in and measured since; and the copy as well where the book may be damaged.
+choose_book() {
+    copy=$data/scanside.db.before-upgrade
+    [ -f "$copy" ] || return 0
+    if [ -f $data/scanside.db ] && have_one_version $data/scanside.db "$copy"; then
+        case ${now:-} in *BOX_DATABASE*) ;; *) rm -f "$copy" ;; esac
+        return 0
+    fi
+    # First what SQLite keeps beside the book: replayed onto another one it would damage it.
+    rm -f $data/scanside.db-wal $data/scanside.db-shm
+    mv -f "$copy" $data/scanside.db
+}
+
+have_one_version() {
+    "$release/bin/python" -c 'import sqlite3, sys
+one, other = (sqlite3.connect(book).execute("PRAGMA user_version").fetchone() for book in sys.argv[1:])
+sys.exit(one != other)' "$@" 2>/dev/null
 }
 
 # Two stay: the one in force, and the one before it, which is not known when the same release is installed again.

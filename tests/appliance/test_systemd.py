@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import configparser
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -79,41 +77,6 @@ def test_the_installer_enables_what_the_doctor_looks_for() -> None:
     script = (UNITS / "install.sh").read_text()
     enabled = script.partition('enabled="')[2].partition('"')[0].replace("$unit", SERVICE.name).split()
     assert sorted(enabled) == sorted(DOCTOR_LOOKS_FOR)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "waits", "works"),
-    [
-        (None, None, "", True),
-        (None, "BOX_INBOX: it is gone", "", False),
-        (None, "the disk is 97 % full: nothing more is taken in", "", False),
-        ("the disk is 96 % full: nothing", "the disk is 97 % full: nothing", "", True),
-        ("BOX_INBOX: it is gone", "BOX_SELFTEST: no answer", "", False),
-        ("BOX_INBOX: it is gone", None, "", True),
-        (None, None, "waiting: BOX_RUNNING", False),
-        (None, ..., "", False),
-    ],
-)
-def test_the_installer_leaves_a_release_whose_service_comes_up_with_any_trouble_that_is_new(
-    tmp_path: Path, before: str | None, now: object, waits: str, works: bool
-) -> None:
-    script = (UNITS / "install.sh").read_text()
-    functions = [re.search(rf"^{name}\(\) {{.*?}}$", script, re.M | re.S) for name in ("trouble", "alike", "works")]
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
-    said = tmp_path / "said"
-    said.write_text("" if now is ... else json.dumps({"trouble": now}))
-    lines = [
-        "set -eu",
-        *(one.group() for one in functions if one),
-        'say() { printf "%s\\n" "$*"; }',
-        f"as_box() {{ cat {said}; }}",
-        f"systemctl() {{ echo '{waits}'; }}",
-        f"home=; unit=; release={tmp_path}; ailed='{before or ''}'",
-        "works",
-    ]
-    done = subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
-    assert (done.returncode == 0, done.stderr) == (works, "")
 
 
 def test_the_service_leaves_its_readers_the_calls_that_lock_them_in(service: configparser.SectionProxy) -> None:
