@@ -17,10 +17,11 @@ from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book import database_errors
 from scanside_appliance.jobs.book.database_errors import database_error
-from scanside_appliance.jobs.book.errors import BoxDiskFull
+from scanside_appliance.jobs.book.errors import BoxDatabaseDisk, BoxDiskFull
 from scanside_appliance.jobs.book.file import open_book
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.service import service
+from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_runtime.errors import BoxFailed, ScansideError
 
 Usage = namedtuple("Usage", "total used free")
@@ -94,6 +95,27 @@ def test_what_the_disk_does_not_give_of_a_book_is_no_damage(tmp_path: Path, monk
     monkeypatch.setattr(database_errors, "file_sha256", fails)
     error = database_error(path, raised.value)
     assert (error.code, error.values["why"]) == ("BOX_DATABASE_DISK", "Input/output error")
+
+
+def test_a_book_whose_bytes_were_read_under_a_daemon_is_not_written_to_any_more(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That dropped its locks: whoever reads the book next, and closes it, takes the log away under it."""
+
+    def fails(_: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def no_text(_: Housekeeping) -> None:
+        asked.append(1)
+        raise sqlite3.OperationalError("Could not decode to UTF-8 column 'study'")
+
+    asked = list[int]()
+    box.root.mkdir()
+    monkeypatch.setattr(database_errors, "file_sha256", fails)
+    monkeypatch.setattr(Housekeeping, "count_hours", no_text)
+    with pytest.raises(BoxDatabaseDisk):
+        box.run()
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(("free", "code"), [(4096, "BOX_DISK_FULL"), (2**30, "BOX_DATABASE_DISK")])

@@ -22,6 +22,7 @@ from scanside_appliance.files.alike import ends_alike, may_be_dicom
 from scanside_appliance.jobs import intake
 from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.service import watch
+from scanside_runtime.dicom.headers import is_dicom
 from scanside_runtime.settings.load import load_settings
 from sweeps.box import HERE, Slice, write_settings
 
@@ -97,10 +98,13 @@ def test_whoever_calls_a_file_the_same_data_set_as_another_picture_reads_no_more
 
 def test_a_file_looks_like_dicom_by_its_first_bytes(tmp_path: Path) -> None:
     path = written(tmp_path, make_slice(3), ExplicitVRLittleEndian)
-    old, text = tmp_path / "old", tmp_path / "text"
+    old, big, text = tmp_path / "old", tmp_path / "big", tmp_path / "text"
     old.write_bytes(b"\x08\x00\x05\x00CS")
+    big.write_bytes(b"\x00\x08\x00\x05CS")
     text.write_bytes(b"no DICM" * 50)
-    assert [may_be_dicom(one) for one in (path, old, text)] == [True, True, False]
+    every = (path, old, big, text)
+    assert [may_be_dicom(one) for one in every] == [True, True, True, False]
+    assert [is_dicom(io.BytesIO(one.read_bytes())) for one in every] == [True, True, True, False], "so does the reader"
 
 
 def written(folder: Path, ds: Dataset, syntax: str) -> Path:

@@ -53,6 +53,16 @@ for words in json.loads(sys.argv[1]):
     ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 print(json.dumps(ended))
 """
+WORKER = """
+import os
+from scanside_appliance.jobs import worker
+class Told:
+    def open():
+        print(*os.getresuid(), *os.getresgid())
+        raise SystemExit
+worker.Channel = Told
+worker.main()
+"""
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act for another user")
 
@@ -139,6 +149,15 @@ def test_what_the_owner_may_not_touch_root_does_not_touch_for_him_and_has_its_ow
         with pytest.raises(PermissionError):
             secret.read_text()
     assert (secret.read_text(), os.geteuid(), os.getegid(), os.getgroups()) == ("root's", 0, *before)
+
+
+def test_a_worker_that_root_starts_as_the_owner_has_no_way_back_to_root(folder: Path) -> None:
+    """It reads foreign pixels: what is only his effective user he could change back."""
+    (folder / "box").mkdir()
+    command = [python_of_others(), "-S", "-c", WORKER]
+    with as_owner(give(folder / "box")):
+        told = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True).stdout
+    assert told.split() == [str(USER)] * 6
 
 
 def test_a_backup_that_only_root_can_read_becomes_a_box_of_its_user(folder: Path, measured: Box) -> None:

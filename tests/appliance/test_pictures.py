@@ -87,6 +87,16 @@ def test_two_key_slices_are_no_neighbours_and_the_sicker_one_stays() -> None:
     assert key_slices(infected, slice(8, 14)) == [13, 12, 11, 10, 9, 8], "so few slices are all shown"
 
 
+@pytest.mark.parametrize("slices", range(18, 37))
+def test_of_few_thick_slices_no_two_key_slices_are_neighbours(slices: int) -> None:
+    sections = np.array_split(np.arange(slices), KEY_SLICES)
+    infected = np.ones(slices, np.int64)
+    for number, section in enumerate(sections):  # disease at the borders of sixths, the sickest one in the middle
+        infected[section[[0, -1]]] = 100 - abs(number - 2)
+    chosen = key_slices(infected, slice(0, slices))
+    assert (len(chosen), min(-np.diff(chosen)) >= 2) == (KEY_SLICES, True)
+
+
 def test_each_picture_has_a_plain_one_beside_it_that_no_mark_touches(pictures: Pictures) -> None:
     for one in pictures.slices:
         assert one.plain.shape == one.picture.shape

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -179,6 +180,21 @@ def test_the_status_of_a_box_that_begins_its_book_at_this_moment_is_said(
     monkeypatch.setattr(queue_view, "_unattended", looked)
     shown = box.scanside("status", "--json")
     assert json.loads(shown.output)["trouble"].startswith("BOX_DATABASE_LOST")
+
+
+@pytest.mark.parametrize("begun", ["", "PRAGMA journal_mode = WAL"], ids=["of 0 bytes", "without a table"])
+def test_a_box_that_begins_its_book_at_this_moment_has_lost_none(box: Box, begun: str) -> None:
+    """Who is told at a first start to make it anew from archive and results looks for what never was."""
+    box.root.mkdir()
+    with closing(sqlite3.connect(box.root / "scanside.db")) as sql:
+        sql.execute(begun)
+    (box.root / "scanside.db").touch()
+    BoxLayout(box.root).make()
+    told = (box.scanside("status", "--json"), box.scanside("queue", "--json"))
+    assert [one.output.count("BOX_DATABASE_LOST") for one in told] == [0, 0]
+    box.put(*study(1))
+    box.run()
+    assert box.of(1)
 
 
 def test_slices_that_come_while_their_study_is_queued_join_it(box: Box) -> None:

@@ -16,7 +16,8 @@ PICTURE = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 """(7FE0,0010) as little and big endian write it; its VR and length are in the 8 bytes behind it (PS3.5 7.1)."""
 HEAD_OF_PICTURE = 12
 MAGIC_AT, META_AT = 128, 132
-WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00")
+WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+"""Group 2 or 8, the last as big endian writes it: what the reader takes for DICOM."""
 META_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 """(0002,0000), which says how long the file meta information is (PS3.10 7.1)."""
 

@@ -92,7 +92,8 @@ class TakenSources:
 class KnownAlready:
     """What came once more is kept once.
 
-    doubted: files that were not what they were known to be. belied: of these, what did not change since.
+    doubted: files that were not what they were known to be. belied: what did not change since it was read, and is not
+    what was said of it, doubted or not.
     That it is known was said by a child that has read foreign bytes. It counts when a copy that is ours has the sum of
     what is kept, or ends in the same picture: the same data set in another file. Nothing is removed on a word.
     """

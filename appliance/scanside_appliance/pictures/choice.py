@@ -39,10 +39,12 @@ def key_slices(infected: npt.NDArray[np.int64], extent: slice) -> list[int]:
     """Of each sixth of the lungs' height the slice with the most infection, else its middle; from the head down.
 
     They lie where disease is, no part of the lungs is left unseen, and no two are closer than a third of a sixth, for
-    neighbours show the same: where the most of two sixths is, the sixth with less gives way. infected: (z,) voxels.
+    neighbours show the same: where the most of two sixths is, the sixth with less gives way. Sixths of three to eight
+    slices leave out neighbours, shorter ones can't. infected: (z,) voxels.
     """
     sections = np.array_split(np.arange(extent.start, extent.stop), min(KEY_SLICES, extent.stop - extent.start))
-    least = min(map(len, sections)) // 3
+    shortest = min(map(len, sections))
+    least = max(shortest // 3, 2 if shortest >= 3 else 0)  # each side bars `least` - 1 slices: one is left
     chosen: list[int] = []
     for section in sorted(sections, key=lambda one: -int(infected[one].max())):
         apart = [int(z) for z in section if all(abs(z - other) >= least for other in chosen)]

@@ -19,8 +19,8 @@ from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs import retention as disk
-from scanside_appliance.jobs.book.database_errors import database_error
-from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDiskFull
+from scanside_appliance.jobs.book.database_errors import database_error, looks_damaged
+from scanside_appliance.jobs.book.errors import BoxDiskFull
 from scanside_appliance.jobs.book.file import keep_in_place
 from scanside_appliance.jobs.book.rows import MOVING, Job, State
 from scanside_appliance.jobs.book.store import Store
@@ -36,7 +36,6 @@ from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.proving import Proving
 from scanside_appliance.service.status import Report, write_report
 from scanside_appliance.worklist.writer_client import ListNews, ListWriter
-from scanside_runtime.errors import BoxFailed
 from scanside_runtime.process.cell import cell_strength
 from scanside_runtime.settings.tables import Settings
 
@@ -83,8 +82,7 @@ class Daemon:
         self._list_writer = ListWriter(layout, plan.clock, plan.worklist)
         self._cell = cell_strength().lacks
         self._next = dict.fromkeys(("scan", "report", "tidy", "sources"), -1e9)
-        self._scans = 0
-        self._reported = ""
+        self._scans, self._reported = 0, ""
         self._numbers: dict[State, int] = {}
         self._put_aside: dict[str, int] = {}
         self._held = 0
@@ -116,18 +114,19 @@ class Daemon:
         try:
             step()
         except sqlite3.OperationalError as error:
-            self._note_database(database_error(self._layout.database, error))
+            self._note_database(error)
         except OSError as error:
             self._note(f"the box can't work: {error.strerror or type(error).__name__}")
         except (RecursionError, MemoryError) as error:  # this step needed too much: the next one need not
             self._note(f"a step ended in a defect ({raised_at(error)})")
 
-    def _note_database(self, error: BoxFailed) -> None:
-        """A lock, rights and a failing disk pass; only a full disk is given the reserve. Raises BoxDatabase."""
-        if isinstance(error, BoxDatabase):
-            raise error
-        self._note(f"{error.code}: {error.message}")
-        if isinstance(error, BoxDiskFull):
+    def _note_database(self, error: sqlite3.OperationalError) -> None:
+        """A lock, rights and a failing disk pass; only a full disk is given the reserve. Raises what looks damaged."""
+        told = database_error(self._layout.database, error)
+        if looks_damaged(error):
+            raise told from error
+        self._note(f"{told.code}: {told.message}")
+        if isinstance(told, BoxDiskFull):
             disk.give_reserve(self._layout)
 
     def use(self, settings: Settings) -> None:

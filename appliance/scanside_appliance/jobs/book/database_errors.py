@@ -44,8 +44,8 @@ def database_errors(path: Path) -> Iterator[None]:
 
 def database_error(path: Path, error: sqlite3.DatabaseError) -> BoxFailed:
     """The error of the box that an error of SQLite is. What is not known to be damage is the disk's."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
-    if code in DAMAGED or str(error).startswith(NO_TEXT):
+    code = _primary(error)
+    if looks_damaged(error):
         return damage(path, error)
     values = {"name": path.name, "why": error}
     if code in BUSY:
@@ -55,8 +55,16 @@ def database_error(path: Path, error: sqlite3.DatabaseError) -> BoxFailed:
     return BoxDatabaseRights(**values) if code in RIGHTS else BoxDatabaseDisk(**values)
 
 
+def looks_damaged(error: sqlite3.DatabaseError) -> bool:
+    """Whether SQLite calls it damage: the book's bytes are read then, and who has it open goes on no more."""
+    return _primary(error) in DAMAGED or str(error).startswith(NO_TEXT)
+
+
 def damage(path: Path, why: object) -> BoxFailed:
-    """Damage, where the disk gives every byte: SQLite may call so what it does not give, and no rebuild helps there."""
+    """Damage, where the disk gives every byte: SQLite may call so what it does not give, and no rebuild helps there.
+
+    The book is to be closed after it (`not_given`).
+    """
     error = not_given(path)
     if error is not None:
         return BoxDatabaseDisk(name=path.name, why=error.strerror or error)
@@ -64,7 +72,11 @@ def damage(path: Path, why: object) -> BoxFailed:
 
 
 def not_given(path: Path) -> OSError | None:
-    """What the disk says where it does not give each byte of a book and of its log."""
+    """What the disk says where it does not give each byte of a book and of its log.
+
+    Nothing is to be written to a book that is open meanwhile: to close a file drops each lock that this process holds
+    on it (sqlite.org/howtocorrupt.html 2.2), and another one takes the log away under it.
+    """
     for one in (path, path.with_name(path.name + LOG)):
         try:
             if lies_at(one):
@@ -83,8 +95,11 @@ def is_full_disk(path: Path, error: sqlite3.DatabaseError | OSError) -> bool:
 
 def is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
     """Whether a disk, rights or another program keep SQLite from what may be whole."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
-    return code in (*RIGHTS, *BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
+    return _primary(error) in (*RIGHTS, *BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM)
+
+
+def _primary(error: sqlite3.DatabaseError) -> int:
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & PRIMARY
 
 
 def _is_full(path: Path) -> bool:

@@ -52,13 +52,19 @@ def mark(layout: BoxLayout) -> None:
 def existing_book(layout: BoxLayout) -> Store:
     """The book of a box that was started before.
 
-    Raises BoxDatabaseMissing before the first start, BoxRoot, BoxDatabaseLost and what opening raises.
+    Raises BoxDatabaseMissing before the first start, and while that begins it, BoxRoot, BoxDatabaseLost and what
+    opening raises.
     """
     with _root_errors(layout):
-        if not lies_at(layout.database) and not _has_worked(layout):
-            raise BoxDatabaseMissing(name=layout.database.name)
-        _check_is_there(layout)
-    return Store(layout.database, make=False)
+        new = not _has_worked(layout)
+    try:
+        with _root_errors(layout):
+            _check_is_there(layout)
+        return Store(layout.database, make=False)
+    except BoxDatabaseLost as lost:
+        if new:
+            raise BoxDatabaseMissing(name=layout.database.name) from lost
+        raise
 
 
 @contextmanager
