@@ -101,6 +101,12 @@ keep_file() {
 
 runs() { "$1/bin/scanside" --version >/dev/null 2>&1; }
 
+give_release_up() {
+    rm -rf "$release"
+    [ "$(readlink "$home/current" || true)" = "$release" ] || fail "the self-test failed: nothing was changed"
+    fail "the self-test failed: the release in force did not run, could not be made anew and is gone; data and settings are as they were"
+}
+
 # One that was whole and no longer runs is made anew: after an upgrade of the system python3 is another one.
 make_release() {
     [ -f "$release/whole" ] && runs "$release" && return
@@ -115,7 +121,7 @@ make_release() {
         --quiet install --no-index --find-links "$here/wheels" --require-hashes --compile --requirement "$wanted"
     cp -R "$here/docs" "$here/systemd" "$here/README.md" "$here/LICENSE" "$here/uninstall.sh" "$release/"
     guard_program
-    as_box "$release/bin/scanside" selftest || { rm -rf "$release"; fail "the self-test failed: nothing was changed"; }
+    as_box "$release/bin/scanside" selftest || give_release_up
     sync -f "$release"
     : >"$release/whole"
     sync -f "$release/whole"

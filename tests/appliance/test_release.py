@@ -265,6 +265,22 @@ def test_a_release_that_no_longer_runs_is_no_way_back(tmp_path: Path, releases: 
     assert upgraded(tmp_path, releases, runs=False, trouble=IS_FULL).returncode == 0
 
 
+@pytest.mark.parametrize("in_force", ["1", "2"])
+def test_a_release_in_force_that_could_not_be_made_anew_is_said_to_be_gone(
+    tmp_path: Path, releases: Path, in_force: str
+) -> None:
+    made = f"""
+        ln -sfn {releases / in_force} $home/current
+        wanted=none
+        python3() {{ mkdir -p "$release/bin"; ln -s /bin/true "$release/bin/python"; }}
+        env() {{ :; }}; cp() {{ :; }}; guard_program() {{ :; }}; as_box() {{ return 1; }}
+        mkdir -p {tmp_path}/wheels; touch {tmp_path}/wheels/pip-1.whl
+        make_release"""
+    ended = of_install(tmp_path, made)
+    assert (ended.returncode, (releases / "2").exists()) == (1, False), ended.stderr
+    assert ("nothing was changed" in ended.stderr, "is gone" in ended.stderr) == (in_force == "1", in_force == "2")
+
+
 def test_modules_are_compiled_when_they_are_installed(tmp_path: Path) -> None:
     """The box's user may not write them: without, each process would compile all that it imports."""
     stand_in, wheels = tmp_path / "python", tmp_path / "wheels"
