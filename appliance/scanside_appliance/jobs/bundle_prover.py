@@ -9,7 +9,8 @@ from pathlib import Path
 
 from scanside_appliance.jobs.errors import BoxSelfTest
 from scanside_appliance.jobs.messages import BundleOrder, Defect
-from scanside_appliance.jobs.worker_client import LONGEST_START_S, WORKER, raised_in
+from scanside_appliance.jobs.worker_client import LONGEST_START_S, WORKER, proof_of
+from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.proof import WayTried
 from scanside_runtime.process.child import Child, ChildDied
 from scanside_runtime.process.limits import Limits
@@ -31,16 +32,12 @@ def prove_bundle(root: Path, folder: Path, settings: Settings) -> WayTried:
         raise BoxSelfTest(why=f"it can't be started ({error.strerror})") from error
     try:
         child.ask(BundleOrder(root, folder, settings.inference.threads))
-        answer = child.answer(_PROOFS, LONGEST_START_S)
+        answer: WayTried | Failed | Defect | None = child.answer(_PROOFS, LONGEST_START_S)
     except ChildDied as died:
         raise BoxSelfTest(why=f"it ended {died.ending.how}") from died
     finally:
         child.end()
-    match answer:
-        case WayTried():
-            return answer
-        case Failed():
-            raise raised_in(answer)
-        case Defect(where):
-            raise BoxSelfTest(why=f"in a defect ({where})")
-    raise BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
+    proof = proof_of(answer)
+    if isinstance(proof, ScansideError):
+        raise proof
+    return proof

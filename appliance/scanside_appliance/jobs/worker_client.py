@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout, work_place
@@ -33,6 +34,7 @@ from scanside_runtime.settings.tables import Settings
 
 WORKER = module("scanside_appliance.jobs.worker")
 LONGEST_START_S = 300.0
+Proof = TypeVar("Proof")
 ANSWERS_AT_ONCE = 10_000
 _PROOFS: tuple[type[SelfTested | Failed | Defect], ...] = (SelfTested, Failed, Defect)
 _REPORTS: tuple[type[StageReached | Ended | Failed | Defect], ...] = (StageReached, Ended, Failed, Defect)
@@ -114,14 +116,8 @@ class WorkerClient:
             answer: SelfTested | Failed | Defect | None = self._child.answer(_PROOFS, wait_s)
         except ChildDied as died:
             return BoxSelfTest(why=f"it ended {died.ending.how}")
-        match answer:
-            case None if wait_s or self._clock.monotonic() - self._since > LONGEST_START_S:
-                return BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
-            case Failed():
-                return raised_in(answer)
-            case Defect(where):
-                return BoxSelfTest(why=f"in a defect ({where})")
-        return answer
+        is_under_way = not wait_s and self._clock.monotonic() - self._since <= LONGEST_START_S
+        return None if answer is None and is_under_way else proof_of(answer)
 
     def begin(
         self,
@@ -264,7 +260,19 @@ class WorkerClient:
             self._child = None
 
 
-def raised_in(failed: Failed) -> ScansideError:
+def proof_of(answer: Proof | Failed | Defect | None) -> Proof | ScansideError:
+    """What the worker proved, or why there is no proof: ModelUnusable, BoxFailed. None: it did not answer in time."""
+    match answer:
+        case None:
+            return BoxSelfTest(why=f"no answer in {LONGEST_START_S:.0f} s")
+        case Failed():
+            return _raised_in(answer)
+        case Defect(where):
+            return BoxSelfTest(why=f"in a defect ({where})")
+    return answer
+
+
+def _raised_in(failed: Failed) -> ScansideError:
     """What the worker raised, where it says that networks or box are to blame; else the test came to no answer."""
     try:
         error = failed.error()
