@@ -207,6 +207,20 @@ def test_a_file_that_was_not_what_it_was_known_to_be_is_read_again(desk: Desk) -
     assert [len(one.files) for one in desk.look(121.0)] == [3]
 
 
+def test_what_lay_still_for_long_is_waited_for_anew_when_a_copy_of_it_fails_and_not_for_ever(desk: Desk) -> None:
+    """The study had to wait for another one; its copy fails again and again."""
+    desk.look(0.0)
+    desk.look(10.0)
+    lacks = []
+    for second in range(2000, 3200, 61):
+        assert [len(one.files) for one in desk.look(float(second))] == [3]
+        desk.inbox.doubt("a/2", second + 0.5)
+        lacks.append([one.incomplete for one in desk.look(second + 1.0)])
+    waited = sum(one == [] for one in lacks)
+    assert lacks == [[]] * waited + [["1 file(s) are still changing"]] * (len(lacks) - waited)
+    assert 61 * (waited - 1) <= PATIENCE_S < 61 * (waited + 1)
+
+
 def test_a_neighbour_that_could_be_read_is_waited_for_whatever_the_patience(desk: Desk) -> None:
     desk.inbox.settings = InboxSettings(quiet_s=QUIET_S, patience_s=QUIET_S)
     desk.look(0.0)

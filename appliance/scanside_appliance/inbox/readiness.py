@@ -27,9 +27,9 @@ CHANGES = "it changes while it is read"
 
 # Conditions of inbox_table.py; their times are those of `Inbox._times`.
 _TEMPORARY = "(temporary AND :now - since < :leftover)"
-_GROWS = "(kind = '' AND why <> '' AND :now - first >= :patience)"  # changed again since it was read in vain
+_GROWS = "(kind = '' AND why <> '' AND :now - unrest >= :patience)"  # changed again since it was read in vain
 _NOT_SO_SOON = f"(NOT {_GROWS} OR :now - looked > :again)"
-_MAY_BE_READ = f"NOT {_TEMPORARY} AND (:now - since >= :settled OR :now - first >= :patience AND {_NOT_SO_SOON})"
+_MAY_BE_READ = f"NOT {_TEMPORARY} AND (:now - since >= :settled OR :now - unrest >= :patience AND {_NOT_SO_SOON})"
 _TO_READ = f"(kind = '' AND {_MAY_BE_READ})"
 _WAITED_FOR = f"{_TO_READ} AND NOT {_GROWS}"
 _CAN_NOT = "kind IN ('out_of_reach', 'too_large')"
@@ -40,11 +40,11 @@ _BESIDE = (
     f"SELECT EXISTS (SELECT 1 FROM files WHERE {_NOT_KNOWN} AND {{what}} AND first BETWEEN :began AND :quiet_at "
     "AND folder IN (SELECT DISTINCT folder FROM files WHERE study = :study AND study <> ''))"
 )
-_IN_PROGRESS = "(:now - since < :quiet AND :now - first < :patience)"
+_IN_PROGRESS = "(:now - since < :quiet AND :now - unrest < :patience)"
 _AWAITED = f"(:now - first < :missing OR {_IN_PROGRESS})"
 _WAITED = "CASE kind WHEN 'broken' THEN :missing ELSE :quiet END"
 _STRAY = f"kind IN ('own', 'other', 'zip', 'broken') AND study = '' AND :now - since >= {_WAITED}"
-_RESTLESS = "(:now - first >= :patience AND :now - since < :quiet)"
+_RESTLESS = "(:now - unrest >= :patience AND :now - since < :quiet)"
 _AT_REST = f"NOT {_CAN_NOT} AND NOT {_TEMPORARY} AND NOT {_RESTLESS}"
 _LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE {_IN_PROGRESS} OR {_AT_REST})"
 _STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :missing) OR {_GROWS} OR {_RESTLESS})"
@@ -79,7 +79,7 @@ class Waiting:
 class Group:
     """The files of one study in the inbox. Monotonic seconds: when the first came, the last was new or changed.
 
-    restless: files that change still, so long after they came that nobody waits for them; `changed` is of the others.
+    restless: files that have been changing for so long that nobody waits for them; `changed` is of the others.
     """
 
     study: str
@@ -104,8 +104,9 @@ class Inbox:
 
     A file that breaks off, or a hole, is waited for until `patience_s` after the last change; then the study goes
     on, and says what it lacks. Nor is a file waited for longer than `patience_s` that changes again and again: it is
-    late. A touch that changes no byte renews nothing. Files that belong to no study are ready after the quiet time,
-    broken ones after the patience.
+    late. What changes after it lay still for so long is waited for anew: a copy of it failed, or its folder could not
+    be looked at. A touch that changes no byte renews nothing. Files that belong to no study are ready after the quiet
+    time, broken ones after the patience.
 
     all_has_come: nobody sends any more. What is missing, breaks off or can't be read is waited for `quiet_s` alone;
     what changes still is waited for as ever.
@@ -131,7 +132,7 @@ class Inbox:
 
     def begin_look(self, now: float) -> Comparison:
         """The same for a scan that comes part by part."""
-        return self._table.comparison(now)
+        return self._table.comparison(now, self.settings.patience_s)
 
     def answers_again(self) -> None:
         """The inbox did not for a while: what was out of reach then is to be read, and waited for, like any other."""
@@ -157,7 +158,7 @@ class Inbox:
 
     def doubt(self, name: str, now: float) -> None:
         """A file was not what it was known to be when it was to be taken: it is looked at anew."""
-        self._table.doubt(name, now)
+        self._table.doubt(name, now, self.settings.patience_s)
 
     def ask_again(self, name: str) -> None:
         """What was found in a file is to be found once more; it is as old as it was."""

@@ -22,6 +22,7 @@ TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "
 CACHE_KB = 4096
 PAGE = 500
 """So many rows are in memory at a time."""
+_CHANGED = "unrest = CASE WHEN :now - since >= :patience THEN :now ELSE unrest END, since = :now"
 FACTS = (
     *("kind", "sha256", "whole", "study_uid", "sop_uid", "patient_id", "issuer", "stack", "along_mm", "why"),
     "data_sha256",
@@ -72,36 +73,40 @@ class InboxTable:
     def __len__(self) -> int:
         return int(self.rows("SELECT count(*) FROM files")[0][0])
 
-    def comparison(self, now: float) -> Comparison:
+    def comparison(self, now: float, patience_s: float) -> Comparison:
         """What lies there now is to be held against what is known."""
-        return Comparison(self, now)
+        return Comparison(self, now, patience_s)
 
-    def look(self, name: str, seen: Signature, now: float) -> int | None:
+    def look(self, name: str, seen: Signature, now: float, patience_s: float) -> int | None:
         """The row of a file that was known before, brought up to date; None for one that is new."""
         path, seen_now = os.fsencode(name), (seen.size, seen.mtime_ns, seen.inode)
         found = self.rows("SELECT id, size, mtime_ns, inode FROM files WHERE name = ?", (path,))
         if not found:
             last = name.rpartition("/")[2].lower()
             temporary = last.startswith(".") or last.endswith(TEMPORARY)
-            new = (path, path.rpartition(b"/")[0], temporary, *seen_now, now, now, now)
-            columns = "name, folder, temporary, size, mtime_ns, inode, first, since, before"
-            self.rows(f"INSERT INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
+            new = (path, path.rpartition(b"/")[0], temporary, *seen_now, now, now, now, now)
+            columns = "name, folder, temporary, size, mtime_ns, inode, first, since, before, unrest"
+            self.rows(f"INSERT INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
             return None
         row, *before = found[0]
         if tuple(before) != seen_now:
             before_it = "before = CASE kind WHEN '' THEN before ELSE since END"
             forgotten = ", sha256 = ''" if seen is UNKNOWN else ""
-            changed = f"size = ?, mtime_ns = ?, inode = ?, {before_it}, since = ?, kind = ''{forgotten}"
-            self.rows(f"UPDATE files SET {changed} WHERE id = ?", (*seen_now, now, row))
+            is_now = "size = :size, mtime_ns = :mtime_ns, inode = :inode"
+            values = {"size": seen.size, "mtime_ns": seen.mtime_ns, "inode": seen.inode, "id": row}
+            times = {"now": now, "patience": patience_s}
+            changed = f"{is_now}, {before_it}, {_CHANGED}, kind = ''{forgotten}"
+            self.rows(f"UPDATE files SET {changed} WHERE id = :id", values | times)
         return int(row)
 
-    def forget(self, met: bytearray, unsure: tuple[bytes, ...], now: float) -> None:
+    def forget(self, met: bytearray, unsure: tuple[bytes, ...], now: float, patience_s: float) -> None:
         """Of the rows there were, those that the scan did not meet: the file is gone, or nobody could look there."""
         for row, name in self._pages("id, name", "id < :new", {"new": len(met)}):
             if met[row]:
                 continue
             if name.startswith(unsure):
-                self.rows("UPDATE files SET since = ? WHERE id = ?", (now, row))
+                values = {"now": now, "patience": patience_s, "id": row}
+                self.rows(f"UPDATE files SET {_CHANGED} WHERE id = :id", values)
             else:
                 self.rows("DELETE FROM files WHERE id = ?", (row,))
 
@@ -116,9 +121,10 @@ class InboxTable:
         """It was read, and nothing can be learnt of it."""
         self.rows("UPDATE files SET looked = ?, why = ? WHERE name = ?", (now, why, os.fsencode(name)))
 
-    def doubt(self, name: str, now: float) -> None:
+    def doubt(self, name: str, now: float, patience_s: float) -> None:
         """Count it as changed just now: what was found in it holds no more."""
-        self.rows("UPDATE files SET since = ?, kind = '', sha256 = '' WHERE name = ?", (now, os.fsencode(name)))
+        values = {"now": now, "patience": patience_s, "name": os.fsencode(name)}
+        self.rows(f"UPDATE files SET {_CHANGED}, kind = '', sha256 = '' WHERE name = :name", values)
 
     def signature(self, name: str) -> Signature | None:
         """What a file looked like in the last scan, None where it was not there."""
@@ -152,8 +158,8 @@ class Comparison:
     Raises OSError where the table is lost; then this one is worth nothing any more.
     """
 
-    def __init__(self, table: InboxTable, now: float) -> None:
-        self._table, self._now = table, now
+    def __init__(self, table: InboxTable, now: float, patience_s: float) -> None:
+        self._table, self._now, self._patience_s = table, now, patience_s
         self._count, highest = table.rows("SELECT count(*), ifnull(max(id), 0) FROM files")[0]
         self._met = bytearray(highest + 1)
         self._unsure: list[bytes] = []
@@ -165,7 +171,7 @@ class Comparison:
                 if name.endswith("/"):
                     self._unsure.append(os.fsencode(name))
                     continue
-                row = self._table.look(name, signature or UNKNOWN, self._now)
+                row = self._table.look(name, signature or UNKNOWN, self._now, self._patience_s)
                 if row is not None and row < len(self._met):  # a row of this very look: a folder may tell a name twice
                     self._met[row] = 1
 
@@ -173,4 +179,4 @@ class Comparison:
         """That was all: what was not met is gone."""
         if self._met.count(1) < self._count:
             with self._table.at_once():
-                self._table.forget(self._met, tuple(self._unsure), self._now)
+                self._table.forget(self._met, tuple(self._unsure), self._now, self._patience_s)
