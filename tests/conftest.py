@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
+import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer.main
+import typer.testing
 from hypothesis import HealthCheck, settings
 
 from kit.nursery import Nursery
@@ -30,6 +35,11 @@ os.environ["LC_ALL"] = "C.UTF-8"  # the terminal's own language has no say in wh
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# A program's commands are made of their annotations at each of its calls, in twice the time of a short command.
+made_once = functools.cache(typer.main.get_command)
+for place, name in ((typer.main, "get_command"), (typer.testing, "_get_command")):
+    setattr(place, name, made_once)
+
 LONG = (
     *("test_real_chests", "test_course", "test_watch_real", "test_sweeps", "test_made_cases", "test_cohort_run"),
     *("test_accuracy", "test_keep_network", "test_cross_validate", "test_train", "test_parity", "test_export_onnx"),
@@ -37,9 +47,22 @@ LONG = (
 """What takes longest begins first: at the end of a run no process works on while the other has nothing left."""
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """One process at a time imports a file of tests: all begin with the same one, and each would compile it."""
+    if not isinstance(collector, pytest.Module):
+        return (yield)
+    with collector.path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return (yield)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
+    gc.freeze()  # who looks for garbage need not go through all that five thousand tests are made of
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +101,16 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(ended.value.code or 0), printed.out, printed.err
 
     return call
+
+
+@pytest.fixture
+def no_selftest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scanside doctor` without computing: it takes two seconds, and few tests are about that."""
+    from scanside_appliance.doctor import model
+    from scanside_appliance.doctor.conditions import good
+    from scanside_appliance.languages.words import said
+
+    monkeypatch.setattr(model, "selftest", lambda _: good("self-test", said("not yet")))
 
 
 @pytest.fixture

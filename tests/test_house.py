@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,13 +63,20 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts[1:])
 
 
+@cache
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Of a file, inside functions too."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imported(path: Path) -> set[str]:
-    """Top-level names that a file imports anywhere, inside functions too."""
+    """Top-level names that a file imports anywhere."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
 
@@ -79,9 +87,8 @@ def box_tests() -> list[Path]:
 
 
 def imports(path: Path) -> list[str]:
-    """The import statements of a file, inside functions too."""
-    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return [ast.unparse(node) for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+    """The import statements of a file as they are written."""
+    return [ast.unparse(node) for node in import_statements(path)]
 
 
 def test_no_test_of_the_box_imports_what_trains() -> None:

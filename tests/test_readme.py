@@ -24,13 +24,14 @@ import typer
 import scanside_appliance.cli.main
 import scanside_export.cli.main
 from kit.selftest_samples import write_bundle_with_sample
+from kit.small_demo import small_demo_spec
 from kit.watch_box import Box, study
 from scanside_appliance.explain import known_codes
 from scanside_appliance.jobs.book.rows import State
 from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
-from scanside_runtime.phantom.make import Lesion, demo_spec, make_phantom
+from scanside_runtime.phantom.make import Lesion, make_phantom
 from scanside_runtime.settings.load import settings_of
 from scanside_runtime.settings.tables import Settings
 from sweeps.box import Slice, environment
@@ -262,9 +263,7 @@ Shell = Callable[[str], str]
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the examples are typed: a phantom's series as folder, zip, one slice, and a later one; tiny networks."""
     folder = tmp_path_factory.mktemp("desk")
-    phantom = make_phantom(
-        replace(demo_spec(), matrix=96, slice_thickness_mm=10.0, increment_mm=10.0, stomach_gas=False)
-    )
+    phantom = make_phantom(small_demo_spec(stomach_gas=False))
     write_series(phantom.hu, phantom.spacing_mm, folder / "scan", origin_mm=phantom.origin_mm, slice_thickness_mm=10.0)
     shutil.make_archive(str(folder / "scan"), "zip", folder / "scan")
     worse = make_phantom(replace(phantom.spec, lesions=tuple(grown(lesion) for lesion in phantom.spec.lesions)))

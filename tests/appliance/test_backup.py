@@ -288,6 +288,7 @@ def test_no_backup_is_made_in_the_box_itself(box: Box) -> None:
     assert not (box.root / "results" / "backup").exists()
 
 
+@pytest.mark.usefixtures("no_selftest")
 @pytest.mark.parametrize(
     ("devices", "mounted"),
     [({}, False), ({"stick": -1}, True), ({"stick": -1, "system": -1}, False)],

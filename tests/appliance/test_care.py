@@ -120,9 +120,9 @@ def test_an_archive_that_never_answers_is_not_waited_for(layout: BoxLayout, monk
     assert health is Health.bad
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_without_an_archive_nobody_is_asked(layout: BoxLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     from scanside_appliance.doctor.examine import examine
 
     monkeypatch.setattr(network, "archive", lambda _: pytest.fail("nobody set an archive"))
-    monkeypatch.setattr("scanside_appliance.doctor.model.selftest", lambda box: work.backup(box))
     assert "archive" not in {one.subject for one in examine(Examined(layout, Settings(), systemctl="/nowhere"))}

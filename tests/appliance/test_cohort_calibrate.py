@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import statsmodels.api as sm
 from sklearn.metrics import roc_auc_score
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.tools.tools import add_constant
 
 from kit.statistics_samples import exams, write_exams
 from scanside_appliance.site_model import model_in_force, read_changes
@@ -41,7 +43,7 @@ def test_the_json_has_the_promised_keys_and_the_figures_of_other_implementations
     assert (poi["n"], poi["events"], poi["by_patient"]) == (200, 40, None)
     assert poi["auc"] == pytest.approx(roc_auc_score(table["severe"], table["poi_percent"]), abs=1e-6)
     z = (table["poi_percent"] - table["poi_percent"].mean()) / table["poi_percent"].std()
-    glm = sm.GLM(table["severe"], sm.add_constant(z), family=sm.families.Binomial()).fit(tol=1e-12)
+    glm = GLM(table["severe"], add_constant(z), family=Binomial()).fit(tol=1e-12)
     assert poi["odds_ratio_per_sd"] == pytest.approx(np.exp(glm.params.iloc[1]), rel=1e-6)
     assert poi["aic"] == pytest.approx(glm.aic, abs=1e-6)
     assert poi["p_value"] == pytest.approx(glm.pvalues.iloc[1], rel=1e-4)

@@ -29,6 +29,7 @@ from kit.cohort_samples import (
     slow_row,
 )
 from kit.dicom_samples import make_slice, write
+from kit.small_demo import small_demo_spec
 from scanside_appliance.cohort.errors import BoxCluster
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
@@ -37,7 +38,7 @@ from scanside_appliance.cohort.table import csv_bytes, parquet_bytes
 from scanside_appliance.extras import BoxExtraMissing
 from scanside_runtime.errors import BoxOutput, shown
 from scanside_runtime.phantom.dicom_writer import write_series
-from scanside_runtime.phantom.make import demo_spec, make_phantom
+from scanside_runtime.phantom.make import make_phantom
 from scanside_runtime.settings.tables import InferenceSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -288,7 +289,7 @@ def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path) -> None:
 
 def test_the_command_measures_real_studies_lists_failures_and_goes_on(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle").folder
-    phantom = make_phantom(replace(demo_spec(), matrix=96, slice_thickness_mm=10.0, increment_mm=10.0))
+    phantom = make_phantom(small_demo_spec())
     write_series(
         phantom.hu, phantom.spacing_mm, tmp_path / "in" / "a", origin_mm=phantom.origin_mm, slice_thickness_mm=10.0
     )

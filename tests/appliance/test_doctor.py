@@ -21,11 +21,10 @@ from scanside_appliance.bundles.record import BundleChange, put_in_force
 from scanside_appliance.cli.main import app
 from scanside_appliance.clock import Clock
 from scanside_appliance.doctor import folders, machine, model, network, work
-from scanside_appliance.doctor.conditions import Condition, Examined, Health, good
+from scanside_appliance.doctor.conditions import Condition, Examined, Health
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.languages.words import said
 from scanside_runtime.process.cell import CellStrength
 from scanside_runtime.settings.box import DiskSettings, JobSettings
 from scanside_runtime.settings.serve import ServeSettings
@@ -300,10 +299,10 @@ def test_the_command_tells_all_in_a_document_and_ends_with_5_where_something_is_
     assert (ill.exit_code, bool(re.search(r"^BAD +inbox ", ill.stdout, re.MULTILINE))) == (5, True)
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_what_is_shown_to_other_machines_has_a_line_of_its_own_and_what_is_shown_to_none_has_not(
-    box: Examined, monkeypatch: pytest.MonkeyPatch
+    box: Examined,
 ) -> None:
-    monkeypatch.setattr(model, "selftest", lambda _: good("self-test", said("not yet")))  # it takes seconds
     own = run(box, "--json", settings="[serve]\nport = 8041\n")
     other = run(box, "--json", settings='[serve]\nhost = "0.0.0.0"\ntls_certificate = "a.pem"\ntls_key = "a.key"\n')
     lines = [
@@ -313,6 +312,7 @@ def test_what_is_shown_to_other_machines_has_a_line_of_its_own_and_what_is_shown
     assert lines == [[], [("good", "0.0.0.0:8040, with TLS")]]
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_settings_that_can_t_be_used_do_not_keep_it_from_looking_at_the_rest(box: Examined) -> None:
     found = run(box, settings="[inbox]\nquiet = 3\n")
     assert found.exit_code == 5
@@ -320,6 +320,7 @@ def test_settings_that_can_t_be_used_do_not_keep_it_from_looking_at_the_rest(box
     assert re.search(r"^ok +bundle ", found.stdout, re.MULTILINE)
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_the_support_file_holds_nothing_of_a_patient(box: Examined) -> None:
     with Store(box.layout.database) as store:
         job = store.add_job(State.held, "2026-11-02", study="c" * 16, code="PATIENT_MIXED", reason="MUSTERMANN^ERIKA")

@@ -93,6 +93,7 @@ def altered(box: Box) -> None:
     next(box.root.glob("results/[!.]*/*/*/result.json")).write_text("{}")
 
 
+@pytest.mark.usefixtures("no_selftest")
 @pytest.mark.parametrize(
     ("ail", "codes"),
     [(at_rest, (0, 0, 0)), (empty, (0, 0, 5)), (damaged, (5, 5, 5)), (altered, (0, 0, 5))],
@@ -120,6 +121,7 @@ def test_what_the_service_writes_has_the_same_fields_but_one(box: Box) -> None:
     assert wrong(json.loads((box.root / "status.json").read_text()), known) == []
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_settings_that_can_not_be_used_change_no_field(box: Box) -> None:
     box.run()
     (bad := box.root.with_suffix(".bad.toml")).write_text("[inbox\n")

@@ -79,6 +79,7 @@ def test_a_row_that_was_changed_is_not_written_over_as_if_it_were_sound(layout: 
         store.change(7, state=State.queued)
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_whoever_is_asked_names_a_changed_date_and_a_new_book_heals_it(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

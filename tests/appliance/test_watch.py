@@ -247,6 +247,7 @@ def test_names_and_files_of_patients_are_private(box: Box) -> None:
             assert "CANARY" not in path.name
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_no_name_reaches_a_log_a_status_or_an_error(
     box: Box, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

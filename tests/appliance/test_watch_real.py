@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from typer.testing import CliRunner
 from kit.case_kit import put
 from kit.made_once import made_once
 from kit.selftest_samples import write_bundle_with_sample
+from kit.small_demo import small_demo_spec
 from scanside_appliance.cli.main import app
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import patient_key, study_key
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
-from scanside_runtime.phantom.make import demo_spec, make_phantom
+from scanside_runtime.phantom.make import make_phantom
 from scanside_runtime.settings.load import load_settings, settings_digest
 from sweeps.box import REPOSITORY, lost, unsound_results
 
@@ -50,9 +51,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_sent(folder: Path) -> None:
-    phantom = make_phantom(
-        replace(demo_spec(), matrix=96, slice_thickness_mm=10.0, increment_mm=10.0, stomach_gas=False)
-    )
+    phantom = make_phantom(small_demo_spec(stomach_gas=False))
     write_series(
         phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm, slice_thickness_mm=10.0, tags=CANARY
     )

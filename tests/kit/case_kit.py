@@ -32,7 +32,8 @@ class Case:
     """make: puts the study into a folder; gives the path to analyse, None for the folder itself.
 
     code: of the reason; None where the study is analysed, and then `flags` are what must be noticed.
-    objects: whether DICOM objects are made of it too; of cases that are one oddity in many spellings, of one alone.
+    objects: whether DICOM objects are made of it too; of cases that are one oddity in many spellings, of one alone; of
+    what lies beside the slices, or in the names of their files, not at all.
     """
 
     name: str

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kit.small_demo import COARSE_LAYER_MM
 from scanside_runtime.followup.document import PLACES
 from scanside_runtime.followup.measurement_error import MeasurementError
 from scanside_runtime.followup.progression import progression
@@ -71,6 +72,7 @@ def sick_spec(size: float, denser_hu: float = 0.0, slice_thickness_mm: float = 1
         lung_height_mm=190.0,
         slice_thickness_mm=slice_thickness_mm,
         increment_mm=slice_thickness_mm,
+        layer_mm=COARSE_LAYER_MM,
     )
     lesions = tuple(
         replace(

@@ -30,6 +30,7 @@ CHEAP = {
     str(Path(__file__).parents[1] / "sweeps" / f"{name}.py"): f"sweeps.{name}" for name in ("fake_probe", "fake_worker")
 }
 """Of a box in tests, by the file that is run without `site`."""
+WRITER = "scanside_appliance.worklist.writer_process"
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -70,7 +71,7 @@ class Nursery:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Children of `MODULES` and `CHEAP` come from here."""
+        """Children of `MODULES` and `CHEAP`, and those that write lists, come from here."""
         shim = SimpleNamespace(PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL, Popen=self._popen)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(child, "subprocess", shim)
@@ -87,6 +88,8 @@ class Nursery:
         """Which module a child would be, and its arguments; an empty name where it must be started."""
         if tuple(command[:2]) == (self._python, "-S"):
             return CHEAP.get(command[2], ""), command[3:]
+        if tuple(command[:3]) == (self._python, "-m", WRITER):
+            return WRITER, command[3:]
         if (sys.executable, os.environ.get("PYTHONPATH")) != (self._python, self._path):
             return "", ()
         return next((one for one in MODULES if tuple(command[:5]) == child.module(one)), ""), command[5:]

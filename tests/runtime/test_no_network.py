@@ -85,7 +85,7 @@ def guarded(program: str, *arguments: object, **environment: str) -> subprocess.
 def phantom_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lesion = Lesion("ground_glass", "left", 0.4, 60.0, 0.6, (35.0, 35.0, 35.0), -550.0)
     phantom = make_phantom(
-        PhantomSpec(seed=3, matrix=96, slice_thickness_mm=10.0, increment_mm=10.0, lesions=(lesion,))
+        PhantomSpec(seed=3, matrix=96, slice_thickness_mm=10.0, increment_mm=10.0, layer_mm=5.0, lesions=(lesion,))
     )
     folder = tmp_path_factory.mktemp("phantom")
     write_series(phantom.hu, phantom.spacing_mm, folder, origin_mm=phantom.origin_mm)

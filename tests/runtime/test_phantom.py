@@ -22,7 +22,7 @@ from scanside_runtime.phantom.make import (
 )
 from scanside_runtime.phantom.patients import DEMO_SEED, RANDOM_SQUARENESS
 
-SMALL = PhantomSpec(seed=5, matrix=128, slice_thickness_mm=4.0, increment_mm=12.0, noise_hu=10.0)
+SMALL = PhantomSpec(seed=5, matrix=128, slice_thickness_mm=4.0, increment_mm=12.0, layer_mm=2.0, noise_hu=10.0)
 GROUND_GLASS = Lesion("ground_glass", "right", 0.4, 60.0, 0.8, (35.0, 35.0, 35.0), -550.0)
 CONSOLIDATION = Lesion("consolidation", "left", 0.3, 80.0, 0.8, (35.0, 30.0, 30.0), 30.0)
 
@@ -44,7 +44,7 @@ def ill() -> Phantom:
 
 @pytest.fixture(scope="module")
 def demo() -> Phantom:
-    return make_phantom(replace(demo_spec(), matrix=128))
+    return make_phantom(replace(demo_spec(), matrix=128, layer_mm=2.0))
 
 
 def test_same_spec_gives_the_same_bytes(ill: Phantom) -> None:
@@ -144,7 +144,7 @@ def test_volumes_and_poi_do_not_hang_on_the_slice_thickness(demo: Phantom, slice
 
 
 def test_volumes_do_not_hang_on_the_matrix(demo: Phantom) -> None:
-    coarser = make_phantom(replace(demo_spec(), matrix=64))
+    coarser = make_phantom(replace(demo.spec, matrix=64))
     assert coarser.truth.lung_volume_ml == pytest.approx(demo.truth.lung_volume_ml, rel=0.01)
 
 
@@ -194,7 +194,7 @@ def test_demo_has_about_a_fifth_of_both_lungs_infected(demo: Phantom) -> None:
 
 @pytest.mark.parametrize("fraction", [0.15, 0.45])
 def test_pleural_consolidation_makes_its_share_of_the_right_lung(fraction: float) -> None:
-    spec = replace(pleural_consolidation_spec(fraction), matrix=128, slice_thickness_mm=2.5)
+    spec = replace(pleural_consolidation_spec(fraction), matrix=128, slice_thickness_mm=2.5, layer_mm=2.5)
     truth = make_phantom(spec).truth
     assert truth.right_poi_percent == pytest.approx(100.0 * fraction, abs=1.0)
     assert truth.left_poi_percent == 0.0
@@ -236,7 +236,8 @@ def test_random_patients_vary_and_repeat() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_patients_can_be_scanned_and_have_two_lungs(seed: int) -> None:
-    phantom = make_phantom(replace(random_spec(seed, slice_thickness_mm=12.0, matrix=96), slice_thickness_mm=4.0))
+    spec = replace(random_spec(seed, slice_thickness_mm=12.0, matrix=96), slice_thickness_mm=4.0, layer_mm=2.0)
+    phantom = make_phantom(spec)
     assert phantom.truth.right_lung_volume_ml > 250.0
     assert phantom.truth.left_lung_volume_ml > 250.0
     assert not (phantom.infection & ~phantom.lungs).any()

@@ -65,7 +65,7 @@ class Measured(BoxStory):
         self.sums |= self._sent(inbox, "1.2.3.2", "20260408")
 
     def _sent(self, inbox: Path, study_uid: str, date: str) -> set[str]:
-        phantom = make_phantom(replace(demo_spec(), stomach_gas=False, **SMALL))
+        phantom = make_phantom(replace(demo_spec(), stomach_gas=False, layer_mm=5.0, **SMALL))
         tags = SeriesTags(patient_id="P1", patient_name="A^B", study_uid=study_uid, study_date=date)
         folder = inbox / study_uid
         write_series(

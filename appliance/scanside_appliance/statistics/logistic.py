@@ -7,8 +7,9 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
+from statsmodels.discrete.discrete_model import Logit
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, PerfectSeparationError, PerfectSeparationWarning
+from statsmodels.tools.tools import add_constant
 
 from scanside_appliance.statistics.auc import Bools, Floats
 
@@ -49,7 +50,7 @@ def fit_logistic(positive: Bools, features: dict[str, Floats]) -> Logistic:
     """
     values = np.column_stack(list(features.values()))  # (n, k) float64
     means, sds = values.mean(axis=0), values.std(axis=0, ddof=1)
-    fitted = _fit(positive.astype(np.float64), sm.add_constant((values - means) / sds, has_constant="add"))
+    fitted = _fit(positive.astype(np.float64), add_constant((values - means) / sds, has_constant="add"))
     per_sd, ci95 = fitted.params[1:], fitted.conf_int(0.05)[1:]
     terms = tuple(
         Term(
@@ -62,12 +63,12 @@ def fit_logistic(positive: Bools, features: dict[str, Floats]) -> Logistic:
     return Logistic(intercept, terms, float(fitted.aic), np.asarray(fitted.predict()))
 
 
-def _fit(outcome: Floats, design: Floats) -> sm.Logit:
+def _fit(outcome: Floats, design: Floats) -> Logit:
     with warnings.catch_warnings():
         for signal in (PerfectSeparationWarning, ConvergenceWarning, RuntimeWarning):
             warnings.simplefilter("error", signal)
         try:
-            return sm.Logit(outcome, design).fit(disp=0, method="newton", tol=1e-10, maxiter=100)
+            return Logit(outcome, design).fit(disp=0, method="newton", tol=1e-10, maxiter=100)
         except (PerfectSeparationWarning, PerfectSeparationError, ConvergenceWarning, RuntimeWarning) as sign:
             raise Separated("the groups do not overlap") from sign
         except np.linalg.LinAlgError as singular:

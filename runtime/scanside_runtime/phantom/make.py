@@ -35,7 +35,6 @@ __all__ = [
     "random_spec",
 ]
 
-LAYER_MM = 1.25
 ABOVE_APEX_MM = 22.0
 
 
@@ -132,7 +131,7 @@ def slice_count(spec: PhantomSpec) -> int:
 def _scan_slice(painter: LayerPainter, centre_mm: float) -> _ScannedSlice:
     """The mean of the layers inside one slice, blurred; labels by majority."""
     spec = painter.spec
-    layers = max(1, math.ceil(spec.slice_thickness_mm / LAYER_MM))
+    layers = max(1, math.ceil(spec.slice_thickness_mm / spec.layer_mm))
     hu = np.zeros((spec.matrix, spec.matrix), dtype=np.float32)
     votes = np.zeros((3, spec.matrix, spec.matrix), dtype=np.uint8)  # right, left, infection
     for i in range(layers):

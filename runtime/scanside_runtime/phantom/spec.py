@@ -46,6 +46,7 @@ class PhantomSpec:
     """One patient on one scanner; the same spec gives the same bytes.
 
     The anatomy depends on the seed and the shape only, so the same patient can be scanned with other slices.
+    layer_mm: a slice is the mean of layers so thick, or thinner; fewer are drawn sooner.
     """
 
     seed: int = 0
@@ -54,6 +55,7 @@ class PhantomSpec:
     slice_thickness_mm: float = 5.0
     increment_mm: float = 5.0
     first_centre_mm: float = -32.0
+    layer_mm: float = 1.25
 
     lung_height_mm: float = 235.0
     chest_half_width_mm: float = 130.0
