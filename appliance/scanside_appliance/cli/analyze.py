@@ -80,13 +80,15 @@ def analyze(
         delivery = replace(delivery, page=context.obj.page(options.settings, earlier, language))
     except ScansideError as error:
         raise typer.Exit(delivery.deliver(refused(error))) from error
-    networks = KeptNetworks(compiled_networks(context.obj.root))
+    compiled = compiled_networks(context.obj.root)
     with made_ready_beside():
         if every:
-            each = analyze_all(path, options, progress, networks)
+            each = analyze_all(path, options, progress, KeptNetworks(compiled))
             raise typer.Exit(gravest(delivery.below(uid).deliver(one) for uid, one in each))
         with progress() as report:
+            networks = KeptNetworks(compiled)
             one = analyze_study(path, options, study_uid=study, series_uid=series, networks=networks, progress=report)
+            del networks  # 130 MB and more, before page and objects are made
         raise typer.Exit(delivery.deliver(one))
 
 

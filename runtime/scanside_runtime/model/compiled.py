@@ -12,6 +12,9 @@ from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import Bytes, EngineChoice
 from scanside_runtime.model.tuning import this_box
 
+COMPILED_FOR = "one stack"
+"""As `engine` has a network compiled; another word whenever that changes, as what was kept is then another network."""
+
 
 class CompiledNetworks(Protocol):
     """A place that keeps one set of compiled networks.
@@ -28,5 +31,5 @@ class CompiledNetworks(Protocol):
 
 def key_of(bundle: Bundle, choice: EngineChoice) -> str:
     """What compiled networks hold for: these networks, this way to compute, this engine and this processor."""
-    held_for = {"box": asdict(this_box(bundle)), "choice": asdict(choice)}
+    held_for = {"box": asdict(this_box(bundle)), "choice": asdict(choice), "compiled_for": COMPILED_FOR}
     return hashlib.sha256(json.dumps(held_for, sort_keys=True).encode()).hexdigest()
