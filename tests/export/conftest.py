@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from kit.export_samples import Exported, run_export
+from kit.export_samples import Exported, run_export, small_infection_network, small_lung_network
 from kit.made_once import made_once
 
 
@@ -20,7 +20,21 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def small_infection() -> Iterator[None]:
+    """An infection network of few layers and channels."""
+    with small_infection_network():
+        yield
+
+
+@pytest.fixture
+def small_networks(small_infection: None) -> Iterator[None]:
+    """Both networks with few layers and channels, for what is not about their size."""
+    with small_lung_network():
+        yield
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """What `export`, `quantize` and `bundle` make of two small networks, once for all tests."""
+    """What `export`, `quantize` and `bundle` make of two small networks (`small_networks`), once for all tests."""
     return Exported.below(made_once(tmp_path_factory, "export", run_export))

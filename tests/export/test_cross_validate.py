@@ -33,6 +33,8 @@ from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_export.networks.checkpoint import Trained
 from scanside_export.networks.to_onnx import with_contract
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_networks")
+
 NAMES = ("coronacases_008", "coronacases_002")  # folds 0 and 4
 
 
@@ -49,7 +51,6 @@ def recipes(**changes: object) -> dict[str, Recipe]:
     return {name: tiny_recipe(name, shares=shares, samples=2, **changes) for name in ("infection", "lungs")}
 
 
-@pytest.mark.usefixtures("one_torch_thread")
 def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported
 ) -> None:
@@ -111,7 +112,7 @@ def test_two_cases_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.M
 
 def test_cases_prepared_by_several_processes_are_the_same_ones(tmp_path: Path) -> None:
     pairs = [("pairs", pair(tmp_path / name, seed)) for name, seed in (("a", 8), ("b", 9))]
-    material = Material(None, pairs, phantoms=1)
+    material = Material(None, pairs, phantoms=1, seed=0)  # a patient in slices of 10 mm: few to draw
     assert prepare(material, tmp_path / "two", jobs=2) == prepare(material, tmp_path / "one")
     assert len(load(tmp_path / "two")) == 3
 
@@ -127,8 +128,8 @@ def pair(folder: Path, seed: int) -> Path:
 
 
 def test_what_one_of_several_processes_refuses_is_refused_with_its_own_sentence(tmp_path: Path) -> None:
-    nothing = Material(tmp_path, phantoms=0)
-    with pytest.raises(LabelsUnusable, match=r"there is no slices\.csv"):
+    nothing = Material(None, [("infection-8mm", tmp_path)], phantoms=0)
+    with pytest.raises(LabelsUnusable, match="study_"):
         prepare(nothing, tmp_path / "cases", jobs=2)
 
 
@@ -167,6 +168,7 @@ def test_permissive_cases_need_no_set_under_a_non_commercial_licence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scanside_export.data.prepare.BACKGROUNDS", ())
+    monkeypatch.setattr("scanside_export.data.prepare._phantom_case", lambda seed: phantom_case())
     prepare(Material(tmp_path, phantoms=1, permissive=True), tmp_path / "cases")
     assert [case.source for case in load(tmp_path / "cases")] == ["phantom"]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from kit.bundle_samples import write_bundle
-from kit.export_samples import command
+from kit.export_samples import command, phantom
 from scanside_export.cli.main import app
 from scanside_export.data.cases import ELSEWHERE, RIGHT, UNKNOWN, Case
 from scanside_export.data.volumes import labelled_case
@@ -28,7 +28,6 @@ from scanside_runtime.metrics import dice
 from scanside_runtime.model.engine import choose_engine
 from scanside_runtime.model.networks import load_networks
 from scanside_runtime.model.segment import segment
-from scanside_runtime.phantom.make import make_phantom, random_spec
 from scanside_runtime.volume import Bools, Masks
 
 SLICE_KEYS = [
@@ -118,7 +117,7 @@ def test_pictures_and_masks_that_do_not_fit_are_refused_with_a_sentence(tmp_path
 
 
 def test_volumes_are_scored_with_volume_and_poi_error(tmp_path: Path) -> None:
-    drawn = make_phantom(random_spec(9, slice_thickness_mm=10.0, matrix=64))
+    drawn = phantom(9)
     dz, dy, dx = drawn.spacing_mm
     for kind, array in (("images", drawn.hu), ("masks", drawn.infection), ("lungs", drawn.lungs)):
         (tmp_path / kind).mkdir()

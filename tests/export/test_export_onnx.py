@@ -28,7 +28,7 @@ from scanside_runtime.model.networks import load_networks
 from scanside_runtime.model.onnx_file import metadata
 from scanside_runtime.model.selftest import GOLDEN, run_selftest
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_networks")
 
 NETWORKS = ("lungs", "infection")
 ENGINES = ("openvino", "onnxruntime")
@@ -193,6 +193,6 @@ def test_a_bundle_over_the_size_that_a_box_accepts_is_refused(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contracts = {name: trained(exported, name).contract for name in NETWORKS}
-    monkeypatch.setattr("scanside_export.bundling.write_bundle.LARGEST_FILE_MB", 20.0)
+    monkeypatch.setattr("scanside_export.bundling.write_bundle.LARGEST_FILE_MB", 0.5)
     with pytest.raises(ValueError, match="too large"):
         build_bundle(exported.work, tmp_path, Release("t", "1", "0.1.0", {}), contracts)

@@ -14,7 +14,7 @@ from scanside_export.networks.shipped_weights import read_network
 from scanside_export.training.train import Run, train
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_infection")
 
 
 def train_lungs(out: Path, start: Path = DEFAULT_BUNDLE) -> Path:
@@ -25,21 +25,21 @@ def train_lungs(out: Path, start: Path = DEFAULT_BUNDLE) -> Path:
 def test_the_kept_network_is_the_same_file_beside_one_that_was_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported
 ) -> None:
-    """The lungs were exported for all tests; here it is only seen that nothing else would be."""
+    """The infection network was exported for all tests; here it is only seen that nothing else would be."""
     runs, work = str(tmp_path / "runs"), str(tmp_path / "work")
-    shutil.copytree(exported.runs / "lungs", tmp_path / "runs" / "lungs")
-    shutil.copytree(exported.work, tmp_path / "work", ignore=shutil.ignore_patterns("infection.*"))
-    command("keep", "infection", "--runs", runs, "--work", work)
+    shutil.copytree(exported.runs / "infection", tmp_path / "runs" / "infection")
+    shutil.copytree(exported.work, tmp_path / "work", ignore=shutil.ignore_patterns("lungs.*"))
+    command("keep", "lungs", "--runs", runs, "--work", work)
     for step in ("export_networks", "quantize_networks"):
         named = f"scanside_export.convert.export_networks.{step}"
         monkeypatch.setattr(named, lambda trained, *_: [Path(name) for name in trained])
-    assert command("export", "--runs", runs, "--work", work) == "lungs\n"
-    assert command("quantize", "--runs", runs, "--work", work, "--cases", str(exported.cases)) == "lungs\n"
+    assert command("export", "--runs", runs, "--work", work) == "infection\n"
+    assert command("quantize", "--runs", runs, "--work", work, "--cases", str(exported.cases)) == "infection\n"
     command("bundle", "--runs", runs, "--work", work, "--out", str(tmp_path / "bundle"))
     built = open_bundle(tmp_path / "bundle")
     for form in ("int8", "fp16"):
-        assert built.network("infection", form) == open_bundle().network("infection", form)
-        assert built.network("lungs", form) == open_bundle(exported.bundle).network("lungs", form)
+        assert built.network("lungs", form) == open_bundle().network("lungs", form)
+        assert built.network("infection", form) == open_bundle(exported.bundle).network("infection", form)
     built.verify()
 
 

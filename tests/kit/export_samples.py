@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from typer.testing import CliRunner
@@ -19,6 +21,7 @@ from scanside_export.cli.main import RECIPES, app
 from scanside_export.data.cases import LEFT, RIGHT, Case
 from scanside_export.data.prepare import _store
 from scanside_export.data.recipe import Recipe, read_recipe
+from scanside_export.networks import resnet34, unet
 from scanside_export.networks.unet import ResNet34UNet, UNet
 from scanside_export.training.train import Training
 from scanside_runtime.phantom.make import Phantom, make_phantom, random_spec
@@ -28,9 +31,14 @@ STEEP = 40.0
 """Logits from one end of the window to the other, in the networks made by hand."""
 
 
+def phantom(seed: int = 9, slab_mm: float = 10.0) -> Phantom:
+    return _drawn(seed, slab_mm)
+
+
 @lru_cache
-def phantom(seed: int = 9, slab_mm: float = 10.0, matrix: int = 64) -> Phantom:
-    return make_phantom(random_spec(seed, slice_thickness_mm=slab_mm, matrix=matrix))
+def _drawn(seed: int, slab_mm: float) -> Phantom:
+    """Drawn once, however it is asked for."""
+    return make_phantom(random_spec(seed, slice_thickness_mm=slab_mm, matrix=64))
 
 
 def phantom_case(seed: int = 9, slab_mm: float = 10.0, source: str = "phantom") -> Case:
@@ -44,6 +52,25 @@ def tiny_recipe(network: str, **changes: Any) -> Recipe:
     shipped = read_recipe(RECIPES / f"{network}.toml")
     tiny = replace(shipped, matrix=(64, 64), pixel_mm=6.0, shares={"phantom": 1.0}, batch=2, augment={})
     return replace(tiny, **changes)
+
+
+@contextmanager
+def small_infection_network() -> Iterator[None]:
+    """Layers of every kind that the infection network has, and of each as few as may be: 2 MB for 98."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (resnet34, unet):
+            patch.setattr(module, "WIDTHS", (16, 16, 32, 64, 128))
+        patch.setattr(resnet34, "BLOCKS", (1, 1, 1, 1))
+        patch.setattr(unet, "RISING", (64, 32, 32, 16, 16))
+        yield
+
+
+@contextmanager
+def small_lung_network() -> Iterator[None]:
+    """The same for the lungs': 2 MB for 15."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unet, "LUNG_WIDTHS", (16, 32, 64, 128))
+        yield
 
 
 def _pass_on(layer: nn.Module, source: int) -> None:
@@ -60,7 +87,7 @@ def lungs_by_hand() -> nn.Module:
     model = UNet()
     _pass_on(model.down[0].get_submodule("0"), 0)
     _pass_on(model.down[0].get_submodule("1"), 0)
-    _pass_on(model.up[-1].get_submodule("convs.0"), 32)
+    _pass_on(model.up[-1].get_submodule("convs.0"), unet.LUNG_WIDTHS[1])
     _pass_on(model.up[-1].get_submodule("convs.1"), 0)
     model.head.weight.mul_(0.5)
     model.head.weight[:, 0] = torch.tensor([STEEP, 0.0, 0.0])[:, None, None]
@@ -74,7 +101,7 @@ def infection_by_hand() -> nn.Module:
     torch.manual_seed(2)
     model = ResNet34UNet()
     _pass_on(model.encoder.stem, 1)
-    _pass_on(model.up2.convs.get_submodule("0"), 64)
+    _pass_on(model.up2.convs.get_submodule("0"), unet.RISING[2])
     _pass_on(model.up2.convs.get_submodule("1"), 0)
     _pass_on(model.up1.convs.get_submodule("0"), 0)
     _pass_on(model.up1.convs.get_submodule("1"), 0)
@@ -112,8 +139,13 @@ class Exported:
 
 
 def run_export(folder: Path) -> None:
+    """Of small networks: their readers need them small, too."""
     torch.set_num_threads(1)
-    made = Exported.below(folder)
+    with small_infection_network(), small_lung_network():
+        _run_export(Exported.below(folder))
+
+
+def _run_export(made: Exported) -> None:
     for network, model in (("lungs", lungs_by_hand()), ("infection", infection_by_hand())):
         write_checkpoint(made.runs / network, model, tiny_recipe(network, shares={"real": 1.0}))
     for seed in (8, 9):

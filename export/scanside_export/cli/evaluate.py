@@ -48,8 +48,9 @@ def slices(
     from scanside_export.data.windowed_slices import read_slices
     from scanside_export.evaluation.evaluate_slices import evaluate_slices, slices_document
 
+    drawn = read_slices(images, masks)  # before the networks: what does not fit is refused at once
     opened, networks = _deployed(bundle, engine, precision)
-    scores = evaluate_slices(read_slices(images, masks), networks.infection)
+    scores = evaluate_slices(drawn, networks.infection)
     figures = slices_document(scores, networks.infection, _called(opened))
     if picture is not None:
         _draw_slices(scores, picture)

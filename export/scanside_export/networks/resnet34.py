@@ -9,6 +9,9 @@ from scanside_export.networks.blocks import conv_bn_relu
 WIDTHS = (64, 64, 128, 256, 512)
 """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size."""
 
+BLOCKS = (3, 4, 6, 3)
+"""Blocks at 1/4, 1/8, 1/16 and 1/32."""
+
 
 class BasicBlock(nn.Module):
     """Two 3 × 3 convolutions and a short cut."""
@@ -37,14 +40,15 @@ class ResNet34(nn.Module):
 
     def __init__(self, depth: int) -> None:
         super().__init__()
+        half, quarter, eighth, sixteenth, deepest = WIDTHS
         self.stem = nn.Sequential(
-            nn.Conv2d(depth, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)
+            nn.Conv2d(depth, half, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(half), nn.ReLU(inplace=True)
         )
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = _layer(64, 64, blocks=3, stride=1)
-        self.layer2 = _layer(64, 128, blocks=4, stride=2)
-        self.layer3 = _layer(128, 256, blocks=6, stride=2)
-        self.layer4 = _layer(256, 512, blocks=3, stride=2)
+        self.layer1 = _layer(half, quarter, BLOCKS[0], stride=1)
+        self.layer2 = _layer(quarter, eighth, BLOCKS[1], stride=2)
+        self.layer3 = _layer(eighth, sixteenth, BLOCKS[2], stride=2)
+        self.layer4 = _layer(sixteenth, deepest, BLOCKS[3], stride=2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """(n, depth, h, w) → (n, 64, h/2, w/2), then 64 channels at 1/4, 128 at 1/8, 256 at 1/16, 512 at 1/32."""

@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from scanside_export.networks.blocks import Up, conv_bn_relu
 from scanside_export.networks.resnet34 import WIDTHS, ResNet34
 
+RISING = (256, 128, 64, 32, 16)
+"""Channels of the infection network's decoder, at 1/16, 1/8, 1/4, 1/2 and the whole of the input's size."""
+
+LUNG_WIDTHS = (16, 32, 64, 128, 192, 256)
+"""Channels of the lung network at the input's size and at each half of it."""
+
 
 class ResNet34UNet(nn.Module):
     """A stack of slabs in, one logit for each pixel of the middle slab out."""
@@ -23,12 +29,13 @@ class ResNet34UNet(nn.Module):
         super().__init__()
         half, quarter, eighth, sixteenth, deepest = WIDTHS
         self.encoder = ResNet34(depth)
-        self.up16 = Up(deepest, sixteenth, 256)
-        self.up8 = Up(256, eighth, 128)
-        self.up4 = Up(128, quarter, 64)
-        self.up2 = Up(64, half, 32)
-        self.up1 = Up(32, 0, 16)
-        self.head = nn.Conv2d(16, classes, 1)
+        at16, at8, at4, at2, at1 = RISING
+        self.up16 = Up(deepest, sixteenth, at16)
+        self.up8 = Up(at16, eighth, at8)
+        self.up4 = Up(at8, quarter, at4)
+        self.up2 = Up(at4, half, at2)
+        self.up1 = Up(at2, 0, at1)
+        self.head = nn.Conv2d(at1, classes, 1)
 
     def forward(self, stack: Tensor) -> Tensor:
         """(n, depth, h, w) float in 0..1 → (n, classes, h, w) logits."""
@@ -43,8 +50,9 @@ class ResNet34UNet(nn.Module):
 class UNet(nn.Module):
     """One slab in, logits of background, right lung and left lung out."""
 
-    def __init__(self, classes: int = 3, widths: tuple[int, ...] = (16, 32, 64, 128, 192, 256)) -> None:
+    def __init__(self, classes: int = 3) -> None:
         super().__init__()
+        widths = LUNG_WIDTHS
         entries = (1, *widths[:-1])
         self.down = nn.ModuleList(
             nn.Sequential(conv_bn_relu(inputs, width), conv_bn_relu(width, width))
