@@ -1,13 +1,15 @@
-"""The daemon's children that send and that write the list, and what may never be while one of them ends or fails."""
+"""The daemon's children that read headers, send, and write the list, and what may never be while one ends or fails."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from kit.dicom_samples import make_series, write
 from kit.sent_box import job_with_result
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.inbox.facts import PROBE
 from scanside_appliance.network.sender_client import SENDER
+from scanside_appliance.service.plan import Plan
 from scanside_appliance.service.service import log_to_stderr
 from scanside_appliance.worklist.writer_client import WRITER, ListNews, ListWriter
 from scanside_runtime.process.start import end_with
@@ -29,12 +33,48 @@ from scanside_runtime.settings.tables import SiteSettings
 from .box import outcome, unsound_results, write_settings
 from .injected import Fault, Ran
 from .lived import Lived, plan_of, send
-from .stories import AT_ONCE, watched
+from .stories import AT_ONCE, Everyday, differing, newest, watched
 
 THERE_ALREADY = 0x0111
 RECEIVED = ".received"
 _PAGES = re.compile(r'href="(worklist/[^"#]+|(?!worklist)[^"#:]+\.html)"')
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?")
+
+
+class Read(Everyday):
+    """A known study gets a late slice, and one of its slices once more; a new study, what is cut off, what is no image.
+
+    Each lies in a folder of its own: what can't be read beside a study makes it incomplete, which stays so where that
+    was known already. Headers are read by the real child, which ends, or a call of it fails; what comes of them by a
+    cheap one.
+    """
+
+    def prepare(self) -> None:
+        inbox = self.base / "inbox"
+        self.sums = send(inbox, 1, 3)
+        self.settings(self.base)
+        self._undisturbed(self.base)
+        self.sums |= send(inbox, 1, 4) | send(inbox, 2, 2)
+        again = [inbox / "study1" / f"{number:03d}.dcm" for number in range(3)]
+        for path in again[1:]:
+            path.unlink()
+        (inbox / "again").mkdir()
+        slice_again = again[0].rename(inbox / "again" / again[0].name).read_bytes()
+        for name, content in (("cut_off.dcm", slice_again[:300]), ("notes.txt", b"no image")):
+            (inbox / name).write_bytes(content)
+            self.sums.add(hashlib.sha256(content).hexdigest())
+
+    def settings(self, root: Path) -> None:
+        write_settings(root, **AT_ONCE, memory_limit_mb=4096)
+        with root.with_suffix(".toml").open("a") as file:
+            file.write("[reading]\nmemory_mb = 8192\n")
+
+    def plan(self, root: Path) -> Plan:
+        return replace(super().plan(root), probe=PROBE)
+
+    def unlike(self, role: str, fault: Fault, results: dict[str, Any]) -> Iterator[str]:
+        """What could not be read at once came in a further revision."""
+        return differing(newest(self.expected["results"]), newest(results))
 
 
 class Sent(Lived):

@@ -52,7 +52,8 @@ STORIES: dict[str, tuple[str, ...]] = {
     "commands.Upgraded": ("upgrade",),
     "commands.Decided": ("release",),
     "commands.Installed": ("install",),
-    "measured.Measured": ("prober", "reader", "worker"),
+    "children.Read": ("prober",),
+    "measured.Measured": ("reader", "worker"),
 }
 """By story, the roles that are tried in it."""
 ROLES = tuple(role for roles in STORIES.values() for role in roles)

@@ -184,6 +184,17 @@ def differing(expected: Any, ended: Any, at: str = "") -> Iterator[str]:
         yield f"{at}: {str(ended)[:300]} for {str(expected)[:300]}"
 
 
+def newest(results: dict[str, Any]) -> dict[str, Any]:
+    """By study, without the number of the revision."""
+    found = {}
+    unnumbered = {"revision": None, "supersedes": None}
+    for place, document in sorted(results.items(), key=lambda one: int(Path(one[0]).name)):
+        counted = unnumbered if "revision" in document else {}
+        provenance = {**document["provenance"], **unnumbered}
+        found[str(Path(place).parent)] = {**document, **counted, "provenance": provenance}
+    return found
+
+
 def watched(plan: Plan) -> None:
     """The daemon as a program of its own."""
     log_to_stderr()

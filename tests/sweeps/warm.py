@@ -14,8 +14,10 @@ from highdicom._standard_utils import get_iod_module_map, get_module_attribute_m
 import scanside_appliance
 from scanside_appliance.bundles.record import BundleRecord
 from scanside_appliance.cli.main import app
+from scanside_appliance.languages.catalogue import ENGLISH
 from scanside_appliance.page.templates import page_templates
 from scanside_runtime.dicom.headers import import_encodings
+from scanside_runtime.dicom.values.body_parts import part_named
 from scanside_runtime.process.typed import typed
 
 _WINGS = (
@@ -65,5 +67,6 @@ def import_everything() -> None:
     with suppress(SystemExit), redirect_stdout(io.StringIO()):
         app(["--version"], standalone_mode=False)
     typed(BundleRecord, {"schema": "", "changes": []})
-    for name in page_templates().list_templates():
-        page_templates().get_template(name)
+    part_named("chest")
+    for name in page_templates(ENGLISH).list_templates():
+        page_templates(ENGLISH).get_template(name)
