@@ -92,11 +92,12 @@ class InboxTable:
         if tuple(before) != seen_now:
             before_it = "before = CASE kind WHEN '' THEN before ELSE since END"
             forgotten = ", sha256 = ''" if seen is UNKNOWN else ""
-            is_now = "size = :size, mtime_ns = :mtime_ns, inode = :inode"
-            values = {"size": seen.size, "mtime_ns": seen.mtime_ns, "inode": seen.inode, "id": row}
-            times = {"now": now, "patience": patience_s}
-            changed = f"{is_now}, {before_it}, {_CHANGED}, kind = ''{forgotten}"
-            self.rows(f"UPDATE files SET {changed} WHERE id = :id", values | times)
+            self.rows(
+                "UPDATE files SET size = :size, mtime_ns = :mtime_ns, inode = :inode, kind = '', "
+                f"{before_it}, {_CHANGED}{forgotten} WHERE id = :id",
+                {"size": seen.size, "mtime_ns": seen.mtime_ns, "inode": seen.inode, "id": row}
+                | {"now": now, "patience": patience_s},
+            )
         return int(row)
 
     def forget(self, met: bytearray, unsure: tuple[bytes, ...], now: float, patience_s: float) -> None:
