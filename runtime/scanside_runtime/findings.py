@@ -122,6 +122,15 @@ KINDS = {
         "Part of the study had not arrived when the wait for it ended.",
         "Send the study again: it is then measured again, as a new revision.",
     ),
+    "INPUT_OTHER_STUDY": FindingKind(
+        ("caution",),
+        "The pictures are of another study or patient than they seemed to be when they came: the result lies among "
+        "those of the other.",
+        "Believe the patient on this page, and send the study again. If it comes again, tell whoever looks after the "
+        "box: a file that came before may have misled it.",
+        "Headers are read twice: one file after the other as they come, and all of a study by themselves when it is "
+        "measured.",
+    ),
     "INPUT_DATE_FUTURE": FindingKind(
         ("caution",),
         "The study's date lies in the future: the scanner's clock or the box's is wrong.",

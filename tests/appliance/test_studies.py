@@ -87,6 +87,8 @@ def test_the_second_study_of_a_worker_loads_no_network(
             root=tmp_path,
             files=disc / str(number),
             output=tmp_path / f"out{number}",
+            study_uid="1.2.3",
+            patient="",
             revision=1,
             supersedes=None,
             incomplete=None,

@@ -21,6 +21,7 @@ from scanside_appliance.jobs.book.rows import Job
 from scanside_appliance.jobs.messages import Order
 from scanside_appliance.jobs.sorting import of_other_patients, sort_files
 from scanside_appliance.jobs.worker import _flags
+from scanside_runtime.dicom.series import Study
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings.tables import Settings
 from sweeps.box import Slice, contents
@@ -394,8 +395,29 @@ def test_another_content_of_a_slice_is_not_released_while_the_rest_of_its_study_
 
 def test_the_page_of_a_released_study_says_that_it_stands_by_itself(tmp_path: Path) -> None:
     order = Order(
-        root=tmp_path, files=tmp_path, output=tmp_path, revision=2, supersedes="1", incomplete=None, clock_trouble=None,
-        today="2026-01-01", alone=False, series_uid=None, earlier=(), settings=Settings(), bundle=None,
-    )  # fmt: skip
+        tmp_path, tmp_path, tmp_path, "1", "", 2, "1", None, None, "2026-01-01", False, None, (), Settings(), None
+    )
     said = {alone: [one.code for one in _flags(replace(order, alone=alone), None)] for alone in (False, True)}
     assert said == {False: [], True: ["PATIENT_RELEASED"]}
+
+
+@pytest.mark.parametrize(
+    ("filed_as", "says"),
+    [
+        (("1.2.1", patient_key("P1", "H", "1.2.1")), []),
+        (("1.2.1", patient_key("P1", None, "1.2.1")), []),
+        (("1.2.1", patient_key(None, None, "1.2.1")), []),
+        (("1.2.1", patient_key("P2", "H", "1.2.1")), ["INPUT_OTHER_STUDY"]),
+        (("1.2.2", patient_key("P1", "H", "1.2.2")), ["INPUT_OTHER_STUDY"]),
+        (("1.2.2", patient_key(None, None, "1.2.2")), ["INPUT_OTHER_STUDY"]),
+    ],
+)
+def test_a_result_says_that_its_pictures_are_of_another_study_or_patient_than_it_is_filed_under(
+    tmp_path: Path, filed_as: tuple[str, str], says: list[str]
+) -> None:
+    """As it is where a file took over the child that read the headers of those that came after it."""
+    order = Order(
+        tmp_path, tmp_path, tmp_path, *filed_as, 1, None, None, None, "2026-01-01", False, None, (), Settings(), None
+    )
+    pictures = Study("P1", "H", "A^B", "1.2.1", "2020-04-01", None, None, None, None)
+    assert [flag.code for flag in _flags(order, pictures)] == says

@@ -132,7 +132,8 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(
     assert document["biomarkers"] == expected["biomarkers"]
     assert (document["provenance"]["revision"], document["provenance"]["supersedes"]) == (1, None)
     assert document["provenance"]["input_sha256"] == expected["provenance"]["input_sha256"]
-    assert "INPUT_DATE_FUTURE" in [flag["code"] for flag in document["flags"]]
+    codes = [flag["code"] for flag in document["flags"]]
+    assert "INPUT_DATE_FUTURE" in codes and "INPUT_OTHER_STUDY" not in codes
     assert pydicom.dcmread(folder / "seg.dcm").StudyInstanceUID == STUDY
     assert document["provenance"]["settings_sha256"] == settings_digest(load_settings(box.settings))
     assert (lost(box.root, []), unsound_results(box.root)) == ([], [])

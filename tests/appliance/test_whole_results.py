@@ -111,7 +111,7 @@ def test_the_worker_blames_the_box_and_leaves_nothing_when_the_result_cant_be_wr
     write_series(chest_hu(), SPACING_MM, tmp_path / "files")
     (tmp_path / "out").mkdir()
     order = Order(
-        tmp_path, tmp_path / "files", tmp_path / "out", 1, None, None, None, "2026-01-01", False, None, (),
+        tmp_path, tmp_path / "files", tmp_path / "out", "", "", 1, None, None, None, "2026-01-01", False, None, (),
         Settings(inference=InferenceSettings(threads=1)), write_bundle(tmp_path / "bundle").folder,
     )  # fmt: skip
     full()

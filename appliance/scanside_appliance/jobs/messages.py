@@ -44,14 +44,17 @@ class EarlierResult:
 class Order:
     """One study to analyse.
 
-    root: the box's folder, for its bundle and its severity model. earlier: the folders of results of this patient's
-    other studies, the newest revision of each. alone: a person released it, it is measured without them. series_uid:
-    the series that a person chose.
+    root: the box's folder, for its bundle and its severity model. study_uid, patient: of whom the files are by what was
+    read of them when they came, the patient as the name of a folder; there the result will lie. earlier: the folders of
+    results of this patient's other studies, the newest revision of each. alone: a person released it, it is measured
+    without them. series_uid: the series that a person chose.
     """
 
     root: Path
     files: Path
     output: Path
+    study_uid: str
+    patient: str
     revision: int
     supersedes: str | None
     incomplete: str | None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from scanside_appliance.bundles.record import bundle_in_force
 from scanside_appliance.defects import of_the_disk, raised_at
-from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.layout import BoxLayout, patient_key
 from scanside_appliance.files.owner import stay_owner
 from scanside_appliance.jobs.messages import (
     NOT_COMPLETE,
@@ -42,6 +42,7 @@ from scanside_runtime.process.messages import Failed
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis.result import Analysis
+    from scanside_runtime.dicom.series import Study
     from scanside_runtime.model.proof import WayTried
 
 Progress = Callable[[str, int, int], None]
@@ -145,7 +146,7 @@ def _how_severe(analysis: Analysis) -> str:
 def _as_ordered(analysis: Analysis, order: Order) -> Analysis:
     """With the box's own count of results, and what it knows of the study beside its pictures."""
     provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)
-    flags = _flags(order, analysis.series.study.study_date if analysis.series else None)
+    flags = _flags(order, analysis.series.study if analysis.series else None)
     return replace(analysis, provenance=provenance, flags=(*analysis.flags, *flags))
 
 
@@ -157,9 +158,13 @@ def _trouble(analysis: Analysis) -> Ended:
     return Ended(analysis.exit_code, reason.code, f"{reason.message} {reason.advice}")
 
 
-def _flags(order: Order, study_date: str | None) -> list[Finding]:
+def _flags(order: Order, study: Study | None) -> list[Finding]:
     """What the box knows of a study beside its pictures."""
     flags = []
+    study_date = study.study_date if study else None
+    if study is not None and not _is_filed_as_read(order, study):
+        message = "The pictures are of another study or patient than they seemed to be when they came."
+        flags.append(Finding("INPUT_OTHER_STUDY", "caution", message))
     if order.incomplete:
         message = f"{NOT_COMPLETE}{words(ENGLISH).phrase(order.incomplete)}."
         flags.append(Finding("INPUT_INCOMPLETE", "caution", message))
@@ -172,6 +177,16 @@ def _flags(order: Order, study_date: str | None) -> list[Finding]:
     if order.clock_trouble:
         flags.append(Finding("BOX_CLOCK", "note", f"{order.clock_trouble[0].upper()}{order.clock_trouble[1:]}."))
     return flags
+
+
+def _is_filed_as_read(order: Order, study: Study) -> bool:
+    """Whether what read the study, and nothing else, found whose it is as the child did that reads what comes.
+
+    That one has read foreign bytes before. An issuer may have been stated by some slices alone, a patient by none.
+    """
+    nobody = patient_key(None, None, order.study_uid)
+    stated = {patient_key(study.patient_id, issuer, study.study_uid) for issuer in (study.issuer, None)}
+    return study.study_uid == order.study_uid and order.patient in {nobody, *stated}
 
 
 if __name__ == "__main__":

@@ -140,6 +140,8 @@ class WorkerClient:
             root=self._layout.root,
             files=self._layout.root / work_place(job.id),
             output=folder,
+            study_uid=job.study_uid,
+            patient=job.patient,
             revision=job.revision or 0,
             supersedes=supersedes,
             incomplete=job.incomplete,

@@ -80,7 +80,7 @@ PARTS = (
 )
 """What stands in these sentences, one or more."""
 NO_MORE = (
-    *("INPUT_LOSSY", "PATIENT_AGE_UNKNOWN", "PATIENT_RELEASED", "QUALITY_LOOKS_EXTENSIVE"),
+    *("INPUT_LOSSY", "INPUT_OTHER_STUDY", "PATIENT_AGE_UNKNOWN", "PATIENT_RELEASED", "QUALITY_LOOKS_EXTENSIVE"),
     *("BOX_CLOCK", "MODEL_OTHER_WAY"),
 )
 """Flags whose message says no more than their meaning does, but for what a technician finds in `scanside doctor`."""
