@@ -180,6 +180,7 @@ def sum_up(lines: Iterable[dict[str, Any]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="of all faults each so manieth")
+    parser.add_argument("--each", type=int, help="of each role so many, spread over all of them")
     parser.add_argument("--sites", action="store_true", help="from each site the first, second and last call alone")
     parser.add_argument("--fault", choices=FAULTS, action="append")
     parser.add_argument("--who", choices=ROLES, action="append")
@@ -207,15 +208,21 @@ def sweep(who: Sequence[str], asked: argparse.Namespace) -> list[Trial]:
         return []
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         story = story_of(who[0], Path(folder))
-        all_of_them = trials(story, who, asked.fault or list(FAULTS), sites=asked.sites)
-        wanted = all_of_them[
-            min(asked.every, len(all_of_them)) // 2 :: asked.every
-        ]  # not the first call, before any work
+        wanted = []
+        for role in who:
+            found = trials(story, [role], asked.fault or list(FAULTS), sites=asked.sites)
+            wanted += spread(found, asked.each or len(found) // asked.every or 1)
         known = {_key(one) for one in tried(asked.totals)}
         left = [one for one in wanted if one.key not in known]
         print(f"{', '.join(who)}: {len(left)} runs of {len(wanted)}, version {version()}", flush=True)
         try_all(story, left, asked.totals, asked.together)
     return wanted
+
+
+def spread(found: Sequence[Trial], number: int) -> list[Trial]:
+    """So many of these, as far from each other and from both ends as can be: the first calls come before any work."""
+    number = min(number, len(found))
+    return [found[(2 * at + 1) * len(found) // (2 * number)] for at in range(number)]
 
 
 def _key(line: dict[str, Any]) -> tuple[str, str, str, int]:
