@@ -139,9 +139,11 @@ def test_the_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", box_sources("runtime", "appliance"), ids=lambda path: path.stem)
-def test_the_box_imports_none_of_what_it_does_not_install(path: Path) -> None:
-    assert not imported(path) & (TRAINING | COHORT | {"skimage", "scanside_export", "pynetdicom"})
+def test_the_box_imports_none_of_what_it_does_not_install() -> None:
+    barred = TRAINING | COHORT | {"skimage", "scanside_export", "pynetdicom"}
+    paths = box_sources("runtime", "appliance")
+    assert len(paths) > 300
+    assert {path.name: found for path in paths if (found := imported(path) & barred)} == {}
 
 
 def test_every_module_that_defines_an_error_of_the_box_is_known_to_explain() -> None:

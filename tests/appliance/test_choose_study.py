@@ -20,9 +20,10 @@ PATIENTS = ("Zander^Otto", "Ahrens^Ida", "Meyer^Jan")
 ROOT = "1.2.826.0.1.3680043.10.99"
 
 
-@pytest.fixture
-def disc(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def disc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty studies of three patients, folders and UIDs in an order of their own; the last has two series."""
+    folder = tmp_path_factory.mktemp("twenty") / "disc"
     for n in range(20):
         about = {
             "StudyInstanceUID": f"{ROOT}.{(7 * n) % 20 + 1}",
@@ -31,10 +32,10 @@ def disc(tmp_path: Path) -> Path:
             "StudyDate": f"2020{n % 12 + 1:02d}01",
             "StudyDescription": f"CT number {n}",
         }
-        write(tmp_path / "disc" / f"{(3 * n) % 20}", make_series(**about)[:2])
+        write(folder / f"{(3 * n) % 20}", make_series(**about)[:2])
     more = about | {"SeriesInstanceUID": f"{ROOT}.19.2", "SeriesDescription": "lung\x1b[2J"}
-    write(tmp_path / "disc" / "more", make_series(**more)[:3])
-    return tmp_path / "disc"
+    write(folder / "more", make_series(**more)[:3])
+    return folder
 
 
 def rows(text: str) -> list[list[str]]:
@@ -59,7 +60,10 @@ def test_twenty_studies_are_a_table_by_name_and_date_without_uids(disc: Path, ru
     assert last[1:] == ["Ahrens Ida", "2020-08-01", "CT number 19", "2", "5"]
 
 
-def test_a_number_of_the_table_chooses_the_study_whatever_the_folders_are_called(disc: Path, run: Run) -> None:
+def test_a_number_of_the_table_chooses_the_study_whatever_the_folders_are_called(
+    disc: Path, run: Run, tmp_path: Path
+) -> None:
+    disc = shutil.copytree(disc, tmp_path / "disc")
     _, out, _ = run("analyze", disc, "--list", "--json")
     listed = json.loads(out)
     for name in ("3", listed[2]["study_uid"]):

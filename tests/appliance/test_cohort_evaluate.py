@@ -233,20 +233,33 @@ def test_dicom_segmentations_are_compared_on_their_source_images(run: Run, tmp_p
     assert run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b", "--segment", "Tumour")[0] == 3
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_segmentations_are_compared_voxel_by_voxel_however_their_frames_are_turned(
-    run: Run, tmp_path: Path, way: tuple[bool, bool, bool]
-) -> None:
-    series, volume = chest_series(tmp_path / "scan", orientation="FFS")
+@pytest.fixture(scope="module")
+def two_readers(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, float]:
+    """Segmentations of two who agree about the lungs, and Dice of their infections."""
+    series, volume = chest_series(tmp_path_factory.mktemp("scan") / "scan", orientation="FFS")
     whole = chest_masks(volume)
     smaller = whole.infection.array.copy()
     smaller[3] = smaller[:, 24] = smaller[:, :, 28:30] = False
-    for side, infection in (("a", whole.infection), ("b", volume.with_mask(smaller))):
+    one, other = (
+        series_segmentation(
+            series,
+            Masks(whole.right_lung, whole.left_lung, infection),
+            algorithm_version="1",
+            software_version="1",
+        )
+        for infection in (whole.infection, volume.with_mask(smaller))
+    )
+    return one, other, dice(whole.infection.array, smaller)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_segmentations_are_compared_voxel_by_voxel_however_their_frames_are_turned(
+    run: Run, tmp_path: Path, two_readers: tuple[bytes, bytes, float], way: tuple[bool, bool, bool]
+) -> None:
+    one, other, expected = two_readers
+    for side, content in (("a", one), ("b", turned_segmentation(other, *way))):
         (tmp_path / side).mkdir()
-        masks = Masks(whole.right_lung, whole.left_lung, infection)
-        content = series_segmentation(series, masks, algorithm_version="1", software_version="1")
-        (tmp_path / side / "seg.dcm").write_bytes(turned_segmentation(content, *way) if side == "b" else content)
-    expected = dice(whole.infection.array, smaller)
+        (tmp_path / side / "seg.dcm").write_bytes(content)
     assert compared(run, tmp_path)["dice_mean"] == pytest.approx(expected)
     assert compared(run, tmp_path, "--segment", "Left lung")["dice_mean"] == 1.0
 

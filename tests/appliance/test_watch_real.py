@@ -31,7 +31,7 @@ from scanside_runtime.settings.load import load_settings, settings_digest
 from sweeps.box import REPOSITORY, lost, unsound_results
 
 STUDY = "1.2.826.0.1.3680043.10.77"
-OTHER_STUDY = "1.2.826.0.1.3680043.10.78"
+SHARED, REFORMATTED = "1.2.826.0.1.3680043.10.78", "1.2.826.0.1.3680043.10.79"
 SETTINGS = """
 [inbox]
 quiet_s = 0.2
@@ -141,57 +141,60 @@ def test_a_study_ends_as_analyze_would_end_it_and_its_patient_stays_private(
     assert not [path for path in box.root.rglob("*") if "CANARY" in path.name]
 
 
-def test_a_box_that_lost_its_book_and_a_result_is_made_anew_and_measures_again(
-    tmp_path: Path, box: Watched, sent: Path, bundle: Path
-) -> None:
-    root, settings = tmp_path / "box", box.settings
-    shutil.copytree(box.root, root, symlinks=True)
-    (first,) = root.glob("results/[!.]*/*/1/result.json")
-    measured = json.loads(first.read_text())["biomarkers"]
-    (root / "scanside.db").unlink()
-    call = ["--root", str(root), "--settings", str(settings)]
-    assert getattr(CliRunner().invoke(app, [*call, "queue"]).exception, "code", None) == "BOX_DATABASE_LOST"
-    found = json.loads(CliRunner().invoke(app, [*call, "rebuild", "--json"]).output)
-    assert (found["results"], found["archived_files"], found["unusable"]) == (1, len([*sent.rglob("*.dcm")]), [])
-    assert CliRunner().invoke(app, [*call, "verify"]).exit_code == 0
-    shutil.rmtree(first.parents[2])
-    assert CliRunner().invoke(app, [*call, "redo", "CANARY7"]).exit_code == 0
-    assert watched_once(root, settings, bundle).returncode == 0
-    (again,) = [json.loads(path.read_text()) for path in root.glob("results/[!.]*/*/*/result.json")]
-    assert (again["provenance"]["revision"], again["biomarkers"]) == (2, measured)
-    assert lost(root, []) == []
-
-
 @dataclass(frozen=True)
-class Decided:
-    """A box whose person decided about two studies, and how many files of the first were held before."""
+class GoneOn:
+    """A box that lost its book and a result and was handed two studies more, about which a person decided.
+
+    facts: what its commands said meanwhile, and how many files were held.
+    """
 
     root: Path
-    held: int
+    facts: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def decided(tmp_path_factory: pytest.TempPathFactory, sent: Path, bundle: Path) -> Decided:
-    """One study has one UID for all its slices and is released; of the other, a reformat, the series is chosen."""
+def gone_on(tmp_path_factory: pytest.TempPathFactory, box: Watched, sent: Path, bundle: Path) -> GoneOn:
+    """One more study has one UID for all its slices and is released; of the other, a reformat, the series is chosen."""
 
     def make(folder: Path) -> None:
-        root, settings = folder / "box", folder / "box.toml"
-        settings.write_text(SETTINGS)
-        for study in (STUDY, OTHER_STUDY):
+        root = folder / "box"
+        shutil.copytree(box.root, root, symlinks=True)
+        (root / "scanside.db").unlink()
+        call = ["--root", str(root), "--settings", str(box.settings)]
+        lost_book = getattr(CliRunner().invoke(app, [*call, "queue"]).exception, "code", None)
+        rebuilt = json.loads(CliRunner().invoke(app, [*call, "rebuild", "--json"]).output)
+        codes = [CliRunner().invoke(app, [*call, "verify"]).exit_code]
+        (first,) = root.glob("results/[!.]*/*/1/result.json")
+        shutil.rmtree(first.parents[2])
+        codes.append(CliRunner().invoke(app, [*call, "redo", "CANARY7"]).exit_code)
+        for study, patient in ((SHARED, "CANARY8"), (REFORMATTED, "CANARY9")):
             shutil.copytree(sent, root / "inbox" / study)
-        put([*(root / "inbox" / STUDY).rglob("*.dcm")], SOPInstanceUID="1.2.3")
-        of_a_reformat = {"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED"], "PatientID": "CANARY8"}
-        others = [*(root / "inbox" / OTHER_STUDY).rglob("*.dcm")]
-        put(others, StudyInstanceUID=OTHER_STUDY, SeriesInstanceUID="1.2.4", **of_a_reformat)
-        assert watched_once(root, settings, bundle).returncode == 0
-        held = list(root.glob("quarantine/INPUT_DUPLICATE_UID/*/*.dcm"))
-        (folder / "held.txt").write_text(str(len(held)))
-        for words in ([study_key(STUDY)], [study_key(OTHER_STUDY), "--series", "1"]):
-            assert CliRunner().invoke(app, ["--root", str(root), "release", *words]).exit_code == 0
-        assert watched_once(root, settings, bundle).returncode == 0
+            put([*(root / "inbox" / study).rglob("*.dcm")], StudyInstanceUID=study, PatientID=patient)
+        put([*(root / "inbox" / SHARED).rglob("*.dcm")], SOPInstanceUID="1.2.3")
+        of_a_reformat = {"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED"], "SeriesInstanceUID": "1.2.4"}
+        put([*(root / "inbox" / REFORMATTED).rglob("*.dcm")], **of_a_reformat)
+        codes.append(watched_once(root, box.settings, bundle).returncode)
+        held = len(list(root.glob("quarantine/INPUT_DUPLICATE_UID/*/*.dcm")))
+        for words in ([study_key(SHARED)], [study_key(REFORMATTED), "--series", "1"]):
+            codes.append(CliRunner().invoke(app, [*call, "release", *words]).exit_code)
+        codes.append(watched_once(root, box.settings, bundle).returncode)
+        facts = {"lost_book": lost_book, "rebuilt": rebuilt, "codes": codes, "held": held}
+        (folder / "facts.json").write_text(json.dumps(facts))
 
-    folder = made_once(tmp_path_factory, "decided", make)
-    return Decided(folder / "box", int((folder / "held.txt").read_text()))
+    folder = made_once(tmp_path_factory, "gone_on", make)
+    return GoneOn(folder / "box", json.loads((folder / "facts.json").read_text()))
+
+
+def test_a_box_that_lost_its_book_and_a_result_is_made_anew_and_measures_again(
+    box: Watched, gone_on: GoneOn, sent: Path
+) -> None:
+    assert gone_on.facts["lost_book"] == "BOX_DATABASE_LOST"
+    found = gone_on.facts["rebuilt"]
+    assert (found["results"], found["archived_files"], found["unusable"]) == (1, len([*sent.rglob("*.dcm")]), [])
+    assert gone_on.facts["codes"] == [0] * 6
+    (measured,), (again,) = results_of(box.root, STUDY), results_of(gone_on.root, STUDY)
+    assert (again["provenance"]["revision"], again["biomarkers"]) == (2, measured["biomarkers"])
+    assert lost(gone_on.root, []) == []
 
 
 def results_of(root: Path, study_uid: str) -> list[dict[str, Any]]:
@@ -201,19 +204,19 @@ def results_of(root: Path, study_uid: str) -> list[dict[str, Any]]:
 
 
 def test_a_study_under_one_uid_is_held_and_measured_by_its_positions_when_released(
-    decided: Decided, sent: Path, expected: dict[str, Any]
+    gone_on: GoneOn, sent: Path, expected: dict[str, Any]
 ) -> None:
-    assert decided.held == len(list(sent.rglob("*.dcm")))
-    (document,) = results_of(decided.root, STUDY)
+    assert gone_on.facts["held"] == len(list(sent.rglob("*.dcm")))
+    (document,) = results_of(gone_on.root, SHARED)
     assert document["biomarkers"] == expected["biomarkers"]
     assert "INPUT_SHARED_UID" in [flag["code"] for flag in document["flags"]]
     assert "seg.dcm" not in document["artefacts"]
 
 
 def test_a_reformat_that_was_refused_is_measured_when_a_person_chooses_its_series(
-    decided: Decided, expected: dict[str, Any]
+    gone_on: GoneOn, expected: dict[str, Any]
 ) -> None:
-    refusal, measured = results_of(decided.root, OTHER_STUDY)
+    refusal, measured = results_of(gone_on.root, REFORMATTED)
     assert (refusal["verdict"], refusal["reason"]["code"]) == ("refused", "SERIES_REFORMATTED")
     assert (measured["verdict"], measured["series"]["chosen_because"]) == ("analysed", "It was chosen by a person.")
     assert measured["biomarkers"] == expected["biomarkers"]

@@ -112,10 +112,10 @@ def at_slice(number: int, what: Callable[[], None]) -> Callable[[int, int], None
     return lambda done, total: what() if done == number else None
 
 
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """More slices than a narrow pipe holds reports of."""
-    return write(tmp_path / "many", make_series(150))
+    return write(tmp_path_factory.mktemp("150") / "many", make_series(150))
 
 
 def still_at_work(reader: StudyReader) -> None:
