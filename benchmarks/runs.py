@@ -101,3 +101,8 @@ def answer(job: str, *arguments: str) -> Found:
 def middle(rounds: Sequence[Found], key: str) -> float | None:
     """The median of one figure; None where a round has none."""
     return median(one[key] for one in rounds) if rounds and all(key in one for one in rounds) else None
+
+
+def lowest(rounds: Sequence[Found], key: str) -> float | None:
+    """The least of one figure; None where a round has none."""
+    return min(one[key] for one in rounds) if rounds and all(key in one for one in rounds) else None

@@ -1,8 +1,11 @@
-"""Garbage is looked for rarely: that must cost no memory, and what holds a series must go without it."""
+"""Garbage is looked for rarely: that must cost no memory, and what holds a series must go without it. Freed memory."""
 
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -29,3 +32,18 @@ def test_a_volume_goes_with_its_analysis_and_waits_for_no_collector(tmp_path: Pa
         assert held() is None
     finally:
         gc.enable()
+
+
+def test_freed_memory_is_kept_in_a_process_that_was_told_to_give_it_back_at_once() -> None:
+    program = (
+        "import resource\nfrom scanside_runtime.process.system_calls import keep_freed\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(50):\n        bytes(2**20)[0]; bytearray(b'1') * 2**20\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "told = faults()\nkeep_freed(2**25)\nprint(told, faults())\n"
+    )
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    given_back, kept = map(int, done.stdout.split())
+    assert kept < given_back / 4

@@ -23,6 +23,7 @@ INT8, FP32 = EngineChoice("openvino", "int8", cores(), 1), EngineChoice("onnxrun
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.0)
+    monkeypatch.setattr(module, "TURNS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,27 @@ def test_an_engine_that_computes_something_else_is_never_chosen_however_fast(
     found = tune(bundle)
     assert found.choice == FP32
     assert [bool(one.why_not) for one in found.tried] == [True, False]
+
+
+def test_the_quickest_are_measured_in_turn_and_a_way_that_was_wrong_once_is_out(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INT8 is quicker in one turn, and wrong in the next."""
+    asked: list[EngineChoice] = []
+    times = {INT8: [30.0, 10.0, 12.0], FP32: [20.0, 5.0, 5.0]}
+
+    def noted(bundle: Bundle, choice: EngineChoice, held_to: str | None = None) -> Tried:
+        wall_ms = times[choice][asked.count(choice)]
+        asked.append(choice)
+        return Tried(choice, wall_ms, wall_ms, why_not="Dice" if len(asked) == 6 else "")
+
+    monkeypatch.setattr(module, "try_choice", noted)
+    monkeypatch.setattr(module, "TURNS", 2)
+    monkeypatch.setattr(module, "candidates", lambda threads: [INT8, FP32])
+    found = tune(bundle)
+    assert asked == [INT8, FP32, FP32, INT8, FP32, INT8]
+    assert found.choice == FP32
+    assert {one.choice: (one.wall_ms, one.why_not) for one in found.tried} == {INT8: (12.0, "Dice"), FP32: (5.0, "")}
 
 
 def test_networks_that_answer_otherwise_than_the_exporter_leave_no_choice(

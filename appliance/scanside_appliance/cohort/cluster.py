@@ -15,9 +15,12 @@ from scanside_appliance.cohort.rows import Row
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure
 from scanside_runtime.analysis.options import Options
+from scanside_runtime.process.limits import MIB
+from scanside_runtime.process.system_calls import keep_freed
 
 AHEAD = 4
 """Studies handed over for each thread of the cluster: enough to keep it busy, few enough for the scheduler's memory."""
+KEPT_FREED_BYTES = 32 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,13 @@ class Cluster:
             raise BoxCluster(address=self.address, why=str(error) or "no answer") from error
 
     def _hand(self, client: Client, measure: Measure, study: CohortStudy, options: Options) -> Future:
-        return client.submit(measure, study, options, pure=False)
+        return client.submit(_measured, measure, study, options, pure=False)
+
+
+def _measured(measure: Measure, study: CohortStudy, options: Options) -> Row:
+    """On a worker. Dask has it give freed memory back at once, which costs a study a sixth of its processor time."""
+    keep_freed(KEPT_FREED_BYTES)
+    return measure(study, options)
 
 
 def _answer(future: Future, address: str) -> Answer:

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -22,6 +22,8 @@ from scanside_runtime.model.tuning import Tried, Tuning, fastest, this_box
 SECONDS = 3.0
 """For how long each way is measured."""
 LONGEST_S = 60.0
+FINALISTS, TURNS = 3, 3
+"""So many of the quickest are measured once more, in turn."""
 MOST_POI_POINTS = 0.5
 """So far may POI of the golden stacks, which are drawn very sick, be off what FP32 says: INT8 is off by 0.3."""
 HELD_TO = {"avx2": "AVX2", "avx2_vnni": "AVX2_VNNI", "avx512": "AVX512_CORE"}
@@ -29,19 +31,31 @@ HELD_TO = {"avx2": "AVX2", "avx2_vnni": "AVX2_VNNI", "avx512": "AVX512_CORE"}
 
 
 def tune(bundle: Bundle, threads: int = 0, say: Callable[[Tried], None] | None = None) -> Tuning:
-    """Try every way; the two fastest once more, as a box that does other work has its moments.
+    """Try every way, the quickest once more in turn: what else a box does slows one way, and not the next.
 
     say: called with each way when it was tried. Raises ModelSelfTest where no way computes what the exporter computed.
     """
     tried = _all_tried(bundle, candidates(threads), None, say)
-    right = sorted((one for one in tried if not one.why_not), key=lambda one: one.wall_ms or 0.0)
-    again = {one.choice: _better(one, try_choice(bundle, one.choice)) for one in right[:2]}
+    again = {one.choice: one for one in in_turn(bundle, quickest(tried))}
     tried = [again.get(one.choice, one) for one in tried]
     best = fastest(tried)
     if best is None:
         raise ModelSelfTest(why="; ".join(f"{one.choice.title}: {one.why_not}" for one in tried))
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Tuning(at, this_box(bundle), best.choice, tuple(tried))
+
+
+def quickest(tried: Iterable[Tried]) -> list[EngineChoice]:
+    """The finalists, the quickest first: of what is right."""
+    return [one.choice for one in sorted((one for one in tried if not one.why_not), key=_wall_ms)[:FINALISTS]]
+
+
+def in_turn(bundle: Bundle, ways: Sequence[EngineChoice]) -> list[Tried]:
+    """Each way several times, turn after turn, so that what else the box does meets all alike; of each the quickest."""
+    found = [try_choice(bundle, way) for way in ways]
+    for _ in range(TURNS - 1):
+        found = [_better(one, try_choice(bundle, one.choice)) for one in found]
+    return found
 
 
 def try_older(bundle: Bundle, isa: str, threads: int = 0, say: Callable[[Tried], None] | None = None) -> list[Tried]:
@@ -109,6 +123,9 @@ def _all_tried(
 
 def _better(one: Tried, again: Tried) -> Tried:
     """The quicker of two measurements; wrong where either was."""
-    if again.why_not:
-        return again
-    return min(one, again, key=lambda tried: tried.wall_ms or 0.0)
+    wrong = [tried for tried in (one, again) if tried.why_not]
+    return wrong[0] if wrong else min(one, again, key=_wall_ms)
+
+
+def _wall_ms(tried: Tried) -> float:
+    return tried.wall_ms or 0.0
