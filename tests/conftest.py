@@ -36,9 +36,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # A program's commands are made of their annotations at each of its calls, in twice the time of a short command.
-made_once = functools.cache(typer.main.get_command)
+command_of = functools.cache(typer.main.get_command)
 for place, name in ((typer.main, "get_command"), (typer.testing, "_get_command")):
-    setattr(place, name, made_once)
+    setattr(place, name, command_of)
 
 LONG = (
     *("test_real_chests", "test_course", "test_watch_real", "test_sweeps", "test_made_cases", "test_cohort_run"),

@@ -94,6 +94,8 @@ def imports(path: Path) -> list[str]:
 def test_no_test_of_the_box_imports_what_trains() -> None:
     assert [path for path in box_tests() if imported(path) & HEAVY] == []
     assert [path for path in box_tests() if any(HEAVY_SAMPLES in line for line in imports(path))] == []
+    skips = re.compile(r'importorskip\(\s*"(torch|nncf)\b')  # it imports what it asks for
+    assert [path for path in box_tests() if skips.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_what_the_boxs_tests_use_of_the_exporter_loads_nothing_that_trains() -> None:

@@ -60,8 +60,6 @@ def test_each_command_exists_and_takes_what_it_is_given(page: str, words: list[s
     if words[0] not in ("scanside", "scanside-export"):
         assert words[0] in OF_THE_SYSTEM, f"{page}: {words}"
         return
-    if words[0] == "scanside-export":
-        pytest.importorskip("torch", reason="the extra export is not installed")
     takes(program(words[0]), words[1:])
 
 
