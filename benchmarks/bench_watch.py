@@ -20,7 +20,7 @@ from scanside_runtime.model.bundle import DEFAULT_BUNDLE
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import Phantom, demo_spec, make_phantom
 from scanside_runtime.settings.box import InboxSettings
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 needs_bundle = pytest.mark.skipif(not (DEFAULT_BUNDLE / "manifest.json").is_file(), reason="no model bundle is here")
 PROGRAM = (sys.executable, "-c", "from scanside_appliance.cli.main import main; main()")

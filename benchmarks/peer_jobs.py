@@ -107,7 +107,7 @@ def reader(folder: Path) -> dict[str, float]:
     """Headers, checks and HU in Scanside's guarded child, which is started before: it serves one study."""
     from scanside_runtime.dicom.reader import StudyReader
     from scanside_runtime.dicom.series import choose_series
-    from scanside_runtime.settings.tables import ReadingSettings
+    from scanside_runtime.settings.reading import ReadingSettings
 
     limits = ReadingSettings()
 

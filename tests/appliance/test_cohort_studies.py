@@ -19,7 +19,7 @@ from scanside_appliance.cohort.studies import IN_ARCHIVE, NO_DICOM, SECOND
 from scanside_appliance.cohort.walk import CLOSED, HIDDEN, LINK, NO_FILE
 from scanside_appliance.cohort.work import _path_of, measure_study
 from scanside_runtime.dicom.errors import BoxReader, InputEmpty, InputNotFound
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 pytestmark = pytest.mark.usefixtures("warm_readers")
 

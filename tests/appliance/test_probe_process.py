@@ -34,7 +34,7 @@ from scanside_appliance.inbox.facts import (
     stack_name,
 )
 from scanside_runtime.process.cell import cell_strength
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 from sweeps.box import LONGEST_S
 
 

@@ -12,7 +12,7 @@ from scanside_runtime.dicom import decode, index, series
 from scanside_runtime.dicom.decode import Progress
 from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.series import Series
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 from scanside_runtime.volume import Volume
 
 LIMITS = ReadingSettings()

@@ -17,7 +17,7 @@ from kit.reading import choose_series, find_series
 from scanside_runtime.dicom.errors import InputEmpty, InputTooLarge, InputUnreadable
 from scanside_runtime.dicom.files import list_files
 from scanside_runtime.dicom.reader import StudyReader
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 pytestmark = pytest.mark.usefixtures("warm_readers")
 

@@ -174,7 +174,7 @@ def test_closing_never_loses_a_voxel_and_closing_twice_changes_nothing_more(mask
     assert np.array_equal(close_in_plane(closed, radius_px), closed)
 
 
-@given(arrays(np.bool_, (1, 40, 50)), st.integers(1, 20))
+@given(arrays(np.bool_, (1, 40, 50)), st.integers(1, 70))
 def test_closing_is_what_opencv_makes_of_it(noise: Bools, radius_px: int) -> None:
     """Thinned noise: islands with gaps of all sizes between them."""
     mask = noise & np.roll(noise, 1, 1) & np.roll(noise, 3, 2)

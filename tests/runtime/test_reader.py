@@ -35,7 +35,7 @@ from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.errors import BoxReplaced
 from scanside_runtime.process.messages import Hello, decode, encode
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 from sweeps.box import LONGEST_S
 from sweeps.fuzz_reader import fuzz
 

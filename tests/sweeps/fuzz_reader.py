@@ -36,7 +36,7 @@ from scanside_runtime.dicom.reader import StudyReader, limits_of
 from scanside_runtime.dicom.series import choose_series, find_series
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.phantom.dicom_writer import Storage, write_series
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 SYNTAXES = (
     ExplicitVRLittleEndian,

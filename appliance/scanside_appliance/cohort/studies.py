@@ -21,7 +21,7 @@ from scanside_runtime.dicom.errors import BoxReader, InputEmpty
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.study_uids import StudyUids
 from scanside_runtime.errors import Refused
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 Noticed = Callable[[int], None]
 NO_DICOM = "no DICOM"

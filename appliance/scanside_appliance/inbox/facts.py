@@ -12,7 +12,7 @@ from typing import Literal
 
 from scanside_runtime.process.child import Child, ChildDied, Ending, check_held, module, one_thread
 from scanside_runtime.process.limits import Limits
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 Kind = Literal["image", "own", "other", "zip", "broken", "out_of_reach", "too_large"]
 PROBE = module("scanside_appliance.inbox.probe_process")

@@ -45,7 +45,7 @@ from scanside_runtime.dicom.values.elements import BAD_DICOM
 from scanside_runtime.process.cell import lock_in
 from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.typed import typed
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 BLOCK_BYTES = 2**18
 """A slow share gives so much within a second or two."""

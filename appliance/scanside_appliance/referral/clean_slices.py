@@ -12,7 +12,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import gdcm
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
@@ -20,6 +19,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scanside_appliance.dicom_out.own import MANUFACTURER
 from scanside_appliance.referral.pseudonym import Pseudonyms
 from scanside_runtime.dicom.series import Series
+from scanside_runtime.process.lean import needed
 from scanside_runtime.volume import HU_MIN, Volume
 
 WINDOW_CENTRE_HU, WINDOW_WIDTH_HU = -600, 1500
@@ -100,6 +100,7 @@ def _decimal(value: float) -> str:
 
 def _compressed(slice_: Dataset) -> bytes:
     """JPEG-LS by GDCM, which works on files. Raises OSError where the folder for temporary files can't be written."""
+    gdcm = needed("gdcm")
     with tempfile.TemporaryDirectory() as folder:
         plain, packed = Path(folder, "plain.dcm"), Path(folder, "packed.dcm")
         slice_.save_as(plain, enforce_file_format=True)

@@ -18,7 +18,7 @@ from scanside_appliance.referral.errors import BoxPackNoSource, PackBurnedIn, Pa
 from scanside_appliance.results.dicom_seg import LABELS
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.series import Series, choose_series
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 from scanside_runtime.volume import Masks, Volume
 
 TWO_PERSONS = frozenset({"PATIENT_TWO_BODIES", "PATIENT_MIXED"})

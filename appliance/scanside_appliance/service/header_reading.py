@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scanside_appliance.inbox.facts import LONGEST_READ_S, MOST_READ, Facts, Prober
 from scanside_appliance.inbox.readiness import Inbox
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 
 class HeaderReading:

@@ -43,7 +43,7 @@ from scanside_runtime.dicom.splitting import interleaved, mixed_reconstruction, 
 from scanside_runtime.dicom.values.person_name import is_one_name
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding, figures
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 MIN_SLICES = 10
 MIN_COVERAGE_MM = 100.0

@@ -22,7 +22,7 @@ from scanside_runtime.dicom.geometry import Layout, Scalar
 from scanside_runtime.dicom.headers import SliceHeader, lenient, read_dataset
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.values.elements import BAD_DICOM, rescale
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 from scanside_runtime.volume import HU_MAX, HU_MIN, Volume
 
 Progress = Callable[[int, int], None]

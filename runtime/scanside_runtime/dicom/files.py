@@ -31,7 +31,7 @@ from scanside_runtime.dicom.archives.tars import BLOCK, GZIP, TarArchive, TooMuc
 from scanside_runtime.dicom.archives.zips import ZipArchive
 from scanside_runtime.dicom.errors import InputFileTooLarge, InputNotFound, InputTooLarge, InputUnreadable
 from scanside_runtime.errors import shown
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 HEAD_BYTES = 132
 MIB = 2**20

@@ -30,7 +30,7 @@ from scanside_runtime.dicom.headers import (
 from scanside_runtime.dicom.mending import mended_notes, pixel_elements, unended_value
 from scanside_runtime.dicom.values.byte_order import byte_order_fault
 from scanside_runtime.dicom.values.elements import BAD_DICOM, text
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 PIXEL_DATA = 0x7FE00010
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")

@@ -34,7 +34,7 @@ from scanside_runtime.errors import BoxReplaced, ScansideError
 from scanside_runtime.process.child import Child, ChildDied, Ending, module, one_thread
 from scanside_runtime.process.limits import MIB, Limits
 from scanside_runtime.process.messages import Failed
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 from scanside_runtime.volume import Volume
 
 Answer = At | SliceHeader | PassedOver | NotDicom | StudyUids | Decoded | Done | Failed

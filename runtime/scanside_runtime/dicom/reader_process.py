@@ -30,9 +30,10 @@ from scanside_runtime.dicom.study_uids import studies_of
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.process.cell import lock_in
 from scanside_runtime.process.child_side import Channel
+from scanside_runtime.process.lean import needed
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.process.typed import typed
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 HEADERS_AT_ONCE = 32
 """Some 64 KiB, as a pipe holds."""
@@ -118,8 +119,9 @@ def _lock_in_with(readable: set[Path]) -> None:
 
 
 def _import_the_rest() -> None:
-    """What is imported only when it is needed: letters of DICOM, and of names in a zip."""
+    """What is imported only when it is needed: letters of DICOM, and of names in a zip, and the decoder."""
     import_encodings()
+    needed("gdcm")
     codecs.lookup("cp437")
 
 

@@ -47,7 +47,7 @@ from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE, LITTLE_AS_BI
 from scanside_runtime.errors import Refused
 from scanside_runtime.findings import Finding
 from scanside_runtime.plural import told
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 CHOSEN_BY_A_PERSON = "It was chosen by a person."

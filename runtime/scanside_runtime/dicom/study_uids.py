@@ -12,7 +12,7 @@ from scanside_runtime.dicom.files import ZIP, SourceFile, SourceReader, list_fil
 from scanside_runtime.dicom.headers import is_dicom, lenient, read_dataset
 from scanside_runtime.dicom.values.elements import BAD_DICOM, text
 from scanside_runtime.errors import Refused
-from scanside_runtime.settings.tables import ReadingSettings
+from scanside_runtime.settings.reading import ReadingSettings
 
 ARCHIVES = (ZIP, GZIP, b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")
 """How archives begin, those that are not read among them."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import cv2
@@ -20,12 +21,13 @@ from scanside_runtime.volume import Bools
 
 Labels = npt.NDArray[np.int32]
 Sizes = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 Plane = tuple[slice, slice]
 
 FEW_REGIONS = 16
 """So many regions of a plane are counted one by one: most planes hold one or two."""
 LARGE_DISC_PX = 12
-"""From this radius on a plane is dilated row of the disc by row: at 28 pixels OpenCV itself takes 2.6 times longer."""
+"""From this radius on a plane is dilated row of the disc by row, sixty-four pixels at a time."""
 
 
 KEPT_BYTES = 8 * 2**20
@@ -304,22 +306,53 @@ def _closed(plane: Bools, radius_px: int) -> Bools:
     inner = slice(radius_px, -radius_px), slice(radius_px, -radius_px)
     if radius_px < LARGE_DISC_PX:
         return np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(radius_px))[inner] > 0)
-    grown = _dilated(padded, radius_px)
-    left_out = _dilated(1 - grown, radius_px)
-    return np.asarray(left_out[inner] == 0)
+    words = _words(padded, radius_px)
+    left_out = _dilated(~_dilated(words, radius_px), radius_px)
+    pixels = np.unpackbits(left_out.view(np.uint8), axis=1, bitorder="little", count=padded.shape[1])
+    return np.asarray(pixels[inner] == 0)
 
 
-def _dilated(plane: npt.NDArray[np.uint8], radius_px: int) -> npt.NDArray[np.uint8]:
-    """A plane of 0 and 1 dilated by a disc, row of the disc by row."""
-    dilated, wide, reached = np.zeros_like(plane), plane, 0
-    half_widths = (_disc(radius_px).sum(axis=1, dtype=np.int64) - 1) // 2  # (2 * radius_px + 1,)
-    for half in np.unique(half_widths).tolist():  # ascending: each row of the disc grows from the one before
-        wide = np.asarray(cv2.dilate(wide, np.ones((1, 2 * (half - reached) + 1), np.uint8)), dtype=np.uint8)
-        reached = half
-        for away in (np.flatnonzero(half_widths == half) - radius_px).tolist():
-            to, from_ = slice(max(0, away), len(plane) + min(0, away)), slice(max(0, -away), len(plane) - max(0, away))
-            np.maximum(dilated[to], wide[from_], out=dilated[to])
-    return dilated
+def _words(plane: npt.NDArray[np.uint8], apart_px: int) -> Words:
+    """A plane of 0 and 1, sixty-four pixels of a row in a word, the first in its lowest bit.
+
+    More than `apart_px` empty ones follow each row: what is moved by less meets nothing of the next one.
+    """
+    rows, columns = plane.shape
+    spaced = np.zeros((rows, 64 * (-(-columns // 64) + 1 + apart_px // 64)), dtype=np.uint8)
+    spaced[:, :columns] = plane
+    return np.packbits(spaced, axis=1, bitorder="little").view("<u8")
+
+
+def _dilated(plane: Words, radius_px: int) -> Words:
+    """A plane dilated by a disc, row of the disc by row."""
+    wide, reached, row = plane.ravel(), 0, plane.shape[1]
+    dilated = np.zeros_like(wide)
+    for half, rows in _rows_of_disc(radius_px):
+        while reached < half:
+            by = min(2 * reached + 1, half - reached, 63)  # any further would leave a gap
+            wide, reached = _spread(wide, by), reached + by
+        for away in rows:
+            down, up = max(0, away) * row, max(0, -away) * row
+            dilated[down : len(wide) - up] |= wide[up : len(wide) - down]
+    return dilated.reshape(plane.shape)
+
+
+@cache
+def _rows_of_disc(radius_px: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Half the width of a disc's rows, ascending, and how far the rows of that width lie from the middle."""
+    halves = (_disc(radius_px).sum(axis=1, dtype=np.int64) - 1) // 2  # (2 * radius_px + 1,)
+    return tuple(
+        (half, tuple((np.flatnonzero(halves == half) - radius_px).tolist())) for half in np.unique(halves).tolist()
+    )
+
+
+def _spread(words: Words, by_px: int) -> Words:
+    """All pixels, and the same so many to the left and to the right; 1 to 63."""
+    by, back = np.uint64(by_px), np.uint64(64 - by_px)
+    wide: Words = words | (words << by) | (words >> by)
+    wide[1:] |= words[:-1] >> back
+    wide[:-1] |= words[1:] << back
+    return wide
 
 
 def _fill_plane(plane: Bools) -> Bools:

@@ -12,9 +12,12 @@ import signal
 import sys
 
 from scanside_runtime.process.garbage import collect_rarely
+from scanside_runtime.process.lean import import_less
 from scanside_runtime.process.system_calls import prctl
 
 _PR_SET_PDEATHSIG = 1
+_DECODES = "scanside_runtime.dicom.reader_process"
+"""The one child that decodes pixels, and the one that draws none."""
 
 
 def end_with(parent: int) -> None:
@@ -32,6 +35,7 @@ def main() -> None:
     end_with(json.loads(sys.argv[-1])["Birth"]["parent"])
     collect_rarely()
     del sys.argv[0]
+    import_less("PIL" if sys.argv[0] == _DECODES else "gdcm")
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gdcm
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
@@ -30,6 +29,7 @@ from scanside_runtime.dicom.codings.words import without_unused_bits
 from scanside_runtime.dicom.completeness import NATIVE, damage_refusal, pixel_damage
 from scanside_runtime.dicom.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.values.elements import BAD_DICOM, text, whole
+from scanside_runtime.process.lean import needed
 
 Stored = npt.NDArray[Any]
 
@@ -145,6 +145,7 @@ def _decoded(ds: Dataset, transfer_syntax: str) -> Stored:
 
 
 def _decoded_by_gdcm(ds: Dataset, transfer_syntax: str) -> Stored:
+    gdcm = needed("gdcm")
     rows, columns, bits_stored = int(ds.Rows), int(ds.Columns), int(ds.BitsStored)
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(get_frame(ds.PixelData, 0, number_of_frames=1))
