@@ -17,7 +17,7 @@ import pytest
 from kit.dicom_samples import make_series, write
 from kit.escapes import DONE, ESCAPES, Places, make_places
 from kit.reading import LIMITS
-from scanside_runtime.dicom import reader as reading
+from scanside_runtime.dicom import reader_child
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.process.cell import CellStrength, cell_strength
 from scanside_runtime.process.seccomp import MACHINES, Instruction, instructions
@@ -44,7 +44,7 @@ def places(tmp_path: Path) -> Iterator[Places]:
 @on_x86
 def test_nothing_that_is_tried_from_inside_the_reader_succeeds(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    monkeypatch.setattr(reading, "MODULE", "kit.escapes")
+    monkeypatch.setattr(reader_child, "MODULE", "kit.escapes")
     box = sorted(path for path in Path(places.study).parent.rglob("*"))
     with StudyReader(LIMITS) as reader:
         outcome = {tried.name: tried.why for tried in reader.find(Path(places.study)).unreadable}

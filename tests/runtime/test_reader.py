@@ -19,7 +19,7 @@ from pydicom.uid import JPEGLosslessSV1
 from kit.child_programs import BEGINS, HELLO
 from kit.dicom_samples import COLUMNS, LOSSLESS, ROWS, make_series, transcode, write
 from kit.reading import LIMITS, choose_series, find_series, read_volume
-from scanside_runtime.dicom import reader as reading
+from scanside_runtime.dicom import reader_child
 from scanside_runtime.dicom.codings.codestream import Codestream, codestream_header
 from scanside_runtime.dicom.errors import (
     BoxReader,
@@ -174,7 +174,7 @@ def fake_reader(sources: Path, program: str, monkeypatch: pytest.MonkeyPatch) ->
     """Another program in place of the reader's; it has said its first word."""
     (sources / "a_fake_reader.py").write_text(BEGINS + program)
     monkeypatch.setenv("PYTHONPATH", str(sources))
-    monkeypatch.setattr(reading, "MODULE", "a_fake_reader")
+    monkeypatch.setattr(reader_child, "MODULE", "a_fake_reader")
 
 
 @pytest.mark.parametrize(
@@ -212,6 +212,25 @@ def test_one_bit_that_flips_after_the_first_look_is_noticed(folder: Path, tmp_pa
             reader.read_volume(series)
 
 
+def test_plain_words_are_read_once(folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "copied"))
+    with StudyReader(LIMITS) as reader:
+        series = choose_series(reader.find(copied))
+        shutil.rmtree(copied)
+        assert np.array_equal(reader.read_volume(series).hu, read_volume(choose_series(find_series(folder))).hu)
+
+
+def test_the_reader_that_was_started_ahead_is_the_first_that_is_wanted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reader_child.reader_ahead(LIMITS):
+        monkeypatch.setattr("sys.executable", "/nowhere/python")
+        with StudyReader(LIMITS) as reader:
+            assert reader.find(folder).headers
+        with pytest.raises(BoxReader), StudyReader(LIMITS):
+            pass
+
+
 def test_limits_are_those_of_the_settings(folder: Path) -> None:
     with StudyReader(ReadingSettings(max_files=5)) as reader, pytest.raises(InputTooLarge, match="more than 5"):
         reader.find(folder)
@@ -234,7 +253,7 @@ def test_the_memory_that_is_shared_keeps_its_size(
 ) -> None:
     (tmp_path / "shrinks.py").write_text(SHRINKS_ITS_PIXELS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(reading, "MODULE", "shrinks")
+    monkeypatch.setattr(reader_child, "MODULE", "shrinks")
     with StudyReader(LIMITS) as reader:
         series = choose_series(reader.find(folder))
         with pytest.raises(InputCrash, match="PermissionError"):
@@ -256,7 +275,7 @@ def test_a_reader_that_does_not_come_to_its_first_word_is_a_matter_of_the_box(
 ) -> None:
     (tmp_path / "half_installed.py").write_text("import scanside_runtime.not_there_yet")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(reading, "MODULE", "half_installed")
+    monkeypatch.setattr(reader_child, "MODULE", "half_installed")
     with StudyReader(LIMITS) as reader, pytest.raises(BoxReader, match="at its start"):
         reader.find(folder)
 

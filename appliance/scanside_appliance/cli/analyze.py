@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -55,14 +56,7 @@ def analyze(
     Exit code: 0 analysed, 1 defect, 2 wrong usage, 3 refused, 4 model bundle unusable, 5 the box, 6 held for a
     person.
     """
-    from scanside_appliance.compiled import compiled_networks
     from scanside_appliance.files.durable_files import is_folder
-    from scanside_appliance.results.delivery import Delivery, gravest
-    from scanside_appliance.results.readiness import made_ready_beside
-    from scanside_appliance.studies import analyze_all
-    from scanside_runtime.analysis.analyze import analyze as analyze_study
-    from scanside_runtime.analysis.analyze import refused
-    from scanside_runtime.model.networks import KeptNetworks
 
     if language is not None:
         speak(language, None)
@@ -74,6 +68,15 @@ def analyze(
         raise typer.BadParameter("--all takes every study; leave --study and --series out")
     if earlier is not None and not is_folder(earlier):
         raise typer.BadParameter(f"there is no folder {earlier.absolute()}", param_hint="--earlier")
+    _start_a_reader(context)
+    from scanside_appliance.compiled import compiled_networks
+    from scanside_appliance.results.delivery import Delivery, gravest
+    from scanside_appliance.results.readiness import made_ready_beside
+    from scanside_appliance.studies import analyze_all
+    from scanside_runtime.analysis.analyze import analyze as analyze_study
+    from scanside_runtime.analysis.analyze import refused
+    from scanside_runtime.model.networks import KeptNetworks
+
     delivery = Delivery(output, not no_dicom, as_json, typer.echo, complain, spoken())
     try:
         options = context.obj.analysis(engine, precision, bundle, earlier)
@@ -90,6 +93,14 @@ def analyze(
             one = analyze_study(path, options, study_uid=study, series_uid=series, networks=networks, progress=report)
             del networks  # 130 MB and more, before page and objects are made
         raise typer.Exit(delivery.deliver(one))
+
+
+def _start_a_reader(context: typer.Context) -> None:
+    """It gets ready while this process imports what asks it. What keeps it from that is said where it is needed."""
+    from scanside_runtime.dicom.reader_child import reader_ahead
+
+    with suppress(ScansideError):
+        context.with_resource(reader_ahead(context.obj.settings().reading))
 
 
 def _list(context: typer.Context, path: Path, study: str | None, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def write_output(analysis: Analysis, folder: Path, *, dicom: bool = True, page: 
     """
     makers = _makers(analysis, page, dicom=dicom)
     document = {**analysis.document(), "artefacts": [RESULT, *makers]}
-    contents = {name: make(document) for name, make in makers.items()}
+    contents = _made(makers, document)
     contents[RESULT] = (document_json(document, indent=2) + "\n").encode()
     try:
         before = {*OURS, *(path.name for path in folder.glob(CAPTURES))}
@@ -56,6 +57,15 @@ def write_output(analysis: Analysis, folder: Path, *, dicom: bool = True, page: 
     except OSError as error:
         raise BoxOutput(folder=folder, why=error.strerror or error) from error
     return document
+
+
+def _made(makers: Mapping[str, Maker], document: dict[str, Any]) -> dict[str, bytes]:
+    """What each makes: the DICOM objects beside all else, which is drawn and packed while nobody needs Python."""
+    objects = {name: make for name, make in makers.items() if name.endswith(".dcm")}
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        archived = beside.submit(lambda: {name: make(document) for name, make in objects.items()})
+        made = {name: make(document) for name, make in makers.items() if name not in objects}
+        return {**made, **archived.result()}
 
 
 def _makers(analysis: Analysis, page: PageOptions, *, dicom: bool) -> dict[str, Maker]:

@@ -1,7 +1,7 @@
 """Pixels of a chosen series become HU on one grid.
 
-Each file is read, held against the sum that was taken when its header was read, decoded and rescaled;
-only one slice is held in memory at a time.
+Each file is read, held against the sum that was taken when its header was read, decoded and rescaled, one at a time;
+but for the few that the process kept as it read their headers.
 """
 
 from __future__ import annotations
@@ -57,14 +57,18 @@ def check_complete(series: Series) -> None:
             raise damage_refusal(header.file.name, header.damage)
 
 
-def decoded(slices: Sequence[SliceHeader], layout: Layout, limits: ReadingSettings) -> Iterator[npt.NDArray[np.int16]]:
+def decoded(
+    slices: Sequence[SliceHeader], layout: Layout, limits: ReadingSettings, kept: dict[str, bytes] | None = None
+) -> Iterator[npt.NDArray[np.int16]]:
     """Each slice in its turn, (y, x) int16 HU.
 
+    kept: files by their sum, as they were at first sight; each is taken out, and not read again.
     Raises as `read_volume`; InputUnreadable where a file is not the one whose header was read.
     """
     with SourceReader() as reader:
         for header in slices:
-            yield layout.to_lps(_slice_hu(_same_bytes(reader, header, limits), header, limits))
+            data = (kept or {}).pop(header.sha256, None) or _same_bytes(reader, header, limits)
+            yield layout.to_lps(_slice_hu(data, header, limits))
 
 
 def volume_of(series: Series, hu: npt.NDArray[np.int16]) -> Volume:

@@ -58,16 +58,21 @@ class Found:
     not_dicom: int
 
 
-def _nobody(name: str) -> None:
+def _nobody(*_: object) -> None:
     """Nobody wants to know."""
 
 
-def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] = _nobody) -> Found:
+def find_series(
+    path: Path,
+    limits: ReadingSettings,
+    at: Callable[[str], None] = _nobody,
+    keep: Callable[[str, bytes], None] = _nobody,
+) -> Found:
     """The headers of all DICOM objects at a path: a folder at any depth, one file, or an archive.
 
     In this process; for files that nobody vouches for: `reader.StudyReader`. `at` is called with the name of each
-    file before it is read. Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM
-    at all.
+    file before it is read, `keep` with the sum and the bytes of each whose pixels are plain words.
+    Raises InputNotFound, InputUnreadable, InputTooLarge, and InputEmpty where there is no DICOM at all.
     """
     listing = list_files(path, limits)
     headers: list[SliceHeader] = []
@@ -78,7 +83,7 @@ def find_series(path: Path, limits: ReadingSettings, at: Callable[[str], None] =
         for file in listing.files:
             at(file.name)
             try:
-                header = _read_header(reader, file, inflated)
+                header = _read_header(reader, file, inflated, keep)
             except InputUnreadable as error:
                 unreadable.append(PassedOver(file.name, str(error.values["why"])))
                 continue
@@ -137,7 +142,9 @@ def _pixels_sha256(reader: SourceReader, header: SliceHeader, limits: ReadingSet
     return hashlib.sha256(value).hexdigest() if value else None
 
 
-def _read_header(reader: SourceReader, file: SourceFile, inflated: _Inflated) -> SliceHeader | None:
+def _read_header(
+    reader: SourceReader, file: SourceFile, inflated: _Inflated, keep: Callable[[str, bytes], None]
+) -> SliceHeader | None:
     """The header, or None for what is no DICOM object. Raises InputUnreadable for what should be one."""
     if file.name.upper().endswith("DICOMDIR"):
         return None
@@ -146,7 +153,10 @@ def _read_header(reader: SourceReader, file: SourceFile, inflated: _Inflated) ->
             data = reader.read(file, inflated.limits)
             if fault := byte_order_fault(data):
                 raise InputUnreadable(name=file.name, why=fault)
-            return _header_of(data, file, inflated)
+            header = _header_of(data, file, inflated)
+            if header is not None and header.words is not None:
+                keep(header.sha256, data)
+            return header
     except OSError as error:
         raise InputUnreadable(name=file.name, why=error.strerror or "can't be read") from error
     except BAD_DICOM as error:

@@ -8,15 +8,12 @@ with StudyReader(limits) as reader:
 from __future__ import annotations
 
 import fcntl
-import json
 import math
 import mmap
 import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,22 +25,17 @@ from scanside_runtime.dicom.errors import BoxReader, InputCrash, InputMemory, In
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver
 from scanside_runtime.dicom.messages import At, Decode, Decoded, Done, Find, NameStudies, NotDicom, Question
+from scanside_runtime.dicom.reader_child import reader_child
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.study_uids import StudyUids
 from scanside_runtime.errors import BoxReplaced, ScansideError
-from scanside_runtime.process.child import Child, ChildDied, Ending, module, one_thread
-from scanside_runtime.process.limits import MIB, Limits
+from scanside_runtime.process.child import ChildDied, Ending
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.reading import ReadingSettings
 from scanside_runtime.volume import Volume
 
 Answer = At | SliceHeader | PassedOver | NotDicom | StudyUids | Decoded | Done | Failed
 _ANSWERS: tuple[type[Answer], ...] = (At, SliceHeader, PassedOver, NotDicom, StudyUids, Decoded, Done, Failed)
-MODULE = "scanside_runtime.dicom.reader_process"
-_SOURCES = Path(__file__).resolve().parents[2]
-# To glibc: half a megabyte freed with a slice is taken again for the next one. Given back and asked for anew it costs a
-# page fault for each 4 KiB of each array, half of the reader's time.
-_KEEPS_FREED_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(32 * MIB))
 
 
 class StudyReader:
@@ -56,33 +48,20 @@ class StudyReader:
 
     def __init__(self, limits: ReadingSettings) -> None:
         self._limits = limits
-        self._resources = ExitStack()
         self._at = "the study"
 
     def __enter__(self) -> Self:
         try:
-            self._start()
+            self._started = reader_child(self._limits)
         except OSError as error:
-            self._resources.close()
             raise BoxReader(why=error.strerror or error) from error
+        self._child, self._pixels_fd = self._started.child, self._started.pixels_fd
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._resources.close()
-
-    def _start(self) -> None:
-        self._pixels_fd = os.memfd_create("scanside-pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        self._resources.callback(os.close, self._pixels_fd)
-        self._child = Child(
-            [*module(MODULE), str(self._pixels_fd), json.dumps(asdict(self._limits))],
-            limits_of(self._limits),
-            environment=_environment(),
-            pass_fds=[self._pixels_fd],
-            keep_stderr=True,
-        )
-        self._resources.callback(self._child.end)
+        self._started.end()
 
     def find(self, path: Path) -> Found:
         """As `find_series`. Raises its errors, and InputCrash, InputMemory, InputTimeout."""
@@ -183,16 +162,3 @@ class StudyReader:
         kind = ending.last_words.partition(":")[0]  # never the message of an exception: it may quote a header
         how = f"{ending.how}, {kind}" if kind.isidentifier() else ending.how
         return InputCrash(name=self._at, how=how)
-
-
-def limits_of(reading: ReadingSettings) -> Limits:
-    """Of a process that reads with these settings: an end even if nobody waits any more, two files to write."""
-    pixels_mb = math.ceil(2 * reading.max_voxels_m * 1e6 / MIB)
-    processor_s = int(2 * reading.study_seconds) + 1
-    return Limits(reading.memory_mb, "mapped", processor_s, max(reading.max_archive_mb, pixels_mb))
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with our own sources in front."""
-    path = os.pathsep.join(part for part in (str(_SOURCES), os.environ.get("PYTHONPATH")) if part)
-    return {**one_thread(), **_KEEPS_FREED_MEMORY, "PYTHONPATH": path}

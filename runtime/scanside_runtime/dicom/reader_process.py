@@ -31,12 +31,15 @@ from scanside_runtime.errors import ScansideError
 from scanside_runtime.process.cell import lock_in
 from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.lean import needed
+from scanside_runtime.process.limits import MIB
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.reading import ReadingSettings
 
 HEADERS_AT_ONCE = 32
 """Some 64 KiB, as a pipe holds."""
+KEPT_BYTES = 32 * MIB
+"""Of the files whose headers were read so much stays for the pixels: 60 slices of 512 x 512. The rest is read twice."""
 
 
 class Session:
@@ -45,6 +48,8 @@ class Session:
     def __init__(self, channel: Channel, reading: ReadingSettings, pixels_fd: int) -> None:
         self._channel, self._reading, self._pixels_fd = channel, reading, pixels_fd
         self._locked_in = False
+        self._kept: dict[str, bytes] = {}
+        self._room = KEPT_BYTES
 
     def answer(self, question: Question) -> None:
         """All answers to one question. Raises ScansideError, MemoryError."""
@@ -64,12 +69,18 @@ class Session:
         self._channel.send(At(name))
 
     def _find(self, path: Path) -> None:
-        found = find_series(path, self._reading, self._at)
+        self._kept.clear()
+        self._room = KEPT_BYTES
+        found = find_series(path, self._reading, self._at, self._keep)
         for first in range(0, len(found.headers), HEADERS_AT_ONCE):
             self._channel.send(*found.headers[first : first + HEADERS_AT_ONCE])
         for passed_over in found.unreadable:
             self._channel.send(passed_over)
         self._channel.send(NotDicom(found.not_dicom))
+
+    def _keep(self, sha256: str, data: bytes) -> None:
+        if len(data) <= self._room:
+            self._kept[sha256], self._room = data, self._room - len(data)
 
     def _name_studies(self, paths: Sequence[Path]) -> None:
         for study_uids in studies_of(paths, self._reading, self._at):
@@ -79,7 +90,7 @@ class Session:
         slices = question.slices
         os.lseek(self._pixels_fd, 0, os.SEEK_SET)
         self._at(slices[0].file.name)
-        for done, plane in enumerate(decoded(slices, question.layout, self._reading), start=1):
+        for done, plane in enumerate(decoded(slices, question.layout, self._reading, self._kept), start=1):
             _write(self._pixels_fd, plane)
             self._channel.send(Decoded(done), At(slices[min(done, len(slices) - 1)].file.name))
 
