@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,8 @@ def pytest_make_collect_report(
     if not isinstance(collector, pytest.Module):
         return (yield)
     with collector.path.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):  # a share that can't lock what is open for reading: then each compiles for itself
+            fcntl.flock(file, fcntl.LOCK_EX)
         return (yield)
 
 
