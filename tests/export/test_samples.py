@@ -82,7 +82,7 @@ def test_a_sample_without_augmentation_is_what_the_runtime_would_show_the_networ
 
 
 def test_a_thin_series_is_averaged_as_the_runtime_averages_it() -> None:
-    thin = phantom_case(slab_mm=2.0)
+    thin = replace(CASE, spacing_mm=(2.0, *CASE.spacing_mm[1:]))
     sampler = Sampler([thin], tiny_recipe("lungs", slab_mm=(5.0,)))
     views = [planes_of(thin, "lungs", first_slice) for first_slice in range(2)]
     for number in range(4):

@@ -58,7 +58,7 @@ def test_gas_of_the_gut_apart_from_the_lungs_is_no_lung() -> None:
 
 
 def test_studies_of_8_mm_come_out_as_cases_of_their_own_share(tmp_path: Path) -> None:
-    hu, infection = sick_patient()
+    hu, infection = (array[3:5] for array in sick_patient())
     for name in LEFT_OUT:
         np.savez(
             tmp_path / f"{name}.npz",

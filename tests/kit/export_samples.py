@@ -69,7 +69,7 @@ def small_infection_network() -> Iterator[None]:
 def small_lung_network() -> Iterator[None]:
     """The same for the lungs': 2 MB for 15."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unet, "LUNG_WIDTHS", (16, 32, 64, 128))
+        patch.setattr(unet, "LUNG_WIDTHS", (16, 64, 128))
         yield
 
 
