@@ -419,6 +419,26 @@ def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() 
     assert not consolidations(hu, lungs, seen).any()
 
 
+HANGING = np.s_[2:5, 30:50, 16:40]
+"""Dense, up to the middle of the chest: 7.2 ml, as a hilum's vessels or a consolidation there."""
+
+
+def hanging(seen: Bools) -> Bools:
+    hu = chest()
+    hu[HANGING] = TISSUE
+    return consolidations(hu, boxed(RIGHT_BOX), seen)
+
+
+def test_what_is_bare_of_a_hilum_is_not_infected_with_its_tip() -> None:
+    assert not hanging(boxed(np.s_[2:5, 30:50, 16:24])).any()
+
+
+def test_a_consolidation_at_the_hilum_is_infected_as_a_whole_where_its_rim_or_most_of_it_was_seen() -> None:
+    rim = boxed(np.s_[2:5, 28:52, 13:40]) & ~boxed(np.s_[2:5, 33:47, 19:40])
+    assert hanging(rim)[3, 40, 30]
+    assert hanging(boxed(np.s_[2:5, 30:46, 16:40]))[3, 48, 30]
+
+
 def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_in_its_slab() -> None:
     hu = chest()
     apart, hanging = np.s_[1:4, 80:90, 20:40], np.s_[1:4, 60:80, 20:40]
