@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kit.export_samples import phantom_case, tiny_recipe
-from scanside_export.data.effusions import FLUID_HU, image_noise_hu, with_dense_lung, with_effusion
+from scanside_export.data.effusions import FLUID_HU, image_noise_hu, with_dense_lung, with_effusion, with_level
 from scanside_export.data.samples import Sampler
 
 PIXEL_MM = 1.5
@@ -82,3 +82,12 @@ def test_fluid_takes_lung_away_from_the_answer_and_dense_lung_does_not() -> None
         assert (wet[1:] <= truth[1:] + 1e-6).all()
         less += bool(wet[1:].sum() < 0.97 * truth[1:].sum())
     assert less >= 10
+
+
+def test_a_level_takes_the_back_of_one_lung_and_leaves_the_other_as_it_is() -> None:
+    lung, other = SIDES[:, None]
+    hu, fluid = with_level(chest(), LUNGS[None], lung, 1 / 3, 15.0, np.random.default_rng(3))
+    assert abs(fluid.sum() / lung.sum() - 1 / 3) < 0.02
+    assert fluid.nonzero()[1].min() > (lung & ~fluid).nonzero()[1].max()
+    assert abs(hu[fluid].mean() - 15.0) < 30.0
+    np.testing.assert_array_equal(hu[other], chest()[other])

@@ -63,6 +63,20 @@ def with_dense_lung(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> Floa
     return hu
 
 
+def with_level(hu: Floats, lungs: Bools, lung: Bools, share: float, fluid_hu: float, rng: Rng) -> tuple[Floats, Bools]:
+    """A volume with even fluid in place of the share of a lung that lies furthest back, up to one level; all (z, y, x).
+
+    lungs: both, so that none of the other one is taken for a rim. The second says where fluid took lung.
+    """
+    fluid = lung.copy()
+    fluid[:, : int(np.ceil(np.quantile(np.nonzero(lung)[1], 1.0 - share)))] = False
+    filled = hu.copy()
+    for z in np.flatnonzero(fluid.any(axis=(1, 2))):
+        even = fluid_hu + image_noise_hu(hu[z]) * _noise(fluid[z].shape, 0.7, rng)
+        filled[z] = _filled(hu[z : z + 1], fluid[z], ~lungs[z], even, rng)[0][0]
+    return filled, fluid
+
+
 def image_noise_hu(plane: Floats) -> float:
     """Noise in the soft tissue of a slice (rows, columns), as a standard deviation; 8 HU where there is none."""
     soft = cv2.erode(((plane > -20.0) & (plane < 120.0)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0

@@ -69,10 +69,11 @@ def drawn_references(folder: Path, data: Path, names: Sequence[str] = ()) -> Ite
         archive = np.load(path)
         series = data / str(archive["series"])
         if series.exists():
-            yield LungReference(path.stem, _in_slabs(real_volume(series), int(archive["joined"])), archive["labels"])
+            yield LungReference(path.stem, in_slabs(real_volume(series), int(archive["joined"])), archive["labels"])
 
 
-def _in_slabs(volume: Volume, joined: int) -> Volume:
+def in_slabs(volume: Volume, joined: int) -> Volume:
+    """A volume with so many neighbouring slices averaged to each slab."""
     if joined == 1:
         return volume
     dz, dy, dx = volume.spacing_mm
