@@ -11,6 +11,9 @@ import onnx
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from onnx import numpy_helper
 
+from scanside_export.convert.equalize import equalized
+from scanside_export.convert.first_layer import round_first_together
+
 Floats = npt.NDArray[np.float32]
 
 AS_MEASURED = nncf.AdvancedQuantizationParameters(
@@ -27,15 +30,17 @@ def quantize(model: onnx.ModelProto, stacks: Sequence[Floats], preset: str = "mi
     stacks: each (1, depth, rows, columns) float32 in 0..1, as `runtime.stacks` makes them.
     preset: "mixed" (asymmetric activations, better where ReLU makes them one-sided) or "performance".
     """
+    even = equalized(model, stacks)
     fed = [{model.graph.input[0].name: stack} for stack in stacks]
     quantized = nncf.quantize(
-        model,
+        even,
         nncf.Dataset(fed),
         preset=nncf.QuantizationPreset(preset),
         subset_size=len(fed),
         advanced_parameters=AS_MEASURED,
     )
     stored = store_weights_as_int8(quantized)
+    round_first_together(stored, even, stacks)
     onnx.checker.check_model(stored)
     return stored
 
