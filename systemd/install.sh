@@ -38,9 +38,14 @@ done
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
+# What is known at once, before half a gigabyte is read.
+check_who() {
+    [ -f "$here/SHA256SUMS" ] || fail "this is no release: SHA256SUMS is missing. Build one with make release."
+    [ "$(id -u)" = 0 ] || fail "run it as root"
+}
+
 check_release() {
     cd "$here"
-    [ -f SHA256SUMS ] || fail "this is no release: SHA256SUMS is missing. Build one with make release."
     if [ -n "$key" ]; then
         command -v openssl >/dev/null || fail "--key wants openssl, which is not installed"
         openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig >/dev/null 2>&1 ||
@@ -50,7 +55,6 @@ check_release() {
 }
 
 check_machine() {
-    [ "$(id -u)" = 0 ] || fail "run it as root"
     [ "$(uname -m)" = x86_64 ] || fail "this release is for x86-64, the machine is $(uname -m)"
     command -v python3 >/dev/null || fail "there is no python3; Debian 12 and 13 and Ubuntu 24.04 have it on their disc"
     python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -213,8 +217,10 @@ is_grave() {
 # and waits. What ailed the release before as well is no reason to go back to it.
 works() {
     now=$(trouble)
-    waits=$(systemctl show --property StatusText --value $unit 2>/dev/null) || waits=
-    case $waits in waiting:*) is_grave "$now" || now=$waits ;; esac
+    # What it says to systemd itself counts, too: a status may be one of before where the disk takes no other.
+    said=$(systemctl show --property StatusText --value $unit 2>/dev/null) || said=
+    if ! is_grave "$now" && is_grave "$said"; then now=$said; fi
+    case $said in waiting:*) is_grave "$now" || now=$said ;; esac
     [ -n "$now" ] || return 0
     is_grave "$now" || { say "this release stays; see to this: $now"; return 0; }
     case $now in "it does not "*) return 1 ;; esac
@@ -282,6 +288,7 @@ tidy() {
     done
 }
 
+check_who
 check_release
 release="$home/releases/$(cat "$here/VERSION")"
 check_machine

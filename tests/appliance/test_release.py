@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sqlite3
@@ -40,10 +41,21 @@ def release(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def install(release: Path, *arguments: str) -> str:
-    ended = subprocess.run([str(release / "install.sh"), *arguments], capture_output=True, text=True, check=False)
+def install(release: Path, *arguments: str, user: int = 0) -> str:
+    """As root, or as another one, whoever runs the tests."""
+    asked = release / "asked" / "id"
+    asked.parent.mkdir()
+    asked.write_text(f"#!/bin/sh\necho {user}\n")
+    asked.chmod(0o755)
+    who = {**os.environ, "PATH": f"{asked.parent}:{os.environ['PATH']}"}
+    ended = subprocess.run([release / "install.sh", *arguments], capture_output=True, text=True, check=False, env=who)
     assert ended.returncode == 1
     return ended.stderr
+
+
+def test_who_is_not_root_is_told_so_before_half_a_gigabyte_is_read(release: Path) -> None:
+    (release / "VERSION").write_text("2")
+    assert install(release, user=1000) == "install.sh: run it as root\n"
 
 
 def test_a_copy_that_was_spoilt_is_refused_before_anything_is_done(release: Path) -> None:
@@ -74,7 +86,8 @@ def test_every_file_that_the_scripts_install_lies_beside_them() -> None:
 
 def of_install(tmp_path: Path, commands: str) -> subprocess.CompletedProcess[str]:
     """Commands of install.sh, in folders of the test: without root and without systemd."""
-    functions = (SYSTEMD / "install.sh").read_text().partition("\ncheck_release\n")[0]
+    functions, begins, _ = (SYSTEMD / "install.sh").read_text().partition("\ncheck_who\n")
+    assert begins
     places = f"home={tmp_path}/opt data={tmp_path}/data release={tmp_path}/opt/releases/2\n"
     alone = "has_systemd() { return 1; }\nchown() { :; }\n"
     script = tmp_path / "part.sh"
@@ -147,6 +160,8 @@ IS_FULL, IS_GONE, NO_ANSWER = "the disk is 97 % full: nothing", "BOX_INBOX: it i
         (None, None, "waiting: BOX_RUNNING", True),
         (None, NO_ANSWER, "", False),
         (IS_GONE, "MODEL_SELFTEST: it differs", "", False),
+        (None, None, NO_ANSWER, False),
+        (None, IS_FULL, NO_ANSWER, False),
         (None, "it ended with BOX_FAILED: a defect", "", False),
         (None, "it does not run, and 2 job(s) are not finished", "", False),
         (None, IS_GONE, "waiting: BOX_DATABASE_LOST", False),

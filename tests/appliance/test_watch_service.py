@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -37,6 +38,7 @@ from scanside_appliance.service import daemon, queue_view, service
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.queue_words import live_rows
 from scanside_appliance.service.service import watch
+from scanside_appliance.service.status import write_failure, write_report
 from scanside_appliance.service.systemd import alive
 from scanside_runtime.errors import SettingsUnusable
 from scanside_runtime.model.errors import ModelBundleMissing, ModelSelfTest
@@ -333,7 +335,7 @@ def test_a_turn_that_does_not_come_to_its_end_leaves_the_watchdog_alone(
     assert "READY" not in heard[0]  # the time that a start may take ends it
 
 
-@pytest.mark.parametrize("ailing", ["inbox", "disk", "nothing"])
+@pytest.mark.parametrize("ailing", ["inbox", "disk", "nothing", "what was before"])
 def test_who_is_told_that_the_service_is_ready_finds_in_its_status_what_ails_it(
     box: Box, monkeypatch: pytest.MonkeyPatch, ailing: str
 ) -> None:
@@ -344,6 +346,10 @@ def test_who_is_told_that_the_service_is_ready_finds_in_its_status_what_ails_it(
         box.inbox.rename(box.root / "away")
         box.inbox.touch()
     found: list[str | None] = []
+    if ailing == "what was before":  # and at first the disk takes no other status
+        write_failure(BoxLayout(box.root), "", "of before")
+        written = iter([refused, refused, *[write_report] * 99])
+        monkeypatch.setattr(daemon, "write_report", lambda *what: next(written)(*what))
 
     def notified(**words: object) -> None:
         if "READY" in words:
@@ -352,9 +358,13 @@ def test_who_is_told_that_the_service_is_ready_finds_in_its_status_what_ails_it(
 
     monkeypatch.setattr(service, "notify", notified)
     watch(replace(box.plan(lambda: load_settings(path)), once=False))
-    expected = {"inbox": "BOX_INBOX: ", "disk": "the disk is ", "nothing": "None"}
+    expected = {"inbox": "BOX_INBOX: ", "disk": "the disk is "}
     (trouble,) = found
-    assert str(trouble).startswith(expected[ailing])
+    assert str(trouble).startswith(expected.get(ailing, "None"))
+
+
+def refused(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_each_file_read_and_each_move_done_is_progress_however_long_a_turn_takes(box: Box) -> None:

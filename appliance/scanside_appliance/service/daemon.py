@@ -148,8 +148,8 @@ class Daemon:
 
     @property
     def knows_how_it_is(self) -> bool:
-        """Whether the inbox was seen and all looked after once, or something is in the way; the status says it."""
-        return self._has_seen_inbox or self.trouble is not None
+        """Whether the inbox was seen and all looked after once, or something is in the way; and the status says it."""
+        return self._reported.startswith(self.headline) and (self._has_seen_inbox or self.trouble is not None)
 
     @property
     def computing(self) -> bool:

@@ -161,7 +161,7 @@ def _run(plan: Plan, daemon: Daemon, signals: Signals, lock: RootLock) -> None:
         lock.check()
         daemon.tick()
         if ready_by is not None and (daemon.knows_how_it_is or time.monotonic() > ready_by):
-            notify(READY=1)
+            notify(READY=1, STATUS=daemon.headline)
             ready_by = None
         notify(WATCHDOG=1, STATUS=daemon.headline)
         if plan.once and daemon.nothing_left():
