@@ -5,25 +5,29 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from kit.watch_box import Box, study
-from scanside_appliance.backup.errors import BackupTarget, BackupUnusable, BoxNotEmpty
+from scanside_appliance.backup.errors import BackupFileSize, BackupTarget, BackupUnusable, BoxNotEmpty
 from scanside_appliance.backup.make import BackedUp, back_up
 from scanside_appliance.backup.restore import check_backup, restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
 from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
 from scanside_appliance.serve.password import Password, set_password
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
+from sweeps.box import Slice
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -280,6 +284,37 @@ def test_what_a_failing_disk_no_longer_reads_is_named_and_all_else_is_copied(
     again = backed_up(box, tmp_path / "earlier")
     assert (again.missing, again.files) == ((name,), whole.files)
     assert check_backup(tmp_path / "earlier", silent)[1] == {}
+
+
+@pytest.mark.parametrize("large", ["book", "slice"])
+def test_a_stick_whose_file_system_takes_no_file_as_large_is_told_from_one_that_fails(
+    box: Box, tmp_path: Path, large: str
+) -> None:
+    """FAT, and 4 GB."""
+    if large == "slice":
+        box.put(Slice(3, 1, "x" * 10**6))
+        box.run()
+    book = (box.root / "scanside.db").stat().st_size
+    of_before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (book - 1 if large == "book" else 2 * book, of_before[1]))
+    try:
+        with pytest.raises(BackupFileSize) as told:
+            backed_up(box, tmp_path / "stick")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, of_before)
+    assert "exFAT" in told.value.advice
+    assert backed_up(box, tmp_path / "stick").missing == ()
+    assert check_backup(tmp_path / "stick", silent)[1] == {}
+
+
+def test_a_stick_without_room_for_the_book_is_not_called_the_box_s_full_disk(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    monkeypatch.setattr(Store, "copy_to", Mock(side_effect=full))
+    with pytest.raises(BackupTarget, match="No space left on device"):
+        backed_up(box, tmp_path / "stick")
 
 
 def test_no_backup_is_made_in_the_box_itself(box: Box) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from kit.watch_box import Box, study
+from kit.child_programs import BEGINS
+from kit.watch_box import PYTHON, Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
 from scanside_appliance.jobs.book.audit import AuditEntry, broken_at, entries
 from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseMissing, BoxDatabaseNewer, BoxDatabaseWhole
@@ -181,6 +182,22 @@ def test_what_the_disk_does_not_give_is_named_and_no_book_is_made_without_it(
     found = box.rebuild(monkeypatch, "--anyway")
     assert (found["unread"], book(box)) == ([], before)
     assert set(there) <= {*box.root.rglob("*")}
+
+
+def test_an_archived_slice_that_ends_its_reader_now_is_not_put_aside(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that ran short, a library that the disk did not give: its bytes are what its name says."""
+    box.put(*study(1))
+    box.run()
+    before = book(box)
+    lose(box)
+    ends = (*PYTHON, "-c", f"{BEGINS}input(); raise SystemExit(7)")
+    with pytest.raises(BoxUnread, match=r"archive/.*: its bytes are what they were"):
+        box.rebuild(monkeypatch, command=ends)
+    assert len(box.rebuild(monkeypatch, "--anyway", command=ends)["unread"]) == 3
+    box.run()
+    assert (len(box.places("archive")), box.places("quarantine")) == (3, [])
+    box.rebuild(monkeypatch, "--anyway")
+    assert book(box) == before
 
 
 @pytest.mark.parametrize("named", ["/elsewhere/library.so", 7])

@@ -81,9 +81,13 @@ class Box:
     def is_sound(self) -> bool:
         return not lost(self.root, self.sums) and not unsound_results(self.root)
 
-    def rebuild(self, monkeypatch: pytest.MonkeyPatch, *options: str) -> dict[str, Any]:
+    def rebuild(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *options: str,
+        command: Sequence[str] = (*PYTHON, str(HERE / "fake_probe.py")),
+    ) -> dict[str, Any]:
         """`scanside rebuild`, with the cheap child that reads headers."""
-        command = (*PYTHON, str(HERE / "fake_probe.py"))
         with monkeypatch.context() as patch:
             patch.setattr("scanside_appliance.inbox.facts.Prober", partial(Prober, command=command))
             shown = self.scanside("rebuild", "--json", *options)

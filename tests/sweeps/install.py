@@ -2,41 +2,26 @@
 
 Wants root, debootstrap and systemd-nspawn. In a fresh root, booted: installed by one command with a green doctor;
 installed again, nothing changes; a study put into the inbox is measured by the service; a damaged book is made anew by
-root, and the service goes on; an upgrade that is killed at every command of the script leaves a release that works;
-one whose service fails is left, and one whose networks fail in the service's sandbox alone; removed, the data stay.
+root, and the service goes on; an upgrade that is killed wherever it changed something leaves a release that works; one
+whose service fails is left, and one whose networks fail in the service's sandbox alone; removed, the data stay.
 Ends with 1 where any of it is not so.
 
 Debian 12 unless another suite is named (`trixie`; `noble` for Ubuntu 24.04, with --mirror). --short leaves the killed
-upgrades out, which take a quarter of an hour.
+upgrades out; --killed leaves out all else, and goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-PACKAGES = "python3,systemd,systemd-sysv,dbus,openssl"
-UBUNTU_SCRIPT = "/usr/share/debootstrap/scripts/gutsy"
-BOOT_S = 60.0
-KILL = 128 + 9
-RELEASE = "/root/release"
-STATE = ("/opt/scanside", "/usr/local/bin", "/etc/systemd", "/etc/sysusers.d", "/etc/tmpfiles.d", "/etc/scanside")
-WORKS = "scanside --version && systemctl start scanside-watch && systemctl is-active scanside-watch"
-KILLED = """
-n=0
-count() {{ n=$((n + 1)); [ $n -lt {last} ] || kill -9 $$; }}
-set -T
-trap count DEBUG
-. "$(dirname "$0")/install.sh"
-"""
+from tests.sweeps.bare_root import RELEASE, WORKS, Machine, Tally, as_next, booted, make_root, unpack
+from tests.sweeps.killed_upgrades import killed_upgrades
 
 BLIND = """
 [Service]
@@ -58,122 +43,6 @@ statuses = [line.send_c_store(path).Status for path in sorted(Path('/tmp/study')
 line.release()
 raise SystemExit(statuses != [0, 0, 0])
 """
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A booted root, and its first process."""
-
-    root: Path
-    init: int
-
-    def run(self, command: str, timeout_s: float = 600.0) -> subprocess.CompletedProcess[str]:
-        enter = ["nsenter", "-t", str(self.init), *("-m", "-u", "-i", "-n", "-p"), "--", "/usr/bin/env", "-i"]
-        path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        return subprocess.run(
-            [*enter, path, "HOME=/root", "sh", "-c", command],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-
-    def wait_for(self, command: str, seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if self.run(command).returncode == 0:
-                return True
-            time.sleep(0.5)
-        return False
-
-    def state(self) -> dict[str, str]:
-        """Every file of an installation: what it is, and its bytes. Compiled modules may come at any time."""
-        found: dict[str, str] = {}
-        for folder in STATE:
-            for path in sorted(Path(self.root, folder.lstrip("/")).rglob("*")):
-                if "__pycache__" in path.parts:
-                    continue
-                name = str(path.relative_to(self.root))
-                if path.is_symlink():
-                    found[name] = f"-> {path.readlink()}"
-                elif path.is_file():
-                    found[name] = f"{path.stat().st_mtime_ns} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-        return found
-
-
-@contextmanager
-def booted(root: Path) -> Iterator[Machine]:
-    """systemd in a container with a loopback and nothing else."""
-    options = ("--quiet", "--private-network", "--register=no", "--keep-unit", "--boot", "--console=passive")
-    with subprocess.Popen(["systemd-nspawn", "-D", str(root), *options], stdout=subprocess.DEVNULL) as container:
-        try:
-            machine = Machine(root, _init_of(container.pid))
-            if not machine.wait_for("systemctl is-system-running | grep -qE 'running|degraded'", BOOT_S):
-                raise SystemExit("the root does not boot")
-            yield machine
-        finally:
-            container.terminate()
-
-
-def _init_of(pid: int) -> int:
-    until = time.monotonic() + BOOT_S
-    while time.monotonic() < until:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if children:
-            return int(children[0])
-        time.sleep(0.2)
-    raise SystemExit("the container has no first process")
-
-
-def make_root(root: Path, suite: str, mirror: str) -> None:
-    """A bare system; made once, and copied."""
-    pristine = root.with_name(f"{root.name}.pristine")
-    if not (pristine / "etc/debian_version").exists():
-        # One script does for all of Ubuntu; whose packages are signed by whom this machine need not know.
-        how = ["--no-check-gpg", suite, str(pristine), mirror, UBUNTU_SCRIPT] if mirror else [suite, str(pristine)]
-        subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", *how], check=True)
-    shutil.rmtree(root, ignore_errors=True)
-    subprocess.run(["cp", "-a", str(pristine), str(root)], check=True)
-
-
-def unpack(tar: Path, root: Path, folder: str = RELEASE) -> None:
-    target = Path(root, folder.lstrip("/"))
-    target.mkdir(parents=True)
-    subprocess.run(["tar", "-xf", str(tar), "-C", str(target), "--strip-components", "1"], check=True)
-
-
-def as_next(root: Path, name: str, spoil: str = "") -> str:
-    """The same release under the next version's name; `spoil` goes into it. Its sums are made anew."""
-    folder, source = Path(root, "root", name), Path(root, RELEASE.lstrip("/"))
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(source, folder, copy_function=_link)
-    (folder / "VERSION").unlink()
-    (folder / "VERSION").write_text(name)
-    if spoil:
-        unit = folder / "systemd/scanside-watch.service"
-        text = unit.read_text()
-        unit.unlink()
-        unit.write_text(text + spoil)
-    (folder / "SHA256SUMS").unlink()
-    sums = "find . -type f ! -name 'SHA256SUMS*' -printf '%P\\n' | sort | xargs sha256sum > SHA256SUMS"
-    subprocess.run(["sh", "-c", sums], cwd=folder, check=True)
-    return f"/root/{name}"
-
-
-def _link(source: str, target: str) -> str:
-    Path(target).hardlink_to(source)
-    return target
-
-
-class Tally:
-    """What held and what did not."""
-
-    def __init__(self) -> None:
-        self.violations = 0
-
-    def check(self, holds: bool, what: str, why: str = "") -> None:
-        self.violations += not holds
-        print(f"{'ok' if holds else 'VIOLATED'}  {what}{'' if holds else f': {why[-400:]}'}", flush=True)
 
 
 def first_time(machine: Machine, tally: Tally) -> None:
@@ -260,28 +129,6 @@ def a_receiver(machine: Machine, tally: Tally) -> None:
     tally.check(sent.returncode == 0, "what a scanner sends is taken", sent.stdout + sent.stderr + there.stdout)
 
 
-def killed_upgrades(machine: Machine, tally: Tally) -> None:
-    """The upgrade is killed at each command of the script, from the first to the last."""
-    newer = as_next(machine.root, "0.1.1-next")
-    old = machine.run("readlink /opt/scanside/current").stdout.strip()
-    last, killed = 1, 0
-    while True:
-        machine.run(f"ln -sfn {old} /opt/scanside/current.new; mv -fT /opt/scanside/current.new /opt/scanside/current")
-        Path(machine.root, f"{newer[1:]}/killed.sh").write_text(KILLED.format(last=last))
-        ended = machine.run(f"bash {newer}/killed.sh")
-        works = machine.run(WORKS)
-        if works.returncode:
-            tally.check(False, f"killed at command {last}", works.stdout + works.stderr)
-        if ended.returncode != KILL:
-            tally.check(ended.returncode == 0, f"after {killed} kills it comes to its end", ended.stderr)
-            break
-        killed, last = killed + 1, last + 1
-    tally.check(killed > 20, f"killed at each of {killed} commands, the old or the new one works", "too few")
-    done = machine.run(f"{newer}/install.sh")
-    current = machine.run("readlink /opt/scanside/current").stdout
-    tally.check(done.returncode == 0 and newer[6:] in current, "then the upgrade is whole", done.stdout + done.stderr)
-
-
 def upgrades_that_fail(machine: Machine, tally: Tally) -> None:
     before = machine.run("readlink /opt/scanside/current").stdout
     broken = as_next(machine.root, "0.1.2-broken", "\n[Service]\nExecStart=\nExecStart=/bin/false\n")
@@ -313,6 +160,17 @@ def removal(machine: Machine, tally: Tally) -> None:
     tally.check(gone.returncode == 0 == kept.returncode, "removed, and the data stay", done.stdout + done.stderr)
 
 
+def stories(options: argparse.Namespace, kept: Path) -> list[Callable[[Machine, Tally], None]]:
+    """kept: where the killed upgrades were."""
+    killed = partial(killed_upgrades, kept=kept)
+    if options.page:
+        return []
+    if options.killed:
+        return [killed] if kept.exists() else [first_time, killed]
+    first = [first_time, a_study, a_damaged_book, units, a_receiver]
+    return [*first, *([] if options.short else [killed]), upgrades_that_fail, removal]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("release", type=Path, help="The tar that make release wrote.")
@@ -321,17 +179,19 @@ def main() -> None:
     parser.add_argument("--mirror", default="", help="Of an Ubuntu, where it comes from.")
     parser.add_argument("--page", action="store_true", help="The technician's page to the letter, and nothing else.")
     parser.add_argument("--short", action="store_true", help="Without the killed upgrades.")
+    parser.add_argument("--killed", action="store_true", help="The killed upgrades alone; they go on where they were.")
     options = parser.parse_args()
     tally = Tally()
-    make_root(options.root, options.suite, options.mirror)
-    if not options.page:
-        unpack(options.release, options.root)
+    kept = options.root.with_name(f"{options.root.name}.killed.json")
+    if not (options.killed and kept.exists()):
+        kept.unlink(missing_ok=True)
+        make_root(options.root, options.suite, options.mirror)
+        if not options.page:
+            unpack(options.release, options.root)
     with booted(options.root) as machine:
         if options.page:
             technician(machine, tally, options.release)
-        slow = () if options.short else (killed_upgrades,)
-        first = (first_time, a_study, a_damaged_book, units, a_receiver)
-        for story in () if options.page else (*first, *slow, upgrades_that_fail, removal):
+        for story in stories(options, kept):
             story(machine, tally)
     print(f"{tally.violations} violations")
     raise SystemExit(bool(tally.violations))

@@ -12,6 +12,16 @@ class BackupTarget(BoxFailed):
     advice = "Check that the stick is there, can be written and has room; run the same command again, it goes on."
 
 
+class BackupFileSize(BoxFailed):
+    """The backup can't be written to {folder}: its file system takes no file as large as one that the box has."""
+
+    code = "BOX_BACKUP_FILE_SIZE"
+    advice = (
+        "FAT takes no file of 4 GB or more. Take a stick with exFAT or ext4, or format this one anew, which erases it; "
+        "then make the backup again."
+    )
+
+
 class BackupUnusable(BoxFailed):
     """The backup in {folder} can't be used: {why}."""
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scanside_appliance.backup.errors import BackupTarget, BackupUnusable
+from scanside_appliance.backup.errors import BackupFileSize, BackupTarget, BackupUnusable
 from scanside_appliance.backup.stock import FILES, MANIFEST, SETTINGS, Copied, Stock, files_of, older_copy, read_stock
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file, sync_directory
@@ -141,7 +143,7 @@ def _is_ours(path: Path) -> bool:
 def _book_and_its_files(store: Store, work: _Copying, layout: BoxLayout, target: Path) -> tuple[Path, tuple[str, ...]]:
     """A copy of the book, and what of it lies nowhere, after all that it names was looked for."""
     for _ in range(LOOKS):
-        book = _copied_book(store, target)
+        book = _copied_book(store, layout.database.stat().st_size, target)
         with Store(book, make=False) as copy:
             missing = tuple(dict.fromkeys([*_missing(copy, work.found, layout), *sorted(work.unread)]))
         if not missing:
@@ -150,13 +152,32 @@ def _book_and_its_files(store: Store, work: _Copying, layout: BoxLayout, target:
     return book, missing
 
 
-def _copied_book(store: Store, target: Path) -> Path:
+def _copied_book(store: Store, size: int, target: Path) -> Path:
     part, book = target / ".scanside-book.part", target / f"scanside-{os.urandom(4).hex()}.db"
     part.unlink(missing_ok=True)
-    store.copy_to(part)
+    try:
+        store.copy_to(part)
+    except sqlite3.OperationalError as error:
+        _check_takes(part, size, error)
+        raise
     part.rename(book)
     sync_directory(target)
     return book
+
+
+def _check_takes(part: Path, size: int, error: sqlite3.OperationalError) -> None:
+    """SQLite says that a disk failed or is full, and not which: a stick with no room, or for files of less, says so.
+
+    Raises OSError.
+    """
+    part.unlink(missing_ok=True)
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+    with part.open("wb") as file:
+        try:
+            file.truncate(size)
+        finally:
+            part.unlink()
 
 
 def _missing(book: Store, found: dict[str, Copied], layout: BoxLayout) -> Iterator[str]:
@@ -313,4 +334,6 @@ def _target_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise BackupFileSize(folder=target) from error
         raise BackupTarget(folder=target, why=error.strerror or error) from error

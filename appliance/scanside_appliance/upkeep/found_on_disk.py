@@ -104,6 +104,16 @@ def read_kept(path: Path, probe: Probe) -> KeptFile:
     return KeptFile(path, facts, "its bytes are not those that its name says" if altered else None)
 
 
+def check_told(archived: KeptFile) -> None:
+    """That it is known what a file of the archive is. Raises OSError.
+
+    It was read once, or it would not lie there: where its bytes are still the same, what ends its reader now is the
+    box's, and no reason to put a patient's slice aside.
+    """
+    if archived.why is None and archived.facts.kind == "broken":
+        raise OSError(errno.EIO, "its bytes are what they were, and reading its header failed", str(archived.path))
+
+
 def _study_folders(area: Path) -> Iterator[StudyFolder]:
     for patient in _folders(area):
         for study in _folders(patient):

@@ -46,6 +46,7 @@ from scanside_appliance.upkeep.found_on_disk import (
     StudyFolder,
     archive_folders,
     aside_folders,
+    check_told,
     kept_paths,
     numbers_in_work,
     read_kept,
@@ -214,7 +215,7 @@ class _Rebuild:
         jobs = [job for one in self._results if one.study == study and (job := self._result(one))]
         self.found.studies += 1
         for folder in (one for one in self._archive if one.study == study):
-            kept = self._kept(folder.folder)
+            kept = self._kept(folder.folder, archived=True)
             sound = [one for one in kept if one.why is None and _is_of(one, study)]
             if sound and not jobs:
                 self.found.to_be_analysed += 1
@@ -300,11 +301,14 @@ class _Rebuild:
         self._store.add_files(job, _rows(kept, place, known=bool(study)))
         self.found.files_put_aside += len(kept)
 
-    def _kept(self, folder: Path) -> list[KeptFile]:
+    def _kept(self, folder: Path, *, archived: bool = False) -> list[KeptFile]:
         files = []
         for path in kept_paths(folder):
             with self._reading(path):
-                files.append(read_kept(path, self._probe))
+                one = read_kept(path, self._probe)
+                if archived:
+                    check_told(one)
+                files.append(one)
             self._read += 1
             self._progress("files read", self._read, self._files)
         return files
