@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import pydicom
 import pytest
+import typer.main
 
 from kit.analysis_samples import REASON, SHAPE, StubAnalysis, analysed, chest_series, refused
 from kit.bundle_samples import write_bundle
@@ -248,6 +250,7 @@ def test_a_short_option_gives_the_same_help(run: Run, command: list[str]) -> Non
 )
 def test_each_shell_can_have_its_completion(run: Run, monkeypatch: pytest.MonkeyPatch, shell: str, word: str) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # the shell is named, not found out
+    monkeypatch.setattr(typer.main, "get_command", inspect.unwrap(typer.main.get_command))  # asked then
     code, out, _ = run("--show-completion", shell)
     assert code == 0
     assert word in out
