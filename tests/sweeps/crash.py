@@ -6,7 +6,7 @@ Each fault is a run of its own (`stories`), in which the kernel asks at each cal
 ends the process or fails. Then nothing may be lost and no result unsound, though what was copied may lie in the inbox
 still; after the next start the box must stand where an undisturbed run stands. What this means for who sends and
 receives, for who writes the list and for each command stands where its story is told (`children`, `received`,
-`commands`). Modules are imported before the run.
+`commands`). Modules are imported, and templates compiled, before the run.
 
 With --sites a call is tried at its first, second and last time from each of its sites alone: what it was about (a slice
 of a study, a part of a result) and what was called before; and a process is killed only where it is about to change
