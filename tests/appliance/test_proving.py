@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from scanside_appliance.service.daemon import Daemon
 from scanside_appliance.service.proving import EVERY_S
 from scanside_runtime.model import selftest
 from scanside_runtime.settings.load import load_settings
+from scanside_runtime.settings.tables import BundleSettings, Settings
 from sweeps.box import LONGEST_S, write_settings
 
 
@@ -42,12 +45,21 @@ class Running:
             self.daemon.tick()
             time.sleep(0.01)
 
+    def settings(self) -> Settings:
+        """As the daemon read them at its start."""
+        return load_settings(self.box.root.with_suffix(".toml"))
+
     def says(self, word: str) -> None:
         """What the worker will answer to the next self-test."""
         self.box.root.with_suffix(".selftest").write_text(word)
 
     def a_day_goes_by(self) -> None:
         self.skipped_s += EVERY_S + 1
+
+    def proofs(self) -> int:
+        """How many self-tests stand in the audit."""
+        with closing(sqlite3.connect(BoxLayout(self.box.root).database)) as book:
+            return int(book.execute("SELECT count(*) FROM audit WHERE event = 'selftest'").fetchone()[0])
 
     def measured(self, number: int) -> bool:
         return self.daemon.report().jobs.get("done", 0) >= number
@@ -151,6 +163,29 @@ def test_it_is_proved_again_as_soon_as_the_bundle_or_the_way_to_compute_was_chan
     BoxLayout(running.box.root).tuning.write_text("{}")
     running.until(lambda: running.daemon.trouble)
     assert not running.measured(1)
+
+
+def test_what_is_changed_while_it_is_proved_is_proved_once_more(running: Running) -> None:
+    running.daemon.start()
+    child = running.daemon._worker_client._child
+    assert child is not None
+    os.kill(child._process.pid, signal.SIGSTOP)
+    running.a_day_goes_by()
+    running.until(lambda: running.daemon.computing)
+    running.daemon.use(running.settings())
+    os.kill(child._process.pid, signal.SIGCONT)
+    running.until(lambda: running.proofs() == 3)
+
+
+def test_it_is_proved_again_as_soon_as_a_key_is_revoked(running: Running, tmp_path: Path) -> None:
+    key = tmp_path / "keys.d" / "maker.pem"
+    key.parent.mkdir()
+    key.touch()
+    running.daemon.use(replace(running.settings(), bundles=BundleSettings(str(key.parent))))
+    running.daemon.start()
+    running.until(lambda: running.proofs() == 1)
+    key.unlink()
+    running.until(lambda: running.proofs() == 2)
 
 
 def test_a_start_with_networks_that_are_wrong_still_takes_in_what_arrives(running: Running) -> None:

@@ -1,4 +1,4 @@
-"""The daemon's self-test: at the start, each day, and after the bundle or the way to compute was changed.
+"""The daemon's self-test: at the start, each day, and after bundle, way to compute or trusted keys were changed.
 
 While it is not passed nothing is measured; what arrives is taken in and waits. A bundle that was installed and fails is
 put aside for the one before it. A worker that computes wrong in one way has tried the others before it says so.
@@ -64,7 +64,7 @@ class Proving:
         Raises with `once` ModelUnusable, BoxFailed (BoxSelfTest for no answer).
         """
         while True:
-            self._seen = self._looked_at()
+            self._seen = self._looked_at(settings)
             answer = self._worker_client.selftest(settings)
             self._judge(answer, settings)
             if isinstance(answer, SelfTested) or self.failures:
@@ -80,12 +80,12 @@ class Proving:
         None is before the last test stands in the audit, whose order says which results it speaks of.
         """
         self._write_down(settings)
-        if not self.under_way and self._is_due() and self._is_free():
-            self._seen = self._looked_at()
+        if not self.under_way and self._is_due(settings) and self._is_free():
+            self._seen = self._looked_at(settings)
             self._worker_client.begin_proof(settings)
             self.under_way = True
         self.hear(settings)
-        return self.trouble is None and not self.under_way and not self._is_due()
+        return self.trouble is None and not self.under_way and not self._is_due(settings)
 
     def hear(self, settings: Settings) -> None:
         """Of one that is under way."""
@@ -97,8 +97,8 @@ class Proving:
                 self._write_down(settings)
 
     def again(self) -> None:
-        """Prove soon: something was changed."""
-        self._due_at = 0.0
+        """Prove soon: something was changed. One under way does not count, it may have looked before."""
+        self._seen = []
 
     def note_configuration(self, settings: Settings) -> None:
         """In the audit, where it is not what it was."""
@@ -168,16 +168,17 @@ class Proving:
         """The last result made by what is to be tested stands in the book: its order says what the test vouches for."""
         return not self._worker_client.busy and not self._store.jobs([State.publishing])
 
-    def _is_due(self) -> bool:
-        return self._clock.monotonic() >= self._due_at or self._seen != self._looked_at()
+    def _is_due(self, settings: Settings) -> bool:
+        return self._clock.monotonic() >= self._due_at or self._seen != self._looked_at(settings)
 
-    def _looked_at(self) -> list[Signature | None]:
-        """What decides how is computed here, as it lies on the disk."""
-        return [_signature(path) for path in (record_file(self._layout.root), self._layout.tuning, self._layout.proof)]
+    def _looked_at(self, settings: Settings) -> list[Signature | None]:
+        """What decides how is computed here, and who may say so, as it lies on the disk; the proof is the last."""
+        paths = record_file(self._layout.root), Path(settings.bundles.keys), self._layout.tuning, self._layout.proof
+        return [_signature(path) for path in paths]
 
 
 def _signature(path: Path) -> Signature | None:
     try:
         return Signature.of(path.stat())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
