@@ -198,6 +198,16 @@ def test_a_touch_that_changes_no_byte_renews_nothing(desk: Desk) -> None:
     assert [one.study for one in ready][:1] == [A]
 
 
+def test_a_file_that_is_touched_all_the_time_keeps_its_study_waiting_for_the_patience_once(desk: Desk) -> None:
+    desk.inbox.settings = InboxSettings(quiet_s=10, patience_s=30)
+    waited = []
+    for second in range(150):
+        desk.put("a/1", one_slice(1, mtime_ns=second), mtime_ns=second)
+        if not desk.look(float(second)):
+            waited.append(second)
+    assert waited == list(range(30))
+
+
 def test_a_file_that_was_not_what_it_was_known_to_be_is_read_again(desk: Desk) -> None:
     desk.look(0.0)
     desk.look(10.0)

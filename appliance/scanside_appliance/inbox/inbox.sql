@@ -10,6 +10,7 @@ CREATE TABLE files (
     first      REAL NOT NULL,         -- monotonic seconds when it was first seen
     since      REAL NOT NULL,         -- ... and when it was last seen to be new or changed
     before     REAL NOT NULL,         -- ... what `since` was before that: it holds again where the content is the same
+    touched    REAL NOT NULL,         -- ... and when it was last seen to be new, changed or touched: that one stays
     unrest     REAL NOT NULL,         -- ... since when it changes again and again, with less than the patience between
     looked     REAL NOT NULL DEFAULT 0,  -- ... and when it was last read
     study      TEXT NOT NULL DEFAULT '',  -- key; stays known while the file grows on

@@ -22,7 +22,9 @@ TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "
 CACHE_KB = 4096
 PAGE = 500
 """So many rows are in memory at a time."""
-_CHANGED = "unrest = CASE WHEN :now - since >= :patience THEN :now ELSE unrest END, since = :now"
+_CHANGED = (
+    "unrest = CASE WHEN :now - touched >= :patience THEN :now ELSE unrest END, since = :now, touched = :now"
+)
 FACTS = (
     *("kind", "sha256", "whole", "study_uid", "sop_uid", "patient_id", "issuer", "stack", "along_mm", "why"),
     "data_sha256",
@@ -84,9 +86,9 @@ class InboxTable:
         if not found:
             last = name.rpartition("/")[2].lower()
             temporary = last.startswith(".") or last.endswith(TEMPORARY)
-            new = (path, path.rpartition(b"/")[0], temporary, *seen_now, now, now, now, now)
-            columns = "name, folder, temporary, size, mtime_ns, inode, first, since, before, unrest"
-            self.rows(f"INSERT INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
+            new = (path, path.rpartition(b"/")[0], temporary, *seen_now, now, now, now, now, now)
+            columns = "name, folder, temporary, size, mtime_ns, inode, first, since, before, touched, unrest"
+            self.rows(f"INSERT INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
             return None
         row, *before = found[0]
         if tuple(before) != seen_now:
