@@ -419,24 +419,26 @@ def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() 
     assert not consolidations(hu, lungs, seen).any()
 
 
-HANGING = np.s_[2:5, 30:50, 16:40]
-"""Dense, up to the middle of the chest: 7.2 ml, as a hilum's vessels or a consolidation there."""
-
-
-def hanging(seen: Bools) -> Bools:
+def left_healthy(patch: Bools, seen: Bools) -> float:
+    """The share of a dense patch in a lung that is not infected in the end."""
     hu = chest()
-    hu[HANGING] = TISSUE
-    return consolidations(hu, boxed(RIGHT_BOX), seen)
+    hu[patch] = TISSUE
+    infected = seen | consolidations(hu, boxed(RIGHT_BOX), seen)
+    return np.count_nonzero(patch & ~infected) / np.count_nonzero(patch)
 
 
-def test_what_is_bare_of_a_hilum_is_not_infected_with_its_tip() -> None:
-    assert not hanging(boxed(np.s_[2:5, 30:50, 16:24])).any()
+def test_a_consolidation_at_the_pleura_is_infected_as_a_whole_where_slabs_or_its_back_were_not_seen() -> None:
+    patch = boxed(np.s_[1:6, 36:76, 16:28])  # 12 ml at the back wall, far from the mediastinum, in aerated lung
+    two_of_five_slabs, front_65_percent = boxed(np.s_[1:3]), boxed(np.s_[:, :62])
+    assert left_healthy(patch, patch & two_of_five_slabs) < 0.05  # the opening rounds its corners
+    assert left_healthy(patch, patch & front_65_percent) < 0.05
 
 
 def test_a_consolidation_at_the_hilum_is_infected_as_a_whole_where_its_rim_or_most_of_it_was_seen() -> None:
+    patch = boxed(np.s_[2:5, 30:50, 16:40])
     rim = boxed(np.s_[2:5, 28:52, 13:40]) & ~boxed(np.s_[2:5, 33:47, 19:40])
-    assert hanging(rim)[3, 40, 30]
-    assert hanging(boxed(np.s_[2:5, 30:46, 16:40]))[3, 48, 30]
+    assert left_healthy(patch, rim) == 0
+    assert left_healthy(patch, patch & boxed(np.s_[:, :46])) < 0.05
 
 
 def test_a_piece_without_air_is_no_lung_unless_it_is_infected_or_hangs_on_lung_in_its_slab() -> None:

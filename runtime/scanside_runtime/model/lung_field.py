@@ -29,18 +29,6 @@ DENSE_HU = -300
 DENSE_RADIUS_MM = 4.0
 DENSE_SEEN_SHARE = 0.25
 """A piece of dense lung is infected as a whole when the network saw this share of it."""
-HILUM_ML = 60.0
-HILUM_SEEN_SHARE = 0.75
-"""A larger dense piece is no hilum and no part of the aorta; one of which the network saw more is disease."""
-BARE_ML = 1.5
-BARE_BORDER_MM = 3.0
-BARE_SHARES = (0.02, 0.4, 0.07)
-"""What it does not see of a smaller piece is bare, as a vessel is: so much of its border in the slabs and more is no
-lung, for vessels come from there, so much and more is aerated lung, and no more of that is suspected.
-
-Of 42 sick series with experts' masks such parts are vessels and aorta: 0.03 to 0.28, 0.45 to 0.74, 0.05 at most. What
-is missed of consolidation lies behind a rim that is seen.
-"""
 AIRLESS_SHARE = 0.1
 """A piece of lung apart in its slab is airless where less of it than this is below `DENSE_HU`."""
 CLOSING_MM = 20.0
@@ -103,57 +91,11 @@ def add_whole_consolidations(suspected: Bools, volume: Volume, sides: Sides) -> 
 
     The middle of a large consolidation looks like liver to a network that sees a few slabs. Dense is above
     `DENSE_HU`, and thicker than a vessel: an in-plane opening by `DENSE_RADIUS_MM`. A mass or a hilum that the network
-    does not suspect stays what it is, and so does what it does not see of a hilum's vessels, or of the aorta.
+    does not suspect stays what it is.
     """
     dense = Pieces(open_in_plane(_Dense(volume, sides), dense_radius_px(volume)))
-    share = dense.inside(suspected) / np.maximum(dense.sizes, 1)
-    seen = share >= DENSE_SEEN_SHARE
-    may_be_hilum = seen & (share < HILUM_SEEN_SHARE) & (dense.sizes <= voxels(HILUM_ML, volume))
-    if may_be_hilum.any():
-        unseen = Pieces(_Unseen(dense, may_be_hilum, suspected))
-        _add(suspected, unseen, ~_bare(unseen, suspected, sides, volume))
-    _add(suspected, dense, seen & ~may_be_hilum)
-
-
-def _add(suspected: Bools, pieces: Pieces, wanted: Bools) -> None:
-    for z, box, part in pieces.parts(wanted):  # a plane of the pieces is asked for before it is changed
+    for z, box, part in dense.parts(dense.inside(suspected) >= DENSE_SEEN_SHARE * dense.sizes):
         suspected[z][box] |= part
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Unseen:
-    """The planes of what the network did not suspect of some dense pieces; some: (n + 1,)."""
-
-    pieces: Pieces
-    some: Bools
-    suspected: Bools
-
-    def __len__(self) -> int:
-        return len(self.suspected)
-
-    def __getitem__(self, z: int) -> Bools:
-        numbers = self.pieces.plane(z)
-        return np.asarray(self.some[numbers] & (numbers > 0) & ~self.suspected[z])
-
-
-def _bare(unseen: Pieces, suspected: Bools, sides: Sides, volume: Volume) -> Bools:
-    """Which unseen pieces lie bare, (n + 1,): disease has a rim towards air that is suspected, vessels have none."""
-    large = unseen.sizes >= voxels(BARE_ML, volume)
-    width_px = 2 * max(1, round(BARE_BORDER_MM / volume.spacing_mm[1])) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width_px, width_px))
-    border = np.zeros((4, len(large)), dtype=np.int64)  # all of it, what is no lung, aerated lung, suspected of that
-    for z, _, _ in unseen.parts(large):
-        numbers, lung = unseen.plane(z), sides[z] > 0
-        aerated = lung & (volume.hu[z] <= DENSE_HU)
-        for number in np.setdiff1d(numbers[large[numbers]], 0):
-            here = numbers == number
-            around = (cv2.dilate(here.view(np.uint8), disc) > 0) & ~here
-            parts = around, around & ~lung, around & aerated, around & aerated & suspected[z]
-            border[:, number] += [np.count_nonzero(part) for part in parts]
-    around, beside, aired, seen = border
-    from_beside, in_air, rim = BARE_SHARES
-    bare = (beside >= from_beside * around) & (aired >= in_air * around) & (seen <= rim * aired)
-    return np.asarray(large & bare)
 
 
 def dense_radius_px(volume: Volume) -> int:
