@@ -24,9 +24,9 @@ from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.process import child as process_child
-from scanside_runtime.process.child import Child, ChildDied, check_held
+from scanside_runtime.process.child import Child, ChildDied, check_held, module
 from scanside_runtime.process.limits import Limits
-from scanside_runtime.process.messages import Failed, Hello, decode, encode, own_hello
+from scanside_runtime.process.messages import Birth, Failed, Hello, decode, encode, own_hello
 from scanside_runtime.process.start import end_with
 from scanside_runtime.process.typed import typed
 
@@ -161,6 +161,15 @@ def test_a_version_that_nobody_knows_is_no_other_one() -> None:
     others = [Hello("1.1", "abc"), Hello("1.0", "def"), Hello("unknown", "def")]
     assert all(one.is_of_another(ours) for one in others)
     assert not any(one.is_of_another(ours) for one in (ours, Hello("unknown", "abc")))
+
+
+def test_a_module_of_ours_has_opencv_in_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "counts.py").write_text("import cv2\nprint(cv2.getNumThreads())")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
+    birth = encode(Birth(os.getpid(), LIMITS))
+    done = subprocess.run([*module("counts"), birth], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
 # The end of whoever started it

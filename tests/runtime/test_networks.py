@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from kit.bundle_samples import write_bundle
@@ -64,3 +65,13 @@ def test_a_bundle_that_is_gone_is_no_longer_used(bundle: Path) -> None:
     shutil.rmtree(bundle)
     with pytest.raises(ModelBundleMissing):
         kept.load(bundle, "onnxruntime", "auto", 1)
+
+
+def test_who_loads_networks_in_a_program_of_his_own_keeps_the_threads_of_opencv(bundle: Path) -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        KeptNetworks().load(bundle, "onnxruntime", "auto", 1)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

@@ -41,6 +41,7 @@ from scanside_appliance.defects import of_the_disk, raised_at
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.process.garbage import collect_rarely
 from scanside_runtime.process.lean import import_less
+from scanside_runtime.process.opencv import one_opencv_thread
 
 app = typer.Typer(
     name="scanside",
@@ -70,6 +71,7 @@ add_upkeep_commands(app)
 def main() -> None:
     """Run the command line; the one place where any defect becomes exit code 1 and one line instead of a traceback."""
     collect_rarely()
+    one_opencv_thread()
     import_less("gdcm")
     _print_whatever_the_terminal()
     try:

@@ -18,6 +18,7 @@ from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.process.garbage import collect_rarely
+from scanside_runtime.process.opencv import one_opencv_thread
 
 Answer = Row | BaseException
 STUDIES_A_PROCESS = 200
@@ -105,6 +106,7 @@ def _pool(count: int) -> ProcessPoolExecutor:
 def _settle_in() -> None:
     """Ctrl-C is the parent's affair; a parent that is gone leaves nobody working."""
     collect_rarely()
+    one_opencv_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.compiled import CompiledNetworks, key_of
 from scanside_runtime.model.contract import ModelContract
@@ -49,7 +47,6 @@ def load_networks(
     compiled: where networks are found compiled, or left so for the next one. Raises ModelUnusable and its kinds.
     """
     choice = choice or choose_engine("auto", "auto", 0)
-    cv2.setNumThreads(1)  # the engine has the cores; a plane is soon done, and two threads on one wait for each other
     key = "" if compiled is None else key_of(bundle, choice)
     found = {} if compiled is None else compiled.read(key) or {}
     networks = {name: _load(bundle, name, choice, found.get(name)) for name in ("lungs", "infection")}

@@ -13,6 +13,7 @@ import sys
 
 from scanside_runtime.process.garbage import collect_rarely
 from scanside_runtime.process.lean import import_less
+from scanside_runtime.process.opencv import one_opencv_thread
 from scanside_runtime.process.system_calls import prctl
 
 _PR_SET_PDEATHSIG = 1
@@ -34,6 +35,7 @@ def main() -> None:
     """Be the module that the first argument names."""
     end_with(json.loads(sys.argv[-1])["Birth"]["parent"])
     collect_rarely()
+    one_opencv_thread()
     del sys.argv[0]
     import_less("PIL" if sys.argv[0] == _DECODES else "gdcm")
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
