@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from onnx import TensorProto, helper
 
 from kit.bundle_samples import SIDE, infection_network, lungs_network
 from scanside_runtime.model.engine import EngineChoice, OpenVinoEngine, choose_engine, load_engine, processor_flags
@@ -130,6 +131,23 @@ def test_a_batch_that_the_network_does_not_take_ends_in_the_same_code(name: str)
     engine = load_engine(lungs_network(), EngineChoice(name, "fp32", 1))
     with pytest.raises(ModelEngine, match=name):
         engine.infer(batch(3))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("answers_in", [TensorProto.FLOAT, TensorProto.FLOAT16])
+@pytest.mark.parametrize("size", [("rows", "columns"), (SIDE, SIDE)])
+def test_rows_and_columns_may_be_left_open_and_answers_be_of_half_precision(
+    name: str, answers_in: int, size: tuple[int | str, int | str]
+) -> None:
+    shapes = ((TensorProto.FLOAT, "stack"), (answers_in, "logits"))
+    stack, logits = (helper.make_tensor_value_info(called, kind, ["n", 1, *size]) for kind, called in shapes)
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["stack"], ["logits"], to=answers_in)], "half", [stack], [logits]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    answer = load_engine(model.SerializeToString(), EngineChoice(name, "fp32", 1)).infer(batch(1))
+    assert answer.dtype == np.float32
+    np.testing.assert_allclose(answer, batch(1), atol=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])

@@ -156,10 +156,10 @@ class OpenVinoEngine:
         }
         imported = None if compiled is None else _imported(core, compiled, options)
         self._is_imported = imported is not None
-        self._compiled = imported or core.compile_model(_for_one_stack(core.read_model(model)), "CPU", options)
+        self._compiled = imported or core.compile_model(_as_it_is_asked(core.read_model(model)), "CPU", options)
         # Twice as many as are computed at a time: where one ends, the next one is there.
         self._requests = [self._compiled.create_infer_request() for _ in range(2 * choice.streams)]
-        self._answer_shape = tuple(self._compiled.output().shape)[1:]
+        self._answer_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         self.version = str(openvino.__version__)
         self.computed_in = _stated(choice, str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()))
 
@@ -169,8 +169,8 @@ class OpenVinoEngine:
         All from one thread: OpenVINO's bindings wait for each other for ever when two threads use them for the first
         time at once.
         """
-        answers = np.empty((len(batch), *self._answer_shape), dtype=np.float32)
         with _stating_the_engine("openvino"), ExitStack() as under_way:  # left when nothing is written any more
+            answers = np.empty((len(batch), *self._answer_shape(batch)), dtype=np.float32)
             for number, stack in enumerate(batch):
                 request = self._requests[number % len(self._requests)]
                 if number >= len(self._requests):
@@ -179,6 +179,14 @@ class OpenVinoEngine:
                 if number < len(self._requests):
                     under_way.callback(request.wait)
         return answers
+
+    def _answer_shape(self, batch: Floats) -> tuple[int, ...]:
+        """(classes, rows, columns). Where the file leaves them open, only an answer says: one is had for it."""
+        if batch.shape[1:] not in self._answer_shapes:
+            stated = self._compiled.output().partial_shape
+            shape = stated.to_shape() if stated.is_static else self._compiled(batch[:1])[0].shape
+            self._answer_shapes[batch.shape[1:]] = tuple(shape)[1:]
+        return self._answer_shapes[batch.shape[1:]]
 
     def _start(self, request: Any, stack: Floats, answer: Floats) -> None:
         """Have a stack answered; the engine reads it, and writes its answer, where they lie."""
@@ -231,12 +239,24 @@ def _imported(core: Any, compiled: Bytes, options: dict[str, Any]) -> Any | None
         return None
 
 
-def _for_one_stack(model: Any) -> Any:
-    """Networks of a bundle take any number; for one that is known before, less is computed and less memory taken."""
+def _as_it_is_asked(model: Any) -> Any:
+    """For one stack, answered in float32.
+
+    Networks of a bundle take any number; for one that is known before, less is computed and less memory taken.
+    """
     shape = model.input().partial_shape
     shape[0] = 1
     model.reshape(shape)
-    return model
+    return model if model.output().get_element_type().get_type_name() == "f32" else _answering_in_float32(model)
+
+
+def _answering_in_float32(model: Any) -> Any:
+    from openvino import Type
+    from openvino.preprocess import PrePostProcessor
+
+    processor = PrePostProcessor(model)
+    processor.output().tensor().set_element_type(Type.f32)
+    return processor.build()
 
 
 def _stated(choice: EngineChoice, rest: str) -> str:
