@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,6 +219,30 @@ def test_plain_words_are_read_once(folder: Path, tmp_path: Path) -> None:
         series = choose_series(reader.find(copied))
         shutil.rmtree(copied)
         assert np.array_equal(reader.read_volume(series).hu, read_volume(choose_series(find_series(folder))).hu)
+
+
+KEEPS_FIVE_FILES = """
+from scanside_runtime.dicom import reader_process
+reader_process.KEPT_BYTES = {}
+reader_process.main()
+"""
+
+
+def test_beyond_what_is_kept_a_bit_that_flips_in_plain_words_is_noticed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    room = 5 * (folder / "000.dcm").stat().st_size
+    (tmp_path / "keeps_five.py").write_text(KEEPS_FIVE_FILES.format(room))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(reader_child, "MODULE", "keeps_five")
+    for name, is_noticed in (("000.dcm", False), ("011.dcm", True)):
+        with StudyReader(LIMITS) as reader:
+            series = choose_series(reader.find(folder))
+            data = bytearray((folder / name).read_bytes())
+            data[-1] ^= 0x01
+            (folder / name).write_bytes(data)
+            with pytest.raises(InputUnreadable, match=rf"{name}.*changed") if is_noticed else nullcontext():
+                reader.read_volume(series)
 
 
 def test_the_reader_that_was_started_ahead_is_the_first_that_is_wanted(

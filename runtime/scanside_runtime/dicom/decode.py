@@ -1,7 +1,8 @@
 """Pixels of a chosen series become HU on one grid.
 
-Each file is read, held against the sum that was taken when its header was read, decoded and rescaled, one at a time;
-but for the few that the process kept as it read their headers.
+Each file is read, held against the sum that was taken when its header was read, decoded and rescaled, one at a time.
+The few that the process kept as it read their headers are not read again: what happens to them on the disk since then
+is not noticed, and matters to nothing, as pixels, header and sum are of the same bytes.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def decoded(
     """Each slice in its turn, (y, x) int16 HU.
 
     kept: files by their sum, as they were at first sight; each is taken out, and not read again.
-    Raises as `read_volume`; InputUnreadable where a file is not the one whose header was read.
+    Raises as `read_volume`; InputUnreadable where a file that is read again is not the one whose header was read.
     """
     with SourceReader() as reader:
         for header in slices:

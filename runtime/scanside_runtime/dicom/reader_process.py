@@ -39,11 +39,13 @@ from scanside_runtime.settings.reading import ReadingSettings
 HEADERS_AT_ONCE = 32
 """Some 64 KiB, as a pipe holds."""
 KEPT_BYTES = 32 * MIB
-"""Of the files whose headers were read so much stays for the pixels: 60 slices of 512 x 512. The rest is read twice."""
+"""Of the files of plain words whose headers were read so much stays for the pixels, the first ones: 60 slices of
+512 x 512. The rest is read twice. A file that is changed after its header was read is refused where it is read twice;
+one that stayed is decoded as it was, and its sum is the sum of these bytes."""
 
 
 class Session:
-    """Answers questions, each from what it says alone."""
+    """Answers questions; for `Decode` it has some of the files that the last `Find` read (`KEPT_BYTES`)."""
 
     def __init__(self, channel: Channel, reading: ReadingSettings, pixels_fd: int) -> None:
         self._channel, self._reading, self._pixels_fd = channel, reading, pixels_fd
@@ -88,6 +90,7 @@ class Session:
 
     def _decode(self, question: Decode) -> None:
         slices = question.slices
+        self._kept = {one.sha256: self._kept[one.sha256] for one in slices if one.sha256 in self._kept}
         os.lseek(self._pixels_fd, 0, os.SEEK_SET)
         self._at(slices[0].file.name)
         for done, plane in enumerate(decoded(slices, question.layout, self._reading, self._kept), start=1):
