@@ -35,7 +35,8 @@ from .box import HERE, Slice, lost, outcome, put, unsound_results, write_setting
 from .injected import Fault, Ran
 
 PYTHON = (sys.executable, "-S")
-AT_ONCE = {"quiet_s": 0.01, "patience_s": 0.01, "scan_s": 0.005}
+AT_ONCE = {"quiet_s": 0.01, "patience_s": 5.0, "scan_s": 0.005}
+"""With a patience as short as the quiet time, one failed look and the next were a file that changes for ever."""
 LIMIT_S = 240.0
 """What takes so long hangs, on however busy a machine."""
 
