@@ -108,10 +108,29 @@ def test_the_quickest_are_measured_in_turn_and_a_way_that_was_wrong_once_is_out(
     monkeypatch.setattr(module, "try_choice", noted)
     monkeypatch.setattr(module, "TURNS", 2)
     monkeypatch.setattr(module, "candidates", lambda threads: [INT8, FP32])
-    found = tune(bundle)
+    said: list[Tried] = []
+    found = tune(bundle, say=said.append)
     assert asked == [INT8, FP32, FP32, INT8, FP32, INT8]
+    assert [one.choice for one in said] == asked
     assert found.choice == FP32
     assert {one.choice: (one.wall_ms, one.why_not) for one in found.tried} == {INT8: (12.0, "Dice"), FP32: (5.0, "")}
+
+
+def test_a_way_that_was_measured_once_is_taken_only_where_none_of_the_finalists_is_right(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FP32 is nearly as quick and cheaper, but no finalist; then INT8 is wrong in its turn."""
+    why_not = ["", "", ""]
+
+    def planted(bundle: Bundle, choice: EngineChoice, held_to: str | None = None) -> Tried:
+        return Tried(choice, 10.0, 9.0, why_not=why_not.pop(0)) if choice == INT8 else Tried(FP32, 10.1, 1.0)
+
+    monkeypatch.setattr(module, "try_choice", planted)
+    monkeypatch.setattr(module, "FINALISTS", 1)
+    monkeypatch.setattr(module, "candidates", lambda threads: [INT8, FP32])
+    assert tune(bundle).choice == INT8
+    why_not[:] = ["", "Dice"]
+    assert tune(bundle).choice == FP32
 
 
 def test_networks_that_answer_otherwise_than_the_exporter_leave_no_choice(

@@ -33,12 +33,14 @@ HELD_TO = {"avx2": "AVX2", "avx2_vnni": "AVX2_VNNI", "avx512": "AVX512_CORE"}
 def tune(bundle: Bundle, threads: int = 0, say: Callable[[Tried], None] | None = None) -> Tuning:
     """Try every way, the quickest once more in turn: what else a box does slows one way, and not the next.
 
-    say: called with each way when it was tried. Raises ModelSelfTest where no way computes what the exporter computed.
+    say: called with each way when it was tried, with the quickest in each turn.
+    Raises ModelSelfTest where no way computes what the exporter computed.
     """
     tried = _all_tried(bundle, candidates(threads), None, say)
-    again = {one.choice: one for one in in_turn(bundle, quickest(tried))}
+    finalists = in_turn(bundle, quickest(tried), say)
+    again = {one.choice: one for one in finalists}
     tried = [again.get(one.choice, one) for one in tried]
-    best = fastest(tried)
+    best = fastest(finalists) or fastest(tried)  # who was measured once may have had a quiet moment
     if best is None:
         raise ModelSelfTest(why="; ".join(f"{one.choice.title}: {one.why_not}" for one in tried))
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -50,11 +52,11 @@ def quickest(tried: Iterable[Tried]) -> list[EngineChoice]:
     return [one.choice for one in sorted((one for one in tried if not one.why_not), key=_wall_ms)[:FINALISTS]]
 
 
-def in_turn(bundle: Bundle, ways: Sequence[EngineChoice]) -> list[Tried]:
+def in_turn(bundle: Bundle, ways: Sequence[EngineChoice], say: Callable[[Tried], None] | None = None) -> list[Tried]:
     """Each way several times, turn after turn, so that what else the box does meets all alike; of each the quickest."""
-    found = [try_choice(bundle, way) for way in ways]
+    found = _all_tried(bundle, ways, None, say)
     for _ in range(TURNS - 1):
-        found = [_better(one, try_choice(bundle, one.choice)) for one in found]
+        found = [_better(*both) for both in zip(found, _all_tried(bundle, ways, None, say), strict=True)]
     return found
 
 
