@@ -148,6 +148,10 @@ def test_the_box_imports_none_of_what_it_does_not_install() -> None:
     assert {path.name: found for path in paths if (found := imported(path) & barred)} == {}
 
 
+def test_what_a_program_of_ours_leaves_out_is_imported_by_none_but_through_needed() -> None:
+    assert [path for path in sources(*ROOTS) if imported(path) & {"gdcm", "PIL"}] == []
+
+
 def test_every_module_that_defines_an_error_of_the_box_is_known_to_explain() -> None:
     defining = set()
     for path in sources("runtime", "appliance"):

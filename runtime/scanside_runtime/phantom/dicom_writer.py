@@ -26,6 +26,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
+from scanside_runtime.process.lean import needed
 from scanside_runtime.volume import Hu
 
 Orientation = Literal["HFS", "FFS", "HFP", "flipped_rows", "flipped_columns", "reversed_order"]
@@ -354,7 +355,7 @@ def _write_file(ds: pydicom.Dataset, path: Path, transfer_syntax: str) -> None:
 
 def _encapsulated(ds: pydicom.Dataset, transfer_syntax: str) -> bytes:
     """The pixels in fragments (PS3.5 A.4), by GDCM, which goes from file to file only."""
-    import gdcm  # slow to import, needed for compressed twins only
+    gdcm = needed("gdcm")  # slow to import, for compressed twins only, and left out by our programs
 
     with tempfile.TemporaryDirectory() as folder:
         plain, packed = Path(folder, "plain.dcm"), Path(folder, "packed.dcm")
