@@ -45,9 +45,32 @@ def uneven(channels: int = 16) -> onnx.ModelProto:
         helper.make_node("Relu", ["made"], ["on"]),
         helper.make_node("Conv", ["on", "second", "second_bias"], ["logits"], kernel_shape=[3, 3], pads=[1] * 4),
     ]
+    return of_nodes(nodes, tensors)
+
+
+def joined(bias: float = 0.0, parts: int = 1) -> onnx.ModelProto:
+    """A convolution that reads the stack itself, one made with ReLU and one made without it, joined."""
+    rng = np.random.default_rng(4)
+    tensors = {
+        "first": rng.normal(0.0, 0.2, (6, 3 // parts, 3, 3)),
+        "first_bias": np.full(6, bias),
+        "bare": rng.normal(0.0, 0.2, (4, 3, 3, 3)),
+        "last": rng.normal(0.0, 0.2, (1, 13, 3, 3)),
+    }
+    nodes = [
+        helper.make_node("Conv", ["stack", "first", "first_bias"], ["made"], pads=[1] * 4, group=parts),
+        helper.make_node("Relu", ["made"], ["on"]),
+        helper.make_node("Conv", ["stack", "bare"], ["unmeasured"], pads=[1] * 4),
+        helper.make_node("Concat", ["stack", "on", "unmeasured"], ["all"], axis=1),
+        helper.make_node("Conv", ["all", "last"], ["logits"], pads=[1] * 4),
+    ]
+    return of_nodes(nodes, tensors)
+
+
+def of_nodes(nodes: list[onnx.NodeProto], tensors: dict[str, np.ndarray]) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
-        "uneven",
+        "network",
         [helper.make_tensor_value_info("stack", TensorProto.FLOAT, ["n", 3, 64, 64])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 1, 64, 64])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in tensors.items()],
@@ -84,3 +107,27 @@ def test_a_node_that_no_factor_passes_is_refused() -> None:
     model.graph.node[1].op_type = "Sigmoid"
     with pytest.raises(ValueError, match="can't pass Sigmoid"):
         equalized(model, [smooth(3)])
+
+
+def test_what_was_not_measured_is_joined_as_it_is() -> None:
+    stacks = smooth(3)
+    even = equalized(joined(), [stacks])
+    assert even != joined()
+    np.testing.assert_allclose(answers(even, stacks), answers(joined(), stacks), atol=1e-4)
+
+
+def test_channels_that_were_never_on_are_left_alone() -> None:
+    assert equalized(joined(bias=-100.0), [smooth(3)]) == joined(bias=-100.0)
+
+
+def test_what_comes_out_is_left_alone() -> None:
+    model = uneven()
+    model.graph.node[2].output[0] = "sum"
+    model.graph.node.append(helper.make_node("Relu", ["sum"], ["logits"]))
+    stacks = smooth(3)
+    np.testing.assert_allclose(answers(equalized(model, [stacks]), stacks), answers(model, stacks), atol=1e-4)
+
+
+def test_a_convolution_that_divides_its_inputs_is_refused() -> None:
+    with pytest.raises(ValueError, match="can't pass Conv"):
+        equalized(joined(parts=3), [smooth(3)])

@@ -26,7 +26,8 @@ POWER = 0.75
 SMALLEST_SHARE = 0.02
 """Channels below this share of their group's largest are hardly ever on: what is unseen of them must not be cut off."""
 
-TINY = 1e-9
+NEVER_ON = 1e-9
+"""A group whose largest value is no more was not seen at work: nothing is known of its channels' sizes."""
 
 Values = Mapping[str, npt.NDArray[np.float64]]
 
@@ -37,7 +38,8 @@ def equalized(model: onnx.ModelProto, stacks: Sequence[Floats]) -> onnx.ModelPro
     stacks: each (1, depth, rows, columns) float32 in 0..1. Raises ValueError for a node that this can't pass.
     """
     made_by = _made_by(model.graph)
-    factors = _factors(_largest(model, _measured(model.graph), stacks), made_by)
+    factors = {group: np.ones(count) for group, count in _channels(model.graph, stacks[0]).items()}
+    factors |= _factors(_largest(model, _measured(model.graph), stacks), made_by, _as_they_are(model.graph, made_by))
     same = onnx.ModelProto()
     same.CopyFrom(model)
     for node in same.graph.node:
@@ -55,7 +57,7 @@ def _made_by(graph: onnx.GraphProto) -> dict[str, tuple[str, ...]]:
     for node in graph.node:
         given = [made_by[name] for name in node.input if name in made_by]
         made: tuple[str, ...]
-        if node.op_type == "Conv":
+        if node.op_type == "Conv" and _parts(node) == 1:
             made = (node.output[0],)
         elif node.op_type == "Concat":
             made = tuple(group for groups in given for group in groups)
@@ -68,6 +70,23 @@ def _made_by(graph: onnx.GraphProto) -> dict[str, tuple[str, ...]]:
             raise ValueError(f"a factor can't pass {node.op_type}")
         made_by[node.output[0]] = made
     return made_by
+
+
+def _parts(convolution: onnx.NodeProto) -> int:
+    """Into how many parts its inputs are divided, each read by some of its outputs alone."""
+    return next((attribute.i for attribute in convolution.attribute if attribute.name == "group"), 1)
+
+
+def _channels(graph: onnx.GraphProto, stack: Floats) -> dict[str, int]:
+    """How many channels each group has, the input's as well."""
+    outputs = {tensor.name: tensor.dims[0] for tensor in graph.initializer if tensor.dims}
+    made = {node.output[0]: outputs[node.input[1]] for node in graph.node if node.op_type == "Conv"}
+    return {graph.input[0].name: stack.shape[1]} | made
+
+
+def _as_they_are(graph: onnx.GraphProto, made_by: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Groups that nothing may be divided in: what goes in is given, and what comes out is read as it is."""
+    return {group for tensor in (graph.input[0], *graph.output) for group in made_by[tensor.name]}
 
 
 def _measured(graph: onnx.GraphProto) -> list[str]:
@@ -98,13 +117,17 @@ def _largest(model: onnx.ModelProto, names: Sequence[str], stacks: Sequence[Floa
     return dict(zip(names, over_all, strict=True))
 
 
-def _factors(largest: Values, made_by: Mapping[str, tuple[str, ...]]) -> Values:
-    """What the channels of each group are divided by; input and logits are in no group that was measured."""
+def _factors(largest: Values, made_by: Mapping[str, tuple[str, ...]], left: set[str]) -> Values:
+    """What the channels of each group that was measured are divided by, but for those that are left as they are."""
     sizes: dict[str, npt.NDArray[np.float64]] = {}
     for name, size in largest.items():
         (group,) = made_by[name]
         sizes[group] = np.maximum(size, sizes.get(group, 0.0))
-    return {group: np.maximum(size, SMALLEST_SHARE * size.max() + TINY) ** POWER for group, size in sizes.items()}
+    return {
+        group: np.maximum(size, SMALLEST_SHARE * size.max()) ** POWER
+        for group, size in sizes.items()
+        if group not in left and size.max() > NEVER_ON
+    }
 
 
 def _rescale(
@@ -112,12 +135,12 @@ def _rescale(
 ) -> None:
     """A convolution's weights, (outputs, inputs, k, k), and its bias, for channels divided by their factors."""
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    read = [factors[group] for group in made_by[node.input[0]] if group in factors]
+    read = np.concatenate([factors[group] for group in made_by[node.input[0]]])
     (group,) = made_by[node.output[0]]
-    made = factors.get(group, np.ones(1))
+    made = factors[group]
     for number, name in enumerate(node.input[1:]):
         values = numpy_helper.to_array(tensors[name]).astype(np.float64)
         values = values / made.reshape(-1, *[1] * (values.ndim - 1))
-        if number == 0 and read:
-            values = values * np.concatenate(read)[None, :, None, None]
+        if number == 0:
+            values = values * read[None, :, None, None]
         tensors[name].CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
