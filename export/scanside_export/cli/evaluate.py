@@ -174,19 +174,38 @@ def fluid(
 ) -> None:
     """Draw fluid behind real lungs, and say what it raises.
 
-    A third of one lung or of both, 5 to 25 HU, in eight series: 120 drawings.
+    A third of one lung or of both, 5 to 25 HU, in eight series: 120 drawings. Each row is printed as it comes, with
+    --json on stderr.
     """
     from dataclasses import asdict
 
-    from scanside_export.evaluation.drawn_fluid import SERIES, fluid_table, score_fluid
+    from scanside_export.evaluation.drawn_fluid import FLUID_HEAD, fluid_row, fluid_sums, score_fluid
 
-    paths = [data / one for one in SERIES if series is None or Path(one).stem in series]
-    if not paths:
-        raise typer.BadParameter(f"--series: choose from {', '.join(Path(one).stem for one in SERIES)}")
+    paths = _fluid_series(data, series or ())  # before the networks: what is not there is refused at once
     opened, networks = _deployed(bundle, engine, precision)
-    scores = [score for path in paths for score in score_fluid(path, networks)]
-    figures = {"drawings": [asdict(one) for one in scores], "bundle": _called(opened)}
-    typer.echo(json.dumps(figures, indent=2) if as_json else fluid_table(scores))
+    typer.echo(FLUID_HEAD, err=as_json)
+    scores = []
+    for score in chain.from_iterable(score_fluid(path, networks) for path in paths):
+        typer.echo(fluid_row(score), err=as_json)
+        scores.append(score)
+    typer.echo(fluid_sums(scores), err=as_json)
+    if as_json:
+        typer.echo(json.dumps({"drawings": [asdict(one) for one in scores], "bundle": _called(opened)}, indent=2))
+
+
+def _fluid_series(data: Path, names: Sequence[str]) -> list[Path]:
+    """The files of the named series, of all where none is named. Raises typer.BadParameter, LabelsUnusable."""
+    from scanside_export.errors import LabelsUnusable
+    from scanside_export.evaluation.drawn_fluid import SERIES
+
+    known = {Path(one).stem: data / one for one in SERIES}
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"--series {', '.join(unknown)}: choose from {', '.join(known)}")
+    paths = [path for name, path in known.items() if not names or name in names]
+    for path in paths:
+        if not path.is_file():
+            raise LabelsUnusable(folder=path.parent, why=f"there is no {path.name}")
+    return paths
 
 
 def _deployed(bundle: Path | None, engine: str, precision: str) -> tuple[Bundle, LoadedNetworks]:

@@ -14,10 +14,11 @@ import numpy as np
 
 from scanside_export.data.effusions import with_level
 from scanside_export.data.volumes import real_volume, volume_of
+from scanside_export.errors import LabelsUnusable
 from scanside_export.evaluation.lung_errors import in_slabs
 from scanside_runtime.followup.measurement_error import measurement_error
 from scanside_runtime.measures.biomarkers import measure
-from scanside_runtime.measures.severity import FLAGS, assess_extent
+from scanside_runtime.measures.severity import FLAGS, assess_extent, raised_for_fluid
 from scanside_runtime.model.networks import LoadedNetworks
 from scanside_runtime.model.segment import segment
 from scanside_runtime.quality.effusion import set_fluid_apart
@@ -58,6 +59,7 @@ class Reading:
 class FluidScore:
     """One drawing: by the networks' outline, and with fluid set apart as the product does, beside the series as it is.
 
+    dry: the series without drawn fluid, as the product reads it, with what it sets apart there.
     outlined_ml: drawn fluid that the networks called lung; apart_ml: what was set apart of it, and apart_lung_ml of
     what was left of the lungs.
     """
@@ -75,11 +77,16 @@ class FluidScore:
 
 
 def score_fluid(path: Path, networks: LoadedNetworks) -> Iterator[FluidScore]:
-    """Each density in each place, in one series; lungs are those that the product outlines without fluid."""
+    """Each density in each place, in one series; drawn into the lungs that the networks outline without fluid.
+
+    Raises LabelsUnusable where they outline one lung or none.
+    """
     volume = real_volume(path)
     volume = in_slabs(volume, max(1, round(SLAB_MM / volume.spacing_mm[0])))
     masks = segment(volume, networks)
-    dry = _reading(volume, masks, networks)
+    if not (masks.right_lung.voxels and masks.left_lung.voxels):
+        raise LabelsUnusable(folder=path, why="the networks outline fewer than two lungs in it: no place for fluid")
+    dry = _reading(volume, _set_apart(volume, masks), networks)
     for fluid_hu, sides in product(FLUID_HU, SIDES):
         wet, fluid = _with_fluid(volume, masks, fluid_hu, sides)
         yield _score((path.stem, fluid_hu, sides), dry, wet, fluid, networks)
@@ -101,7 +108,7 @@ def _score(
     drawing: tuple[str, float, str], dry: Reading, wet: Volume, fluid: Bools, networks: LoadedNetworks
 ) -> FluidScore:
     masks = segment(wet, networks)
-    apart = set_fluid_apart(wet, masks, make_overview(wet, masks), DEFAULT.missing_lung)
+    apart = _set_apart(wet, masks)
     gone = masks.lungs & ~apart.lungs
 
     def ml(part: Bools) -> float:
@@ -119,31 +126,40 @@ def _score(
     )
 
 
+def _set_apart(volume: Volume, masks: Masks) -> Masks:
+    """As the product does, of the series without drawn fluid too: it may bring some of its own."""
+    return set_fluid_apart(volume, masks, make_overview(volume, masks), DEFAULT.missing_lung)
+
+
 def _reading(volume: Volume, masks: Masks, networks: LoadedNetworks) -> Reading:
     """Flag and grade as an analysis gives them."""
     found, bundle = measure(volume, masks, DEFAULT.measures), networks.bundle
     error = measurement_error(bundle.limits_of_agreement, DEFAULT.progression, bundle.title)
     severity = assess_extent(found, DEFAULT.severity, error.poi_points)
-    noted = "may be consolidation" in (severity.why or "")
+    noted = raised_for_fluid(found, DEFAULT.severity, error.poi_points) is not None
     return Reading(found.whole.poi_percent or 0.0, found.ct_extent_grade or "", severity.flag, noted)
 
 
-def fluid_table(scores: Sequence[FluidScore]) -> str:
-    """A row for each drawing, and how often flag and grade rose: by the outline, and with fluid set apart."""
-    head = f"{'series':<32}{'HU':>3} {'sides':<6}{'drawn':>6}{'outlined':>9}{'apart':>6}{'lung':>6} ml"
-    rows = [
+FLUID_HEAD = (
+    f"{'series':<32}{'HU':>3} {'sides':<6}{'drawn':>6}{'outlined':>9}{'apart':>6}{'lung':>6} ml; "
+    "POI, grade, flag: without fluid | outlined | set apart"
+)
+
+
+def fluid_row(one: FluidScore) -> str:
+    """One drawing below `FLUID_HEAD`."""
+    return (
         f"{one.name:<32}{one.fluid_hu:3.0f} {one.sides:<6}{one.drawn_ml:6.0f}{one.outlined_ml:9.0f}{one.apart_ml:6.0f}"
         f"{one.apart_lung_ml:6.0f}  {_text(one.dry)} | {_text(one.outlined)} | {_text(one.apart)}"
-        for one in scores
-    ]
-    return "\n".join([f"{head}; POI, grade, flag: without fluid | outlined | set apart", *rows, _sums(scores)])
+    )
 
 
 def _text(one: Reading) -> str:
     return f"{one.poi_percent:.1f} {one.grade} {one.flag}{'*' if one.noted else ''}"
 
 
-def _sums(scores: Sequence[FluidScore]) -> str:
+def fluid_sums(scores: Sequence[FluidScore]) -> str:
+    """How often flag and grade rose: by the outline, and with fluid set apart."""
     flags = [_rank(one.outlined) > _rank(one.dry) for one in scores]
     grades = [one.outlined.grade > one.dry.grade for one in scores]
     flags_apart = [_rank(one.apart) > _rank(one.dry) for one in scores]

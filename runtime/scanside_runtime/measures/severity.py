@@ -127,12 +127,10 @@ def _given(biomarkers: Biomarkers | None, rule: SeveritySettings, error_points: 
     if biomarkers is None or biomarkers.worse_lung_percent is None:
         return "not_assessed", None
     percent, wet = biomarkers.worse_lung_percent, biomarkers.worse_lung_with_fluid_percent
-    measured = _flag(extent_grade(percent), rule)
-    given = _flag(extent_grade(percent + error_points), rule) if percent else measured
-    if wet is not None and (biomarkers.fluid_hu or 0.0) > FLUID_ALONE_HU:
-        as_lung = _flag(extent_grade(wet + error_points), rule)
-        if FLAGS.index(as_lung) > FLAGS.index(given):
-            return as_lung, _may_be_lung(biomarkers, wet)
+    measured, given = _flag(extent_grade(percent), rule), _within_error(percent, rule, error_points)
+    as_lung = raised_for_fluid(biomarkers, rule, error_points)
+    if as_lung is not None:
+        return as_lung, _may_be_lung(biomarkers)
     if given != measured:
         return given, _near_the_edge(percent, error_points)
     if wet is None or _flag(extent_grade(wet), rule) == given or wet < percent:
@@ -143,7 +141,22 @@ def _given(biomarkers: Biomarkers | None, rule: SeveritySettings, error_points: 
     )
 
 
-def _may_be_lung(biomarkers: Biomarkers, percent: float) -> str:
+def raised_for_fluid(biomarkers: Biomarkers, rule: SeveritySettings, error_points: float) -> Flag | None:
+    """The graver flag that what was set apart gives as consolidation, where its density leaves open what it is."""
+    percent, wet = biomarkers.worse_lung_percent, biomarkers.worse_lung_with_fluid_percent
+    if percent is None or wet is None or (biomarkers.fluid_hu or 0.0) <= FLUID_ALONE_HU:
+        return None
+    as_lung = _flag(extent_grade(wet + error_points), rule)
+    return as_lung if FLAGS.index(as_lung) > FLAGS.index(_within_error(percent, rule, error_points)) else None
+
+
+def _within_error(percent: float, rule: SeveritySettings, error_points: float) -> Flag:
+    """The gravest flag that the measurement error leaves open; no disease stays none."""
+    return _flag(extent_grade(percent + error_points if percent else percent), rule)
+
+
+def _may_be_lung(biomarkers: Biomarkers) -> str:
+    percent = biomarkers.worse_lung_with_fluid_percent or 0.0
     return (
         f"{biomarkers.fluid_ml or 0.0:.0f} ml are not counted as a possible effusion, but "
         f"{biomarkers.fluid_hu or 0.0:.0f} HU may be consolidation as well; the worse lung would be {percent:.1f} %: "
