@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from scanside_runtime.process.start import end_with
+from scanside_runtime.process.start import end_with, settle_in
 
 _LARGEST_ORDER = 2**17
 _OUT_OF_THE_WAY = 200
@@ -25,6 +25,7 @@ _OUT_OF_THE_WAY = 200
 def main() -> None:
     """Wait for orders, and fork for each a process that is nobody's child here."""
     name, orders = sys.argv[1], socket.socket(fileno=int(sys.argv[2]))
+    settle_in(name)
     module = import_module(name)
     while True:
         order, handles, _, _ = socket.recv_fds(orders, _LARGEST_ORDER, 16)

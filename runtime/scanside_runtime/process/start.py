@@ -31,13 +31,18 @@ def end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def settle_in(name: str) -> None:
+    """What a child has before it imports the module that it is."""
+    collect_rarely()
+    one_opencv_thread()
+    import_less("PIL" if name == _DECODES else "gdcm")
+
+
 def main() -> None:
     """Be the module that the first argument names."""
     end_with(json.loads(sys.argv[-1])["Birth"]["parent"])
-    collect_rarely()
-    one_opencv_thread()
     del sys.argv[0]
-    import_less("PIL" if sys.argv[0] == _DECODES else "gdcm")
+    settle_in(sys.argv[0])
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
