@@ -124,12 +124,12 @@ KINDS = {
     ),
     "INPUT_OTHER_STUDY": FindingKind(
         ("caution",),
-        "The pictures are of another study or patient than they seemed to be when they came: the result lies among "
-        "those of the other.",
-        "Believe the patient on this page, and send the study again. If it comes again, tell whoever looks after the "
-        "box: a file that came before may have misled it.",
+        "The pictures are of another study or patient than the one under which the result lies.",
+        "Believe the patient on this page. A study that came before under another ID stays among that one's results. "
+        "If this one did not, send it again; if that does not help, tell whoever looks after the box: a file that came "
+        "before may have misled it.",
         "Headers are read twice: one file after the other as they come, and all of a study by themselves when it is "
-        "measured.",
+        "measured. A study stays with the patient under whom it came first, also where a person releases it corrected.",
     ),
     "INPUT_DATE_FUTURE": FindingKind(
         ("caution",),

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from kit.dicom_samples import ROOT, make_series, make_slice, write
+from kit.reading import choose_series, find_series
 from kit.watch_box import Box, study
 from scanside_appliance.files.copies import copy_below
 from scanside_appliance.files.layout import patient_key, study_key
@@ -21,10 +23,13 @@ from scanside_appliance.jobs.book.rows import Job
 from scanside_appliance.jobs.messages import Order
 from scanside_appliance.jobs.sorting import of_other_patients, sort_files
 from scanside_appliance.jobs.worker import _flags
-from scanside_runtime.dicom.series import Study
+from scanside_runtime.dicom.series import Series
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.settings.tables import Settings
 from sweeps.box import Slice, contents
+
+Stated = tuple[str | None, str | None]
+"""PatientID and issuer, as a file says them or leaves them out."""
 
 
 def test_the_same_uid_with_other_content_is_held_and_released_by_a_person(box: Box) -> None:
@@ -393,31 +398,55 @@ def test_another_content_of_a_slice_is_not_released_while_the_rest_of_its_study_
     assert box.is_sound()
 
 
-def test_the_page_of_a_released_study_says_that_it_stands_by_itself(tmp_path: Path) -> None:
-    order = Order(
-        tmp_path, tmp_path, tmp_path, "1", "", 2, "1", None, None, "2026-01-01", False, None, (), Settings(), None
-    )
-    said = {alone: [one.code for one in _flags(replace(order, alone=alone), None)] for alone in (False, True)}
+def test_the_page_of_a_released_study_says_that_it_stands_by_itself() -> None:
+    said = {
+        alone: [one.code for one in _flags(replace(ordered("1", ""), alone=alone), None)] for alone in (False, True)
+    }
     assert said == {False: [], True: ["PATIENT_RELEASED"]}
 
 
+P1_OF_H, P1, NOBODY = ("P1", "H"), ("P1", None), (None, None)
+
+
 @pytest.mark.parametrize(
-    ("filed_as", "says"),
+    ("filed_as", "scout", "slices", "says"),
     [
-        (("1.2.1", patient_key("P1", "H", "1.2.1")), []),
-        (("1.2.1", patient_key("P1", None, "1.2.1")), []),
-        (("1.2.1", patient_key(None, None, "1.2.1")), []),
-        (("1.2.1", patient_key("P2", "H", "1.2.1")), ["INPUT_OTHER_STUDY"]),
-        (("1.2.2", patient_key("P1", "H", "1.2.2")), ["INPUT_OTHER_STUDY"]),
-        (("1.2.2", patient_key(None, None, "1.2.2")), ["INPUT_OTHER_STUDY"]),
+        (P1_OF_H, P1_OF_H, P1_OF_H, []),
+        (P1, P1, P1_OF_H, []),
+        (NOBODY, NOBODY, P1_OF_H, []),
+        (P1_OF_H, P1_OF_H, P1, []),
+        (P1_OF_H, P1_OF_H, NOBODY, []),
+        (P1, P1, NOBODY, []),
+        (("P2", "H"), P1_OF_H, P1_OF_H, ["INPUT_OTHER_STUDY"]),
+        (("P1", "I"), P1_OF_H, P1, ["INPUT_OTHER_STUDY"]),
+        (("P2", None), NOBODY, NOBODY, ["INPUT_OTHER_STUDY"]),
     ],
 )
-def test_a_result_says_that_its_pictures_are_of_another_study_or_patient_than_it_is_filed_under(
-    tmp_path: Path, filed_as: tuple[str, str], says: list[str]
+def test_a_result_says_that_its_pictures_are_of_another_patient_than_it_is_filed_under(
+    tmp_path: Path, filed_as: Stated, scout: Stated, slices: Stated, says: list[str]
 ) -> None:
     """As it is where a file took over the child that read the headers of those that came after it."""
-    order = Order(
-        tmp_path, tmp_path, tmp_path, *filed_as, 1, None, None, None, "2026-01-01", False, None, (), Settings(), None
-    )
-    pictures = Study("P1", "H", "A^B", "1.2.1", "2020-04-01", None, None, None, None)
-    assert [flag.code for flag in _flags(order, pictures)] == says
+    series = measured(tmp_path, scout, slices)
+    assert [flag.code for flag in _flags(ordered(f"{ROOT}.1", patient_key(*filed_as, f"{ROOT}.1")), series)] == says
+
+
+@pytest.mark.parametrize("patient", [P1_OF_H, NOBODY])
+def test_a_result_says_that_its_pictures_are_of_another_study_than_it_is_filed_under(
+    tmp_path: Path, patient: Stated
+) -> None:
+    order = ordered("1.2.2", patient_key(*patient, "1.2.2"))
+    assert [one.code for one in _flags(order, measured(tmp_path, P1_OF_H, P1_OF_H))] == ["INPUT_OTHER_STUDY"]
+
+
+def measured(folder: Path, scout: Stated, slices: Stated) -> Series:
+    """The series to measure of a study whose localizer and slices state these."""
+    turned = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesInstanceUID": f"{ROOT}.1.2"}
+    localizer = make_slice(40, PatientID=scout[0] or "", IssuerOfPatientID=scout[1] or "", **turned)
+    chest = make_series(PatientID=slices[0] or "", IssuerOfPatientID=slices[1] or "")
+    return choose_series(find_series(write(folder, [localizer, *chest])))
+
+
+def ordered(study_uid: str, patient: str) -> Order:
+    """A study's first measurement; nothing is read or written of it."""
+    here, today = Path(), "2026-01-01"
+    return Order(here, here, here, study_uid, patient, 1, None, None, None, today, False, None, (), Settings(), None)

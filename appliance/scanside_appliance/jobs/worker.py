@@ -42,7 +42,7 @@ from scanside_runtime.process.messages import Failed
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis.result import Analysis
-    from scanside_runtime.dicom.series import Study
+    from scanside_runtime.dicom.series import Series
     from scanside_runtime.model.proof import WayTried
 
 Progress = Callable[[str, int, int], None]
@@ -146,7 +146,7 @@ def _how_severe(analysis: Analysis) -> str:
 def _as_ordered(analysis: Analysis, order: Order) -> Analysis:
     """With the box's own count of results, and what it knows of the study beside its pictures."""
     provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)
-    flags = _flags(order, analysis.series.study if analysis.series else None)
+    flags = _flags(order, analysis.series)
     return replace(analysis, provenance=provenance, flags=(*analysis.flags, *flags))
 
 
@@ -158,12 +158,12 @@ def _trouble(analysis: Analysis) -> Ended:
     return Ended(analysis.exit_code, reason.code, f"{reason.message} {reason.advice}")
 
 
-def _flags(order: Order, study: Study | None) -> list[Finding]:
+def _flags(order: Order, series: Series | None) -> list[Finding]:
     """What the box knows of a study beside its pictures."""
     flags = []
-    study_date = study.study_date if study else None
-    if study is not None and not _is_filed_as_read(order, study):
-        message = "The pictures are of another study or patient than they seemed to be when they came."
+    study_date = series.study.study_date if series else None
+    if series is not None and not _is_filed_as_read(order, series):
+        message = "The pictures are of another study or patient than the one under which the result lies."
         flags.append(Finding("INPUT_OTHER_STUDY", "caution", message))
     if order.incomplete:
         message = f"{NOT_COMPLETE}{words(ENGLISH).phrase(order.incomplete)}."
@@ -179,14 +179,15 @@ def _flags(order: Order, study: Study | None) -> list[Finding]:
     return flags
 
 
-def _is_filed_as_read(order: Order, study: Study) -> bool:
+def _is_filed_as_read(order: Order, series: Series) -> bool:
     """Whether what read the study, and nothing else, found whose it is as the child did that reads what comes.
 
-    That one has read foreign bytes before. An issuer may have been stated by some slices alone, a patient by none.
+    That one has read foreign bytes before. The first file that came says whose a study is: a localizer or a report,
+    which may state an ID or an issuer that the measured series leaves out, or leave out what that one states.
     """
-    nobody = patient_key(None, None, order.study_uid)
-    stated = {patient_key(study.patient_id, issuer, study.study_uid) for issuer in (study.issuer, None)}
-    return study.study_uid == order.study_uid and order.patient in {nobody, *stated}
+    uid = series.study.study_uid
+    stated = {patient_key(one, issuer, uid) for one, known in series.patients for issuer in (known, None)}
+    return uid == order.study_uid and order.patient in {patient_key(None, None, uid), *stated}
 
 
 if __name__ == "__main__":

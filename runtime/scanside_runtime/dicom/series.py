@@ -83,6 +83,7 @@ class Series:
     """One CT series whose slices make one volume.
 
     slices: sorted from feet to head. spacing_mm: (z, y, x) of the volume, z from positions along the normal.
+    patients: PatientID and issuer as any object of its study states them, or leaves them out.
     """
 
     uid: str
@@ -100,6 +101,7 @@ class Series:
     chosen_because: str
     passed_over: tuple[PassedSeries, ...]
     notes: tuple[Finding, ...]
+    patients: frozenset[tuple[str | None, str | None]]
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -148,7 +150,8 @@ def choose_series(
     because = CHOSEN_BY_A_PERSON if series_uid else why_chosen(candidates, refusals, groups)
     left = (*passed_over(candidates, refusals, groups), *other_objects(headers))
     notes = (*shared_uid_notes(candidates[0].slices, headers), *damaged_notes(candidates, refusals, groups))
-    return _series(candidates[0], because, left, notes)
+    patients = frozenset((header.patient.patient_id, header.patient.issuer) for header in headers)
+    return _series(candidates[0], because, left, notes, patients)
 
 
 def study_in(found: Found, study_uid: str | None = None) -> Study | None:
@@ -275,7 +278,11 @@ def _may_be_meant(group: Sequence[SliceHeader], why: Refused) -> bool:
 
 
 def _series(
-    chosen: Candidate, because: str, passed_over: tuple[PassedSeries, ...], notes: tuple[Finding, ...]
+    chosen: Candidate,
+    because: str,
+    passed_over: tuple[PassedSeries, ...],
+    notes: tuple[Finding, ...],
+    patients: frozenset[tuple[str | None, str | None]],
 ) -> Series:
     slices = chosen.slices
     first = slices[0]
@@ -297,6 +304,7 @@ def _series(
         chosen_because=because,
         passed_over=passed_over,
         notes=(*header_notes, *ranking.label_notes(slices), *chosen.notes, *notes),
+        patients=patients,
     )
 
 
