@@ -22,9 +22,7 @@ TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", "
 CACHE_KB = 4096
 PAGE = 500
 """So many rows are in memory at a time."""
-_CHANGED = (
-    "unrest = CASE WHEN :now - touched >= :patience THEN :now ELSE unrest END, since = :now, touched = :now"
-)
+_CHANGED = "unrest = CASE WHEN :now - touched >= :patience THEN :now ELSE unrest END, since = :now, touched = :now"
 FACTS = (
     *("kind", "sha256", "whole", "study_uid", "sop_uid", "patient_id", "issuer", "stack", "along_mm", "why"),
     "data_sha256",
