@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -302,11 +303,18 @@ def systemd(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
 
 
 def test_systemd_hears_ready_status_and_watchdog(box: Box, systemd: Systemd) -> None:
-    box.put(*study(1))
-    box.run()
+    box.put(*study(1, text="WAIT"))
+
+    def let_it_end() -> None:
+        wait_for(lambda: f"STATUS=analysing {study_key('1.2.1')}, 0 queued" in systemd.words)
+        box.root.with_suffix(".go").touch()
+
+    with ThreadPoolExecutor(1) as beside:
+        heard = beside.submit(let_it_end)
+        box.run()
+    heard.result()
     words = systemd.words
     assert words.index("READY=1") < words.index("STOPPING=1") and "WATCHDOG=1" in words
-    assert f"STATUS=analysing {study_key('1.2.1')}, 0 queued" in words
     assert "STATUS=idle, 0 queued" in words
 
 
