@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,17 @@ class Running:
 
     def a_day_goes_by(self) -> None:
         self.skipped_s += EVERY_S + 1
+
+    @contextmanager
+    def proof_under_way(self) -> Iterator[None]:
+        """The self-test of the next day has begun, and does not go on."""
+        child = self.daemon._worker_client._child
+        assert child is not None
+        os.kill(child._process.pid, signal.SIGSTOP)
+        self.a_day_goes_by()
+        self.until(lambda: self.daemon.computing)
+        yield
+        os.kill(child._process.pid, signal.SIGCONT)
 
     def proofs(self) -> int:
         """How many self-tests stand in the audit."""
@@ -124,15 +135,10 @@ def test_what_a_failed_self_test_puts_in_doubt_is_named_until_it_is_measured_aga
 def test_a_daemon_that_is_told_to_end_hears_a_self_test_to_its_end(running: Running) -> None:
     """Cut short, it speaks against the way that it tries."""
     running.daemon.start()
-    child = running.daemon._worker_client._child
-    assert child is not None
-    os.kill(child._process.pid, signal.SIGSTOP)
-    running.a_day_goes_by()
-    running.until(lambda: running.daemon.computing)
-    running.daemon.taking = False
-    running.daemon.tick()
-    assert running.daemon.computing
-    os.kill(child._process.pid, signal.SIGCONT)
+    with running.proof_under_way():
+        running.daemon.taking = False
+        running.daemon.tick()
+        assert running.daemon.computing
     running.until(lambda: not running.daemon.computing)
     assert running.daemon.trouble is None
 
@@ -167,13 +173,8 @@ def test_it_is_proved_again_as_soon_as_the_bundle_or_the_way_to_compute_was_chan
 
 def test_what_is_changed_while_it_is_proved_is_proved_once_more(running: Running) -> None:
     running.daemon.start()
-    child = running.daemon._worker_client._child
-    assert child is not None
-    os.kill(child._process.pid, signal.SIGSTOP)
-    running.a_day_goes_by()
-    running.until(lambda: running.daemon.computing)
-    running.daemon.use(running.settings())
-    os.kill(child._process.pid, signal.SIGCONT)
+    with running.proof_under_way():
+        running.daemon.use(running.settings())
     running.until(lambda: running.proofs() == 3)
 
 
