@@ -133,8 +133,9 @@ def openvino_core() -> Any:
     which goes first, the second leaves the thread on the unmapped one: the next signal that Python handles (SIGTERM,
     SIGCHLD, SIGALRM) ends the process, or is written over whatever lies there by then, a volume for example.
     """
-    # The telemetry package that OpenVINO installs is kept from being imported: its own stub stands in for it.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    # Kept from being imported: what converts models of others, half of the time, and the telemetry that it starts.
+    for name in ("openvino.tools.ovc", "openvino_telemetry"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     import openvino
 
     return openvino.Core()
