@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-_SAMPLES = {"pydicom.data": ("get_palette_files", "get_testdata_file"), "pydicom.examples": ()}
-"""pydicom's own sample files, and what downloads more of them: urllib, ssl, e-mail. Nothing here may go out."""
+
+def _not_here(*_: object) -> None:
+    raise FileNotFoundError("pydicom's sample files are left out")
+
+
+_INSTEAD: Mapping[str, Mapping[str, object]] = {
+    # pydicom's own sample files, and what downloads more of them: urllib, ssl, e-mail. Nothing here may go out.
+    "pydicom.data": dict.fromkeys(("get_palette_files", "get_testdata_file"), _not_here),
+    "pydicom.examples": {},
+    # Jinja's pattern of every letter that a name may have takes 45 ms to compile. Letters and digits do for ours.
+    "jinja2._identifier": {"pattern": re.compile(r"\w+")},
+}
 
 
 def import_less(*unused: str) -> None:
@@ -18,9 +30,9 @@ def import_less(*unused: str) -> None:
     """
     for name in unused:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    for name, members in _SAMPLES.items():
+    for name, members in _INSTEAD.items():
         stub = ModuleType(name)
-        vars(stub).update(dict.fromkeys(members, _not_here))
+        vars(stub).update(members)
         sys.modules.setdefault(name, stub)
 
 
@@ -29,7 +41,3 @@ def needed(name: str) -> Any:
     if name in sys.modules and sys.modules[name] is None:
         del sys.modules[name]
     return import_module(name)
-
-
-def _not_here(*_: object) -> None:
-    raise FileNotFoundError("pydicom's sample files are left out")
