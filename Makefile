@@ -92,8 +92,10 @@ languages: .venv/all.stamp
 clean:
 	rm -rf .venv .peers demo-out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
 
+# A pip as old as the Python it came with takes two and a half times as long to find out which packages fit each other.
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --upgrade pip
 
 .venv/box.stamp: pyproject.toml | .venv/bin/python
 	@$(INSTALL) --editable .
