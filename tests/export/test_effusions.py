@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
+import pytest
 
 from kit.export_samples import phantom_case, tiny_recipe
-from scanside_export.data.effusions import FLUID_HU, image_noise_hu, with_dense_lung, with_effusion, with_level
+from scanside_export.data.effusions import (
+    FLUID_HU,
+    Noise,
+    image_noise_hu,
+    scan_noise,
+    with_dense_lung,
+    with_effusion,
+    with_level,
+)
 from scanside_export.data.samples import Sampler
 
 PIXEL_MM = 1.5
@@ -84,10 +94,38 @@ def test_fluid_takes_lung_away_from_the_answer_and_dense_lung_does_not() -> None
     assert less >= 10
 
 
+def grainy(sigma_px: float) -> np.ndarray:
+    """The chest with noise of a grain, more muscle around it, (1, rows, columns)."""
+    shape = (LUNGS.shape[0] + 80, LUNGS.shape[1])
+    grain = cv2.GaussianBlur(np.random.default_rng(2).standard_normal(shape).astype(np.float32), (0, 0), sigma_px)
+    tissue = np.full(shape, 50.0)
+    tissue[: len(LUNGS)][LUNGS] = -850.0
+    return (tissue + NOISE_HU * grain / grain.std())[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("sigma_px", [0.2, 0.7, 1.5])
+def test_the_noise_of_a_scan_is_told_with_its_grain(sigma_px: float) -> None:
+    hu = grainy(sigma_px)
+    lungs = np.zeros(hu.shape, np.bool_)
+    lungs[0, : len(LUNGS)] = LUNGS
+    noise = scan_noise(hu, lungs, PIXEL_MM)
+    assert noise.sd_hu == pytest.approx(NOISE_HU, rel=0.15)
+    assert noise.grain_px == pytest.approx(sigma_px, abs=0.2)
+
+
+def test_a_scan_without_thick_soft_tissue_gets_usual_noise() -> None:
+    assert scan_noise(np.full((2, 40, 40), -900.0, np.float32), np.ones((2, 40, 40), np.bool_), PIXEL_MM).sd_hu == 8.0
+
+
 def test_a_level_takes_the_back_of_one_lung_and_leaves_the_other_as_it_is() -> None:
     lung, other = SIDES[:, None]
-    hu, fluid = with_level(chest(), LUNGS[None], lung, 1 / 3, 15.0, np.random.default_rng(3))
+    noise = Noise(NOISE_HU, 0.7)
+    hu, fluid = with_level(chest(), LUNGS[None], lung, 1 / 3, 15.0, noise, np.random.default_rng(3))
     assert abs(fluid.sum() / lung.sum() - 1 / 3) < 0.02
     assert fluid.nonzero()[1].min() > (lung & ~fluid).nonzero()[1].max()
-    assert abs(hu[fluid].mean() - 15.0) < 30.0
+    level = fluid.nonzero()[1].min()
+    up_to_the_wall = fluid.copy()
+    up_to_the_wall[:, : level + 3] = False
+    assert abs(hu[up_to_the_wall].mean() - 15.0) < 2.0
+    assert hu[up_to_the_wall].min() > -60.0, "a dark line at the wall"
     np.testing.assert_array_equal(hu[other], chest()[other])

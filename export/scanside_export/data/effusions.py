@@ -7,6 +7,9 @@ is of 0 to 30 HU and even, and that dense lung is denser, uneven, or keeps bronc
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +31,20 @@ SHARES_CHANCES = (0.4, 0.4, 0.2)
 PRONE = 0.06
 RIM_PX = 2
 """How far beyond the outlines a dense layer goes on: the half-dark edge of an aerated lung would give it away."""
+
+
+CALM_MM, LEAST_CALM_MM2 = 10.0, 300.0
+"""Noise is measured in soft tissue so far from its border, in slices that have so much of it."""
+COARSE_MM, STRUCTURE_MM = 3.0, 12.0
+"""A scan's grain is told by what smoothing leaves of its noise; what is wider than the other is no noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Noise in the plane: its standard deviation, and how coarse it is (sigma of a Gaussian)."""
+
+    sd_hu: float
+    grain_px: float
 
 
 def with_effusion(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> tuple[Floats, Floats]:
@@ -63,7 +80,9 @@ def with_dense_lung(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> Floa
     return hu
 
 
-def with_level(hu: Floats, lungs: Bools, lung: Bools, share: float, fluid_hu: float, rng: Rng) -> tuple[Floats, Bools]:
+def with_level(
+    hu: Floats, lungs: Bools, lung: Bools, share: float, fluid_hu: float, noise: Noise, rng: Rng
+) -> tuple[Floats, Bools]:
     """A volume with even fluid in place of the share of a lung that lies furthest back, up to one level; all (z, y, x).
 
     lungs: both, so that none of the other one is taken for a rim. The second says where fluid took lung.
@@ -72,7 +91,7 @@ def with_level(hu: Floats, lungs: Bools, lung: Bools, share: float, fluid_hu: fl
     fluid[:, : int(np.ceil(np.quantile(np.nonzero(lung)[1], 1.0 - share)))] = False
     filled = hu.copy()
     for z in np.flatnonzero(fluid.any(axis=(1, 2))):
-        even = fluid_hu + image_noise_hu(hu[z]) * _noise(fluid[z].shape, 0.7, rng)
+        even = fluid_hu + noise.sd_hu * _noise(fluid[z].shape, noise.grain_px, rng)
         filled[z] = _filled(hu[z : z + 1], fluid[z], ~lungs[z], even, rng)[0][0]
     return filled, fluid
 
@@ -85,6 +104,38 @@ def image_noise_hu(plane: Floats) -> float:
     fine = plane - cv2.GaussianBlur(plane, (0, 0), 2.0)
     # Edges stand out of the median, not of the mean; 1.48 makes a standard deviation of it.
     return float(np.clip(1.48 * np.median(np.abs(fine[soft])), 2.0, 60.0))
+
+
+def scan_noise(hu: Floats, lungs: Bools, pixel_mm: float) -> Noise:
+    """The noise of a scan, measured where its soft tissue is thick; hu (z, y, x), lungs (z, y, x) bool."""
+    planes = (_calm_scatter(*one, pixel_mm) for one in zip(hu, lungs, strict=True))
+    measured = [scatter for scatter in planes if scatter is not None]
+    if not measured:
+        return Noise(8.0, 0.7)
+    fine_hu, coarse_hu = (float(value) for value in np.median(measured, axis=0))
+    kept = min(0.9, coarse_hu / max(fine_hu, 1e-3))
+    return Noise(fine_hu, COARSE_MM * kept / math.sqrt(1.0 - kept**2) / pixel_mm)
+
+
+def _calm_scatter(plane: Floats, lungs: Bools, pixel_mm: float) -> tuple[float, float] | None:
+    """Standard deviations of thick soft tissue in a slice, in HU: as it is, and smoothed by `COARSE_MM`."""
+
+    def smoothed(values: Floats, sigma_mm: float) -> Floats:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_mm / pixel_mm), dtype=np.float32)
+
+    radius_px = max(1, round(CALM_MM / pixel_mm))
+    ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    mean = smoothed(plane, COARSE_MM)
+    core = cv2.erode(((mean > 0.0) & (mean < 200.0) & ~lungs).astype(np.uint8), ball)
+    if np.count_nonzero(core) * pixel_mm**2 < LEAST_CALM_MM2:
+        return None
+    weight: Floats = core.astype(np.float32)
+    around = smoothed(plane * weight, STRUCTURE_MM) / np.maximum(smoothed(weight, STRUCTURE_MM), 1e-3)
+    away = np.asarray((plane - around) * weight, dtype=np.float32)
+    coarse = smoothed(away, COARSE_MM) / np.maximum(smoothed(weight, COARSE_MM), 1e-3)
+    # Vessels stand out of the median, not of the mean; 1.48 makes a standard deviation of it.
+    fine_hu, coarse_hu = (1.48 * float(np.median(np.abs(values[core > 0]))) for values in (away, coarse))
+    return fine_hu, coarse_hu
 
 
 def _chosen(lungs: Bools, pixel_mm: float, rng: Rng) -> list[Bools]:
@@ -155,10 +206,16 @@ def _bronchi(place: Bools, pixel_mm: float, rng: Rng) -> Floats:
 
 
 def _filled(hu: Floats, place: Bools, outside: Bools, contents: Floats, rng: Rng) -> tuple[Floats, Floats]:
-    """A stack with contents in a place, soft at its edge and over the rim outside; and how much of each pixel."""
+    """A stack with contents in a place, and how much of each pixel they fill.
+
+    Soft towards the lung, whole up to the wall and over the rim outside: a dark line there would be air.
+    """
     wide = cv2.dilate(place.astype(np.uint8), np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8)) > 0
     edge = float(rng.uniform(0.4, 0.9))
-    soft = np.asarray(cv2.GaussianBlur(place.astype(np.float32), (0, 0), edge), np.float32)
+    beyond, within = (
+        cv2.GaussianBlur(mask.astype(np.float32), (0, 0), edge) for mask in (place, place | outside)
+    )
+    soft = np.where(place, within, beyond).astype(np.float32)
     filled = []
     for plane in hu:
         rim = wide & outside & (plane < 0.0) & (plane > -850.0)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scanside_export.data.effusions import with_level
+from scanside_export.data.effusions import scan_noise, with_level
 from scanside_export.data.volumes import real_volume, volume_of
 from scanside_export.errors import LabelsUnusable
 from scanside_export.evaluation.lung_errors import in_slabs
 from scanside_runtime.followup.measurement_error import measurement_error
 from scanside_runtime.measures.biomarkers import measure
-from scanside_runtime.measures.severity import FLAGS, assess_extent, raised_for_fluid
+from scanside_runtime.measures.severity import FLAGS, Flag, assess_extent, raised_for_fluid
 from scanside_runtime.model.networks import LoadedNetworks
 from scanside_runtime.model.segment import segment
 from scanside_runtime.quality.effusion import set_fluid_apart
@@ -51,7 +51,7 @@ class Reading:
 
     poi_percent: float
     grade: str
-    flag: str
+    flag: Flag
     noted: bool
 
 
@@ -96,10 +96,11 @@ def _with_fluid(volume: Volume, masks: Masks, fluid_hu: float, sides: str) -> tu
     """The series with fluid, and where fluid took lung."""
     rng = np.random.default_rng([SEED, round(fluid_hu), list(SIDES).index(sides)])
     hu, lungs = volume.hu.astype(np.float32), masks.lungs
+    noise = scan_noise(hu, lungs, volume.spacing_mm[1])
     fluid = np.zeros(hu.shape, dtype=np.bool_)
     for side in SIDES[sides]:
         lung = (masks.right_lung, masks.left_lung)[side]
-        hu, taken = with_level(hu, lungs, lung.array, SHARE, fluid_hu, rng)
+        hu, taken = with_level(hu, lungs, lung.array, SHARE, fluid_hu, noise, rng)
         fluid |= taken
     return volume_of(np.rint(hu).astype(np.int16), volume.spacing_mm), fluid
 
@@ -172,4 +173,4 @@ def fluid_sums(scores: Sequence[FluidScore]) -> str:
 
 
 def _rank(one: Reading) -> int:
-    return [str(flag) for flag in FLAGS].index(one.flag)
+    return FLAGS.index(one.flag)
