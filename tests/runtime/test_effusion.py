@@ -14,6 +14,7 @@ from scanside_runtime.measures.biomarkers import Biomarkers, measure, withheld
 from scanside_runtime.measures.severity import assess_extent
 from scanside_runtime.quality.effusion import set_fluid_apart
 from scanside_runtime.quality.gate import judge
+from scanside_runtime.quality.noise import without_noise
 from scanside_runtime.quality.orientation import check_orientation
 from scanside_runtime.quality.overview import make_overview
 from scanside_runtime.settings.tables import MissingLungSettings, Settings
@@ -117,6 +118,39 @@ def test_the_finding_says_how_much_it_is_and_what_poi_would_be_as_consolidation(
     assert f"{after.fluid_ml:.0f} ml" in finding.message
     assert f"POI would be {before:.1f} %" in finding.message
     assert after.poi_with_fluid_percent == pytest.approx(before, abs=0.3)
+
+
+def in_noise(layer_hu: float, noise_hu: float = 18.0) -> Chest:
+    """The chest in noise that leaves no piece of one density."""
+    volume, masks = chest(layer_hu)
+    hu = volume.hu + np.random.default_rng(8).normal(0.0, noise_hu, volume.hu.shape)
+    return replace(volume, hu=np.rint(hu).astype(np.int16)), masks
+
+
+@pytest.mark.parametrize(("layer_hu", "said"), [(8, True), (18, True), (50, False), (-60, False)])
+def test_fluid_that_noise_hides_is_counted_as_it_was_drawn_and_said(layer_hu: float, said: bool) -> None:
+    volume, masks = in_noise(layer_hu)
+    assert without_fluid((volume, masks)) is masks
+    found = [one for one in judge(volume, masks, None, DEFAULT) if one.code == "QUALITY_POSSIBLE_EFFUSION"]
+    assert bool(found) == said
+    if said:
+        assert found[0].values["outlined_ml"] > 0.5 * masks.infection.volume_ml
+
+
+def test_a_scan_without_noise_is_left_as_it_is_and_one_that_is_all_noise_too() -> None:
+    for case in (chest(12), in_noise(12, 120.0)):
+        overview = make_overview(*case)
+        assert without_noise(overview, overview.lungs) is overview.smooth
+
+
+def test_noise_is_averaged_away_in_the_tissue_that_is_asked_about_and_nowhere_else() -> None:
+    overview = make_overview(*in_noise(12))
+    place = overview.dependent & overview.lungs
+    quiet, layer = without_noise(overview, place), (slice(2, 6), slice(38, 54), slice(14, 43))
+    assert place[layer].all()
+    assert quiet[layer].std() < 0.6 * overview.smooth[layer].std()
+    assert quiet[layer].mean() == pytest.approx(12.0, abs=2.0)
+    np.testing.assert_array_equal(quiet[~place], overview.smooth[~place])
 
 
 def with_bronchi() -> Chest:

@@ -212,9 +212,7 @@ def _filled(hu: Floats, place: Bools, outside: Bools, contents: Floats, rng: Rng
     """
     wide = cv2.dilate(place.astype(np.uint8), np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8)) > 0
     edge = float(rng.uniform(0.4, 0.9))
-    beyond, within = (
-        cv2.GaussianBlur(mask.astype(np.float32), (0, 0), edge) for mask in (place, place | outside)
-    )
+    beyond, within = (cv2.GaussianBlur(mask.astype(np.float32), (0, 0), edge) for mask in (place, place | outside))
     soft = np.where(place, within, beyond).astype(np.float32)
     filled = []
     for plane in hu:

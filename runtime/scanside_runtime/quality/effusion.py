@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scanside_runtime.findings import Finding, figures
 from scanside_runtime.model.components import Pieces
 from scanside_runtime.quality.hu_calibration import soft_tissue_hu
+from scanside_runtime.quality.noise import without_noise
 from scanside_runtime.quality.overview import Overview, disc, opened
 from scanside_runtime.settings.tables import MissingLungSettings
 from scanside_runtime.volume import Bools, Fluid, Masks, Volume
@@ -34,6 +35,9 @@ OUTLINED_HU = (0.0, 35.0, 30.0)
 """The same within the outlines, where no fat is mixed in: denser fluid is told there as well."""
 NEAR_WATER_HU = (-10.0, 35.0, 30.0)
 """The same again for what may be set apart: noise takes fluid of few HU below 0."""
+HIDDEN_HU = (-20.0, 60.0, 60.0)
+"""What noise may hide lies within these, and is so much more than what is seen: 20 ml in slabs of 5 mm."""
+LEAST_HIDDEN_VOXELS = 1000
 SURE_HU = (-5.0, 27.0)
 """The median of what is set apart. Lung without air is denser: blood and muscle are, without contrast medium too."""
 BELOW_SOFT_HU = 12.0
@@ -104,11 +108,19 @@ def check_fluid(overview: Overview, masks: Masks, settings: MissingLungSettings)
 
 def fluid_ml(overview: Overview) -> tuple[float, float]:
     """What is as dense and even as fluid behind aerated lung, in ml: beside the outlines, and in them."""
-    smooth, behind = overview.smooth, overview.dependent
-    place = behind & _cavity(overview) & ~overview.lungs & ~overview.fluid
-    beside = _count(_pieces(place, smooth, FLUID_HU, _grown(overview.lungs)))
-    outlined = _count(_pieces(behind & overview.lungs, smooth, OUTLINED_HU, overview.lungs))
+    behind, lungs = overview.dependent, overview.lungs
+    beyond = behind & _cavity(overview) & ~lungs & ~overview.fluid
+    beside = _like_fluid(overview, beyond, FLUID_HU, _grown(lungs))
+    outlined = _like_fluid(overview, behind & lungs, OUTLINED_HU, lungs)
     return beside * overview.voxel_ml, outlined * overview.voxel_ml
+
+
+def _like_fluid(overview: Overview, place: Bools, fluid_hu: tuple[float, float, float], touching: Bools) -> int:
+    """Voxels of pieces as dense and even as fluid, with noise or without: noise hides them, averages mix slabs."""
+    seen = _count(_pieces(place, overview.smooth, fluid_hu, touching))
+    if _count(_pieces(place, overview.smooth, HIDDEN_HU, touching)) < 2 * seen + LEAST_HIDDEN_VOXELS:
+        return seen
+    return max(seen, _count(_pieces(place, without_noise(overview, place), fluid_hu, touching)))
 
 
 def _percent_with_fluid(masks: Masks) -> float:
