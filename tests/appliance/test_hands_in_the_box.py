@@ -143,6 +143,7 @@ def test_an_inbox_that_is_gone_is_said_and_when_it_is_back_the_work_goes_on(box:
     with at_work(box):
         box.inbox.rename(box.root / "away")
         wait_for(lambda: "BOX_INBOX" in said(box.root))
+        wait_for(lambda: "BOX_INBOX" in (box.root / "status.json").read_text())
         shown = box.scanside("status")
         assert (shown.exit_code, "BOX_INBOX" in shown.output) == (5, True)
         (box.root / "away").rename(box.inbox)

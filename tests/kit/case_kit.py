@@ -110,10 +110,12 @@ def scan(
     return written(chest() if hu is None else hu, spacing_mm, folder, **options)
 
 
-def edit(paths: Sequence[Path], change: Callable[[Dataset, int], None]) -> None:
-    """Changes each file in its place; the function gets the data set and the slice's number."""
+def edit(paths: Sequence[Path], change: Callable[[Dataset, int], None], only: int | None = None) -> None:
+    """Changes each file in its place, or one alone; the function gets the data set and the slice's number."""
     with lenient():
         for number, path in enumerate(paths):
+            if only not in (None, number):
+                continue
             ds = pydicom.dcmread(path)
             change(ds, number)
             ds.save_as(path)
@@ -124,14 +126,12 @@ def put(paths: Sequence[Path], only: int | None = None, **values: Any) -> None:
 
     def change(ds: Dataset, number: int) -> None:
         for keyword, value in values.items():
-            if only is not None and number != only:
-                continue
             if value is None:
                 delattr(ds, keyword)
             else:
                 setattr(ds, keyword, value)
 
-    edit(paths, change)
+    edit(paths, change, only)
 
 
 def move(paths: Sequence[Path], place: Callable[[int, list[float]], list[float]]) -> None:

@@ -16,8 +16,8 @@ from sweeps.injected import can_intercept
 @pytest.mark.parametrize(
     ("who", "each"),
     [
-        ("daemon", 8),
-        ("prober worker sender writer receive backup restore rebuild upgrade release install", 2),
+        ("daemon", 4),
+        ("prober worker sender writer receive backup restore rebuild upgrade release install", 1),
     ],
 )
 def test_a_call_that_fails_or_is_the_last_one_loses_nothing(tmp_path: Path, who: str, each: int) -> None:
