@@ -18,6 +18,7 @@ from scanside_runtime.model.lung_field import (
     add_whole_consolidations,
     close_over,
     drop_airless_pieces,
+    drop_unhurt_pieces,
     tidy_lungs,
 )
 from scanside_runtime.model.networks import Network, Networks
@@ -115,6 +116,26 @@ def consolidations(hu: Hu, lungs: Bools, seen: Bools) -> Bools:
     suspected = seen.copy()
     add_whole_consolidations(suspected, volume_of(hu), lungs.astype(np.uint8))
     return suspected & ~seen
+
+
+@pytest.mark.parametrize(
+    ("columns", "seen", "stays"),
+    [(40, False, False), (40, True, True), (80, False, True)],
+    ids=["gas of the gut", "lung parted by disease", "large"],
+)
+def test_a_small_piece_apart_in_which_nothing_is_suspected_is_no_lung(columns: int, seen: bool, stays: bool) -> None:
+    """Pieces of 12 and 24 ml, two slices below a lung of 50 ml."""
+    hu = chest(12)
+    sides = np.zeros(hu.shape, np.uint8)
+    sides[6:, 10:60, 5:40] = LEFT
+    sides[1:4, 4:24, 8 : 8 + columns] = LEFT
+    piece, suspected = np.zeros(hu.shape, bool), np.zeros(hu.shape, bool)
+    piece[1:4] = sides[1:4] > 0
+    suspected[3, 5:9, 9:13] = seen
+    kept = sides.copy()
+    drop_unhurt_pieces(kept, suspected, volume_of(hu))
+    assert (kept[piece] == LEFT).all() == stays and (kept[piece] > 0).any() == stays
+    np.testing.assert_array_equal(kept[6:], sides[6:])
 
 
 def airless(hu: Hu, lungs: Bools, seen: Bools) -> Bools:

@@ -30,6 +30,7 @@ from scanside_runtime.model.lung_field import (
     dense_radius_px,
     drop_airless_pieces,
     drop_domes,
+    drop_unhurt_pieces,
     tidy_lungs,
     voxels,
 )
@@ -112,6 +113,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     drop_airless_pieces(sides, suspected, part)
     close_over(sides, suspected, part)
     drop_domes(sides, suspected, answers.part(box), part)
+    drop_unhurt_pieces(sides, suspected, part)
     suspected &= sides > 0
     drop_small(suspected, voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side, box) for side in (RIGHT, LEFT))
