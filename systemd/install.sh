@@ -123,6 +123,8 @@ make_release() {
     # Compiled here: the box's user may write none of it, and would compile each module in each process.
     env -u PYTHONDONTWRITEBYTECODE PYTHONPATH="$pip" "$release/bin/python" -m pip --disable-pip-version-check --no-cache-dir \
         --quiet install --no-index --find-links "$here/wheels" --require-hashes --compile --requirement "$wanted"
+    env -u PYTHONDONTWRITEBYTECODE "$release/bin/python" -P -c \
+        "from scanside_appliance.page.templates import compile_templates; compile_templates()"
     cp -R "$here/docs" "$here/systemd" "$here/README.md" "$here/LICENSE" "$here/uninstall.sh" "$release/"
     guard_program
     as_box "$release/bin/scanside" selftest || give_release_up

@@ -31,6 +31,7 @@ from kit.cohort_samples import (
 from kit.dicom_samples import make_slice, write
 from kit.small_demo import small_demo_spec
 from scanside_appliance.cohort.errors import BoxCluster
+from scanside_appliance.cohort.pool import process_pool
 from scanside_appliance.cohort.processes import Processes
 from scanside_appliance.cohort.rows import COLUMNS
 from scanside_appliance.cohort.run import run_cohort
@@ -357,3 +358,9 @@ def scanside(*arguments: object, root: Path, cwd: Path | None = None) -> subproc
     program = "from scanside_appliance.cli.main import main; main()"
     words = [sys.executable, "-c", program, "--root", *map(str, (root, *arguments))]
     return subprocess.run(words, env=environment(), capture_output=True, text=True, cwd=cwd)
+
+
+def test_a_process_of_a_pool_has_settled_in_before_it_imports_what_takes_time() -> None:
+    with process_pool(1) as pool:
+        decoder = pool.submit(eval, "__import__('pydicom') and __import__('sys').modules['gdcm']")
+        assert decoder.result() is None

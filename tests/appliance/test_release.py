@@ -296,7 +296,7 @@ def test_a_release_in_force_that_could_not_be_made_anew_is_said_to_be_gone(
     assert ("nothing was changed" in ended.stderr, "is gone" in ended.stderr) == (in_force == "1", in_force == "2")
 
 
-def test_modules_are_compiled_when_they_are_installed(tmp_path: Path) -> None:
+def test_modules_and_templates_are_compiled_when_they_are_installed(tmp_path: Path) -> None:
     """The box's user may not write them: without, each process would compile all that it imports."""
     stand_in, wheels = tmp_path / "python", tmp_path / "wheels"
     stand_in.write_text(f'#!/bin/sh\necho "${{PYTHONDONTWRITEBYTECODE-none}} $*" >>{tmp_path}/asked\n')
@@ -305,9 +305,9 @@ def test_modules_are_compiled_when_they_are_installed(tmp_path: Path) -> None:
     (wheels / "pip-1.whl").touch()
     venv = f'python3() {{ mkdir -p "$4/bin" && cp {stand_in} "$4/bin/python"; }}'
     of_install(tmp_path, f"export PYTHONDONTWRITEBYTECODE=1\nhere={tmp_path} wanted=all\n{venv}\nmake_release")
-    asked = (tmp_path / "asked").read_text()
-    assert asked.startswith("none -m pip")
-    assert "--no-compile" not in asked
+    modules, templates = (tmp_path / "asked").read_text().splitlines()[:2]
+    assert modules.startswith("none -m pip") and "--no-compile" not in modules
+    assert templates.startswith("none ") and templates.endswith("compile_templates()")
 
 
 def test_after_an_upgrade_of_the_system_the_program_says_so_and_install_makes_the_release_anew(
@@ -316,7 +316,7 @@ def test_after_an_upgrade_of_the_system_the_program_says_so_and_install_makes_th
     """Python 3.11 has become 3.13: the packages are there, and none of them is found."""
     release, system = releases / "2", tmp_path / "python3"
     for name in ("11", "13"):
-        (tmp_path / f"python3.{name}").write_text("#!/bin/sh\necho installs\n")
+        (tmp_path / f"python3.{name}").write_text('#!/bin/sh\n[ "$2" = pip ] && echo installs || echo compiles\n')
         (tmp_path / f"python3.{name}").chmod(0o755)
     system.symlink_to("python3.11")
     (tmp_path / "wheels").mkdir()
@@ -337,14 +337,14 @@ def test_after_an_upgrade_of_the_system_the_program_says_so_and_install_makes_th
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    assert installed() == "installs\nproved\nruns\nchanged\n"
+    assert installed() == "installs\ncompiles\nproved\nruns\nchanged\n"
     assert installed() == ""
     system.unlink()
     system.symlink_to("python3.13")
     said = subprocess.run([release / "bin" / "scanside", "doctor"], capture_output=True, text=True, check=False)
     assert said.returncode == 5
     assert "run its install.sh once more" in said.stderr
-    assert installed() == "installs\nproved\nruns\nchanged\n"
+    assert installed() == "installs\ncompiles\nproved\nruns\nchanged\n"
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap, which makes a root for it, is not installed")

@@ -9,7 +9,7 @@ import pytest
 
 from scanside_runtime.process.lean import needed
 
-NEVER_USED = ("urllib.request", "ssl", "PIL", "scanside_runtime.settings.tables")
+NEVER_USED = ("urllib.request", "ssl", "PIL", "jpeg_ls", "scanside_runtime.settings.tables")
 START_OF_THE_READER = f"""
 import sys
 from scanside_runtime.process.lean import import_less

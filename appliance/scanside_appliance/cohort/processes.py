@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 
 from scanside_appliance.cohort.errors import BoxWorkerDied
+from scanside_appliance.cohort.pool import process_pool
 from scanside_appliance.cohort.rows import Row
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure
 from scanside_runtime.analysis.options import Options
-from scanside_runtime.process.garbage import collect_rarely
-from scanside_runtime.process.opencv import one_opencv_thread
 
 Answer = Row | BaseException
-STUDIES_A_PROCESS = 200
-"""After so many studies a process is replaced by a fresh one, so that no leak of a library adds up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,7 @@ class Processes:
     ) -> Iterator[tuple[CohortStudy, Answer]]:
         """A few studies ahead of the processes; `suspects` takes those that were under way when one died."""
         under_way: dict[Future[Row], CohortStudy] = {}
-        with _pool(self.count) as pool:
+        with process_pool(self.count) as pool:
             try:
                 while not suspects:
                     for study in islice(rest, 2 * self.count - len(under_way)):
@@ -85,34 +78,9 @@ def _last_answers(under_way: dict[Future[Row], CohortStudy]) -> Iterator[tuple[C
 
 def _alone(measure: Measure, study: CohortStudy, options: Options) -> Answer:
     """One study in a process of its own."""
-    with _pool(1) as pool:
+    with process_pool(1) as pool:
         future = pool.submit(measure, study, options)
         found = future.exception()
     if isinstance(found, BrokenProcessPool):
         return BoxWorkerDied(why="twice, the second time alone")
     return found or future.result()
-
-
-def _pool(count: int) -> ProcessPoolExecutor:
-    """Processes that start afresh (`spawn`): engines do not survive a fork."""
-    return ProcessPoolExecutor(
-        count,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_settle_in,
-        max_tasks_per_child=STUDIES_A_PROCESS,
-    )
-
-
-def _settle_in() -> None:
-    """Ctrl-C is the parent's affair; a parent that is gone leaves nobody working."""
-    collect_rarely()
-    one_opencv_thread()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

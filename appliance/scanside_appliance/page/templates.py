@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from scanside_appliance.languages.catalogue import ENGLISH, direction, gap, page_catalogue
 from scanside_appliance.languages.words import page_words
+from scanside_appliance.page.compiled_templates import CompiledTemplates
 from scanside_appliance.page.formatting import apart, moment, number, person, signed, unbroken
 from scanside_appliance.page.lung_drawing import BAR_WIDTH, HEIGHT, OUTLINES, WIDTH
 from scanside_appliance.page.sentences import chosen, explained
@@ -32,7 +33,13 @@ class _Templates(BaseLoader):
         return sorted(path.name for path in TEMPLATES.glob("*.j2"))
 
 
-@cache  # compiling them takes longer than filling them
+def compile_templates() -> None:
+    """All of them, for an installation: the box's user may not write there, and would compile them in each process."""
+    for name in page_templates().list_templates():
+        page_templates().get_template(name)
+
+
+@cache
 def page_templates(language: str = ENGLISH) -> Environment:
     """The templates of all pages in a language, with what they print numbers by."""
     environment = Environment(
@@ -41,6 +48,7 @@ def page_templates(language: str = ENGLISH) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
+        bytecode_cache=CompiledTemplates(TEMPLATES, made_by=[Path(__file__)]),
     )
     environment.install_gettext_translations(page_catalogue(language), newstyle=True)  # type: ignore[attr-defined]  # the extension's own
     environment.filters.update(number=number, signed=signed, person=person, moment=moment)

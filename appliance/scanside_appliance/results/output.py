@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,8 +47,9 @@ def write_output(analysis: Analysis, folder: Path, *, dicom: bool = True, page: 
 
     Raises BoxOutput when the folder can't be written.
     """
-    makers = _makers(analysis, page, dicom=dicom)
-    document = {**analysis.document(), "artefacts": [RESULT, *makers]}
+    found = analysis.document()
+    makers = _makers(analysis, frozenset(flag["code"] for flag in found["flags"]), page, dicom=dicom)
+    document = {**found, "artefacts": [RESULT, *makers]}
     contents = _made(makers, document)
     contents[RESULT] = (document_json(document, indent=2) + "\n").encode()
     try:
@@ -68,15 +69,15 @@ def _made(makers: Mapping[str, Maker], document: dict[str, Any]) -> dict[str, by
         return {**made, **archived.result()}
 
 
-def _makers(analysis: Analysis, page: PageOptions, *, dicom: bool) -> dict[str, Maker]:
-    """By file name, what makes its bytes from the document."""
-    pictures = _pictures(analysis)
+def _makers(analysis: Analysis, flags: Set[str], page: PageOptions, *, dicom: bool) -> dict[str, Maker]:
+    """By file name, what makes its bytes from the document. flags: the codes that stand in it."""
+    pictures = _pictures(analysis, sides=ORIENTATION not in flags)
     makers: dict[str, Maker] = {PAGE: lambda document: _page(document, pictures, page).encode(errors="replace")}
     if pictures is not None:
         makers[MONTAGE] = lambda _: png_bytes(montage(pictures.slices))
         makers[CORONAL] = lambda _: png_bytes(pictures.coronal)
         makers[SLICES] = lambda _: slice_archive_bytes(pictures.tiles)
-    if dicom and analysis.verdict == "analysed" and _can_be_referred_to(analysis):
+    if dicom and analysis.verdict == "analysed" and _can_be_referred_to(analysis, flags):
         makers[SEGMENTATION] = lambda document: _segmentation(analysis, document)
         makers |= _archive_objects(analysis, pictures)
     return makers
@@ -89,23 +90,18 @@ def _archive_objects(analysis: Analysis, pictures: Pictures | None) -> dict[str,
     return ArchiveObjects.of(analysis.series, pictures).makers()
 
 
-def _can_be_referred_to(analysis: Analysis) -> bool:
+def _can_be_referred_to(analysis: Analysis, flags: Set[str]) -> bool:
     """DICOM objects name their source slices, each by a UID of its own, and say which lung is the left one."""
     if analysis.series is None:
         return False
-    said = {note.code for note in analysis.series.notes} | {flag["code"] for flag in analysis.document()["flags"]}
-    return not said & NO_OBJECTS
+    return NO_OBJECTS.isdisjoint({note.code for note in analysis.series.notes} | flags)
 
 
-def _pictures(analysis: Analysis) -> Pictures | None:
+def _pictures(analysis: Analysis, *, sides: bool) -> Pictures | None:
     if analysis.volume is None or analysis.masks is None:
         return None
-    return draw_pictures(
-        analysis.volume,
-        analysis.masks,
-        with_infection=analysis.verdict == "analysed",
-        sides=all(flag["code"] != ORIENTATION for flag in analysis.document()["flags"]),
-    )
+    with_infection = analysis.verdict == "analysed"
+    return draw_pictures(analysis.volume, analysis.masks, with_infection=with_infection, sides=sides)
 
 
 def _page(document: Mapping[str, Any], pictures: Pictures | None, page: PageOptions) -> str:

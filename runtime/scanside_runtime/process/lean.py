@@ -14,6 +14,8 @@ def _not_here(*_: object) -> None:
     raise FileNotFoundError("pydicom's sample files are left out")
 
 
+_NEVER_USED = ("jpeg_ls",)
+"""What pydicom imports where it is installed, and nothing here asks for: GDCM decodes JPEG-LS."""
 _INSTEAD: Mapping[str, Mapping[str, object]] = {
     # pydicom's own sample files, and what downloads more of them: urllib, ssl, e-mail. Nothing here may go out.
     "pydicom.data": dict.fromkeys(("get_palette_files", "get_testdata_file"), _not_here),
@@ -28,7 +30,7 @@ def import_less(*unused: str) -> None:
 
     unused: what pydicom imports where it is installed, and this process hardly ever uses; `needed` gets it even so.
     """
-    for name in unused:
+    for name in (*_NEVER_USED, *unused):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     for name, members in _INSTEAD.items():
         stub = ModuleType(name)
