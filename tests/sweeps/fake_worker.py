@@ -39,6 +39,7 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     if b"HANG" in text:
         (order.output / "hangs").touch()
         time.sleep(3600)
+    (order.output / "read").touch() if b"WAIT" in text else None
     while b"WAIT" in text and not order.root.with_suffix(".go").exists():
         time.sleep(0.02)
     if b"HUNGRY" in text:

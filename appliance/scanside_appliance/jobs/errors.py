@@ -64,6 +64,16 @@ class InputBaseGone(Held):
     advice = "Send the whole study again: it is measured as soon as every slice is there. The last result stays."
 
 
+class InputFilesGone(Held):
+    """This study, which was not measured yet, lacks {count} slice(s) that the box had."""
+
+    code = "INPUT_FILES_GONE"
+    advice = (
+        "Send the whole study again: it is measured as soon as every slice is there. A backup that was put back lacks "
+        "them, or somebody removed files of the box. To go on without them: scanside release STUDY."
+    )
+
+
 class BoxSelfTest(BoxFailed):
     """The self-test of the networks came to no answer: {why}."""
 

@@ -36,9 +36,9 @@ from scanside_appliance.files.names import harmless
 from scanside_appliance.inbox.errands import Done, GiveBack, together
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.book.audit import Event, note
-from scanside_appliance.jobs.book.rows import FileRow, Job, State
+from scanside_appliance.jobs.book.rows import CLEANED, FileRow, Job, State
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.errors import BoxAnalysisDied
+from scanside_appliance.jobs.errors import BoxAnalysisDied, InputFilesGone
 from scanside_appliance.jobs.result_folder import unsound
 
 REASON = "reason.txt"
@@ -150,10 +150,14 @@ class FileMover:
         return steps[job.state](job)
 
     def _bring(self, job: Job, place: str) -> Job | None:
-        """All files of a job to a place; then its next state."""
-        left = self._move_all(job, place)
+        """All files of a job to a place; then its next state. What can't be measured without some is held."""
+        left, gone = self._move_all(job, place)
         with self._store.transaction():
             self._store.moved(job.id, place)
+            if gone:
+                self._note_gone(job, gone)
+            if gone and job.state == State.claiming:
+                return self._held_without(job, gone)
             if not self._store.files(job.id) and job.revision is None:
                 self._store.remove_job(job.id)
                 return None
@@ -163,26 +167,38 @@ class FileMover:
         _clear(left)
         return changed
 
-    def _move_all(self, job: Job, place: str) -> set[Path]:
-        """The folders that the files left."""
+    def _move_all(self, job: Job, place: str) -> tuple[set[Path], list[FileRow]]:
+        """The folders that the files left, and the files that lie nowhere."""
         root = self._layout.root
-        rows = self._store.files(job.id)
+        rows = [row for row in self._store.files(job.id) if row.place != CLEANED]
         make_folder(root / place, root)
         gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
         left = {row.path(root).parent for row in rows if row.place != place}
         sync_folders(root / place, *(row.path(root).parent for row in rows))
-        if gone:
-            self._missing(job, gone)
-        return left
+        return left, gone
 
-    def _missing(self, job: Job, gone: list[FileRow]) -> None:
-        """Somebody took files away before they could be moved."""
+    def _note_gone(self, job: Job, gone: list[FileRow]) -> None:
+        """Somebody took them away, or the backup that was put back lacks them. Of no study, they are nobody's."""
         log.error("study %s: %d file(s) are no longer where they were", job.study or "(none)", len(gone))
-        with self._store.transaction():
+        self._store.count("files_missing", len(gone))
+        if not job.study:
             self._store.forget([row.id for row in gone])
-            self._store.count("files_missing", len(gone))
-            if job.state == State.claiming:
-                self._store.change(job.id, incomplete=job.incomplete or f"{len(gone)} file(s) were taken away")
+
+    def hold_without_its_files(self, job: Job) -> Job | None:
+        """Hold a job whose files in work are gone; None where all of them are there. Raises OSError, sqlite3.Error."""
+        gone = [row for row in self._store.files(job.id) if not lies_at(row.path(self._layout.root))]
+        if not gone:
+            return None
+        with self._store.transaction():
+            self._note_gone(job, gone)
+            return self._held_without(job, gone)
+
+    def _held_without(self, job: Job, gone: list[FileRow]) -> Job:
+        """Until they are sent again, or a person gives them up: what is known of them stays."""
+        self._store.put([row.id for row in gone], CLEANED)
+        reason = InputFilesGone(count=len(gone))
+        words = f"{reason.message} {reason.advice}"
+        return self._store.change(job.id, state=State.holding, code=reason.code, reason=words)
 
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)
@@ -205,8 +221,11 @@ class FileMover:
         What was measured, and what goes to the archive now, is what was sent: the copy was summed when it was made,
         nobody else has had it open, and its time says that nobody has written to it since. Where the time says nothing
         (files that an earlier revision had, or a box that was copied to another disk), the bytes are summed. Where they
-        changed, the result is worth nothing and the files go back to the inbox.
+        changed, the result is worth nothing and the files go back to the inbox; where they are gone, the job is held.
         """
+        if held := self.hold_without_its_files(job):
+            shutil.rmtree(folder)
+            return held
         if not all(_is_as_taken(row, row.path(self._layout.root)) for row in self._store.files(job.id)):
             log.warning("study %s: files changed while they were analysed; they go back to the inbox", job.study)
             shutil.rmtree(folder)

@@ -25,6 +25,7 @@ from scanside_appliance.jobs.errors import (
     InputBroken,
     InputConflict,
     InputDuplicateUid,
+    InputFilesGone,
     InputNotDicom,
     InputOwnResult,
     InputSuperseded,
@@ -45,7 +46,8 @@ from scanside_runtime.errors import ScansideError
 SOURCE_LETTERS = 16
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
-HELD_CODES = (InputConflict.code, InputDuplicateUid.code, InputBaseGone.code, PatientMixed.code)
+WAITS_FOR_FILES = (InputBaseGone.code, InputFilesGone.code)
+HELD_CODES = (InputConflict.code, InputDuplicateUid.code, *WAITS_FOR_FILES, PatientMixed.code)
 """Why slices wait in quarantine for a person; what lies there for another reason was put aside."""
 
 
@@ -196,8 +198,8 @@ class Intake:
             jobs.append(self._hold(arrival.study, {**found.new, **found.conflicting}, conflict))
         elif found.new and (doubt := self._doubt(arrival.study, found.new.values())):
             jobs.append(self._hold(arrival.study, found.new, doubt))
-        elif found.new and (gone := self._gone(arrival.study, {one.sop_uid for one in found.new.values()})):
-            jobs.append(self._hold(arrival.study, found.new, InputBaseGone(count=gone)))
+        elif found.new and (lack := self._lack(arrival.study, {one.sop_uid for one in found.new.values()})):
+            jobs.append(self._hold(arrival.study, found.new, lack))
         elif found.new:
             jobs.append(self._claim(arrival, found, under_way))
         return jobs
@@ -213,10 +215,14 @@ class Intake:
             return InputDuplicateUid(count=shared + len(known))
         return None
 
-    def _gone(self, study: str, others: Collection[str]) -> int:
-        """How many slices, beside these, the study lacks since the archive was cleaned."""
+    def _lack(self, study: str, others: Collection[str]) -> InputBaseGone | InputFilesGone | None:
+        """Whether the study lacks slices beside these: cleaned from the archive, or gone before it was measured."""
         rows = self._store.files_of_study(study)
-        return sum(row.place == CLEANED and row.sop_uid not in others for row in rows)
+        gone = [row for row in rows if row.place == CLEANED and row.sop_uid not in others]
+        if not gone:
+            return None
+        of_unmeasured = any(self._store.job(row.job).code == InputFilesGone.code for row in gone)
+        return (InputFilesGone if of_unmeasured else InputBaseGone)(count=len(gone))
 
     def _claim(self, arrival: Arrival, found: Sorted, under_way: list[Job]) -> Job:
         """The study's job: the one that waits, or a new one that takes over every file of the study."""
@@ -240,6 +246,7 @@ class Intake:
         others = [one for one in self._store.jobs_of_study(job.study) if one.id != job.id]
         for one in (one for one in others if _is_taken_along(one, job)):
             self._give_all(one, job)
+            self._forget_gone(one)
             self._store.remove_job(one.id)
         earlier = [one for one in others if one.revision is not None]
         for one in earlier:
@@ -258,6 +265,10 @@ class Intake:
         rows = [row.id for row in self._store.files(one.id) if row.place != CLEANED]
         self._store.give(rows, job.id)
 
+    def _forget_gone(self, held: Job) -> None:
+        """Others came in their place, or a person gave them up."""
+        self._store.forget([row.id for row in self._store.files(held.id) if row.place == CLEANED])
+
     def _supersede(self, job: Job, replaced: list[FileRow]) -> None:
         """Put what another content took the place of aside, unless it was removed from the archive before."""
         rows = [row.id for row in replaced if row.place != CLEANED]
@@ -272,12 +283,12 @@ class Intake:
         """What is held is taken after all: of one slice, what came last counts.
 
         series_uid: the series that a person chose. Raises InputBaseGone while slices are missing that the archive had,
-        sqlite3.Error.
+        InputFilesGone where others wait for such as are gone, sqlite3.Error.
         """
         with self._store.transaction():
             newest = {row.sop_uid: row.id for row in self._store.files(job.id)}
-            if gone := self._gone(job.study, newest):
-                raise InputBaseGone(count=gone)
+            if lack := self._lack(job.study, newest):
+                raise lack
             self._take_over(self._store.change(job.id, series_uid=series_uid))
             rows = self._store.files(job.id)
             self._supersede(job, [row for row in rows if newest.get(row.sop_uid, row.id) != row.id])
@@ -290,14 +301,14 @@ class Intake:
         Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
         """
         with self._store.transaction():
-            if gone := self._gone(last.study, ()):
-                raise InputBaseGone(count=gone)
+            if lack := self._lack(last.study, ()):
+                raise lack
             job = self._new(State.claiming, last.study, last.study_uid, last.patient, incomplete=last.incomplete)
             self._take_over(self._store.change(job.id, alone=int(alone), series_uid=series_uid))
             return self._store.job(job.id)
 
     def release_what_is_whole_again(self) -> list[Job]:
-        """Held because slices were missing that the archive had; they were sent again. Raises sqlite3.Error."""
+        """Held because slices were missing that the box had; they were sent again. Raises sqlite3.Error."""
         first: dict[str, Job] = {}
         for job in filter(_waits_for_its_base, self._store.jobs([State.held])):
             first.setdefault(job.study, job)
@@ -305,7 +316,7 @@ class Intake:
 
     def _is_whole_again(self, study: str) -> bool:
         under_way = any(one.state in ACTIVE for one in self._store.jobs_of_study(study))
-        return not under_way and not self._gone(study, ())
+        return not under_way and self._lack(study, ()) is None
 
     def _hold(self, study: str, files: Mapping[str, Facts], reason: ScansideError) -> Job:
         first = next(iter(files.values()))
@@ -342,8 +353,8 @@ class Intake:
 def _without(arrival: Arrival, copies: Copies) -> Arrival:
     """The files that were copied; what went meanwhile makes a study incomplete."""
     files = {name: replace(arrival.files[name], sha256=one.sha256) for name, (_, one) in copies.made.items()}
-    lack = f"{len(copies.gone)} file(s) were taken away while it was taken in" if copies.gone else None
-    return Arrival(arrival.study, files, arrival.incomplete or lack)
+    why = f"{len(copies.gone)} file(s) were taken away while it was taken in"
+    return Arrival(arrival.study, files, arrival.incomplete or (why if copies.gone else None))
 
 
 def _sources(arrival: Arrival, copies: Copies) -> list[TakenSource]:
@@ -352,7 +363,7 @@ def _sources(arrival: Arrival, copies: Copies) -> list[TakenSource]:
 
 
 def _waits_for_its_base(job: Job) -> bool:
-    return job.state == State.held and job.code == InputBaseGone.code
+    return job.state == State.held and job.code in WAITS_FOR_FILES
 
 
 def _is_taken_along(held: Job, job: Job) -> bool:

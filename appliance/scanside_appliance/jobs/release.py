@@ -12,9 +12,15 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT, BoxLayout
 from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
+from scanside_appliance.jobs.book.rows import ACTIVE, CLEANED, Job, State
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxNoSuchSeries, BoxNoSuchStudy, BoxNotHeld
+from scanside_appliance.jobs.errors import (
+    BoxAnalysisDied,
+    BoxNoSuchSeries,
+    BoxNoSuchStudy,
+    BoxNotHeld,
+    InputFilesGone,
+)
 from scanside_appliance.jobs.intake import Intake
 
 SCANSIDES_CHOICE = "auto"
@@ -27,9 +33,10 @@ class Decisions:
     layout: BoxLayout
     store: Store
 
-    def release(self, study: str, series: str | None = None) -> None:
+    def release(self, study: str, series: str | None = None) -> bool:
         """Accept what is held of a study, or have it measured by another series, by number or UID; "auto": by none.
 
+        False where nothing of it was left, and it is known no more.
         Raises BoxNoSuchStudy (while it is under way, too), BoxNotHeld, BoxNoSuchSeries, InputBaseGone, sqlite3.Error.
         """
         intake = Intake(self.layout, self.store, Clock())
@@ -38,7 +45,11 @@ class Decisions:
             series_uid = None if series is None else self._series_uid(study, series)
             note(self.store, "released", study, series_uid=series_uid)
             held = [job for job in jobs if job.state == State.held and job.study_uid]
+            incomplete = [job for job in held if job.code == InputFilesGone.code]
             result_held = [job for job in self.store.held_results() if job.study == study]
+            if incomplete:
+                left = [job for job in incomplete if self._is_left(job)]
+                return bool(left and intake.release(left[0], series_uid))
             if held:
                 intake.release(held[-1], series_uid)
             elif result_held:
@@ -47,6 +58,19 @@ class Decisions:
                 raise BoxNotHeld(study=study) if self._measured(study) else BoxNoSuchStudy(study=study)
             else:
                 intake.measure_again(self._last(study), series_uid=series_uid)
+        return True
+
+    def _is_left(self, job: Job) -> bool:
+        """Whether a job has any files without those that are gone, which are given up; else it goes with them."""
+        gone = [row.id for row in self.store.files(job.id) if row.place == CLEANED]
+        self.store.forget(gone)
+        if not self.store.files(job.id):
+            self.store.remove_job(job.id)
+            return False
+        if gone:
+            why = f"{len(gone)} file(s) were taken away"
+            self.store.change(job.id, incomplete=why)
+        return True
 
     def series_of(self, study: str) -> list[dict[str, Any]]:
         """The series that a person may choose from, as the last result lists them; none where there is no result."""

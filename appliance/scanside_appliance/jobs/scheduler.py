@@ -65,6 +65,9 @@ class Scheduler:
         job = next_job(queued, lambda one: rank(earlier.get(one.patient, [])))
         if job is None:
             return
+        if self._file_mover.hold_without_its_files(job) is not None:
+            self._acquit_box()
+            return
         revision = self._file_mover.next_revision(job)
         with self._store.transaction():
             for other in queued:
@@ -129,10 +132,13 @@ class Scheduler:
         if outcome.blame == "nobody":
             self._defect = None
         if outcome.blame != "box":
-            self.box_failures, self.box_trouble, self._begin_at = 0, None, -math.inf
+            self._acquit_box()
             return
         self.box_failures, self.box_trouble = self.box_failures + 1, outcome.reason
         self._begin_at = self._clock.monotonic() + self._pause_s(limits)
+
+    def _acquit_box(self) -> None:
+        self.box_failures, self.box_trouble, self._begin_at = 0, None, -math.inf
 
     def _pause_s(self, limits: JobSettings) -> float:
         return float(min(limits.retry_after_s, BOX_RETRY_S) * min(2 ** (self.box_failures - 1), LONGEST_PAUSE))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place
 from scanside_appliance.jobs.book.rows import Job, State
@@ -20,4 +23,11 @@ def missing_studies(layout: BoxLayout, store: Store) -> list[str]:
 
 def _is_whole(layout: BoxLayout, job: Job, archived: bool) -> bool:
     there = lies_at(layout.result(job.patient, job.study, job.revision or 0) / RESULT)
-    return there and (not archived or lies_at(layout.root / archive_place(job.patient, job.study)))
+    return there and (not archived or _holds_anything(layout.root / archive_place(job.patient, job.study)))
+
+
+def _holds_anything(folder: Path) -> bool:
+    if not lies_at(folder):
+        return False
+    with os.scandir(folder) as entries:
+        return any(entries)

@@ -121,6 +121,7 @@ def release(
 
     INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. INPUT_DUPLICATE_UID:
     slices under one UID are told apart by their positions. PATIENT_MIXED: late slices go with the study.
+    INPUT_FILES_GONE: it is measured without the slices that are gone; one of which nothing is left goes off the list.
     PATIENT_CONFLICT: the study is measured again as a new revision, by itself: never compared with the results on
     record under its ID.
 
@@ -138,13 +139,18 @@ def release(
     with open_store(context) as store:
         decisions = Decisions(BoxLayout(context.obj.root), store)
         try:
-            decisions.release(study, series)
+            any_left = decisions.release(study, series)
         except BoxNotHeld:
             listed = decisions.series_of(study)
             facts = {"study": study, "state": "done", "series": listed}
             typer.echo(json.dumps(facts) if as_json else "\n".join(series_lines(listed, spoken())))
             raise
-    _say(study, to_translate("{study}  released, queued"), as_json)
+    if any_left:
+        _say(study, to_translate("{study}  released, queued"), as_json)
+    elif as_json:
+        typer.echo(json.dumps({"study": study, "state": None}))
+    else:
+        typer.echo(spoken()("{study}  nothing of it is left on the box: off the list", study=study))
 
 
 def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) -> int:

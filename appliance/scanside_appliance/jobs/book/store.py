@@ -137,8 +137,8 @@ class Store(Database):
         return [FileRow(*row) for row in rows]
 
     def moved(self, job_id: int, place: str) -> None:
-        """All files of a job lie at a place now."""
-        self._sql.execute("UPDATE files SET place = ? WHERE job = ?", (place, job_id))
+        """All files of a job that lie anywhere lie at a place now."""
+        self._sql.execute("UPDATE files SET place = ? WHERE job = ? AND place <> ?", (place, job_id, CLEANED))
 
     def put(self, file_ids: Iterable[int], place: str) -> None:
         """These files lie at a place now."""

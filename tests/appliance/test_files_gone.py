@@ -1,0 +1,186 @@
+"""A study that waits loses its files: a backup put back lacks them, or somebody empties a folder of the box."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.watch_box import Box, study, wait_for
+from scanside_appliance.backup.make import back_up
+from scanside_appliance.backup.restore import restore
+from scanside_appliance.backup.stock import FILES
+from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.jobs.book.rows import State
+from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.scheduler import Scheduler
+from scanside_appliance.service.daemon import Daemon
+from sweeps.box import Slice
+
+KEY = study_key("1.2.1")
+
+
+def cut_short(scheduler: Scheduler, _: Any) -> None:
+    """The power goes before the first study is analysed."""
+    if scheduler._store.jobs([State.queued]):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def waits(box: Box, monkeypatch: pytest.MonkeyPatch) -> Box:
+    """Study 1 is queued."""
+    box.put(*study(1))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Scheduler, "begin_next", cut_short)
+        box.run()
+    return box
+
+
+def queue(box: Box) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(box.scanside("queue", "--json").output)
+    return found
+
+
+def in_state(box: Box, state: State) -> None:
+    """As the book was when the backup was made."""
+    with Store(BoxLayout(box.root).database) as store:
+        (job,) = store.jobs_of_study(KEY)
+        store.change(job.id, state=state, code=None, reason=None)
+
+
+def remove(box: Box, *, but: int = 0) -> None:
+    for path in sorted((box.root / "work").glob("*/*"))[but:]:
+        path.unlink()
+
+
+def put_back(box: Box, stick: Path) -> Box:
+    """Another box with the backup of this one, whose files in work the stick lacks."""
+    back_up(BoxLayout(box.root), None, stick, lambda *_: None)
+    manifest = stick / "scanside-backup.json"
+    stock = json.loads(manifest.read_text())
+    stock["files"] = {name: one for name, one in stock["files"].items() if not name.startswith("work/")}
+    manifest.write_text(json.dumps(stock))
+    shutil.rmtree(stick / FILES / "work")
+    other = Box(box.root.with_name("other"))
+    restore(stick, BoxLayout(other.root), lambda *_: None)
+    return other
+
+
+
+@pytest.mark.parametrize("state", [State.claiming, State.running, State.publishing])
+def test_a_study_whose_files_a_backup_lacks_is_held_says_so_and_is_measured_when_it_is_sent_again(
+    waits: Box, tmp_path: Path, state: State
+) -> None:
+    in_state(waits, state)
+    box = put_back(waits, tmp_path / "stick")
+    box.run()
+    (told,) = queue(box)
+    assert (told["study"], told["state"], told["code"]) == (KEY, "held", "INPUT_FILES_GONE")
+    assert "lacks 3 slices that the box had" in told["reason"] and "Send the whole study again" in told["reason"]
+    assert "1 held" in box.scanside("status").output
+    assert KEY in box.scanside("worklist").output
+    box.run()  # and stays so
+    assert queue(box) == [told]
+    box.put(*study(2))
+    box.run()
+    assert len(box.of(2)) == 1
+    box.put(*study(1)[:2])
+    box.run()
+    assert [one["state"] for one in queue(box)] == ["held"]
+    box.put(*study(1))
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3]
+    assert queue(box) == []
+    assert box.is_sound()
+
+
+def test_a_study_that_loses_some_of_its_files_is_held_with_the_others_kept(waits: Box) -> None:
+    remove(waits, but=2)
+    waits.run()
+    (told,) = queue(waits)
+    assert "lacks 1 slice that the box had" in told["reason"]
+    assert len(list(waits.root.glob("quarantine/INPUT_FILES_GONE/*/*.dcm"))) == 2
+    waits.put(Slice(1, 4))  # late: it waits with the others
+    waits.run()
+    assert [(one["state"], one["code"]) for one in queue(waits)] == [("held", "INPUT_FILES_GONE")] * 2
+    waits.put(*study(1))
+    waits.run()
+    assert [len(one["inputs"]) for one in waits.of(1)] == [4]
+    assert queue(waits) == []
+    assert waits.is_sound()
+
+
+def test_a_person_goes_on_with_what_is_left_and_the_result_says_what_it_lacks(waits: Box) -> None:
+    remove(waits, but=2)
+    waits.run()
+    assert waits.scanside("release", KEY).output == f"{KEY}  released, queued\n"
+    waits.run()
+    (result,) = waits.of(1)
+    assert (len(result["inputs"]), result["incomplete"]) == (2, "1 file(s) were taken away")
+    assert queue(waits) == []
+    waits.put(*study(1))  # what comes after all is a late slice as any other
+    waits.run()
+    assert [len(one["inputs"]) for one in waits.of(1)] == [2, 3]
+
+
+def test_a_study_of_which_nothing_is_left_goes_off_the_list_when_a_person_says_so(waits: Box) -> None:
+    remove(waits)
+    waits.run()
+    assert "off the list" in waits.scanside("release", KEY).output
+    waits.run()
+    assert (queue(waits), waits.of(1)) == ([], [])
+    waits.put(*study(1))  # as if it had never come
+    waits.run()
+    assert len(waits.of(1)) == 1
+
+
+def test_what_was_held_already_says_so_when_a_person_releases_it(waits: Box) -> None:
+    with Store(BoxLayout(waits.root).database) as store:
+        store.change(store.jobs_of_study(KEY)[0].id, state=State.held, code="INPUT_CONFLICT", reason="")
+    remove(waits)
+    assert waits.scanside("release", KEY).exit_code == 0
+    waits.run()
+    assert [one["code"] for one in queue(waits)] == ["INPUT_FILES_GONE"]
+
+
+def test_a_measured_study_that_loses_its_files_on_the_way_to_the_archive_is_told_as_missing(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    with Store(BoxLayout(box.root).database) as store:
+        (job,) = store.jobs_of_study(KEY)
+        store.moved(job.id, "work/1")
+        store.change(job.id, state=State.archiving)
+    shutil.rmtree(box.root / "archive")
+    box.run()
+    shown = box.scanside("status")
+    assert (shown.exit_code, "MISSING" in shown.output) == (5, True)
+    box.put(*study(1))
+    box.run()
+    box.run()  # it is looked for at a start, and each hour
+    assert "MISSING" not in box.scanside("status").output
+    assert box.is_sound()
+
+
+def test_files_that_go_while_a_study_is_analysed_cost_no_other_study_and_are_no_trouble_of_the_box(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1, text="WAIT"))
+    look = Daemon._rest
+
+    def rest(daemon: Daemon) -> None:
+        look(daemon)
+        if daemon.computing and not box.root.with_suffix(".go").exists():
+            wait_for(lambda: list((box.root / "results/.unfinished").glob("*/read")))
+            remove(box)
+            box.root.with_suffix(".go").touch()
+
+    monkeypatch.setattr(Daemon, "_rest", rest)
+    box.run()
+    assert [(one["study"], one["code"]) for one in queue(box)] == [(KEY, "INPUT_FILES_GONE")]
+    assert "TROUBLE" not in box.scanside("status").output
+    box.put(*study(2))
+    box.run()
+    assert len(box.of(2)) == 1
