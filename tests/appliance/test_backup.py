@@ -22,6 +22,7 @@ from scanside_appliance.backup.restore import check_backup, restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
 from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book.rows import TakenSource
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
 from scanside_appliance.serve.password import Password, set_password
@@ -305,6 +306,35 @@ def test_a_stick_whose_file_system_takes_no_file_as_large_is_told_from_one_that_
     assert "exFAT" in told.value.advice
     assert backed_up(box, tmp_path / "stick").missing == ()
     assert check_backup(tmp_path / "stick", silent)[1] == {}
+
+
+def test_a_stick_that_takes_no_shared_memory_takes_the_book_and_lets_it_be_read(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT through FUSE, and a stick that is read-only: what SQLite keeps beside an open book is not to be had there."""
+    stick = tmp_path / "stick"
+    monkeypatch.setattr("scanside_appliance.backup.make.os.urandom", bytes)
+
+    def takes_none(*_: object) -> None:
+        for book in (".scanside-book.part", "scanside-00000000.db"):
+            link = stick / f"{book}-shm"
+            link.unlink(missing_ok=True)
+            link.symlink_to(link)
+
+    with Store(BoxLayout(box.root).database) as store:
+        store.add_taken([TakenSource(b"study1/001.dcm", 1, 1, 1)])
+    assert back_up(BoxLayout(box.root), None, stick, takes_none).missing == ()
+    monkeypatch.undo()
+    copy = stick / read_stock(stick).book
+    assert copy.read_bytes()[18:20] == b"\1\1"  # no log: sqlite.org/fileformat2.html 1.3.3
+    assert [one.name for one in stick.glob("*scanside*.db*")] == [copy.name]
+    with Store(copy, make=False, as_it_lies=True) as book:
+        assert book.problems() == []
+        assert book.number_taken() == 0  # another box's inbox is another one
+    assert check_backup(stick, silent)[1] == {}
+    restore(stick, BoxLayout(tmp_path / "other"), silent)
+    with Store(BoxLayout(tmp_path / "other").database, make=False) as restored:
+        assert restored.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_stick_without_room_for_the_book_is_not_called_the_box_s_full_disk(

@@ -144,7 +144,7 @@ def _book_and_its_files(store: Store, work: _Copying, layout: BoxLayout, target:
     """A copy of the book, and what of it lies nowhere, after all that it names was looked for."""
     for _ in range(LOOKS):
         book = _copied_book(store, layout.database.stat().st_size, target)
-        with Store(book, make=False) as copy:
+        with Store(book, make=False, as_it_lies=True) as copy:
             missing = tuple(dict.fromkeys([*_missing(copy, work.found, layout), *sorted(work.unread)]))
         if not missing:
             break
@@ -156,7 +156,7 @@ def _copied_book(store: Store, size: int, target: Path) -> Path:
     part, book = target / ".scanside-book.part", target / f"scanside-{os.urandom(4).hex()}.db"
     part.unlink(missing_ok=True)
     try:
-        store.copy_to(part)
+        store.copy_to(part, elsewhere=True)
     except sqlite3.OperationalError as error:
         _check_takes(part, size, error)
         raise

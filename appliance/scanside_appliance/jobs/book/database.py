@@ -27,14 +27,18 @@ _ALTERED = re.compile(r"row (\d+) (?:missing from|values differ from) index (\w+
 class Database:
     """The open database. Not for several threads; other processes may open it too."""
 
-    def __init__(self, path: Path, *, make: bool = True) -> None:
-        """make: a book that is not there is begun; else it is lost. Raises BoxDatabaseLost and its like."""
-        self._path, self._make = path, make
+    def __init__(self, path: Path, *, make: bool = True, as_it_lies: bool = False) -> None:
+        """make: a book that is not there is begun; else it is lost. Raises BoxDatabaseLost and its like.
+
+        as_it_lies: a copy that nobody writes to, perhaps on a stick that takes neither a lock nor a log: it is read,
+        and nothing is made beside it.
+        """
+        self._path, self._make, self._as_it_lies = path, make, as_it_lies
         with database_errors(path):
             self._sql = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        mode = "rwc" if self._make else "rw"
+        mode = "ro&immutable=1" if self._as_it_lies else "rwc" if self._make else "rw"
         sql = sqlite3.connect(
             f"file:{quote(os.fsencode(self._path))}?mode={mode}", timeout=BUSY_S, isolation_level=None, uri=True
         )
@@ -62,6 +66,8 @@ class Database:
             raise BoxDatabaseNewer(name=self._path.name, version=found)
         if found == 0 and not self._make:
             raise BoxDatabaseLost(name=self._path.name, how="empty")
+        if self._as_it_lies:
+            return
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             sql.execute(f"PRAGMA {pragma}")
         if found == 0:
@@ -95,10 +101,19 @@ class Database:
         found = _identity(self._path)
         return None if found is None else found == self._file
 
-    def copy_to(self, path: Path) -> None:
-        """All that is in the open book into a new file, synced. Raises OSError, sqlite3.Error."""
-        with closing(sqlite3.connect(path)) as copy:
+    def copy_to(self, path: Path, *, elsewhere: bool = False) -> None:
+        """All that is in the open book into a new file, synced, with nothing beside it. Raises OSError, sqlite3.Error.
+
+        elsewhere: another box's inbox has not what this one's has: what is to be removed there stays out.
+        """
+        with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = OFF", "synchronous = OFF"):
+                copy.execute(f"PRAGMA {pragma}")
             self._sql.backup(copy)
+            with_row_sums(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # of the file: to be read it needs no shared memory then
+            if elsewhere:
+                copy.execute("DELETE FROM taken")
         with path.open("rb+") as file:
             os.fsync(file.fileno())
 
