@@ -20,7 +20,13 @@ from scanside_appliance.bundles.errors import BundleRecordUnusable, ModelArchive
 from scanside_appliance.bundles.record import bundle_in_force, bundles_folder, read_record, record_file, step_back
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.model.bundle import MANIFEST, open_bundle
-from scanside_runtime.model.errors import ModelBundleDamaged, ModelNeedsNewer, ModelSelfTest, ModelUntrusted
+from scanside_runtime.model.errors import (
+    ModelBundleDamaged,
+    ModelKeyUnusable,
+    ModelNeedsNewer,
+    ModelSelfTest,
+    ModelUntrusted,
+)
 from scanside_runtime.model.signature import SIGNATURE, check_signature, new_key, public_key, sign, trusted_keys
 
 LUNGS = "lungs.int8.onnx"
@@ -105,10 +111,15 @@ def test_a_key_that_is_taken_away_ends_the_use_of_what_it_signed(stick: Stick) -
         bundle_in_force(stick.root, stick.keys)
 
 
-def test_a_file_of_keys_that_is_no_key_is_named(stick: Stick) -> None:
+def test_a_file_of_keys_that_is_no_key_is_named_where_it_is_needed_and_takes_nothing_from_the_others(
+    stick: Stick,
+) -> None:
+    stick.install(stick.zip("1.0"))
     (stick.keys / "broken.pem").write_text("-----BEGIN PUBLIC KEY-----\nno\n-----END PUBLIC KEY-----\n")
-    with pytest.raises(ModelUntrusted, match=r"broken\.pem"):
-        trusted_keys(stick.keys)
+    assert stick.in_force() == "1.0"
+    (stick.keys / "maker.pem").unlink()
+    with pytest.raises(ModelKeyUnusable, match=r"broken\.pem"):
+        stick.in_force()
 
 
 def changed(archive: Path, change: Callable[[dict[str, bytes]], None]) -> Path:

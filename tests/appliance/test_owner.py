@@ -13,6 +13,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,14 +31,21 @@ from scanside_appliance.backup.make import back_up
 from scanside_appliance.backup.restore import restore
 from scanside_appliance.bundles.record import bundles_folder
 from scanside_appliance.cli.main import app
+from scanside_appliance.clock import Clock
+from scanside_appliance.doctor import model
+from scanside_appliance.doctor.conditions import Examined, Health
 from scanside_appliance.files import answering, owner
 from scanside_appliance.files.layout import BoxLayout, BoxRoot, study_key
 from scanside_appliance.files.owner import as_owner, as_root
 from scanside_appliance.jobs import bundle_prover
+from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.referral.pseudonym import Pseudonyms
+from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
+from scanside_runtime.model.errors import ModelKeyRights
 from scanside_runtime.settings.send import SendSettings
+from scanside_runtime.settings.tables import BundleSettings, Settings
 from sweeps.box import HERE, environment
 
 USER = 12_345
@@ -293,6 +303,49 @@ def test_a_bundle_is_installed_by_settings_that_only_root_can_read(
     box = ["--root", str(stick.root), "--settings", str(settings)]
     done = CliRunner().invoke(app, [*box, "bundle", "install", str(stick.zip("1.0"))])
     assert (done.exit_code, stick.in_force(), owners(stick.root)) == (0, "1.0", {USER}), done.output
+
+
+@reads_own_bundle
+def test_a_key_that_root_copied_and_the_box_s_user_can_t_read_is_told_with_the_command_that_mends_it(
+    folder: Path,
+) -> None:
+    stick: Stick = made_stick(folder)
+    stick.root.mkdir()
+    give(stick.root)
+    archive, key = stick.zip("1.0"), stick.keys / "maker.pem"
+    key.chmod(0o600)
+    look_up_encodings()
+    with pytest.raises(ModelKeyRights) as told:
+        stick.install(archive)
+    assert f"{key} can't be read by the user {USER}" in told.value.message
+    box = Examined(BoxLayout(stick.root), replace(Settings(), bundles=BundleSettings(keys=str(stick.keys))))
+    looked = model.bundle(box)
+    assert (looked.health, told.value.message in str(looked.found)) == (Health.caution, True)
+    subprocess.run(told.value.message.split("`")[1], shell=True, check=True)
+    assert stick.install(archive).signed_by == "maker"
+    assert model.bundle(box).health == Health.good
+    stick.keys.chmod(0o700)
+    with as_owner(stick.root), pytest.raises(ModelKeyRights, match=f"chmod a.rx {stick.keys}"):
+        stick.in_force()
+
+
+def test_the_status_asks_for_the_rights_of_a_key_as_long_as_the_service_can_t_read_it(folder: Path) -> None:
+    stick: Stick = made_stick(folder)
+    key = stick.keys / "maker.pem"
+    key.chmod(0o600)
+    layout = BoxLayout(folder / "box")
+    layout.make()
+    settings = replace(Settings(), bundles=BundleSettings(keys=str(stick.keys)))
+    give(layout.root)
+    with as_owner(layout.root), Store(layout.database) as store:
+        house = Housekeeping(layout, store, Clock(partial(next, count(0.0, 60.0))))
+        house.look_after_care(settings)
+        (asked,) = house.to_do
+        assert f"chmod a+r {key}" in asked
+        with as_root():
+            key.chmod(0o644)
+        house.look_after_care(settings)
+        assert house.to_do == []
 
 
 def test_a_link_in_another_users_box_leads_a_calibration_by_root_nowhere_and_its_model_is_the_user_s(

@@ -12,7 +12,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.owner import as_root
 from scanside_runtime.errors import BoxOutput, ModelUnusable
 from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle, stays_inside
-from scanside_runtime.model.signature import SIGNATURE, TrustedKey, check_signature
+from scanside_runtime.model.signature import SIGNATURE, TrustedKey, TrustedKeys, check_signature
 
 MOST_MANIFEST_BYTES = 2**20
 MOST_BUNDLE_BYTES = 2**30
@@ -51,10 +51,10 @@ class Delivered:
     signed_by: TrustedKey
 
 
-def unpack(archive: Path, bundles: Path, trusted: Sequence[TrustedKey]) -> Delivered:
+def unpack(archive: Path, bundles: Path, trusted: TrustedKeys) -> Delivered:
     """Bring a delivered bundle into a folder of its own below `bundles`: whole under its name, or not there.
 
-    Raises ModelArchive, ModelUntrusted, ModelBundleDamaged, ModelNeedsNewer, BoxOutput.
+    Raises ModelArchive, what `check_signature` raises, ModelBundleDamaged, ModelNeedsNewer, BoxOutput.
     """
     with _opened(archive) as delivered:
         manifest, signature = (_small(delivered, archive, name) for name in (MANIFEST, SIGNATURE))

@@ -87,7 +87,7 @@ def read_record(root: Path) -> BundleRecord:
 def bundle_in_force(root: Path, keys: Path) -> Path | None:
     """The folder of the installed bundle in force, its signature checked; None for the one Scanside brings along.
 
-    Raises BundleRecordUnusable, ModelUntrusted, ModelBundleMissing.
+    Raises BundleRecordUnusable, ModelBundleMissing, what `check_signature` raises.
     """
     name = read_record(root).in_force
     if name is None:
@@ -98,7 +98,10 @@ def bundle_in_force(root: Path, keys: Path) -> Path | None:
 
 
 def check_signed(folder: Path, keys: Path) -> None:
-    """Somebody whom this box trusts vouches for a bundle's manifest. Raises ModelUntrusted, ModelBundleMissing."""
+    """Somebody whom this box trusts vouches for a bundle's manifest.
+
+    Raises ModelBundleMissing, and what `check_signature` raises.
+    """
     try:
         manifest, signature = (folder / MANIFEST).read_bytes(), (folder / SIGNATURE).read_bytes()
     except OSError as error:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from scanside_appliance.bundles.record import bundle_in_force, read_record
 from scanside_appliance.doctor.conditions import Condition, Examined, caution, good, of_error
-from scanside_appliance.languages.words import said
+from scanside_appliance.files.owner import as_owner
+from scanside_appliance.languages.words import Message, said
 from scanside_appliance.proved import prove_box
 from scanside_appliance.tuned import read_tuning
 from scanside_runtime.errors import ScansideError
@@ -17,14 +18,18 @@ from scanside_runtime.model.signature import trusted_keys
 def bundle(box: Examined) -> Condition:
     """Signature and hashes of the bundle in force."""
     try:
-        found = in_force(box)
+        with as_owner(box.layout.root):  # who may not be able to read what root may
+            found = in_force(box)
+            keys = trusted_keys(Path(box.settings.bundles.keys))
         found.verify()
         changes = read_record(box.layout.root).changes
-        keys = trusted_keys(Path(box.settings.bundles.keys))
     except ScansideError as error:
         return of_error("bundle", error)
     title, files = f"{found.title} {found.sha256[:12]}", len(found.manifest["files"])
-    whole = said("{bundle}, {files} files whole, {keys} trusted key(s)", bundle=title, files=files, keys=len(keys))
+    whole = said("{bundle}, {files} files whole, {keys} trusted key(s)", bundle=title, files=files, keys=len(keys.keys))
+    for one in keys.unusable:
+        found_so = said("{whole}; {code}: {error}", whole=whole, code=one.code, error=one)
+        return caution("bundle", found_so, Message(one.advice))
     if changes and changes[-1].action == "put aside":
         aside = said("{whole}; another one was put aside: {why}", whole=whole, why=changes[-1].why)
         return caution("bundle", aside, said("Install it again, or a newer one."))

@@ -189,7 +189,7 @@ class Daemon:
         self._house.tell_head()
         self._house.read_book(self._list_writer.unread)
         self._house.look_for_missing()
-        self._house.look_after_care(self._settings.care)
+        self._house.look_after_care(self._settings)
         self._arrivals.rest()
         self._worker_client.rest(self._settings)
         any_files = self._porter.busy or self._arrivals.sources.any_fresh or self._file_mover.any_orphans
@@ -212,7 +212,7 @@ class Daemon:
 
     def _list_news(self, report: Report) -> ListNews:
         jobs = tuple((state.value, number) for state, number in report.jobs.items())
-        trouble = report.trouble or "; ".join(self._house.reminders) or None
+        trouble = report.trouble or "; ".join(self._house.to_do) or None
         return ListNews(jobs, len(report.waiting), trouble, self._settings.site)
 
     def write_last_list(self) -> None:
@@ -248,7 +248,7 @@ class Daemon:
             cell=self._cell,
             missing=self._house.missing,
             over_quota=self._house.over_quota,
-            reminders=[*self._house.reminders, *filter(None, [self._list_writer.trouble])],
+            reminders=[*self._house.to_do, *filter(None, [self._list_writer.trouble])],
             deliveries=self._sender.numbers(self._settings.send),
             selftest_at=self._proving.passed_at or None,
             other_way=self._proving.other_way,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_folder, make_folder
@@ -16,11 +17,14 @@ from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.book.store import HOURS_RUN, Store
 from scanside_appliance.upkeep.care import reminders
 from scanside_appliance.upkeep.presence import missing_studies
-from scanside_runtime.settings.box import CareSettings, DiskSettings
+from scanside_runtime.model.signature import kept_from
+from scanside_runtime.settings.box import DiskSettings
+from scanside_runtime.settings.tables import Settings
 
 DISK_EVERY_S = 10.0
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
+KEYS_EVERY_S = 60.0
 log = logging.getLogger("scanside")
 
 
@@ -28,7 +32,7 @@ class Housekeeping:
     """Done again and again; each part may raise OSError and sqlite3.Error, and is tried again in the next turn.
 
     disk: as it was at the last look. over_quota: in words, what holds too much. missing: studies of the book whose
-    result or archive is gone. reminders: what a person is asked to do. inbox_bytes: what the inbox held at the last
+    result or archive is gone. reminders: what is due. inbox_bytes: what the inbox held at the last
     look, for whoever looks to say. progressed: called before what takes long, for who waits for a sign of life.
     """
 
@@ -43,6 +47,7 @@ class Housekeeping:
         self.inbox_bytes = 0
         self._next = {"hour": clock.monotonic() + HOUR_S, "book": clock.monotonic() + DAY_S}
         self._unread = 0
+        self._unread_keys: list[str] = []
 
     def keep_folders(self) -> None:
         """What somebody removed is made again, but for the inbox: who may write there was set by hand."""
@@ -101,10 +106,22 @@ class Housekeeping:
         if self._is_due("missing", HOUR_S):
             self.missing = missing_studies(self._layout, self._store)
 
-    def look_after_care(self, settings: CareSettings) -> None:
-        """What a person is asked to do: a backup that is due, and files that were not read for long."""
+    def look_after_care(self, settings: Settings) -> None:
+        """What a person is asked to do: a backup that is due, files that were not read for long, a key's rights.
+
+        Root copies keys there that the box's own user may not read: that is told before one is needed.
+        """
         if self._is_due("care", HOUR_S):
-            self.reminders = list(reminders(self._layout, settings, self._store.hours_run() / 24.0, self._clock))
+            days_run = self._store.hours_run() / 24.0
+            self.reminders = list(reminders(self._layout, settings.care, days_run, self._clock))
+        if self._is_due("keys", KEYS_EVERY_S):
+            unread = kept_from(Path(settings.bundles.keys))
+            self._unread_keys = [f"{one.code}: {one.message} {one.advice}" for one in unread]
+
+    @property
+    def to_do(self) -> list[str]:
+        """What a person is asked to do."""
+        return [*self.reminders, *self._unread_keys]
 
     def came_to_rest(self) -> None:
         """A job did: what was missing may be there again."""

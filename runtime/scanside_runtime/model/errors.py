@@ -36,6 +36,20 @@ class ModelUntrusted(ModelUnusable):
     )
 
 
+class ModelKeyRights(ModelUnusable):
+    """The key {path} can't be read by the user {user}: {why}. As root: `{command}`."""
+
+    code = "MODEL_KEY_RIGHTS"
+    advice = "Give that command; then go on with what needed the key. Until then it vouches for no bundle."
+
+
+class ModelKeyUnusable(ModelUnusable):
+    """The key {path} can't be used: {why}."""
+
+    code = "MODEL_KEY_UNUSABLE"
+    advice = "Copy its maker's public key there once more, or remove the file. Until then it vouches for no bundle."
+
+
 class ModelFileUnsafe(ModelUnusable):
     """The network {name} is not accepted: {why}."""
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import pwd
 import re
-from collections.abc import Sequence
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanside_runtime.model.errors import ModelUntrusted
+from scanside_runtime.errors import ModelUnusable
+from scanside_runtime.model.errors import ModelKeyRights, ModelKeyUnusable, ModelUntrusted
 
 SIGNATURE = "manifest.sig"
 """Beside the manifest: one line, the key's ID and the signature in base64."""
@@ -30,6 +33,18 @@ class TrustedKey:
     name: str
     key_id: str
     public: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKeys:
+    """The keys of a box. unusable: why others are not among them.
+
+    A key that is meant to be there and is not must not look like a bundle that nobody signed; nor does it take
+    anything from what another one signed.
+    """
+
+    keys: tuple[TrustedKey, ...] = ()
+    unusable: tuple[ModelUnusable, ...] = ()
 
 
 def key_id(public: bytes) -> str:
@@ -80,33 +95,71 @@ def public_key(pem: bytes, name: str) -> TrustedKey:
     return TrustedKey(name, key_id(raw), raw)
 
 
-def trusted_keys(folder: Path) -> tuple[TrustedKey, ...]:
-    """The keys in a folder, by name; none where there is no folder. To revoke a key is to remove its file.
+def trusted_keys(folder: Path) -> TrustedKeys:
+    """The keys in a folder, by name; none where there is no folder. To revoke a key is to remove its file."""
+    keys, unusable = list[TrustedKey](), list[ModelUnusable]()
+    for one in _key_files(folder):
+        try:
+            keys.append(_trusted(one))
+        except (ModelKeyRights, ModelKeyUnusable) as error:
+            unusable.append(error)
+    return TrustedKeys(tuple(keys), tuple(unusable))
 
-    Raises ModelUntrusted where a file can't be read or holds no key: a key that is meant to be there and is not must
-    not look like a bundle that nobody signed.
-    """
+
+def kept_from(folder: Path) -> list[ModelKeyRights]:
+    """The keys that this user may not read, and nothing is looked at of the others: for the daemon."""
+    found = []
+    for one in _key_files(folder):
+        try:
+            _pem(one)
+        except ModelKeyRights as error:
+            found.append(error)
+        except ModelKeyUnusable:
+            continue
+    return found
+
+
+def _key_files(folder: Path) -> list[Path]:
+    """By name; the folder itself where it can't be looked into, as what is to be read."""
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == KEY_SUFFIX)
+        return sorted(path for path in folder.iterdir() if path.suffix == KEY_SUFFIX)
     except (FileNotFoundError, NotADirectoryError):
-        return ()
-    except OSError as error:
-        raise ModelUntrusted(why=f"the keys in {folder} can't be read ({error.strerror})") from error
-    return tuple(map(_trusted, paths))
+        return []
+    except OSError:
+        return [folder]
 
 
 def _trusted(path: Path) -> TrustedKey:
     try:
-        with path.open("rb") as file:
-            return public_key(file.read(MOST_KEY_BYTES), path.stem)
-    except OSError as error:
-        raise ModelUntrusted(why=f"the key {path} can't be read ({error.strerror})") from error
+        return public_key(_pem(path), path.stem)
     except ValueError as problem:
-        raise ModelUntrusted(why=f"{path} holds no public Ed25519 key in PEM") from problem
+        raise ModelKeyUnusable(path=path, why="it holds no public Ed25519 key in PEM") from problem
 
 
-def check_signature(manifest: bytes, signature: bytes, trusted: Sequence[TrustedKey]) -> TrustedKey:
-    """The key that signed these bytes. Nothing of the manifest is looked at before. Raises ModelUntrusted."""
+def _pem(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_KEY_BYTES)
+    except PermissionError as error:
+        closed = path if os.access(path.parent, os.X_OK, effective_ids=True) else path.parent
+        command = shlex.join(("chmod", "a+r" if closed.suffix == KEY_SUFFIX else "a+rx", str(closed)))
+        raise ModelKeyRights(path=path, user=_this_user(), why=error.strerror, command=command) from error
+    except OSError as error:
+        raise ModelKeyUnusable(path=path, why=error.strerror or "it can't be read") from error
+
+
+def _this_user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def check_signature(manifest: bytes, signature: bytes, trusted: TrustedKeys) -> TrustedKey:
+    """The key that signed these bytes. Nothing of the manifest is looked at before.
+
+    Raises ModelUntrusted; ModelKeyRights, ModelKeyUnusable where it may be one that could not be had.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -114,9 +167,11 @@ def check_signature(manifest: bytes, signature: bytes, trusted: Sequence[Trusted
     if line is None or base64.b64encode(base64.b64decode(line[2])) != line[2]:  # one spelling and no other
         raise ModelUntrusted(why=f"{SIGNATURE} holds no signature")
     named = line[1].decode()
-    key = next((key for key in trusted if key.key_id == named), None)
+    key = next((key for key in trusted.keys if key.key_id == named), None)
     if key is None:
-        known = ", ".join(f"{key.key_id} ({key.name})" for key in trusted) or "none"
+        for error in trusted.unusable:
+            raise error
+        known = ", ".join(f"{key.key_id} ({key.name})" for key in trusted.keys) or "none"
         raise ModelUntrusted(why=f"it was signed with the key {named}; trusted here: {known}")
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(base64.b64decode(line[2]), _PURPOSE + manifest)
