@@ -69,7 +69,6 @@ def put_back(box: Box, stick: Path) -> Box:
     return other
 
 
-
 @pytest.mark.parametrize("state", [State.claiming, State.running, State.publishing])
 def test_a_study_whose_files_a_backup_lacks_is_held_says_so_and_is_measured_when_it_is_sent_again(
     waits: Box, tmp_path: Path, state: State
