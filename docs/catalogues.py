@@ -42,7 +42,7 @@ SAID_BY_NAME = ("NOT_COMPRESSED", "LITTLE_AS_BIG", "BIG_AS_LITTLE")
 """Constants that are such words."""
 IN_WORDS = (
     *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in"),
-    *("problems", "shape_problems", "conflicts", "reminders"),
+    *("problems", "shape_problems", "conflicts", "reminders", "bundle_reminders"),
     *("object_damage", "pixel_damage", "_fault", "_no_air", "_why_not", "mixed_reconstruction"),
 )
 """Functions whose texts are written down in English, for example in status.json, and shown later."""

@@ -18,6 +18,8 @@ from kit.stick import Stick, made_stick, prove
 from scanside_appliance.bundles import record
 from scanside_appliance.bundles.errors import BundleRecordUnusable, ModelArchive, ModelOlder, NoEarlierBundle
 from scanside_appliance.bundles.record import bundle_in_force, bundles_folder, read_record, record_file, step_back
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.upkeep import verify
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.model.bundle import MANIFEST, open_bundle
 from scanside_runtime.model.errors import (
@@ -109,6 +111,15 @@ def test_a_key_that_is_taken_away_ends_the_use_of_what_it_signed(stick: Stick) -
     (stick.keys / "maker.pem").unlink()
     with pytest.raises(ModelUntrusted):
         bundle_in_force(stick.root, stick.keys)
+
+
+def test_what_was_put_aside_as_its_key_is_gone_is_no_damaged_file_and_while_it_is_in_force_it_is(stick: Stick) -> None:
+    stick.install(stick.zip("1.0"))
+    (stick.keys / "maker.pem").unlink()
+    found = [one.why for one in verify._bundles(BoxLayout(stick.root), stick.keys)]
+    assert [why.split(":")[0] for why in found] == ["MODEL_UNTRUSTED"]
+    step_back(stick.root, "put aside", "MODEL_UNTRUSTED")
+    assert not list(verify._bundles(BoxLayout(stick.root), stick.keys))
 
 
 def test_a_file_of_keys_that_is_no_key_is_named_where_it_is_needed_and_takes_nothing_from_the_others(

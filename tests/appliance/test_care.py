@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,21 @@ import pytest
 
 from kit.archives import LOOPBACK, free_port
 from kit.watch_box import Box, study
-from scanside_appliance.clock import Clock
+from scanside_appliance.bundles.record import BundleChange, put_in_force
+from scanside_appliance.clock import Clock, time_text
 from scanside_appliance.doctor import network, work
 from scanside_appliance.doctor.conditions import Examined, Health
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book.store import HOURS_RUN, Store
-from scanside_appliance.upkeep.care import LastBackup, LastVerified, note_done, reminders
+from scanside_appliance.upkeep.care import (
+    DAY_S,
+    LastBackup,
+    LastVerified,
+    bundle_reminders,
+    note_done,
+    reminders,
+)
+from scanside_runtime.process.child import module
 from scanside_runtime.settings.box import CareSettings
 from scanside_runtime.settings.send import SendSettings
 from scanside_runtime.settings.tables import Settings
@@ -126,3 +136,14 @@ def test_without_an_archive_nobody_is_asked(layout: BoxLayout, monkeypatch: pyte
 
     monkeypatch.setattr(network, "archive", lambda _: pytest.fail("nobody set an archive"))
     assert "archive" not in {one.subject for one in examine(Examined(layout, Settings(), systemctl="/nowhere"))}
+
+
+def test_a_bundle_that_was_put_aside_is_told_by_status_and_worklist_for_a_month(box: Box) -> None:
+    box.worklist = module("scanside_appliance.worklist.writer_process")
+    box.run()
+    put_in_force(box.root, BundleChange(time_text(time.time()), "put aside", None, "b" * 16, "chest 0.3.0", "no key"))
+    box.run()
+    assert "in force is chest 0.3.0: no key" in box.scanside("status").output
+    assert "in force is chest 0.3.0: no key" in (box.root / "results/index.html").read_text()
+    later = Clock(wall=lambda: time.time() + 31 * DAY_S)
+    assert list(bundle_reminders(box.root, box.root / "keys.d", later)) == []

@@ -15,16 +15,15 @@ from scanside_appliance.jobs.book.audit import head
 from scanside_appliance.jobs.book.errors import BoxDatabaseBusy, BoxDiskFull
 from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.book.store import HOURS_RUN, Store
-from scanside_appliance.upkeep.care import reminders
+from scanside_appliance.upkeep.care import bundle_reminders, reminders
 from scanside_appliance.upkeep.presence import missing_studies
-from scanside_runtime.model.signature import kept_from
 from scanside_runtime.settings.box import DiskSettings
 from scanside_runtime.settings.tables import Settings
 
 DISK_EVERY_S = 10.0
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
-KEYS_EVERY_S = 60.0
+BUNDLES_EVERY_S = 60.0
 log = logging.getLogger("scanside")
 
 
@@ -47,7 +46,7 @@ class Housekeeping:
         self.inbox_bytes = 0
         self._next = {"hour": clock.monotonic() + HOUR_S, "book": clock.monotonic() + DAY_S}
         self._unread = 0
-        self._unread_keys: list[str] = []
+        self._of_bundles: list[str] = []
 
     def keep_folders(self) -> None:
         """What somebody removed is made again, but for the inbox: who may write there was set by hand."""
@@ -107,21 +106,18 @@ class Housekeeping:
             self.missing = missing_studies(self._layout, self._store)
 
     def look_after_care(self, settings: Settings) -> None:
-        """What a person is asked to do: a backup that is due, files that were not read for long, a key's rights.
-
-        Root copies keys there that the box's own user may not read: that is told before one is needed.
-        """
+        """What a person is asked to do: a backup that is due, files that were not read for long, and of the bundles."""
         if self._is_due("care", HOUR_S):
             days_run = self._store.hours_run() / 24.0
             self.reminders = list(reminders(self._layout, settings.care, days_run, self._clock))
-        if self._is_due("keys", KEYS_EVERY_S):
-            unread = kept_from(Path(settings.bundles.keys))
-            self._unread_keys = [f"{one.code}: {one.message} {one.advice}" for one in unread]
+        if self._is_due("bundles", BUNDLES_EVERY_S):
+            keys = Path(settings.bundles.keys)
+            self._of_bundles = list(bundle_reminders(self._layout.root, keys, self._clock))
 
     @property
     def to_do(self) -> list[str]:
         """What a person is asked to do."""
-        return [*self.reminders, *self._unread_keys]
+        return [*self.reminders, *self._of_bundles]
 
     def came_to_rest(self) -> None:
         """A job did: what was missing may be there again."""

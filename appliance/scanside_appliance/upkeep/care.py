@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from scanside_appliance.bundles.errors import BundleRecordUnusable
+from scanside_appliance.bundles.record import read_record
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
 from scanside_appliance.files.layout import BoxLayout
+from scanside_runtime.model.signature import kept_from
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.box import CareSettings
 
 DAY_S = 86_400.0
+PUT_ASIDE_SAID_DAYS = 30.0
 NOTE_MODE = 0o644
 """Root makes a backup, the box's user reads that it was made: there is nothing of any patient in it."""
 
@@ -82,6 +87,21 @@ def reminders(layout: BoxLayout, settings: CareSettings, days_run: float, clock:
         age = days_run if verified is None else _age(verified.at, clock)
         if age > settings.verify_days:
             yield f"stored files were not verified for {age:.0f} days: systemctl enable --now scanside-verify.timer"
+
+
+def bundle_reminders(root: Path, keys: Path, clock: Clock) -> Iterator[str]:
+    """What of the model bundles a person should know, in words.
+
+    Another one is in force than he installed (said for a month), or root copied a key there that the box's own user may
+    not read, which is told before it is needed.
+    """
+    with suppress(BundleRecordUnusable):  # the self-test says so
+        last = read_record(root).changes[-1:]
+        for one in last:
+            if one.action == "put aside" and _age(one.at, clock) < PUT_ASIDE_SAID_DAYS:
+                yield f"a model bundle was put aside on {one.at[:10]}, in force is {one.title}: {one.why}"
+    for error in kept_from(keys):
+        yield f"{error.code}: {error.message} {error.advice}"
 
 
 def _last(kind: type[Note], path: Path) -> Note | None:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.bundles.record import check_signed
+from scanside_appliance.bundles.errors import BundleRecordUnusable
+from scanside_appliance.bundles.record import check_signed, read_record
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import file_sha256, is_folder
 from scanside_appliance.files.layout import RESULT, BoxLayout
@@ -98,16 +99,28 @@ def verify(layout: BoxLayout, progress: Progress, keys: Path) -> Verified:
 
 
 def _bundles(layout: BoxLayout, keys: Path) -> Iterator[Difference]:
-    """The networks that came along, and those that were installed, with their signatures."""
+    """The networks that came along, and those that were installed, with their signatures.
+
+    Of one that was put aside nobody's signature is asked: that its key was revoked is known, and no damage.
+    """
+    aside = _put_aside(layout.root)
     installed = layout.root / "bundles"
     others = sorted(path for path in installed.iterdir() if path.is_dir()) if is_folder(installed) else []
     for folder in (None, *others):
         try:
-            if folder is not None:
+            if folder is not None and folder.name not in aside:
                 check_signed(folder, keys)
             open_bundle(folder).verify()
         except ModelUnusable as error:
             yield Difference("bundle", str(folder or "the one that came along"), None, f"{error.code}: {error.message}")
+
+
+def _put_aside(root: Path) -> set[str | None]:
+    try:
+        record = read_record(root)
+    except BundleRecordUnusable:
+        return set()
+    return {one.before for one in record.changes if one.action == "put aside"} - {record.in_force}
 
 
 def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
