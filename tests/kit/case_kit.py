@@ -32,8 +32,8 @@ class Case:
     """make: puts the study into a folder; gives the path to analyse, None for the folder itself.
 
     code: of the reason; None where the study is analysed, and then `flags` are what must be noticed.
-    objects: whether DICOM objects are made of it too; of cases that are one oddity in many spellings, of one alone; of
-    what lies beside the slices, or in the names of their files, not at all.
+    written: whether all that an analysis leaves is written, or its document alone made; of cases that are one oddity in
+    many spellings, of one alone; of what lies beside the slices, or in the names of their files, not at all.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Case:
     flags: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     reading: dict[str, Any] = field(default_factory=dict)
-    objects: bool = True
+    written: bool = True
 
     @property
     def verdict(self) -> str:
@@ -65,26 +65,27 @@ CASES: list[Case] = []
 
 
 def case(
-    code: str | None, *flags: str, reading: dict[str, Any] | None = None, objects: bool = True, **options: Any
+    code: str | None, *flags: str, reading: dict[str, Any] | None = None, written: bool = True, **options: Any
 ) -> Callable[[Make], Make]:
     """Enters a function as a case under its own name."""
 
     def enter(make: Make) -> Make:
-        CASES.append(Case(make.__name__, make, code, flags, options, reading or {}, objects))
+        CASES.append(Case(make.__name__, make, code, flags, options, reading or {}, written))
         return make
 
     return enter
 
 
 def judge(one: Case, folder: Path, bundle: Path) -> Outcome:
-    """Make the case in an empty folder, analyse it and write all that an analysis leaves."""
+    """Make the case in an empty folder and analyse it; where the case says so, write all that an analysis leaves."""
     study = folder / "study"
     study.mkdir()
     path = one.make(study) or study
     settings = Settings(inference=InferenceSettings(threads=1), reading=ReadingSettings(**one.reading))
     began = time.perf_counter()
     analysis = analyze(path, Options(settings, "onnxruntime", bundle=bundle), **one.options)
-    document = json.loads(json.dumps(write_output(analysis, folder / "out", dicom=one.objects), allow_nan=False))
+    document = write_output(analysis, folder / "out") if one.written else analysis.document()
+    document = json.loads(json.dumps(document, allow_nan=False))
     return Outcome(
         verdict=document["verdict"],
         code=(document["reason"] or {}).get("code"),

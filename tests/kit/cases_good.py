@@ -46,7 +46,7 @@ def names_and_instance_numbers_shuffled(folder: Path) -> None:
     scan(folder, file_names="shuffled", scramble_instance_numbers=True)
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def files_beside_a_pipe_a_link_and_a_device_name(folder: Path) -> None:
     scan(folder)
     os.mkfifo(folder / "pipe.dcm")
@@ -54,14 +54,14 @@ def files_beside_a_pipe_a_link_and_a_device_name(folder: Path) -> None:
     (folder / "loop").symlink_to(folder)
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def a_dicomdir_that_leads_elsewhere(folder: Path) -> None:
     scan(folder)
     directory(folder / "DICOMDIR")
     directory(folder / "index.dcm")
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def a_zip_whose_names_climb_out_of_it(folder: Path) -> Path:
     paths = scan(folder / "files")
     archive = folder / "study.zip"
@@ -71,7 +71,7 @@ def a_zip_whose_names_climb_out_of_it(folder: Path) -> Path:
     return archive
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def file_names_that_are_no_text(folder: Path) -> None:
     for number, path in enumerate(scan(folder)):
         os.rename(path, os.fsencode(folder) + b"/\xff\xfe\n<b>" + str(number).encode())
@@ -110,7 +110,7 @@ for padding in (-2000, -3024, 4095, 63536):
         scan(folder, wide, rescale=(1.0, 0.0 if signed else -1024.0), pixel_padding_value=value)
 
     padded.__name__ = f"padding_of_{padding}_around_the_field_of_view"
-    case(None, objects=padding == 63536)(padded)
+    case(None, written=padding == 63536)(padded)
 
 
 @case(None, "INPUT_RESCALE_VARIES")
@@ -159,7 +159,7 @@ for keyword, ways in {
             put([path], **{keyword: ways[number % 2]})
 
     in_two_ways.__name__ = f"the_{keyword}_written_in_two_ways"
-    case(None, objects=keyword == "ImageOrientationPatient")(in_two_ways)
+    case(None, written=keyword == "ImageOrientationPatient")(in_two_ways)
 
 
 @case(None, "GEOMETRY_COPIES")
@@ -244,7 +244,7 @@ for number, (said, body_part) in enumerate(
         put(scan(folder), SpecificCharacterSet="ISO_IR 192", SeriesDescription=said, BodyPartExamined=body_part)
 
     in_words.__name__ = f"a_chest_in_words_{number}_{said.split()[0].replace('/', '_')}"
-    case(None, objects=body_part == "HEAD")(in_words)
+    case(None, written=body_part == "HEAD")(in_words)
 
 
 for said in ("HEAD", "Schädel", "頭部", "ABDOMEN", "T-Spine"):
@@ -254,7 +254,7 @@ for said in ("HEAD", "Schädel", "頭部", "ABDOMEN", "T-Spine"):
         put(scan(folder), SpecificCharacterSet="ISO_IR 192", **texts)
 
     mislabelled.__name__ = f"a_chest_mislabelled_{said}"
-    case(None, "SERIES_LABELLED_OTHERWISE", objects=said == "頭部")(mislabelled)
+    case(None, "SERIES_LABELLED_OTHERWISE", written=said == "頭部")(mislabelled)
 
 
 # HU, however RescaleType is spelled
@@ -266,10 +266,10 @@ for unit in ("Houndsfield Unit", "hu", "HOUNSFIELD", "UNSPECIFIED", "US", "H.U."
         put(scan(folder), RescaleType=unit)
 
     spelled.__name__ = f"HU_spelled_{unit}"
-    case(None, "INPUT_RESCALE_TYPE", objects=unit == "US")(spelled)
+    case(None, "INPUT_RESCALE_TYPE", written=unit == "US")(spelled)
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def HU_with_a_space_behind(folder: Path) -> None:  # noqa: N802
     put(scan(folder), RescaleType="HU ")
 
@@ -283,7 +283,7 @@ def implicit_elements_declared_explicit(folder: Path) -> None:
         redeclared(path, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 
 
-@case(None, "INPUT_MENDED", objects=False)
+@case(None, "INPUT_MENDED", written=False)
 def explicit_elements_declared_implicit(folder: Path) -> None:
     """The letters OW, taken for a length, are 22 351: the pictures are larger."""
     for path in scan(folder, large(), (SPACING_MM[0], 1.0, 1.25)):
@@ -308,7 +308,7 @@ for coding, syntax in {
                 undelimited(path, bytes(zeros))
 
         without_delimiter.__name__ = f"{coding}_without_a_delimiter_before_{zeros}_zeros"
-        case(None, "INPUT_MENDED", objects=coding == "JPEG_LS" and not zeros)(without_delimiter)
+        case(None, "INPUT_MENDED", written=coding == "JPEG_LS" and not zeros)(without_delimiter)
 
     def split(folder: Path, syntax: str = syntax) -> None:
         for path in scan(folder, transfer_syntax=syntax):
@@ -316,7 +316,7 @@ for coding, syntax in {
 
     split.__name__ = f"a_{coding}_picture_with_two_offsets"
     if coding != "RLE":
-        case(None, "INPUT_MENDED", objects=coding == "JPEG_2000")(split)
+        case(None, "INPUT_MENDED", written=coding == "JPEG_2000")(split)
 
 
 @case(None, "INPUT_MENDED")
@@ -324,7 +324,7 @@ def no_samples_per_pixel(folder: Path) -> None:
     put(scan(folder), SamplesPerPixel=None)
 
 
-@case(None, "INPUT_MENDED", objects=False)
+@case(None, "INPUT_MENDED", written=False)
 def no_samples_per_pixel_in_a_jpeg_picture(folder: Path) -> None:
     put(scan(folder, transfer_syntax=JPEGLosslessSV1), SamplesPerPixel=None)
 
@@ -338,4 +338,4 @@ for number, behind in enumerate(
             path.write_bytes(path.read_bytes() + behind)
 
     with_rubbish_behind.__name__ = f"rubbish_behind_the_picture_{number}"
-    case(None, objects=number == 1)(with_rubbish_behind)
+    case(None, written=number == 1)(with_rubbish_behind)

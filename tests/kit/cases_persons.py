@@ -72,7 +72,7 @@ for number, spelling in enumerate(
         put(scan(folder), only=4, PatientName=spelling)
 
     spelled.__name__ = f"a_name_that_is_filled_up_{number}"
-    case(None, objects=number == 4)(spelled)
+    case(None, written=number == 4)(spelled)
 
 
 @case("PATIENT_MIXED")

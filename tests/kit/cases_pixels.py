@@ -36,17 +36,17 @@ def an_overlay_above_the_stored_bits_in_jpeg_ls(folder: Path) -> None:
     overlaid(folder, JPEGLSLossless)
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def an_overlay_above_signed_bits_in_jpeg_2000(folder: Path) -> None:
     overlaid(folder, JPEG2000Lossless, signed=True)
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def an_overlay_above_signed_bits_in_jpeg_lossless(folder: Path) -> None:
     overlaid(folder, JPEGLosslessSV1, signed=True)
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def an_overlay_above_and_below_the_stored_bits_in_jpeg_ls(folder: Path) -> None:
     overlaid(folder, JPEGLSLossless, shift=2)
 
@@ -70,4 +70,4 @@ for axes in ("x", "z", "xz", "xy"):
         scan(folder, turned(hearted_hu(), axes))
 
     turned_chest.__name__ = f"a_chest_with_a_heart_flipped_in_{axes}"
-    case(None, "QUALITY_ORIENTATION", objects=axes == "xy")(turned_chest)
+    case(None, "QUALITY_ORIENTATION", written=axes == "xy")(turned_chest)

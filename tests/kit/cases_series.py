@@ -108,7 +108,7 @@ def a_frame_of_reference_for_each_slice(folder: Path) -> None:
     edit(scan(folder), lambda ds, number: setattr(ds, "FrameOfReferenceUID", f"1.2.3.{number + 1}"))
 
 
-@case(None, objects=False)
+@case(None, written=False)
 def a_bolus_test_at_one_position_beside_a_chest(folder: Path) -> None:
     scan(folder / "chest")
     bolus = second_series(folder / "bolus", series_description="Monitoring", body_part_examined="")
