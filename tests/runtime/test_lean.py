@@ -27,18 +27,3 @@ def test_the_reader_imports_the_decoder_and_nothing_that_goes_out_or_draws() -> 
 def test_what_was_left_out_is_there_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "colorsys", None)
     assert needed("colorsys").rgb_to_hsv(1, 0, 0) == (0, 1, 1)
-
-
-def test_names_in_templates_are_told_as_by_jinja_itself() -> None:
-    program = (
-        "from scanside_runtime.process.lean import import_less\nimport_less()\n"
-        "from scanside_appliance.page.templates import TEMPLATES, page_templates\n"
-        "pages = page_templates()\n"
-        "print([list(pages.lex((TEMPLATES / name).read_text('utf-8'))) for name in pages.list_templates()])"
-    )
-    by_us, by_jinja = (
-        subprocess.run([sys.executable, "-c", how], capture_output=True, text=True, check=True).stdout
-        for how in (program, program.replace("import_less()", ""))
-    )
-    assert len(by_us) > 50_000
-    assert by_us == by_jinja

@@ -133,7 +133,7 @@ def openvino_core() -> Any:
     which goes first, the second leaves the thread on the unmapped one: the next signal that Python handles (SIGTERM,
     SIGCHLD, SIGALRM) ends the process, or is written over whatever lies there by then, a volume for example.
     """
-    # Kept from being imported: what converts models of others, half of the time, and the telemetry that it starts.
+    # Kept from being imported: what converts models of others, a third of the time, and the telemetry that it starts.
     for name in ("openvino.tools.ovc", "openvino_telemetry"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     import openvino

@@ -240,7 +240,8 @@ class Stacks:
             numbers = wanted[start : start + size]
             stack = self.stack[numbers]  # (n, depth)
             held = {slab: held[slab] if slab in held else self.plane(slab) for slab in np.unique(stack).tolist()}
-            yield numbers, np.stack([np.stack([held[slab] for slab in one]) for one in stack.tolist()])
+            planes = np.stack([held[slab] for slab in stack.ravel().tolist()])
+            yield numbers, planes.reshape(*stack.shape, *planes.shape[1:])
 
     def slices_of(self, slab: int) -> Indices:
         """The native slices for which a slab answers."""
