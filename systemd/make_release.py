@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--python", action="append", dest="pythons", help="A version of Python; may be repeated.")
     parser.add_argument("--key", type=Path, help="Sign with this private key.")
     options = parser.parse_args()
-    print(build(options.out, options.pythons or PYTHONS, options.key))
+    print(build(options.out.resolve(), options.pythons or PYTHONS, options.key))
 
 
 def build(out: Path, pythons: Iterable[str], key: Path | None) -> Path:

@@ -93,6 +93,7 @@ def test_a_study_whose_files_a_backup_lacks_is_held_says_so_and_is_measured_when
     box.run()
     assert [len(one["inputs"]) for one in box.of(1)] == [3]
     assert queue(box) == []
+    assert not list(box.root.glob("quarantine/*/*"))
     assert box.is_sound()
 
 

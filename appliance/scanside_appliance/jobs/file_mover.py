@@ -171,7 +171,8 @@ class FileMover:
         """The folders that the files left, and the files that lie nowhere."""
         root = self._layout.root
         rows = [row for row in self._store.files(job.id) if row.place != CLEANED]
-        make_folder(root / place, root)
+        if rows or job.state != State.holding:
+            make_folder(root / place, root)
         gone = [row for row in rows if not move_file(row.path(root), root / place / row.name, row.sha256)]
         left = {row.path(root).parent for row in rows if row.place != place}
         sync_folders(root / place, *(row.path(root).parent for row in rows))
@@ -203,9 +204,10 @@ class FileMover:
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)
         folder = self._layout.root / place
-        make_folder(folder, self._layout.root)
-        if not lies_at(folder / REASON):
-            replace_file(folder / REASON, self._reason_text(job).encode())
+        if any(row.place != CLEANED for row in self._store.files(job.id)):
+            make_folder(folder, self._layout.root)
+            if not lies_at(folder / REASON):
+                replace_file(folder / REASON, self._reason_text(job).encode())
         return self._bring(job, place)
 
     def _reason_text(self, job: Job) -> str:
