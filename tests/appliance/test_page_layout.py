@@ -47,6 +47,7 @@ class Pages:
         return SiteSettings("District Hospital", referrer, "Radiologist", language)
 
     def in_language(self, language: str) -> dict[str, str]:
+        """Its pages; where flags differ by a word alone, the one with the most text stands for all."""
         site, flags = self.site(language), self.flags
         document, barred = self.sick.document(), {**self.barred.document(), "flags": flags}
         kinds: dict[str, tuple[dict[str, Any], Pictures | None]] = {
@@ -54,7 +55,7 @@ class Pages:
             "withheld": (barred, self.plain),
             "fifth": ({**document, "progression": course_block(5)}, self.pictures),
         }
-        for flag in ("none", "watch", "severe"):
+        for flag in ("none", "watch", "severe") if language == "en" else ("severe",):
             flagged = {"severity": {**document["severity"], "flag": flag, "why": WHY}}
             flagged["flags"] = flags if flag == "severe" else []
             kinds[flag] = ({**document, **flagged}, self.pictures)

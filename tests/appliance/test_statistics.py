@@ -251,7 +251,7 @@ def test_drawing_patients_widens_the_interval_when_a_patients_exams_are_copies()
 
 
 def test_the_intervals_hold_what_they_say_on_a_few_simulated_cohorts() -> None:
-    found = simulate(60, clustered=False)
+    found = simulate(40, clustered=False)
     assert found.auc >= 0.85
     assert found.auc + found.auc_true_below + found.auc_true_above == pytest.approx(1.0)
     assert found.auc >= found.auc_delong
