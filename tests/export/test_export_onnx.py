@@ -13,13 +13,14 @@ import onnx
 import openvino
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from kit.export_samples import DIGEST, Exported
 from scanside_export.bundling.write_bundle import Release, build_bundle
 from scanside_export.convert.to_ir import IrEngine
 from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import Trained, read_checkpoint
+from scanside_export.networks.to_onnx import restore_fp32
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import Engine, choose_engine, load_engine
@@ -74,6 +75,15 @@ def test_weights_stored_as_fp16_move_logits_by_no_more_than_their_rounding(
     found = engine(exported, network, name, "fp16").infer(batch(network))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=np.abs(expected).max() * 2.0**-10)
+
+
+def test_weights_stored_as_fp16_come_back_in_fp32(exported: Exported, network: str) -> None:
+    stored = onnx.load(exported.work / f"{network}.fp16.onnx")
+    wide = restore_fp32(stored)
+    assert {tensor.data_type for tensor in wide.graph.initializer} <= {TensorProto.FLOAT, TensorProto.INT64}
+    choice = choose_engine("onnxruntime", "fp32", 1)
+    before, after = (load_engine(one.SerializeToString(), choice).infer(batch(network)) for one in (stored, wide))
+    np.testing.assert_array_equal(after, before)
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])

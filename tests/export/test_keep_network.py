@@ -5,16 +5,22 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from kit.export_samples import DIGEST, Exported, command, phantom_case, tiny_recipe
 from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import read_checkpoint
 from scanside_export.networks.shipped_weights import read_network
+from scanside_export.networks.to_onnx import restore_fp32
 from scanside_export.training.train import Run, train
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_infection")
+
+
+def stored_weights(network: str) -> onnx.ModelProto:
+    return onnx.load_model_from_string(bytes(open_bundle().network(network, "fp16")[0]))
 
 
 def train_lungs(out: Path, start: Path = DEFAULT_BUNDLE) -> Path:
@@ -34,7 +40,10 @@ def test_the_kept_network_is_the_same_file_beside_one_that_was_trained_again(
         named = f"scanside_export.convert.export_networks.{step}"
         monkeypatch.setattr(named, lambda trained, *_: [Path(name) for name in trained])
     assert command("export", "--runs", runs, "--work", work) == "infection\n"
-    assert command("quantize", "--runs", runs, "--work", work, "--cases", str(exported.cases)) == "infection\n"
+    quantized = ("quantize", "--runs", runs, "--work", work, "--cases", str(exported.cases))
+    assert command(*quantized) == "infection\n"
+    assert command(*quantized, "--kept") == "lungs\ninfection\n"
+    assert onnx.load(tmp_path / "work" / "lungs.fp32.onnx") == restore_fp32(stored_weights("lungs"))
     command("bundle", "--runs", runs, "--work", work, "--out", str(tmp_path / "bundle"))
     built = open_bundle(tmp_path / "bundle")
     for form in ("int8", "fp16"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import torch
 
 from scanside_export.bundling.write_bundle import STORED_AS
@@ -12,12 +13,14 @@ from scanside_export.convert.to_ir import write_ir
 from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import KEPT, chosen_checkpoint, read_checkpoint
 from scanside_export.networks.shipped_weights import lineage, read_network
+from scanside_export.networks.to_onnx import restore_fp32
 from scanside_runtime.model.bundle import Bundle
 
 
 def keep_network(bundle: Bundle, network: str, run: Path, work: Path) -> Iterator[Path]:
     """Put its files into `work` byte for byte, each beside its IR, and a checkpoint of no step into `run`; yields IRs.
 
+    Its weights in FP32 as well, so that its INT8 can be made anew from what a box computes with (`quantize --kept`).
     Raises ModelUnusable and its kinds; TrainingUnusable for another exporter's bundle, or if a training lies in `run`.
     """
     checkpoint = chosen_checkpoint(run)
@@ -29,6 +32,7 @@ def keep_network(bundle: Bundle, network: str, run: Path, work: Path) -> Iterato
         path = work / f"{network}.{form}.onnx"
         path.write_bytes(bundle.network(network, form)[0])
         yield write_ir(path, contract, compress_to_fp16=form == "fp16")
+    onnx.save(restore_fp32(onnx.load(work / f"{network}.fp16.onnx")), work / f"{network}.fp32.onnx")
     run.mkdir(parents=True, exist_ok=True)
     weights = {"average": model.state_dict(), "training_digest": contract.training_digest}
     torch.save({**weights, **lineage(bundle, contract), KEPT: True}, checkpoint.with_suffix(".part"))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scanside_export.data.volumes import Labelled
     from scanside_export.evaluation.evaluate import Plane, VolumeScore
     from scanside_export.evaluation.evaluate_slices import SliceScore
+    from scanside_export.evaluation.precision_agreement import RealSeries
     from scanside_runtime.model.bundle import Bundle
     from scanside_runtime.model.networks import LoadedNetworks
 
@@ -191,6 +192,53 @@ def fluid(
     typer.echo(fluid_sums(scores), err=as_json)
     if as_json:
         typer.echo(json.dumps({"drawings": [asdict(one) for one in scores], "bundle": _called(opened)}, indent=2))
+
+
+@evaluations.command()
+def precision(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with ct, infection-3d and infection-8mm.")],
+    series: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only series so named.")] = None,
+    bundle: BundleFolder = None,
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Hold a precision against FP32 on real series.
+
+    The whole product in both, on OpenVINO: masks, POI, iHU, flag. Each row is printed as it comes, with --json on
+    stderr.
+    """
+    from scanside_export.evaluation.precision_agreement import (
+        AGREEMENT_HEAD,
+        agreement_row,
+        agreement_sums,
+        compare_precisions,
+    )
+
+    chosen = _real_series(data, series or ())
+    opened, networks = _deployed(bundle, engine, precision)
+    reference = _deployed(bundle, "openvino", "fp32")[1]
+    typer.echo(AGREEMENT_HEAD, err=as_json)
+    scores = []
+    for one in chosen:
+        scores.append(compare_precisions(one, reference, networks))
+        typer.echo(agreement_row(scores[-1]), err=as_json)
+    typer.echo(agreement_sums(scores), err=as_json)
+    if as_json:
+        figures = {"series": [one.document() for one in scores], "bundle": _called(opened)}
+        typer.echo(json.dumps(figures | {"precision": networks.infection.engine.computed_in}, indent=2))
+
+
+def _real_series(data: Path, names: Sequence[str]) -> list[RealSeries]:
+    """The named series, all where none is named. Raises typer.BadParameter where there is none, or none so named."""
+    from scanside_export.evaluation.precision_agreement import real_series
+
+    known = {one.name: one for one in real_series(data)}
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"--series {', '.join(unknown)}: choose from {', '.join(known)}")
+    if not known:
+        raise typer.BadParameter(f"--data {data}: no series lies there")
+    return [one for name, one in known.items() if not names or name in names]
 
 
 def _fluid_series(data: Path, names: Sequence[str]) -> list[Path]:

@@ -224,6 +224,9 @@ def quantize(
     cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote; calibration draws real slabs.")],
     slabs: Annotated[int, typer.Option(help="Calibration slabs.")] = 300,
     preset: Annotated[str, typer.Option(help="NNCF preset: mixed or performance.")] = "mixed",
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Also what `keep` took from a bundle: its weights stay, its INT8 is new.")
+    ] = False,
 ) -> None:
     """Write each network as INT8.
 
@@ -232,7 +235,8 @@ def quantize(
     from scanside_export.convert.export_networks import quantize_networks
     from scanside_export.data.prepare import load
 
-    for path in quantize_networks(_trained_anew(runs), work, load(cases), slabs, preset):
+    chosen = _trained(runs) if kept else _trained_anew(runs)
+    for path in quantize_networks(chosen, work, load(cases), slabs, preset):
         typer.echo(path)
 
 

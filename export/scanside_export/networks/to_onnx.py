@@ -66,6 +66,21 @@ def store_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     return small
 
 
+def restore_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network, what `store_fp16` stored as FP16 widened to FP32: a box computes with just these weights."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    for tensor in wide.graph.initializer:
+        if tensor.name.endswith(FP16):
+            name = tensor.name.removesuffix(FP16)
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), name))
+    nodes = [node for node in wide.graph.node if not node.input[0].endswith(FP16)]
+    del wide.graph.node[:]
+    wide.graph.node.extend(nodes)
+    onnx.checker.check_model(wide)
+    return wide
+
+
 def _forget_value_info(model: onnx.ModelProto, names: set[str]) -> None:
     kept = [info for info in model.graph.value_info if info.name not in names]
     del model.graph.value_info[:]
