@@ -23,9 +23,9 @@ RIGHT, LEFT = 1, 2
 
 SMALLEST_LUNG_PART_ML = 8.0
 """A piece of lung apart from the largest one of its side is kept from this size on."""
-UNHURT_PART_ML = 20.0
-"""And one in which no infection was found from this: what parts a lung is disease. In 42 sick series and 32 volumes of
-others no lung lay apart in a piece of 1 ml and more, but 12 ml of a colon did."""
+UNHURT_SHARE = 0.02
+"""And one in which no infection was found from this share of the largest: what parts a lung is disease. In 42 sick
+series and 32 volumes of others no lung lay apart in a piece of 1 ml and more, but 12 ml of a colon did."""
 ASTRAY_SHARE = 0.2
 """A piece that touches the other lung is part of it while it is smaller than this share of its own side's largest."""
 DENSE_HU = -300
@@ -168,18 +168,19 @@ def _pieces_with(core: Bools, mask: Bools, below: Bools, hu: Hu) -> Bools:
     return found
 
 
-def drop_unhurt_pieces(sides: Sides, suspected: Bools, volume: Volume) -> None:
+def drop_unhurt_pieces(sides: Sides, suspected: Bools) -> None:
     """Takes small pieces apart in which nothing is suspected out of the lungs, in place: gas of the gut, for one.
+
+    What is left of a collapsed lung is no small piece of it, and what touches the other lung is lung.
 
     sides, suspected: (z, y, x), closed over what is suspected beside them.
     """
-    smallest = voxels(UNHURT_PART_ML, volume)
-    for side in (RIGHT, LEFT):
+    for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
         pieces = Pieces(Where(sides, side))
         if len(pieces) < 2:
             continue
-        lost = (pieces.sizes < smallest) & (pieces.inside(suspected) == 0)
-        lost[1 + int(np.argmax(pieces.sizes[1:]))] = False
+        lost = (pieces.sizes < UNHURT_SHARE * pieces.sizes[1:].max()) & (pieces.inside(suspected) == 0)
+        lost &= ~pieces.beside(Where(sides, other), lost)
         for z, box, part in list(pieces.parts(lost)):
             sides[z][box][part] = 0
 

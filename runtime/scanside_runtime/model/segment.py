@@ -113,7 +113,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     drop_airless_pieces(sides, suspected, part)
     close_over(sides, suspected, part)
     drop_domes(sides, suspected, answers.part(box), part)
-    drop_unhurt_pieces(sides, suspected, part)
+    drop_unhurt_pieces(sides, suspected)
     suspected &= sides > 0
     drop_small(suspected, voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side, box) for side in (RIGHT, LEFT))
