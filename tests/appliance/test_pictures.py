@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from kit.analysis_samples import SHAPE, SPACING_MM, chest_hu, chest_masks, chest_series
+from scanside_appliance.pictures import plane
 from scanside_appliance.pictures.choice import KEY_SLICES, key_slices
 from scanside_appliance.pictures.draw import COLUMNS, MOST_TILES, Pictures, draw_pictures, montage
 from scanside_appliance.pictures.files import jpegs_within
@@ -298,3 +299,9 @@ def test_what_is_no_picture_is_not_shown_as_one(tmp_path: Path) -> None:
     archive_read = open_slice_archive(path)
     assert archive_read is not None
     assert archive_read.at(0.5) is None
+
+
+def test_of_many_sizes_of_pictures_few_hatchings_are_kept() -> None:
+    for width in range(100, 120):
+        plane._hatching((width, 10))
+    assert plane._hatching.cache_info().currsize <= 4

@@ -8,7 +8,7 @@ alone: what is dense is hatched, and the letters R and L say the side.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -102,7 +102,7 @@ def _dense(plane: Plane, size: tuple[int, int]) -> Bools:
     return np.asarray(large[labels], np.bool_)
 
 
-@cache  # the pictures of a study are of one size or two
+@lru_cache(4)  # the pictures of a study are of one size or two, of another study of others
 def _hatching(size: tuple[int, int]) -> Bools:
     """Diagonal lines, as many in any size, (h, w) bool."""
     width, height = size
