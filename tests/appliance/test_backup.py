@@ -22,6 +22,7 @@ from scanside_appliance.backup.restore import check_backup, restore
 from scanside_appliance.backup.stock import FILES, MANIFEST, read_stock
 from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.inbox.hints import _C, _CREATED
 from scanside_appliance.jobs.book.rows import TakenSource
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.referral.pseudonym import KEY_FILE, Pseudonyms
@@ -335,6 +336,30 @@ def test_a_stick_that_takes_no_shared_memory_takes_the_book_and_lets_it_be_read(
     restore(stick, BoxLayout(tmp_path / "other"), silent)
     with Store(BoxLayout(tmp_path / "other").database, make=False) as restored:
         assert restored.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_nothing_is_made_beside_the_copy_of_the_book_and_a_log_of_one_that_was_cut_short_goes_before_it(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (stick / ".scanside-book.part-wal").write_bytes(b"of a book that nobody has any more")
+    made, copy_to = list[bytes](), Store.copy_to
+
+    def heard(store: Store, path: Path, *, elsewhere: bool) -> None:
+        assert not list(stick.glob(".scanside-book.part*"))
+        queue = _C.inotify_init1(os.O_NONBLOCK)
+        _C.inotify_add_watch(queue, bytes(stick), _CREATED)
+        copy_to(store, path, elsewhere=elsewhere)
+        made.append(os.read(queue, 2**16))
+        os.close(queue)
+
+    with Store(BoxLayout(box.root).database) as store:
+        store.add_taken([TakenSource(b"study1/001.dcm", 1, 1, 1)])
+    monkeypatch.setattr(Store, "copy_to", heard)
+    backed_up(box, stick)
+    (names,) = made
+    assert names.count(b".scanside-book.part") == 1
 
 
 def test_a_stick_without_room_for_the_book_is_not_called_the_box_s_full_disk(

@@ -154,7 +154,8 @@ def _book_and_its_files(store: Store, work: _Copying, layout: BoxLayout, target:
 
 def _copied_book(store: Store, size: int, target: Path) -> Path:
     part, book = target / ".scanside-book.part", target / f"scanside-{os.urandom(4).hex()}.db"
-    part.unlink(missing_ok=True)
+    for left in target.glob(f"{part.name}*"):  # of one cut short, perhaps with a log: replayed it would damage this one
+        left.unlink()
     try:
         store.copy_to(part, elsewhere=True)
     except sqlite3.OperationalError as error:

@@ -21,6 +21,9 @@ from scanside_appliance.jobs.book.rows import with_row_sums
 
 SCHEMA_VERSION = 9
 BUSY_S = 10.0
+FORMAT_AT, WITHOUT_LOG = 18, b"\1\1"
+"""Where the header says how the file is written and read, and what it says of one that needs neither a log nor shared
+memory to be read. Source: sqlite.org/fileformat2.html 1.3.3."""
 _ALTERED = re.compile(r"row (\d+) (?:missing from|values differ from) index (\w+)_sum")
 
 
@@ -106,13 +109,14 @@ class Database:
 
         elsewhere: another box's inbox has not what this one's has: what is to be removed there stays out.
         """
-        with closing(sqlite3.connect(path, isolation_level=None)) as copy:
-            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = OFF", "synchronous = OFF"):
-                copy.execute(f"PRAGMA {pragma}")
+        with _unlogged(path) as copy:
             self._sql.backup(copy)
-            with_row_sums(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # of the file: to be read it needs no shared memory then
-            if elsewhere:
+        with path.open("rb+") as file:  # which SQLite itself would do by a log and a journal beside it
+            file.seek(FORMAT_AT)
+            file.write(WITHOUT_LOG)
+        if elsewhere:
+            with _unlogged(path) as copy:
+                with_row_sums(copy)
                 copy.execute("DELETE FROM taken")
         with path.open("rb+") as file:
             os.fsync(file.fileno())
@@ -137,6 +141,15 @@ class Database:
             if self._sql.in_transaction:
                 self._sql.execute("ROLLBACK")
             raise
+
+
+@contextmanager
+def _unlogged(path: Path) -> Iterator[sqlite3.Connection]:
+    """A file of our own alone, thrown away where it is not written to its end: nothing is made beside it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as sql:
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = OFF", "synchronous = OFF"):
+            sql.execute(f"PRAGMA {pragma}")
+        yield sql
 
 
 def _run(sql: sqlite3.Connection, script: str, version: int) -> None:
