@@ -117,10 +117,15 @@ def _bundles(layout: BoxLayout, keys: Path) -> Iterator[Difference]:
 
 def _put_aside(root: Path) -> set[str | None]:
     try:
-        record = read_record(root)
+        changes = read_record(root).changes
     except BundleRecordUnusable:
         return set()
-    return {one.before for one in record.changes if one.action == "put aside"} - {record.in_force}
+    aside = set[str | None]()
+    for one in changes:  # what was installed once more since then is asked again
+        aside.discard(one.bundle)
+        if one.action == "put aside":
+            aside.add(one.before)
+    return aside
 
 
 def _database(layout: BoxLayout, store: Store) -> Iterator[Difference]:
