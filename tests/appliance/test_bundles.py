@@ -22,13 +22,7 @@ from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.upkeep import verify
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.model.bundle import MANIFEST, open_bundle
-from scanside_runtime.model.errors import (
-    ModelBundleDamaged,
-    ModelKeyUnusable,
-    ModelNeedsNewer,
-    ModelSelfTest,
-    ModelUntrusted,
-)
+from scanside_runtime.model.errors import ModelBundleDamaged, ModelNeedsNewer, ModelSelfTest, ModelUntrusted
 from scanside_runtime.model.signature import SIGNATURE, check_signature, new_key, public_key, sign, trusted_keys
 
 LUNGS = "lungs.int8.onnx"
@@ -122,14 +116,29 @@ def test_what_was_put_aside_as_its_key_is_gone_is_no_damaged_file_and_while_it_i
     assert not list(verify._bundles(BoxLayout(stick.root), stick.keys))
 
 
+def test_what_was_put_aside_and_installed_again_is_asked_for_its_signature_as_the_one_to_go_back_to(
+    stick: Stick,
+) -> None:
+    older = stick.zip("1.0")
+    stick.install(older)
+    step_back(stick.root, "put aside", "MODEL_SELFTEST")
+    stick.install(older)
+    secret, public = new_key()
+    (stick.keys / "other.pem").write_bytes(public)
+    stick.install(stick.zip("1.1", secret=secret))
+    (stick.keys / "maker.pem").unlink()
+    assert [one.why.split(":")[0] for one in verify._bundles(BoxLayout(stick.root), stick.keys)] == ["MODEL_UNTRUSTED"]
+
+
 def test_a_file_of_keys_that_is_no_key_is_named_where_it_is_needed_and_takes_nothing_from_the_others(
     stick: Stick,
 ) -> None:
     stick.install(stick.zip("1.0"))
     (stick.keys / "broken.pem").write_text("-----BEGIN PUBLIC KEY-----\nno\n-----END PUBLIC KEY-----\n")
     assert stick.in_force() == "1.0"
-    (stick.keys / "maker.pem").unlink()
-    with pytest.raises(ModelKeyUnusable, match=r"broken\.pem"):
+    (stick.keys / "maker.pem").rename(stick.keys / "maker.old")
+    signer = public_key((stick.keys / "maker.old").read_bytes(), "maker").key_id
+    with pytest.raises(ModelUntrusted, match=rf"key {signer}; trusted here: none; .*broken\.pem"):
         stick.in_force()
 
 

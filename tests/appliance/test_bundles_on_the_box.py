@@ -40,33 +40,53 @@ def test_a_bundle_in_force_that_fails_where_it_stands_is_put_aside_at_the_start_
     tmp_path: Path,
 ) -> None:
     """It passed when it was installed; since then the machine under it changed."""
-    root, folder = tmp_path / "box", tmp_path / "box" / "bundles" / "0123456789abcdef"
+    root, trouble = started(tmp_path, 'ModelSelfTest(why="too far off")')
+    assert bundle_in_force(root, tmp_path) is None and trouble is None
+    last = read_record(root).changes[-1]
+    assert (last.action, last.before) == ("put aside", INSTALLED) and last.why.startswith("MODEL_SELFTEST: ")
+
+
+def test_a_bundle_whose_key_root_took_from_the_box_s_user_stays_in_force_and_the_command_that_mends_it_is_told(
+    tmp_path: Path,
+) -> None:
+    """Put aside it would not come back by that command, and older networks would measure."""
+    told = 'ModelKeyRights(path="maker.pem", user="scanside", why="closed", command="chmod a+r maker.pem")'
+    root, trouble = started(tmp_path, told)
+    assert read_record(root).in_force == INSTALLED
+    assert "MODEL_KEY_RIGHTS" in str(trouble) and "`chmod a+r maker.pem`" in str(trouble)
+
+
+INSTALLED = "0123456789abcdef"
+
+
+def started(tmp_path: Path, error: str) -> tuple[Path, str | None]:
+    """A box's root and trouble after a start at which the installed bundle's self-test ends with this error."""
+    root, folder = tmp_path / "box", tmp_path / "box" / "bundles" / INSTALLED
     write_bundle_with_sample(folder, same=False)
     record.put_in_force(root, record.BundleChange("2026-01-01", "install", folder.name, None, "tiny 1", "signed"))
     layout, settings = BoxLayout(root), Settings()
     layout.make()
     with Store(layout.database) as store:
-        daemon = Daemon(Plan(root, Settings, worker=(sys.executable, "-c", FAILS_ONCE)), layout, store, settings)
+        worker = sys.executable, "-c", FAILS_ONCE.replace("ERROR", error)
+        daemon = Daemon(Plan(root, Settings, worker=worker), layout, store, settings)
         try:
             daemon.start()
         finally:
             daemon.close()
-    assert bundle_in_force(root, tmp_path) is None
-    last = read_record(root).changes[-1]
-    assert (last.action, last.before) == ("put aside", folder.name) and last.why.startswith("MODEL_SELFTEST: ")
+        return root, daemon.trouble
 
 
 FAILS_ONCE = """
 import json, sys
 from pathlib import Path
-from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.model.errors import ModelKeyRights, ModelSelfTest
 from scanside_runtime.process.messages import Failed, encode, own_hello
 print(encode(own_hello()).decode(), end="", flush=True)
 for line in sys.stdin:
     asked = json.loads(line)["SelfTestOrder"]
     changes = json.loads(Path(asked["root"], "bundles", "changes.json").read_bytes())["changes"]
     good = '{"SelfTested": {"engine": "fake"}}'
-    bad = encode(Failed.of(ModelSelfTest(why="too far off"))).decode().strip()
+    bad = encode(Failed.of(ERROR)).decode().strip()
     print(good if changes[-1]["bundle"] is None else bad, flush=True)
 """
 

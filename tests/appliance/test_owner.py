@@ -44,6 +44,7 @@ from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 from scanside_runtime.model.errors import ModelKeyRights
+from scanside_runtime.model.signature import new_key, trusted_keys
 from scanside_runtime.settings.send import SendSettings
 from scanside_runtime.settings.tables import BundleSettings, Settings
 from sweeps.box import HERE, environment
@@ -327,6 +328,26 @@ def test_a_key_that_root_copied_and_the_box_s_user_can_t_read_is_told_with_the_c
     stick.keys.chmod(0o700)
     with as_owner(stick.root), pytest.raises(ModelKeyRights, match=f"chmod a.rx {stick.keys}"):
         stick.in_force()
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode", "rights"),
+    [("a", 0o700, "a+x"), ("a/b", 0o744, "a+x"), ("a/b/keys", 0o711, "a+rx"), ("a/b/keys", 0o744, "a+rx")],
+)
+def test_of_what_is_closed_on_the_way_to_a_key_the_first_is_opened_and_no_more_than_it_needs(
+    folder: Path, closed: str, mode: int, rights: str
+) -> None:
+    keys = folder / "a" / "b" / "keys"
+    keys.mkdir(parents=True)
+    (keys / "maker.pem").write_bytes(new_key()[1])
+    os.chown(folder, USER, USER)
+    (folder / closed).chmod(mode)
+    with as_owner(folder):
+        (told,) = trusted_keys(keys).unusable
+    assert told.values["command"] == f"chmod {rights} {folder / closed}"
+    subprocess.run(str(told.values["command"]), shell=True, check=True)
+    with as_owner(folder):
+        assert [one.name for one in trusted_keys(keys).keys] == ["maker"]
 
 
 def test_the_status_asks_for_the_rights_of_a_key_as_long_as_the_service_can_t_read_it(folder: Path) -> None:

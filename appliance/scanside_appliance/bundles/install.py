@@ -61,8 +61,9 @@ def install(
 
     keys: folder of the trusted public keys. prove: the self-test on this box. force: an older one, too.
 
-    Raises ModelArchive, ModelUntrusted, ModelOlder, ModelBundleDamaged, ModelNeedsNewer, ModelSelfTest and what else a
-    bundle's networks raise; BundleRecordUnusable, BoxOutput, and what `prove` raises where it comes to no answer.
+    Raises ModelArchive, ModelUntrusted, ModelKeyRights, ModelOlder, ModelBundleDamaged, ModelNeedsNewer, ModelSelfTest
+    and what else a bundle's networks raise; BundleRecordUnusable, BoxOutput, and what `prove` raises where it comes to
+    no answer.
     """
     bundles = bundles_folder(root)
     with as_owner(root), alone(bundles):

@@ -149,7 +149,7 @@ class BoxOptions:
     def bundle(self, named: Path | None = None) -> Path | None:
         """The folder of the model bundle: the one that is named, else the one in force here; None for Scanside's own.
 
-        Raises SettingsUnusable, BundleRecordUnusable, ModelUntrusted, ModelBundleMissing.
+        Raises SettingsUnusable, BundleRecordUnusable, ModelUntrusted, ModelKeyRights, ModelBundleMissing.
         """
         from scanside_appliance.bundles.record import bundle_in_force
 

@@ -1,7 +1,8 @@
 """The daemon's self-test: at the start, each day, and after bundle, way to compute or trusted keys were changed.
 
 While it is not passed nothing is measured; what arrives is taken in and waits. A bundle that was installed and fails is
-put aside for the one before it. A worker that computes wrong in one way has tried the others before it says so.
+put aside for the one before it; where only the key that vouches for it can't be read, it stays and is tried again. A
+worker that computes wrong in one way has tried the others before it says so.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from scanside_appliance.jobs.messages import SelfTested
 from scanside_appliance.jobs.worker_client import WorkerClient
 from scanside_appliance.service.configuration import configuration
 from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
-from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.model.errors import ModelKeyRights, ModelSelfTest
 from scanside_runtime.settings.tables import Settings
 
 EVERY_S = 86_400.0
@@ -140,8 +141,11 @@ class Proving:
         self._due_at = self._clock.monotonic() + EVERY_S
 
     def _stepped_back(self, error: ScansideError) -> bool:
-        """Whether another bundle is in force now, to be proved at once."""
-        if not isinstance(error, ModelUnusable) or self._named is not None:
+        """Whether another bundle is in force now, to be proved at once.
+
+        Not for a key that can't be read: a command mends that, and nothing would bring the bundle back after it.
+        """
+        if not isinstance(error, ModelUnusable) or isinstance(error, ModelKeyRights) or self._named is not None:
             return False
         try:
             failed, why = read_record(self._layout.root).in_force, f"{error.code}: {error.message}"

@@ -141,11 +141,22 @@ def _pem(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MOST_KEY_BYTES)
     except PermissionError as error:
-        closed = path if os.access(path.parent, os.X_OK, effective_ids=True) else path.parent
-        command = shlex.join(("chmod", "a+r" if closed.suffix == KEY_SUFFIX else "a+rx", str(closed)))
-        raise ModelKeyRights(path=path, user=_this_user(), why=error.strerror, command=command) from error
+        raise ModelKeyRights(path=path, user=_this_user(), why=error.strerror, command=_opening(path)) from error
     except OSError as error:
         raise ModelKeyUnusable(path=path, why=error.strerror or "it can't be read") from error
+
+
+def _opening(path: Path) -> str:
+    """The command that opens what is closed first on the way to a key, or to the folder of keys: no more than it needs.
+
+    A folder on the way is gone through, that of the keys is listed.
+    """
+    way = path.resolve()
+    keys = path.parent.resolve() if path.suffix == KEY_SUFFIX else way
+    folders = reversed(way.parents)
+    closed = next((one for one in folders if not os.access(one, os.X_OK, effective_ids=True)), way)
+    rights = "a+rx" if closed == keys else "a+r" if closed == way else "a+x"
+    return shlex.join(("chmod", rights, str(closed)))
 
 
 def _this_user() -> str:
@@ -158,7 +169,7 @@ def _this_user() -> str:
 def check_signature(manifest: bytes, signature: bytes, trusted: TrustedKeys) -> TrustedKey:
     """The key that signed these bytes. Nothing of the manifest is looked at before.
 
-    Raises ModelUntrusted; ModelKeyRights, ModelKeyUnusable where it may be one that could not be had.
+    Raises ModelUntrusted; ModelKeyRights where a key that this user may not read may be the one.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -169,10 +180,7 @@ def check_signature(manifest: bytes, signature: bytes, trusted: TrustedKeys) -> 
     named = line[1].decode()
     key = next((key for key in trusted.keys if key.key_id == named), None)
     if key is None:
-        for error in trusted.unusable:
-            raise error
-        known = ", ".join(f"{key.key_id} ({key.name})" for key in trusted.keys) or "none"
-        raise ModelUntrusted(why=f"it was signed with the key {named}; trusted here: {known}")
+        raise _nobody_s(named, trusted)
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(base64.b64decode(line[2]), _PURPOSE + manifest)
     except InvalidSignature as error:
@@ -180,3 +188,16 @@ def check_signature(manifest: bytes, signature: bytes, trusted: TrustedKeys) -> 
             why=f"the signature of {key.name} is not of this manifest: one of them was changed"
         ) from error
     return key
+
+
+def _nobody_s(named: str, trusted: TrustedKeys) -> ModelUnusable:
+    """Why a signature of the key with this ID vouches for nothing here."""
+    for error in trusted.unusable:
+        if isinstance(error, ModelKeyRights):
+            return error
+    known = ", ".join(f"{key.key_id} ({key.name})" for key in trusted.keys) or "none"
+    lost = ", ".join(str(error.values["path"]) for error in trusted.unusable)
+    why = f"it was signed with the key {named}; trusted here: {known}"
+    if lost:
+        why = f"it was signed with the key {named}; trusted here: {known}; can't be used as a key: {lost}"
+    return ModelUntrusted(why=why)
