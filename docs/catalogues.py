@@ -38,7 +38,7 @@ SPEAKER = "spoken"
 PHRASES = FOLDER / "phrases.txt"
 REASONS = ("why", "how", "what", "why_not")
 """Arguments that are words within a message, and names that such words are given before."""
-SAID_BY_NAME = ("NOT_COMPRESSED", "LITTLE_AS_BIG", "BIG_AS_LITTLE")
+SAID_BY_NAME = ("NOT_COMPRESSED", "LITTLE_AS_BIG", "BIG_AS_LITTLE", "LACK_NOT_KNOWN")
 """Constants that are such words."""
 IN_WORDS = (
     *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in"),

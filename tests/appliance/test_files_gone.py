@@ -16,6 +16,7 @@ from scanside_appliance.backup.stock import FILES
 from scanside_appliance.files.layout import BoxLayout, study_key
 from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.intake import LACK_NOT_KNOWN
 from scanside_appliance.jobs.scheduler import Scheduler
 from scanside_appliance.service.daemon import Daemon
 from sweeps.box import Slice
@@ -135,6 +136,120 @@ def test_a_study_of_which_nothing_is_left_goes_off_the_list_when_a_person_says_s
     waits.put(*study(1))  # as if it had never come
     waits.run()
     assert len(waits.of(1)) == 1
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_what_came_last_with_another_content_is_what_a_release_takes(waits: Box, left: int) -> None:
+    remove(waits, but=left)
+    waits.run()
+    waits.put(*study(1, text="other"), folder="again")
+    waits.run()
+    assert {one["code"] for one in queue(waits)} == {"INPUT_FILES_GONE", "INPUT_CONFLICT"}
+    assert waits.scanside("release", KEY).output == f"{KEY}  released, queued\n"
+    waits.run()
+    (result,) = waits.of(1)
+    assert (len(result["inputs"]), result["incomplete"]) == (3, None)
+    assert queue(waits) == []
+    assert len(list(waits.root.glob("quarantine/INPUT_SUPERSEDED/*/*.dcm"))) == left
+
+
+def test_a_result_of_late_slices_alone_says_how_many_it_lacks_beside_what_was_said_before(waits: Box) -> None:
+    remove(waits)
+    waits.run()
+    waits.put(Slice(1, 4))
+    waits.run()
+    with Store(BoxLayout(waits.root).database) as store:
+        store.change(store.jobs_of_study(KEY)[-1].id, incomplete="2 file(s) were taken away while it was taken in")
+    assert waits.scanside("release", KEY).exit_code == 0
+    waits.run()
+    (result,) = waits.of(1)
+    why = "2 file(s) were taken away while it was taken in; 3 file(s) were taken away"
+    assert (len(result["inputs"]), result["incomplete"]) == (1, why)
+
+
+def test_no_series_is_chosen_of_a_study_of_which_nothing_is_left(waits: Box) -> None:
+    remove(waits)
+    waits.run()
+    assert getattr(waits.scanside("release", KEY, "--series", "1.2.3").exception, "code", None) == "BOX_NO_SUCH_SERIES"
+    assert [one["code"] for one in queue(waits)] == ["INPUT_FILES_GONE"]
+
+
+def test_what_was_gone_for_a_while_only_is_measured_when_it_is_there_again(waits: Box) -> None:
+    work = waits.root / "work"
+    work.rename(waits.root / "elsewhere")
+    waits.run()
+    assert [one["code"] for one in queue(waits)] == ["INPUT_FILES_GONE"]
+    work.rmdir()
+    (waits.root / "elsewhere").rename(work)
+    waits.run()
+    assert [(len(one["inputs"]), one["incomplete"]) for one in waits.of(1)] == [(3, None)]
+    assert queue(waits) == []
+    assert waits.is_sound()
+
+
+@pytest.mark.parametrize("code", ["INPUT_FILES_GONE", "INPUT_BASE_GONE"])
+def test_from_a_book_that_was_made_anew_it_goes_on_only_when_a_person_says_so(
+    waits: Box, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    remove(waits, but=2)
+    waits.run()
+    (waits.root / "quarantine/INPUT_FILES_GONE").rename(waits.root / "quarantine" / code)
+    for path in waits.root.glob("scanside.db*"):
+        path.unlink()
+    waits.rebuild(monkeypatch)
+    waits.run()
+    assert ([one["code"] for one in queue(waits)], waits.of(1)) == ([code], [])
+    assert waits.scanside("release", KEY).exit_code == 0
+    waits.run()
+    assert [(len(one["inputs"]), one["incomplete"]) for one in waits.of(1)] == [(2, LACK_NOT_KNOWN)]
+
+
+def test_from_a_book_that_was_made_anew_it_is_measured_when_it_is_sent_again(
+    waits: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove(waits, but=2)
+    waits.run()
+    for path in waits.root.glob("scanside.db*"):
+        path.unlink()
+    waits.rebuild(monkeypatch)
+    waits.put(*study(1))
+    waits.run()
+    assert [(len(one["inputs"]), one["incomplete"]) for one in waits.of(1)] == [(3, None)]
+    assert queue(waits) == []
+
+
+def test_a_measured_study_whose_archive_is_lost_is_missing_still_when_a_late_slice_waits(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    shutil.rmtree(box.root / "archive")
+    box.put(Slice(1, 4))
+    box.run()
+    box.run()
+    shown = box.scanside("status")
+    assert (shown.exit_code, "MISSING" in shown.output) == (5, True)
+    (told,) = queue(box)
+    assert told["reason"].startswith("This study lacks 3 slices that the box had.")
+    assert [len(one["inputs"]) for one in box.of(1)] == [3]
+    box.put(*study(1))
+    box.run()
+    box.run()
+    assert "MISSING" not in box.scanside("status").output
+    assert [len(one["inputs"]) for one in box.of(1)] == [3, 4]
+
+
+def test_a_trouble_of_the_box_is_not_over_because_a_study_is_held(waits: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, after = Scheduler.begin_next, list[str | None]()
+
+    def begin_next(scheduler: Scheduler, settings: Any) -> None:
+        scheduler.box_trouble = "the disk fails" if not after else None
+        begin(scheduler, settings)
+        after.append(scheduler.box_trouble)
+
+    monkeypatch.setattr(Scheduler, "begin_next", begin_next)
+    remove(waits)
+    waits.run()
+    assert [one["code"] for one in queue(waits)] == ["INPUT_FILES_GONE"]
+    assert after[0] == "the disk fails"
 
 
 def test_what_was_held_already_says_so_when_a_person_releases_it(waits: Box) -> None:

@@ -65,7 +65,7 @@ class InputBaseGone(Held):
 
 
 class InputFilesGone(Held):
-    """This study, which was not measured yet, lacks {count} slice(s) that the box had."""
+    """This study lacks {count} slice(s) that the box had."""
 
     code = "INPUT_FILES_GONE"
     advice = (

@@ -30,6 +30,7 @@ from scanside_appliance.jobs.errors import (
     InputOwnResult,
     InputSuperseded,
 )
+from scanside_appliance.jobs.found_again import put_back_what_is_found
 from scanside_appliance.jobs.sorting import (
     SHARED,
     Sorted,
@@ -47,6 +48,8 @@ SOURCE_LETTERS = 16
 JOINED = (InputDuplicateUid.code, PatientMixed.code)
 """Held for one of these in several arrivals: a release takes them all."""
 WAITS_FOR_FILES = (InputBaseGone.code, InputFilesGone.code)
+LACK_NOT_KNOWN = "the book was made anew, and what is missing is not known"
+"""Why a study is incomplete that waited for files when the book was lost. It goes on when it is sent or released."""
 HELD_CODES = (InputConflict.code, InputDuplicateUid.code, *WAITS_FOR_FILES, PatientMixed.code)
 """Why slices wait in quarantine for a person; what lies there for another reason was put aside."""
 
@@ -216,7 +219,7 @@ class Intake:
         return None
 
     def _lack(self, study: str, others: Collection[str]) -> InputBaseGone | InputFilesGone | None:
-        """Whether the study lacks slices beside these: cleaned from the archive, or gone before it was measured."""
+        """Whether the study lacks slices beside these: cleaned from the archive, or gone before they were measured."""
         rows = self._store.files_of_study(study)
         gone = [row for row in rows if row.place == CLEANED and row.sop_uid not in others]
         if not gone:
@@ -283,7 +286,7 @@ class Intake:
         """What is held is taken after all: of one slice, what came last counts.
 
         series_uid: the series that a person chose. Raises InputBaseGone while slices are missing that the archive had,
-        InputFilesGone where others wait for such as are gone, sqlite3.Error.
+        InputFilesGone while such are gone that were to be measured, sqlite3.Error.
         """
         with self._store.transaction():
             newest = {row.sop_uid: row.id for row in self._store.files(job.id)}
@@ -298,7 +301,8 @@ class Intake:
         """A study that came to a result is measured again, as a person says: a new revision.
 
         alone: by itself, where its result was held. series_uid: this series; "": the one that Scanside chooses.
-        Raises InputBaseGone while slices are missing that the archive had, sqlite3.Error.
+        Raises InputBaseGone while slices are missing that the archive had, InputFilesGone while such are gone that were
+        to be measured, sqlite3.Error.
         """
         with self._store.transaction():
             if lack := self._lack(last.study, ()):
@@ -308,15 +312,18 @@ class Intake:
             return self._store.job(job.id)
 
     def release_what_is_whole_again(self) -> list[Job]:
-        """Held because slices were missing that the box had; they were sent again. Raises sqlite3.Error."""
+        """Held because slices were missing that are there again. Raises OSError, sqlite3.Error."""
+        put_back_what_is_found(self._layout, self._store)
         first: dict[str, Job] = {}
         for job in filter(_waits_for_its_base, self._store.jobs([State.held])):
             first.setdefault(job.study, job)
         return [self.release(job) for job in first.values() if self._is_whole_again(job.study)]
 
     def _is_whole_again(self, study: str) -> bool:
-        under_way = any(one.state in ACTIVE for one in self._store.jobs_of_study(study))
-        return not under_way and self._lack(study, ()) is None
+        jobs = self._store.jobs_of_study(study)
+        if any(one.state in ACTIVE or (one.state, one.incomplete) == (State.held, LACK_NOT_KNOWN) for one in jobs):
+            return False
+        return self._lack(study, ()) is None
 
     def _hold(self, study: str, files: Mapping[str, Facts], reason: ScansideError) -> Job:
         first = next(iter(files.values()))

@@ -12,7 +12,7 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import RESULT, BoxLayout
 from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.rows import ACTIVE, CLEANED, Job, State
+from scanside_appliance.jobs.book.rows import ACTIVE, CLEANED, FileRow, Job, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import (
     BoxAnalysisDied,
@@ -21,7 +21,8 @@ from scanside_appliance.jobs.errors import (
     BoxNotHeld,
     InputFilesGone,
 )
-from scanside_appliance.jobs.intake import Intake
+from scanside_appliance.jobs.found_again import put_back_what_is_found
+from scanside_appliance.jobs.intake import WAITS_FOR_FILES, Intake
 
 SCANSIDES_CHOICE = "auto"
 
@@ -36,8 +37,9 @@ class Decisions:
     def release(self, study: str, series: str | None = None) -> bool:
         """Accept what is held of a study, or have it measured by another series, by number or UID; "auto": by none.
 
-        False where nothing of it was left, and it is known no more.
-        Raises BoxNoSuchStudy (while it is under way, too), BoxNotHeld, BoxNoSuchSeries, InputBaseGone, sqlite3.Error.
+        What is gone of a study that waits for it is given up, and the result says so; False where nothing else is held.
+        Raises BoxNoSuchStudy (while it is under way, too), BoxNotHeld, BoxNoSuchSeries (of a study of which nothing is
+        left, too), InputBaseGone, InputFilesGone where slices go on being gone, OSError, sqlite3.Error.
         """
         intake = Intake(self.layout, self.store, Clock())
         with self.store.transaction():
@@ -45,13 +47,15 @@ class Decisions:
             series_uid = None if series is None else self._series_uid(study, series)
             note(self.store, "released", study, series_uid=series_uid)
             held = [job for job in jobs if job.state == State.held and job.study_uid]
-            incomplete = [job for job in held if job.code == InputFilesGone.code]
             result_held = [job for job in self.store.held_results() if job.study == study]
-            if incomplete:
-                left = [job for job in incomplete if self._is_left(job)]
-                return bool(left and intake.release(left[0], series_uid))
-            if held:
-                intake.release(held[-1], series_uid)
+            given_up = self._give_up(held)
+            left = [job for job in held if self.store.files(job.id)]
+            if held and not left:
+                if series is not None:
+                    raise BoxNoSuchSeries(study=study, series=series)
+                return False
+            if left:
+                self._say_what_lacks(intake.release(left[-1], series_uid), given_up, left)
             elif result_held:
                 intake.measure_again(result_held[-1], alone=True, series_uid=series_uid)
             elif series_uid is None:
@@ -60,17 +64,23 @@ class Decisions:
                 intake.measure_again(self._last(study), series_uid=series_uid)
         return True
 
-    def _is_left(self, job: Job) -> bool:
-        """Whether a job has any files without those that are gone, which are given up; else it goes with them."""
-        gone = [row.id for row in self.store.files(job.id) if row.place == CLEANED]
-        self.store.forget(gone)
-        if not self.store.files(job.id):
-            self.store.remove_job(job.id)
-            return False
-        if gone:
-            why = f"{len(gone)} file(s) were taken away"
-            self.store.change(job.id, incomplete=why)
-        return True
+    def _give_up(self, held: list[Job]) -> list[FileRow]:
+        """What is gone of a study that waits for it; a job that has no other files goes, too."""
+        put_back_what_is_found(self.layout, self.store)
+        waiting = [job for job in held if job.code == InputFilesGone.code]
+        gone = [row for job in waiting for row in self.store.files(job.id) if row.place == CLEANED]
+        self.store.forget([row.id for row in gone])
+        for job in waiting:
+            if not self.store.files(job.id):
+                self.store.remove_job(job.id)
+        return gone
+
+    def _say_what_lacks(self, job: Job, given_up: list[FileRow], held: list[Job]) -> None:
+        """Beside what was said of it, and of what went along with it, before."""
+        said_before = [one.incomplete for one in held if one.id == job.id or one.code in WAITS_FOR_FILES]
+        lacks = {row.sop_uid for row in given_up} - {row.sop_uid for row in self.store.files(job.id)}
+        why = [*filter(None, said_before), *([f"{len(lacks)} file(s) were taken away"] if lacks else [])]
+        self.store.change(job.id, incomplete="; ".join(dict.fromkeys(why)) or None)
 
     def series_of(self, study: str) -> list[dict[str, Any]]:
         """The series that a person may choose from, as the last result lists them; none where there is no result."""

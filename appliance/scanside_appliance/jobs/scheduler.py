@@ -66,7 +66,6 @@ class Scheduler:
         if job is None:
             return
         if self._file_mover.hold_without_its_files(job) is not None:
-            self._acquit_box()
             return
         revision = self._file_mover.next_revision(job)
         with self._store.transaction():
@@ -107,6 +106,9 @@ class Scheduler:
         job = self.current
         if job is None or outcome is None:
             return False
+        if outcome.blame == "box" and self._file_mover.hold_without_its_files(job) is not None:
+            self.current = None  # what is gone is no fault of the box, and proves nothing of it
+            return True
         outcome = self._kept(job, outcome) if outcome.blame == "nobody" else self._judged(job, outcome)
         self._note_blame(outcome, settings.jobs)
         if outcome.blame != "nobody":
@@ -132,13 +134,10 @@ class Scheduler:
         if outcome.blame == "nobody":
             self._defect = None
         if outcome.blame != "box":
-            self._acquit_box()
+            self.box_failures, self.box_trouble, self._begin_at = 0, None, -math.inf
             return
         self.box_failures, self.box_trouble = self.box_failures + 1, outcome.reason
         self._begin_at = self._clock.monotonic() + self._pause_s(limits)
-
-    def _acquit_box(self) -> None:
-        self.box_failures, self.box_trouble, self._begin_at = 0, None, -math.inf
 
     def _pause_s(self, limits: JobSettings) -> float:
         return float(min(limits.retry_after_s, BOX_RETRY_S) * min(2 ** (self.box_failures - 1), LONGEST_PAUSE))

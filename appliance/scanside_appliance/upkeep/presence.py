@@ -9,16 +9,19 @@ from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import RESULT, BoxLayout, archive_place
 from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.errors import InputFilesGone
 
 
 def missing_studies(layout: BoxLayout, store: Store) -> list[str]:
-    """Studies that are done and whose newest result, or whole archive, is no longer there.
+    """Studies that are done and whose newest result, or whole archive, is no longer there, or that are held for files.
 
     Whether the files in them are what was written, `scanside verify` says. Raises OSError, sqlite3.Error.
     """
     newest = {job.study: job for job in store.jobs([State.done])}
     archived = store.studies_at("archive/%")
-    return [one.study for one in newest.values() if not _is_whole(layout, one, one.study in archived)]
+    held = {job.study for job in store.jobs([State.holding, State.held]) if job.code == InputFilesGone.code}
+    whole = {one.study for one in newest.values() if _is_whole(layout, one, one.study in archived)} - held
+    return [study for study in newest if study not in whole]
 
 
 def _is_whole(layout: BoxLayout, job: Job, archived: bool) -> bool:

@@ -31,7 +31,7 @@ from scanside_appliance.jobs.book.file import (
 from scanside_appliance.jobs.book.rows import Job, NewFile, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxArchiveAltered, BoxUnread
-from scanside_appliance.jobs.intake import HELD_CODES
+from scanside_appliance.jobs.intake import HELD_CODES, LACK_NOT_KNOWN, WAITS_FOR_FILES
 from scanside_appliance.jobs.messages import NOT_COMPLETE
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_appliance.jobs.result_folder import unsound
@@ -295,6 +295,7 @@ class _Rebuild:
             patient=patient,
             code=one.code,
             reason=reason,
+            incomplete=LACK_NOT_KNOWN if one.code in WAITS_FOR_FILES else None,
             revision=1 if one.code == BoxAnalysisDied.code else None,
         )
         place = one.folder.relative_to(self._layout.root).as_posix()

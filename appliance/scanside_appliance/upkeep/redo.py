@@ -17,7 +17,8 @@ def redo(layout: BoxLayout, store: Store, clock: Clock, wanted: str, issuer: str
 
     wanted: a study's name on the box or its StudyInstanceUID; a patient's ID (with `issuer`) or name on the box.
     Raises BoxNoSuchStudy where nothing of it came to a result or it is under way, InputBaseGone where files were
-    cleaned from the archive, BoxArchiveMissing where they are gone, OSError, sqlite3.Error.
+    cleaned from the archive, InputFilesGone where later ones are gone, BoxArchiveMissing where the archive's are,
+    OSError, sqlite3.Error.
     """
     with store.transaction():
         found = _jobs_of(store, wanted, issuer)
