@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 evaluations = typer.Typer(
     help="Score a bundle on experts' labels, by the box's runtime.", no_args_is_help=True, rich_markup_mode=None
 )
+_Score = TypeVar("_Score")
 BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="A bundle other than the default one.")
 ]
@@ -185,10 +186,8 @@ def fluid(
     paths = _fluid_series(data, series or ())  # before the networks: what is not there is refused at once
     opened, networks = _deployed(bundle, engine, precision)
     typer.echo(FLUID_HEAD, err=as_json)
-    scores = []
-    for score in chain.from_iterable(score_fluid(path, networks) for path in paths):
-        typer.echo(fluid_row(score), err=as_json)
-        scores.append(score)
+    drawings = chain.from_iterable(score_fluid(path, networks) for path in paths)
+    scores = _told_as_they_come(drawings, fluid_row, err=as_json)
     typer.echo(fluid_sums(scores), err=as_json)
     if as_json:
         typer.echo(json.dumps({"drawings": [asdict(one) for one in scores], "bundle": _called(opened)}, indent=2))
@@ -219,14 +218,21 @@ def precision(
     opened, networks = _deployed(bundle, engine, precision)
     reference = _deployed(bundle, "openvino", "fp32")[1]
     typer.echo(AGREEMENT_HEAD, err=as_json)
-    scores = []
-    for one in chosen:
-        scores.append(compare_precisions(one, reference, networks))
-        typer.echo(agreement_row(scores[-1]), err=as_json)
+    compared = (compare_precisions(one, reference, networks) for one in chosen)
+    scores = _told_as_they_come(compared, agreement_row, err=as_json)
     typer.echo(agreement_sums(scores), err=as_json)
     if as_json:
         figures = {"series": [one.document() for one in scores], "bundle": _called(opened)}
         typer.echo(json.dumps(figures | {"precision": networks.infection.engine.computed_in}, indent=2))
+
+
+def _told_as_they_come(scores: Iterable[_Score], row: Callable[[_Score], str], *, err: bool) -> list[_Score]:
+    """All of them; a row of each is printed as soon as it is known."""
+    found = []
+    for score in scores:
+        typer.echo(row(score), err=err)
+        found.append(score)
+    return found
 
 
 def _real_series(data: Path, names: Sequence[str]) -> list[RealSeries]:
