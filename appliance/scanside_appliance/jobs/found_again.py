@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from scanside_appliance.files.durable_files import is_there
 from scanside_appliance.files.layout import BoxLayout, archive_place, work_place
-from scanside_appliance.jobs.book.rows import CLEANED, FileRow, Job, State
+from scanside_appliance.jobs.book.rows import CLEANED, FileRow, Job
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import InputFilesGone
 
 
-def put_back_what_is_found(layout: BoxLayout, store: Store) -> None:
-    """What held studies lack and lies where it lay has its place again. Raises OSError, sqlite3.Error."""
-    for job in store.jobs([State.held]):
+def put_back_what_is_found(layout: BoxLayout, store: Store, held: Iterable[Job]) -> None:
+    """What held jobs lack and lies where it lay has its place again. Raises OSError, sqlite3.Error."""
+    for job in held:
         if job.code == InputFilesGone.code:
             for row in store.files(job.id):
                 if row.place == CLEANED and (place := _place_of(layout, job, row)):

@@ -313,9 +313,10 @@ class Intake:
 
     def release_what_is_whole_again(self) -> list[Job]:
         """Held because slices were missing that are there again. Raises OSError, sqlite3.Error."""
-        put_back_what_is_found(self._layout, self._store)
+        waiting = list(filter(_waits_for_its_base, self._store.jobs([State.held])))
+        put_back_what_is_found(self._layout, self._store, waiting)
         first: dict[str, Job] = {}
-        for job in filter(_waits_for_its_base, self._store.jobs([State.held])):
+        for job in waiting:
             first.setdefault(job.study, job)
         return [self.release(job) for job in first.values() if self._is_whole_again(job.study)]
 

@@ -66,7 +66,7 @@ class Decisions:
 
     def _give_up(self, held: list[Job]) -> list[FileRow]:
         """What is gone of a study that waits for it; a job that has no other files goes, too."""
-        put_back_what_is_found(self.layout, self.store)
+        put_back_what_is_found(self.layout, self.store, held)
         waiting = [job for job in held if job.code == InputFilesGone.code]
         gone = [row for job in waiting for row in self.store.files(job.id) if row.place == CLEANED]
         self.store.forget([row.id for row in gone])
