@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from scanside_runtime.process.start import end_with, settle_in
+from scanside_runtime.process.settle import settle_in
+from scanside_runtime.process.start import end_with
 
 _LARGEST_ORDER = 2**17
 _OUT_OF_THE_WAY = 200

@@ -52,7 +52,7 @@ def test_freed_memory_is_kept_in_a_process_that_was_told_to_give_it_back_at_once
 def test_a_process_of_ours_looks_for_no_garbage_at_its_end() -> None:
     program = (
         "import atexit, gc\natexit.register(lambda: print(len(gc.get_objects())))\n"
-        "from scanside_runtime.process.garbage import collect_rarely\ncollect_rarely()"
+        "from scanside_runtime.process.settle import collect_rarely\ncollect_rarely()"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)

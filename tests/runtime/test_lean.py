@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from scanside_runtime.process.lean import needed
+from scanside_runtime.process.settle import needed
 
 NEVER_USED = ("urllib.request", "ssl", "PIL", "jpeg_ls", "scanside_runtime.settings.tables")
 START_OF_THE_READER = f"""
 import sys
-from scanside_runtime.process.lean import import_less
-import_less("PIL")
+from scanside_runtime.process.settle import settle_in
+settle_in("scanside_runtime.dicom.reader_process")
 import scanside_runtime.dicom.reader_process
 print(*(name for name in {NEVER_USED} if sys.modules.get(name)), "gdcm" in sys.modules)
 """

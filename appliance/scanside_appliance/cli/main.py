@@ -38,9 +38,7 @@ from scanside_appliance.cli.severity import severity
 from scanside_appliance.cli.tune import tune
 from scanside_appliance.defects import of_the_disk, raised_at
 from scanside_runtime.errors import ScansideError
-from scanside_runtime.process.garbage import collect_rarely
-from scanside_runtime.process.lean import import_less
-from scanside_runtime.process.opencv import one_opencv_thread
+from scanside_runtime.process.settle import settle_in
 
 app = typer.Typer(
     name="scanside",
@@ -58,20 +56,17 @@ app.add_typer(cohort, name="cohort")
 app.add_typer(severity, name="severity")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(analyze, demo, worklist, results, history, explain, selftest, doctor),
-    *(receive, send, serve, pack, backup, restore, audit),
+    *(receive, send, serve, pack, backup, restore, audit, tune),
 )
 for command in COMMANDS:
     app.command()(command)
-app.command()(tune)
 add_watch_commands(app)
 add_upkeep_commands(app)
 
 
 def main() -> None:
     """Run the command line; the one place where any defect becomes exit code 1 and one line instead of a traceback."""
-    collect_rarely()
-    one_opencv_thread()
-    import_less("gdcm")
+    settle_in(__name__)
     _print_whatever_the_terminal()
     try:
         app()

@@ -16,7 +16,7 @@ from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.process.limits import MIB
-from scanside_runtime.process.opencv import one_opencv_thread
+from scanside_runtime.process.settle import one_opencv_thread
 from scanside_runtime.process.system_calls import keep_freed
 
 AHEAD = 4

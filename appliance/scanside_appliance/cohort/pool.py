@@ -8,7 +8,7 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
-from scanside_runtime.process.start import settle_in
+from scanside_runtime.process.settle import settle_in
 
 STUDIES_A_PROCESS = 200
 """After so many studies a process is replaced by a fresh one, so that no leak of a library adds up."""

@@ -19,7 +19,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scanside_appliance.dicom_out.own import MANUFACTURER
 from scanside_appliance.referral.pseudonym import Pseudonyms
 from scanside_runtime.dicom.series import Series
-from scanside_runtime.process.lean import needed
+from scanside_runtime.process.settle import needed
 from scanside_runtime.volume import HU_MIN, Volume
 
 WINDOW_CENTRE_HU, WINDOW_WIDTH_HU = -600, 1500

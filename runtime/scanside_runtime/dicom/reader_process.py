@@ -30,9 +30,9 @@ from scanside_runtime.dicom.study_uids import studies_of
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.process.cell import lock_in
 from scanside_runtime.process.child_side import Channel
-from scanside_runtime.process.lean import needed
 from scanside_runtime.process.limits import MIB
 from scanside_runtime.process.messages import Failed
+from scanside_runtime.process.settle import needed
 from scanside_runtime.process.typed import typed
 from scanside_runtime.settings.reading import ReadingSettings
 

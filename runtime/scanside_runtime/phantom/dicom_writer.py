@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
-from scanside_runtime.process.lean import needed
+from scanside_runtime.process.settle import needed
 from scanside_runtime.volume import Hu
 
 Orientation = Literal["HFS", "FFS", "HFP", "flipped_rows", "flipped_columns", "reversed_order"]

@@ -11,14 +11,10 @@ import runpy
 import signal
 import sys
 
-from scanside_runtime.process.garbage import collect_rarely
-from scanside_runtime.process.lean import import_less
-from scanside_runtime.process.opencv import one_opencv_thread
+from scanside_runtime.process.settle import settle_in
 from scanside_runtime.process.system_calls import prctl
 
 _PR_SET_PDEATHSIG = 1
-_DECODES = "scanside_runtime.dicom.reader_process"
-"""The one child that decodes pixels, and the one that draws none."""
 
 
 def end_with(parent: int) -> None:
@@ -29,13 +25,6 @@ def end_with(parent: int) -> None:
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def settle_in(name: str) -> None:
-    """What a child has before it imports the module that it is."""
-    collect_rarely()
-    one_opencv_thread()
-    import_less("PIL" if name == _DECODES else "gdcm")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from scanside_runtime.dicom.codings.words import without_unused_bits
 from scanside_runtime.dicom.completeness import NATIVE, damage_refusal, pixel_damage
 from scanside_runtime.dicom.errors import InputNotGreyscale, InputTransferSyntax, InputTruncated, InputUnreadable
 from scanside_runtime.dicom.values.elements import BAD_DICOM, text, whole
-from scanside_runtime.process.lean import needed
+from scanside_runtime.process.settle import needed
 
 Stored = npt.NDArray[Any]
 
