@@ -46,8 +46,8 @@ def worked(box: Box) -> Box:
     return box
 
 
-def backed_up(box: Box, stick: Path, settings: Path | None = None) -> BackedUp:
-    return back_up(BoxLayout(box.root), settings, stick, silent)
+def backed_up(box: Box, stick: Path) -> BackedUp:
+    return back_up(BoxLayout(box.root), None, stick, silent)
 
 
 def worklist(box: Box) -> Any:

@@ -131,13 +131,13 @@ def test_drop_small_keeps_exactly_the_components_that_are_large_enough(mask: Boo
     assert np.array_equal(kept, expected)
 
 
-@given(masks, st.integers(0, 3))
-def test_largest_keeps_whole_components_and_none_that_is_smaller_than_one_left_out(mask: Bools, n: int) -> None:
-    kept = largest(mask, n)
+@given(masks)
+def test_largest_keeps_one_whole_component_and_no_larger_one_is_left_out(mask: Bools) -> None:
+    kept = largest(mask)
     components = flood(mask)
     inside = [c for c in components if kept[next(iter(c))]]
     outside = [c for c in components if not kept[next(iter(c))]]
-    assert len(inside) == min(n, len(components))
+    assert len(inside) == min(1, len(components))
     assert kept.sum() == sum(map(len, inside))
     assert min(map(len, inside), default=0) >= max(map(len, outside), default=0) or not inside
 

@@ -15,10 +15,9 @@ def harmless(name: str) -> str:
     return shown(name.replace("\\", "\\\\"))
 
 
-def shortened(name: str, letters: int = 120) -> str:
+def shortened(name: str) -> str:
     """Its beginning and its end, where it is longer than a line holds."""
-    half = letters // 2
-    return name if len(name) <= letters else f"{name[:half]} ... {name[-half:]}"
+    return name if len(name) <= 120 else f"{name[:60]} ... {name[-60:]}"
 
 
 def plain_cell(value: Any) -> Any:

@@ -200,7 +200,7 @@ class Daemon:
         """Written when something changed, else now and then; a full disk is no reason to fail."""
         try:
             report = self.report()
-            self.headline = report.headline()
+            self.headline = report.headline
             told = (report.jobs, report.inbox_files, report.unreadable, report.not_removed, report.deliveries)
             news = f"{self.headline} {told} {report.selftest_at} {report.doubted}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
@@ -211,9 +211,8 @@ class Daemon:
             return
 
     def _list_news(self, report: Report) -> ListNews:
-        jobs = tuple((state.value, number) for state, number in report.jobs.items())
         trouble = report.trouble or "; ".join(self._house.to_do) or None
-        return ListNews(jobs, len(report.waiting), trouble, self._settings.site)
+        return ListNews(tuple(report.jobs.items()), len(report.waiting), trouble, self._settings.site)
 
     def write_last_list(self) -> None:
         """The worklist of a daemon that has worked off everything. Raises OSError, sqlite3.Error."""
@@ -229,14 +228,14 @@ class Daemon:
             self._held = jobs.get(State.held, 0) + len(self._store.held_results())
             if self._proving.doubted:
                 self._proving.look_for_doubted()
-        return Report(
+        report = Report(
             at=self._clock.now_text(),
             engine=self._proving.engine,
             inbox_files=self._arrivals.files,
             unreadable=self._arrivals.stays,
             not_removed=self._arrivals.left,
-            waiting=self._arrivals.waiting,
-            jobs=jobs,
+            waiting=tuple(self._arrivals.waiting),
+            jobs={state.value: jobs.get(state, 0) for state in State},
             put_aside=self._put_aside,
             held=self._held,
             counters=self._store.counters(),
@@ -246,11 +245,12 @@ class Daemon:
             analysing=self._scheduler.current.study if self._scheduler.current else None,
             worker_warm=self._worker_client.warm,
             cell=self._cell,
-            missing=self._house.missing,
-            over_quota=self._house.over_quota,
-            reminders=[*self._house.to_do, *filter(None, [self._list_writer.trouble])],
+            missing=tuple(self._house.missing),
+            over_quota=tuple(self._house.over_quota),
+            reminders=(*self._house.to_do, *filter(None, [self._list_writer.trouble])),
             deliveries=self._sender.numbers(self._settings.send),
             selftest_at=self._proving.passed_at or None,
             other_way=self._proving.other_way,
-            doubted=self._proving.doubted,
+            doubted=tuple(self._proving.doubted),
         )
+        return report.with_headline()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from scanside_appliance.files.atomic import replace_file
@@ -20,7 +20,9 @@ SCHEMA = "scanside.status/1"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One look at the box. held: studies that wait for a person. trouble: what keeps it from working, in words.
+    """One look at the box, as `status.json` has it; each default stands there before the first start.
+
+    headline: one line, as systemd shows it. held: studies that wait for a person. trouble: what keeps it from working, in words.
 
     unreadable, not_removed: what lies in the inbox and can't be taken, or was taken and stays there, in words.
     over_quota: what holds more than the settings allow, in words. missing: studies of the book whose newest
@@ -31,46 +33,41 @@ class Report:
     reminders: what a person is asked to do (a backup), in words.
     """
 
-    at: str
-    engine: str
-    inbox_files: int
-    unreadable: str | None
-    not_removed: str | None
-    waiting: Sequence[Waiting]
-    jobs: Mapping[State, int]
-    put_aside: Mapping[str, int]
-    held: int
-    counters: Mapping[str, int]
-    disk: Disk | None
-    clock: str | None
-    trouble: str | None
-    analysing: str | None
-    worker_warm: bool
-    missing: Sequence[str] = ()
-    over_quota: Sequence[str] = ()
-    deliveries: Mapping[str, int] = field(default_factory=dict)
+    schema: str = SCHEMA
+    headline: str = "starting"
+    at: str | None = None
+    engine: str | None = None
+    inbox_files: int = 0
+    unreadable: str | None = None
+    not_removed: str | None = None
+    waiting: tuple[Waiting, ...] = ()
+    jobs: dict[str, int] = field(default_factory=dict)
+    put_aside: dict[str, int] = field(default_factory=dict)
+    held: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    disk: Disk | None = None
+    clock: str | None = None
+    trouble: str | None = None
+    analysing: str | None = None
+    worker_warm: bool = False
+    missing: tuple[str, ...] = ()
+    over_quota: tuple[str, ...] = ()
+    deliveries: dict[str, int] = field(default_factory=dict)
     cell: str | None = None
     selftest_at: str | None = None
     other_way: str | None = None
-    doubted: Sequence[str] = ()
-    reminders: Sequence[str] = ()
+    doubted: tuple[str, ...] = ()
+    reminders: tuple[str, ...] = ()
 
-    def headline(self) -> str:
-        """One line, as systemd shows it."""
+    def with_headline(self) -> Report:
+        """The same, with its line made of the rest."""
         if self.trouble:
-            return self.trouble
-        if self.disk and self.disk.full:
-            return str(said("the disk is {used:.0f} % full: nothing more is taken in", used=self.disk.used_percent))
-        return str(at_work(self.analysing, self.jobs.get(State.queued, 0), len(self.waiting), self.held))
-
-    def document(self) -> dict[str, Any]:
-        """Schema scanside.status/1."""
-        return {
-            "schema": SCHEMA,
-            "headline": self.headline(),
-            **asdict(self),
-            "jobs": {state.value: self.jobs.get(state, 0) for state in State},
-        }
+            line = self.trouble
+        elif self.disk and self.disk.full:
+            line = str(said("the disk is {used:.0f} % full: nothing more is taken in", used=self.disk.used_percent))
+        else:
+            line = str(at_work(self.analysing, self.jobs.get(State.queued, 0), len(self.waiting), self.held))
+        return replace(self, headline=line)
 
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
@@ -83,7 +80,7 @@ class Report:
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("inbox_unreadable", "gauge", "1 where files can't be read.", {"": int(bool(self.unreadable))}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),
-            *_metric("jobs", "gauge", "Jobs by state.", _labelled({s.value: self.jobs.get(s, 0) for s in State})),
+            *_metric("jobs", "gauge", "Jobs by state.", _labelled(self.jobs)),
             *_metric("studies_held", "gauge", "Studies that wait for a person.", {"": self.held}),
             *_metric("files_put_aside", "gauge", "Files in quarantine.", _labelled(self.put_aside, "code")),
             *_metric("events_total", "counter", "What happened so far.", _labelled(self.counters, "event")),
@@ -119,43 +116,12 @@ def at_work(study: str | None, queued: int, arriving: int, held: int) -> Message
     return said("{now}, {queued} queued, {arriving} arriving, {held} held", now=now, **numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """`status.json` as it is read again, and what stands for each value before the first start."""
-
-    schema: str = SCHEMA
-    headline: str = "starting"
-    jobs: dict[str, int] = field(default_factory=dict)
-    waiting: tuple[Waiting, ...] = ()
-    put_aside: dict[str, int] = field(default_factory=dict)
-    at: str | None = None
-    trouble: str | None = None
-    unreadable: str | None = None
-    not_removed: str | None = None
-    missing: tuple[str, ...] = ()
-    over_quota: tuple[str, ...] = ()
-    cell: str | None = None
-    selftest_at: str | None = None
-    other_way: str | None = None
-    doubted: tuple[str, ...] = ()
-    reminders: tuple[str, ...] = ()
-    clock: str | None = None
-    disk: Disk | None = None
-    engine: str | None = None
-    deliveries: dict[str, int] = field(default_factory=dict)
-    inbox_files: int = 0
-    held: int = 0
-    counters: dict[str, int] = field(default_factory=dict)
-    analysing: str | None = None
-    worker_warm: bool = False
-
-
 def last_said(layout: BoxLayout) -> dict[str, Any]:
     """`status.json`; with nothing in it before the first start, and where a value has not the type that was written."""
     try:
-        return asdict(typed(Said, json.loads(layout.status.read_text(encoding="utf-8"))))
+        return asdict(typed(Report, json.loads(layout.status.read_text(encoding="utf-8"))))
     except (OSError, ValueError, RecursionError):
-        return asdict(Said())
+        return asdict(Report())
 
 
 def write_failure(layout: BoxLayout, at: str, trouble: str) -> None:
@@ -170,5 +136,5 @@ def write_failure(layout: BoxLayout, at: str, trouble: str) -> None:
 
 def write_report(layout: BoxLayout, report: Report) -> None:
     """Both files. Raises OSError."""
-    replace_file(layout.status, (json.dumps(report.document(), indent=2, allow_nan=False) + "\n").encode())
+    replace_file(layout.status, (json.dumps(asdict(report), indent=2, allow_nan=False) + "\n").encode())
     replace_file(layout.metrics, report.metrics().encode())

@@ -79,14 +79,14 @@ def torch_networks(trained: Mapping[str, Trained]) -> Networks:
     )
 
 
-def deployed_forms(bundle: Bundle, threads: int = 0) -> dict[tuple[str, str], Callable[[], Networks]]:
+def deployed_forms(bundle: Bundle) -> dict[tuple[str, str], Callable[[], Networks]]:
     """Every form in which a bundle can run, by (name, precision)."""
 
     def loader(choice: EngineChoice) -> Callable[[], Networks]:
         return lambda: load_networks(bundle, choice)
 
     pairs = [(engine, precision) for engine in ("openvino", "onnxruntime") for precision in ("fp32", "int8")]
-    return {(engine, precision): loader(choose_engine(engine, precision, threads)) for engine, precision in pairs}
+    return {(engine, precision): loader(choose_engine(engine, precision, 0)) for engine, precision in pairs}
 
 
 def compare(

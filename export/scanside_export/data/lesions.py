@@ -26,6 +26,8 @@ INFECTED_FROM = 0.4
 """Share of a lesion's full strength from which a voxel counts as infected."""
 VESSEL_HU = -500
 """Denser, inside a lung that holds air: vessel or bronchial wall."""
+BORDER_MM = 12.0
+"""Within so much of the lung's outline lie the centres of most lesions."""
 RIM_MM = 2.2
 """How far beyond the outline of the lungs the half-dark edge of their air reaches."""
 RIM_HU = (-850, 0)
@@ -69,7 +71,7 @@ def random_lesions(
     the vessels. Densities, edges and places were set by the table of `lesions table` (docs/lesions.md).
     """
     inside = np.argwhere(lungs[::2, ::4, ::4]) * (2, 4, 4)
-    edge = _near_border(lungs, spacing_mm, within_mm=12.0)
+    edge = _near_border(lungs, spacing_mm)
     vessels = np.empty((0, 3), np.intp) if hu is None else _vessels(hu, lungs)
     lesions = []
     for _ in range(rng.integers(1, 3 + round(9 * burden))):
@@ -129,9 +131,9 @@ def large_consolidation(lungs: Bools, rng: np.random.Generator) -> LesionSpec:
     return LesionSpec(centre, (dz, dy, dx), hu, 15.0, "consolidation", softness=softness)
 
 
-def _near_border(lungs: Bools, spacing_mm: Spacing, within_mm: float) -> npt.NDArray[np.intp]:
+def _near_border(lungs: Bools, spacing_mm: Spacing) -> npt.NDArray[np.intp]:
     coarse = lungs[::2, ::4, ::4]
-    radius = max(1, round(within_mm / (4 * spacing_mm[1])))
+    radius = max(1, round(BORDER_MM / (4 * spacing_mm[1])))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     deep = np.stack([cv2.erode(plane.astype(np.uint8), kernel) for plane in coarse]).astype(bool)
     return np.argwhere(coarse & ~deep) * (2, 4, 4)

@@ -29,6 +29,8 @@ GRID_MM = 1.2
 VIEWS = 180
 STATES = 12
 """The patient's way through one half turn is cut into this many still states."""
+CHANGED_HU = 100.0
+"""Lung that got denser by more can be taken for infection."""
 HEART_MM = 45.0
 """How far from its middle the heart's motion fades."""
 
@@ -77,9 +79,9 @@ def moved(hu: Hu, lungs: Bools, spacing_mm: Spacing, z: int, motion: Motion) -> 
     return np.asarray(np.rint(np.clip(still + artefact, HU_MIN, HU_MAX)), dtype=np.int16)
 
 
-def changed_ml(before: Hu, after: Hu, lung: Bools, spacing_mm: Spacing, by_hu: float = 100.0) -> float:
-    """How much lung of one slice got denser by so much that it can be taken for infection; ml."""
-    denser = (after.astype(np.int32) - before > by_hu) & lung
+def changed_ml(before: Hu, after: Hu, lung: Bools, spacing_mm: Spacing) -> float:
+    """How much lung of one slice got so much denser, ml."""
+    denser = (after.astype(np.int32) - before > CHANGED_HU) & lung
     return float(np.count_nonzero(denser)) * float(np.prod(spacing_mm)) / 1000.0
 
 

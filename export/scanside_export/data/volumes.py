@@ -101,9 +101,9 @@ def labelled_case(case: Case, thick_mm: float | None = 5.0) -> Labelled:
     return Labelled(case.name, volume, infection, known_lungs(lungs), known, lungs == ELSEWHERE, case.source, by)
 
 
-def check_cases(data: Path, names: tuple[str, ...] = CHECK_CASES) -> list[Labelled]:
-    """Series of infection-3d in slabs of about 5 mm, by default those that the first training did not see."""
-    return [labelled_case(case) for case in infection_volumes(data / "infection-3d", only=names)]
+def check_cases(data: Path) -> list[Labelled]:
+    """The series of infection-3d that the first training did not see, in slabs of about 5 mm."""
+    return [labelled_case(case) for case in infection_volumes(data / "infection-3d", only=CHECK_CASES)]
 
 
 def real_volume(path: Path) -> Volume:

@@ -167,11 +167,12 @@ class Pieces:
         return np.flatnonzero(np.diff(ends)).tolist()
 
 
-def largest(mask: Bools, n: int = 1) -> Bools:
-    """The n largest components of a (z, y, x) mask; of equal ones that with the lower number."""
+def largest(mask: Bools) -> Bools:
+    """The largest component of a (z, y, x) mask, where there is any; of equal ones that with the lower number."""
     pieces = Pieces(mask)
     wanted = np.zeros(len(pieces) + 1, dtype=np.bool_)
-    wanted[(np.argsort(-pieces.sizes[1:], kind="stable") + 1)[:n]] = True
+    if len(pieces):
+        wanted[1 + np.argmax(pieces.sizes[1:])] = True
     return pieces.keep(wanted)
 
 

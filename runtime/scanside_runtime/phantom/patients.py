@@ -32,8 +32,8 @@ def random_spec(seed: int, *, slice_thickness_mm: float = 5.0, matrix: int = 256
         first_centre_mm=-32.0 + float(rng.uniform(0.0, slice_thickness_mm)),
         lesions=_random_lesions(rng),
         tumours=_random_tumours(rng),
-        effusion_right_mm=_sometimes(rng, 0.18, 10.0, 45.0),
-        effusion_left_mm=_sometimes(rng, 0.18, 10.0, 45.0),
+        effusion_right_mm=_effusion_mm(rng),
+        effusion_left_mm=_effusion_mm(rng),
         noise_hu=float(rng.uniform(5.0, 40.0)),
         blur_mm=float(rng.uniform(0.4, 1.2)),
     )
@@ -72,9 +72,9 @@ def _random_shape(seed: int, rng: np.random.Generator) -> PhantomSpec:
     )
 
 
-def _sometimes(rng: np.random.Generator, chance: float, low: float, high: float) -> float:
-    value = float(rng.uniform(low, high))
-    return value if rng.random() < chance else 0.0
+def _effusion_mm(rng: np.random.Generator) -> float:
+    value = float(rng.uniform(10.0, 45.0))
+    return value if rng.random() < 0.18 else 0.0
 
 
 def _random_lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
