@@ -8,18 +8,17 @@ is kept that was not written on purpose.
 
 from __future__ import annotations
 
-import tempfile
+import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless
 
 from scanside_appliance.dicom_out.own import MANUFACTURER
 from scanside_appliance.referral.pseudonym import Pseudonyms
+from scanside_runtime.compression import compressed_file
 from scanside_runtime.dicom.series import Series
-from scanside_runtime.process.settle import needed
 from scanside_runtime.volume import HU_MIN, Volume
 
 WINDOW_CENTRE_HU, WINDOW_WIDTH_HU = -600, 1500
@@ -65,7 +64,7 @@ class CleanSeries:
         header.SliceThickness = _decimal(self.volume.slice_thickness_mm or self.volume.spacing_mm[0])
 
     def file(self, z: int) -> bytes:
-        """A slice as the bytes of a DICOM file, compressed without loss (JPEG-LS)."""
+        """A slice as the bytes of a DICOM file, compressed without loss (JPEG-LS). Raises OSError."""
         slice_ = self.header(z)
         slice_.KVP = slice_.AcquisitionNumber = None
         slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -75,7 +74,9 @@ class CleanSeries:
         slice_.PixelData = (self.volume.hu[z].astype(np.int32) - HU_MIN).astype("<u2").tobytes()
         slice_.file_meta = FileMetaDataset()
         slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        return _compressed(slice_)
+        plain = io.BytesIO()
+        slice_.save_as(plain, enforce_file_format=True)
+        return compressed_file(plain.getvalue(), JPEGLSLossless)
 
 
 def _patient_and_study(pseudonym: str) -> Dataset:
@@ -96,25 +97,3 @@ def _patient_and_study(pseudonym: str) -> Dataset:
 def _decimal(value: float) -> str:
     """A number as 16 characters at most (PS3.5 6.2, DS)."""
     return f"{float(value):.9g}"
-
-
-def _compressed(slice_: Dataset) -> bytes:
-    """JPEG-LS by GDCM, which works on files. Raises OSError where the folder for temporary files can't be written."""
-    gdcm = needed("gdcm")
-    with tempfile.TemporaryDirectory() as folder:
-        plain, packed = Path(folder, "plain.dcm"), Path(folder, "packed.dcm")
-        slice_.save_as(plain, enforce_file_format=True)
-        reader = gdcm.ImageReader()
-        reader.SetFileName(str(plain))
-        changer = gdcm.ImageChangeTransferSyntax()
-        changer.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLSLossless))
-        done = reader.Read()
-        changer.SetInput(reader.GetImage())
-        writer = gdcm.ImageWriter()
-        writer.SetFileName(str(packed))
-        done = done and changer.Change()
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(changer.GetOutput())
-        if not (done and writer.Write()):
-            raise OSError("the slice can't be compressed")
-        return packed.read_bytes()

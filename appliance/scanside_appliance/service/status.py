@@ -22,9 +22,8 @@ SCHEMA = "scanside.status/1"
 class Report:
     """One look at the box, as `status.json` has it; each default stands there before the first start.
 
-    headline: one line, as systemd shows it. held: studies that wait for a person. trouble: what keeps it from working, in words.
-
-    unreadable, not_removed: what lies in the inbox and can't be taken, or was taken and stays there, in words.
+    headline: one line, as systemd shows it. held: studies that wait for a person. trouble: what keeps it from working,
+    in words. unreadable, not_removed: what lies in the inbox and can't be taken, or was taken and stays, in words.
     over_quota: what holds more than the settings allow, in words. missing: studies of the book whose newest
     result, or archive, is no longer on the disk. deliveries: results on their way to the archive, by
     state; empty where none is set. cell: what the kernel does not offer to lock in readers of foreign files, in words.

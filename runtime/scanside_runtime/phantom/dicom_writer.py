@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import io
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
-from scanside_runtime.process.settle import needed
+from scanside_runtime.compression import compressed_file
 from scanside_runtime.volume import Hu
 
 Orientation = Literal["HFS", "FFS", "HFP", "flipped_rows", "flipped_columns", "reversed_order"]
@@ -344,7 +344,7 @@ def _save(
     _write_file(ds, path, transfer_syntax)
 
 
-def _write_file(ds: pydicom.Dataset, path: Path, transfer_syntax: str) -> None:
+def _write_file(ds: pydicom.Dataset, path: Path | io.BytesIO, transfer_syntax: str) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
     meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
@@ -354,23 +354,7 @@ def _write_file(ds: pydicom.Dataset, path: Path, transfer_syntax: str) -> None:
 
 
 def _encapsulated(ds: pydicom.Dataset, transfer_syntax: str) -> bytes:
-    """The pixels in fragments (PS3.5 A.4), by GDCM, which goes from file to file only."""
-    gdcm = needed("gdcm")  # slow to import, for compressed twins only, and left out by our programs
-
-    with tempfile.TemporaryDirectory() as folder:
-        plain, packed = Path(folder, "plain.dcm"), Path(folder, "packed.dcm")
-        _write_file(ds, plain, ExplicitVRLittleEndian)
-        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
-        reader.SetFileName(str(plain))
-        if not reader.Read():
-            raise OSError(f"GDCM could not read {plain}")
-        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(transfer_syntax))))
-        change.SetInput(reader.GetImage())
-        if not change.Change():
-            raise ValueError(f"GDCM could not encode {transfer_syntax}")
-        writer.SetFileName(str(packed))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        if not writer.Write():
-            raise OSError(f"GDCM could not write {packed}")
-        return bytes(pydicom.dcmread(packed).PixelData)
+    """The pixels in fragments (PS3.5 A.4)."""
+    plain = io.BytesIO()
+    _write_file(ds, plain, ExplicitVRLittleEndian)
+    return bytes(pydicom.dcmread(io.BytesIO(compressed_file(plain.getvalue(), transfer_syntax))).PixelData)
