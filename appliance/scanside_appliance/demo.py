@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_json, writing
 from scanside_appliance.files.layout import PAGE
 from scanside_appliance.languages.columns import padded
 from scanside_appliance.languages.words import Words, said
@@ -19,7 +18,6 @@ from scanside_appliance.results.page_options import PageOptions
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis
-from scanside_runtime.errors import BoxOutput
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import Phantom, Truth, demo_spec, make_phantom
 from scanside_runtime.settings.tables import Settings
@@ -61,11 +59,8 @@ def run_demo(
         analysis = _analysed(phantom, Path(scratch), settings, progress)
         rows = compare(analysis.document().get("biomarkers") or {}, phantom.truth)
         document = write_output(analysis, folder, page=PageOptions(settings.site, comparison=rows))
-    truth = json.dumps(asdict(phantom.truth), indent=2, allow_nan=False) + "\n"
-    try:
-        replace_file(folder / TRUTH, truth.encode())
-    except OSError as error:
-        raise BoxOutput(folder=folder, why=error.strerror or error) from error
+    with writing(folder):
+        replace_json(folder / TRUTH, asdict(phantom.truth))
     return Demonstration(document, rows, folder / PAGE, analysis.exit_code)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_json, writing
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.tuned import LARGEST_BYTES, read_tuning
-from scanside_runtime.errors import BoxOutput
 from scanside_runtime.model.proof import Proof, preferred_way, proof_of
 
 if TYPE_CHECKING:
@@ -52,7 +50,5 @@ def prove_box(
 
 
 def _keep(root: Path, proof: Proof) -> None:
-    try:
-        replace_file(BoxLayout(root).proof, (json.dumps(proof.to_document(), indent=2) + "\n").encode())
-    except OSError as error:
-        raise BoxOutput(folder=root, why=error.strerror or "it can't be written") from error
+    with writing(root):
+        replace_json(BoxLayout(root).proof, proof.to_document())

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from scanside_appliance.files.atomic import replace_file
-from scanside_runtime.errors import BoxFailed, BoxOutput
+from scanside_appliance.files.atomic import replace_json, writing
+from scanside_runtime.errors import BoxFailed
 from scanside_runtime.measures.errors import SeverityModelUnusable
 from scanside_runtime.measures.severity_model import SeverityModel
 
@@ -118,14 +118,12 @@ def _stack(changes: Sequence[ModelChange]) -> list[ModelChange]:
 def _write(root: Path, changes: Sequence[ModelChange]) -> None:
     path = site_model_file(root)
     document = {"schema": SITE_MODELS_SCHEMA, "changes": [change.to_document() for change in changes]}
-    try:
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+        replace_json(path, document)
         # Whoever installs it, the daemon's own user must read it; there is no patient in it.
         path.parent.chmod(0o755)
         path.chmod(0o644)
-    except OSError as error:
-        raise BoxOutput(folder=path.parent, why=error.strerror or error) from error
 
 
 def _change(document: dict[str, Any]) -> ModelChange:

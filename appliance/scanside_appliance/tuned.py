@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_json, writing
 from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.layout import BoxLayout
-from scanside_runtime.errors import BoxOutput
 from scanside_runtime.model.tuning import Tuning, tuning_of
 
 LARGEST_BYTES = 1 << 20
@@ -44,12 +45,10 @@ def read_tuning(root: Path) -> Tuning | None:
     return None
 
 
-def write_tuning(root: Path, content: bytes) -> Path:
+def write_tuning(root: Path, document: Mapping[str, Any]) -> Path:
     """Keep it; returns the file. Raises BoxOutput."""
     path = tuning_file(root)
-    try:
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content)
-    except OSError as error:
-        raise BoxOutput(folder=path.parent, why=error.strerror or error) from error
+        replace_json(path, document)
     return path

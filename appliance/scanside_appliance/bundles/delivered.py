@@ -20,10 +20,10 @@ from typing import BinaryIO
 
 from scanside_appliance.bundles.errors import ModelArchive
 from scanside_appliance.bundles.record import KEY_LETTERS
-from scanside_appliance.files.atomic import replace_file, sync_directory
+from scanside_appliance.files.atomic import replace_file, sync_directory, writing
 from scanside_appliance.files.durable_files import opened_file
 from scanside_appliance.files.owner import as_root
-from scanside_runtime.errors import BoxOutput, ModelUnusable
+from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle, stays_inside
 from scanside_runtime.model.signature import SIGNATURE, TrustedKey, TrustedKeys, check_signature
 
@@ -60,14 +60,12 @@ def unpack(archive: Path, bundles: Path, trusted: TrustedKeys) -> Delivered:
         manifest, signature = (_small(delivered, archive, name) for name in (MANIFEST, SIGNATURE))
         key = check_signature(manifest, signature, trusted)
         target = bundles / hashlib.sha256(manifest).hexdigest()[:KEY_LETTERS]
-        try:
+        with writing(bundles):
             bundles.mkdir(parents=True, exist_ok=True)
             with _staged(target) as stage:
                 replace_file(stage / MANIFEST, manifest)
                 replace_file(stage / SIGNATURE, signature)
                 _unpack_files(delivered, archive, open_bundle(stage))
-        except OSError as error:
-            raise BoxOutput(folder=bundles, why=error.strerror or "it can't be written") from error
     return Delivered(open_bundle(target), key)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from scanside_appliance.bundles.record import (
     read_record,
 )
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_json
 from scanside_appliance.files.owner import as_owner
 from scanside_runtime.errors import BoxFailed, ModelUnusable
 from scanside_runtime.model.bundle import Bundle, open_bundle
@@ -133,6 +132,6 @@ def _with_receipt(done: InstalledBundle, archive: Path) -> InstalledBundle:
     with suppress(OSError):
         for part in path.parent.glob(f".{escape(path.name)}.*.part"):  # of one that was cut short
             part.unlink()
-        replace_file(path, (json.dumps(written.document(), indent=2) + "\n").encode())
+        replace_json(path, written.document())
         return written
     return done

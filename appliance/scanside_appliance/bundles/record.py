@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from scanside_appliance.bundles.errors import BundleRecordUnusable, NoEarlierBundle
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.atomic import replace_file
-from scanside_runtime.errors import BoxOutput
+from scanside_appliance.files.atomic import replace_json, writing
 from scanside_runtime.model.bundle import MANIFEST
 from scanside_runtime.model.errors import ModelBundleMissing
 from scanside_runtime.model.signature import SIGNATURE, check_signature, trusted_keys
@@ -112,11 +111,9 @@ def check_signed(folder: Path, keys: Path) -> None:
 @contextmanager
 def alone(bundles: Path) -> Iterator[None]:
     """One change of the bundles at a time: another one waits. Raises BoxOutput."""
-    try:
+    with writing(bundles):
         bundles.mkdir(parents=True, exist_ok=True)
         handle = os.open(bundles, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise BoxOutput(folder=bundles, why=error.strerror or "it can't be written") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -127,13 +124,10 @@ def alone(bundles: Path) -> Iterator[None]:
 def put_in_force(root: Path, change: BundleChange) -> None:
     """Write a change down: from here on it is true. Raises BundleRecordUnusable, BoxOutput."""
     record = read_record(root)
-    document: dict[str, Any] = asdict(BundleRecord(changes=(*record.changes, change)))
     folder = bundles_folder(root)
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(record_file(root), (json.dumps(document, indent=2) + "\n").encode())
-    except OSError as error:
-        raise BoxOutput(folder=folder, why=error.strerror or "it can't be written") from error
+        replace_json(record_file(root), asdict(BundleRecord(changes=(*record.changes, change))))
 
 
 def step_back(

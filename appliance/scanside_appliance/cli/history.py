@@ -58,11 +58,8 @@ def history(
 
 def _write_page(found: History, page: Path, language: str) -> None:
     """Raises BoxOutput."""
-    from scanside_appliance.files.atomic import replace_file
+    from scanside_appliance.files.atomic import replace_file, writing
     from scanside_appliance.results.history_page import render_history
-    from scanside_runtime.errors import BoxOutput
 
-    try:
+    with writing(page.parent):
         replace_file(page, render_history(found, language).encode(errors="replace"))
-    except OSError as error:
-        raise BoxOutput(folder=page.parent, why=error.strerror or error) from error

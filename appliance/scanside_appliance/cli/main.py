@@ -23,8 +23,8 @@ from scanside_appliance.cli.box.receive import receive
 from scanside_appliance.cli.box.results import results
 from scanside_appliance.cli.box.send import send
 from scanside_appliance.cli.box.serve import serve
-from scanside_appliance.cli.box.upkeep import add_upkeep_commands
-from scanside_appliance.cli.box.watch import add_watch_commands
+from scanside_appliance.cli.box.upkeep import rebuild, redo, verify
+from scanside_appliance.cli.box.watch import queue, release, retry, status, watch
 from scanside_appliance.cli.box.worklist import worklist
 from scanside_appliance.cli.cohort import cohort
 from scanside_appliance.cli.demo import demo
@@ -57,11 +57,10 @@ app.add_typer(severity, name="severity")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(analyze, demo, worklist, results, history, explain, selftest, doctor),
     *(receive, send, serve, pack, backup, restore, audit, tune),
+    *(watch, status, queue, retry, release, redo, rebuild, verify),
 )
 for command in COMMANDS:
     app.command()(command)
-add_watch_commands(app)
-add_upkeep_commands(app)
 
 
 def main() -> None:

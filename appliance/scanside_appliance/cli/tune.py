@@ -66,7 +66,7 @@ def tune(
     with disk_errors(UNITS):
         fitted = context.obj.root == BOX_ROOT and fit_to_engine(found.choice.name)
     as_its_owner(context)
-    path = write_tuning(context.obj.root, json.dumps(document, indent=2).encode())
+    path = write_tuning(context.obj.root, document)
     if as_json:
         typer.echo(json.dumps({**document, "file": str(path)}))
     else:

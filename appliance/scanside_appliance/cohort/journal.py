@@ -13,6 +13,7 @@ from typing import IO
 
 from scanside_appliance.cohort.rows import COLUMNS, Row, is_final
 from scanside_appliance.cohort.studies import CohortStudy
+from scanside_appliance.files.atomic import writing
 from scanside_runtime.errors import BoxOutput
 
 SUFFIX = ".journal"
@@ -56,14 +57,12 @@ def open_journal(table: Path, conditions: str) -> Iterator[Journal]:
     path = table.with_name(table.name + SUFFIX)
     if table.exists() and not path.exists():
         raise BoxOutput(folder=table, why="a table that this command did not make is there already")
-    try:
-        with path.open("a+", encoding="utf-8") as file:
+    with writing(table), path.open("a+", encoding="utf-8") as file:
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield Journal(file, _read(file), conditions)
-    except BlockingIOError as error:
-        raise BoxOutput(folder=table, why="another run is making this table") from error
-    except OSError as error:
-        raise BoxOutput(folder=table, why=error.strerror or error) from error
+        except BlockingIOError as error:
+            raise BoxOutput(folder=table, why="another run is making this table") from error
+        yield Journal(file, _read(file), conditions)
 
 
 def _read(file: IO[str]) -> dict[str, tuple[str, Row]]:

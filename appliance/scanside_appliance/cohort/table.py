@@ -9,9 +9,9 @@ from pathlib import Path
 
 from scanside_appliance.cohort.rows import COLUMNS, Row
 from scanside_appliance.extras import BoxExtraMissing
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file, writing
 from scanside_appliance.files.names import plain_cell
-from scanside_runtime.errors import BoxOutput, shown
+from scanside_runtime.errors import shown
 
 FORMS = (".csv", ".parquet")
 
@@ -19,10 +19,8 @@ FORMS = (".csv", ".parquet")
 def write_table(rows: Sequence[Row], path: Path) -> None:
     """Write the rows, whole or not at all, as the path's suffix says. Raises BoxOutput, BoxExtraMissing."""
     content = parquet_bytes(rows) if path.suffix.lower() == ".parquet" else csv_bytes(rows)
-    try:
+    with writing(path):
         replace_file(path, content)
-    except OSError as error:
-        raise BoxOutput(folder=path, why=error.strerror or error) from error
 
 
 def check_can_write(path: Path) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 from scanside_appliance.bundles.record import read_record
 from scanside_appliance.doctor.conditions import Condition, Examined
 from scanside_appliance.doctor.examine import document
+from scanside_appliance.files.atomic import writing
 from scanside_appliance.service.status import last_said
-from scanside_runtime.errors import BoxFailed, BoxOutput
+from scanside_runtime.errors import BoxFailed
 from scanside_runtime.version import software_version, source_commit
 
 OF_STATUS = ("schema", "jobs", "put_aside", "at", "disk", "engine", "clock", "counters")
@@ -35,12 +36,9 @@ def write_support_file(box: Examined, found: Sequence[Condition], path: Path) ->
         "status.json": {name: value for name, value in last_said(box.layout).items() if name in OF_STATUS},
         "bundles.json": _bundles(box),
     }
-    try:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-            for name, part in parts.items():
-                file.writestr(name, json.dumps(part, indent=2, default=str))
-    except OSError as error:
-        raise BoxOutput(folder=path.parent, why=error.strerror or "it can't be written") from error
+    with writing(path.parent), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, part in parts.items():
+            file.writestr(name, json.dumps(part, indent=2, default=str))
 
 
 def _software() -> dict[str, Any]:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from scanside_runtime.errors import BoxOutput
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Around what a command writes. Raises BoxOutput, which names the place, for what the disk says."""
+    try:
+        yield
+    except OSError as error:
+        raise BoxOutput(folder=place, why=error.strerror or error) from error
+
+
+def replace_json(target: Path, document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """A document as JSON, line by line. Raises as `replace_file`, and ValueError on NaN or infinity."""
+    replace_file(target, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
 
 
 def replace_file(target: Path, content: bytes, begin: Callable[[int], None] | None = None) -> None:

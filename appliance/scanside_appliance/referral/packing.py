@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scanside_appliance.files.atomic import writing
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.referral.pack import write_pack
 from scanside_appliance.referral.pseudonym import Pseudonyms
@@ -14,7 +15,6 @@ from scanside_appliance.referral.source import read_source, source_folder
 from scanside_appliance.results.archive import latest_revisions, results_on_record
 from scanside_appliance.results.errors import ResultNotFound
 from scanside_appliance.results.finder import results_meant
-from scanside_runtime.errors import BoxOutput
 from scanside_runtime.settings.tables import Settings
 
 
@@ -36,10 +36,8 @@ class Packing:
             slices = source or source_folder(layout, result)
             read = read_source(slices, result, one.document, self.settings.reading)
             pseudonyms, language = Pseudonyms.of_box(layout), self.settings.site.language
-            try:
+            with writing(folder):
                 done = write_pack(read, one.document, pseudonyms, folder, limit_mb=limit_mb, language=language)
-            except OSError as error:
-                raise BoxOutput(folder=folder, why=error.strerror or error) from error
             yield asdict(done)
 
     def whose(self, pseudonym: str) -> list[dict[str, Any]]:

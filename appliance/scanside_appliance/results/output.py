@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scanside_appliance.dicom_out.identity import object_uids
 from scanside_appliance.dicom_out.objects import CAPTURES, REPORT, SEGMENTATION, ArchiveObjects, Maker
-from scanside_appliance.files.atomic import replace_files
+from scanside_appliance.files.atomic import replace_files, writing
 from scanside_appliance.files.layout import PAGE, RESULT
 from scanside_appliance.page.report import EarlierSlices, render_page
 from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage
@@ -19,7 +19,6 @@ from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_
 from scanside_appliance.results.archive import FolderOfStudy
 from scanside_appliance.results.dicom_seg import series_segmentation
 from scanside_appliance.results.page_options import PLAIN, PageOptions
-from scanside_runtime.errors import BoxOutput
 from scanside_runtime.quality.orientation import ORIENTATION
 
 if TYPE_CHECKING:
@@ -52,11 +51,9 @@ def write_output(analysis: Analysis, folder: Path, *, dicom: bool = True, page: 
     document = {**found, "artefacts": [RESULT, *makers]}
     contents = _made(makers, document)
     contents[RESULT] = (document_json(document, indent=2) + "\n").encode()
-    try:
+    with writing(folder):
         before = {*OURS, *(path.name for path in folder.glob(CAPTURES))}
         replace_files(folder, contents, gone=sorted(before - contents.keys()))
-    except OSError as error:
-        raise BoxOutput(folder=folder, why=error.strerror or error) from error
     return document
 
 

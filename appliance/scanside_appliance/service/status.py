@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file, replace_json
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.readiness import Waiting
 from scanside_appliance.jobs.book.rows import State
@@ -129,11 +129,11 @@ def write_failure(layout: BoxLayout, at: str, trouble: str) -> None:
     The numbers of metrics.prom would be stale, so that there is the trouble alone. Raises OSError.
     """
     said = last_said(layout) | {"at": at, "trouble": trouble, "headline": trouble, "analysing": None}
-    replace_file(layout.status, (json.dumps(said, indent=2, allow_nan=False) + "\n").encode())
+    replace_json(layout.status, said)
     replace_file(layout.metrics, ("\n".join(_trouble(True)) + "\n").encode())
 
 
 def write_report(layout: BoxLayout, report: Report) -> None:
     """Both files. Raises OSError."""
-    replace_file(layout.status, (json.dumps(asdict(report), indent=2, allow_nan=False) + "\n").encode())
+    replace_json(layout.status, asdict(report))
     replace_file(layout.metrics, report.metrics().encode())

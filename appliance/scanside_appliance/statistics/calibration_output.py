@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file, writing
 from scanside_appliance.statistics.calibration import Exams, Model
 from scanside_appliance.statistics.plots import box_picture, roc_picture
-from scanside_runtime.errors import BoxOutput
 
 ROC, BOXES = "roc.png", "boxes.png"
 NAMES = {("poi_percent",): "POI", ("ihu_hu",): "iHU", ("poi_percent", "ihu_hu"): "POI and iHU"}
@@ -19,12 +18,10 @@ def write_pictures(exams: Exams, models: Sequence[Model], folder: Path) -> list[
     """ROC curves and box plots into a folder; gives their paths. Raises BoxOutput."""
     curves = [(f"{NAMES[one.features]}: {one.area.value:.3f}", one.positive, one.score) for one in models]
     pictures = {ROC: roc_picture(curves), BOXES: box_picture(exams.label, exams.positive, exams.measures)}
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in pictures.items():
             replace_file(folder / name, content)
-    except OSError as error:
-        raise BoxOutput(folder=folder, why=error.strerror or error) from error
     return [str(folder / name) for name in pictures]
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_file, writing
 from scanside_appliance.statistics.groups import count_rows, measure_row
 from scanside_appliance.statistics.plots import box_picture
 from scanside_appliance.statistics.tables import labels, numbers, read_table
-from scanside_runtime.errors import BoxOutput
 
 MEASURES, CATEGORIES = ("poi_percent", "ihu_hu", "age_years"), ("sex",)
 BOXES = "boxes.png"
@@ -67,9 +66,7 @@ def _p(row: dict[str, Any]) -> str:
 
 
 def _draw(folder: Path, picture: bytes) -> str:
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / BOXES, picture)
-    except OSError as error:
-        raise BoxOutput(folder=folder, why=error.strerror or error) from error
     return str(folder / BOXES)

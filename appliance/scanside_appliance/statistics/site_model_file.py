@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.atomic import replace_json, writing
 from scanside_appliance.statistics.calibration import IHU, POI, Exams, Model
 from scanside_appliance.statistics.errors import CohortTable
-from scanside_runtime.errors import BoxOutput
 from scanside_runtime.measures.severity_model import FittedOn, SeverityModel
 from scanside_runtime.version import software_version
 
@@ -58,10 +56,8 @@ _SHORT = {POI: "POI", IHU: "iHU"}
 
 def write_model(model: SeverityModel, path: Path) -> None:
     """Write the model, whole or not at all. Raises BoxOutput."""
-    try:
-        replace_file(path, (json.dumps(model.to_document(), indent=2, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise BoxOutput(folder=path, why=error.strerror or error) from error
+    with writing(path):
+        replace_json(path, model.to_document())
 
 
 def _probability(model: Model) -> float:

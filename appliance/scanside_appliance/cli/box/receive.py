@@ -27,13 +27,13 @@ def receive(context: typer.Context) -> None:
 
 def _receive(context: typer.Context, ends: set[signal.Signals]) -> None:
     from scanside_appliance.files.answering import ANSWER_S, answers
+    from scanside_appliance.files.atomic import writing
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.network.received import Receiver
     from scanside_appliance.network.scp import listening
     from scanside_appliance.service.errors import BoxInbox, BoxInboxSilent
     from scanside_appliance.service.service import log_to_stderr
     from scanside_appliance.service.systemd import notify
-    from scanside_runtime.errors import BoxOutput
 
     settings, layout = context.obj.settings(), BoxLayout(context.obj.root)
     log_to_stderr()
@@ -44,12 +44,11 @@ def _receive(context: typer.Context, ends: set[signal.Signals]) -> None:
         as_its_owner(context)  # root, if anything, was for the port and the key
         if not answers(layout.inbox):
             raise BoxInboxSilent(folder=layout.inbox, seconds=ANSWER_S)
-        try:
-            receiver.begin()
-        except FileNotFoundError as error:
-            raise BoxInbox(folder=layout.inbox) from error
-        except OSError as error:
-            raise BoxOutput(folder=layout.inbox, why=error.strerror or "it can't be written") from error
+        with writing(layout.inbox):
+            try:
+                receiver.begin()
+            except FileNotFoundError as error:
+                raise BoxInbox(folder=layout.inbox) from error
 
     with listening(settings.receive, receiver, begin) as port:
         notify(READY=1, STATUS=f"{settings.receive.ae_title} listens on port {port}")

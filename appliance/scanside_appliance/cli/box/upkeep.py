@@ -14,12 +14,6 @@ from scanside_appliance.cli.language import spoken
 from scanside_appliance.cli.options import AsJson, as_its_owner, disk_errors, for_the_box, open_store
 
 
-def add_upkeep_commands(app: typer.Typer) -> None:
-    """Put the commands into the program."""
-    for command in (redo, rebuild, verify):
-        app.command()(command)
-
-
 def redo(
     context: typer.Context,
     wanted: Annotated[str, typer.Argument(metavar="STUDY|PATIENT", help="A study's name or UID, or a patient's ID.")],

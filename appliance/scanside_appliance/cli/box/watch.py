@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name as `scanside queue` shows it.")]
 
 
-def add_watch_commands(app: typer.Typer) -> None:
-    """Put the commands into the program."""
-    for command in (watch, status, queue, retry, release):
-        app.command()(command)
-
-
 def watch(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Work off what lies in the inbox, and end.")] = False,
