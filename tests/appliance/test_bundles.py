@@ -284,7 +284,7 @@ def test_a_full_disk_is_told_as_such_and_changes_nothing(stick: Stick, monkeypat
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(record, "replace_file", full)
+    monkeypatch.setattr(record, "replace_json", full)
     with pytest.raises(BoxOutput, match="No space left"):
         stick.install(newer)
     assert stick.in_force() == "1.0"

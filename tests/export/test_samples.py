@@ -9,7 +9,7 @@ import pytest
 
 from kit.export_samples import phantom_case, tiny_recipe
 from scanside_export.cli.main import RECIPES
-from scanside_export.convert.calibration import calibration_stacks
+from scanside_export.convert.export_networks import calibration_stacks
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.data.recipe import read_recipe
 from scanside_export.data.samples import Sample, Sampler

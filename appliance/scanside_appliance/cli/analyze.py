@@ -70,8 +70,7 @@ def analyze(
         raise typer.BadParameter(f"there is no folder {earlier.absolute()}", param_hint="--earlier")
     _start_a_reader(context)
     from scanside_appliance.compiled import compiled_networks
-    from scanside_appliance.results.delivery import Delivery, gravest
-    from scanside_appliance.results.readiness import made_ready_beside
+    from scanside_appliance.results.delivery import Delivery, gravest, made_ready_beside
     from scanside_appliance.studies import analyze_all
     from scanside_runtime.analysis.analyze import analyze as analyze_study
     from scanside_runtime.analysis.analyze import refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import ssl
 from collections import Counter
@@ -11,9 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.files.owner import become_owner
 from scanside_appliance.languages.catalogue import ENGLISH
 from scanside_appliance.serve.connection import LARGEST_REQUEST_BYTES, REQUEST_S, Gate, Talk
 from scanside_appliance.serve.errors import BoxServeOpen, BoxServePort, BoxServeTls
+from scanside_appliance.serve.password import Password
 from scanside_runtime.settings.serve import ServeSettings
 
 LONGEST_S = 900.0
@@ -22,6 +26,27 @@ LAST_S = 5.0
 PAUSE_S = 1.0
 BACKLOG = 128
 log = logging.getLogger("scanside")
+
+
+def show_until_told(layout: BoxLayout, settings: ServeSettings, language: str, ready: Callable[[str], None]) -> None:
+    """Show results until SIGTERM or SIGINT; everything is checked before anything listens.
+
+    language: of what is said to somebody at a browser. ready: told the address when browsers may come.
+    Raises BoxServePassword, BoxServeOpen, BoxServePort, BoxServeTls, BoxRoot.
+    """
+    server = Server(layout.results, Gate(Password(layout)), settings, tls_of(settings), language)
+    scheme = "https" if settings.tls_certificate else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+
+    async def show() -> None:
+        end, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end.set)
+        await server.run(listener, lambda: ready(f"{scheme}://{host}:{settings.port}/"), end)
+
+    with listener_of(settings) as listener:
+        become_owner(layout.root)  # root, if anything, was for the port and the key
+        asyncio.run(show())
 
 
 def listener_of(settings: ServeSettings) -> socket.socket:

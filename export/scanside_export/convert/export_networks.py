@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
-from scanside_export.convert.calibration import calibration_stacks
-from scanside_export.convert.quantize import quantize
+from scanside_export.convert.quantize import Floats, quantize
 from scanside_export.convert.to_ir import write_ir
 from scanside_export.data.cases import Case
+from scanside_export.data.recipe import Recipe
+from scanside_export.data.samples import Sampler
 from scanside_export.networks.checkpoint import Trained
 from scanside_export.networks.to_onnx import store_fp16, to_onnx, with_contract
+
+CALIBRATION_SEED = 77
+REAL_SOURCES = ("infection-3d", "real", "lung-2d", "infection-2d")
 
 
 def export_networks(trained: Mapping[str, Trained], work: Path) -> Iterator[Path]:
@@ -35,3 +40,13 @@ def quantize_networks(
         quantized = quantize(onnx.load(work / f"{name}.fp32.onnx"), stacks, preset)
         onnx.save(with_contract(quantized, one.contract), work / f"{name}.int8.onnx")
         yield write_ir(work / f"{name}.int8.onnx", one.contract, compress_to_fp16=False)
+
+
+def calibration_stacks(cases: Sequence[Case], recipe: Recipe, count: int) -> list[Floats]:
+    """`count` stacks, each (1, depth, rows, columns) float32 in 0..1: from scans only, by the training's own sampler.
+
+    No phantom is among them, and nothing is distorted.
+    """
+    shares = {source: recipe.shares.get(source, 0.0) for source in REAL_SOURCES}
+    sampler = Sampler(cases, replace(recipe, shares=shares, augment={}, seed=CALIBRATION_SEED))
+    return [sampler.draw(number).stack[None] for number in range(count)]

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from scanside_export.data.augment import grains
 from scanside_runtime.volume import Bools
 
 Floats = npt.NDArray[np.float32]
@@ -73,27 +74,21 @@ def _blob(inner: Bools, pixel_mm: float, rng: Rng) -> Bools:
     turn = rng.uniform(0.0, np.pi)
     along = (x - columns[at]) * np.cos(turn) + (y - rows[at]) * np.sin(turn)
     across = (y - rows[at]) * np.cos(turn) - (x - columns[at]) * np.sin(turn)
-    bent = 0.35 * _noise(inner.shape, 12.0 / pixel_mm, rng)
+    bent = 0.35 * grains(inner.shape, 12.0 / pixel_mm, rng)
     return np.asarray(np.hypot(along / long_px, across / wide_px) + bent < 1.0) & inner
-
-
-def _noise(shape: tuple[int, ...], sigma_px: float, rng: Rng) -> Floats:
-    """Grains of a size, with a standard deviation of 1."""
-    grain = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), max(sigma_px, 0.2))
-    return np.asarray(grain / max(float(grain.std()), 1e-6), dtype=np.float32)
 
 
 def _even(organ: Bools, pixel_mm: float, rng: Rng, between: tuple[float, float] = SOLID_HU) -> Floats:
     """Spleen, liver or fluid: one density, hardly any texture."""
-    texture = float(rng.uniform(0.0, 14.0)) * _noise(organ.shape, float(rng.uniform(0.5, 4.0)) / pixel_mm, rng)
+    texture = float(rng.uniform(0.0, 14.0)) * grains(organ.shape, float(rng.uniform(0.5, 4.0)) / pixel_mm, rng)
     return np.asarray(rng.uniform(*between) + texture, dtype=np.float32)
 
 
 def _food(organ: Bools, pixel_mm: float, rng: Rng, bubbles: tuple[float, float] = (0.02, 0.35)) -> Floats:
     """Food: lumps of fluid's density, and bubbles in a part of it."""
-    lumps = float(rng.uniform(3.0, 28.0)) * _noise(organ.shape, float(rng.uniform(1.0, 7.0)) / pixel_mm, rng)
-    where = _noise(organ.shape, float(rng.uniform(6.0, 20.0)) / pixel_mm, rng)
-    fine = _noise(organ.shape, float(rng.uniform(0.7, 3.5)) / pixel_mm, rng) + float(rng.uniform(0.0, 1.5)) * where
+    lumps = float(rng.uniform(3.0, 28.0)) * grains(organ.shape, float(rng.uniform(1.0, 7.0)) / pixel_mm, rng)
+    where = grains(organ.shape, float(rng.uniform(6.0, 20.0)) / pixel_mm, rng)
+    fine = grains(organ.shape, float(rng.uniform(0.7, 3.5)) / pixel_mm, rng) + float(rng.uniform(0.0, 1.5)) * where
     edge = float(np.quantile(fine[organ], 1.0 - rng.uniform(*bubbles))) if organ.any() else 0.0
     share = 1.0 / (1.0 + np.exp(-(fine - edge) * float(rng.uniform(2.0, 9.0))))
     return np.asarray(rng.uniform(*FLUID_HU) + lumps - share * rng.uniform(150.0, 1000.0), dtype=np.float32)

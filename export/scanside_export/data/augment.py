@@ -63,3 +63,9 @@ def _grain(shape: tuple[int, ...], strength_hu: float, rng: np.random.Generator)
     sigma = float(rng.uniform(0.3, 1.2))
     grain = np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in white])
     return np.asarray(grain * (strength_hu / max(float(grain.std()), 1e-3)), dtype=np.float32)
+
+
+def grains(shape: tuple[int, ...], sigma_px: float, rng: np.random.Generator) -> Floats:
+    """Noise of one plane, (rows, columns), in grains of a size, with a standard deviation of 1."""
+    grain = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), max(sigma_px, 0.2))
+    return np.asarray(grain / max(float(grain.std()), 1e-6), dtype=np.float32)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from scanside_export.data.augment import grains
 from scanside_runtime.volume import Bools
 
 Floats = npt.NDArray[np.float32]
@@ -62,7 +63,7 @@ def with_effusion(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> tuple[
         if rng.random() < 0.6:
             band = _deepest(depth, lung, min(1.0, share * float(rng.uniform(1.1, 1.8)) + 0.03)) & ~fluid
             hu = _filled(hu, band, outside, _dense(band, pixel_mm, noise_hu, rng), rng)[0]
-        even = density + noise_hu * float(rng.uniform(0.7, 1.3)) * _noise(fluid.shape, 0.7, rng)
+        even = density + noise_hu * float(rng.uniform(0.7, 1.3)) * grains(fluid.shape, 0.7, rng)
         hu, taken = _filled(hu, fluid, outside, even, rng)
         gone = np.maximum(gone, taken * lung)
     return hu, gone
@@ -75,7 +76,7 @@ def with_dense_lung(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> Floa
         if rng.random() < 0.6:
             dense = _deepest(_depth(lung, pixel_mm, rng), lung, _share(rng))
         else:
-            dense = _deepest(_noise(lung.shape, float(rng.uniform(8.0, 35.0)) / pixel_mm, rng), lung, _share(rng))
+            dense = _deepest(grains(lung.shape, float(rng.uniform(8.0, 35.0)) / pixel_mm, rng), lung, _share(rng))
         hu = _filled(hu, dense, outside, _dense(dense, pixel_mm, noise_hu, rng), rng)[0]
     return hu
 
@@ -91,7 +92,7 @@ def with_level(
     fluid[:, : int(np.ceil(np.quantile(np.nonzero(lung)[1], 1.0 - share)))] = False
     filled = hu.copy()
     for z in np.flatnonzero(fluid.any(axis=(1, 2))):
-        even = fluid_hu + noise.sd_hu * _noise(fluid[z].shape, noise.grain_px, rng)
+        even = fluid_hu + noise.sd_hu * grains(fluid[z].shape, noise.grain_px, rng)
         filled[z] = _filled(hu[z : z + 1], fluid[z], ~lungs[z], even, rng)[0][0]
     return filled, fluid
 
@@ -164,7 +165,7 @@ def _depth(lung: Bools, pixel_mm: float, rng: Rng) -> Floats:
         front = y < np.quantile(y[lung], float(rng.uniform(0.3, 0.6)))
         walls = cv2.distanceTransform((lung | front).astype(np.uint8), cv2.DIST_L2, 5) * pixel_mm
         depth = float(rng.uniform(0.1, 0.5)) * behind - walls
-    wavy = depth + float(rng.uniform(0.0, 4.0)) * _noise(lung.shape, 15.0 / pixel_mm, rng)
+    wavy = depth + float(rng.uniform(0.0, 4.0)) * grains(lung.shape, 15.0 / pixel_mm, rng)
     return np.asarray(wavy[::way], dtype=np.float32)
 
 
@@ -173,18 +174,12 @@ def _deepest(depth: Floats, lung: Bools, share: float) -> Bools:
     return np.asarray(lung & (depth >= np.quantile(depth[lung], 1.0 - share)))
 
 
-def _noise(shape: tuple[int, ...], sigma_px: float, rng: Rng) -> Floats:
-    """Grains of a size, with a standard deviation of 1."""
-    grain = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), max(sigma_px, 0.2))
-    return np.asarray(grain / max(float(grain.std()), 1e-6), dtype=np.float32)
-
-
 def _dense(place: Bools, pixel_mm: float, noise_hu: float, rng: Rng) -> Floats:
     """Lung without air, (rows, columns) float32 HU; two of three have air in bronchi, and may be as fluid."""
     bronchi = rng.random() < 0.65 and bool(place.any())
-    texture = float(rng.uniform(2.0, 25.0)) * _noise(place.shape, float(rng.uniform(2.0, 9.0)) / pixel_mm, rng)
+    texture = float(rng.uniform(2.0, 25.0)) * grains(place.shape, float(rng.uniform(2.0, 9.0)) / pixel_mm, rng)
     density = float(rng.uniform(*(BRONCHI_HU if bronchi else DENSE_HU)))
-    picture = density + texture + noise_hu * float(rng.uniform(0.7, 1.3)) * _noise(place.shape, 0.7, rng)
+    picture = density + texture + noise_hu * float(rng.uniform(0.7, 1.3)) * grains(place.shape, 0.7, rng)
     if bronchi:
         picture = picture * (1.0 - (air := _bronchi(place, pixel_mm, rng))) - 950.0 * air
     return np.asarray(picture, dtype=np.float32)

@@ -43,7 +43,7 @@ def serve(
         keep_password(layout, _asked_for())
         typer.echo(spoken()("The password is set; it counts at once."), err=True)
         return
-    from scanside_appliance.serve.running import show_until_told
+    from scanside_appliance.serve.server import show_until_told
 
     said = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     chosen = context.obj.settings()
