@@ -56,6 +56,16 @@ class ScansideError(Exception):
         values = {name: shown(str(one)) if isinstance(one, foreign) else one for name, one in self.values.items()}
         return told(inspect.cleandoc(type(self).__doc__ or ""), **values)
 
+    @property
+    def in_words(self) -> str:
+        """What is wrong, and what to do about it."""
+        return f"{self.message} {self.advice}"
+
+    @property
+    def in_full(self) -> str:
+        """The same behind its code, as it stands in a log or a status."""
+        return f"{self.code}: {self.in_words}"
+
     def __reduce__(self) -> tuple[Callable[[], ScansideError], tuple[()]]:
         """Made anew from its values, so that what another process raises arrives here as what it is."""
         return partial(type(self), **self.values), ()

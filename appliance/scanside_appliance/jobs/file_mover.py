@@ -80,8 +80,7 @@ class FileMover:
             self._store.change(job.id, state=State.queued, interruptions=count)
             return
         died = BoxAnalysisDied(how="together with the whole box", attempts=count)
-        reason = f"{died.message} {died.advice}"
-        self._store.change(job.id, state=State.quarantining, interruptions=count, code=died.code, reason=reason)
+        self._store.change(job.id, state=State.quarantining, interruptions=count, code=died.code, reason=died.in_words)
 
     def _clear_unfinished(self) -> None:
         wanted = {job.result_dir for job in self._store.jobs([State.publishing])}
@@ -198,8 +197,7 @@ class FileMover:
         """Until they are sent again, or a person gives them up: what is known of them stays."""
         self._store.put([row.id for row in gone], CLEANED)
         reason = InputFilesGone(count=len(gone))
-        words = f"{reason.message} {reason.advice}"
-        return self._store.change(job.id, state=State.holding, code=reason.code, reason=words)
+        return self._store.change(job.id, state=State.holding, code=reason.code, reason=reason.in_words)
 
     def _put_aside(self, job: Job) -> Job | None:
         place = quarantine_place(job.code or "BOX_DEFECT", job.id)

@@ -279,7 +279,7 @@ class Intake:
             return
         reason = InputSuperseded()
         aside = self._new(State.quarantining, job.study, job.study_uid, job.patient, code=reason.code)
-        self._store.change(aside.id, reason=_words(reason))
+        self._store.change(aside.id, reason=reason.in_words)
         self._store.give(rows, aside.id)
 
     def release(self, job: Job, series_uid: str | None = None) -> Job:
@@ -329,7 +329,7 @@ class Intake:
     def _hold(self, study: str, files: Mapping[str, Facts], reason: ScansideError) -> Job:
         first = next(iter(files.values()))
         patient = patient_key(first.patient_id, first.issuer, first.study_uid)
-        job = self._new(State.holding, study, first.study_uid, patient, code=reason.code, reason=_words(reason))
+        job = self._new(State.holding, study, first.study_uid, patient, code=reason.code, reason=reason.in_words)
         self._store.add_files(job, self._rows(files))
         return job
 
@@ -348,7 +348,7 @@ class Intake:
         return jobs
 
     def _aside(self, reason: ScansideError, files: Mapping[str, Facts], study: str) -> Job:
-        job = self._new(State.quarantining, study, "", "", code=reason.code, reason=_words(reason))
+        job = self._new(State.quarantining, study, "", "", code=reason.code, reason=reason.in_words)
         self._store.add_files(job, self._rows(files))
         return job
 
@@ -377,7 +377,3 @@ def _waits_for_its_base(job: Job) -> bool:
 def _is_taken_along(held: Job, job: Job) -> bool:
     """What waited for its base goes with any job of the study, what else is held with a release for its reason."""
     return _waits_for_its_base(held) or (held.state == State.held and held.code in JOINED and held.code == job.code)
-
-
-def _words(reason: ScansideError) -> str:
-    return f"{reason.message} {reason.advice}"

@@ -127,7 +127,7 @@ class Scheduler:
         if len(self._ended_in_it) < 2:
             return outcome
         error = BoxSameDefect(where=outcome.reason)
-        return replace(outcome, blame="box", code=error.code, reason=f"{error.message} {error.advice}")
+        return replace(outcome, blame="box", code=error.code, reason=error.in_words)
 
     def _note_blame(self, outcome: Outcome, limits: JobSettings) -> None:
         """While the box is to blame nothing is begun but one study now and then, to see."""
@@ -174,7 +174,7 @@ class Scheduler:
             return self._wait(job, 2 * self._pause_s(limits), code, reason, job.attempts)  # others first
         attempts = job.attempts + 1
         died = BoxAnalysisDied(how=reason, attempts=attempts)
-        words = f"{died.message} {died.advice}"
+        words = died.in_words
         if attempts >= limits.attempts:
             return self._store.change(
                 job.id, state=State.quarantining, attempts=attempts, code=BoxAnalysisDied.code, reason=words

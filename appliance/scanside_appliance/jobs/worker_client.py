@@ -227,7 +227,7 @@ class WorkerClient:
         if ending.cause not in ("start", "replaced"):
             return self._failed(ending.how)
         error = BoxReplaced(how=ending.how) if ending.cause == "replaced" else BoxWorkerStart(how=ending.how)
-        return replace(self._failed(f"{error.message} {error.advice}"), blame="box", code=error.code)
+        return replace(self._failed(error.in_words), blame="box", code=error.code)
 
     def _failed(self, how: str) -> Outcome:
         folder, self._busy = self._busy or Path(), None

@@ -116,18 +116,14 @@ class Sending:
             committed = send(_result_of(self._layout, job), names, self.settings, partial(outbox.note_sent, delivery))
             outbox.note_end(delivery, committed)
         except BoxSendRefused as error:
-            outbox.note_refused(delivery, error.code, _words(error))
+            outbox.note_refused(delivery, error.code, error.in_words)
         except BoxFailed as error:
-            outbox.note_failed(delivery, error.code, _words(error), self.settings)
+            outbox.note_failed(delivery, error.code, error.in_words, self.settings)
         return _facts(job, outbox.delivery(delivery.id), outbox)
 
 
 def _result_of(layout: BoxLayout, job: Job) -> Path:
     return layout.result(job.patient, job.study, job.revision or 0)
-
-
-def _words(error: BoxFailed) -> str:
-    return f"{error.message} {error.advice}"
 
 
 def _facts(job: Job, delivery: Delivery, outbox: Outbox) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Arrivals:
         """
         through = (self._look.under_way or self._is_due()) and self._look.is_through()
         if (trouble := self._look.trouble()) is not None:
-            self._troubles.note(f"{trouble.code}: {trouble.message} {trouble.advice}")
+            self._troubles.note(trouble.in_full)
         if not through or trouble:
             return False
         self.files, self._house.inbox_bytes = len(self._inbox), self._look.bytes

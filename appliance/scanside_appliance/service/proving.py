@@ -160,7 +160,7 @@ class Proving:
         return True
 
     def _failed(self, error: ScansideError, settings: Settings) -> None:
-        self.trouble = f"{error.code}: {error.message} {error.advice} Until then: {HELD}."
+        self.trouble = f"{error.in_full} Until then: {HELD}."
         if not self.failures:
             log.error("%s", self.trouble)
         pause_s = settings.jobs.retry_after_s * 2.0 ** min(self.failures, 16)

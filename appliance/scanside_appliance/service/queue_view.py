@@ -38,7 +38,7 @@ def box_facts(layout: BoxLayout, read_settings: Callable[[], Settings] = Setting
         try:
             said["trouble"] = _unattended(layout)
         except BoxFailed as error:  # one that starts just now begins its book
-            said["trouble"] = _in_words(error)
+            said["trouble"] = error.in_full
     return said
 
 
@@ -55,12 +55,8 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
         if lies_at(layout.marker) and not lies_at(layout.inbox):
             raise BoxInbox(folder=layout.inbox)
     except BoxFailed as error:
-        return _in_words(error)
+        return error.in_full
     return None
-
-
-def _in_words(error: BoxFailed) -> str:
-    return f"{error.code}: {error.message} {error.advice}"
 
 
 def _unattended(layout: BoxLayout) -> str | None:

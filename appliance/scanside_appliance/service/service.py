@@ -104,10 +104,10 @@ def _wait_for_room(plan: Plan, layout: BoxLayout, full: BoxDiskFull) -> None:
     """Said in the log, to systemd and, if there is room for it, in the status. Raises `full` with `once`."""
     if plan.once:
         raise full
-    log.error("%s: %s %s", full.code, full.message, full.advice)
+    log.error("%s", full.in_full)
     notify(STATUS="waiting: the disk is full", EXTEND_TIMEOUT_USEC=round(4e6 * ROOM_EVERY_S))
     with suppress(OSError):
-        write_failure(layout, plan.clock.now_text(), f"{full.code}: {full.message} {full.advice}")
+        write_failure(layout, plan.clock.now_text(), full.in_full)
     time.sleep(ROOM_EVERY_S)
 
 
@@ -126,9 +126,9 @@ def _last_word(plan: Plan, layout: BoxLayout) -> Iterator[None]:
 
 def _why(error: BaseException) -> str:
     if isinstance(error, ScansideError):
-        return f"{error.code}: {error.message} {error.advice}"
+        return error.in_full
     if (disk := of_the_disk(error)) is not None:
-        return f"{disk.code}: {disk.message} {disk.advice}"
+        return disk.in_full
     return f"{ScansideError.code}: {raised_at(error)}"
 
 

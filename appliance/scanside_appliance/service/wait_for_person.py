@@ -50,7 +50,7 @@ class WaitForPerson:
         lasted_s = time.monotonic() - self._began
         self._pause_s = FIRST_S if lasted_s > self._pause_s else min(2 * self._pause_s, LONGEST_S)
         with heard_signals() as signals:
-            trouble = f"{error.code}: {error.message} {error.advice} Until then: {WAITS}."
+            trouble = f"{error.in_full} Until then: {WAITS}."
             self._write_down(trouble, error)
             notify(READY=1, STATUS=f"waiting: {error.code}")  # whoever waited for it finds in the status how it is
             self._tell_list(trouble, error)

@@ -137,7 +137,7 @@ def calibrate(exams: Exams, resamples: int = 1000, progress: Progress | None = N
             refusals.append(few)
     if not models:
         raise refusals[0]
-    return models, [f"{refusal.message} {refusal.advice}" for refusal in refusals]
+    return models, [refusal.in_words for refusal in refusals]
 
 
 def _model(exams: Exams, features: tuple[str, ...], resamples: int) -> Model:

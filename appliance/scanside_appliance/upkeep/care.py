@@ -101,7 +101,7 @@ def bundle_reminders(root: Path, keys: Path, clock: Clock) -> Iterator[str]:
             if one.action == "put aside" and _age(one.at, clock) < PUT_ASIDE_SAID_DAYS:
                 yield f"a model bundle was put aside on {one.at[:10]}, in force is {one.title}: {one.why}"
     for error in kept_from(keys):
-        yield f"{error.code}: {error.message} {error.advice}"
+        yield error.in_full
 
 
 def _last(kind: type[Note], path: Path) -> Note | None:

@@ -269,8 +269,7 @@ class _Rebuild:
             self._say(one.path, one.why or "it is of another study")
         if altered:
             reason = BoxArchiveAltered(count=len(altered))
-            words = f"{reason.message} {reason.advice}"
-            job = self._job(State.quarantining, folder, code=reason.code, reason=words)
+            job = self._job(State.quarantining, folder, code=reason.code, reason=reason.in_words)
             place = archive_place(folder.patient, folder.study)
             self._store.add_files(job, _rows(altered, place, known=False))
             self.found.files_put_aside += len(altered)

@@ -56,7 +56,7 @@ def main() -> None:
     try:
         app()
     except ScansideError as error:
-        typer.echo(f"scanside-export: {error.code}: {error.message} {error.advice}", err=True)
+        typer.echo(f"scanside-export: {error.in_full}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -98,7 +98,7 @@ class Failed:
     def of(cls, error: ScansideError) -> Failed:
         """What crosses the pipe of an error."""
         values = {name: _plain(value) for name, value in error.values.items()}
-        return cls(error.code, error.exit_code, f"{error.message} {error.advice}", values)
+        return cls(error.code, error.exit_code, error.in_words, values)
 
     def error(self) -> ScansideError:
         """The error that the child raised. Raises ValueError where no error has its code, or the values do not fit."""
