@@ -193,7 +193,7 @@ def _named(book: Store, layout: BoxLayout) -> Iterator[tuple[str, str]]:
     for row in files_anywhere(book):
         yield f"{row.place}/{row.name}", row.sha256
     for job in book.jobs((State.archiving, State.done)):
-        folder = layout.result(job.patient, job.study, job.revision or 0).relative_to(layout.root)
+        folder = job.published_in(layout).relative_to(layout.root)
         for name, sha256 in book.result(job.id).items():
             yield f"{folder}/{name}", sha256
 

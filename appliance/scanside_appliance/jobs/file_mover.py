@@ -240,7 +240,7 @@ class FileMover:
     def _publish(self, job: Job) -> Job:
         """The one moment in which a result becomes visible: whole, and with a sound document, or not at all."""
         hashes = self._store.result(job.id)
-        target = self._layout.result(job.patient, job.study, job.revision or 0)
+        target = job.published_in(self._layout)
         finished = self._layout.unfinished / (job.result_dir or "")
         if not _holds(target, hashes):
             if lies_at(target) or not _holds(finished, hashes) or unsound(finished, job.verdict, job.revision):

@@ -88,7 +88,7 @@ class Decisions:
         if last is None:
             return []
         try:
-            folder = self.layout.result(last.patient, last.study, last.revision or 0)
+            folder = last.published_in(self.layout)
             studies = json.loads((folder / RESULT).read_bytes())["contents"]
             return [series for one in studies for series in one["series"]]
         except (OSError, ValueError, KeyError, TypeError):  # an older version's document, or somebody took it away

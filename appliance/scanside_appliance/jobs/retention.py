@@ -175,5 +175,5 @@ def _remove_junk(layout: BoxLayout, store: Store, job: Job) -> None:
 
 def _is_reported(layout: BoxLayout, store: Store, job: Job) -> bool:
     hashes = store.result(job.id)
-    folder = layout.result(job.patient, job.study, job.revision or 0)
+    folder = job.published_in(layout)
     return bool(hashes) and all(is_there(folder / name, sha256) for name, sha256 in hashes.items())

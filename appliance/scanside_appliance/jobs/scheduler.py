@@ -97,8 +97,7 @@ class Scheduler:
         return [self._result_of(one) for one in in_order]
 
     def _result_of(self, job: Job) -> EarlierResult:
-        folder = self._layout.result(job.patient, job.study, job.revision or 0)
-        return EarlierResult(folder, self._store.result(job.id).get(RESULT))
+        return EarlierResult(job.published_in(self._layout), self._store.result(job.id).get(RESULT))
 
     def advance(self, settings: Settings) -> bool:
         """Whether the worker came to an end with its study; what follows is done."""

@@ -81,7 +81,7 @@ class SenderClient:
             self._outbox.note_end(delivery, ())
             return
         job = self._store.job(delivery.job)
-        folder = self._layout.result(job.patient, job.study, job.revision or 0)
+        folder = job.published_in(self._layout)
         self._child = self._child or Child(self._command, LIMITS)
         self._delivery, self._heard = delivery, self._clock.monotonic()
         try:

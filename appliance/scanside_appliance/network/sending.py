@@ -106,24 +106,20 @@ class Sending:
     def _job_of(self, folder: Path, store: Store) -> Job | None:
         """The job whose result lies in a folder."""
         jobs = [job for job in store.jobs_of_study(folder.parent.name) if job.revision is not None]
-        return next((job for job in jobs if _result_of(self._layout, job) == folder), None)
+        return next((job for job in jobs if job.published_in(self._layout) == folder), None)
 
     def _deliver(self, store: Store, outbox: Outbox, delivery: Delivery) -> dict[str, Any]:
         """Send what belongs to a delivery, and write down what became of it."""
         job = store.job(delivery.job)
         names = outbox.names(job.id, self.settings)
         try:
-            committed = send(_result_of(self._layout, job), names, self.settings, partial(outbox.note_sent, delivery))
+            committed = send(job.published_in(self._layout), names, self.settings, partial(outbox.note_sent, delivery))
             outbox.note_end(delivery, committed)
         except BoxSendRefused as error:
             outbox.note_refused(delivery, error.code, error.in_words)
         except BoxFailed as error:
             outbox.note_failed(delivery, error.code, error.in_words, self.settings)
         return _facts(job, outbox.delivery(delivery.id), outbox)
-
-
-def _result_of(layout: BoxLayout, job: Job) -> Path:
-    return layout.result(job.patient, job.study, job.revision or 0)
 
 
 def _facts(job: Job, delivery: Delivery, outbox: Outbox) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _names(layout: BoxLayout, store: Store, job: Job) -> dict[str, Any]:
     came_from = harmless(os.fsdecode(files[0].source).rpartition("/")[0]) if files else None
     if job.state not in (State.archiving, State.done):
         return {"from": came_from}
-    folder = layout.result(job.patient, job.study, job.revision or 0)
+    folder = job.published_in(layout)
     found, _ = read_results([folder / RESULT])
     return {"from": came_from, "report": str(folder / PAGE), **(shown_of(found[0].document) if found else {})}
 
@@ -125,7 +125,7 @@ def _turn(job: Job) -> int:
 
 
 def _entry(layout: BoxLayout, job: Job, grade: int) -> dict[str, Any]:
-    result = layout.result(job.patient, job.study, job.revision or 0)
+    result = job.published_in(layout)
     done = job.state in (State.archiving, State.done)
     return {
         "study": job.study or None,

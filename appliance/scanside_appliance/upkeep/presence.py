@@ -25,7 +25,7 @@ def missing_studies(layout: BoxLayout, store: Store) -> list[str]:
 
 
 def _is_whole(layout: BoxLayout, job: Job, archived: bool) -> bool:
-    there = lies_at(layout.result(job.patient, job.study, job.revision or 0) / RESULT)
+    there = lies_at(job.published_in(layout) / RESULT)
     return there and (not archived or _holds_anything(layout.root / archive_place(job.patient, job.study)))
 
 

@@ -149,7 +149,7 @@ def _other_than_told(layout: BoxLayout, store: Store, told: Mapping[tuple[str, A
     for job in store.jobs(PUBLISHED):
         known = told.get((job.study, job.revision))
         if known is not None and store.result(job.id).get(RESULT) != known:
-            folder = layout.result(job.patient, job.study, job.revision or 0).relative_to(layout.root)
+            folder = job.published_in(layout).relative_to(layout.root)
             yield Difference("audit", str(folder / RESULT), job.study, why="the book has another sum than the audit")
 
 
@@ -166,7 +166,7 @@ class _Look:
     def results(self, published: list[Job]) -> Iterator[Difference]:
         """Every file of every result."""
         for job in published:
-            folder = self._layout.result(job.patient, job.study, job.revision or 0)
+            folder = job.published_in(self._layout)
             for name, sha256 in self._store.result(job.id).items():
                 yield from self._compared("result", job.study, folder / name, sha256)
             self._step("results")
@@ -190,7 +190,7 @@ class _Look:
     def strays(self) -> Iterator[Difference]:
         """What lies in results and archive and is not in the book."""
         known = {job.id: job for job in self._store.jobs([*PUBLISHED, State.publishing])}
-        places = {self._layout.result(job.patient, job.study, job.revision or 0): job for job in known.values()}
+        places = {job.published_in(self._layout): job for job in known.values()}
         for one in result_folders(self._layout):
             names = self._store.result(places[one.folder].id) if one.folder in places else {}
             for path in sorted(one.folder.iterdir()):

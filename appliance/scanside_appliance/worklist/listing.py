@@ -98,7 +98,7 @@ def _facts(layout: BoxLayout, store: Store, known: KnownFacts, jobs: Sequence[Jo
 
 
 def _read(layout: BoxLayout, job: Job, sha256: str | None) -> Facts | None:
-    path = layout.result(job.patient, job.study, job.revision or 0) / RESULT
+    path = job.published_in(layout) / RESULT
     try:
         return Facts.of(read_result(path, sha256))
     except (OSError, ValueError):

@@ -15,6 +15,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
 
+from scanside_appliance.files.layout import BoxLayout
+
 CLEANED = "cleaned"
 
 
@@ -72,6 +74,10 @@ class Job:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", State(self.state))
+
+    def published_in(self, layout: BoxLayout) -> Path:
+        """Where its result lies, once there is one."""
+        return layout.result(self.patient, self.study, self.revision or 0)
 
 
 @dataclass(frozen=True, slots=True)
