@@ -115,8 +115,9 @@ def at_slice(number: int, what: Callable[[], None]) -> Callable[[int, int], None
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """More slices than a narrow pipe holds reports of."""
-    return write(tmp_path_factory.mktemp("150") / "many", make_series(150))
+    """More slices than a narrow pipe holds reports of, each of which has to be decoded and is said by itself."""
+    scratch = tmp_path_factory.mktemp("150")
+    return transcode(write(scratch / "plain", make_series(150)), scratch / "many", JPEGLosslessSV1)
 
 
 def still_at_work(reader: StudyReader) -> None:
@@ -226,6 +227,13 @@ from scanside_runtime.dicom import reader_process
 reader_process.KEPT_BYTES = {}
 reader_process.main()
 """
+
+
+def test_slices_of_plain_words_are_told_of_together_up_to_the_last(tmp_path: Path) -> None:
+    folder, told = write(tmp_path / "study", make_series(40)), []
+    with StudyReader(LIMITS) as reader:
+        reader.read_volume(choose_series(reader.find(folder)), lambda done, total: told.append((done, total)))
+    assert told == [(16, 40), (32, 40), (40, 40)]
 
 
 def test_beyond_what_is_kept_a_bit_that_flips_in_plain_words_is_noticed(

@@ -92,7 +92,11 @@ def value_of(ds: Dataset, keyword: str) -> Any:
 
 
 def _meant(ds: Dataset, keyword: str, meaning: Callable[[Any], Meaning]) -> Meaning:
-    alone = _alone(ds, keyword)
+    tag, is_ambiguous = _known(keyword)
+    element = ds.get_item(tag)
+    if element is None:
+        return meaning(None)
+    alone = None if is_ambiguous else _alone(ds, tag, element)
     return meaning(value_of(ds, keyword)) if alone is None else _kept(alone, meaning)
 
 
@@ -107,14 +111,12 @@ def _kept(alone: Bytes, meaning: Callable[[Any], Meaning]) -> Meaning:
     return meaning(converted)
 
 
-def _alone(ds: Dataset, keyword: str) -> Bytes | None:
+def _alone(ds: Dataset, tag: BaseTag, element: object) -> Bytes | None:
     """What an element means as far as its own bytes decide it; None where they do not, or are many."""
-    tag, is_ambiguous = _known(keyword)
-    element = ds.get_item(tag)
     charset = ds.original_character_set
     if not isinstance(element, RawDataElement) or not isinstance(element.value, bytes) or not charset:
         return None
-    if len(element.value) > LONGEST_KEPT or is_ambiguous:
+    if len(element.value) > LONGEST_KEPT:
         return None
     sets = charset if isinstance(charset, str) else tuple(charset)
     return tag, element.VR, element.value, element.is_implicit_VR, element.is_little_endian, sets
