@@ -166,7 +166,7 @@ def test_the_golden_masks_hold_something_to_compare(exported: Exported) -> None:
 def test_the_bundle_passes_its_own_test_on_both_engines(exported: Exported, name: str, precision: str) -> None:
     passed = run_selftest(load_networks(open_bundle(exported.bundle), choose_engine(name, precision, 1)))
     assert min(passed.lungs_dice, passed.infection_dice) >= 0.97
-    assert passed.precision.endswith("fp32")
+    assert passed.computed_in.endswith("fp32")
 
 
 def test_the_self_test_notices_networks_that_answer_otherwise(exported: Exported, tmp_path: Path) -> None:

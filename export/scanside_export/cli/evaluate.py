@@ -22,6 +22,7 @@ evaluations = typer.Typer(
     help="Score a bundle on experts' labels, by the box's runtime.", no_args_is_help=True, rich_markup_mode=None
 )
 _Score = TypeVar("_Score")
+_Series = TypeVar("_Series")
 BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", metavar="DIR", help="A bundle other than the default one.")
 ]
@@ -240,11 +241,9 @@ def _real_series(data: Path, names: Sequence[str]) -> list[RealSeries]:
     from scanside_export.evaluation.precision_agreement import real_series
 
     known = {one.name: one for one in real_series(data)}
-    if unknown := [name for name in names if name not in known]:
-        raise typer.BadParameter(f"--series {', '.join(unknown)}: choose from {', '.join(known)}")
     if not known:
         raise typer.BadParameter(f"--data {data}: no series lies there")
-    return [one for name, one in known.items() if not names or name in names]
+    return _named(known, names)
 
 
 def _fluid_series(data: Path, names: Sequence[str]) -> list[Path]:
@@ -252,14 +251,18 @@ def _fluid_series(data: Path, names: Sequence[str]) -> list[Path]:
     from scanside_export.errors import LabelsUnusable
     from scanside_export.evaluation.drawn_fluid import SERIES
 
-    known = {Path(one).stem: data / one for one in SERIES}
-    if unknown := [name for name in names if name not in known]:
-        raise typer.BadParameter(f"--series {', '.join(unknown)}: choose from {', '.join(known)}")
-    paths = [path for name, path in known.items() if not names or name in names]
+    paths = _named({Path(one).stem: data / one for one in SERIES}, names)
     for path in paths:
         if not path.is_file():
             raise LabelsUnusable(folder=path.parent, why=f"there is no {path.name}")
     return paths
+
+
+def _named(known: Mapping[str, _Series], names: Sequence[str]) -> list[_Series]:
+    """Those that are named, all where none is. Raises typer.BadParameter for a name that there is not."""
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"--series {', '.join(unknown)}: choose from {', '.join(known)}")
+    return [one for name, one in known.items() if not names or name in names]
 
 
 def _deployed(bundle: Path | None, engine: str, precision: str) -> tuple[Bundle, LoadedNetworks]:

@@ -25,15 +25,6 @@ LEAST_DICE = {"int8": 0.97, "bf16": 0.98, "fp32": 0.995}
 
 
 @dataclass(frozen=True, slots=True)
-class SelfTest:
-    """Dice of this box's masks against the exporter's, by network."""
-
-    lungs_dice: float
-    infection_dice: float
-    precision: str
-
-
-@dataclass(frozen=True, slots=True)
 class Compared:
     """This box's answer to the golden stacks against the exporter's, in FP32.
 
@@ -96,8 +87,7 @@ def _until_right(
 
 def prove_way(bundle: Bundle, way: EngineChoice, networks: KeptNetworks | None = None) -> WayTried:
     """Answer the golden stacks in one way. Raises ModelSelfTest where that is wrong, and what loading raises."""
-    found = run_selftest((networks or KeptNetworks()).take(bundle, way))
-    return WayTried(way.name, way.precision, _now(), found.precision, found.lungs_dice, found.infection_dice)
+    return run_selftest((networks or KeptNetworks()).take(bundle, way))
 
 
 def _tried(bundle: Bundle, networks: KeptNetworks, attempts: Attempts, way: EngineChoice) -> WayTried:
@@ -135,17 +125,18 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def run_selftest(networks: LoadedNetworks) -> SelfTest:
+def run_selftest(networks: LoadedNetworks) -> WayTried:
     """Answer the golden stacks of the networks' bundle.
 
     Raises ModelSelfTest when the masks are not the exporter's, ModelBundleDamaged where there are no golden stacks.
     """
-    least = LEAST_DICE[networks.choice.precision]
+    way, computed_in = networks.choice, networks.infection.engine.computed_in
+    least = LEAST_DICE[way.precision]
     found = compare(networks, golden_stacks(networks.bundle)).dice
     for name, value in found.items():
         if value < least:
             raise ModelSelfTest(why=_differs(name, value, least))
-    return SelfTest(found["lungs"], found["infection"], networks.infection.engine.computed_in)
+    return WayTried(way.name, way.precision, _now(), computed_in, found["lungs"], found["infection"])
 
 
 def compare(networks: LoadedNetworks, golden: Mapping[str, npt.NDArray[np.uint8]]) -> Compared:

@@ -11,6 +11,7 @@ from typing import Any
 
 from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import ENGINES, MOST_STREAMS, STORED_AS, EngineChoice, cores, processor_flags
+from scanside_runtime.process.typed import typed
 
 TUNING_SCHEMA = "scanside.tuning/1"
 
@@ -70,23 +71,23 @@ def tuning_of(text: str | bytes) -> Tuning | None:
     """Read a tuning back; None for what is none of this schema, or names a way to compute that there is not."""
     try:
         document = json.loads(text)
-        if document.pop("schema") != TUNING_SCHEMA:
+        if document.get("schema") != TUNING_SCHEMA:
             return None
-        box = Box(**{**document["box"], "flags": tuple(document["box"]["flags"])})
-        tried = tuple(Tried(**{**one, "choice": _choice(one["choice"])}) for one in document["tried"])
-        return Tuning(str(document["at"]), box, _choice(document["choice"]), tried)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        tuning = typed(Tuning, document)
+        for way in (tuning.choice, *(one.choice for one in tuning.tried)):
+            _check(way)
+        return tuning
+    except (ValueError, AttributeError, RecursionError):
         return None
 
 
-def _choice(values: dict[str, Any]) -> EngineChoice:
-    choice = EngineChoice(**values)
+def _check(choice: EngineChoice) -> None:
+    """Raises ValueError for what is no way to compute."""
     if choice.name not in ENGINES or choice.precision not in STORED_AS:
         raise ValueError(f"{choice.name} in {choice.precision} is no way to compute")
     for number, most in ((choice.threads, 1024), (choice.streams, MOST_STREAMS)):
-        if type(number) is not int or not 1 <= number <= most:
+        if not 1 <= number <= most:
             raise ValueError(f"{choice.threads} threads in {choice.streams} streams")
-    return choice
 
 
 ALIKE = 1.05
