@@ -14,6 +14,7 @@ import pytest
 
 from kit.analysis_samples import SPACING_MM, chest_hu, written
 from kit.bundle_samples import LUNGS, lungs_network, write_bundle
+from kit.case_kit import chest
 from kit.dicom_samples import change, make_series, write
 from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
@@ -66,12 +67,6 @@ DOCUMENT: dict[str, set[str]] = {
 }  # fmt: skip
 
 
-def noisy_chest() -> Hu:
-    """A chest in which no two voxels need be alike, (14, 40, 44) int16."""
-    noise = np.random.default_rng(7).normal(0.0, 12.0, chest_hu().shape)
-    return np.clip(chest_hu() + noise, -1024, 3071).astype(np.int16)
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("bundle")).folder
@@ -90,7 +85,7 @@ def analysed(folder: Path, bundle: Path) -> dict[str, Any]:
 
 
 def write_chest(folder: Path, hu: Hu | None = None, **options: Any) -> list[Path]:
-    return written(noisy_chest() if hu is None else hu, SPACING_MM, folder, **options)
+    return written(chest() if hu is None else hu, SPACING_MM, folder, **options)
 
 
 CHOICES = ("study_uid", "series_uid", "found", "networks", "progress")
@@ -154,7 +149,7 @@ def test_series_and_study_say_what_was_written(analysed: dict[str, Any]) -> None
     assert analysed["study"]["patient_id"] == "PHANTOM"
     assert analysed["series"]["slices"] == 14
     assert analysed["series"]["spacing_mm"] == pytest.approx(list(SPACING_MM))
-    assert analysed["series"]["hu_mean"] == pytest.approx(float(noisy_chest().mean(dtype=np.float64)))
+    assert analysed["series"]["hu_mean"] == pytest.approx(float(chest().mean(dtype=np.float64)))
 
 
 def test_measures_are_numbers_and_never_text(analysed: dict[str, Any]) -> None:
@@ -315,7 +310,7 @@ def test_a_refusal_names_nobody_where_headers_name_two(tmp_path: Path, bundle: P
 
 
 def test_a_body_without_lungs_is_no_chest_and_never_a_healthy_one(tmp_path: Path, bundle: Path) -> None:
-    write_chest(tmp_path, np.full_like(noisy_chest(), 40))
+    write_chest(tmp_path, np.full_like(chest(), 40))
     content = refusal(run(tmp_path, bundle))
     assert content["reason"]["code"] == "SERIES_NOT_CHEST"
     assert content["biomarkers"] is None
@@ -324,7 +319,7 @@ def test_a_body_without_lungs_is_no_chest_and_never_a_healthy_one(tmp_path: Path
 def test_lungs_that_are_cut_off_keep_their_volume_and_lose_what_rests_on_infection(
     tmp_path: Path, bundle: Path, analysed: dict[str, Any]
 ) -> None:
-    write_chest(tmp_path, noisy_chest()[2:])  # the lungs begin in slice 2
+    write_chest(tmp_path, chest()[2:])  # the lungs begin in slice 2
     content = refusal(run(tmp_path, bundle))
     assert content["reason"]["code"] == "COVERAGE_BASE_CUT"
     assert [(flag["code"], flag["level"]) for flag in content["flags"]] == [("COVERAGE_BASE_CUT", "withhold")]
@@ -337,7 +332,7 @@ def test_lungs_that_are_cut_off_keep_their_volume_and_lose_what_rests_on_infecti
 
 
 def test_a_cut_that_the_settings_allow_is_a_caution_and_the_study_is_analysed(tmp_path: Path, bundle: Path) -> None:
-    write_chest(tmp_path, noisy_chest()[2:])
+    write_chest(tmp_path, chest()[2:])
     lenient = Settings(inference=InferenceSettings(threads=1), coverage=CoverageSettings(withhold_share=1.0))
     content = document(run(tmp_path, bundle, settings=lenient))
     assert content["verdict"] == "analysed"
@@ -373,14 +368,14 @@ def test_numbers_that_are_no_hu_give_no_poi(tmp_path: Path, bundle: Path) -> Non
 
 
 def test_two_reasons_to_withhold_are_both_flags_and_the_graver_is_the_reason(tmp_path: Path, bundle: Path) -> None:
-    write_chest(tmp_path, noisy_chest()[2:], tags=SeriesTags(patient_age="003M"))
+    write_chest(tmp_path, chest()[2:], tags=SeriesTags(patient_age="003M"))
     content = refusal(run(tmp_path, bundle))
     assert content["reason"]["code"] == "PATIENT_UNDER_AGE"
     assert {"PATIENT_UNDER_AGE", "COVERAGE_BASE_CUT"} <= {flag["code"] for flag in content["flags"]}
 
 
 def test_a_healthy_chest_has_no_density_of_infection_and_no_nan(tmp_path: Path, bundle: Path) -> None:
-    hu = noisy_chest()
+    hu = chest()
     hu[chest_hu() == -520] = -850
     write_chest(tmp_path, hu)
     content = document(run(tmp_path, bundle))
