@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -81,6 +81,15 @@ class Candidate:
     grid: Grid
     notes: tuple[Finding, ...]
     passed_over: tuple[PassedSeries, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A study's series: the slices of each by UID, those that could be measured, best first, and why the others not."""
+
+    groups: Mapping[str, Sequence[SliceHeader]]
+    candidates: Sequence[Candidate]
+    refusals: Mapping[str, Refused]
 
 
 def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:

@@ -15,6 +15,7 @@ from scanside_runtime.dicom import ranking
 from scanside_runtime.dicom.candidates import (
     MIN_SLICES,
     Candidate,
+    Judged,
     PassedSeries,
     candidate,
     check_one_patient,
@@ -141,17 +142,18 @@ def choose_series(
         if uid is None:
             raise SeriesNotFound(series_uid=series_uid)
         groups = {uid: groups[uid]}
-    candidates, refusals = _judged(groups, limits, no_chests or {}, named=series_uid is not None)
-    if not candidates:
-        _check_uids_of_series(refusals, groups)
-        raise _closest(refusals, groups)
+    judged = _judged(groups, limits, no_chests or {}, named=series_uid is not None)
+    if not judged.candidates:
+        _check_uids_of_series(judged)
+        raise _closest(judged.refusals, groups)
     if series_uid is None:
-        _check_no_stand_in(candidates, refusals, groups)
-    because = CHOSEN_BY_A_PERSON if series_uid else why_chosen(candidates, refusals, groups)
-    left = (*passed_over(candidates, refusals, groups), *other_objects(headers))
-    notes = (*shared_uid_notes(candidates[0].slices, headers), *damaged_notes(candidates, refusals, groups))
+        _check_no_stand_in(judged)
+    chosen = judged.candidates[0]
+    because = CHOSEN_BY_A_PERSON if series_uid else why_chosen(judged)
+    left = (*passed_over(judged), *other_objects(headers))
+    notes = (*shared_uid_notes(chosen.slices, headers), *damaged_notes(judged))
     patients = frozenset((header.patient.patient_id, header.patient.issuer) for header in headers)
-    return _series(candidates[0], because, left, notes, patients)
+    return _series(chosen, because, left, notes, patients)
 
 
 def study_in(found: Found, study_uid: str | None = None) -> Study | None:
@@ -192,8 +194,7 @@ def _judged(
     no_chests: Mapping[str, SeriesNotChest],
     *,
     named: bool,
-) -> tuple[list[Candidate], dict[str, Refused]]:
-    """The series that could be measured, best first, and why the others can't."""
+) -> Judged:
     candidates: list[Candidate] = []
     refusals: dict[str, Refused] = dict(no_chests)
     for uid, group in groups.items():
@@ -203,7 +204,7 @@ def _judged(
             candidates.append(candidate(group, limits, named=named))
         except Refused as refusal:
             refusals[uid] = refusal
-    return sorted(candidates, key=lambda one: ranking.rank(one.slices)), refusals
+    return Judged(groups, sorted(candidates, key=lambda one: ranking.rank(one.slices)), refusals)
 
 
 def _check_all_read(found: Found) -> None:
@@ -241,7 +242,7 @@ def _by_series(headers: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
     return dict(sorted(groups.items()))
 
 
-def _closest(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]) -> Refused:
+def _closest(refusals: Mapping[str, Refused], groups: Mapping[str, Sequence[SliceHeader]]) -> Refused:
     """Of the series that will not do, the refusal of the one with the most slices that are no localizers."""
 
     def slices(uid: str) -> tuple[bool, int]:
@@ -250,21 +251,20 @@ def _closest(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]])
     return refusals[max(refusals, key=slices)]
 
 
-def _check_uids_of_series(refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]) -> None:
+def _check_uids_of_series(judged: Judged) -> None:
     """No stack of slices in which each is a series. Raises SeriesUidPerSlice."""
-    lone = [groups[uid][0] for uid, why in refusals.items() if type(why) is SeriesSingleSlice and len(groups[uid]) == 1]
+    single = (judged.groups[uid] for uid, why in judged.refusals.items() if type(why) is SeriesSingleSlice)
+    lone = [group[0] for group in single if len(group) == 1]
     if len({header.image_position_patient for header in lone}) >= MIN_SLICES:
         raise SeriesUidPerSlice(slices=len(lone))
 
 
-def _check_no_stand_in(
-    candidates: Sequence[Candidate], refusals: dict[str, Refused], groups: dict[str, list[SliceHeader]]
-) -> None:
+def _check_no_stand_in(judged: Judged) -> None:
     """A head or an abdomen never stands in for a chest that can't be measured: then the reason of that is raised."""
-    if ranking.called_another_part(candidates[0].slices):
-        meant = {uid: why for uid, why in refusals.items() if _may_be_meant(groups[uid], why)}
+    if ranking.called_another_part(judged.candidates[0].slices):
+        meant = {uid: why for uid, why in judged.refusals.items() if _may_be_meant(judged.groups[uid], why)}
         if meant:
-            raise _closest(meant, groups)
+            raise _closest(meant, judged.groups)
 
 
 def _may_be_meant(group: Sequence[SliceHeader], why: Refused) -> bool:
