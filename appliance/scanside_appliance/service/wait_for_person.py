@@ -49,12 +49,13 @@ class WaitForPerson:
         """Wait; whether to try again, False if it was told to end."""
         lasted_s = time.monotonic() - self._began
         self._pause_s = FIRST_S if lasted_s > self._pause_s else min(2 * self._pause_s, LONGEST_S)
+        seen = self._seen()  # before anybody is told: who puts it right at once is not missed
         with heard_signals() as signals:
             trouble = f"{error.in_full} Until then: {WAITS}."
             self._write_down(trouble, error)
             notify(READY=1, STATUS=f"waiting: {error.code}")  # whoever waited for it finds in the status how it is
             self._tell_list(trouble, error)
-            self._wait(signals)
+            self._wait(signals, seen)
         self._began = time.monotonic()
         return signals.stop_by is None
 
@@ -82,8 +83,8 @@ class WaitForPerson:
         except SettingsUnusable:
             return SiteSettings()
 
-    def _wait(self, signals: Signals) -> None:
-        until, seen = time.monotonic() + self._pause_s, self._seen()
+    def _wait(self, signals: Signals, seen: tuple[object, ...]) -> None:
+        until = time.monotonic() + self._pause_s
         while signals.stop_by is None and not signals.reload and time.monotonic() < until and self._seen() == seen:
             notify(WATCHDOG=1)
             signals.sleep(LOOK_EVERY_S)
