@@ -291,6 +291,14 @@ KINDS = {
         "Volume above quality.metal_hu in the slices with lung, from quality.metal_ml on, where those slices hold "
         "quality.metal_share of the lungs or more.",
     ),
+    "QUALITY_PARTLY_SEEN": FindingKind(
+        ("caution",),
+        "A part of the dense infection was not seen by the network itself: it counts because a part of the same piece "
+        "was.",
+        "Look at the dense parts of these slices: vessels at a hilum, the aorta and liver are no infection.",
+        "Pieces of dense lung count as infected as a whole where the network saw a quarter; caution when what was "
+        "added to pieces that it saw to less than three quarters makes up quality.partly_seen_ml.",
+    ),
     "QUALITY_UNCERTAIN": FindingKind(
         ("caution",),
         "The network is not sure how far the infection reaches.",

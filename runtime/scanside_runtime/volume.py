@@ -153,6 +153,8 @@ class Masks:
     fluid: what was set apart as pleural fluid, neither lung nor infection; None where there was none.
     infection_bounds_ml: what the infection would measure if the network were asked to be surer, and less sure; None
     where the masks are no network's.
+    unseen_areas: voxels of each slice, (z,) int64, that count as infected because the network saw a lesser part of the
+    same piece of dense lung; None as above.
     """
 
     right_lung: Mask
@@ -160,6 +162,7 @@ class Masks:
     infection: Mask
     infection_bounds_ml: tuple[float, float] | None = None
     fluid: Fluid | None = None
+    unseen_areas: npt.NDArray[np.int64] | None = None
 
     @property
     def lungs(self) -> Bools:

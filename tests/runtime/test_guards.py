@@ -174,6 +174,16 @@ def with_bounds(low_ml: float, high_ml: float) -> Chest:
     return volume, replace(masks, infection_bounds_ml=(low_ml, high_ml))
 
 
+def with_unseen(unseen_ml: float, infected: slice = slice(4, 6)) -> Chest:
+    """A chest whose right lung is infected in some slices; in the slices 4 and 5 so much was not seen."""
+    volume, masks = chest()
+    infection = np.zeros(volume.hu.shape, np.bool_)
+    infection[infected] = masks.right_lung.array[infected]
+    unseen = np.zeros(len(volume.hu), np.int64)
+    unseen[4:6] = round(unseen_ml / volume.voxel_ml / 2)
+    return volume, replace(masks, infection=volume.with_mask(infection), unseen_areas=unseen)
+
+
 def cut_below(area_from: int) -> Chest:
     """Lung in the lowest slice: columns up to here in both lungs."""
 
@@ -259,6 +269,7 @@ CASES: list[tuple[str, str, Callable[[], Chest]]] = [
     ("QUALITY_NOISE", "caution", lambda: with_noise_of(70.0)),
     ("QUALITY_METAL", "caution", lambda: with_metal_of(3000)),
     ("QUALITY_UNCERTAIN", "caution", lambda: with_bounds(20.0, 120.0)),
+    ("QUALITY_PARTLY_SEEN", "caution", lambda: with_unseen(6.0)),
 ]
 
 
@@ -269,7 +280,7 @@ def test_a_chest_with_this_fault_is_found_out(code: str, level: str, case: Calla
 
 
 def test_the_figures_of_a_message_stand_beside_it_by_name() -> None:
-    faults = [cut_below(6), shifted(120), with_noise_of(60.0)]
+    faults = [cut_below(6), shifted(120), with_noise_of(60.0), with_unseen(20.0)]
     said = [finding for chest in faults for finding in judge(*chest, "STANDARD", DEFAULT) if finding.values]
     assert {"COVERAGE_BASE_CUT", "QUALITY_HU_CALIBRATION"} <= {finding.code for finding in said}
     for finding in said:
@@ -287,6 +298,8 @@ def test_the_figures_of_a_message_stand_beside_it_by_name() -> None:
         lambda: with_metal_of(2400),
         with_metal_at_the_base,
         lambda: with_bounds(20.0, 60.0),
+        lambda: with_unseen(4.0),
+        lambda: with_unseen(6.0, infected=slice(8, 9)),
         lambda: left_lung_to_column(35),
         lambda: apex_gone(2),
         lambda: lower_third_gone(0.6),

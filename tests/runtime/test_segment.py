@@ -453,6 +453,34 @@ def test_a_consolidation_is_infected_as_a_whole_once_a_quarter_of_it_was_seen() 
     assert not consolidations(hu, lungs, seen).any()
 
 
+@pytest.mark.parametrize(("rows_seen", "told"), [(10, True), (21, True), (25, False)])
+def test_what_was_added_to_a_piece_is_told_where_less_than_three_quarters_of_it_were_seen(
+    rows_seen: int, told: bool
+) -> None:
+    """A piece of 30 rows in the slices 2, 3 and 4; what is told are the voxels that were added, slice by slice."""
+    hu = chest()
+    hu[2:5, 30:60, 12:36] = 40
+    seen = np.zeros(hu.shape, np.bool_)
+    seen[2:5, 30 : 30 + rows_seen, 12:36] = True
+    suspected = seen.copy()
+    added = add_whole_consolidations(suspected, volume_of(hu), boxed(RIGHT_BOX).astype(np.uint8))
+    expected = (suspected & ~seen).sum(axis=(1, 2)) if told else np.zeros(len(hu))
+    np.testing.assert_array_equal(added, expected)
+    assert (suspected & ~seen).any()
+
+
+def test_the_masks_say_how_much_of_the_infection_in_each_slice_was_not_seen() -> None:
+    half = np.full((SIDE, SIDE), -10.0, np.float32)
+    rows, columns = ABDOMEN[1:]
+    half[rows.start : (rows.start + rows.stop) // 2, columns] = 10.0
+    partly = networks(infection=lambda batch: np.repeat(half[None, None], len(batch), 0))
+    found = segment(volume_of(with_dome()), partly)
+    assert found.unseen_areas is not None
+    slices = np.flatnonzero(boxed(ABDOMEN).any(axis=(1, 2)))
+    np.testing.assert_array_equal(np.flatnonzero(found.unseen_areas), slices)
+    assert found.unseen_areas[slices].max() <= found.infection.areas[slices].max() / 2 * 1.1
+
+
 def left_healthy(patch: Bools, seen: Bools) -> float:
     """The share of a dense patch in a lung that is not infected in the end."""
     hu = chest()

@@ -40,6 +40,7 @@ DETAILS = {
         to_translate("the right lung is {right_lung_percent:.0f} % of both"),
         to_translate("the left lung is {left_lung_percent:.0f} % of both"),
     ),
+    "QUALITY_PARTLY_SEEN": (to_translate("not seen by the network itself: {unseen_ml:.0f} ml"), _SLICES),
     "QUALITY_UNCERTAIN": (to_translate("POI between {low_percent:.1f} and {high_percent:.1f} %"),),
     "QUALITY_MOTION": (
         to_translate("{infected_slices_percent:.0f} % of the slices with infection"),

@@ -32,6 +32,9 @@ DENSE_HU = -300
 DENSE_RADIUS_MM = 4.0
 DENSE_SEEN_SHARE = 0.25
 """A piece of dense lung is infected as a whole when the network saw this share of it."""
+PARTLY_SEEN_SHARE = 0.75
+"""Of a piece of which it saw less, what was added rests on that rule, and is told. Of 11 pieces of 5 ml and more that
+experts drew it sees 0.97 and more each, of 31 drawn ones of 20 ml and more 0.82; of hila and an aorta 0.3 to 0.7."""
 AIRLESS_SHARE = 0.1
 """A piece of lung apart in its slab is airless where less of it than this is below `DENSE_HU`."""
 CLOSING_MM = 20.0
@@ -89,16 +92,25 @@ class _Dense:
         return np.asarray((self.volume.hu[z] > DENSE_HU) & (self.sides[z] > 0))
 
 
-def add_whole_consolidations(suspected: Bools, volume: Volume, sides: Sides) -> None:
+def add_whole_consolidations(suspected: Bools, volume: Volume, sides: Sides) -> npt.NDArray[np.int64]:
     """Dense lung of which the network saw a good part is infected as a whole: added to `suspected` (z, y, x) in place.
 
     The middle of a large consolidation looks like liver to a network that sees a few slabs. Dense is above
     `DENSE_HU`, and thicker than a vessel: an in-plane opening by `DENSE_RADIUS_MM`. A mass or a hilum that the network
     does not suspect stays what it is.
+
+    Returns how many voxels of each slice, (z,), were added to pieces of which it saw less than `PARTLY_SEEN_SHARE`.
     """
     dense = Pieces(open_in_plane(_Dense(volume, sides), dense_radius_px(volume)))
-    for z, box, part in dense.parts(dense.inside(suspected) >= DENSE_SEEN_SHARE * dense.sizes):
+    seen = dense.inside(suspected)
+    whole, partly = seen >= DENSE_SEEN_SHARE * dense.sizes, seen < PARTLY_SEEN_SHARE * dense.sizes
+    added = np.zeros(len(suspected), dtype=np.int64)
+    for z, box, part in dense.parts(whole & partly):
+        added[z] += np.count_nonzero(part & ~suspected[z][box])
         suspected[z][box] |= part
+    for z, box, part in dense.parts(whole & ~partly):
+        suspected[z][box] |= part
+    return added
 
 
 def dense_radius_px(volume: Volume) -> int:

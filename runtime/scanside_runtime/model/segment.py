@@ -109,7 +109,7 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     suspicion = ask_for_infection(volume, sides, box, networks.infection, progress)
     suspected = suspicion.suspected
     body.clear_outside(suspected, box)
-    add_whole_consolidations(suspected, part, sides)
+    added = add_whole_consolidations(suspected, part, sides)
     drop_airless_pieces(sides, suspected, part)
     close_over(sides, suspected, part)
     drop_domes(sides, suspected, answers.part(box), part)
@@ -117,7 +117,9 @@ def segment(volume: Volume, networks: Networks, progress: Progress | None = None
     suspected &= sides > 0
     drop_small(suspected, voxels(SMALLEST_INFECTION_ML, volume))
     right, left = (volume.with_mask(sides == side, box) for side in (RIGHT, LEFT))
-    return Masks(right, left, volume.with_mask(suspected, box), suspicion.bounds_ml)
+    unseen = np.zeros(len(volume.hu), dtype=np.int64)
+    unseen[box[0]] = added
+    return Masks(right, left, volume.with_mask(suspected, box), suspicion.bounds_ml, unseen_areas=unseen)
 
 
 def ask_for_lungs(volume: Volume, network: Network, progress: Progress | None = None) -> LungAnswers:

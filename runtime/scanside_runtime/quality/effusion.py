@@ -266,7 +266,7 @@ def _without(volume: Volume, masks: Masks, overview: Overview, sure: Bools) -> M
     lost_ml, bounds = masks.infection.volume_ml - infected.volume_ml, masks.infection_bounds_ml
     if bounds is not None:
         bounds = max(0.0, bounds[0] - lost_ml), max(0.0, bounds[1] - lost_ml)
-    return Masks(new_right, new_left, infected, bounds, apart)
+    return Masks(new_right, new_left, infected, bounds, apart, masks.unseen_areas)
 
 
 def _slices(volume: Volume, overview: Overview, sure: Bools, fluid_hu: float) -> list[tuple[int, _Slice]]:

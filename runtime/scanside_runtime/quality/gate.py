@@ -23,7 +23,7 @@ from scanside_runtime.quality.motion import check_motion
 from scanside_runtime.quality.orientation import check_orientation
 from scanside_runtime.quality.overview import Overview, make_overview
 from scanside_runtime.quality.patient import check_one_body
-from scanside_runtime.quality.uncertainty import check_uncertainty
+from scanside_runtime.quality.uncertainty import check_partly_seen, check_uncertainty
 from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Masks, Volume
 
@@ -72,6 +72,7 @@ def judge(
         *check_noise(volume, masks, settings.quality),
         *check_kernel(kernel),
         *check_metal(volume, masks, settings.quality),
+        *check_partly_seen(masks, settings.quality),
         *check_uncertainty(masks, settings.quality),
     )
 
