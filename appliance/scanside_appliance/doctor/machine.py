@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 from scanside_appliance.clock import SOFTWARE_MADE
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good
 from scanside_appliance.jobs.retention import look
 from scanside_appliance.languages.words import Message, said
+from scanside_runtime.model.engine import processor_flags, processor_name
 from scanside_runtime.process.cell import cell_strength
 
 CPU_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
@@ -92,7 +92,7 @@ def cell(_: Examined) -> Condition:
 
 def processor(_: Examined) -> Condition:
     """Which one, how many cores, and what of its instructions the engines use."""
-    name, flags = _cpu()
+    name, flags = processor_name() or "unknown", processor_flags()
     known = [flag for flag in CPU_FLAGS if flag in flags]
     vectors = ", ".join(known) or said("no vector instructions")
     cores = len(os.sched_getaffinity(0))
@@ -101,15 +101,6 @@ def processor(_: Examined) -> Condition:
         advice = said("A study takes minutes here; a processor with AVX2 takes seconds.")
         return caution("processor", found, advice)
     return good("processor", found)
-
-
-def _cpu() -> tuple[str, frozenset[str]]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return "unknown", frozenset()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return facts.get("model name", "unknown"), frozenset(facts.get("flags", "").split())
 
 
 def memory(box: Examined) -> Condition:

@@ -267,11 +267,20 @@ def _stated(choice: EngineChoice, rest: str) -> str:
 
 def processor_flags() -> tuple[str, ...]:
     """Instruction sets of the processor as Linux names them; empty where it does not say."""
+    return tuple(_of_processor("flags").split())
+
+
+def processor_name() -> str:
+    """The processor's name as Linux knows it; empty where it does not say."""
+    return _of_processor("model name")
+
+
+def _of_processor(key: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return ()
-    return next((tuple(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), ())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def instruction_set() -> str | None:

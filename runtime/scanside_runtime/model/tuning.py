@@ -6,11 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from scanside_runtime.model.bundle import Bundle
-from scanside_runtime.model.engine import ENGINES, MOST_STREAMS, STORED_AS, EngineChoice, cores, processor_flags
+from scanside_runtime.model.engine import (
+    ENGINES,
+    MOST_STREAMS,
+    STORED_AS,
+    EngineChoice,
+    cores,
+    processor_flags,
+    processor_name,
+)
 from scanside_runtime.process.typed import typed
 
 TUNING_SCHEMA = "scanside.tuning/1"
@@ -105,7 +112,7 @@ def fastest(tried: Sequence[Tried]) -> Tried | None:
 def this_box(bundle: Bundle) -> Box:
     """What decides here how fast and how exactly a way computes."""
     engines = {name: _version(name) for name in ENGINES}
-    return Box(_processor(), processor_flags(), cores(), engines, bundle.sha256)
+    return Box(processor_name(), processor_flags(), cores(), engines, bundle.sha256)
 
 
 def _version(package: str) -> str:
@@ -113,12 +120,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _processor() -> str:
-    """The processor's name as Linux knows it; empty where it does not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
