@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 Hu = npt.NDArray[np.int16]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Spacing = tuple[float, float, float]
+"""mm, (z, y, x)."""
 
 HU_MIN = -1024
 HU_MAX = 3071

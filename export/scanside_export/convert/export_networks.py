@@ -8,13 +8,14 @@ from pathlib import Path
 
 import onnx
 
-from scanside_export.convert.quantize import Floats, quantize
+from scanside_export.convert.quantize import quantize
 from scanside_export.convert.to_ir import write_ir
 from scanside_export.data.cases import Case
 from scanside_export.data.recipe import Recipe
 from scanside_export.data.samples import Sampler
 from scanside_export.networks.checkpoint import Trained
 from scanside_export.networks.to_onnx import store_fp16, to_onnx, with_contract
+from scanside_runtime.volume import Floats
 
 CALIBRATION_SEED = 77
 REAL_SOURCES = ("infection-3d", "real", "lung-2d", "infection-2d")

@@ -13,8 +13,7 @@ from onnx import numpy_helper
 
 from scanside_export.convert.equalize import equalized
 from scanside_export.convert.first_layer import round_first_together
-
-Floats = npt.NDArray[np.float32]
+from scanside_runtime.volume import Floats
 
 AS_MEASURED = nncf.AdvancedQuantizationParameters(
     disable_bias_correction=True,

@@ -11,12 +11,10 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from scanside_export.data.augment import grains
-from scanside_runtime.volume import Bools
+from scanside_runtime.volume import Bools, Floats
 
-Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 LEAST_ROOM_MM2 = 500.0

@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from scanside_runtime.model.stacks import PlaneMap
-
-Floats = npt.NDArray[np.float32]
+from scanside_runtime.volume import Floats
 
 
 @dataclass(frozen=True, slots=True)

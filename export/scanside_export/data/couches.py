@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.volume import HU_MIN, Bools
+from scanside_runtime.volume import HU_MIN, Bools, Floats
 
-Floats = npt.NDArray[np.float32]
 Points = npt.NDArray[np.int32]
 Rng = np.random.Generator
 

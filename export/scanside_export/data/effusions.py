@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from scanside_export.data.augment import grains
-from scanside_runtime.volume import Bools
+from scanside_runtime.volume import Bools, Floats
 
-Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 LEAST_LUNG_MM2 = 400.0

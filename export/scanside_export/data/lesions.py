@@ -16,10 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-Hu = npt.NDArray[np.int16]
-Spacing = tuple[float, float, float]
+from scanside_runtime.volume import Bools, Floats, Hu, Spacing
+
 Pattern = Literal["ground_glass", "crazy_paving", "consolidation"]
 
 INFECTED_FROM = 0.4

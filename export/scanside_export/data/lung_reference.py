@@ -10,9 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scanside_runtime.model.lung_field import drop_domes
-from scanside_runtime.volume import Bools, Hu, Volume
-
-Spacing = tuple[float, float, float]
+from scanside_runtime.volume import Bools, Hu, Spacing, Volume
 
 AIR_HU = -400
 """Below: air or aerated lung."""

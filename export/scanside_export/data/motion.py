@@ -16,10 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from scanside_runtime.volume import HU_MAX, HU_MIN, Bools, Hu
+from scanside_runtime.volume import HU_MAX, HU_MIN, Bools, Floats, Hu, Spacing
 
-Floats = npt.NDArray[np.float32]
-Spacing = tuple[float, float, float]
 Kind = Literal["respiratory", "cardiac"]
 
 KINDS: tuple[Kind, ...] = ("respiratory", "cardiac")

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from scanside_export.data.lesions import insert, random_lesions
 from scanside_export.data.motion import Kind, Motion, changed_ml, moved, random_motion
-from scanside_runtime.volume import Bools, Hu
+from scanside_runtime.volume import Bools, Hu, Spacing
 
-Spacing = tuple[float, float, float]
 Marks = npt.NDArray[np.int8]
 
 STILL, MOVED, SLIGHTLY = 0, 1, -1

@@ -27,9 +27,7 @@ from scanside_runtime.model.stacks import (
     slab_hu,
     windowed,
 )
-from scanside_runtime.volume import HU_MIN
-
-Floats = npt.NDArray[np.float32]
+from scanside_runtime.volume import HU_MIN, Floats
 
 NEIGHBOUR_DROPPED = 0.08
 """How often a stack has only its middle slab, as at the ends of a series."""

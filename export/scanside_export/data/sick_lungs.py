@@ -13,9 +13,8 @@ from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN
 from scanside_export.data.lung_reference import AIR_HU, airways, reference_lungs
 from scanside_export.data.volumes import volume_of
 from scanside_runtime.model.body import find_body
-from scanside_runtime.volume import HU_MIN, Bools, Hu
+from scanside_runtime.volume import HU_MIN, Bools, Hu, Spacing
 
-Spacing = tuple[float, float, float]
 Labels = npt.NDArray[np.uint8]
 
 LEAST_LUNG_MM2 = 1500.0

@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Bools = npt.NDArray[np.bool_]
-Hu = npt.NDArray[np.int16]
-Spacing = tuple[float, float, float]
+from scanside_runtime.volume import Bools, Hu, Spacing
 
 PLEURA_MM = 10.0
 """Lung within this of its in-plane border is subpleural."""

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 
 from scanside_export.data.cases import Case, known_lungs
-from scanside_export.data.lesions import Bools, Hu, LesionSpec, Pattern, Spacing, insert
+from scanside_export.data.lesions import LesionSpec, Pattern, insert
 from scanside_export.data.volumes import averaged
 from scanside_export.evaluation.examples import Picture, in_lung_window, write_png
 from scanside_runtime.phantom.make import make_phantom, random_spec
+from scanside_runtime.volume import Bools, Hu, Spacing
 
 WIDTH_PX = 300
 SLAB_MM = 5.0
