@@ -40,11 +40,6 @@ from kit.receiving import OUT_OF_RESOURCES, SUCCESS, box, files_of, sent
 from scanside_appliance.network.scp import TRANSFER_SYNTAXES, listening
 from sweeps.box import LONGEST_S
 
-pytestmark = pytest.mark.filterwarnings(
-    # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 
 def test_an_object_is_in_the_inbox_as_it_was_sent_and_sent_twice_it_is_there_once(tmp_path: Path) -> None:
     (path,) = files_of(tmp_path / "scanner", 1)

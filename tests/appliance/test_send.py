@@ -37,11 +37,6 @@ from scanside_appliance.network.errors import BoxSendUnreachable
 from scanside_appliance.network.scu import echo
 from scanside_appliance.network.weighed import MOST_ANSWER_BYTES, answers_weighed
 
-pytestmark = pytest.mark.filterwarnings(
-    # pynetdicom 3.0 leaves a socket that was refused to the garbage collector (transport.py, connect)
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 DUPLICATE, OUT_OF_RESOURCES, CANNOT_UNDERSTAND, COERCED = 0x0111, 0xA700, 0xC000, 0xB000
 
 

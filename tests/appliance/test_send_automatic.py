@@ -28,7 +28,6 @@ from scanside_runtime.settings.send import SendSettings
 from sweeps.box import HERE, LONGEST_S, write_settings
 
 pytest.importorskip("pynetdicom", reason="the extra dicom-network is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
 AWAY = SendSettings(host="127.0.0.1", port=9, retry_after_s=60.0, retry_at_most_s=200.0)
 

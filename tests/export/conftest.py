@@ -11,7 +11,7 @@ from kit.export_samples import Exported, run_export, small_infection_network, sm
 from kit.made_once import made_once
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def one_torch_thread() -> Iterator[None]:
     """One thread for torch: sums in one order, and a busy machine is not fought over."""
     before = torch.get_num_threads()

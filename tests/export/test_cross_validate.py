@@ -33,7 +33,7 @@ from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_export.networks.checkpoint import Trained
 from scanside_export.networks.to_onnx import with_contract
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 NAMES = ("coronacases_008", "coronacases_002")  # folds 0 and 4
 

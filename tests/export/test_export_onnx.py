@@ -29,7 +29,7 @@ from scanside_runtime.model.networks import load_networks
 from scanside_runtime.model.onnx_file import metadata
 from scanside_runtime.model.selftest import GOLDEN, run_selftest
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 NETWORKS = ("lungs", "infection")
 ENGINES = ("openvino", "onnxruntime")

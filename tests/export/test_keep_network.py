@@ -16,7 +16,7 @@ from scanside_export.networks.to_onnx import restore_fp32
 from scanside_export.training.train import Run, train
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, open_bundle
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_infection")
+pytestmark = pytest.mark.usefixtures("small_infection")
 
 
 def stored_weights(network: str) -> onnx.ModelProto:

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from scanside_export.training.losses import infection_loss, lung_loss
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 CERTAIN = 20.0

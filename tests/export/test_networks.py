@@ -9,8 +9,6 @@ from scanside_export.networks.resnet34 import WIDTHS, ResNet34
 from scanside_export.networks.unet import ResNet34UNet, UNet, build
 from scanside_runtime.model.contract import ModelContract
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 
 @pytest.mark.parametrize("depth", [1, 3, 5])
 def test_infection_network_answers_each_pixel_of_a_stack_of_any_odd_depth(depth: int) -> None:

@@ -20,7 +20,7 @@ from scanside_export.networks.checkpoint import read_checkpoint
 from scanside_runtime.model.networks import Networks
 from scanside_runtime.model.segment import segment
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 GOOD = Parity("onnxruntime", "int8", 0.99, 0.9, 0.985, 0.15)
 

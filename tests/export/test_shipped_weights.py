@@ -23,8 +23,6 @@ from scanside_runtime.model.bundle import DEFAULT_BUNDLE, MANIFEST, open_bundle
 from scanside_runtime.model.engine import choose_engine
 from scanside_runtime.model.networks import load_networks
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 NETWORKS = ("lungs", "infection")
 
 

@@ -21,7 +21,7 @@ from scanside_export.training.curves import read_log
 from scanside_export.training.train import Run
 from scanside_export.training.validation import make_validation, score
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread", "small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 NETWORKS = ("lungs", "infection")
 CASES = [phantom_case()]

@@ -1,4 +1,4 @@
-"""Garbage is looked for rarely: that must cost no memory, and what holds a series must go without it. Freed memory."""
+"""What a process of ours has at its start: garbage looked for rarely, freed memory kept, nothing imported in vain."""
 
 from __future__ import annotations
 
@@ -14,8 +14,17 @@ import pytest
 from kit.analysis_samples import chest_series
 from kit.bundle_samples import write_bundle
 from scanside_runtime import Options, Settings, analyze
+from scanside_runtime.process.settle import needed
 from scanside_runtime.settings.tables import InferenceSettings
 
+NEVER_USED = ("urllib.request", "ssl", "PIL", "jpeg_ls", "scanside_runtime.settings.tables")
+START_OF_THE_READER = f"""
+import sys
+from scanside_runtime.process.settle import settle_in
+settle_in("scanside_runtime.dicom.reader_process")
+import scanside_runtime.dicom.reader_process
+print(*(name for name in {NEVER_USED} if sys.modules.get(name)), "gdcm" in sys.modules)
+"""
 ONE_THREAD = Settings(inference=InferenceSettings(threads=1))
 
 
@@ -57,3 +66,13 @@ def test_a_process_of_ours_looks_for_no_garbage_at_its_end() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 100  # of thousands: those that are made after it
+
+
+def test_the_reader_imports_the_decoder_and_nothing_that_goes_out_or_draws() -> None:
+    done = subprocess.run([sys.executable, "-c", START_OF_THE_READER], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]
+
+
+def test_what_was_left_out_is_there_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "colorsys", None)
+    assert needed("colorsys").rgb_to_hsv(1, 0, 0) == (0, 1, 1)
