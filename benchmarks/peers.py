@@ -42,8 +42,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS), help="some of these parts, and no others: %(default)s")
-    parser.add_argument("--into", type=Path, help=f"a page that gets all of it between {BEGIN} and {END}")
+    parser.add_argument("--into", type=Path, help=f"a page, made where there is none, that gets all of it between {BEGIN} and {END}")
     asked = parser.parse_args()
+    if asked.into:
+        try:
+            asked.into.touch()  # told before all is measured, not after
+        except OSError as error:
+            parser.error(f"--into {asked.into}: {error.strerror}")
     with tempfile.TemporaryDirectory() as scratch:
         studies = Studies.in_folder(Path(scratch))
         said = list(_measured(studies, asked.only.split(","), asked.rounds))

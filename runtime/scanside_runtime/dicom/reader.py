@@ -102,7 +102,7 @@ class StudyReader:
             if isinstance(answer, Decoded) and progress is not None:
                 progress(answer.slices, len(series.slices))
         self._child.end()  # nobody else can change the pixels any more
-        # All pages at once: each is looked at, and one by one they cost three times as much. Freed with the volume.
+        # All pages at once, as each is looked at. Freed with the volume.
         shared = mmap.mmap(self._pixels_fd, size_bytes, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
         return volume_of(series, np.frombuffer(shared, np.int16).reshape(shape))
 
