@@ -19,9 +19,9 @@ from kit.reading import LIMITS, choose_series, find_series, read_volume
 from scanside_runtime.dicom.codings.pixels import stored_values
 from scanside_runtime.dicom.errors import InputRescaleJumps, SeriesSingleSlice
 from scanside_runtime.dicom.headers import lenient, read_dataset
+from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.rescale import check_rescale
-from scanside_runtime.dicom.series import Found
 from scanside_runtime.dicom.values.elements import rescale
 from scanside_runtime.errors import Refused
 

@@ -32,9 +32,10 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.dicom.decode import read_volume
+from scanside_runtime.dicom.index import find_series
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.dicom.reader_child import limits_of
-from scanside_runtime.dicom.series import choose_series, find_series
+from scanside_runtime.dicom.series import choose_series
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.phantom.dicom_writer import Storage, write_series
 from scanside_runtime.settings.reading import ReadingSettings

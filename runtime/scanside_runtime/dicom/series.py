@@ -1,6 +1,6 @@
 """From files to one axial chest series whose grid is sound: headers only, no pixels yet.
 
-found = find_series(path, limits)                 every DICOM header, and what was passed over
+found = index.find_series(path, limits)           every DICOM header, and what was passed over
 series = choose_series(found, limits=limits)      one series, with the reason for it
 """
 
@@ -42,7 +42,7 @@ from scanside_runtime.dicom.errors import (
 )
 from scanside_runtime.dicom.geometry import Grid
 from scanside_runtime.dicom.headers import SliceHeader
-from scanside_runtime.dicom.index import Found, PassedOver, find_series
+from scanside_runtime.dicom.index import Found
 from scanside_runtime.dicom.values.body_parts import BodyPart, body_part
 from scanside_runtime.dicom.values.byte_order import BIG_AS_LITTLE, LITTLE_AS_BIG
 from scanside_runtime.errors import Refused
@@ -60,8 +60,6 @@ _NO_STACK = (
     SeriesReformatted,
     SeriesNotChest,
 )
-
-__all__ = ["Found", "PassedOver", "Series", "Study", "choose_series", "find_series"]
 
 
 @dataclass(frozen=True, slots=True)

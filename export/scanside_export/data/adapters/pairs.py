@@ -21,7 +21,8 @@ from scanside_export.data.adapters.segmentation import read_segments
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case
 from scanside_export.errors import LabelsUnusable
 from scanside_runtime.dicom.decode import read_volume
-from scanside_runtime.dicom.series import choose_series, find_series
+from scanside_runtime.dicom.index import find_series
+from scanside_runtime.dicom.series import choose_series
 from scanside_runtime.settings.reading import ReadingSettings
 from scanside_runtime.volume import Bools, Volume
 
