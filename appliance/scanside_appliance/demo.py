@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.phantom.dicom_writer import write_series
 from scanside_runtime.phantom.make import Phantom, Truth, demo_spec, make_phantom
+from scanside_runtime.progress import Progress
 from scanside_runtime.settings.tables import Settings
 
 TRUTH = "truth.json"
@@ -47,9 +47,7 @@ class Demonstration:
         return {"within": self.exit_code == 0, "rows": rows, "report": str(self.page)}
 
 
-def run_demo(
-    folder: Path, settings: Settings, progress: Callable[[str, int, int], None] | None = None
-) -> Demonstration:
+def run_demo(folder: Path, settings: Settings, progress: Progress | None = None) -> Demonstration:
     """Scan the phantom, analyse the series, write result, truth and page into `folder`.
 
     Raises BoxOutput when the folder can't be written.
@@ -64,9 +62,7 @@ def run_demo(
     return Demonstration(document, rows, folder / PAGE, analysis.exit_code)
 
 
-def _analysed(
-    phantom: Phantom, scratch: Path, settings: Settings, progress: Callable[[str, int, int], None] | None
-) -> Analysis:
+def _analysed(phantom: Phantom, scratch: Path, settings: Settings, progress: Progress | None) -> Analysis:
     """The phantom as a folder of DICOM files, analysed like any other."""
     write_series(
         phantom.hu,

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from scanside_runtime.analysis.analyze import Progress, analyze
+from scanside_runtime.analysis.analyze import analyze
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.analysis.result import Analysis
 from scanside_runtime.dicom.contents import list_studies
 from scanside_runtime.dicom.reader import StudyReader
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.networks import KeptNetworks
+from scanside_runtime.progress import Progress
 
 
 def analyze_all(

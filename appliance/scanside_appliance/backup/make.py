@@ -29,6 +29,7 @@ from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.book.stored_files import files_anywhere
 from scanside_appliance.upkeep.book_shape import check_book
 from scanside_appliance.upkeep.care import LastBackup, note_done
+from scanside_runtime.progress import Progress
 from scanside_runtime.version import software_version
 
 BLOCK = 2**20
@@ -36,7 +37,6 @@ SYSTEM = Path("/")
 """A stick that is not mounted lies here, though the box may have a partition of its own."""
 LOOKS = 5
 """Between two looks the box may move a file that the book names: so often it is looked for again."""
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from scanside_appliance.files.layout import FOLDER_MODE, PRIVATE_MODE, BoxLayout
 from scanside_appliance.files.owner import as_owner, as_root
 from scanside_appliance.jobs.book.file import BESIDE, beside, mark
 from scanside_appliance.service.root_lock import only_one
+from scanside_runtime.progress import Progress
 
 BLOCK = 2**20
 MOST_BOOK_BYTES = 2**36
 """A million studies of 300 slices; a file without content may have any size."""
-Progress = Callable[[str, int, int], None]
 
 
 def check_backup(folder: Path, progress: Progress) -> tuple[Stock, dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +18,10 @@ from scanside_appliance.cohort.work import Measure, measure_study
 from scanside_runtime.analysis.options import Options
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.model.bundle import Bundle, open_bundle
+from scanside_runtime.progress import Progress
 from scanside_runtime.settings.load import settings_digest
 from scanside_runtime.settings.tables import InferenceSettings
 from scanside_runtime.version import software_version
-
-Progress = Callable[[str, int, int], None]
 
 
 class Workers(Protocol):

@@ -10,7 +10,6 @@ Either may end in `Failed`, an error of ours, or in `Defect`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,13 +39,12 @@ from scanside_runtime.findings import Finding
 from scanside_runtime.model.networks import KeptNetworks
 from scanside_runtime.process.child_side import Channel
 from scanside_runtime.process.messages import Failed
+from scanside_runtime.progress import Progress
 
 if TYPE_CHECKING:
     from scanside_runtime.analysis.result import Analysis
     from scanside_runtime.dicom.series import Series
     from scanside_runtime.model.proof import WayTried
-
-Progress = Callable[[str, int, int], None]
 
 
 def main() -> None:

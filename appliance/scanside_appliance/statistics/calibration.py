@@ -6,7 +6,6 @@ models = calibrate(exams)      refused where there are too few events
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from scanside_appliance.statistics.errors import CohortTable, CohortTooFewEvents
 from scanside_appliance.statistics.logistic import Logistic, Separated, fit_logistic
 from scanside_appliance.statistics.patient_bootstrap import ByPatient, Clustered, bootstrap_by_patient
 from scanside_appliance.statistics.tables import labels, numbers, patients, read_table
+from scanside_runtime.progress import Progress
 
 POI, IHU = "poi_percent", "ihu_hu"
 FEATURE_SETS = ((POI,), (IHU,), (POI, IHU))
 EVENTS_PER_FEATURE = 10
 """So many exams of the rarer group a coefficient needs (Peduzzi P et al., J Clin Epidemiol 1996; 49: 1373-1379)."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

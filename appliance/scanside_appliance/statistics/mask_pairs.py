@@ -26,11 +26,10 @@ from scanside_appliance.statistics.groups import spread
 from scanside_runtime.dicom.headers import lenient
 from scanside_runtime.dicom.values.elements import BAD_DICOM
 from scanside_runtime.metrics import dice
+from scanside_runtime.progress import Progress
 
 SUFFIXES = (".nii.gz", ".nii", ".dcm", ".png")
 PLACE_TOLERANCE_MM = 0.01
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ each exam keeps the distribution of its group, so that the truth stays the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from scanside_appliance.statistics.auc import Bools, Floats, auc, logit_interval
 from scanside_appliance.statistics.cut_off import at_cut_off, youden
 from scanside_appliance.statistics.logistic import fit_logistic
 from scanside_appliance.statistics.patient_bootstrap import Clustered, bootstrap_by_patient
+from scanside_runtime.progress import Progress
 
 EVENTS, WITHOUT, PATIENTS = 79, 452, 196
 SHAPE, MILD_MEAN_PERCENT = 3.0, 4.0
@@ -104,7 +104,7 @@ def simulate(
     truth: SimulatedTruth | None = None,
     resamples: int = 400,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Coverage:
     """Draw and calibrate `simulations` cohorts of 79 severe and 452 other exams; patients are drawn where clustered."""
     truth, rng = truth or paper_truth(), np.random.default_rng(seed)

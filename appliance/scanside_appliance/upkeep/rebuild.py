@@ -7,7 +7,7 @@ tell is gone: counters, what files were called in the inbox, which files were cl
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -55,10 +55,10 @@ from scanside_appliance.upkeep.found_on_disk import (
 )
 from scanside_appliance.upkeep.old_audit import go_on_with_audit
 from scanside_runtime.followup.scan import RELEASED
+from scanside_runtime.progress import Progress
 
 NAMED = 5
 """So many files are named where many can't be read."""
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,10 +27,10 @@ from scanside_appliance.upkeep.care import LastVerified, note_done
 from scanside_appliance.upkeep.found_on_disk import archive_folders, kept_paths, result_folders
 from scanside_runtime.errors import ModelUnusable
 from scanside_runtime.model.bundle import open_bundle
+from scanside_runtime.progress import Progress
 
 PUBLISHED = (State.archiving, State.done)
 KEPT = ("archive", "quarantine")
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

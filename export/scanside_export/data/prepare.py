@@ -25,6 +25,7 @@ from scanside_export.data.packing import is_packed, load_packed
 from scanside_export.data.volumes import real_volume
 from scanside_export.errors import LabelsUnusable
 from scanside_runtime.phantom.make import Lesion, make_phantom, random_spec
+from scanside_runtime.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,6 @@ class Material:
     phantoms: int = 150
     seed: int = 1000
     permissive: bool = False
-
-
-Progress = Callable[[str, int, int], None]
 
 
 def prepare(material: Material, out: Path, jobs: int = 1, progress: Progress | None = None) -> str:

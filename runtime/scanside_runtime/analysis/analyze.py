@@ -35,6 +35,7 @@ from scanside_runtime.model.errors import ModelBundleDamaged
 from scanside_runtime.model.networks import KeptNetworks, LoadedNetworks
 from scanside_runtime.model.proof import Proof
 from scanside_runtime.model.segment import segment
+from scanside_runtime.progress import Progress
 from scanside_runtime.quality.gate import explain_withheld, set_apart_and_judge
 from scanside_runtime.quality.orientation import ORIENTATION
 from scanside_runtime.quality.patient import check_age
@@ -45,7 +46,6 @@ from scanside_runtime.volume import Masks, Volume
 EXTENSIVE = "QUALITY_LOOKS_EXTENSIVE"
 MOST_LOOKS = 3
 """So many series of a study are segmented before none of them is a chest."""
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
