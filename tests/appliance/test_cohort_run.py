@@ -30,6 +30,7 @@ from kit.cohort_samples import (
 )
 from kit.dicom_samples import make_slice, write
 from kit.small_demo import small_demo_spec
+from kit.watch_box import wait_for
 from scanside_appliance.cohort.errors import BoxCluster
 from scanside_appliance.cohort.pool import process_pool
 from scanside_appliance.cohort.processes import Processes
@@ -102,11 +103,11 @@ def test_a_run_that_is_killed_outright_leaves_nobody_working_and_goes_on(tmp_pat
     )
     (tmp_path / "program.py").write_text(program)
     started = subprocess.Popen([sys.executable, tmp_path / "program.py"], env=environment())
-    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 3)
+    wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 3)
     started.kill()
     started.wait()
     written = journal.read_bytes().count(b"\n")
-    wait_until(lambda: not any(map(is_running, processes_at_work(tmp_path))))
+    wait_for(lambda: not any(map(is_running, processes_at_work(tmp_path))))
     rest = Here()
     run_cohort(studies, table, rest, OPTIONS, measure=cheap_row)
     run_cohort(studies, tmp_path / "whole.csv", Here(), OPTIONS, measure=cheap_row)
@@ -255,7 +256,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
 def _address(file: Path) -> str:
     from distributed import Client
 
-    wait_until(lambda: file.exists() and file.stat().st_size > 0)
+    wait_for(lambda: file.exists() and file.stat().st_size > 0)
     address = json.loads(file.read_text())["address"]
     with Client(address, timeout=300, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=300)
@@ -329,14 +330,6 @@ def test_what_cant_be_a_cohort_is_said_before_any_work(
     exit_code, out, err = run("--root", tmp_path / "root", "cohort", "run", *arguments)
     assert (exit_code, out, words in err) == (code, "", True)
     assert "Traceback" not in err
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
-    """Until the condition holds; fails when it never does."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.05)
 
 
 def is_running(pid: str) -> bool:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from kit.archives import LOOPBACK, free_port, program
 from kit.tls import certificate_for_loopback
+from kit.watch_box import wait_for
 from scanside_appliance.network.errors import BoxReceivePort, BoxReceiveTls, BoxReceiveUnset
 from scanside_appliance.network.received import Receiver
 from scanside_runtime.errors import SettingsUnusable
@@ -158,7 +158,7 @@ def test_an_association_that_ends_in_the_middle_of_an_object_leaves_nothing_of_i
         *begun, _ = message.encode_msg(association.accepted_contexts[0].context_id, 128)
         for part in begun:
             association.dul.send_pdu(part)
-        wait_until(lambda: association.dul.to_provider_queue.empty())
+        wait_for(lambda: association.dul.to_provider_queue.empty())
         association.abort() if how == "abort" else association.dul.socket.close()
         again = listener.associate()
         assert listener.files() == []
@@ -166,13 +166,6 @@ def test_an_association_that_ends_in_the_middle_of_an_object_leaves_nothing_of_i
         again.release()
         association.kill()
         assert len(listener.files()) == 1 and len(begun) > 4
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def test_an_object_that_is_too_large_ends_its_association_and_the_next_is_taken(tmp_path: Path) -> None:
