@@ -36,7 +36,7 @@ from pynetdicom.ae import ApplicationEntity  # the extra may be missing
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 
-from kit.receiving import OUT_OF_RESOURCES, SUCCESS, box, files_of, sent
+from kit.receiving import OUT_OF_RESOURCES, SUCCESS, Listener, box, files_of, sent
 from scanside_appliance.network.scp import TRANSFER_SYNTAXES, listening
 from sweeps.box import LONGEST_S
 
@@ -318,8 +318,14 @@ def test_a_sender_that_is_gone_in_the_middle_keeps_no_association(tmp_path: Path
         with socket.create_connection((LOOPBACK, listener.settings.port), LONGEST_S) as line:
             line.sendall(begun)
             assert line.recv(64)[:1] in (b"", b"\x07")
-        association = listener.associate()
-        assert association.send_c_echo().Status == SUCCESS
+        wait_for(lambda: is_answered(listener))
+
+
+def is_answered(listener: Listener) -> bool:
+    association = listener.associate()
+    try:
+        return association.is_established and association.send_c_echo().get("Status") == SUCCESS
+    finally:
         association.release()
 
 
