@@ -1,7 +1,8 @@
-"""What a process of ours has at its start: garbage looked for rarely, freed memory kept, nothing imported in vain."""
+"""What a process of ours has at its start: rare looks for garbage, freed memory kept, one heap, no needless import."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import subprocess
@@ -41,6 +42,25 @@ def test_a_volume_goes_with_its_analysis_and_waits_for_no_collector(tmp_path: Pa
         assert held() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="this is no glibc")
+def test_threads_of_a_process_of_ours_share_one_heap() -> None:
+    program = (
+        "import ctypes, sys, threading\nfrom scanside_runtime.process.settle import settle_in\n"
+        "if sys.argv[1:]:\n    settle_in('a module')\n"
+        "threads = [threading.Thread(target=ctypes.CDLL(None).malloc, args=(1000,)) for _ in range(4)]\n"
+        "for one in threads: one.start()\n"
+        "for one in threads: one.join()\n"
+        "ctypes.CDLL(None).malloc_stats()\n"
+    )
+
+    def heaps(*settled: str) -> int:
+        command = [sys.executable, "-c", program, *settled]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.run(command, env=environment, capture_output=True, check=True).stderr.count(b"Arena ")
+
+    assert (heaps("settled"), heaps() > 1) == (1, True)
 
 
 def test_freed_memory_is_kept_in_a_process_that_was_told_to_give_it_back_at_once() -> None:

@@ -10,6 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from scanside_runtime.process.system_calls import one_arena
+
 NEW_OBJECTS = 1_000_000
 """Objects made and not freed between two looks. A study makes fewer: by Python's own 700 it costs 400 looks."""
 _THREADS = "OPENCV_FOR_THREADS_NUM"
@@ -26,6 +28,7 @@ def settle_in(name: str) -> None:
     """For a program or a child of ours, before all other imports. name: the module that it is."""
     collect_rarely()
     one_opencv_thread()
+    one_arena()
     _import_less("PIL" if name in _DECODES else "gdcm")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 _C = ctypes.CDLL(None, use_errno=True)
 _C.syscall.restype = ctypes.c_long
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def call(number: int, *arguments: Any) -> int:
@@ -35,10 +35,19 @@ def keep_freed(most_bytes: int) -> None:
 
     Given back and asked for anew it costs a page fault for each 4 KiB (mallopt(3)); in glibc alone.
     """
+    _mallopt(_M_MMAP_THRESHOLD, most_bytes)
+    _mallopt(_M_TRIM_THRESHOLD, most_bytes)
+
+
+def one_arena() -> None:
+    """Threads that begin from now on share one heap, in glibc alone: what each leaves free of its own stays taken."""
+    _mallopt(_M_ARENA_MAX, 1)
+
+
+def _mallopt(what: int, value: int) -> None:
     mallopt = getattr(_C, "mallopt", None)
     if mallopt is not None:
-        mallopt(ctypes.c_int(_M_MMAP_THRESHOLD), ctypes.c_int(most_bytes))
-        mallopt(ctypes.c_int(_M_TRIM_THRESHOLD), ctypes.c_int(most_bytes))
+        mallopt(ctypes.c_int(what), ctypes.c_int(value))
 
 
 def _checked(answer: int) -> int:
