@@ -23,13 +23,11 @@ ROUNDS_OF_SLABS = 4
 
 
 def warm_study(folder: str) -> Found:
-    """Folder to document in a process as a box's worker is, and what the networks alone take for the same slabs."""
+    """Folder to document with networks that are loaded, and what the networks alone take for the same slabs."""
     from scanside_runtime.analysis.analyze import analyze
-    from scanside_runtime.dicom.reader_child import warm_readers
     from scanside_runtime.model.bundle import open_bundle
     from scanside_runtime.model.networks import Network, load_networks
 
-    warm_readers()
     loaded, asked = load_networks(open_bundle()), []
 
     class Noting:
