@@ -1,8 +1,7 @@
 """What somebody who has taken over a decoder would try from inside the reader: each raises where it is stopped.
 
-As a module it is the reader's own process, or the one that forks it, in which the header parser was taken over: it
-tries all of them and answers what came of each as files that were passed over. Where things lie it reads in the study,
-which it may.
+As a module it is the reader's own process in which the header parser was taken over: it tries all of them and answers
+what came of each as files that were passed over. Where things lie it reads in the study, which it may.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import resource
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -138,7 +136,7 @@ def escape(path: Path, *_: object) -> Found:
 
 
 if __name__ == "__main__":
-    from scanside_runtime.dicom import reader_nursery, reader_process
+    from scanside_runtime.dicom import reader_process
 
     reader_process.find_series = escape
-    (reader_nursery if len(sys.argv) == 3 else reader_process).main()
+    reader_process.main()

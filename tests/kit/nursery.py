@@ -18,12 +18,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import pytest
 
 from scanside_runtime.process import child
-from scanside_runtime.process.nursery import Forked
 from scanside_runtime.process.system_calls import prctl
 
 MODULES = ("scanside_runtime.dicom.reader_process", "scanside_appliance.inbox.probe_process")
@@ -33,6 +32,26 @@ CHEAP = {
 """Of a box in tests, by the file that is run without `site`."""
 WRITER = "scanside_appliance.worklist.writer_process"
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+class Forked:
+    """What `Child` uses of a `subprocess.Popen`."""
+
+    def __init__(self, pid: int, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        self.pid, self.stdin, self.stdout = pid, stdin, stdout
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        return self._reaped(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        return self._reaped(0)
+
+    def _reaped(self, how: int) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, how)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
 
 
 class Nursery:

@@ -2,7 +2,6 @@
 
 What `subprocess` does on the side of the parent stays as it is, call for call; the child does not exec, it is forked
 and becomes the program that it would have been. Memory is not limited: a fork begins with all that this process has.
-What forks a worker's readers is no program here and ends at once: each reader is started, as where that one is gone.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from scanside_appliance.cohort.rows import Row
 from scanside_appliance.cohort.studies import CohortStudy
 from scanside_appliance.cohort.work import Measure
 from scanside_runtime.analysis.options import Options
-from scanside_runtime.dicom.reader_child import warm_readers
 from scanside_runtime.process.limits import MIB
 from scanside_runtime.process.settle import one_opencv_thread
 from scanside_runtime.process.system_calls import keep_freed
@@ -75,7 +74,6 @@ def _measured(measure: Measure, study: CohortStudy, options: Options) -> Row:
     """On a worker. Dask has it give freed memory back at once, which costs a study a sixth of its processor time."""
     keep_freed(KEPT_FREED_BYTES)
     one_opencv_thread()
-    warm_readers()
     return measure(study, options)
 
 

@@ -8,7 +8,6 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
-from scanside_runtime.dicom.reader_child import warm_readers
 from scanside_runtime.process.settle import settle_in
 
 STUDIES_A_PROCESS = 200
@@ -30,7 +29,6 @@ def _begin() -> None:
     settle_in(__name__)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    warm_readers()
 
 
 def _end_with_parent() -> None:

@@ -33,7 +33,6 @@ from scanside_appliance.jobs.messages import (
 from scanside_appliance.jobs.priority import EXTENSIVE
 from scanside_appliance.languages.catalogue import ENGLISH
 from scanside_appliance.languages.words import words
-from scanside_runtime.dicom.reader_child import warm_readers
 from scanside_runtime.errors import BoxFailed, ScansideError
 from scanside_runtime.findings import Finding
 from scanside_runtime.model.networks import KeptNetworks
@@ -52,7 +51,6 @@ def main() -> None:
     stay_owner()
     channel = Channel.open()
     os.umask(0o027)
-    warm_readers()
     networks = KeptNetworks()
     for question in channel.questions(QUESTIONS):
         channel.send(_answered(question, channel, networks))

@@ -8,19 +8,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from scanside_runtime.process.child import Child, module, one_thread
 from scanside_runtime.process.limits import MIB, Limits
-from scanside_runtime.process.nursery import Nursery
 from scanside_runtime.settings.reading import ReadingSettings
 
 MODULE = "scanside_runtime.dicom.reader_process"
-NURSERY = "scanside_runtime.dicom.reader_nursery"
 _SOURCES = Path(__file__).resolve().parents[2]
 # To glibc: half a megabyte freed with a slice is taken again for the next one. Given back and asked for anew it costs a
 # page fault for each 4 KiB of each array, half of the reader's time.
@@ -32,7 +29,7 @@ _LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 class ReaderChild:
     """A child that was started with these limits, and the memory that it shares. Raises OSError where it can't be."""
 
-    def __init__(self, limits: ReadingSettings, nursery: Nursery | None = None) -> None:
+    def __init__(self, limits: ReadingSettings) -> None:
         self.limits, self._resources = limits, ExitStack()
         with ExitStack() as unless_started:
             self.pixels_fd = os.memfd_create("scanside-pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -43,7 +40,6 @@ class ReaderChild:
                 environment=_environment(),
                 pass_fds=[self.pixels_fd],
                 keep_stderr=True,
-                popen=nursery.popen if nursery else None,
             )
             unless_started.callback(self.child.end)
             self._resources = unless_started.pop_all()
@@ -74,35 +70,9 @@ def reader_ahead(limits: ReadingSettings) -> Iterator[None]:
             _AHEAD.pop().end()
 
 
-class _Warm(threading.local):
-    nursery: Nursery | None = None
-
-
-_WARM = _Warm()
-
-
-def warm_readers() -> None:
-    """For a process that reads many studies: the readers of this thread are forks of one process, from now on.
-
-    What a reader imports is imported once, not for each study. Where that process can't be started, or is gone, each
-    reader is started by itself.
-    """
-    if _WARM.nursery is None:
-        with suppress(OSError):
-            _WARM.nursery = Nursery(module(NURSERY), _environment())
-
-
 def reader_child(limits: ReadingSettings) -> ReaderChild:
     """The one that was started ahead with these limits, else a new one. Raises OSError."""
-    if _AHEAD and _AHEAD[-1].limits == limits:
-        return _AHEAD.pop()
-    if _WARM.nursery is not None:
-        try:
-            return ReaderChild(limits, _WARM.nursery)
-        except OSError:
-            _WARM.nursery.end()
-            _WARM.nursery = None
-    return ReaderChild(limits)
+    return _AHEAD.pop() if _AHEAD and _AHEAD[-1].limits == limits else ReaderChild(limits)
 
 
 def limits_of(reading: ReadingSettings) -> Limits:

@@ -137,15 +137,16 @@ def _lock_in_with(readable: set[Path]) -> None:
         raise BoxReader(why=f"the kernel does not lock it in ({error.strerror})") from error
 
 
-def import_the_rest() -> None:
+def _import_the_rest() -> None:
     """What is imported only when it is needed: letters of DICOM, and of names in a zip, and the decoder."""
     import_encodings()
     needed("gdcm")
     codecs.lookup("cp437")
 
 
-def serve() -> None:
+def main() -> None:
     """Answer until stdin ends."""
+    _import_the_rest()
     channel = Channel.open()
     pixels_fd, reading = int(sys.argv[1]), typed(ReadingSettings, json.loads(sys.argv[2]))
     session = Session(channel, reading, pixels_fd)
@@ -156,12 +157,6 @@ def serve() -> None:
             channel.send(Failed.of(error))
         except MemoryError:
             channel.send(Failed.of(InputMemory(name="", limit_mb=reading.memory_mb)))
-
-
-def main() -> None:
-    """Be a reader."""
-    import_the_rest()
-    serve()
 
 
 if __name__ == "__main__":

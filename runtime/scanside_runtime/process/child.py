@@ -10,12 +10,12 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Birth, Hello, decode, encode, own_hello
@@ -28,7 +28,7 @@ LONGEST_ANSWER = 2**20
 LONGEST_END_S = 5.0
 """A child whose pipe is closed has so long to end by itself; then nobody will know why."""
 LONGEST_POLL_MS = 2**31 - 1
-_HELD: list[Process] = []
+_HELD: list[subprocess.Popen[bytes]] = []
 """Children that were killed and did not end: they wait in the kernel for a disk that does not answer."""
 MOST_HELD = 3
 _OUT_OF_MEMORY = ("MemoryError", "bad_alloc")
@@ -49,21 +49,6 @@ class Ending:
     how: str
     number: int = 0
     last_words: str = ""
-
-
-class Process(Protocol):
-    """What is used of a `subprocess.Popen`."""
-
-    pid: int
-    returncode: Any
-    stdin: Any
-    stdout: Any
-
-    def poll(self) -> int | None:
-        """The exit code, None while it runs."""
-
-    def wait(self) -> int | None:
-        """The exit code, when it has ended."""
 
 
 class ChildDied(Exception):
@@ -88,7 +73,6 @@ class Child:
     command: `module` of one that begins with `Channel.open()`; a `Birth` is added as its last argument.
     keep_stderr: in a nameless file, so that `Ending` knows of memory and last words; else nobody hears it, as a
     library's complaint may quote a header.
-    popen: what starts it, as `subprocess.Popen` does (`Nursery.popen`).
 
     A child that nobody ended is ended when this object goes. Raises OSError where it can't be started.
     """
@@ -101,12 +85,11 @@ class Child:
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         keep_stderr: bool = False,
-        popen: Callable[..., Process] | None = None,
     ) -> None:
         _reap_held()
         with ExitStack() as unless_started:
             self._stderr = unless_started.enter_context(TemporaryFile()) if keep_stderr else None
-            self._process: Process = (popen or subprocess.Popen)(
+            self._process = subprocess.Popen(
                 [*command, encode(Birth(os.getpid(), limits)).decode("ascii").strip()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -304,7 +287,7 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _end(process: Process, pipes: Sequence[IO[bytes]]) -> None:
+def _end(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]]) -> None:
     """Kill a child with its group and reap it; one that a hung disk or share holds is left, and reaped later."""
     for pid in (process.pid, *_descendants(process.pid)):
         _kill_group(pid)

@@ -16,7 +16,7 @@ NEW_OBJECTS = 1_000_000
 """Objects made and not freed between two looks. A study makes fewer: by Python's own 700 it costs 400 looks."""
 _THREADS = "OPENCV_FOR_THREADS_NUM"
 """OpenCV reads it when it first computes: nobody has to import it for this."""
-_DECODES = ("scanside_runtime.dicom.reader_process", "scanside_runtime.dicom.reader_nursery")
+_DECODES = "scanside_runtime.dicom.reader_process"
 """The one child that decodes pixels, and the one that draws none."""
 _SAMPLES = {"pydicom.data": ("get_palette_files", "get_testdata_file"), "pydicom.examples": ()}
 """pydicom's own sample files, and what downloads more of them: urllib, ssl, e-mail. Nothing here may go out."""
@@ -29,7 +29,7 @@ def settle_in(name: str) -> None:
     collect_rarely()
     one_opencv_thread()
     one_arena()
-    _import_less("PIL" if name in _DECODES else "gdcm")
+    _import_less("PIL" if name == _DECODES else "gdcm")
 
 
 def collect_rarely() -> None:
