@@ -42,7 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS), help="some of these parts, and no others: %(default)s")
-    parser.add_argument("--into", type=Path, help=f"a page, made where there is none, that gets all of it between {BEGIN} and {END}")
+    told = f"a page, made where there is none, that gets all of it between {BEGIN} and {END}"
+    parser.add_argument("--into", type=Path, help=told)
     asked = parser.parse_args()
     if asked.into:
         try:
