@@ -106,6 +106,32 @@ def test_a_list_written_in_the_middle_of_a_change_of_the_book_is_whole(listing_b
     assert '"flag": "none"' in shown.output
 
 
+@pytest.mark.parametrize(("trouble", "said"), [("BOX_SETTINGS: a typo", "BOX_SETTINGS: a"), (None, "BOX_DATABASE")])
+def test_a_list_that_the_book_can_t_be_read_for_says_so_and_keeps_its_rows(
+    listing_box: Box, monkeypatch: pytest.MonkeyPatch, trouble: str | None, said: str
+) -> None:
+    listing_box.put(*study(1), *study(2))
+    listing_box.run()
+    layout = BoxLayout(listing_box.root)
+    with layout.database.open("rb+") as book:
+        book.seek(4096)
+        book.write(b"\xff" * (layout.database.stat().st_size - 4096))
+    for _ in range(2):
+        writer = ListWriter(layout, Clock())
+        writer.finish(ListNews((), 0, trouble, SiteSettings()))
+        assert "BOX_DATABASE" in str(writer.trouble) or "damaged" in str(writer.trouble)
+    page = layout.worklist.read_text("utf-8")
+    assert page.count('<p class="trouble"><b>The box needs help:</b>') == 1
+    assert said in page
+    assert "Until then this list stays as it was written" in page
+    assert "Being measured or queued" not in page
+    assert rows(listing_box) == 2
+    listing_box.rebuild(monkeypatch)
+    listing_box.run()
+    assert "The box needs help" not in layout.worklist.read_text("utf-8")
+    assert rows(listing_box) == 2
+
+
 class Timed:
     """A writer with a clock that is turned by hand, and a child that says what it was told to say."""
 

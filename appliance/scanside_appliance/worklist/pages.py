@@ -6,6 +6,7 @@ The script is our own, stands in the page, and is named by its digest in the pag
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +20,8 @@ from scanside_appliance.worklist.entry import Entry, Group
 from scanside_appliance.worklist.listing import Underway
 from scanside_runtime.settings.tables import SiteSettings
 
+STATE = re.compile(rb"(?<=<!--state-->).*?(?=<!--/state-->)", re.DOTALL)
+"""What the first page says of the box; no name can look like the marks, for its brackets are written otherwise."""
 LONGEST_NAME = 64
 FAILED_SHOWN = 20
 
@@ -71,6 +74,15 @@ class ListPages:
     ) -> bytes:
         text = self._template.render(groups=groups, home=home, here=link, **self._same, **more)
         return text.encode(errors="replace")
+
+
+def with_trouble(page: bytes, trouble: str, language: str) -> bytes:
+    """The first page as it lies there, which says now of the box that it needs help, and that the list is an old one.
+
+    Of a page without the marks, as an earlier version wrote it, nothing is changed.
+    """
+    said = page_templates(language).get_template("box.html.j2").module.old_list(trouble)  # type: ignore[attr-defined]  # a macro
+    return STATE.sub(lambda _: f"\n{said}\n".encode(errors="replace"), page, count=1)
 
 
 def rows_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:

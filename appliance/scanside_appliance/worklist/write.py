@@ -11,12 +11,13 @@ from pathlib import Path
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.atomic import replace_file
+from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import FOLDER_MODE, BoxLayout
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.worklist.entry import Entry, Facts
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies
-from scanside_appliance.worklist.pages import ListPages, PageLink
+from scanside_appliance.worklist.pages import ListPages, PageLink, with_trouble
 from scanside_runtime.settings.tables import SiteSettings
 
 ROWS_A_PAGE = 1500
@@ -49,6 +50,16 @@ def write_worklist(
             part.unlink(missing_ok=True)
         replace_file(layout.worklist, first)
     return [*written, layout.worklist.name]
+
+
+def write_trouble(layout: BoxLayout, site: SiteSettings, trouble: str) -> None:
+    """Onto the list that lies there, where the book can't be read for another one. Raises OSError."""
+    if not lies_at(layout.worklist):
+        return
+    before = layout.worklist.read_bytes()
+    page = with_trouble(before, trouble, site.language)
+    if page != before:
+        replace_file(layout.worklist, page)
 
 
 def _parts(entries: Sequence[Entry]) -> list[_Part]:

@@ -10,9 +10,7 @@ from typing import Any
 
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
-from scanside_appliance.jobs.book.errors import BoxDatabaseBusy, BoxDiskFull
-from scanside_appliance.worklist.messages import ListOrder, ListWritten
-from scanside_runtime.errors import BoxOutput
+from scanside_appliance.worklist.messages import NOT_THE_BOOK, ListOrder, ListWritten
 from scanside_runtime.process.child import Child, ChildDied
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
@@ -28,8 +26,6 @@ LONGEST_S = 1800.0
 """The first list of 20 000 results reads them all; a child that takes longer hangs."""
 LAST_S = 60.0
 """A daemon that ends with its work done waits so long for its last list."""
-NOT_THE_BOOK = (BoxOutput.code, BoxDatabaseBusy.code, BoxDiskFull.code)
-"""The book was read, or nothing but room or another program kept it from that."""
 _ANSWERS: tuple[type[ListWritten | Failed], ...] = (ListWritten, Failed)
 log = logging.getLogger("scanside")
 
