@@ -178,6 +178,16 @@ def test_a_zone_is_called_the_one_with_the_most_only_where_it_stands_out(
     assert [part for part in sentence(zones=zones).split(", ") if part.startswith("most in")] == [said] * bool(said)
 
 
+@pytest.mark.parametrize(("left_upper_percent", "is_named"), [(12.0, False), (10.1, True)])
+def test_no_zone_is_called_the_one_with_the_most_beside_a_smaller_one_of_a_higher_poi(
+    left_upper_percent: float, is_named: bool
+) -> None:
+    """The drawing below the sentence shows the share of each zone: one of them would seem wrong."""
+    zones = measured()["zones"]
+    zones["right_lower"]["poi_percent"], zones["left_upper"]["poi_percent"] = 10.1, left_upper_percent
+    assert ("most in the right lower zone" in sentence(zones=zones)) == is_named
+
+
 def test_no_side_is_named_where_sides_are_not_certain() -> None:
     unknown = {name: {"infection_volume_ml": None, "score": None} for name in measured()["zones"]}
     assert sentence(zones=unknown).startswith("Opacity in the lungs, 16 % of the lung, half of it dense;")

@@ -62,16 +62,22 @@ def _share(percent: float, measured: Measured, _: Words) -> str:
 
 
 def _most(measured: Measured, _: Words) -> str | None:
-    """The zone with the most of it, where one stands out; else the two of one height that hold more than half."""
+    """The zone with the most of it, where one stands out; else the two of one height that hold more than half.
+
+    None where the figures beside it would say otherwise: where another zone has a higher POI, because it is smaller.
+    """
     zones = measured.get("zones") or {}
+    share = {name: float((zones.get(name) or {}).get("poi_percent") or 0.0) for name in _in_one_zone(_)}
+    highest = max(share.values())
     volumes = {name: float((zones.get(name) or {}).get("infection_volume_ml") or 0.0) for name in _in_one_zone(_)}
     most, second, third, *_less = sorted(volumes, key=volumes.__getitem__, reverse=True)
     all_ml = sum(volumes.values())
     if volumes[most] >= MOST_SHARE * all_ml and volumes[most] > STANDS_OUT * volumes[second]:
-        return _in_one_zone(_)[most]
+        return _in_one_zone(_)[most] if share[most] >= highest else None
     height = most.partition("_")[2]
     both = second.endswith(height) and volumes[second] > STANDS_OUT * volumes[third]
-    return _in_both_zones(_)[height] if both and volumes[most] + volumes[second] > all_ml / 2 else None
+    both = both and volumes[most] + volumes[second] > all_ml / 2 and max(share[most], share[second]) >= highest
+    return _in_both_zones(_)[height] if both else None
 
 
 def _in_one_zone(_: Words) -> dict[str, str]:
