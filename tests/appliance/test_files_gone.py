@@ -237,6 +237,49 @@ def test_a_measured_study_whose_archive_is_lost_is_missing_still_when_a_late_sli
     assert [len(one["inputs"]) for one in box.of(1)] == [3, 4]
 
 
+def test_a_result_of_the_whole_study_is_not_hidden_by_one_of_a_part_unless_a_person_insists(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    shutil.rmtree(box.root / "archive")
+    box.put(Slice(1, 4))
+    box.run()
+    kept = box.scanside("release", KEY).exception
+    assert (getattr(kept, "code", None), getattr(kept, "exit_code", None)) == ("INPUT_RESULT_STAYS", 6)
+    assert "3 slices are gone" in str(getattr(kept, "message", ""))
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3]
+    assert [one["code"] for one in queue(box)] == ["INPUT_FILES_GONE"]
+    assert box.scanside("release", KEY, "--anyway").exit_code == 0
+    box.run()
+    assert [(len(one["inputs"]), one["incomplete"]) for one in box.of(1)] == [
+        (3, None), (1, "3 file(s) were taken away"),
+    ]  # fmt: skip
+
+
+def test_a_study_that_lost_late_slices_alone_is_not_missing_and_a_release_measures_all_that_it_had(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    box.put(Slice(1, 4), Slice(1, 5))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Scheduler, "begin_next", cut_short)
+        box.run()
+    with Store(BoxLayout(box.root).database) as store:
+        (late, _) = [row for row in store.files_of_study(KEY) if not row.had_another_job]
+        late.path(box.root).unlink()
+    box.run()
+    box.run()
+    shown = box.scanside("status")
+    assert (shown.exit_code, "MISSING" in shown.output) == (0, False)
+    (told,) = queue(box)
+    assert told["reason"].startswith("This study lacks 1 slice that the box had.")
+    assert box.scanside("release", KEY).exit_code == 0
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3, 4]
+    assert "MISSING" not in box.scanside("status").output
+
+
 def test_a_trouble_of_the_box_is_not_over_because_a_study_is_held(waits: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     begin, after = Scheduler.begin_next, list[str | None]()
 

@@ -74,6 +74,16 @@ class InputFilesGone(Held):
     )
 
 
+class InputResultStays(Held):
+    """This study has a result, and of what it had before, {count} slice(s) are gone."""
+
+    code = "INPUT_RESULT_STAYS"
+    advice = (
+        "Send the whole study again; until then the result stays. To measure what is left, and have that count in its "
+        "place: scanside release STUDY --anyway."
+    )
+
+
 class BoxSelfTest(BoxFailed):
     """The self-test of the networks came to no answer: {why}."""
 

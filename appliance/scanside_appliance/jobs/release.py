@@ -20,6 +20,7 @@ from scanside_appliance.jobs.errors import (
     BoxNoSuchStudy,
     BoxNotHeld,
     InputFilesGone,
+    InputResultStays,
 )
 from scanside_appliance.jobs.found_again import put_back_what_is_found
 from scanside_appliance.jobs.intake import WAITS_FOR_FILES, Intake
@@ -34,11 +35,13 @@ class Decisions:
     layout: BoxLayout
     store: Store
 
-    def release(self, study: str, series: str | None = None) -> bool:
+    def release(self, study: str, series: str | None = None, *, anyway: bool = False) -> bool:
         """Accept what is held of a study, or have it measured by another series, by number or UID; "auto": by none.
 
         What is gone of a study that waits for it is given up, and the result says so; False where nothing else is held.
-        Raises BoxNoSuchStudy (while it is under way, too), BoxNotHeld, BoxNoSuchSeries (of a study of which nothing is
+        anyway: though numbers that were measured with more of the study count no longer then.
+        Raises InputResultStays without it,
+        BoxNoSuchStudy (while it is under way, too), BoxNotHeld, BoxNoSuchSeries (of a study of which nothing is
         left, too), InputBaseGone, InputFilesGone where slices go on being gone, OSError, sqlite3.Error.
         """
         intake = Intake(self.layout, self.store, Clock())
@@ -55,6 +58,8 @@ class Decisions:
                     raise BoxNoSuchSeries(study=study, series=series)
                 return False
             if left:
+                if not anyway:
+                    self._keep_what_was_measured_with_more(study, given_up)
                 self._say_what_lacks(intake.release(left[-1], series_uid), given_up, left)
             elif result_held:
                 intake.measure_again(result_held[-1], alone=True, series_uid=series_uid)
@@ -74,6 +79,12 @@ class Decisions:
             if not self.store.files(job.id):
                 self.store.remove_job(job.id)
         return gone
+
+    def _keep_what_was_measured_with_more(self, study: str, given_up: list[FileRow]) -> None:
+        """The newest revision counts, and one of a part would hide that of the whole. Raises InputResultStays."""
+        gone, last = [row for row in given_up if row.had_another_job], self._measured(study)
+        if gone and last is not None and last.verdict == "analysed":
+            raise InputResultStays(count=len(gone))
 
     def _say_what_lacks(self, job: Job, given_up: list[FileRow], held: list[Job]) -> None:
         """Beside what was said of it, and of what went along with it, before."""

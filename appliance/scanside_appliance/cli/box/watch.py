@@ -109,6 +109,9 @@ def release(
         str | None,
         typer.Option(metavar="NUMBER|UID", help="Measure this series; `auto`: the one that Scanside chooses."),
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Though the result that there is was measured with more of the study.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Accept what is held, or choose another series of a study.
@@ -116,6 +119,7 @@ def release(
     INPUT_CONFLICT: of slices with one UID and two contents the one that came last counts. INPUT_DUPLICATE_UID:
     slices under one UID are told apart by their positions. PATIENT_MIXED: late slices go with the study.
     INPUT_FILES_GONE: it is measured without the slices that are gone; one of which nothing is left goes off the list.
+    Where there are numbers that were measured with more of the study, they stay, unless --anyway is given.
     PATIENT_CONFLICT: the study is measured again as a new revision, by itself: never compared with the results on
     record under its ID.
 
@@ -123,7 +127,7 @@ def release(
 
     Example: scanside release 206620a657f1ccc8
 
-    Exit code: 0 done or listed, 5 there is no such study or series.
+    Exit code: 0 done or listed, 5 there is no such study or series, 6 slices are missing: send the study again.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.jobs.errors import BoxNotHeld
@@ -133,7 +137,7 @@ def release(
     with open_store(context) as store:
         decisions = Decisions(BoxLayout(context.obj.root), store)
         try:
-            any_left = decisions.release(study, series)
+            any_left = decisions.release(study, series, anyway=anyway)
         except BoxNotHeld:
             listed = decisions.series_of(study)
             facts = {"study": study, "state": "done", "series": listed}

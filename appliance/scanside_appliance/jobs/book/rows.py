@@ -97,6 +97,11 @@ class FileRow:
     mtime_ns: int
     data_sha256: str
 
+    @property
+    def had_another_job(self) -> bool:
+        """Whether it came before the arrival that its job is about: what is given to another job loses its time."""
+        return not self.mtime_ns
+
     def path(self, root: Path) -> Path:
         """Where it lies now."""
         return root / self.place / self.name
