@@ -65,8 +65,8 @@ def test_a_study_is_read_before_the_libraries_of_its_result_are_imported() -> No
         "def stop(*_, **__):\n    sys.exit(41 if 'scanside_appliance.results.output' in early else 0)\n"
         "class Waiting:\n    def __enter__(self):\n        early.update(sys.modules)\n"
         "    def __exit__(self, *_):\n        pass\n"
-        "early = set()\nimport scanside_appliance.results.readiness as readiness\n"
-        "readiness.made_ready_beside = Waiting\nruntime.analyze = stop\n"
+        "early = set()\nimport scanside_appliance.results.delivery as delivery\n"
+        "delivery.made_ready_beside = Waiting\nruntime.analyze = stop\n"
         "from scanside_appliance.cli.main import main\nsys.argv = ['scanside', 'analyze', '/', '--json']\nmain()"
     )
     path = {"PYTHONPATH": ":".join(ROOTS), "HOME": "/nonexistent"}
