@@ -35,13 +35,14 @@ from scanside_export.networks.to_onnx import with_contract
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
-NAMES = ("coronacases_008", "coronacases_002")  # folds 0 and 4
+NAMES = {"coronacases_008": "infection-3d", "coronacases_002": "infection-3d", "study_0255": "infection-8mm"}
+"""Of folds 0, 4 and 0."""
 
 
 def prepared(folder: Path) -> Path:
-    for seed, name in zip((8, 9), NAMES, strict=True):
-        _store(replace(phantom_case(seed, slab_mm=20.0), name=name, source="infection-3d"), folder)
-    _store(phantom_case(10, slab_mm=20.0, source="real"), folder)
+    for seed, (name, source) in enumerate(NAMES.items(), start=8):
+        _store(replace(phantom_case(seed, slab_mm=20.0), name=name, source=source), folder)
+    _store(phantom_case(11, slab_mm=20.0, source="real"), folder)
     (folder / "digest.json").write_text(json.dumps({"sha256": DIGEST}), encoding="utf-8")
     return folder
 
@@ -71,11 +72,11 @@ def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
     (half_built / "manifest.json").write_text("cut o")
     first = cross_validate(plan, [0])
     assert not half_built.exists()
-    assert [row["name"] for row in first["volumes"]] == ["coronacases_008"]
+    assert [row["name"] for row in first["volumes"]] == ["coronacases_008", "study_0255"]
     assert 0.0 <= first["dice_mean"] <= 1.0
     away = folds.read_checkpoint(tmp_path / "work" / "fold_0" / "runs" / "infection" / "checkpoint.pt")
-    assert away.left_out == ("coronacases_008",)
-    assert away.contract.training_digest == read_digest(plan.cases, ["coronacases_008"]) != DIGEST
+    assert away.left_out == ("coronacases_008", "study_0255")
+    assert away.contract.training_digest == read_digest(plan.cases, away.left_out) != DIGEST
     monkeypatch.setattr(folds, "run_fold", lambda plan, fold: pytest.fail("a finished fold was run again"))
     assert cross_validate(plan, [0]) == first
 

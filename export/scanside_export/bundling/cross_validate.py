@@ -17,7 +17,7 @@ from scanside_export.bundling.write_bundle import build_bundle
 from scanside_export.convert.export_networks import export_networks, quantize_networks
 from scanside_export.convert.parity import compare
 from scanside_export.data.cases import Case
-from scanside_export.data.folds import SCORED_SOURCES, held_out, patient_of
+from scanside_export.data.folds import SCORED_SOURCES, SCORED_VOLUMES, held_out, patient_of
 from scanside_export.data.prepare import load, read_digest
 from scanside_export.data.recipe import Recipe
 from scanside_export.data.volumes import labelled_case
@@ -78,7 +78,7 @@ def run_fold(plan: CrossValidation, fold: int) -> dict[str, Any]:
     trained = _train(plan, fold, cases, away)
     bundle = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)
     int8, fp32 = (load_networks(bundle, choose_engine("auto", name, plan.threads)) for name in ("int8", "fp32"))
-    series = [case for case in cases if case.name in away and case.source == SCORED_SOURCES[0]]
+    series = [case for case in cases if case.name in away and case.source in SCORED_VOLUMES]
     volumes = [labelled_case(case, SLAB_MM) for case in series]
     (parity,) = compare([one.volume for one in volumes], fp32, {(f"fold {fold}", "int8"): lambda: int8})
     patients = {patient_of(name) for name in away}

@@ -1,9 +1,9 @@
 """Who is trained on and who is scored: folds by patient, fixed once.
 
 Patients of infection-3d are dealt out by hand so that each fold has about a fifth of the disease (POI where lungs are
-known, added up: 18, 21, 19, 20 and 17 points, the last one with the single slices of radiopaedia_14 beside). The 50
-single slices carry no patient: neighbouring file numbers are often one patient, so they fall into blocks of
-neighbouring numbers, one to a fold.
+known, added up: 18, 21, 19, 20 and 17 points, the last one with the single slices of radiopaedia_14 beside), those of
+infection-8mm in the order of their names. The 50 single slices carry no patient: neighbouring file numbers are often
+one patient, so they fall into blocks of neighbouring numbers, one to a fold.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ FOLDS: tuple[frozenset[str], ...] = (
 )
 """Patients of each fold."""
 
-SCORED_SOURCES = ("infection-3d", "infection-2d")
+SCORED_VOLUMES = ("infection-3d", "infection-8mm")
+"""Sources with volumes on which experts drew infection: each fold is scored on its own patients of them."""
+
+SCORED_SOURCES = (*SCORED_VOLUMES, "infection-2d")
 """Sources with experts' infection masks: their cases are in folds, all others are always trained on."""
 
 _PATIENT = re.compile(r"(?:coronacases|radiopaedia)_\d+")
