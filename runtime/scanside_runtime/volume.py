@@ -156,7 +156,7 @@ class Masks:
     fluid: what was set apart as pleural fluid, neither lung nor infection; None where there was none.
     infection_bounds_ml: what the infection would measure if the network were asked to be surer, and less sure; None
     where the masks are no network's.
-    unseen_areas: voxels of each slice, (z,) int64, that count as infected because the network saw a lesser part of the
+    unseen_areas: voxels of each slice, (z,) int64, that count as infected because the network saw only a part of the
     same piece of dense lung; None as above.
     """
 

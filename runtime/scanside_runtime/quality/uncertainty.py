@@ -37,8 +37,8 @@ def check_partly_seen(masks: Masks, settings: QualitySettings) -> tuple[Finding,
         return ()
     numbers = np.flatnonzero(areas[::-1]) + 1
     message = (
-        f"{unseen_ml:.0f} ml of dense infection were not seen by the network itself: they count because it saw the "
-        f"lesser part of the same piece, between the slices {numbers[0]} and {numbers[-1]} from the head. Vessels at a "
+        f"{unseen_ml:.0f} ml of dense infection were not seen by the network itself: they count because it saw a "
+        f"part of the same piece, between the slices {numbers[0]} and {numbers[-1]} from the head. Vessels at a "
         "hilum, the aorta and liver can look like that."
     )
     values = figures(unseen_ml=unseen_ml, first_slice=numbers[0], last_slice=numbers[-1])
