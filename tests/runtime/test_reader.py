@@ -264,6 +264,19 @@ def test_the_reader_that_was_started_ahead_is_the_first_that_is_wanted(
             pass
 
 
+@pytest.mark.parametrize("operators", ["glibc.malloc.hugetlb=0:glibc.malloc.arena_max=1", ""])
+def test_what_an_operator_tells_glibc_stays_and_has_the_last_word(
+    folder: Path, operators: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    fake_reader(tmp_path, f"import os\nopen({str(told)!r}, 'w').write(os.environ['GLIBC_TUNABLES'])", monkeypatch)
+    monkeypatch.setenv("GLIBC_TUNABLES", operators)
+    with pytest.raises(InputCrash), StudyReader(LIMITS) as reader:
+        reader.find(folder)
+    ours = "glibc.malloc.hugetlb=1"
+    assert told.read_text() == (f"{ours}:{operators}" if operators else ours)
+
+
 def test_limits_are_those_of_the_settings(folder: Path) -> None:
     with StudyReader(ReadingSettings(max_files=5)) as reader, pytest.raises(InputTooLarge, match="more than 5"):
         reader.find(folder)

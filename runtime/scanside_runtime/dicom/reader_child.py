@@ -23,7 +23,7 @@ _SOURCES = Path(__file__).resolve().parents[2]
 # page fault for each 4 KiB of each array, half of the reader's time.
 _KEEPS_FREED_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(32 * MIB))
 # And its memory in pages of 2 MiB where the kernel gives them to who asks: a fault for 512 of the others.
-_LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+_LARGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 class ReaderChild:
@@ -83,6 +83,12 @@ def limits_of(reading: ReadingSettings) -> Limits:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with our own sources in front."""
-    path = os.pathsep.join(part for part in (str(_SOURCES), os.environ.get("PYTHONPATH")) if part)
-    return {**one_thread(), **_KEEPS_FREED_MEMORY, **_LARGE_PAGES, "PYTHONPATH": path}
+    """Ours, with our own sources in front, and what an operator tells glibc last: there the last word counts."""
+    path = _joined(str(_SOURCES), "PYTHONPATH")
+    tunables = _joined(_LARGE_PAGES, "GLIBC_TUNABLES")
+    return {**one_thread(), **_KEEPS_FREED_MEMORY, "GLIBC_TUNABLES": tunables, "PYTHONPATH": path}
+
+
+def _joined(ours: str, name: str) -> str:
+    """Before what the variable holds already; both list with colons."""
+    return ":".join(filter(None, (ours, os.environ.get(name))))
