@@ -121,6 +121,16 @@ def a_book_that_is_damaged(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     return work.book(box, work.read_book(box))
 
 
+def studies_in_a_book_that_is_damaged(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    box.layout.database.write_bytes(b"no database" * 1000)
+    return work.studies(box, work.read_book(box))
+
+
+def studies_put_aside_in_a_book_that_is_damaged(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    box.layout.database.write_bytes(b"no database" * 1000)
+    return work.failures(box, work.read_book(box))
+
+
 def a_daemon_that_does_not_run(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     return work.running(box)
 
@@ -236,6 +246,8 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_bundle_whose_key_is_not_trusted: (Health.bad, "MODEL_UNTRUSTED"),
     a_bundle_that_was_put_aside: (Health.caution, "too far off"),
     a_book_that_is_damaged: (Health.bad, "BOX_DATABASE"),
+    studies_in_a_book_that_is_damaged: (Health.caution, "not known"),
+    studies_put_aside_in_a_book_that_is_damaged: (Health.caution, "not known"),
     a_daemon_that_does_not_run: (Health.caution, "does not run"),
     a_system_that_does_not_start_it: (Health.caution, "systemd does not answer"),
     a_container_without_systemd: (Health.caution, "systemd does not answer"),
@@ -263,6 +275,17 @@ def test_what_ails_a_box_is_named_with_what_to_do(
     found = ail(box, monkeypatch)
     assert (found.health, words in str(found.found)) == (health, True), found
     assert found.advice
+
+
+def test_a_root_that_is_not_there_may_be_one_before_its_first_start(
+    box: Examined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = replace(box, layout=BoxLayout(box.layout.root / "new"))
+    for look in (machine.disk, machine.inodes):
+        assert str(look(new).advice).startswith("Is this the first start? Run the release's install.sh")
+    broken = OSError(5, "Input/output error")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: (_ for _ in ()).throw(broken))
+    assert str(machine.disk(box).advice) == "Check that the disk is mounted."
 
 
 def test_a_box_that_is_well_is_said_to_be(box: Examined, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,11 @@ from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseMissing,
 from scanside_appliance.jobs.book.rows import CLEANED, NewFile, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxUnread
+from scanside_appliance.languages.words import words
 from scanside_appliance.service.errors import BoxRunning
 from scanside_appliance.service.root_lock import only_one
+from scanside_appliance.service.status import write_failure
+from scanside_appliance.upkeep.rebuild import Rebuilt
 from scanside_appliance.upkeep.verify import verify
 from sweeps.box import Slice
 
@@ -112,6 +115,31 @@ def test_a_damaged_book_is_kept_beside_the_new_one(box: Box, monkeypatch: pytest
     box.run()
     assert (len(box.of(1)), len(box.of(2))) == (1, 1)
     assert box.is_sound()
+
+
+def test_the_word_of_a_damaged_book_does_not_outlast_it_and_the_next_step_is_said(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    (box.root / "scanside.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
+    with pytest.raises(BoxDatabase):
+        box.run()
+    assert "it ended with BOX_DATABASE" in (box.root / "status.json").read_text()
+    box.rebuild(monkeypatch)
+    after = json.loads(box.scanside("status", "--json").output)
+    assert (after["trouble"], after["headline"]) == (None, "not running")
+    assert "scanside_trouble 0" in (box.root / "metrics.prom").read_text()
+    assert "scanside watch" in Rebuilt().lines(words("en"))[-1]
+
+
+def test_a_trouble_that_is_not_the_books_stays_after_it_was_made_anew(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.run()
+    write_failure(BoxLayout(box.root), "2026-11-01T10:00:00", "it ended with BOX_DISK: broken")
+    box.rebuild(monkeypatch, "--anyway")
+    assert json.loads(box.scanside("status", "--json").output)["trouble"] == "it ended with BOX_DISK: broken"
 
 
 def audit_of_a_measured_study(box: Box) -> list[AuditEntry]:

@@ -116,6 +116,7 @@ def test_the_live_queue_shows_what_arrives_and_what_was_done(box: Box) -> None:
     rows = live_rows(BoxLayout(box.root), words("en"), every=False, names=False)
     assert rows[0] == ("abc", "arriving", "3 files, still arriving")
     assert [row[:2] for row in rows[1:]] == [(study_key("1.2.1"), "done")]
+    assert box.scanside("queue").output == "nothing waits\nstudies are arriving: see scanside status\n"
 
 
 def test_status_and_queue_of_a_box_that_was_never_started_are_no_error(box: Box) -> None:

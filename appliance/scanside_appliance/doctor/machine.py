@@ -9,6 +9,7 @@ from scanside_appliance.clock import SOFTWARE_MADE
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good
 from scanside_appliance.jobs.retention import look
 from scanside_appliance.languages.words import Message, said
+from scanside_appliance.service.queue_words import MAKE_ROOM
 from scanside_runtime.model.engine import processor_flags, processor_name
 from scanside_runtime.process.cell import cell_strength
 
@@ -27,17 +28,24 @@ def disk(box: Examined) -> Condition:
         now = look(box.layout.root, limits)
     except OSError as error:
         found = said("it can't be read: {why}", why=error.strerror)
-        return bad("disk", found, said("Check that the disk is mounted."))
+        return bad("disk", found, _reached(error))
     found = said("{used:.0f} % used, {free:.1f} GB free", used=now.used_percent, free=now.free_mb / 1024)
-    advice = said(
-        "Copy old results and archives to another disk and remove them there; docs/watch.md says what may go."
-    )
     if now.full:
-        return bad("disk", said("{disk}: nothing more is taken in", disk=found), advice)
+        return bad("disk", said("{disk}: nothing more is taken in", disk=found), MAKE_ROOM)
     if now.used_percent > limits.stop_percent - NEAR_STOP_POINTS:
         found = said("{disk}; taking ends at {limit:.0f} %", disk=found, limit=limits.stop_percent)
-        return caution("disk", found, advice)
+        return caution("disk", found, MAKE_ROOM)
     return good("disk", found)
+
+
+def _reached(error: OSError) -> Message:
+    """What to do that the root's disk can be asked."""
+    if isinstance(error, FileNotFoundError):
+        return said(
+            "Is this the first start? Run the release's install.sh, or `scanside watch`: the folder is made then. "
+            "Else check that the disk is mounted."
+        )
+    return said("Check that the disk is mounted.")
 
 
 def inodes(box: Examined) -> Condition:
@@ -46,7 +54,7 @@ def inodes(box: Examined) -> Condition:
         system = os.statvfs(box.layout.root)
     except OSError as error:
         found = said("they can't be counted: {why}", why=error.strerror)
-        return bad("files", found, said("Check that the disk is mounted."))
+        return bad("files", found, _reached(error))
     if not system.f_files:
         return good("files", said("as many as there is room for"))
     free = system.f_favail / system.f_files

@@ -146,6 +146,8 @@ def _states(systemctl: str) -> dict[str, UnitState]:
 
 def studies(_: Examined, read: Book) -> Condition:
     """The last study, and what waits for a person."""
+    if read.error:
+        return _not_known("studies")
     last = said("none yet")
     if read.last is not None:
         last = said("the last ended {moment} ({verdict})", moment=read.last.finished_at, verdict=_verdict(read.last))
@@ -155,12 +157,18 @@ def studies(_: Examined, read: Book) -> Condition:
     return good("studies", last)
 
 
+def _not_known(subject: str) -> Condition:
+    return caution(subject, said("not known: the book can't be read"), said("See what is said of the book."))
+
+
 def _verdict(job: Job) -> Message:
     return Message(VERDICTS.get(job.verdict or "", job.verdict or ""))
 
 
 def failures(_: Examined, read: Book) -> Condition:
     """The last study that was put aside."""
+    if read.error:
+        return _not_known("put aside")
     if read.failed is None:
         return good("put aside", said("no study"))
     number, job = read.numbers.get(State.quarantined, 0), read.failed

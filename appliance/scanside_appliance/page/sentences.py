@@ -42,6 +42,10 @@ SENTENCES = (
     to_translate("iHU is not compared: it takes {least} ml of infection in both scans."),
     to_translate("Not compared: {why}."),
     to_translate("{networks} against true changes, {patients} phantom patients of six scans"),
+    to_translate(
+        "{networks} against true changes in {patients} phantom patients of six scans; "
+        "{later} has the same weights, quantised anew"
+    ),
 )
 OBSTACLES = (
     to_translate("which of them came first is not known"),

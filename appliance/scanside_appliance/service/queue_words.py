@@ -40,6 +40,8 @@ VERDICTS = {
     "refused": to_translate("refused"),
     "held": to_translate("held"),
 }
+MAKE_ROOM = said("Copy old results and archives to another disk and remove them there; docs/watch.md says what may go.")
+"""What a person does about a full disk."""
 Line = tuple[str, str | Message | Written]
 
 
@@ -76,6 +78,8 @@ def _troubles(facts: dict[str, Any]) -> list[Line]:
     lines: list[Line] = [(to_translate("box"), runs), (to_translate("now"), headline(facts))]
     if facts["trouble"]:
         lines.append((to_translate("TROUBLE"), Written(facts["trouble"])))
+    if facts["disk"] and facts["disk"]["full"]:
+        lines.append((to_translate("TO DO"), MAKE_ROOM))
     lines += [(to_translate("INBOX"), Written(facts[one])) for one in ("unreadable", "not_removed") if facts[one]]
     if facts["missing"]:
         gone = said(
@@ -142,10 +146,11 @@ def _why(one: dict[str, Any]) -> Message | Written:
     return said("{why}; waiting for the rest", why=Written(lack)) if more else Written(lack)
 
 
-def queue_lines(facts: Sequence[dict[str, Any]], _: Words) -> list[str]:
-    """A line a job, and what there is to say below it."""
+def queue_lines(facts: Sequence[dict[str, Any]], _: Words, *, arriving: bool) -> list[str]:
+    """A line a job, and what there is to say below it. arriving: whether studies are not complete yet."""
     if not facts:
-        return [_("nothing waits")]
+        more = [_("studies are arriving: see scanside status")] if arriving else []
+        return [_("nothing waits"), *more]
     width = max(12, *(cells(_(state(one["state"]))) for one in facts))
     return [_queue_line(one, width, _) for one in facts]
 

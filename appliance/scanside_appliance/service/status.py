@@ -133,6 +133,14 @@ def write_failure(layout: BoxLayout, at: str, trouble: str) -> None:
     replace_file(layout.metrics, ("\n".join(_trouble(True)) + "\n").encode())
 
 
+def forget_trouble(layout: BoxLayout, code: str) -> None:
+    """A last word of this code, once a person has put right what it was about. Raises OSError."""
+    said = last_said(layout)
+    if code in (said["trouble"] or ""):
+        replace_json(layout.status, said | {"trouble": None, "headline": "not running"})
+        replace_file(layout.metrics, ("\n".join(_trouble(False)) + "\n").encode())
+
+
 def write_report(layout: BoxLayout, report: Report) -> None:
     """Both files. Raises OSError."""
     replace_json(layout.status, asdict(report))

@@ -96,6 +96,7 @@ class Rebuilt:
             _("{number} archived study(ies) without a result: measured at the next start", number=self.to_be_analysed),
             _("audit: {number} entries of the old book, then one that it was made anew", number=self.audit_entries),
             _(old),
+            _("Now start it again: systemctl start scanside-watch.service, or scanside watch where it is no service."),
         ]
 
 

@@ -264,7 +264,10 @@ class ProgressionSettings(Table):
 
     poi_points: SomePercent = 1.5
     ihu_hu: Annotated[float, Within(0, 4095, above=True)] = 48.0
-    source: str = "scanside-chest 0.3.0 against true changes, 4 phantom patients of six scans"
+    source: str = (
+        "scanside-chest 0.3.0 against true changes in 4 phantom patients of six scans; "
+        "0.4.0 has the same weights, quantised anew"
+    )
     lung_volume_factor: Annotated[float, Within(1, 100, above=True)] = 3.0
     lung_width_percent: SomePercent = 15.0
 

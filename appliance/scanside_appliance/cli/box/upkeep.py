@@ -62,7 +62,9 @@ def rebuild(
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.inbox.facts import Facts, Prober
     from scanside_appliance.jobs.book.database_errors import database_errors
+    from scanside_appliance.jobs.book.errors import BoxDatabase
     from scanside_appliance.service.root_lock import only_one
+    from scanside_appliance.service.status import forget_trouble
     from scanside_appliance.upkeep.rebuild import rebuild as make_anew
 
     layout, reading = BoxLayout(context.obj.root), context.obj.settings().reading
@@ -77,6 +79,7 @@ def rebuild(
                 return prober.probe(path, reading)
 
         found = make_anew(layout, probe, report, anyway=anyway)
+        forget_trouble(layout, BoxDatabase.code)
     typer.echo(json.dumps(found.to_document()) if as_json else "\n".join(found.lines(spoken())))
     raise typer.Exit(5 if found.unread else 0)
 

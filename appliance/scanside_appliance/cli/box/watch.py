@@ -75,13 +75,15 @@ def queue(
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import queue_facts
     from scanside_appliance.service.queue_words import queue_lines, show_live
+    from scanside_appliance.service.status import last_said
 
     layout = BoxLayout(context.obj.root)
     if live and not as_json:
         show_live(layout, spoken(), every=every, names=not no_names)
         return
     facts = queue_facts(layout, every=every, names=not no_names)
-    typer.echo(json.dumps(facts) if as_json else "\n".join(queue_lines(facts, spoken())))
+    arriving = bool(last_said(layout)["waiting"])
+    typer.echo(json.dumps(facts) if as_json else "\n".join(queue_lines(facts, spoken(), arriving=arriving)))
 
 
 def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
