@@ -218,12 +218,16 @@ def test_from_a_book_that_was_made_anew_it_is_measured_when_it_is_sent_again(
     assert queue(waits) == []
 
 
-def test_a_measured_study_whose_archive_is_lost_is_missing_still_when_a_late_slice_waits(box: Box) -> None:
+def late_slice_of_a_lost_archive(box: Box) -> None:
     box.put(*study(1))
     box.run()
     shutil.rmtree(box.root / "archive")
     box.put(Slice(1, 4))
     box.run()
+
+
+def test_a_measured_study_whose_archive_is_lost_is_missing_still_when_a_late_slice_waits(box: Box) -> None:
+    late_slice_of_a_lost_archive(box)
     box.run()
     shown = box.scanside("status")
     assert (shown.exit_code, "MISSING" in shown.output) == (5, True)
@@ -238,11 +242,7 @@ def test_a_measured_study_whose_archive_is_lost_is_missing_still_when_a_late_sli
 
 
 def test_a_result_of_the_whole_study_is_not_hidden_by_one_of_a_part_unless_a_person_insists(box: Box) -> None:
-    box.put(*study(1))
-    box.run()
-    shutil.rmtree(box.root / "archive")
-    box.put(Slice(1, 4))
-    box.run()
+    late_slice_of_a_lost_archive(box)
     kept = box.scanside("release", KEY).exception
     assert (getattr(kept, "code", None), getattr(kept, "exit_code", None)) == ("INPUT_RESULT_STAYS", 6)
     assert "3 slices are gone" in str(getattr(kept, "message", ""))

@@ -40,9 +40,10 @@ class Decisions:
 
         What is gone of a study that waits for it is given up, and the result says so; False where nothing else is held.
         anyway: though numbers that were measured with more of the study count no longer then.
-        Raises InputResultStays without it,
-        BoxNoSuchStudy (while it is under way, too), BoxNotHeld, BoxNoSuchSeries (of a study of which nothing is
-        left, too), InputBaseGone, InputFilesGone where slices go on being gone, OSError, sqlite3.Error.
+
+        Raises InputResultStays (not with `anyway`), BoxNoSuchStudy (while it is under way, too), BoxNotHeld,
+        BoxNoSuchSeries (of a study of which nothing is left, too), InputBaseGone, InputFilesGone where slices go on
+        being gone, OSError, sqlite3.Error.
         """
         intake = Intake(self.layout, self.store, Clock())
         with self.store.transaction():

@@ -136,7 +136,7 @@ def write_failure(layout: BoxLayout, at: str, trouble: str) -> None:
 def forget_trouble(layout: BoxLayout, code: str) -> None:
     """A last word of this code, once a person has put right what it was about. Raises OSError."""
     said = last_said(layout)
-    if code in (said["trouble"] or ""):
+    if f"{code}: " in (said["trouble"] or ""):  # as `in_full` says it: BOX_DATABASE begins other codes, too
         replace_json(layout.status, said | {"trouble": None, "headline": "not running"})
         replace_file(layout.metrics, ("\n".join(_trouble(False)) + "\n").encode())
 
