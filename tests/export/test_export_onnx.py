@@ -149,6 +149,7 @@ def test_the_bundle_verifies_and_says_who_it_is(exported: Exported) -> None:
     bundle = open_bundle(exported.bundle)
     bundle.verify()
     assert (bundle.name, bundle.version) == ("tiny", "9.8.7")
+    assert bundle.manifest["trained_on"] == ["real"]
     assert (exported.bundle / "MODEL_CARD.md").read_text(encoding="utf-8").startswith("# tiny 9.8.7\n")
     assert sorted(bundle.manifest["files"]) == sorted(
         ["MODEL_CARD.md", GOLDEN, *(f"{name}.{form}.onnx" for name in NETWORKS for form in ("fp16", "int8"))]

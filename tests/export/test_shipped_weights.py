@@ -67,13 +67,22 @@ def test_a_training_begins_at_the_weights_of_a_bundle_and_goes_on_from_its_own_w
     assert train_from(DEFAULT_BUNDLE, small("lungs", learning_rate=0.0), tmp_path).read_bytes() == before
 
 
-def test_what_a_bundle_saw_is_not_told_so_it_counts_as_everything_and_its_licence_holds(tmp_path: Path) -> None:
+def test_a_bundle_that_does_not_say_what_it_saw_has_seen_all_there_was_and_its_licence_holds(tmp_path: Path) -> None:
     chosen = small("lungs", licence="my own")
     trained = read_checkpoint(train_from(DEFAULT_BUNDLE, chosen, tmp_path))
     assert trained.saw("coronacases_001", "infection-3d")
     assert trained.sources == {"infection-3d", "infection-2d", "lung-2d", "real", "phantom"}
     assert trained.contract.licence.startswith("my own; research use only, non-commercial")
     assert trained.contract == replace(chosen, licence=trained.contract.licence).contract(DIGEST)
+
+
+def test_a_bundle_saw_the_sources_that_its_manifest_names(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
+    manifest = json.loads((DEFAULT_BUNDLE / MANIFEST).read_text())
+    (tmp_path / "bundle" / MANIFEST).write_text(json.dumps({**manifest, "trained_on": ["infection-8mm"]}))
+    trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
+    assert trained.saw("study_0255", "infection-8mm")
+    assert not trained.saw("coronacases_001", "infection-3d")
 
 
 def test_whom_the_manifest_says_it_left_out_a_bundle_did_not_see(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from scanside_export.bundling.model_card import FAILURES, Release, licence_of, model_card
 from scanside_export.errors import TrainingUnusable
-from scanside_runtime.model.bundle import BUNDLE_SCHEMA, LEFT_OUT, MANIFEST, Bundle, open_bundle
+from scanside_runtime.model.bundle import BUNDLE_SCHEMA, LEFT_OUT, MANIFEST, TRAINED_ON, Bundle, open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import choose_engine
 from scanside_runtime.model.networks import Networks, load_networks
@@ -70,6 +70,7 @@ def _write_manifest(
         "networks": networks,
         "contract_sha256": {name: _sha256(contract.to_json().encode()) for name, contract in contracts.items()},
         LEFT_OUT: sorted(release.left_out),
+        TRAINED_ON: sorted(release.sources),
         "validation": release.validation,
         "files": {
             path.relative_to(out).as_posix(): {"sha256": _sha256(path.read_bytes()), "bytes": path.stat().st_size}

@@ -20,11 +20,11 @@ from scanside_export.data.recipe import Recipe
 from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.to_onnx import FP16
 from scanside_export.networks.unet import build
-from scanside_runtime.model.bundle import LEFT_OUT, Bundle
+from scanside_runtime.model.bundle import LEFT_OUT, TRAINED_ON, Bundle
 from scanside_runtime.model.contract import ModelContract
 
-EVERYTHING = ("infection-3d", "infection-2d", "lung-2d", "real", "phantom")
-"""What a bundle may have been trained on, as far as it tells."""
+UNTOLD = ("infection-3d", "infection-2d", "lung-2d", "real", "phantom")
+"""What a bundle may have been trained on whose manifest does not say it: all that there was up to 0.4.0."""
 
 BEFORE_IT_WAS_TOLD = (("scanside-chest", "0.1.0"), ("scanside-chest", "0.2.0"))
 LEFT_OUT_UNTOLD = ("coronacases_008", "radiopaedia_27_86410_0")
@@ -86,7 +86,7 @@ def with_statistics(model: nn.Module, stacks: Tensor) -> nn.Module:
 def lineage(bundle: Bundle, contract: ModelContract) -> dict[str, Any]:
     """The stage behind a bundle's weights, as a checkpoint keeps it.
 
-    What it drew from is not told, so everything, less those cases whom the manifest says it left out.
+    It saw all cases of its sources, less those whom the manifest says it left out.
     """
     recipe = Recipe(
         network=contract.network,
@@ -94,7 +94,7 @@ def lineage(bundle: Bundle, contract: ModelContract) -> dict[str, Any]:
         window_hu=contract.window_hu,
         pixel_mm=contract.pixel_mm,
         matrix=contract.matrix,
-        shares=dict.fromkeys(EVERYTHING, 1.0),
+        shares=dict.fromkeys(map(str, bundle.manifest.get(TRAINED_ON, UNTOLD)), 1.0),
         samples=0,
         stack_depth=contract.stack_depth,
         stack_step_mm=contract.stack_step_mm,

@@ -31,6 +31,8 @@ LIMITS = "limits_of_agreement"
 """In the manifest's `validation`; what it holds is said in `followup/measurement_error.py`, which reads it."""
 LEFT_OUT = "left_out"
 """In the manifest, since 0.3.0: the cases with experts' labels that no training behind the weights has drawn."""
+TRAINED_ON = "trained_on"
+"""In the manifest of bundles after 0.4.0: the sources that any training behind the weights drew from."""
 
 
 @dataclass(frozen=True, slots=True)
