@@ -25,10 +25,12 @@ from scanside_appliance.files.layout import PAGE, RESULT
 from scanside_appliance.jobs.book.errors import BoxDatabaseLost
 from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.languages.words import words
+from scanside_appliance.worklist.care import REASONS
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies
 from scanside_appliance.worklist.terminal import list_table
 from scanside_appliance.worklist.write import write_worklist
+from scanside_runtime.findings import KINDS
 from scanside_runtime.settings.tables import SiteSettings
 
 
@@ -221,8 +223,10 @@ def test_no_page_is_larger_than_two_megabytes_whatever_the_names_and_all_studies
     box: ListedBox,
 ) -> None:
     name = "&" * 64
-    box.put_known([Listed(number, name, patient_id=f"{number:05d}{name}", severity="severe") for number in range(3200)])
-    written(box)
+    cautions = ("QUALITY_MOTION", "QUALITY_POSSIBLE_EFFUSION", "COVERAGE_BASE_CUT", "QUALITY_PARTLY_SEEN")
+    worst = Listed(0, name, severity="severe", cautions=cautions)
+    box.put_known([replace(worst, number=one, patient_id=f"{one:05d}{name}") for one in range(3200)])
+    written(box, language="hi")
     made = pages(box)
     assert len(made) == 4
     assert max(len(page.encode()) for page in made.values()) <= 2_000_000
@@ -357,3 +361,40 @@ def test_where_the_book_is_of_no_use_the_list_as_it_was_last_written_is_named(bo
     asked = scanside(box, "worklist")
     assert isinstance(asked.exception, BoxDatabaseLost)
     assert str(box.layout.worklist) in asked.stderr
+
+
+def test_beside_a_number_to_be_read_with_care_the_list_says_so_and_why(box: ListedBox) -> None:
+    doubtful = Listed(1, "Doubtful", cautions=("QUALITY_MOTION", "PATIENT_AGE_UNKNOWN", "QUALITY_OF_LATER"))
+    withheld = Listed(2, "Withheld", verdict="refused", poi=None, code="QUALITY_NOISE", cautions=("QUALITY_METAL",))
+    box.put(doubtful, withheld, Listed(3, "Sure"))
+    written(box)
+    page = box.layout.worklist.read_text("utf-8")
+    rows = {name: row for row in page.split('<tr class="one')[1:] for name in re.findall("<bdi>(.*?)</bdi></a>", row)}
+    assert "! Read with care: motion, age not known, …" in rows["Doubtful"]
+    assert ["Read with care" in rows[name] for name in ("Withheld", "Sure")] == [False, False]
+    codes = {one["patient_name"]: one["cautions"] for one in listed(box)}
+    assert codes == {"Doubtful": list(doubtful.cautions), "Withheld": [], "Sure": []}
+    lines = scanside(box, "worklist").output.splitlines()
+    (marked,) = [line for line in lines if "! 12.3 %" in line]
+    assert marked.endswith("  motion, age not known, see its page")
+    assert sum("%" in line for line in lines) == 2
+    assert lines[-1] == "! read with care: its page says why"
+
+
+@pytest.mark.parametrize("width", [80, 150])
+def test_a_table_in_a_terminal_marks_a_number_to_be_read_with_care(box: ListedBox, width: int) -> None:
+    box.put(Listed(1, "Rising^Ada", poi=62.6, cautions=("QUALITY_MOTION",)))
+    with KnownFacts(box.layout.worklist_facts, keep=False) as known:
+        entries = list_studies(box.layout, box.store, known).entries
+    screen = Console(width=width, file=StringIO(), record=True)
+    screen.print(list_table(entries, 0.0, width, words("en"), names=True))
+    shown = screen.export_text()
+    assert "! 62.6 %" in shown
+    assert ("motion" in shown) == (width >= 150)
+
+
+def test_every_caution_has_its_words_once() -> None:
+    known = [code for codes in REASONS.values() for code in codes]
+    assert len(known) == len(set(known))
+    beside_numbers = {code for code, kind in KINDS.items() if "caution" in kind.levels} - {"QUALITY_LOOKS_EXTENSIVE"}
+    assert set(known) == beside_numbers

@@ -86,7 +86,7 @@ def test_printed_the_list_begins_on_the_first_side_and_wastes_none(tmp_path: Pat
 def test_the_script_finds_without_accents_sorts_and_gives_the_order_back(tmp_path: Path) -> None:
     people = [
         Listed(1, "Šimić^Ivo", poi=3.0),
-        Listed(2, "Mwangi^Baraka", poi=40.0, severity="severe"),
+        Listed(2, "Mwangi^Baraka", poi=40.0, severity="severe", cautions=("QUALITY_MOTION",)),
         Listed(3, "Yamada^Hana=山田^花", poi=11.5, severity="watch"),
         Listed(4, "Mwangi^Ada", poi=None),
     ]

@@ -35,13 +35,14 @@ class Listed:
     code: str | None = None
     revision: int = 1
     measured: str = "2026-01-10T12:00:00+00:00"
+    cautions: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         return {
             "schema": RESULT_SCHEMA,
             "verdict": self.verdict,
             "reason": self.code and {"code": self.code, "message": "why", "advice": "what"},
-            "flags": [],
+            "flags": [{"code": code, "level": "caution", "message": "why"} for code in self.cautions],
             "study": {
                 "patient_id": self.patient_id or f"P{self.number}",
                 "issuer": None,
@@ -125,6 +126,8 @@ KINDS = (
     ("severe", "not_comparable", 61.4, "CT-3"),
 )
 
+CAUTIONS = {1: ("QUALITY_MOTION", "QUALITY_POSSIBLE_EFFUSION"), 4: ("COVERAGE_BASE_CUT",), 6: ("QUALITY_CONTRAST",)}
+
 
 def phantom_results(count: int) -> list[Listed]:
     """As a box may have them after `count` studies: twenty a day, every fifth patient for the second time."""
@@ -147,6 +150,7 @@ def _phantom_result(number: int, count: int) -> Listed:
         severity=severity,
         trend=trend if number % 5 == 0 else None,
         measured=f"{day}T{8 + number % 12:02d}:{number % 60:02d}:00+00:00",
+        cautions=CAUTIONS.get(number % 8, ()),
     )
     return _without_number(one, number)
 

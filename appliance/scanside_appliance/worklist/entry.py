@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,18 +25,23 @@ class Group(StrEnum):
     earlier = "earlier"  # sick or extensive by the patient's last result, which is no longer among the newest
 
 
+CODE = re.compile(r"[A-Z][A-Z_]{,39}")
 ATTENTION = (Group.sick, Group.extensive, Group.held, Group.watch)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the list takes from a result document. scanned_at: ISO 8601, a day or a moment."""
+    """What the list takes from a result document. scanned_at: ISO 8601, a day or a moment.
+
+    cautions: codes of what stands beside the numbers to be read with care, apart by spaces.
+    """
 
     patient_name: str | None = None
     patient_id: str | None = None
     scanned_at: str | None = None
     poi_percent: float | None = None
     grade: str | None = None
+    cautions: str = ""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Facts:
@@ -47,8 +53,19 @@ class Facts:
             "scanned_at": study.get("acquired_at") or study.get("study_date"),
             "poi_percent": measured.get("poi_percent"),
             "grade": measured.get("ct_extent_grade"),
+            "cautions": _cautions(document),
         }
         return typed(cls, {name: _in_utf8(value) for name, value in found.items()})
+
+
+def _cautions(document: Mapping[str, Any]) -> str:
+    """Of a number that was given: where there is none, its reason stands in its place."""
+    if document.get("verdict") != "analysed":
+        return ""
+    flags = document.get("flags")
+    found = [one for one in flags if isinstance(one, dict)] if isinstance(flags, list) else []
+    codes = [str(one.get("code")) for one in found if one.get("level") == "caution"]
+    return " ".join(dict.fromkeys(filter(CODE.fullmatch, codes)))
 
 
 def _in_utf8(value: Any) -> Any:
@@ -110,6 +127,7 @@ class Entry:
             "trend": job.trend,
             "ct_extent_grade": facts.grade,
             "code": job.code,
+            "cautions": facts.cautions.split(),
             "measured_at": job.finished_at,
             "revision": job.revision,
             "page": self.page,

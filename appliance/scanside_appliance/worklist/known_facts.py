@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from scanside_appliance.worklist.entry import Facts
 
-VERSION = 1
+VERSION = 2
 BUSY_S = 5.0
 
 
@@ -39,7 +39,7 @@ class KnownFacts:
             if found == 0 and self._keep:
                 sql.executescript(
                     "CREATE TABLE facts (sha256 TEXT PRIMARY KEY, patient_name TEXT, patient_id TEXT, scanned_at TEXT,"
-                    " poi_percent REAL, grade TEXT) WITHOUT ROWID, STRICT;"
+                    " poi_percent REAL, grade TEXT, cautions TEXT NOT NULL) WITHOUT ROWID, STRICT;"
                     "CREATE TABLE pages (name TEXT PRIMARY KEY, made_of TEXT NOT NULL) WITHOUT ROWID, STRICT;"
                     f"PRAGMA user_version = {VERSION};"
                 )
@@ -80,7 +80,7 @@ class KnownFacts:
         if self._sql is not None and self._keep and new:
             rows = [(key, *astuple(facts)) for key, facts in new.items()]
             with self._sql:
-                self._sql.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._sql.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def pages(self) -> dict[str, str]:
         """Of each page that was written, what it was made of."""

@@ -14,8 +14,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from scanside_appliance.languages.words import page_words
 from scanside_appliance.page.formatting import moment, person, readable
 from scanside_appliance.page.templates import page_templates, style_and_policy
+from scanside_appliance.worklist.care import reasons, shortened
 from scanside_appliance.worklist.entry import Entry, Group
 from scanside_appliance.worklist.listing import Underway
 from scanside_runtime.settings.tables import SiteSettings
@@ -54,6 +56,7 @@ class ListPages:
         years = [(year, list(of_year)) for year, of_year in groupby(links, key=lambda one: one.year)]
         self._template = environment.get_template("worklist.html.j2")
         self._same = {"site": site, "style": style, "policy": policy, "script": Markup(script)}
+        self._same["say"] = page_words(site.language)
         self._years = years
         source = environment.loader.get_source(environment, "worklist.html.j2")[0] if environment.loader else ""
         self.made_of = hashlib.sha256(f"{site} {policy} {source}".encode()).hexdigest()
@@ -100,6 +103,7 @@ def _row(one: Entry) -> dict[str, Any]:
         "study": job.study,
         "scanned": moment(readable(facts.scanned_at or "")),
         "poi": facts.poi_percent,
+        "care": shortened(reasons(facts.cautions.split())),
         "trend": job.trend,
         "grade": readable(facts.grade),
         "measured": job.finished_at,

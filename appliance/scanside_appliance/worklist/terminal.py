@@ -11,6 +11,7 @@ from scanside_appliance.languages.catalogue import to_translate
 from scanside_appliance.languages.columns import cells, padded
 from scanside_appliance.languages.words import Words, Written, said
 from scanside_appliance.page.formatting import moment, person
+from scanside_appliance.worklist.care import reasons
 from scanside_appliance.worklist.entry import ATTENTION, Entry, Group
 from scanside_appliance.worklist.listing import Worklist, in_order
 
@@ -21,10 +22,13 @@ OTHERS_SHOWN = 20
 COLUMNS = (
     *(to_translate("flag"), to_translate("name"), to_translate("ID"), to_translate("scanned"), to_translate("POI")),
     *(to_translate("trend"), to_translate("grade"), to_translate("age"), to_translate("study")),
+    to_translate("read with care"),
 )
 WHOLE = ("flag", "scanned", "POI", "grade", "study")
 """Columns whose cells are not broken."""
-WIDE = 120
+WIDE, WIDEST = 120, 150
+CARE = "!"
+"""Stands beside a number that is to be read with care."""
 FLAGS = {
     "severe": ("■", to_translate("SEVERE")),
     "watch": ("▲", to_translate("WATCH")),
@@ -48,14 +52,13 @@ UNITS = (
 )
 
 
-def shown(listed: Worklist, *, every: bool) -> tuple[list[Entry], int]:
-    """What is listed, and how many studies are not: all who need attention, and of the others the newest."""
+def shown(listed: Worklist, *, every: bool) -> list[Entry]:
+    """What is listed: all who need attention, and of the others the newest."""
     if every:
-        return in_order(listed.entries), 0
+        return in_order(listed.entries)
     first = listed.first_page()
     kept = [one for one in first if one.group in ATTENTION]
-    kept += [one for one in first if one.group == Group.rest][:OTHERS_SHOWN]
-    return kept, len(listed.entries) - len(kept)
+    return kept + [one for one in first if one.group == Group.rest][:OTHERS_SHOWN]
 
 
 def list_lines(entries: Sequence[Entry], now_s: float, _: Words, *, names: bool) -> list[str]:
@@ -67,12 +70,16 @@ def list_lines(entries: Sequence[Entry], now_s: float, _: Words, *, names: bool)
 
 
 def list_table(entries: Sequence[Entry], now_s: float, width: int, _: Words, *, names: bool) -> Table:
-    """The same for rich, with colours beside the words. width: of the terminal; a narrow one lacks time, age, study."""
+    """The same for rich, with colours beside the words.
+
+    width: of the terminal; a narrow one lacks time, age, study, and any but a very wide one why to read with care.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     left_out = (("age", "study") if width < WIDE else ()) if names else ("name", "ID")
+    left_out = left_out if width >= WIDEST else (*left_out, "read with care")
     kept = [number for number, column in enumerate(COLUMNS) if column not in left_out]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number in kept:
@@ -86,8 +93,9 @@ def list_table(entries: Sequence[Entry], now_s: float, width: int, _: Words, *, 
     return table
 
 
-def notes(listed: Worklist, left_out: int, _: Words) -> list[str]:
-    """What stands below: what has no result yet, what went wrong, what is not shown."""
+def notes(listed: Worklist, entries: Sequence[Entry], _: Words) -> list[str]:
+    """What stands below: what has no result yet, what went wrong, what is not shown. entries: what is."""
+    left_out = len(listed.entries) - len(entries)
     underway = listed.underway
     notes = [
         (said("no result yet"), not listed.entries),
@@ -95,6 +103,7 @@ def notes(listed: Worklist, left_out: int, _: Words) -> list[str]:
         (said("{number} arriving", number=underway.arriving), underway.arriving),
         (said("{number} failed: scanside queue", number=len(underway.failed)), underway.failed),
         (said("{number} more: --all", number=left_out), left_out),
+        (said("{sign} read with care: its page says why", sign=CARE), any(one.facts.cautions for one in entries)),
         (said("TROUBLE: {trouble}", trouble=Written(underway.trouble or "")), underway.trouble),
     ]
     return [_(words) for words, is_so in notes if is_so]
@@ -108,11 +117,12 @@ def _cells(one: Entry, now_s: float, _: Words, *, names: bool, narrow: bool = Fa
         harmless(person(facts.patient_name)) if names else "",
         harmless(facts.patient_id or "") if names else "",
         scanned[: len("2026-01-31")] if narrow else scanned,
-        "" if facts.poi_percent is None else f"{facts.poi_percent:.1f} %",
+        "" if facts.poi_percent is None else f"{CARE if facts.cautions else ''} {facts.poi_percent:.1f} %".lstrip(),
         _signed(TRENDS.get(job.trend or "", ("", "")), _),
         harmless(facts.grade or ""),
         age(job.finished_at, now_s, _),
         job.study,
+        _(", ").join(map(_, reasons(facts.cautions.split()))),
     )
 
 

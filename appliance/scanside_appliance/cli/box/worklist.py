@@ -66,12 +66,12 @@ def worklist(
         KnownFacts(layout.worklist_facts, keep=False) as known,
     ):
         listed = list_studies(layout, store, known, arriving=len(said["waiting"]), trouble=said["trouble"])
-    entries, left_out = terminal.shown(listed, every=every)
+    entries = terminal.shown(listed, every=every)
     if as_json:
         found = terminal.list_document(listed, entries, clock.now_text(), names=not no_names)
         typer.echo(json.dumps(found, allow_nan=False))
         return
-    lines = terminal.notes(listed, left_out, spoken())
+    lines = terminal.notes(listed, entries, spoken())
     if sys.stdout.isatty() and entries:
         from rich.console import Console
 
