@@ -226,8 +226,12 @@ def test_the_kappa_of_the_papers_abstract_fits_142_184_and_82_reports_and_not_54
 def test_a_misprinted_row_has_no_table() -> None:
     assert tables_that_print(read_printed("91.55 %", "0.8220", "0.0492"), 142) == [((81, 7), (5, 49))]
     assert tables_that_print(read_printed("91.55 %", "0.8220", "0.0492"), 143) == []
-    with pytest.raises(CohortTable):
-        read_printed(None, "high", None)
+
+
+@pytest.mark.parametrize("kappa", ["high", "nan", "inf", "1e400", "82.20"])
+def test_what_no_kappa_can_be_is_refused(kappa: str) -> None:
+    with pytest.raises(CohortTable, match="no share"):
+        read_printed(None, kappa, None)
 
 
 def test_chi_squared_and_mann_whitney_are_those_of_scipy() -> None:

@@ -26,8 +26,12 @@ def youden(positive: Bools, score: Floats) -> CutOff:
     positive, score: (n,), both groups present. Source: Youden WJ, Cancer 1950; 3: 32-35.
     """
     false_positive, true_positive, thresholds = roc_curve(positive, score, drop_intermediate=False)
-    best = int(np.argmax(np.round(true_positive - false_positive, 12)))
-    return at_cut_off(positive, score, float(thresholds[best]))
+    return at_cut_off(positive, score, float(thresholds[best_point(false_positive, true_positive)]))
+
+
+def best_point(false_positive: Floats, true_positive: Floats) -> int:
+    """Which point of a ROC curve has the largest Youden index; of equals, to all but rounding, the first."""
+    return int(np.argmax(np.round(true_positive - false_positive, 12)))
 
 
 def at_cut_off(positive: Bools, score: Floats, value: float) -> CutOff:

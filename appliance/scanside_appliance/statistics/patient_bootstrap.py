@@ -18,6 +18,7 @@ from sklearn.metrics import auc as area_under
 from sklearn.metrics import roc_curve
 
 from scanside_appliance.statistics.auc import Bools, Floats, Interval, score_interval
+from scanside_appliance.statistics.cut_off import best_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _draw(exams: Clustered, scaled: Floats, weights: npt.NDArray[np.int64]) -> _
     false_positive, true_positive, thresholds = roc_curve(
         exams.positive, exams.score, sample_weight=weights, drop_intermediate=False
     )
-    own = float(thresholds[int(np.argmax(np.round(true_positive - false_positive, 12)))])
+    own = float(thresholds[best_point(false_positive, true_positive)])
     return _Draw(
         area=float(area_under(false_positive, true_positive)),
         slopes=_slopes(exams.positive, scaled, weights),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from scanside_appliance.statistics.auc import Bools, Floats
+from scanside_appliance.statistics.cut_off import best_point
 
 AXIS_NAMES = {"poi_percent": "POI, %", "ihu_hu": "iHU, HU", "age_years": "age, years"}
 
@@ -22,7 +22,7 @@ def roc_picture(curves: Sequence[tuple[str, Bools, Floats]]) -> bytes:
     for caption, positive, score in curves:
         false_positive, true_positive, _ = roc_curve(positive, score, drop_intermediate=False)
         (line,) = axes.step(false_positive, true_positive, where="post", label=caption)
-        best = int(np.argmax(true_positive - false_positive))
+        best = best_point(false_positive, true_positive)
         axes.plot(false_positive[best], true_positive[best], "o", color=line.get_color(), markersize=5)
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")

@@ -17,6 +17,9 @@ from scanside_appliance.statistics.errors import CohortTable
 
 Table = tuple[tuple[int, int], tuple[int, int]]
 
+LARGEST_FIGURE = 10
+"""Agreement and kappa are at most 1; the error of a kappa of very few reports can be more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Printed:
@@ -80,10 +83,14 @@ def read_printed(observed_agreement: str | None, kappa: str, standard_error: str
     try:
         shares = [None if one is None else str(_share(one)) for one in (observed_agreement, kappa, standard_error)]
     except InvalidOperation as error:
-        raise CohortTable(name="printed", why="a figure is no number") from error
+        raise CohortTable(name="printed", why="a figure is no share, as 0.8220 or 91.55%") from error
     return Printed(shares[0], shares[1] or "", shares[2])
 
 
 def _share(figure: str) -> Decimal:
+    """Raises InvalidOperation for what is no number, or none that can stand here."""
     text = figure.strip()
-    return Decimal(text[:-1].strip()).scaleb(-2) if text.endswith("%") else Decimal(text)
+    share = Decimal(text[:-1].strip()).scaleb(-2) if text.endswith("%") else Decimal(text)
+    if not share.is_finite() or abs(share) > LARGEST_FIGURE:
+        raise InvalidOperation
+    return share
