@@ -193,7 +193,7 @@ def test_what_is_no_result_document_is_refused(broken: dict[str, Any]) -> None:
         Scan.from_document({**result(FIRST, 5.0), **broken} if broken else {})
 
 
-# StudyUids scans are these?
+# Whose scans are these?
 
 
 ME = Person("P-17", None, "1960-01-01", "F")

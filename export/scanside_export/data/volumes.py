@@ -53,7 +53,7 @@ class Labelled:
 
     @property
     def patient(self) -> str:
-        """StudyUids series it is; one patient may have several."""
+        """Whose series it is; one patient may have several."""
         return patient_of(self.name)
 
     @property
