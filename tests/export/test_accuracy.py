@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ def test_experts_on_patients_that_training_never_saw_are_met_and_a_threshold_is_
 def test_a_consolidation_of_30_percent_of_a_lung_stays_in_the_denominator(deployed: Networks) -> None:
     phantom = make_phantom(pleural_consolidation_spec(0.30))
     found = measure(phantom.volume(), segment(phantom.volume(), deployed))
+    lung_ml, poi_percent = found.right.lung_volume_ml, found.whole.poi_percent or 0.0
+    off_percent = 100.0 * (lung_ml / phantom.truth.right_lung_volume_ml - 1.0)
+    sys.stdout.write(f"that lung {off_percent:+.1f} % off, POI {poi_percent - phantom.truth.poi_percent:+.2f} points\n")
     assert found.right.lung_volume_ml == pytest.approx(phantom.truth.right_lung_volume_ml, rel=0.05)
     assert found.whole.poi_percent == pytest.approx(phantom.truth.poi_percent, abs=2.0)
 

@@ -208,6 +208,14 @@ def test_limits_of_agreement_and_pooled_dice_are_those_of_the_books() -> None:
     assert found["by_slab_mm"]["below 6"]["n"] == 3
 
 
+def test_infection_of_all_series_is_added_up_and_two_readers_count_by_their_mean() -> None:
+    of_one = scored("b", 0.5, found_ml=50.0)
+    of_two = replace(of_one, reference_ml=(60.0, 100.0), sensitivity=of_one.sensitivity * 2, dice=of_one.dice * 2)
+    found = volumes_document([scored("a", 0.5, found_ml=120.0), of_two])
+    assert (found["found_ml"], found["reference_ml"]) == (170.0, 180.0)
+    assert "| infection of all series in ml: found, drawn by readers | 170, 180 |" in table(found)
+
+
 def test_two_series_of_one_patient_count_as_one_when_patients_are_drawn_again() -> None:
     assert bootstrap_ci95({"a": [0.5, 0.7]}) is None
     wide, narrow = bootstrap_ci95({"a": [0.4] * 3, "b": [0.8] * 3}), bootstrap_ci95({str(n): [0.6] for n in range(9)})

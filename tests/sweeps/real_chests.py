@@ -1,6 +1,6 @@
 """All real chests, and all that is done to them, by the checks of tests/runtime: about four minutes of a processor.
 
-`python -m pytest -q tests/sweeps/real_chests.py`
+`python -m pytest -qs tests/sweeps/real_chests.py`: what was measured is printed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.usefixtures("warm_readers")
 
 @pytest.mark.parametrize("chest", CHESTS, ids=lambda chest: Path(chest.file).stem)
 def test_a_complete_chest(chest: Chest, shared_data: Path, tmp_path: Path) -> None:
-    check_complete_chest(chest, shared_data, tmp_path)
+    for side, (off_percent, infected_percent) in check_complete_chest(chest, shared_data, tmp_path).items():
+        print(f"\n{chest.file} {side}: volume {off_percent:+.1f} % off, {infected_percent:.2f} % infected", end="")
 
 
 @pytest.mark.parametrize("file", CUT_AT_THE_BASE)
@@ -46,16 +47,20 @@ def test_a_turned_chest(axes: str, shared_data: Path, tmp_path: Path) -> None:
     assert "QUALITY_ORIENTATION" in {flag.code for flag in analyze(tmp_path).flags}
 
 
-def test_inserted_lesions_measure_the_same_at_2_4_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
+def test_inserted_lesions_measure_the_same_at_2_to_10_mm(shared_data: Path, tmp_path: Path) -> None:
     hu, spacing_mm = hu_volume(shared_data / "ct" / "nsclc-r01-001_thorax_2mm.npz")
     dz, dy, dx = spacing_mm
     coarse = reference_lungs(hu[:, ::2, ::2], (dz, 2 * dy, 2 * dx)) > 0  # where lesions go need not be exact
     lungs = coarse.repeat(2, axis=1).repeat(2, axis=2)
     rng = np.random.default_rng(20200417)
     sick, _ = insert(hu, lungs, spacing_mm, random_lesions(lungs, spacing_mm, rng, burden=0.8), rng)
-    check_same_at(sick, spacing_mm, (1, 2, 5), tmp_path)
+    print_each(check_same_at(sick, spacing_mm, (1, 2, 3, 5), tmp_path))
 
 
 def test_a_covid_patient_measures_the_same_at_2_5_5_and_10_mm(shared_data: Path, tmp_path: Path) -> None:
     hu, spacing_mm = hu_volume(shared_data / "ct" / "extra" / "ricord-1a-000082_covid_2.5mm.npz")
-    check_same_at(hu, spacing_mm, (1, 2, 4), tmp_path)
+    print_each(check_same_at(hu, spacing_mm, (1, 2, 4), tmp_path))
+
+
+def print_each(found: list[tuple[float, float]]) -> None:
+    print("\n" + "; ".join(f"{volume_ml:.0f} ml, POI {poi_percent:.2f} %" for volume_ml, poi_percent in found), end="")

@@ -48,6 +48,8 @@ def _block(scores: Sequence[VolumeScore]) -> dict[str, Any]:
         "dice_pooled": _pooled(scores),
         "sensitivity_mean": float(np.mean([np.mean(score.sensitivity) for score in scores])),
         "precision_mean": float(np.mean([np.mean(score.precision) for score in scores])),
+        "found_ml": sum(score.found_ml for score in scores),
+        "reference_ml": sum(float(np.mean(score.reference_ml)) for score in scores),
         "volume_error_percent_mean": _mean(errors),
         "volume_error_percent_median": _median(errors),
         "baseline_dice_mean": float(np.mean([np.mean(score.baseline_dice) for score in scores])),

@@ -56,6 +56,10 @@ def _of_volumes(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
             ", ".join(_number(readers[key]) for key in ("dice_reader_a", "dice_reader_b", "dice_between")),
         ),
         (
+            "infection of all series in ml: found, drawn by readers",
+            ", ".join(_number(figures.get(key), ".0f") for key in ("found_ml", "reference_ml")),
+        ),
+        (
             "infection volume error in %, mean and median",
             f"{_number(figures['volume_error_percent_mean'], '+.1f')}, "
             f"{_number(figures['volume_error_percent_median'], '+.1f')}",
