@@ -69,8 +69,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real CT data beside the checkout; skips where it is not laid out."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    """Real CT data, from SCANSIDE_DATA or beside the checkout; skips where it is not laid out."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SCANSIDE_DATA", beside))
     if not folder.is_dir():
         pytest.skip(f"real data is not here: {folder}")
     return folder
