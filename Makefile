@@ -1,6 +1,7 @@
 # make demo   the box's packages in .venv, a phantom analysed, the report's path as the last line
 # make test   all extras in the same .venv, then lint, types, contracts, tests
 # make bench-peers [INTO=docs/speed.md]   every bar of speed, and Scanside beside PyTorch, lungmask and others, as Markdown
+# make figures DATA=DIR [OUT=DIR]   measures docs/figures.md anew, a file a command; cut short, it goes on where it was
 # make fuzz   damages files at random and reads them, for 20 minutes
 # make languages   the catalogues of the page, from the texts in the code
 # make release  everything that a box without internet needs, as one tar in dist/
@@ -15,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-box test-export lint bench bench-peers fuzz release release-permissive docs clean languages
+.PHONY: demo test test-box test-export lint bench bench-peers figures fuzz release release-permissive docs clean languages
 
 demo: .venv/box.stamp
 	@$(BIN)/scanside demo --output demo-out
@@ -53,6 +54,10 @@ bench-peers: .venv/all.stamp .peers
 
 bench: .venv/all.stamp
 	@$(BIN)/python -m pytest -q benchmarks --benchmark-only -o python_files="bench_*.py" -o timeout=0
+
+figures: .venv/all.stamp
+	@test -d "$(DATA)/ct" || { echo "say where the scans are: make figures DATA=DIR, a folder with ct" >&2; exit 2; }
+	@$(BIN)/python benchmarks/figures.py $(DATA) $(or $(OUT),figures-out)
 
 fuzz: .venv/all.stamp
 	@PYTHONPATH=runtime:tests $(BIN)/python -m tests.sweeps.fuzz_reader
