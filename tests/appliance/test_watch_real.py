@@ -32,6 +32,7 @@ from sweeps.box import REPOSITORY, lost, unsound_results
 
 STUDY = "1.2.826.0.1.3680043.10.77"
 SHARED, REFORMATTED = "1.2.826.0.1.3680043.10.78", "1.2.826.0.1.3680043.10.79"
+EARLIER = "1.2.826.0.1.3680043.10.76"
 SETTINGS = """
 [inbox]
 quiet_s = 0.2
@@ -220,6 +221,25 @@ def test_a_reformat_that_was_refused_is_measured_when_a_person_chooses_its_serie
     assert (refusal["verdict"], refusal["reason"]["code"]) == ("refused", "SERIES_REFORMATTED")
     assert (measured["verdict"], measured["series"]["chosen_because"]) == ("analysed", "It was chosen by a person.")
     assert measured["biomarkers"] == expected["biomarkers"]
+
+
+def test_an_earlier_scan_that_comes_later_stands_in_the_course_of_a_new_revision_and_no_number_changes(
+    box: Watched, sent: Path, bundle: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "box"
+    shutil.copytree(box.root, root, symlinks=True)
+    shutil.copytree(sent, root / "inbox" / EARLIER)
+    of_before = {"StudyInstanceUID": EARLIER, "StudyDate": "20200101", "AcquisitionDate": "20200101"}
+    put([*(root / "inbox" / EARLIER).rglob("*.dcm")], **of_before, AcquisitionDateTime="20200101080000")
+    done = watched_once(root, box.settings, bundle)
+    assert done.returncode == 0, done.stderr
+    before, after = results_of(root, STUDY)
+    assert (before["progression"], after["progression"]["previous_study_uid"]) == (None, EARLIER)
+    assert after["provenance"]["supersedes"] == "1"
+    assert after["biomarkers"] == before["biomarkers"]
+    (earlier,) = results_of(root, EARLIER)
+    assert earlier["progression"] is None
+    assert (lost(root, []), unsound_results(root)) == ([], [])
 
 
 def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:

@@ -207,7 +207,7 @@ def outcome(root: Path) -> dict[str, Any]:
         for path in (root / "results").glob("[!.]*/*/*/result.json")
     }
     for document in results.values():
-        for name in ("pid", "timing_ms"):
+        for name in ("pid", "timing_ms", "earlier_sums"):  # the last ones are of documents with a pid
             document.pop(name, None)
         (document.get("provenance", {}).get("selftest") or {}).pop("at", None)
         document["earlier"] = sorted(Path(one).parent.name for one in document.get("earlier", ()))

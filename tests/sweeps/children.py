@@ -64,6 +64,9 @@ class Read(Everyday):
             (inbox / name).write_bytes(content)
             self.sums.add(hashlib.sha256(content).hexdigest())
 
+    def is_as_meant(self) -> None:
+        assert len(self.expected["results"]) == 3, sorted(self.expected["results"])
+
     def settings(self, root: Path) -> None:
         write_settings(root, **AT_ONCE, memory_limit_mb=4096)
         with root.with_suffix(".toml").open("a") as file:

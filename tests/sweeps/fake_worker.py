@@ -3,9 +3,10 @@
 CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
 KEEPS keep some. DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal,
 BOX a full disk, HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID, UNWRITTEN
-a refusal in the middle of writing: a page, and no document; SEND has an object for an archive. CRASH and HEAD mean the
-series that nobody chose. Files that name several patients are refused, as the analysis does. The self-test passes,
-unless ROOT.selftest says WRONG, OTHER (another way was taken) or DIES.
+a refusal in the middle of writing: a page, and no document; SEND has an object for an archive; EARLIER is scanned
+before all that is known of the patient. CRASH and HEAD mean the series that nobody chose. Files that name several
+patients are refused, as the analysis does. The self-test passes, unless ROOT.selftest says WRONG, OTHER (another way
+was taken) or DIES.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ import signal
 import time
 
 from scanside_appliance.files.atomic import replace_file
-from scanside_appliance.jobs.messages import NOT_COMPLETE, Defect, Ended, Order, SelfTested, SelfTestOrder, StageReached
+from scanside_appliance.jobs.messages import (
+    NOT_COMPLETE,
+    Defect,
+    EarlierResult,
+    Ended,
+    Order,
+    SelfTested,
+    SelfTestOrder,
+    StageReached,
+)
 from scanside_runtime.errors import BoxOutput, ScansideError
 from scanside_runtime.followup.document import RESULT_SCHEMA
 from scanside_runtime.model.errors import ModelSelfTest
@@ -80,7 +90,12 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     if b"UNWRITTEN" in text:
         return Ended(3, "INPUT_UNREADABLE", "it can't be read")
     replace_file(order.output / "result.json", json.dumps(document).encode())
-    return Ended(exit_code, code, verdict=verdict, severity=severity, trend=trend)
+    outdated = tuple(map(_study_uid, order.earlier)) if b"EARLIER" in text else ()
+    return Ended(exit_code, code, verdict=verdict, severity=severity, trend=trend, outdated=outdated)
+
+
+def _study_uid(result: EarlierResult) -> str:
+    return str(json.loads((result.folder / "result.json").read_bytes())["study"]["study_uid"])
 
 
 def _flags(order: Order) -> list[dict[str, str]]:

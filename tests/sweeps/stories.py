@@ -3,7 +3,7 @@
 `Everyday`, with cheap children: a known study gets a late slice, one of its slices once more, and a stray slice of
 somebody else; a new study, a file that is no image, a study whose analysis crashes, a slice with another content; a
 refused study for which a person has chosen another series, a study that is measured again because a person wants it,
-results that go to an archive, and junk beyond its quota.
+results that go to an archive, a patient's earlier scan that comes after the later one, and junk beyond its quota.
 `measured.Measured` has the real ones.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.inbox.porter import PORTER
 from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.release import Decisions
@@ -219,6 +219,7 @@ class Everyday(BoxStory):
         self.sums = put(inbox, [Slice(1, n) for n in (1, 2, 3)])
         self.sums |= put(inbox, [Slice(5, n, "HEAD") for n in (1, 2)])
         self.sums |= put(inbox, [Slice(6, n, "SEND") for n in (1, 2)])
+        self.sums |= put(inbox, [Slice(7, 1)])
         (inbox / "junk.bin").write_bytes(b"no image" * 140_000)
         write_settings(self.base, archive="archive")
         self._undisturbed(self.base)
@@ -231,9 +232,14 @@ class Everyday(BoxStory):
         self.sums |= put(inbox, [Slice(1, 9, patient="Q1")], "stray")
         self.sums |= put(inbox, [Slice(2, n, "SEND") for n in (1, 2, 3)])
         self.sums |= put(inbox, [Slice(3, 1, "CRASH")])
+        self.sums |= put(inbox, [Slice(8, 1, "EARLIER", patient="P7")])
         self.sums |= put(inbox, [Slice(4, 1), Slice(4, 2), Slice(4, 2, "other")])
         (inbox / "notes.txt").write_text("no image")
         self.sums.add(hashlib.sha256(b"no image").hexdigest())
+
+    def is_as_meant(self) -> None:
+        later = f"{patient_key('P7', None, '')}/{study_key('1.2.7')}/2"
+        assert self.expected["results"][later]["earlier"] == [study_key("1.2.8")]
 
     def settings(self, root: Path) -> None:
         write_settings(root, **AT_ONCE, archive="archive", quarantine_quota_mb=1, reserve_mb=1, memory_limit_mb=4096)

@@ -215,8 +215,12 @@ class FileMover:
         names = "".join(f"{row.name}  was  {harmless(os.fsdecode(row.source))}\n" for row in self._store.files(job.id))
         return f"{job.code}\n\n{job.reason}\n\n{study}{when}\n\nIn the inbox the files were called:\n{names}"
 
-    def hand_over_result(self, job: Job, folder: Path, **columns: str | None) -> Job:
+    def hand_over_result(
+        self, job: Job, folder: Path, also: Callable[[], None] = lambda: None, **columns: str | None
+    ) -> Job:
         """Commit to a finished result: synced, every file hashed, the input still what was taken.
+
+        also: what is written into the book with it, all or nothing.
 
         What was measured, and what goes to the archive now, is what was sent: the copy was summed when it was made,
         nobody else has had it open, and its time says that nobody has written to it since. Where the time says nothing
@@ -235,6 +239,7 @@ class FileMover:
         sync_directory(folder.parent)
         with self._store.transaction():
             self._store.write_result(job.id, hashes)
+            also()
             return self._store.change(job.id, state=State.publishing, result_dir=folder.name, **columns)
 
     def _publish(self, job: Job) -> Job:
@@ -285,7 +290,7 @@ def _is_as_taken(row: FileRow, path: Path) -> bool:
     if not lies_at(path):
         return False
     seen = path.lstat()
-    is_untouched = bool(row.mtime_ns) and (seen.st_size, seen.st_mtime_ns) == (row.size, row.mtime_ns)
+    is_untouched = row.mtime_ns > 0 and (seen.st_size, seen.st_mtime_ns) == (row.size, row.mtime_ns)
     return is_untouched or is_there(path, row.sha256)
 
 

@@ -98,6 +98,7 @@ class Ended:
     """An analysis came to its end; the exit code is that of `scanside analyze`.
 
     verdict, severity, trend: of the result, where there is one. code, reason: why there is none, or it holds none.
+    outdated: the patient's later studies, by UID, whose results do not know this scan as it is now.
     """
 
     exit_code: int
@@ -106,6 +107,7 @@ class Ended:
     verdict: str | None = None
     severity: str | None = None
     trend: str | None = None
+    outdated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,16 @@ import shutil
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import RESULT, BoxLayout, patient_key
+from scanside_appliance.jobs.again import bring_later_scans_up_to_date
 from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
 from scanside_appliance.jobs.file_mover import FileMover
+from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.messages import EarlierResult
 from scanside_appliance.jobs.priority import is_due, next_job, rank
 from scanside_appliance.jobs.result_folder import unsound
@@ -60,7 +63,9 @@ class Scheduler:
             return
         self._take_back_unattended()
         now = self._clock.monotonic()
-        queued = [job for job in self._store.jobs([State.queued]) if is_due(job, now, self._clock.boot)]
+        half_known = {job.patient for job in self._store.jobs([State.publishing])}  # it is no earlier result yet
+        waiting = [job for job in self._store.jobs([State.queued]) if job.patient not in half_known]
+        queued = [job for job in waiting if is_due(job, now, self._clock.boot)]
         earlier = self._store.results_of_waiting_patients() if len(queued) > 1 else {}
         job = next_job(queued, lambda one: rank(earlier.get(one.patient, [])))
         if job is None:
@@ -155,7 +160,7 @@ class Scheduler:
             if wrong is not None:
                 shutil.rmtree(outcome.folder, ignore_errors=True)
                 return Outcome("study", outcome.folder, BoxAnalysisDied.code, f"without a result ({wrong})")
-            self._file_mover.hand_over_result(job, outcome.folder, **found)
+            self._file_mover.hand_over_result(job, outcome.folder, partial(self._note_later, job, outcome), **found)
             return outcome
         except OSError as error:
             shutil.rmtree(outcome.folder, ignore_errors=True)
@@ -164,6 +169,12 @@ class Scheduler:
         except sqlite3.Error:
             shutil.rmtree(outcome.folder, ignore_errors=True)
             raise
+
+    def _note_later(self, job: Job, outcome: Outcome) -> None:
+        """An earlier scan that comes after later ones is in none of their courses."""
+        if outcome.outdated:
+            intake = Intake(self._layout, self._store, self._clock)
+            bring_later_scans_up_to_date(self._layout, self._store, intake, job, outcome.outdated)
 
     def _failed(self, job: Job, outcome: Outcome, limits: JobSettings) -> Job:
         """Try again later: for ever where the box is to blame, as often as the settings say where the study may be."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanside_appliance.bundles.record import bundle_in_force
 from scanside_appliance.defects import of_the_disk, raised_at
-from scanside_appliance.files.layout import BoxLayout, patient_key
+from scanside_appliance.files.layout import RESULT, BoxLayout, patient_key
 from scanside_appliance.files.owner import stay_owner
 from scanside_appliance.jobs.messages import (
     NOT_COMPLETE,
@@ -41,6 +42,7 @@ from scanside_runtime.process.messages import Failed
 from scanside_runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from scanside_runtime.analysis.options import Options
     from scanside_runtime.analysis.result import Analysis
     from scanside_runtime.dicom.series import Series
     from scanside_runtime.model.proof import WayTried
@@ -110,7 +112,7 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
 
     everyone = None if order.alone else BoxLayout(order.root).results
     sums = {one.folder: one.sha256 for one in order.earlier}
-    past, model = results_in(sums, everyone), model_in_force(order.root)
+    past, model = cache(results_in(sums, everyone)), model_in_force(order.root)
     tuning, proof = read_tuning(order.root), read_proof(order.root)
     options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model, tuning=tuning, proof=proof)
     analysis = analyze(order.files, options, series_uid=order.series_uid, networks=networks, progress=progress)
@@ -125,7 +127,22 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
         verdict=analysis.verdict,
         severity=_how_severe(analysis),
         trend=(document["progression"] or {}).get("trend"),
+        outdated=_outdated(order, analysis, options),
     )
+
+
+def _outdated(order: Order, analysis: Analysis, options: Options) -> tuple[str, ...]:
+    """The patient's later studies whose results do not know this scan as it is now."""
+    from scanside_appliance.results.archive import read_result
+    from scanside_appliance.results.outdated import outdated_by
+    from scanside_runtime.analysis.course import past_of
+
+    study = None if analysis.series is None else analysis.series.study
+    if analysis.verdict != "analysed" or study is None or options.earlier is None or not study.patient_id:
+        return ()
+    persons = past_of(study, options)[0].scans
+    known = options.earlier(study.patient_id, study.issuer).documents
+    return outdated_by(read_result(order.output / RESULT), persons, known)
 
 
 def _bundle(question: SelfTestOrder | Order) -> Path | None:

@@ -48,7 +48,8 @@ ANSWERED = (0, 3, 6)
 class Outcome:
     """What became of an analysis.
 
-    blame: "nobody" (there is a result), "study" (tried a few times), or "box" (tried again for ever).
+    blame: "nobody" (there is a result), "study" (tried a few times), or "box" (tried again for ever). outdated: as in
+    `Ended`.
     """
 
     blame: str
@@ -58,6 +59,7 @@ class Outcome:
     verdict: str | None = None
     severity: str | None = None
     trend: str | None = None
+    outdated: tuple[str, ...] = ()
 
 
 class WorkerClient:
@@ -220,7 +222,7 @@ class WorkerClient:
         if blame != "nobody":
             self._drop()
             shutil.rmtree(folder, ignore_errors=True)
-        return Outcome(blame, folder, end.code, end.reason, end.verdict, end.severity, end.trend)
+        return Outcome(blame, folder, end.code, end.reason, end.verdict, end.severity, end.trend, end.outdated)
 
     def _died(self, ending: Ending) -> Outcome:
         """A worker that never came to its first word has not seen the study."""

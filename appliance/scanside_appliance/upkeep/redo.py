@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import BoxLayout, patient_folder, study_key
-from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
+from scanside_appliance.jobs.again import measure_archived_again
+from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.errors import BoxArchiveMissing, BoxNoSuchStudy
+from scanside_appliance.jobs.errors import BoxNoSuchStudy
 from scanside_appliance.jobs.intake import Intake
 
 
@@ -25,7 +24,7 @@ def redo(layout: BoxLayout, store: Store, clock: Clock, wanted: str, issuer: str
         if not found:
             raise BoxNoSuchStudy(study=wanted)
         intake = Intake(layout, store, clock)
-        return [_again(layout, store, intake, job) for job in found]
+        return [measure_archived_again(layout, store, intake, job) for job in found]
 
 
 def _jobs_of(store: Store, wanted: str, issuer: str | None) -> list[Job]:
@@ -35,15 +34,3 @@ def _jobs_of(store: Store, wanted: str, issuer: str | None) -> list[Job]:
         jobs = [job for key in (wanted, patient_folder(wanted, issuer)) for job in store.jobs_of_patient(key)]
     newest = {job.study: job for job in jobs if job.state == State.done}
     return sorted(newest.values(), key=lambda job: min(one.id for one in store.jobs_of_study(job.study)))
-
-
-def _again(layout: BoxLayout, store: Store, intake: Intake, job: Job) -> Job:
-    jobs = store.jobs_of_study(job.study)
-    if any(one.state in ACTIVE for one in jobs):
-        raise BoxNoSuchStudy(study=job.study)
-    rows = [row for one in jobs if one.revision is not None for row in store.files(one.id)]
-    gone = [row for row in rows if row.place.startswith("archive/") and not lies_at(row.path(layout.root))]
-    if gone or not rows:
-        raise BoxArchiveMissing(study=job.study, count=len(gone) or "all")
-    note(store, "redone", job.study, revision=job.revision)
-    return intake.measure_again(job)

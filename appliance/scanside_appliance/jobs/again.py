@@ -1,0 +1,58 @@
+"""A study that came to a result is measured again from the archive, as a new revision."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.layout import BoxLayout
+from scanside_appliance.jobs.book.audit import note
+from scanside_appliance.jobs.book.rows import ACTIVE, Job
+from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.errors import BoxArchiveMissing, BoxNoSuchStudy, InputBaseGone, InputFilesGone
+from scanside_appliance.jobs.intake import Intake
+
+log = logging.getLogger("scanside")
+
+
+def measure_archived_again(layout: BoxLayout, store: Store, intake: Intake, job: Job, **facts: str) -> Job:
+    """Queued, with a row of the audit. facts: what that says of it.
+
+    Raises BoxNoSuchStudy while the study is under way, InputBaseGone where files were cleaned from the archive,
+    InputFilesGone where later ones are gone, BoxArchiveMissing where the archive's are, OSError, sqlite3.Error.
+    """
+    jobs = store.jobs_of_study(job.study)
+    if any(one.state in ACTIVE for one in jobs):
+        raise BoxNoSuchStudy(study=job.study)
+    rows = [row for one in jobs if one.revision is not None for row in store.files(one.id)]
+    gone = [row for row in rows if row.place.startswith("archive/") and not lies_at(row.path(layout.root))]
+    if gone or not rows:
+        raise BoxArchiveMissing(study=job.study, count=len(gone) or "all")
+    with store.transaction():
+        again = intake.measure_again(job)
+        note(store, "redone", job.study, revision=job.revision, **facts)
+    return again
+
+
+def bring_later_scans_up_to_date(
+    layout: BoxLayout, store: Store, intake: Intake, came: Job, study_uids: Iterable[str]
+) -> None:
+    """What was measured before an earlier scan of the patient came is measured again, and knows that one then.
+
+    One that a person set apart is compared with none. What is under way will know it; what lacks files stays as it is,
+    and the log says so. Raises OSError, sqlite3.Error.
+    """
+    wanted = set(study_uids)
+    results = [job for job in store.jobs_of_patient(came.patient) if job.study_uid in wanted]
+    newest = {job.study: job for job in sorted(results, key=lambda job: job.revision or 0)}
+    for job in newest.values():
+        if job.verdict != "analysed" or job.alone:
+            continue
+        try:
+            measure_archived_again(layout, store, intake, job, earlier_scan=came.study)
+            log.info("study %s: an earlier scan came, it is measured again", job.study)
+        except BoxNoSuchStudy:
+            continue
+        except (BoxArchiveMissing, InputBaseGone, InputFilesGone) as error:
+            log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, error.code)

@@ -1,0 +1,98 @@
+"""A patient's earlier scan comes after the later one: what was measured without it is measured again, and knows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.course_samples import ERROR, result
+from kit.watch_box import Box, study
+from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.jobs.book.store import Store
+from scanside_appliance.jobs.file_mover import FileMover
+from scanside_appliance.results.outdated import outdated_by
+from scanside_runtime.followup.progression import progression
+from scanside_runtime.followup.scan import Scan
+
+
+def earlier_ones(box: Box, number: int) -> list[list[str]]:
+    """By revision of a study, the studies that its analysis was given as the patient's others."""
+    return [sorted(Path(one).parent.name for one in document["earlier"]) for document in box.of(number)]
+
+
+def test_the_later_one_is_measured_again_with_it_and_what_was_there_stays(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    (before,) = box.root.glob("results/[!.]*/*/1/result.json")
+    was = before.read_bytes()
+    box.put(*study(2, text="EARLIER", patient="P1"))
+    box.run()
+    assert earlier_ones(box, 1) == [[], [study_key("1.2.2")]]
+    assert [one["supersedes"] for one in box.of(1)] == [None, "1"]
+    assert len(box.of(2)) == 1
+    assert before.read_bytes() == was
+    assert box.is_sound()
+    said = json.loads(box.scanside("audit", "--json").output)
+    (redone,) = [one for one in said["entries"] if one["event"] == "redone"]
+    assert (redone["study"], redone["facts"]) == (
+        study_key("1.2.1"), {"revision": 1, "earlier_scan": study_key("1.2.2")},
+    )  # fmt: skip
+
+
+def test_it_does_not_begin_before_the_earlier_result_is_there(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.put(*study(1))
+    box.run()
+    box.put(*study(2, text="EARLIER", patient="P1"))
+    publish, failing = FileMover._publish, iter(range(3))
+
+    def slow(mover: FileMover, job: Any) -> Any:
+        if next(failing, None) is not None:
+            raise OSError(5, "Input/output error")
+        return publish(mover, job)
+
+    monkeypatch.setattr(FileMover, "_publish", slow)
+    box.run()
+    assert next(failing, None) is None, "it was never put off"
+    assert earlier_ones(box, 1) == [[], [study_key("1.2.2")]]
+
+
+def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_are(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.put(*study(1), *study(3))
+    box.run()
+    with Store(BoxLayout(box.root).database) as store:
+        store.change(store.jobs_of_study(study_key("1.2.1"))[0].id, alone=1)
+        (gone,) = store.jobs_of_study(study_key("1.2.3"))
+        store.files(gone.id)[0].path(box.root).unlink()
+    box.put(*study(2, text="EARLIER", patient="P1"), *study(4, text="EARLIER", patient="P3"))
+    with caplog.at_level("WARNING", "scanside"):
+        box.run()
+    assert [len(box.of(number)) for number in (1, 2, 3, 4)] == [1] * 4
+    assert [line for line in caplog.messages if "its course lacks" in line] == [
+        f"study {gone.study}: an earlier scan came, its course lacks that one: BOX_ARCHIVE_MISSING"
+    ]
+
+
+def test_only_later_scans_of_the_same_person_that_do_not_know_it_as_it_is_are_outdated() -> None:
+    days = [f"2020-04-{day:02d}T10:00:00" for day in (1, 5, 9)]
+    first, second, third = (result(day, 10.0 + number) for number, day in enumerate(days))
+    scans = [Scan.from_document(one) for one in (first, second, third)]
+    found = progression(scans[2], scans[:1], ERROR)
+    assert found is not None
+    third["progression"] = json.loads(json.dumps(found.to_document()))
+
+    def outdated(document: dict[str, Any], *persons: Scan) -> list[str]:
+        others = [one for one in (first, second, third) if one is not document]
+        return [uid[-19:] for uid in outdated_by(document, persons, others)]
+
+    assert outdated(first, *scans[1:]) == [days[1]]
+    assert outdated(second, scans[0], scans[2]) == [days[2]]
+    assert outdated(third, *scans[:2]) == []
+    assert outdated(second, scans[0]) == [], "the third one is somebody else's"
+    first["biomarkers"]["poi_percent"] = 10.5
+    assert outdated(first, *scans[1:]) == days[1:]
+    assert outdated(result(days[0], None), *scans[1:]) == [], "what has no number changes no course"
