@@ -266,7 +266,7 @@ def test_a_study_that_lost_late_slices_alone_is_not_missing_and_a_release_measur
         patch.setattr(Scheduler, "begin_next", cut_short)
         box.run()
     with Store(BoxLayout(box.root).database) as store:
-        (late, _) = [row for row in store.files_of_study(KEY) if not row.had_another_job]
+        (late, _) = [row for row in store.files_of_study(KEY) if not row.is_in_a_result]
         late.path(box.root).unlink()
     box.run()
     box.run()
@@ -278,6 +278,26 @@ def test_a_study_that_lost_late_slices_alone_is_not_missing_and_a_release_measur
     box.run()
     assert [len(one["inputs"]) for one in box.of(1)] == [3, 4]
     assert "MISSING" not in box.scanside("status").output
+
+
+def test_a_late_slice_that_went_through_two_held_jobs_is_in_no_result_and_takes_no_insisting(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    for number in (4, 5):  # of another patient, as the header says: each waits in a job of its own
+        box.put(Slice(1, number, patient="Q1"))
+        box.run()
+    assert [one["code"] for one in queue(box)] == ["PATIENT_MIXED"] * 2
+    late = [path for path in box.root.glob("quarantine/PATIENT_MIXED/*/*.dcm") if b"1.2.1.4" in path.read_bytes()]
+    late[0].unlink()
+    assert box.scanside("release", KEY).exit_code == 0
+    box.run()
+    assert [one["code"] for one in queue(box)] == ["INPUT_FILES_GONE"]
+    shown = box.scanside("status")
+    assert (shown.exit_code, "MISSING" in shown.output) == (0, False)
+    assert box.scanside("release", KEY).exit_code == 0
+    box.run()
+    assert [len(one["inputs"]) for one in box.of(1)] == [3, 4]
+    assert box.of(1)[1]["incomplete"] == "1 file(s) were taken away"
 
 
 def test_a_trouble_of_the_box_is_not_over_because_a_study_is_held(waits: Box, monkeypatch: pytest.MonkeyPatch) -> None:

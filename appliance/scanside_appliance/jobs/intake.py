@@ -266,7 +266,7 @@ class Intake:
 
     def _give_all(self, one: Job, job: Job) -> None:
         rows = [row.id for row in self._store.files(one.id) if row.place != CLEANED]
-        self._store.give(rows, job.id)
+        self._store.give(rows, job.id, measured=one.state == State.done)
 
     def _forget_gone(self, held: Job) -> None:
         """Others came in their place, or a person gave them up."""
@@ -280,7 +280,7 @@ class Intake:
         reason = InputSuperseded()
         aside = self._new(State.quarantining, job.study, job.study_uid, job.patient, code=reason.code)
         self._store.change(aside.id, reason=reason.in_words)
-        self._store.give(rows, aside.id)
+        self._store.give(rows, aside.id, measured=False)
 
     def release(self, job: Job, series_uid: str | None = None) -> Job:
         """What is held is taken after all: of one slice, what came last counts.

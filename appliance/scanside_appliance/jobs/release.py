@@ -83,7 +83,7 @@ class Decisions:
 
     def _keep_what_was_measured_with_more(self, study: str, given_up: list[FileRow]) -> None:
         """The newest revision counts, and one of a part would hide that of the whole. Raises InputResultStays."""
-        gone, last = [row for row in given_up if row.had_another_job], self._measured(study)
+        gone, last = [row for row in given_up if row.is_in_a_result], self._measured(study)
         if gone and last is not None and last.verdict == "analysed":
             raise InputResultStays(count=len(gone))
 

@@ -27,10 +27,10 @@ def missing_studies(layout: BoxLayout, store: Store) -> list[str]:
 
 
 def _lost_what_it_had(store: Store, job: Job) -> bool:
-    """Held for files that were with the study before the arrival that it is held with."""
+    """Held for files that a result was made with."""
     if job.code != InputFilesGone.code:
         return False
-    return any(row.place == CLEANED and row.had_another_job for row in store.files(job.id))
+    return any(row.place == CLEANED and row.is_in_a_result for row in store.files(job.id))
 
 
 def _is_whole(layout: BoxLayout, job: Job, archived: bool) -> bool:

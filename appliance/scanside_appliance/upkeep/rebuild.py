@@ -28,7 +28,7 @@ from scanside_appliance.jobs.book.file import (
     last_kept,
     mark,
 )
-from scanside_appliance.jobs.book.rows import Job, NewFile, State
+from scanside_appliance.jobs.book.rows import MEASURED, NEVER_MEASURED, Job, NewFile, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxArchiveAltered, BoxUnread
 from scanside_appliance.jobs.intake import HELD_CODES, LACK_NOT_KNOWN, WAITS_FOR_FILES
@@ -343,6 +343,7 @@ def _rows(files: Iterable[KeptFile], place: str, *, known: bool = True) -> list[
             one.whole,
             place,
             name,
+            mtime_ns=MEASURED if place.startswith("archive/") else NEVER_MEASURED,
             data_sha256=one.data_sha256,
         )
         for name, one in named.items()

@@ -18,6 +18,8 @@ from pathlib import Path
 from scanside_appliance.files.layout import BoxLayout
 
 CLEANED = "cleaned"
+MEASURED, NEVER_MEASURED = 0, -1
+"""In place of a file's time, where its job is not the first one that has it: whether a result was made with it."""
 
 
 class State(StrEnum):
@@ -98,9 +100,9 @@ class FileRow:
     data_sha256: str
 
     @property
-    def had_another_job(self) -> bool:
-        """Whether it came before the arrival that its job is about: what is given to another job loses its time."""
-        return not self.mtime_ns
+    def is_in_a_result(self) -> bool:
+        """Whether a result of its study was made with it, before its job was."""
+        return self.mtime_ns == MEASURED
 
     def path(self, root: Path) -> Path:
         """Where it lies now."""
@@ -118,7 +120,7 @@ class NewFile:
     whole: bool
     place: str
     name: str
-    mtime_ns: int = 0
+    mtime_ns: int = MEASURED
     data_sha256: str = ""
 
 

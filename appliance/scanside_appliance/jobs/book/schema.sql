@@ -42,7 +42,7 @@ CREATE TABLE files (
     source  BLOB NOT NULL,     -- its path in the inbox, as the file system spells it
     place   TEXT NOT NULL,     -- a folder relative to the root, or 'cleaned': removed from the archive, or gone before it was measured
     name    TEXT NOT NULL,
-    mtime_ns INTEGER NOT NULL DEFAULT 0,  -- of the copy when its bytes were summed; 0: they are summed when it matters
+    mtime_ns INTEGER NOT NULL DEFAULT 0,  -- of the copy when its bytes were summed; else, see rows.py, when it matters
     data_sha256 TEXT NOT NULL DEFAULT ''  -- of the data set alone, whoever wrote the file around it; '' where not known
 );
 CREATE INDEX files_by_job ON files (job);

@@ -8,13 +8,24 @@ from typing import Any
 
 from scanside_appliance.jobs.book.database import Database
 from scanside_appliance.jobs.book.database_errors import damage
-from scanside_appliance.jobs.book.rows import ACTIVE, CLEANED, FileRow, Job, NewFile, State, TakenSource
+from scanside_appliance.jobs.book.rows import (
+    ACTIVE,
+    CLEANED,
+    MEASURED,
+    NEVER_MEASURED,
+    FileRow,
+    Job,
+    NewFile,
+    State,
+    TakenSource,
+)
 
 HOURS_RUN = "hours_run"
 
 _JOB = ", ".join(one.name for one in fields(Job))
 _FILE = ", ".join(one.name for one in fields(FileRow))
 _NEW_FILE = tuple(one.name for one in fields(NewFile))
+_UNTIMED = f"CASE mtime_ns WHEN {MEASURED} THEN {MEASURED} ELSE {NEVER_MEASURED} END"
 _JOB_COLUMNS = {one.name for one in fields(Job)} - {"id"}
 
 
@@ -146,13 +157,17 @@ class Store(Database):
 
     def came_again(self, file_id: int, place: str, name: str, sha256: str, size: int) -> None:
         """The copy that was gone is there again, from another file around the same data set."""
-        changed = "place = ?, name = ?, sha256 = ?, size = ?, mtime_ns = 0"
+        changed = f"place = ?, name = ?, sha256 = ?, size = ?, mtime_ns = {_UNTIMED}"
         self._sql.execute(f"UPDATE files SET {changed} WHERE id = ?", (place, name, sha256, size, file_id))
 
-    def give(self, file_ids: Iterable[int], job_id: int) -> None:
-        """These files belong to another job from now on; whether they are what they were is for it to see."""
+    def give(self, file_ids: Iterable[int], job_id: int, *, measured: bool) -> None:
+        """These files belong to another job from now on; whether they are what they were is for it to see.
+
+        measured: whether the job that had them came to a result.
+        """
+        time = str(MEASURED) if measured else _UNTIMED
         self._sql.executemany(
-            "UPDATE files SET job = ?, mtime_ns = 0 WHERE id = ?", [(job_id, one) for one in file_ids]
+            f"UPDATE files SET job = ?, mtime_ns = {time} WHERE id = ?", [(job_id, one) for one in file_ids]
         )
 
     def forget(self, file_ids: Iterable[int]) -> None:
