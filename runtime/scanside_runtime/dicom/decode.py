@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +20,36 @@ from scanside_runtime.dicom.codings.pixels import signed_or_unsigned, stored_val
 from scanside_runtime.dicom.codings.words import Integers, StoredWords, padding, without_unused_bits
 from scanside_runtime.dicom.completeness import check_described, damage_refusal
 from scanside_runtime.dicom.errors import InputNoRescale, InputTruncated, InputUnreadable
-from scanside_runtime.dicom.files import SourceReader
+from scanside_runtime.dicom.files import SourceFile, SourceReader
 from scanside_runtime.dicom.geometry import Layout, Scalar
 from scanside_runtime.dicom.headers import SliceHeader, lenient, read_dataset
-from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.values.elements import BAD_DICOM, rescale
 from scanside_runtime.settings.reading import ReadingSettings
 from scanside_runtime.volume import HU_MAX, HU_MIN, Volume
 
+if TYPE_CHECKING:  # how a series is chosen is imported by who chooses: not in the child
+    from scanside_runtime.dicom.series import Series
+
 Progress = Callable[[int, int], None]
 _WHOLE_INTERCEPTS = (-8192, HU_MAX)
 """With these no clamped value, of 16 bits signed or not, leaves the 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSlice:
+    """What is needed of a slice's header to decode it; its fields are those of `SliceHeader`."""
+
+    file: SourceFile
+    sha256: str
+    rows: int
+    columns: int
+    rescale: tuple[float, ...] | None
+    words: StoredWords | None
+
+    @classmethod
+    def of(cls, header: SliceHeader) -> Self:
+        """The part of a header."""
+        return cls(header.file, header.sha256, header.rows, header.columns, header.rescale, header.words)
 
 
 def read_volume(series: Series, limits: ReadingSettings, progress: Progress | None = None) -> Volume:
@@ -44,11 +65,16 @@ def read_volume(series: Series, limits: ReadingSettings, progress: Progress | No
     """
     check_complete(series)
     hu = np.empty(series.grid.shape, dtype=np.int16)  # (z, y, x)
-    for z, plane in enumerate(decoded(series.slices, series.grid.layout, limits)):
+    for z, plane in enumerate(decoded(stored_slices(series), series.grid.layout, limits)):
         hu[z] = plane
         if progress is not None:
             progress(z + 1, len(series.slices))
     return volume_of(series, hu)
+
+
+def stored_slices(series: Series) -> tuple[StoredSlice, ...]:
+    """What is to be decoded, in the order of the series."""
+    return tuple(map(StoredSlice.of, series.slices))
 
 
 def check_complete(series: Series) -> None:
@@ -59,7 +85,7 @@ def check_complete(series: Series) -> None:
 
 
 def decoded(
-    slices: Sequence[SliceHeader], layout: Layout, limits: ReadingSettings, kept: dict[str, bytes] | None = None
+    slices: Sequence[StoredSlice], layout: Layout, limits: ReadingSettings, kept: dict[str, bytes] | None = None
 ) -> Iterator[npt.NDArray[np.int16]]:
     """Each slice in its turn, (y, x) int16 HU.
 
@@ -67,9 +93,9 @@ def decoded(
     Raises as `read_volume`; InputUnreadable where a file that is read again is not the one whose header was read.
     """
     with SourceReader() as reader:
-        for header in slices:
-            data = (kept or {}).pop(header.sha256, None) or _same_bytes(reader, header, limits)
-            yield layout.to_lps(_slice_hu(data, header, limits))
+        for stored in slices:
+            data = (kept or {}).pop(stored.sha256, None) or _same_bytes(reader, stored, limits)
+            yield layout.to_lps(_slice_hu(data, stored, limits))
 
 
 def volume_of(series: Series, hu: npt.NDArray[np.int16]) -> Volume:
@@ -89,17 +115,17 @@ def content_digest(series: Series) -> str:
     return hashlib.sha256("\n".join(sorted(header.sha256 for header in series.slices)).encode("ascii")).hexdigest()
 
 
-def _same_bytes(reader: SourceReader, header: SliceHeader, limits: ReadingSettings) -> bytes:
+def _same_bytes(reader: SourceReader, stored: StoredSlice, limits: ReadingSettings) -> bytes:
     """The file as it was at first sight: its pixels belong to the header that was judged.
 
     Raises InputUnreadable where it is gone or another one.
     """
     try:
-        data = reader.read(header.file, limits)
+        data = reader.read(stored.file, limits)
     except OSError as error:
-        raise InputUnreadable(name=header.file.name, why=error.strerror or "can't be read") from error
-    if hashlib.sha256(data).hexdigest() != header.sha256:
-        raise InputUnreadable(name=header.file.name, why="the file changed while it was read")
+        raise InputUnreadable(name=stored.file.name, why=error.strerror or "can't be read") from error
+    if hashlib.sha256(data).hexdigest() != stored.sha256:
+        raise InputUnreadable(name=stored.file.name, why="the file changed while it was read")
     return data
 
 
@@ -113,11 +139,11 @@ def to_source_frames(series: Series, array: npt.NDArray[Scalar]) -> npt.NDArray[
     return np.ascontiguousarray(series.grid.layout.to_source(array))
 
 
-def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.NDArray[np.int16]:
+def _slice_hu(data: bytes, stored: StoredSlice, limits: ReadingSettings) -> npt.NDArray[np.int16]:
     """(rows, columns) int16 HU of one file."""
-    if header.words is not None and header.rescale is not None:
-        return _hu_of_words(data, header, header.words, *header.rescale)
-    name = header.file.name
+    if stored.words is not None and stored.rescale is not None:
+        return _hu_of_words(data, stored, stored.words, *stored.rescale)
+    name = stored.file.name
     with lenient():
         try:
             ds = read_dataset(BytesIO(data), pixels=True, max_inflated_mb=limits.max_inflated_mb)
@@ -125,7 +151,7 @@ def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.
             raise InputTruncated(name=name, why="the file breaks off") from error
         check_described(ds, name)
         values = stored_values(ds, name)
-        if values.shape != (header.rows, header.columns):
+        if values.shape != (stored.rows, stored.columns):
             raise InputUnreadable(name=name, why="its picture is not as large as its header says")
         slope_and_intercept = rescale(ds)
         if slope_and_intercept is None:
@@ -135,9 +161,9 @@ def _slice_hu(data: bytes, header: SliceHeader, limits: ReadingSettings) -> npt.
 
 
 def _hu_of_words(
-    data: bytes, header: SliceHeader, words: StoredWords, slope: float, intercept: float
+    data: bytes, stored: StoredSlice, words: StoredWords, slope: float, intercept: float
 ) -> npt.NDArray[np.int16]:
-    values = words.values(data, header.rows, header.columns)
+    values = words.values(data, stored.rows, stored.columns)
     meant = without_unused_bits(values, words.bits_stored, words.high_bit, coded=16)
     return _hu(meant, _padded(words.padding, values, meant), slope, intercept)
 

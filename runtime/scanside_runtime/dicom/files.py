@@ -19,7 +19,7 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +119,16 @@ class SourceReader:
                 data = _gunzipped(file, stream, limits.max_file_mb * MIB + 1)
                 _allowed(file, len(data) + MIB - 1, limits)
                 return data
+            return stream.read(_allowed(file, os.fstat(stream.fileno()).st_size, limits))
+
+    def read_where(self, file: SourceFile, limits: ReadingSettings, wanted: Callable[[bytes], bool]) -> bytes | None:
+        """As `read`, where its first bytes are wanted, else None. A file on disk is opened once for both."""
+        if file.member or file.gzipped:
+            return self.read(file, limits) if wanted(self.start(file)) else None
+        with open_regular(file.path) as stream:
+            if not wanted(stream.read(HEAD_BYTES)):
+                return None
+            stream.seek(0)
             return stream.read(_allowed(file, os.fstat(stream.fileno()).st_size, limits))
 
     def _member(self, file: SourceFile, limits: ReadingSettings | None, count: int = 0) -> bytes:

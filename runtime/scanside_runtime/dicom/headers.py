@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from io import BytesIO
 from typing import BinaryIO
 
 from pydicom.charset import python_encoding
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -27,11 +27,12 @@ from pydicom.uid import (
 )
 
 from scanside_runtime.dicom.codings.deflated import Plain, plain
+from scanside_runtime.dicom.codings.plain_header import plain_header
 from scanside_runtime.dicom.codings.words import StoredWords
 from scanside_runtime.dicom.files import HEAD_BYTES, SourceFile
 from scanside_runtime.dicom.mending import decimal_comma, read_header, read_whole
 from scanside_runtime.dicom.values.dates import age_between, first_moment, parsed_date, stated_age_years
-from scanside_runtime.dicom.values.elements import numbers, rescale, single, text, value_of, whole
+from scanside_runtime.dicom.values.elements import numbers, rescale, single, tag_of, text, value_of, whole
 from scanside_runtime.findings import Finding
 
 _KEYWORDS = """
@@ -49,7 +50,7 @@ PASSED_ON = """
     StudyDate StudyTime StudyID StudyDescription AccessionNumber SeriesNumber SliceThickness
     BurnedInAnnotation RecognizableVisualFeatures
 """.split()  # noqa: SIM905
-_TAGS = [Tag(keyword) for keyword in dict.fromkeys([*_KEYWORDS, *PASSED_ON])]
+_TAGS = {int(tag): tag for tag in map(tag_of, ["SpecificCharacterSet", *_KEYWORDS, *PASSED_ON])}
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
@@ -159,11 +160,20 @@ def read_dataset(stream: BinaryIO, *, pixels: bool, max_inflated_mb: int) -> Dat
 
 def parsed(file: Plain, *, pixels: bool) -> Dataset:
     """The same, of what was unpacked already: its stream is left at the pixel data in any case."""
-    ds = read_whole(file.stream) if pixels else read_header(file.stream, _TAGS)
+    ds = read_whole(file.stream) if pixels else _header(file.stream)
     if file.inflated_bytes:
         ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     if not ds.file_meta.get("TransferSyntaxUID"):
         ds.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(ds)
+    return ds
+
+
+def _header(stream: BinaryIO) -> Dataset:
+    """A file that is in memory is walked where it is an ordinary one; of others no more is read than is wanted."""
+    ds = plain_header(stream, _TAGS) if isinstance(stream, BytesIO) else None
+    if ds is None:
+        stream.seek(0)
+        ds = read_header(stream, list(_TAGS.values()))
     return ds
 
 

@@ -149,8 +149,8 @@ def _read_header(
     if file.name.upper().endswith("DICOMDIR"):
         return None
     try:
-        if is_dicom(BytesIO(reader.start(file))):
-            data = reader.read(file, inflated.limits)
+        data = reader.read_where(file, inflated.limits, lambda start: is_dicom(BytesIO(start)))
+        if data is not None:
             if fault := byte_order_fault(data):
                 raise InputUnreadable(name=file.name, why=fault)
             header = _header_of(data, file, inflated)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanside_runtime.dicom.decode import StoredSlice
 from scanside_runtime.dicom.geometry import Layout
-from scanside_runtime.dicom.headers import SliceHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class NameStudies:
 class Decode:
     """Decode slices into the shared pixels, one after another: answered by `Decoded` after each, `Done`.
 
-    slices: by their headers, which this reader or another one found.
+    slices: of headers that this reader or another one found.
     """
 
-    slices: tuple[SliceHeader, ...]
+    slices: tuple[StoredSlice, ...]
     layout: Layout
 
 

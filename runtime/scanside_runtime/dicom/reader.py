@@ -20,7 +20,7 @@ from typing import Self
 
 import numpy as np
 
-from scanside_runtime.dicom.decode import Progress, check_complete, volume_of
+from scanside_runtime.dicom.decode import Progress, check_complete, stored_slices, volume_of
 from scanside_runtime.dicom.errors import BoxReader, InputCrash, InputMemory, InputTimeout
 from scanside_runtime.dicom.headers import SliceHeader
 from scanside_runtime.dicom.index import Found, PassedOver
@@ -98,7 +98,7 @@ class StudyReader:
         shape = series.grid.shape
         size_bytes = 2 * shape[0] * shape[1] * shape[2]
         self._make_room(size_bytes)
-        for answer in self._ask(Decode(series.slices, series.grid.layout)):
+        for answer in self._ask(Decode(stored_slices(series), series.grid.layout)):
             if isinstance(answer, Decoded) and progress is not None:
                 progress(answer.slices, len(series.slices))
         self._child.end()  # nobody else can change the pixels any more

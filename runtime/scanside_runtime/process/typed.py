@@ -60,9 +60,9 @@ def _dataclass_maker(kind: type[Any]) -> Callable[[Any], Any]:
     defaults = {name for name, field in kind.__dataclass_fields__.items() if _has_default(field)}
 
     def make_one(value: Any) -> Any:
-        fields: Mapping[str, Any] = _checked(dict, value)
-        said = {name: make for name, make in makers.items() if name in fields or name not in defaults}
-        return kind(**{name: make(fields.get(name)) for name, make in said.items()})
+        said: Mapping[str, Any] = _checked(dict, value)
+        fields = {name: make(said.get(name)) for name, make in makers.items() if name in said or name not in defaults}
+        return kind(**fields)
 
     return make_one
 
@@ -78,7 +78,7 @@ def _plain_maker(kind: Any) -> Callable[[Any], Any]:
         return lambda value: Path(_checked(str, value))
     if kind is float:
         return _finite
-    return lambda value: _checked(kind, value)
+    return lambda value: value if type(value) is kind else _refuse(kind, value)
 
 
 def _finite(value: object) -> float:

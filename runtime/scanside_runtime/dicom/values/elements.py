@@ -44,8 +44,8 @@ MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
 LONGEST_KEPT, MOST_KEPT = 256, 4096
 """Bytes of a value whose meaning is kept, and how many of them."""
 
-Bytes = tuple[BaseTag, str | None, bytes, bool, bool, str | tuple[str, ...]]
-"""All that decides what an element means: tag, VR, value, implicit VR, little-endian, character sets."""
+Alone = tuple[RawDataElement, str | tuple[str, ...]]
+"""All that decides what an element means: it, wherever it lies, and the character sets."""
 
 
 def text(ds: Dataset, keyword: str) -> str | None:
@@ -96,14 +96,13 @@ def _meant(ds: Dataset, keyword: str, meaning: Callable[[Any], Meaning]) -> Mean
     element = ds.get_item(tag)
     if element is None:
         return meaning(None)
-    alone = None if is_ambiguous else _alone(ds, tag, element)
+    alone = None if is_ambiguous else _alone(ds, element)
     return meaning(value_of(ds, keyword)) if alone is None else _kept(alone, meaning)
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _kept(alone: Bytes, meaning: Callable[[Any], Meaning]) -> Meaning:
-    tag, vr, value, implicit, little_endian, sets = alone
-    element = RawDataElement(tag, vr, len(value), value, 0, implicit, little_endian)
+def _kept(alone: Alone, meaning: Callable[[Any], Meaning]) -> Meaning:
+    element, sets = alone
     try:
         converted = convert_raw_data_element(element, encoding=sets if isinstance(sets, str) else list(sets)).value
     except BAD_DICOM:
@@ -111,15 +110,20 @@ def _kept(alone: Bytes, meaning: Callable[[Any], Meaning]) -> Meaning:
     return meaning(converted)
 
 
-def _alone(ds: Dataset, tag: BaseTag, element: object) -> Bytes | None:
+def _alone(ds: Dataset, element: object) -> Alone | None:
     """What an element means as far as its own bytes decide it; None where they do not, or are many."""
     charset = ds.original_character_set
-    if not isinstance(element, RawDataElement) or not isinstance(element.value, bytes) or not charset:
+    if not charset or type(element) is not RawDataElement:
         return None
-    if len(element.value) > LONGEST_KEPT:
+    if type(value := element.value) is not bytes or len(value) > LONGEST_KEPT:
         return None
-    sets = charset if isinstance(charset, str) else tuple(charset)
-    return tag, element.VR, element.value, element.is_implicit_VR, element.is_little_endian, sets
+    anywhere = element._replace(value_tell=0) if element.value_tell else element
+    return anywhere, charset if isinstance(charset, str) else tuple(charset)
+
+
+def tag_of(keyword: str) -> BaseTag:
+    """Its tag, the same object each time: who finds elements by it need not compare them."""
+    return _known(keyword)[0]
 
 
 @cache
