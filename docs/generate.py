@@ -19,7 +19,7 @@ import typer
 import scanside_appliance.cli.main
 import scanside_export.cli.main
 from scanside_appliance.explain import Explanation, error_explanation, explanations
-from scanside_export.errors import LabelsUnusable, TrainingUnusable
+from scanside_export.errors import CasesUnusable, LabelsUnusable, RecipeUnusable, TrainingUnusable
 from scanside_runtime.settings.tables import Settings
 
 FOLDER = Path(__file__).parent
@@ -121,7 +121,8 @@ def _modules(folder: Path) -> str:
 
 def reason_codes_page() -> str:
     """All codes by family, in the order in which a study meets them."""
-    known = [*explanations(), *map(error_explanation, (LabelsUnusable, TrainingUnusable))]
+    exporters = (CasesUnusable, LabelsUnusable, RecipeUnusable, TrainingUnusable)
+    known = [*explanations(), *map(error_explanation, exporters)]
     parts = [
         SOURCE,
         "# Reason codes",

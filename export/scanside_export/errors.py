@@ -12,6 +12,20 @@ class LabelsUnusable(Refused):
     advice = "Bring folder and file names into the form that the command's help and docs/training.md describe."
 
 
+class CasesUnusable(Refused):
+    """The training cases can't be used: {why}."""
+
+    code = "INPUT_CASES"
+    advice = "Name a folder that scanside-export prepare or pack wrote, or prepare the cases again, into a new folder."
+
+
+class RecipeUnusable(Refused):
+    """The recipe {path} can't be used: {why}."""
+
+    code = "INPUT_RECIPE"
+    advice = "Correct it: those in export/scanside_export/recipes have every key, and data/recipe.py beside them says what it means."
+
+
 class TrainingUnusable(Refused):
     """The training in {folder} can't be used here: {why}."""
 

@@ -132,7 +132,7 @@ def test_lung_slices_leave_out_scans_used_for_checking(tmp_path: Path) -> None:
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     folder = volumes_folder(tmp_path, ("radiopaedia_1",))
     (folder / "radiopaedia_1" / "001.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"001\.jpg"):
+    with pytest.raises(LabelsUnusable, match=r"001\.jpg"):
         list(cases.infection_volumes(folder))
 
 

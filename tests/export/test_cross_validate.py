@@ -43,7 +43,7 @@ def prepared(folder: Path) -> Path:
     for seed, (name, source) in enumerate(NAMES.items(), start=8):
         _store(replace(phantom_case(seed, slab_mm=20.0), name=name, source=source), folder)
     _store(phantom_case(11, slab_mm=20.0, source="real"), folder)
-    (folder / "digest.json").write_text(json.dumps({"sha256": DIGEST}), encoding="utf-8")
+    (folder / "digest.json").write_text(json.dumps({"sha256": DIGEST, "cases": 4}), encoding="utf-8")
     return folder
 
 

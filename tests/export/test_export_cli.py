@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import rich.progress
 import typer
 from typer.testing import CliRunner
 
-from kit.export_samples import DIGEST, command, phantom_case, tiny_recipe
+from kit.export_samples import DIGEST, command, phantom_case, store_cases, tiny_recipe
 from scanside_export.bundling.model_card import FAILURES, Release, find_failures, model_card, read_figures
 from scanside_export.cli import progress as shown
-from scanside_export.cli.main import app
+from scanside_export.cli.main import app, main
 from scanside_export.convert.parity import Parity
-from scanside_export.data.prepare import _store, load
+from scanside_export.data.prepare import Material, _store, load, prepare, read_digest
+from scanside_export.errors import CasesUnusable, LabelsUnusable
 from scanside_export.evaluation.score_summary import slice_figures
 from scanside_export.networks.checkpoint import read_checkpoint
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+Program = Callable[..., tuple[object, str]]
 
 RECIPE = """
 network = "lungs"
@@ -96,10 +100,93 @@ def test_an_unknown_network_is_wrong_usage(tmp_path: Path) -> None:
     assert "choose one of lungs, infection" in done.stderr
 
 
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Program:
+    """The program as it is called in a shell, in an empty folder."""
+
+    def run(*words: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["scanside-export", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    monkeypatch.chdir(tmp_path)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        ("train lungs --cases none --runs runs", 3, "INPUT_CASES: The training cases can't be used: in none is none."),
+        ("pack none --out parts", 3, "INPUT_CASES: The training cases can't be used: in none is none."),
+        ("train lungs --cases none --runs runs --recipe no.toml", 3, "The recipe no.toml can't be used: No such file"),
+        (
+            "threshold 0.4 --runs runs",
+            3,
+            "infection/checkpoint.pt can't be used here: there is no such checkpoint",
+        ),
+        ("pack file --out parts", 3, "The training in file can't be used here: it is no checkpoint"),
+        ("cuts --data none", 3, "in none/ct can't be used: there is no "),
+        ("motion measure --data none", 3, "in none/ct can't be used: there is no "),
+        ("evaluate held-out --data none", 3, "in none/ct can't be used: there is no "),
+        ("prepare --cases file/cases --from pairs=none", 2, "file/cases: Not a directory"),
+    ],
+)
+def test_what_a_person_gets_wrong_ends_in_one_line(program: Program, words: str, exit_code: int, said: str) -> None:
+    Path("file").write_bytes(b"")
+    ended, errors = program(*words.split())
+    assert (ended, said in errors) == (exit_code, True), errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("pixels = 3\n", "there is no key pixels"),
+        ("pixel_mm\n", "Expected '=' after a key"),
+        ("seed = 1.5\n", "seed: '1.5' is no "),
+        ("augment = { turn = 1.0 }\n", "augment has no key turn"),
+    ],
+)
+def test_a_recipe_that_is_none_is_refused_with_its_key(program: Program, changed: str, said: str) -> None:
+    Path("recipe.toml").write_text(changed + RECIPE, encoding="utf-8")
+    ended, errors = program("train", "lungs", "--cases", "none", "--runs", "runs", "--recipe", "recipe.toml")
+    assert (ended, said in errors) == (3, True), errors
+
+
+def test_a_recipe_lacks_what_every_one_must_have_and_is_of_one_network(program: Program) -> None:
+    train = ("--cases", "none", "--runs", "runs", "--recipe", "recipe.toml")
+    Path("recipe.toml").write_text(RECIPE.replace("samples = 400", ""), encoding="utf-8")
+    assert "samples is missing" in program("train", "lungs", *train)[1]
+    Path("recipe.toml").write_text(RECIPE, encoding="utf-8")
+    assert "a recipe of lungs, not of infection" in program("train", "infection", *train)[1]
+
+
+def test_a_full_disk_is_the_disk_s(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("500 requested and 12 written")
+
+    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr("scanside_export.data.prepare.read_form", lambda form, folder: [phantom_case()])
+    ended, errors = program(*["prepare", "--cases", "cases", "--from", "pairs=none", "--phantoms", "0"])
+    assert (ended, "BOX_DISK" in errors, "500 requested and 12 written" in errors) == (5, True, True)
+
+
+def test_cases_of_a_preparation_that_did_not_end_or_of_two_are_not_trained_on(tmp_path: Path) -> None:
+    store_cases(tmp_path, [phantom_case()])
+    assert len(read_digest(tmp_path)) == 64
+    _store(phantom_case(8), tmp_path)
+    with pytest.raises(CasesUnusable, match=r"wrote 1 into .*, and 2 lie there"):
+        read_digest(tmp_path)
+    with pytest.raises(LabelsUnusable):
+        prepare(Material(None, [("pairs", tmp_path / "none")]), tmp_path)
+    with pytest.raises(CasesUnusable, match="did not come to its end"):
+        read_digest(tmp_path)
+
+
 @pytest.mark.usefixtures("one_torch_thread")
 def test_train_takes_a_recipe_and_fewer_samples_and_prints_the_checkpoint(tmp_path: Path) -> None:
-    _store(phantom_case(), tmp_path / "cases")
-    (tmp_path / "cases" / "digest.json").write_text(json.dumps({"sha256": DIGEST}), encoding="utf-8")
+    store_cases(tmp_path / "cases", [phantom_case()])
     (tmp_path / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     options = {"--cases": "cases", "--runs": "runs", "--recipe": "recipe.toml"}
     paths = [text for option, name in options.items() for text in (option, str(tmp_path / name))]
@@ -107,7 +194,10 @@ def test_train_takes_a_recipe_and_fewer_samples_and_prints_the_checkpoint(tmp_pa
     checkpoint = tmp_path / "runs" / "lungs" / "checkpoint.pt"
     assert printed.strip() == str(checkpoint)
     trained = read_checkpoint(checkpoint)
-    assert ([stage.samples for stage in trained.stages], trained.contract.training_digest) == ([4], DIGEST)
+    assert ([stage.samples for stage in trained.stages], trained.contract.training_digest) == (
+        [4],
+        read_digest(tmp_path / "cases"),
+    )
     assert (tmp_path / "runs" / "lungs" / "curves.png").stat().st_size > 1000
 
 

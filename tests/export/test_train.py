@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from scanside_export.cli.main import RECIPES
 from scanside_export.data.batches import batches
 from scanside_export.data.recipe import Recipe, read_recipe
 from scanside_export.data.samples import Sampler
-from scanside_export.errors import TrainingUnusable
+from scanside_export.errors import CasesUnusable, TrainingUnusable
 from scanside_export.networks.checkpoint import chosen_checkpoint, never_drawn, read_checkpoint
 from scanside_export.training import train as training
 from scanside_export.training.curves import read_log
 from scanside_export.training.train import Run
 from scanside_export.training.validation import make_validation, score
+from scanside_runtime.errors import BoxDisk
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
@@ -159,7 +161,7 @@ def test_a_finished_training_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_recipe_of_less_than_one_batch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="1 samples are no batch of 2"):
+    with pytest.raises(TrainingUnusable, match="1 samples are no batch of 2"):
         train(tiny_recipe("lungs", samples=1), tmp_path)
 
 
@@ -228,6 +230,52 @@ def test_weights_of_another_depth_are_refused_with_a_sentence(tmp_path: Path) ->
     flat = train(recipe("infection", 1, stack_depth=1), tmp_path / "flat")
     with pytest.raises(TrainingUnusable, match="another network or stack depth"):
         train(recipe("infection", 1), tmp_path / "deep", start_from=flat)
+    with pytest.raises(TrainingUnusable, match="another network or stack depth"):
+        train(recipe("infection", 2), flat.parent)
+
+
+def test_a_training_goes_on_with_its_own_cases_alone(tmp_path: Path) -> None:
+    train(recipe("lungs", 1), tmp_path)
+    with pytest.raises(TrainingUnusable, match="other cases"):
+        training.train(CASES, recipe("lungs", 2), Run(tmp_path, "e2" * 32, threads=1))
+
+
+def test_cases_of_which_a_recipe_draws_none_are_refused_with_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(CasesUnusable, match="draws lungs from real; what is there, phantom, has no such label"):
+        train(recipe("lungs", 1, shares={"real": 1.0}), tmp_path)
+
+
+def test_a_training_says_how_far_it_is_and_how_long_it_will_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(range(0, 100_000, 3600))
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    said: list[tuple[str, int, int]] = []
+    training.train(CASES, recipe("lungs", 4), Run(tmp_path, DIGEST, 1), lambda *how_far: said.append(how_far))
+    assert said[0] == ("steps, 3.0 hours left", 1, 4)
+    assert said[2:] == [("steps, 60 minutes left", 3, 4), ("steps, 0 minutes left", 4, 4)]
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_takes_no_more_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(state: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+
+    checkpoint = train(recipe("lungs", 1), tmp_path)
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(BoxDisk, match=r"checkpoint\.pt was not written, with \d+ MB free"):
+        train(recipe("lungs", 2), tmp_path)
+    assert read_checkpoint(checkpoint).stages[0].samples == 2
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint at all", b"PK\x03\x04"])
+def test_what_is_no_checkpoint_is_told_as_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(TrainingUnusable, match="no checkpoint, or was not written to its end"):
+        train(recipe("lungs", 1), tmp_path)
 
 
 def test_samples_drawn_by_other_processes_are_the_same_ones() -> None:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-import torch
 
 from scanside_export.bundling.write_bundle import STORED_AS
 from scanside_export.convert.to_ir import write_ir
 from scanside_export.errors import TrainingUnusable
-from scanside_export.networks.checkpoint import KEPT, chosen_checkpoint, read_checkpoint
+from scanside_export.networks.checkpoint import KEPT, chosen_checkpoint, read_checkpoint, write_state
 from scanside_export.networks.shipped_weights import lineage, read_network
 from scanside_export.networks.to_onnx import restore_fp32
 from scanside_runtime.model.bundle import Bundle
@@ -35,5 +34,4 @@ def keep_network(bundle: Bundle, network: str, run: Path, work: Path) -> Iterato
     onnx.save(restore_fp32(onnx.load(work / f"{network}.fp16.onnx")), work / f"{network}.fp32.onnx")
     run.mkdir(parents=True, exist_ok=True)
     weights = {"average": model.state_dict(), "training_digest": contract.training_digest}
-    torch.save({**weights, **lineage(bundle, contract), KEPT: True}, checkpoint.with_suffix(".part"))
-    checkpoint.with_suffix(".part").replace(checkpoint)
+    write_state({**weights, **lineage(bundle, contract), KEPT: True}, checkpoint)

@@ -93,9 +93,13 @@ def volumes(
 
     cases = _labelled(images, masks, lungs, sources or [], tuple(case or ()), slab_mm)
     opened, networks = _deployed(bundle, engine, precision)
-    results = list(evaluate(cases, networks))
+    results = []
+    for score, plane in evaluate(cases, networks):
+        typer.echo(f"{score.name} scored", err=True)
+        results.append((score, plane))
     if not results:
-        raise typer.BadParameter("there is no case with an infection mask to score")
+        only = f" called {' or '.join(case)}" if case else ""
+        raise typer.BadParameter(f"there is no case with an infection mask{only} to score")
     scores = [score for score, _ in results]
     figures = volumes_document(scores)
     figures |= {"precision": networks.infection.engine.computed_in, "bundle": _called(opened)}

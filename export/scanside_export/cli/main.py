@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -18,7 +18,7 @@ from scanside_export.cli.evaluate import evaluations
 from scanside_export.cli.lesions import lesion_app
 from scanside_export.cli.motion import motion
 from scanside_export.cli.packing import pack, unpack
-from scanside_runtime.errors import ScansideError
+from scanside_runtime.errors import BoxDisk, ScansideError
 
 if TYPE_CHECKING:
     from scanside_export.data.cases import Case
@@ -43,6 +43,7 @@ app.command("cross-validate")(cross_validate)
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 NETWORKS = ("lungs", "infection")
+WRONG_USAGE = 2
 
 Data = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="Folder with infection-3d, infection-2d, lung-2d and ct.")
@@ -52,12 +53,25 @@ Work = Annotated[Path, typer.Option("--work", metavar="DIR", help="Folder of the
 
 
 def main() -> None:
-    """Run the command line; what the runtime refuses ends in one line and its exit code."""
+    """Run the command line; what is refused, is not there or a disk does not take ends in one line and its exit code.
+
+    A defect ends in its traceback: whoever trains networks can read it.
+    """
     try:
         app()
     except ScansideError as error:
-        typer.echo(f"scanside-export: {error.in_full}", err=True)
-        sys.exit(error.exit_code)
+        _end(error.in_full, error.exit_code)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        _end(f"{error.filename}: {error.strerror}", WRONG_USAGE)
+    except OSError as error:
+        # NumPy says of a full disk only how much it wrote.
+        said = BoxDisk(why=f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _end(said.in_full, said.exit_code)
+
+
+def _end(why: str, exit_code: int) -> NoReturn:
+    typer.echo(f"scanside-export: {why}", err=True)
+    sys.exit(exit_code)
 
 
 @app.command()
@@ -70,8 +84,8 @@ def prepare(
         list[str] | None,
         typer.Option("--from", metavar="FORM=DIR", help="Another labelled set in its own form; see docs/training.md."),
     ] = None,
-    variants: Annotated[int, typer.Option(help="Copies of each real background with other lesions.")] = 5,
-    phantoms: Annotated[int, typer.Option(help="Phantoms to draw, two seconds each; 20 do for a first try.")] = 150,
+    variants: Annotated[int, typer.Option(min=0, help="Copies of each real background with other lesions.")] = 5,
+    phantoms: Annotated[int, typer.Option(min=0, help="Phantoms to draw, two seconds each; 20 for a first try.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
     permissive: Annotated[
@@ -104,7 +118,7 @@ def train(
     cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` or `pack` wrote.")],
     runs: Runs,
     recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="A recipe other than the shipped one.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Samples to draw instead of the recipe's.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Samples to draw instead of the recipe's.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     start_from: Annotated[
         Path | None,
@@ -127,8 +141,10 @@ def train(
 ) -> None:
     """Train one network by its recipe.
 
-    Run again after an interruption, and it goes on.
+    It says on stderr how long it will take. Run again after an interruption, and it goes on from its last checkpoint,
+    one in 250 steps.
     """
+    from scanside_export.cli.progress import progress
     from scanside_export.data.prepare import load, read_digest
     from scanside_export.training.train import Run
     from scanside_export.training.train import train as run_training
@@ -143,7 +159,8 @@ def train(
     threads = threads or len(os.sched_getaffinity(0))
     start = DEFAULT_BUNDLE if start_from == Path("shipped") else start_from
     run = Run(runs / network, read_digest(cases, left_out), threads, start, left_out, validation, device, workers)
-    typer.echo(run_training(known, chosen, run))
+    with progress() as report:
+        typer.echo(run_training(known, chosen, run, report))
 
 
 def _recipe(network: str, file: Path | None, samples: int | None) -> Recipe:
@@ -152,6 +169,8 @@ def _recipe(network: str, file: Path | None, samples: int | None) -> Recipe:
     from scanside_export.data.recipe import read_recipe
 
     recipe = read_recipe(file or RECIPES / f"{_known(network)}.toml")
+    if recipe.network != _known(network):
+        raise typer.BadParameter(f"--recipe {file}: it is a recipe of {recipe.network}, not of {network}")
     return recipe if samples is None else replace(recipe, samples=samples)
 
 
@@ -222,7 +241,7 @@ def quantize(
     runs: Runs,
     work: Work,
     cases: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` wrote; calibration draws real slabs.")],
-    slabs: Annotated[int, typer.Option(help="Calibration slabs.")] = 300,
+    slabs: Annotated[int, typer.Option(min=1, help="Calibration slabs.")] = 300,
     preset: Annotated[str, typer.Option(help="NNCF preset: mixed or performance.")] = "mixed",
     kept: Annotated[
         bool, typer.Option("--kept", help="Also what `keep` took from a bundle: its weights stay, its INT8 is new.")

@@ -73,7 +73,7 @@ def infection_volumes(folder: Path, only: tuple[str, ...] = ()) -> Iterator[Case
 
     Raises LabelsUnusable for a name that is not there.
     """
-    with _table(folder / "slices.csv").open() as lines:
+    with there(folder / "slices.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     known = dict.fromkeys(row["case"] for row in rows)
     for case in only or known:
@@ -82,7 +82,8 @@ def infection_volumes(folder: Path, only: tuple[str, ...] = ()) -> Iterator[Case
         yield infection_volume(folder, case, [row for row in rows if row["case"] == case])
 
 
-def _table(path: Path) -> Path:
+def there(path: Path) -> Path:
+    """A file of a data folder. Raises LabelsUnusable where it is none."""
     if not path.is_file():
         raise LabelsUnusable(folder=path.parent, why=f"there is no {path.name}")
     return path
@@ -128,7 +129,7 @@ def _single(name: str, grey: npt.NDArray[np.uint8], slope: float, level: float, 
 
 def lung_slices(folder: Path) -> Iterator[Case]:
     """The single slices of `lung-2d`; none of their lungs holds dense disease."""
-    archive = np.load(folder / "finding-lungs_256.npz")
+    archive = np.load(there(folder / "finding-lungs_256.npz"))
     for name, hu in zip(archive["id"], archive["hu"], strict=True):
         if str(name).startswith(LUNG_SLICES_OF_CHECKED_SCANS):
             continue
@@ -140,13 +141,13 @@ def lung_slices(folder: Path) -> Iterator[Case]:
 def _grey(path: Path) -> npt.NDArray[np.uint8]:
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise FileNotFoundError(path)
+        raise LabelsUnusable(folder=path.parent, why=f"there is no {path.name}, or it is no picture")
     return np.asarray(picture, dtype=np.uint8)
 
 
 def hu_volume(path: Path) -> tuple[npt.NDArray[np.int16], tuple[float, float, float]]:
     """A real HU array of `ct` or `ct/extra`: hu (z, y, x) int16 in LPS order and spacing_mm (z, y, x)."""
-    archive = np.load(path)
+    archive = np.load(there(path))
     spacing = archive["spacing_zyx"] if "spacing_zyx" in archive else archive["spacing_mm"]
     dz, dy, dx = (float(value) for value in spacing)
     return archive["hu"], (dz, dy, dx)

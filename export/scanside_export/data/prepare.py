@@ -23,9 +23,11 @@ from scanside_export.data.lesions import insert, pleural_consolidation, random_l
 from scanside_export.data.lung_reference import reference_lungs
 from scanside_export.data.packing import is_packed, load_packed
 from scanside_export.data.volumes import real_volume
-from scanside_export.errors import LabelsUnusable
+from scanside_export.errors import CasesUnusable, LabelsUnusable
 from scanside_runtime.phantom.make import Lesion, make_phantom, random_spec
 from scanside_runtime.progress import Progress
+
+DIGEST = "digest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def prepare(material: Material, out: Path, jobs: int = 1, progress: Progress | N
     not of its form, or where two cases have one name.
     """
     out.mkdir(parents=True, exist_ok=True)
+    (out / DIGEST).unlink(missing_ok=True)  # it speaks of whole cases: written last
     sums: dict[str, str] = {}
     parts = _parts(material)
     if progress is not None:
@@ -86,20 +89,35 @@ def prepare(material: Material, out: Path, jobs: int = 1, progress: Progress | N
             progress(f"{len(sums)} cases written", done, len(parts))
     seed, sums_sorted = material.seed, sorted(sums.values())
     digest = hashlib.sha256("\n".join(sums_sorted).encode()).hexdigest()
-    (out / "digest.json").write_text(json.dumps({"sha256": digest, "cases": len(sums), "seed": seed}))
+    (out / DIGEST).write_text(json.dumps({"sha256": digest, "cases": len(sums), "seed": seed}))
     return digest
 
 
 def load(folder: Path) -> list[Case]:
-    """The cases that `prepare` wrote, mapped and not read; or those that `pack` wrote, read."""
+    """The cases that `prepare` wrote, mapped and not read; or those that `pack` wrote, read.
+
+    Raises CasesUnusable where there is none.
+    """
     if is_packed(folder):
         return load_packed(folder)
-    return [_load(path) for path in sorted(folder.glob("*/*/case.json"))]
+    found = [_load(path) for path in sorted(folder.glob("*/*/case.json"))]
+    if not found:
+        raise CasesUnusable(why=f"in {folder} is none")
+    return found
 
 
 def read_digest(folder: Path, left_out: Collection[str] = ()) -> str:
-    """The digest of what `prepare` wrote, less the cases that a training leaves out."""
-    whole = str(json.loads((folder / "digest.json").read_text())["sha256"])
+    """The digest of what `prepare` wrote, less the cases that a training leaves out.
+
+    Raises CasesUnusable where `prepare` did not come to its end, or other cases lie beside what it wrote.
+    """
+    try:
+        facts = json.loads((folder / DIGEST).read_text())
+    except FileNotFoundError as error:
+        raise CasesUnusable(why=f"prepare did not come to its end in {folder}") from error
+    whole, there = str(facts["sha256"]), len(list(folder.glob("*/*/case.json")))
+    if there and there != facts["cases"]:
+        raise CasesUnusable(why=f"prepare wrote {facts['cases']} into {folder}, and {there} lie there")
     if not left_out:
         return whole
     return hashlib.sha256("\n".join([whole, *sorted(left_out)]).encode()).hexdigest()

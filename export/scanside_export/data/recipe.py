@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from scanside_export.data.augment import Augment
+from scanside_export.errors import RecipeUnusable
 from scanside_runtime.model.contract import ModelContract
+from scanside_runtime.process.typed import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Recipe:
     window_hu: tuple[float, float]
     pixel_mm: float
     matrix: tuple[int, int]
-    shares: Mapping[str, float]
+    shares: dict[str, float]
     samples: int
     batch: int = 8
     learning_rate: float = 1e-3
@@ -48,7 +51,7 @@ class Recipe:
     dense_lungs: float = 0.0
     licence: str = ""
     threshold: float = 0.5
-    augment: Mapping[str, float] = field(default_factory=dict)
+    augment: dict[str, float] = field(default_factory=dict)
 
     def contract(self, training_digest: str) -> ModelContract:
         """What the trained network expects of the world."""
@@ -76,9 +79,29 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe. Raises TypeError for a key that no recipe has."""
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
-    for name in ("classes", "window_hu", "matrix", "slab_mm"):
-        if name in values:
-            values[name] = tuple(values[name])
-    return Recipe(**values)
+    """Read a recipe. Raises RecipeUnusable for a file that is none; its sentence names the key that is wrong."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeUnusable(path=path, why=error.strerror or error) from error
+    except ValueError as problem:  # no TOML, or no UTF-8
+        raise RecipeUnusable(path=path, why=problem) from problem
+    if wrong := next(_wrong_keys(values), None):
+        raise RecipeUnusable(path=path, why=wrong)
+    return Recipe(**{name: _typed(path, name, value) for name, value in values.items()})
+
+
+def _wrong_keys(values: Mapping[str, Any]) -> Iterator[str]:
+    """What is said of a key that no recipe has, and of one that every recipe must have and this one has not."""
+    needed = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(Recipe)}
+    yield from (f"there is no key {name}" for name in values if name not in needed)
+    yield from (f"{name} is missing" for name, must in needed.items() if must and name not in values)
+    augment = values.get("augment", {})
+    yield from (f"augment has no key {name}" for name in augment if name not in {one.name for one in fields(Augment)})
+
+
+def _typed(path: Path, name: str, value: object) -> Any:
+    try:
+        return typed(get_type_hints(Recipe)[name], value)
+    except ValueError as problem:
+        raise RecipeUnusable(path=path, why=f"{name}: {problem}") from problem

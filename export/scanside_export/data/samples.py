@@ -16,6 +16,7 @@ from scanside_export.data.couches import with_couch
 from scanside_export.data.effusions import with_dense_lung, with_effusion
 from scanside_export.data.lesions import insert, large_consolidation, random_lesions
 from scanside_export.data.recipe import Recipe
+from scanside_export.errors import CasesUnusable
 from scanside_runtime.model.stacks import (
     PlaneMap,
     Slabs,
@@ -69,7 +70,7 @@ class Sample:
 
 
 class Sampler:
-    """Draws samples by a recipe; the same seed draws the same samples."""
+    """Draws samples by a recipe; the same seed draws the same samples. Raises CasesUnusable where it has no case."""
 
     def __init__(self, cases: Sequence[Case], recipe: Recipe) -> None:
         self.recipe = recipe
@@ -77,6 +78,11 @@ class Sampler:
         self.augment = Augment(**recipe.augment)
         useful = [case for case in cases if recipe.shares.get(case.source, 0.0) > 0 and _is_useful(case, recipe)]
         self.by_source = {source: [case for case in useful if case.source == source] for source in recipe.shares}
+        if not useful:
+            wanted = ", ".join(source for source, share in recipe.shares.items() if share > 0)
+            there = ", ".join(sorted({case.source for case in cases})) or "nothing"
+            why = f"the recipe draws {recipe.network} from {wanted}; what is there, {there}, has no such label"
+            raise CasesUnusable(why=why)
         shares = np.array([recipe.shares[source] if self.by_source[source] else 0.0 for source in recipe.shares])
         self.sources, self.chances = list(recipe.shares), shares / shares.sum()
         self.boxes = {id(case): _box(case, recipe.network) for case in useful}

@@ -18,6 +18,7 @@ from scanside_export.data.cases import (
     infection_volumes,
     known_lungs,
     lungs_drawn,
+    there,
 )
 from scanside_export.data.folds import patient_of
 from scanside_runtime.dicom.decode import read_volume
@@ -113,7 +114,7 @@ def real_volume(path: Path) -> Volume:
 
 
 def _unpacked(archive: Path) -> Volume:
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(there(archive)) as tar:
         tar.extractall(folder, filter="data")
         return read_volume(choose_series(find_series(Path(folder), READING), limits=READING), READING)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
+from shutil import disk_usage
 from typing import Any
 
 import torch
@@ -12,7 +14,9 @@ from torch import nn
 
 from scanside_export.data.folds import SCORED_SOURCES
 from scanside_export.data.recipe import Recipe
+from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.unet import build
+from scanside_runtime.errors import BoxDisk
 from scanside_runtime.model.contract import ModelContract
 
 KEPT = "kept"
@@ -73,12 +77,35 @@ def chosen_checkpoint(folder: Path) -> Path:
     return best if best.exists() else folder / "checkpoint.pt"
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, tensors and plain values only. Raises TrainingUnusable where it is none."""
+    try:
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        return state if state["recipe"] and state["average"] else {}
+    except FileNotFoundError as error:
+        raise TrainingUnusable(folder=path, why="there is no such checkpoint") from error
+    # torch tells what is no file of its own by whatever its reader stumbles over.
+    except (EOFError, LookupError, RuntimeError, TypeError, ValueError, UnpicklingError) as problem:
+        raise TrainingUnusable(folder=path, why="it is no checkpoint, or was not written to its end") from problem
+
+
+def write_state(state: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint; the old one stays until the new one is whole. Raises BoxDisk where the disk is full."""
+    part = path.with_suffix(".part")
+    try:
+        torch.save(dict(state), part)
+        part.replace(path)
+    except RuntimeError as problem:  # torch says of a full disk that its own writer failed
+        free_mb = disk_usage(path.parent).free / 1e6
+        part.unlink(missing_ok=True)
+        raise BoxDisk(why=f"{path} was not written, with {free_mb:.0f} MB free there") from problem
+
+
 def write_threshold(path: Path, threshold: float) -> None:
     """Put a threshold, chosen after the training, into a checkpoint's recipe."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state(path)
     state["recipe"]["threshold"] = threshold
-    torch.save(state, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
+    write_state(state, path)
 
 
 def read_checkpoint(path: Path) -> Trained:
@@ -86,7 +113,7 @@ def read_checkpoint(path: Path) -> Trained:
 
     The contract's licence is that of every stage: what an earlier one was bound to, these weights are too.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state(path)
     recipe = Recipe.from_document(state["recipe"])
     licences = dict.fromkeys((recipe.licence, *(stage["recipe"]["licence"] for stage in state.get("earlier", ()))))
     contract = replace(recipe, licence="; ".join(licences)).contract(state["training_digest"])

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from scanside_export.errors import TrainingUnusable
+from scanside_export.networks.checkpoint import read_state, write_state
 
 INDEX = "checkpoint.json"
 MB = 1_000_000
@@ -28,7 +29,7 @@ def write_parts(checkpoint: Path, out: Path, part_mb: float = 16.0) -> list[Path
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise TrainingUnusable(folder=out, why="it is not empty: write the parts into a new folder")
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = read_state(checkpoint)
     kept = {name: value for name, value in state.items() if name not in ("model", "optimizer", "average")}
     stream = io.BytesIO()
     torch.save(kept | {"average": {name: _halved(value) for name, value in state["average"].items()}}, stream)
@@ -58,7 +59,7 @@ def read_parts(folder: Path, checkpoint: Path) -> Path:
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     state["average"] = {name: _whole(value) for name, value in state["average"].items()}
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, checkpoint)
+    write_state(state, checkpoint)
     return checkpoint
 
 

@@ -20,13 +20,14 @@ from scanside_export.data.cases import Case
 from scanside_export.data.recipe import Recipe
 from scanside_export.data.samples import Sampler
 from scanside_export.errors import TrainingUnusable
-from scanside_export.networks.checkpoint import KEPT
+from scanside_export.networks.checkpoint import KEPT, read_state, write_state
 from scanside_export.networks.shipped_weights import lineage, read_network, with_statistics
 from scanside_export.networks.unet import build
 from scanside_export.training.curves import draw_curves
 from scanside_export.training.losses import infection_loss, lung_loss
 from scanside_export.training.validation import Validation, log_score, score
 from scanside_runtime.model.bundle import MANIFEST, Bundle, open_bundle
+from scanside_runtime.progress import Progress
 
 LOG_EVERY = 50
 SAVE_EVERY = 250
@@ -60,8 +61,7 @@ class Training:
             "left_out": list(self.left_out),
             "earlier": list(self.earlier),
         }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        write_state(state, path)
 
     def start_from(self, path: Path) -> None:
         """Take over the averaged weights of an earlier training; steps and optimizer begin anew.
@@ -69,12 +69,9 @@ class Training:
         Whom the earlier stages saw stays on record: it is in these weights too.
         Raises TrainingUnusable for weights of another network or stack depth, and for those that `keep` wrote.
         """
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
         _refuse_kept(state, path)
-        try:
-            self.model.load_state_dict(state["average"])
-        except RuntimeError as problem:
-            raise TrainingUnusable(folder=path, why="its weights are of another network or stack depth") from problem
+        self._take(state["average"], path)
         self.average.load_state_dict(state["average"])
         stage = {"recipe": state["recipe"], "left_out": state.get("left_out", []), "step": state["step"]}
         self.earlier = (*state.get("earlier", ()), stage)
@@ -92,14 +89,28 @@ class Training:
         self.average.load_state_dict(state)
         self.earlier = (*self.earlier, lineage(bundle, contract))
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises TrainingUnusable for one that left other cases out, or that `keep` wrote."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    def _take(self, weights: Mapping[str, Any], path: Path) -> None:
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as problem:
+            raise TrainingUnusable(folder=path, why="its weights are of another network or stack depth") from problem
+
+    def resume(self, path: Path, digest: str) -> None:
+        """Go on from a checkpoint; digest: of the cases.
+
+        Raises TrainingUnusable for one on other cases, or that left others out, that `keep` or `unpack` wrote, or of
+        another network.
+        """
+        state = read_state(path)
         _refuse_kept(state, path)
+        if "optimizer" not in state:
+            raise TrainingUnusable(folder=path, why="unpack wrote it: start from it, into another folder")
         before = tuple(state.get("left_out", ()))
         if before != self.left_out:
             raise TrainingUnusable(folder=path, why=f"it left out {', '.join(before) or 'nothing'}")
-        self.model.load_state_dict(state["model"])
+        if state["training_digest"] != digest:
+            raise TrainingUnusable(folder=path, why="it was trained on other cases")
+        self._take(state["model"], path)
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = state["step"], state.get("best", -1.0)
@@ -126,24 +137,28 @@ class Run:
     workers: int = 0
 
 
-def train(cases: Sequence[Case], recipe: Recipe, run: Run) -> Path:
+def train(cases: Sequence[Case], recipe: Recipe, run: Run, progress: Progress | None = None) -> Path:
     """Train by the recipe and return the checkpoint's path; goes on where an earlier run stopped.
 
     Leaves `checkpoint.pt`, `log.csv`, `curves.png`; with validation `best.pt` and `validation.csv` too.
-    Raises ValueError for a recipe that draws less than one batch, TrainingUnusable for a checkpoint that doesn't fit.
+    progress: called after each step. Raises TrainingUnusable for a recipe that draws less than one batch and for a
+    checkpoint that doesn't fit, CasesUnusable where the recipe finds none to draw.
     """
     steps = recipe.samples // recipe.batch
     if steps == 0:
-        raise ValueError(f"{recipe.samples} samples are no batch of {recipe.batch}: draw more")
+        raise TrainingUnusable(folder=run.out, why=f"{recipe.samples} samples are no batch of {recipe.batch}")
     torch.set_num_threads(run.threads)
     torch.manual_seed(recipe.seed)
     run.out.mkdir(parents=True, exist_ok=True)
     sampler = Sampler([case for case in cases if case.name not in run.left_out], recipe)
     training = _begin(recipe, run, sampler)
-    began = time.monotonic()
+    began, first = time.monotonic(), training.step
     losses: deque[Tensor] = deque(maxlen=LOG_EVERY)
     for batch in batches(sampler, range(training.step, steps), run.workers):
         losses.append(_step(training, batch, recipe, steps))
+        if progress is not None:
+            seconds_each = (time.monotonic() - began) / (training.step - first)
+            progress(_time_left((steps - training.step) * seconds_each), training.step, steps)
         done = training.step == steps
         if training.step % LOG_EVERY == 0 or done:
             # Only here is the loss read: each reading makes a GPU wait for the CPU.
@@ -156,12 +171,16 @@ def train(cases: Sequence[Case], recipe: Recipe, run: Run) -> Path:
     return run.out / "checkpoint.pt"
 
 
+def _time_left(seconds: float) -> str:
+    return f"steps, {f'{seconds / 3600:.1f} hours' if seconds >= 7200 else f'{seconds / 60:.0f} minutes'} left"
+
+
 def _begin(recipe: Recipe, run: Run, sampler: Sampler) -> Training:
     training = _start(recipe, torch.device(run.device))
     training.left_out = tuple(sorted(run.left_out))
     checkpoint = run.out / "checkpoint.pt"
     if checkpoint.exists():
-        training.resume(checkpoint)
+        training.resume(checkpoint, run.digest)
     elif run.start_from is not None:
         _take_over(training, run.start_from, recipe, sampler)
     return training

@@ -36,7 +36,7 @@ class Validation:
 
 
 def make_validation(cases: Sequence[Case], recipe: Recipe, samples: int, every: int) -> Validation:
-    """Draw slices of the cases without distortion, all sources alike. Raises ValueError where none is of use."""
+    """Draw slices of the cases without distortion, all sources alike. Raises CasesUnusable where none is of use."""
     shares = {case.source: 1.0 for case in cases}
     sampler = Sampler(cases, replace(recipe, shares=shares, augment={}, fresh_lesions=0.0, seed=VALIDATION_SEED))
     drawn = [sampler.draw(number) for number in range(samples)]

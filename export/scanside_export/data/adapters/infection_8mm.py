@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scanside_export.data.cases import Case
+from scanside_export.data.cases import Case, there
 from scanside_export.data.sick_lungs import sick_lungs
 from scanside_export.errors import LabelsUnusable
 
@@ -38,7 +38,7 @@ def infection_8mm_left_out(folder: Path) -> Iterator[Case]:
 
 
 def _case(path: Path) -> Case:
-    archive = np.load(path)
+    archive = np.load(there(path))
     hu, shape = archive["hu"], archive["shape"]
     infection = np.unpackbits(archive["mask"])[: shape.prod()].reshape(shape).astype(np.bool_)
     dz, dy, dx = (float(value) for value in archive["spacing_mm"])
