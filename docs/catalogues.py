@@ -41,7 +41,7 @@ REASONS = ("why", "how", "what", "why_not")
 SAID_BY_NAME = ("NOT_COMPRESSED", "LITTLE_AS_BIG", "BIG_AS_LITTLE", "LACK_NOT_KNOWN")
 """Constants that are such words."""
 IN_WORDS = (
-    *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_take_in"),
+    *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_last_word"),
     *("problems", "shape_problems", "conflicts", "reminders", "bundle_reminders"),
     *("object_damage", "pixel_damage", "_fault", "_no_air", "_why_not", "mixed_reconstruction"),
 )

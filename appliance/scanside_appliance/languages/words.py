@@ -107,8 +107,8 @@ class Words:
         return filled(self._text(text, printed), printed)
 
     def _filled(self, text: str, values: Mapping[str, str]) -> str:
-        """With values that were printed before."""
-        printed = {name: self.phrase(value) for name, value in values.items()}
+        """With values that were printed before, codes among them."""
+        printed = {name: self.coded(value) for name, value in values.items()}
         return filled(self._text(text, values), printed)
 
     def _text(self, text: str, printed: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from scanside_appliance.inbox.readiness import Arrival, Inbox, Waiting
 from scanside_appliance.inbox.table import InboxTable
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.intake import Intake
+from scanside_appliance.service.errors import BoxDiskNearlyFull
 from scanside_appliance.service.header_reading import HeaderReading
 from scanside_appliance.service.housekeeping import Housekeeping
 from scanside_appliance.service.inbox_look import InboxLook
@@ -111,7 +112,7 @@ class Arrivals:
             return
         arrivals, self.waiting = self._inbox.sort_out(self._now())
         if self._house.disk is not None and self._house.disk.full:
-            self._troubles.note(f"the disk is {self._house.disk.used_percent:.0f} % full: nothing more is taken in")
+            self._troubles.note(BoxDiskNearlyFull(used=self._house.disk.used_percent).in_full)
             return
         self._intake.begin_turn()
         ready = set()

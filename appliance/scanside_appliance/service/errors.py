@@ -26,6 +26,13 @@ class BoxRootReplaced(BoxFailed):
     advice = "Was a disk mounted or taken away, or the folder renamed? Put it right and start again."
 
 
+class BoxDiskNearlyFull(BoxFailed):
+    """The disk is {used:.0f} % full: nothing more is taken in."""
+
+    code = "BOX_DISK_NEARLY_FULL"
+    advice = "Copy old results and archives to another disk and remove them here; docs/watch.md says what may go."
+
+
 class BoxInboxSilent(BoxFailed):
     """The inbox {folder} has not answered for {seconds:.0f} s: nothing more is taken in; what is taken is measured."""
 

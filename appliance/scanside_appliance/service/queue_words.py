@@ -12,6 +12,7 @@ from scanside_appliance.languages.catalogue import to_translate
 from scanside_appliance.languages.columns import cells, padded
 from scanside_appliance.languages.words import Message, Words, Written, said
 from scanside_appliance.network.sending import STATES as DELIVERIES
+from scanside_appliance.service.errors import BoxDiskNearlyFull
 from scanside_appliance.service.queue_view import box_facts, queue_facts
 from scanside_appliance.service.status import at_work, last_said
 
@@ -40,7 +41,7 @@ VERDICTS = {
     "refused": to_translate("refused"),
     "held": to_translate("held"),
 }
-MAKE_ROOM = said("Copy old results and archives to another disk and remove them there; docs/watch.md says what may go.")
+MAKE_ROOM = said(BoxDiskNearlyFull.advice)
 """What a person does about a full disk."""
 Line = tuple[str, str | Message | Written]
 
@@ -78,7 +79,7 @@ def _troubles(facts: dict[str, Any]) -> list[Line]:
     lines: list[Line] = [(to_translate("box"), runs), (to_translate("now"), headline(facts))]
     if facts["trouble"]:
         lines.append((to_translate("TROUBLE"), Written(facts["trouble"])))
-    if facts["disk"] and facts["disk"]["full"]:
+    if facts["disk"] and facts["disk"]["full"] and BoxDiskNearlyFull.code not in (facts["trouble"] or ""):
         lines.append((to_translate("TO DO"), MAKE_ROOM))
     lines += [(to_translate("INBOX"), Written(facts[one])) for one in ("unreadable", "not_removed") if facts[one]]
     if facts["missing"]:

@@ -34,7 +34,7 @@ class Troubles:
     def note(self, trouble: str) -> None:
         """Keep it for the status; in the log it stands once, however many turns it lasts."""
         if self.in_a_row == 0:
-            log.error("%s; it is tried again", trouble)
+            log.error("%s; it is tried again", trouble.removesuffix("."))
         self.now = trouble
 
     def attempt(self, step: Callable[[], None]) -> None:
