@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +133,41 @@ def test_a_list_that_the_book_can_t_be_read_for_says_so_and_keeps_its_rows(
     listing_box.run()
     assert "The box needs help" not in layout.worklist.read_text("utf-8")
     assert rows(listing_box) == 2
+
+
+KILLED = """
+import os, signal, time
+from scanside_appliance.worklist.messages import ListWritten
+from scanside_appliance.worklist.writer_client import LIMITS, WRITER
+from scanside_runtime.process.child import Child
+child = Child(WRITER, LIMITS)
+assert child.answer((ListWritten,), 0.5) is None
+beside = os.fork()
+if beside:
+    print(child._process.pid, beside, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(600)
+"""
+"""A daemon that is killed while somebody holds the pipe to its writer open, as a list that is written for long does."""
+
+
+def test_the_writer_ends_with_a_daemon_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        writer, beside = map(int, daemon.stdout.readline().split())
+        daemon.wait()
+        try:
+            wait_for(lambda: not is_alive(writer), 10.0)
+        finally:
+            os.kill(beside, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class Timed:

@@ -88,8 +88,8 @@ class Nursery:
         """Which module a child would be, and its arguments; an empty name where it must be started."""
         if tuple(command[:2]) == (self._python, "-S"):
             return CHEAP.get(command[2], ""), command[3:]
-        if tuple(command[:3]) == (self._python, "-m", WRITER):
-            return WRITER, command[3:]
+        if tuple(command[:5]) == child.module(WRITER):
+            return WRITER, command[5:]
         if (sys.executable, os.environ.get("PYTHONPATH")) != (self._python, self._path):
             return "", ()
         return next((one for one in MODULES if tuple(command[:5]) == child.module(one)), ""), command[5:]

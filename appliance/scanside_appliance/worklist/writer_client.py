@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.worklist.messages import NOT_THE_BOOK, ListOrder, ListWritten
-from scanside_runtime.process.child import Child, ChildDied
+from scanside_runtime.process.child import Child, ChildDied, module
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
 from scanside_runtime.settings.tables import SiteSettings
 
-WRITER = (sys.executable, "-m", "scanside_appliance.worklist.writer_process")
+WRITER = module("scanside_appliance.worklist.writer_process")
 LIMITS = Limits(memory_mb=1024, counted="written")
 ANEW_EVERY_S = 3600.0
 RETRY_S = 60.0
