@@ -27,7 +27,7 @@ from scanside_appliance.jobs.book.rows import MOVING, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.service import wait_for_person
-from scanside_appliance.service.housekeeping import DAY_S, Housekeeping
+from scanside_appliance.service.housekeeping import ANOTHER_EVERY_S, DAY_S, Housekeeping
 from scanside_appliance.service.root_lock import RootLock
 from scanside_appliance.service.wait_for_person import LOOK_EVERY_S, WAITS
 from scanside_runtime.errors import ScansideError, SettingsUnusable
@@ -111,6 +111,37 @@ def test_a_book_that_is_damaged_under_a_daemon_that_knows_its_pages_is_noticed(b
         jumps[0] = DAY_S if when == "a day has passed" else 0.0
         with pytest.raises(BoxDatabase):
             house.read_book(int(when == "a reader fails"))
+
+
+def test_a_book_that_another_wrote_to_is_read_at_once_and_one_that_we_wrote_to_is_not(box: Box) -> None:
+    """An idle box said for 40 s that all was well."""
+    box.put(*study(1))
+    box.run()
+    layout, now, alive = BoxLayout(box.root), [0.0], list[float]()
+    with Store(layout.database, make=False) as store:
+        house = Housekeeping(layout, store, Clock(lambda: now[0], time.time), lambda: alive.append(now[0]))
+
+        def after_5_s() -> None:
+            now[0] += 5.0
+            house.read_book(0)
+
+        after_5_s()
+        store.count("ours")
+        store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        after_5_s()
+        assert alive == []
+        with Store(layout.database, make=False) as command:
+            command.count("another's")
+            command.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        after_5_s()
+        after_5_s()
+        assert alive == [15.0]
+        now[0] += ANOTHER_EVERY_S
+        with layout.database.open("rb+") as file:
+            file.seek(4096)
+            file.write(b"\xff" * (layout.database.stat().st_size - 4096))
+        with pytest.raises(BoxDatabase):
+            after_5_s()
 
 
 def test_a_list_that_fails_each_minute_has_the_book_read_once_an_hour_with_a_sign_of_life_before(box: Box) -> None:

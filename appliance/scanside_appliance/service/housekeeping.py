@@ -24,6 +24,7 @@ DISK_EVERY_S = 10.0
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 BUNDLES_EVERY_S = 60.0
+ANOTHER_EVERY_S = 60.0
 log = logging.getLogger("scanside")
 
 
@@ -46,6 +47,8 @@ class Housekeeping:
         self.inbox_bytes = 0
         self._next = {"hour": clock.monotonic() + HOUR_S, "book": clock.monotonic() + DAY_S}
         self._unread = 0
+        self._written_by_another = False
+        self._book: tuple[tuple[int, int] | None, int] = (None, 0)
         self._of_bundles: list[str] = []
 
     def keep_folders(self) -> None:
@@ -87,18 +90,28 @@ class Housekeeping:
     def read_book(self, unread: int) -> None:
         """As it lies on the disk: what is open knows its pages from before, and may not notice for weeks.
 
-        Once a day, as each start does, and as soon as another process fails that reads it, once an hour at most: one
-        that fails for another reason is tried again each minute, and a book of years is read for a minute. unread:
-        how often one did. Another program that has it open, or a full disk, is no matter. Raises what else ails it, as
-        BoxFailed.
+        Once a day, as each start does; as soon as another wrote to it, a command or what harms it, once a minute at
+        most; and as soon as another process fails that reads it, once an hour at most: one that fails for another
+        reason is tried again each minute, and a book of years is read for a minute. unread: how often one did. Another
+        program that has it open, or a full disk, is no matter. Raises what else ails it, as BoxFailed.
         """
         if unread != self._unread and self._is_due("unread", HOUR_S):
             self._next.pop("book", None)
             self._unread = unread
+        self._written_by_another |= self._is_written_by_another()
+        if self._written_by_another and self._is_due("another", ANOTHER_EVERY_S):
+            self._next.pop("book", None)
+            self._written_by_another = False
         if self._is_due("book", DAY_S):
             self._progressed()
             with suppress(BoxDatabaseBusy, BoxDiskFull), existing_book(self._layout) as lying:
                 lying.check()
+
+    def _is_written_by_another(self) -> bool:
+        """Whether the file changed since the last look, and nothing was written by us."""
+        before, ours = self._book
+        self._book = _written_at(self._layout.database), self._store.connection.total_changes
+        return before not in (None, self._book[0]) and ours == self._book[1]
 
     def look_for_missing(self) -> None:
         """Now and then, and after something changed about it."""
@@ -130,3 +143,12 @@ class Housekeeping:
             return False
         self._next[what] = now + every_s
         return True
+
+
+def _written_at(path: Path) -> tuple[int, int] | None:
+    """When a file was written to last, and its length; None where it is not there. Raises OSError."""
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return None
+    return seen.st_mtime_ns, seen.st_size
