@@ -34,7 +34,7 @@ def series(folder: Path, *, one_lung: bool = False) -> Path:
 
 def drawing(outlined: Reading) -> FluidScore:
     dry = Reading(0.1, "CT-0", "none", noted=False)
-    return FluidScore("someone", 15.0, "both", 900.0, 800.0, 700.0, 1.0, dry, outlined, dry)
+    return FluidScore("someone", 15.0, "both", 900.0, 800.0, 700.0, 1.0, dry, outlined, dry, said=False)
 
 
 def by_density(folder: Path) -> LoadedNetworks:
@@ -93,6 +93,7 @@ def test_the_table_counts_what_rose() -> None:
     score = drawing(watched)
     noted = replace(score, apart=replace(watched, grade="CT-1", noted=True))
     counts = (
-        "of 3: the flag rises in 3 by the outline, in 2 with fluid set apart (1 under a note, *); the grade in 3, in 2"
+        "of 3: the flag rises in 3 by the outline, in 2 with fluid set apart (1 under a note, *); the grade in 3, "
+        "in 2; a possible effusion is said in 1"
     )
-    assert fluid_sums([score, noted, replace(score, apart=watched)]) == counts
+    assert fluid_sums([score, noted, replace(score, apart=watched, said=True)]) == counts

@@ -21,7 +21,7 @@ from scanside_runtime.measures.biomarkers import measure
 from scanside_runtime.measures.severity import FLAGS, Flag, assess_extent, raised_for_fluid
 from scanside_runtime.model.networks import LoadedNetworks
 from scanside_runtime.model.segment import segment
-from scanside_runtime.quality.effusion import set_fluid_apart
+from scanside_runtime.quality.effusion import check_fluid, set_fluid_apart
 from scanside_runtime.quality.overview import make_overview
 from scanside_runtime.settings.tables import Settings
 from scanside_runtime.volume import Bools, Masks, Volume
@@ -61,7 +61,7 @@ class FluidScore:
 
     dry: the series without drawn fluid, as the product reads it, with what it sets apart there.
     outlined_ml: drawn fluid that the networks called lung; apart_ml: what was set apart of it, and apart_lung_ml of
-    what was left of the lungs.
+    what was left of the lungs. said: the product speaks of a possible effusion.
     """
 
     name: str
@@ -74,6 +74,7 @@ class FluidScore:
     dry: Reading
     outlined: Reading
     apart: Reading
+    said: bool
 
 
 def score_fluid(path: Path, networks: LoadedNetworks) -> Iterator[FluidScore]:
@@ -124,6 +125,7 @@ def _score(
         dry=dry,
         outlined=_reading(wet, masks, networks),
         apart=_reading(wet, apart, networks),
+        said=bool(check_fluid(make_overview(wet, apart), apart, DEFAULT.missing_lung)),
     )
 
 
@@ -152,6 +154,7 @@ def fluid_row(one: FluidScore) -> str:
     return (
         f"{one.name:<32}{one.fluid_hu:3.0f} {one.sides:<6}{one.drawn_ml:6.0f}{one.outlined_ml:9.0f}{one.apart_ml:6.0f}"
         f"{one.apart_lung_ml:6.0f}  {_text(one.dry)} | {_text(one.outlined)} | {_text(one.apart)}"
+        f"{' said' if one.said else ''}"
     )
 
 
@@ -168,7 +171,8 @@ def fluid_sums(scores: Sequence[FluidScore]) -> str:
     noted = sum(rose and one.apart.noted for rose, one in zip(flags_apart, scores, strict=True))
     return (
         f"of {len(scores)}: the flag rises in {sum(flags)} by the outline, in {sum(flags_apart)} with fluid set apart "
-        f"({noted} under a note, *); the grade in {sum(grades)}, in {sum(grades_apart)}"
+        f"({noted} under a note, *); the grade in {sum(grades)}, in {sum(grades_apart)}; "
+        f"a possible effusion is said in {sum(one.said for one in scores)}"
     )
 
 
