@@ -138,6 +138,8 @@ def test_volumes_are_scored_with_volume_and_poi_error(tmp_path: Path) -> None:
     assert 0.0 < row["dice"][0] < row["lungs_dice"] < 1.0
     assert (tmp_path / "x.png").stat().st_size > 1000
     assert "| p |" in table(found)
+    of_all = f"infection of all series {row['found_ml']:.0f} ml, drawn by readers {row['reference_ml'][0]:.0f} ml"
+    assert of_all in command("evaluate", "volumes", *options)
 
 
 def drawn_on_slices(slices: int = 12, seed: int = 0) -> Case:

@@ -346,7 +346,10 @@ def _volume_lines(figures: Mapping[str, Any], scores: Sequence[VolumeScore]) -> 
         f"n {figures['n']} series of {figures['patients']} patients, Dice SD {figures['dice_sd']:.3f}, "
         f"median {figures['dice_median']:.3f}, pooled {figures['dice_pooled']:.3f}, by a threshold "
         f"{figures['baseline_dice_mean']:.3f}",
+        f"infection of all series {figures['found_ml']:.0f} ml, drawn by readers {figures['reference_ml']:.0f} ml",
     ]
+    if figures["lung_elsewhere_ml_max"] is not None:
+        lines.append(f"called lung far from the lungs, worst series: {figures['lung_elsewhere_ml_max']:.1f} ml")
     if interval is not None:
         lines.append(f"Dice mean, 95 % interval over patients: {interval[0]:.3f} to {interval[1]:.3f}")
     if poi["lower_points"] is not None:
