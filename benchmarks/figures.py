@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 COMMANDS = {
-    "demo": "scanside demo --output OUT/demo",
+    "demo": "scanside demo",
     "consolidated": "python -m pytest -qs tests/export/test_accuracy.py -k denominator",
     "real-chests": "python -m pytest -qs tests/sweeps/real_chests.py",
     "kept-out": "scanside-export evaluate volumes --from infection-3d=DATA/infection-3d "
@@ -47,11 +47,11 @@ def measured(name: str, data: Path, out: Path) -> bool:
     """Whether the answer is there, from now or from before."""
     answer, part = out / f"{name}.txt", out / f"{name}.part"
     if not answer.exists():
-        words = [word.replace("DATA", str(data)).replace("OUT", str(out)) for word in COMMANDS[name].split()]
-        ours = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "tests")}
+        words = [word.replace("DATA", str(data)) for word in COMMANDS[name].split()]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         with part.open("w") as file:
-            environment = {**os.environ, **ours, "SCANSIDE_DATA": str(data)}
-            ended = subprocess.run(words, cwd=ROOT, env=environment, stdout=file, stderr=sys.stderr)
+            ours = {**os.environ, "PATH": path, "SCANSIDE_DATA": str(data)}
+            ended = subprocess.run(words, cwd=ROOT, env=ours, stdout=file, stderr=sys.stderr)
         if ended.returncode == 0:
             part.rename(answer)
     sys.stdout.write(f"{answer if answer.exists() else part}\n")

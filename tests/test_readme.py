@@ -233,25 +233,32 @@ def test_the_settings_that_a_page_shows_as_an_example_can_be_used() -> None:
     assert all(settings_of(tomllib.loads(example)) != Settings() for example in examples)
 
 
-def generator() -> ModuleType:
-    """docs/generate.py, which is a program and lies in no package."""
-    spec = importlib.util.spec_from_file_location("docs_generate", REPOSITORY / "docs" / "generate.py")
+def program(path: str) -> ModuleType:
+    """A program that lies in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), REPOSITORY / path)
     if spec is None or spec.loader is None:
-        raise FileNotFoundError("docs/generate.py")
+        raise FileNotFoundError(path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+def test_the_page_of_figures_names_each_command_that_make_figures_runs() -> None:
+    named = {line.partition(" #")[0].strip() for block in blocks("sh", "figures.md") for line in block.splitlines()}
+    commands = program("benchmarks/figures.py").COMMANDS.values()
+    assert len(commands) > 10
+    assert set(commands) - named == set()
+
+
 def test_the_reference_pages_are_what_make_docs_would_write() -> None:
-    pages = generator().pages()
+    pages = program("docs/generate.py").pages()
     assert set(pages) == GENERATED
     for name, text in pages.items():
         assert text_of(name) == text, "stale: run `make docs`"
 
 
 def test_the_reference_pages_hold_every_command_and_every_code() -> None:
-    pages = generator().pages()
+    pages = program("docs/generate.py").pages()
     assert all(f"| `{code}` |" in pages["reason-codes.md"] for code in known_codes())
     assert all(f" `{name} {short}`" in pages["cli.md"] for name, group in PROGRAMS.items() for short in group.commands)
 

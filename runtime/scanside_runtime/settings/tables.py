@@ -159,8 +159,8 @@ class MissingLungSettings(Table):
         or not. Fluid of 5 to 20 HU drawn in place of a third of a lung in five of them: 311 ml and more. Of the 35 with
         drawn disease eight reach it: drawn consolidation is nearly as even as fluid.
     fluid_taken_ml: from so much that is fluid beyond doubt on, it is counted neither as lung nor as infection.
-        Measured: 0 ml in all but lidc-idri-0314, sick or not, there 22 ml (36 in slabs of 6 mm, all of it in the fluid
-        that was drawn by eye); at most 12 ml of drawn consolidations.
+        Measured: 0 ml in all but lidc-idri-0314, sick or not, there 40 ml (52 in slabs of 6 mm, 51 of it in the fluid
+        that was drawn by eye, nothing in lung); at most 12 ml of drawn consolidations.
     """
 
     apex_mm: SomeMm = 25.0
