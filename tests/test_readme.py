@@ -23,12 +23,12 @@ import typer
 
 import scanside_appliance.cli.main
 import scanside_export.cli.main
+import scanside_export.errors
 from kit.selftest_samples import write_bundle_with_sample
 from kit.small_demo import small_demo_spec
 from kit.watch_box import Box, study
 from scanside_appliance.explain import known_codes
 from scanside_appliance.jobs.book.rows import State
-from scanside_export.errors import LabelsUnusable, TrainingUnusable
 from scanside_runtime.errors import ScansideError
 from scanside_runtime.phantom.dicom_writer import SeriesTags, write_series
 from scanside_runtime.phantom.make import Lesion, make_phantom
@@ -186,7 +186,7 @@ def test_the_drawing_of_the_house_shows_every_wing() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_code_that_a_page_names_is_one(name: str) -> None:
     named = re.findall(r"`((?:INPUT|SERIES|GEOMETRY|COVERAGE|QUALITY|PATIENT|MODEL|BOX)_[A-Z_]+)`", text_of(name))
-    assert set(named) <= {*known_codes(), LabelsUnusable.code, TrainingUnusable.code}
+    assert set(named) <= {*known_codes(), *(kind.code for kind in errors())}
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_errors() -> None:
