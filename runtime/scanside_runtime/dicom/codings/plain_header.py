@@ -17,7 +17,6 @@ from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import read_sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
@@ -32,6 +31,8 @@ _CHARACTER_SET = Tag("SpecificCharacterSet")
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _LONGEST_START = 12
 _ITEMS, _UNDEFINED = 0xFFFE, 0xFFFFFFFF
+_ITEM, _END_OF_ITEM, _END_OF_SEQUENCE = (b"\xfe\xff" + number for number in (b"\x00\xe0", b"\x0d\xe0", b"\xdd\xe0"))
+_IN_NO_ITEM = frozenset({0xFFFEE00D, int(_CHARACTER_SET)})
 _SHORT, _LONG = (
     {vr.encode("ascii"): str(vr.value) for vr in vrs} for vrs in (EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32)
 )
@@ -45,15 +46,20 @@ Elements = MutableMapping[BaseTag, DataElement | RawDataElement]
 def plain_header(stream: BytesIO, tags: Mapping[int, BaseTag]) -> Dataset | None:
     """These elements of a file up to its pixel data, where the stream is left; None where anything is unusual."""
     try:
-        return _header(stream, stream.getvalue(), tags)
-    except (OSError, *BAD_DICOM):  # pydicom knows what it means, or what is wrong
+        found = _header(stream.getvalue(), tags)
+    except BAD_DICOM:  # pydicom knows what it means, or what is wrong
         return None
+    if found is None:
+        return None
+    ds, pixels_at = found
+    stream.seek(pixels_at)
+    return ds
 
 
-def _header(stream: BytesIO, data: bytes, tags: Mapping[int, BaseTag]) -> Dataset | None:
+def _header(data: bytes, tags: Mapping[int, BaseTag]) -> tuple[Dataset, int] | None:
     if data[_META_AT:_LENGTH_AT] != _META:
         return None
-    meta, at = _walked(stream, data, _META_AT + 4, _META_TAGS, lambda tag: tag >> 16 != 2)
+    meta, at = _walked(data, _META_AT + 4, _META_TAGS, lambda tag: tag >> 16 != 2)
     file_meta = FileMetaDataset(meta)
     syntax, group = file_meta.get("TransferSyntaxUID"), _element(data, at)[0]
     if at != _LENGTH_AT + 4 + _length(data, _LENGTH_AT)[0] or group == 0 or syntax in _NOT_WALKED:
@@ -61,41 +67,40 @@ def _header(stream: BytesIO, data: bytes, tags: Mapping[int, BaseTag]) -> Datase
     implicit = syntax == ImplicitVRLittleEndian
     if implicit and data[at + 4 : at + 6].isupper():  # a VR after all
         return None
-    found, at = _walked(stream, data, at, tags, _PIXELS.__contains__, implicit)
+    found, at = _walked(data, at, tags, _PIXELS.__contains__, implicit)
     if len(data) < at + _LONGEST_START:
         return None
     ds = Dataset(found)
     ds.set_original_encoding(implicit, True, _encoding(found.get(_CHARACTER_SET)))
     ds.file_meta = file_meta
-    stream.seek(at)
-    return ds
+    return ds, at
 
 
 def _walked(
-    stream: BytesIO,
     data: bytes,
     at: int,
     tags: Mapping[int, BaseTag],
     is_beyond: Callable[[int], bool],
     implicit: bool = False,
+    end: int = -1,
 ) -> tuple[Elements, int]:
-    """The wanted elements from here up to the first that is beyond, and where that lies.
+    """The wanted elements from here to `end`, or up to the first that is beyond; and where that lies.
 
     Each is said to lie at 0, so that equal elements are equal. Raises ValueError of what is unusual, struct.error at
     the end of the file.
     """
     found: Elements = {}
-    while True:
+    while at != end:
         group, number, code, length = _element(data, at)
         if is_beyond(tag := group << 16 | number):
-            return found, at
+            break
         vr, start = None, at + 8
         if implicit:
             (length,) = _length(data, at + 4)
         elif (vr := _SHORT.get(code)) is None:
             vr, (length,), start = _LONG[code], _length(data, start), start + 4
         if length == _UNDEFINED and tag not in tags and (dictionary_VR(tag) if implicit else vr) == "SQ":
-            at = _behind_sequence(stream, start, implicit)
+            at = _behind_sequence(data, start, implicit)
             continue
         at = start + length
         if at > len(data) or group == _ITEMS:
@@ -104,12 +109,26 @@ def _walked(
             found[tags[tag]] = RawDataElement(
                 tags[tag], vr, length, data[start:at] or _EMPTY[vr], 0, implicit, is_little_endian=True
             )
+    return found, at
 
 
-def _behind_sequence(stream: BytesIO, start: int, implicit: bool) -> int:
-    stream.seek(start)
-    read_sequence(stream, implicit, is_little_endian=True, bytelength=_UNDEFINED, encoding=default_encoding)
-    return stream.tell()
+def _behind_sequence(data: bytes, at: int, implicit: bool) -> int:
+    """Where a sequence ends that does not say so: each item must end where it says, or with its delimiter."""
+    while data.startswith(_ITEM, at):
+        (length,), start = _length(data, at + 4), at + 8
+        end = -1 if length == _UNDEFINED else start + length
+        _, at = _walked(data, start, {}, _IN_NO_ITEM.__contains__, implicit, end)
+        if end < 0:
+            at = _behind(_END_OF_ITEM, data, at)
+        elif at != end:
+            raise ValueError("unusual")
+    return _behind(_END_OF_SEQUENCE, data, at)
+
+
+def _behind(delimiter: bytes, data: bytes, at: int) -> int:
+    if not data.startswith(delimiter, at):
+        raise ValueError("unusual")
+    return at + 8
 
 
 @lru_cache(maxsize=64)
