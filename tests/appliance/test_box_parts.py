@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -23,6 +25,23 @@ from scanside_appliance.upkeep.book_shape import book_problems
 from scanside_runtime.settings.box import DiskSettings
 
 NOW = 1_800_000_000.0
+
+
+def test_what_a_disk_says_is_told_with_the_box_s_folder_and_with_no_name_in_it(layout: BoxLayout) -> None:
+    places = (str(layout.results / "Doe^Jane" / "1"), None, str(layout.root / "archive" / "x"))
+    denied = PermissionError(13, "Permission denied", *places)
+    assert layout.about(denied) == f"{layout.results} or {layout.root}/archive: Permission denied"
+    assert layout.about(OSError(28, "No space left", "/elsewhere/Doe^Jane")) == "No space left"
+
+
+def test_the_status_says_that_the_root_is_mounted_read_only_though_the_service_runs(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.run()
+    assert box.scanside("status").exit_code == 0
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    status = box.scanside("status")
+    assert (status.exit_code, "BOX_ROOT" in status.output, "Read-only file system" in status.output) == (5, True, True)
 
 
 @pytest.fixture

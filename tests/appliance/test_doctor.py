@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,6 +90,11 @@ def an_inbox_that_everybody_may_write(box: Examined, _: pytest.MonkeyPatch) -> C
 def an_inbox_whose_group_is_not_handed_on(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     box.layout.inbox.chmod(0o0770)
     return folders.inbox(box)
+
+
+def a_root_on_a_disk_that_was_mounted_read_only(box: Examined, monkeypatch: pytest.MonkeyPatch) -> Condition:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    return folders.root(box)
 
 
 def an_inbox_that_is_gone(box: Examined, _: pytest.MonkeyPatch) -> Condition:
@@ -241,6 +247,7 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     less_memory_than_an_analysis_may_take: (Health.caution, "1000000 MB"),
     an_inbox_that_everybody_may_write: (Health.bad, "everybody may write"),
     an_inbox_whose_group_is_not_handed_on: (Health.caution, "not handed on"),
+    a_root_on_a_disk_that_was_mounted_read_only: (Health.bad, "Read-only file system"),
     an_inbox_that_is_gone: (Health.bad, "No such file"),
     a_share_that_is_not_mounted: (Health.bad, "not mounted"),
     a_bundle_whose_key_is_not_trusted: (Health.bad, "MODEL_UNTRUSTED"),

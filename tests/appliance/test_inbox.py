@@ -273,6 +273,9 @@ def test_what_is_out_of_reach_stays_and_is_tried_again(desk: Desk) -> None:
     desk.put("far", Facts("out_of_reach", why="Permission denied"))
     desk.look(0.0)
     desk.look(10.0)
+    assert desk.why(59.0) == ["still arriving"]
+    assert desk.why(61.0) == ["1 file(s) in the inbox can't be read: far (Permission denied)"]
+    assert desk.why(PATIENCE_S) == []  # told by `stays` from then on
     assert "far" not in desk.inbox.unread(20.0)
     assert "far" in desk.inbox.unread(80.0)
     assert not any("far" in one.files for one in desk.look(PATIENCE_S * 2))

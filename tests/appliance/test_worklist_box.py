@@ -79,7 +79,8 @@ def test_a_list_whose_place_is_taken_stops_no_analysis_and_is_said(
     with caplog.at_level("ERROR", "scanside"):
         listing_box.run()
     assert len(listing_box.results()) == 1
-    assert any("the worklist could not be written" in line for line in caplog.messages)
+    (said,) = (line for line in caplog.messages if line.startswith("the worklist could not be written"))
+    assert said.endswith(f"tried again: {BoxLayout(listing_box.root).worklist}: Is a directory")
 
 
 def test_the_list_is_no_stray_no_part_of_a_backup_and_survives_a_rebuild(

@@ -21,6 +21,7 @@ def root(box: Examined) -> Condition:
     """There, and a box's."""
     try:
         box.layout.check()
+        box.layout.check_writable()
     except BoxFailed as error:
         return of_error("root", error)
     missing = [place.name for place in (box.layout.inbox, box.layout.results) if answers(place) and not place.is_dir()]
@@ -66,7 +67,9 @@ def inbox(box: Examined) -> Condition:
         advice = Message(f"chmod 2770 {box.layout.inbox}")
         return bad("inbox", said("{inbox}: everybody may write", inbox=found), advice)
     if not os.access(box.layout.inbox, os.R_OK | os.W_OK | os.X_OK):
-        advice = said("Run this command as the box's user or as root.")
+        owner = box.layout.root.stat().st_uid
+        as_root = Message(f"chown --reference={box.layout.root} {box.layout.inbox}; chmod 2770 {box.layout.inbox}")
+        advice = as_root if os.geteuid() == owner else said("Run this command as the box's user or as root.")
         return bad("inbox", said("{inbox}: this user can't use it", inbox=found), advice)
     if mode & stat.S_IWGRP and not mode & stat.S_ISGID:
         advice = said("chmod g+s {inbox}: what the scanner makes there must stay the group's.", inbox=box.layout.inbox)

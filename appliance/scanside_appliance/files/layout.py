@@ -5,6 +5,7 @@ A study keeps one name, its key: in folders, in logs, on the command line.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from contextlib import suppress
@@ -52,6 +53,14 @@ class BoxLayout:
     """The box's folders below one root. A place is a folder's path relative to the root, as the database keeps it."""
 
     root: Path
+
+    def about(self, error: OSError) -> str:
+        """What the disk says, and of which of the box's folders. No name of what lies in them: it may be a person's."""
+        said = error.strerror or type(error).__name__
+        named = (Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes))
+        below = (path.relative_to(self.root) for path in named if path.is_relative_to(self.root))
+        places = dict.fromkeys(str(Path(self.root, *path.parts[:1])) for path in below)
+        return ": ".join(filter(None, (" or ".join(places), said)))
 
     @property
     def inbox(self) -> Path:
@@ -163,6 +172,11 @@ class BoxLayout:
             os.scandir(self.root).close()
         except OSError as error:
             raise BoxRoot(root=self.root, why=error.strerror or error) from error
+
+    def check_writable(self) -> None:
+        """Raises BoxRoot where nothing can be written, not even the status: so a system mounts a disk that fails."""
+        if os.statvfs(self.root).f_flag & os.ST_RDONLY:
+            raise BoxRoot(root=self.root, why=os.strerror(errno.EROFS))
 
 
 _OTHERS = ("work", "archive", "quarantine")

@@ -47,6 +47,7 @@ _STRAY = f"kind IN ('own', 'other', 'zip', 'broken') AND study = '' AND :now - s
 _RESTLESS = "(:now - unrest >= :patience AND :now - since < :quiet)"
 _AT_REST = f"NOT {_CAN_NOT} AND NOT {_TEMPORARY} AND NOT {_RESTLESS}"
 _LEFT = f"SELECT EXISTS (SELECT 1 FROM files WHERE {_IN_PROGRESS} OR {_AT_REST})"
+_NOT_YET = "(kind = 'out_of_reach' AND :now - since >= :quiet AND :now - first < :missing)"
 _STAYS = f"({_CAN_NOT} AND (kind = 'too_large' OR :now - first >= :missing) OR {_GROWS} OR {_RESTLESS})"
 _CHANGING = f"(since > first AND ({_IN_PROGRESS} OR {_RESTLESS}))"
 _OF_STUDY = f"study = :study AND study <> '' AND NOT {_RESTLESS}"
@@ -68,7 +69,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A study that is not ready yet, and why."""
+    """A study that is not ready yet, and why. study: "" for files that can't be read, so that nobody knows theirs."""
 
     study: str
     files: int
@@ -166,13 +167,16 @@ class Inbox:
 
     def stays(self, now: float) -> str | None:
         """What lies in the inbox and can't be taken, in words: how many files, the first by name, and why."""
+        return self._out_of_reach(_STAYS, now)[1]
+
+    def _out_of_reach(self, which: str, now: float) -> tuple[int, str | None]:
         times = self._times(now)
-        (count,) = self._table.rows(f"SELECT count(*) FROM files WHERE {_STAYS}", times)[0]
+        (count,) = self._table.rows(f"SELECT count(*) FROM files WHERE {which}", times)[0]
         if not count:
-            return None
-        name, facts = next(self._table.facts(_STAYS, times))
+            return 0, None
+        name, facts = next(self._table.facts(which, times))
         more, why = ", ..." if count > 1 else "", facts.why or CHANGES
-        return f"{count} file(s) in the inbox can't be read: {shortened(harmless(name))} ({why}){more}"
+        return count, f"{count} file(s) in the inbox can't be read: {shortened(harmless(name))} ({why}){more}"
 
     def changing(self, now: float) -> int:
         """How many files were changed since they came, and not for the last time, as far as can be known."""
@@ -195,6 +199,9 @@ class Inbox:
                 waiting.append(Waiting(group.study, group.files, why))
             else:
                 ready.append((group, lack))
+        count, unread = self._out_of_reach(_NOT_YET, now)
+        if unread:
+            waiting.append(Waiting("", count, unread))
         return self._arrivals(ready, now), waiting
 
     def _arrivals(self, ready: Iterable[tuple[Group, str | None]], now: float) -> Iterator[Arrival]:

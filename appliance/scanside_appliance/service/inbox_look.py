@@ -69,7 +69,7 @@ class InboxLook:
             self._porter.close()
             if error.errno in _GONE or self._porter.silent_s:
                 return False  # see `trouble`
-            raise
+            raise OSError(error.errno, error.strerror, str(self._folder)) from error
         if looked is None:
             return False
         self.began, self.took_s, self.bytes = looked.began, self._now() - looked.began, looked.bytes

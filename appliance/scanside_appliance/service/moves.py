@@ -46,7 +46,7 @@ class Moves:
                 if step == before:
                     return  # it waits for the inbox
         except OSError as error:
-            self._troubles.note(f"files of a study can't be moved: {error.strerror or type(error).__name__}")
+            self._troubles.note_moves(error)
             return
         self._progressed()
         if step is not None:

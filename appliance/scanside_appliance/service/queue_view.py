@@ -46,6 +46,7 @@ def _unusable(layout: BoxLayout, read_settings: Callable[[], Settings], *, runni
     """What ails root, settings or book, in the words in which a command would end with it."""
     try:
         layout.check()
+        layout.check_writable()
         read_settings()
         if running:
             return None  # what ails the inbox, it has said; one that does not answer would hold us, too

@@ -123,7 +123,7 @@ def _work(facts: dict[str, Any], _: Words) -> list[Line]:
     for code, number in facts["put_aside"].items():
         lines.append((to_translate("put aside"), said("{number} file(s): {code}", number=number, code=code)))
     for one in facts["waiting"]:
-        words = said("{study}  {files} file(s), {why}", study=one["study"], files=one["files"], why=_why(one))
+        words = said("{study}  {files} file(s), {why}", study=one["study"] or "-", files=one["files"], why=_why(one))
         lines.append((to_translate("arriving"), words))
     sends = _numbers(facts["deliveries"], _)
     if sends:
@@ -181,7 +181,7 @@ def live_rows(layout: BoxLayout, _: Words, *, every: bool, names: bool) -> list[
     """What arrives, what waits, and what was done last: study, state, what there is to say. Raises BoxFailed."""
     waiting = last_said(layout)["waiting"]
     arriving = [
-        (one["study"], _(state("arriving")), _("{files} file(s), {why}", files=one["files"], why=_why(one)))
+        (one["study"] or "-", _(state("arriving")), _("{files} file(s), {why}", files=one["files"], why=_why(one)))
         for one in waiting
     ]
     entries = queue_facts(layout, every=every, names=names, done=DONE_SHOWN)

@@ -37,6 +37,10 @@ class Troubles:
             log.error("%s; it is tried again", trouble.removesuffix("."))
         self.now = trouble
 
+    def note_moves(self, error: OSError) -> None:
+        """What keeps files from where they belong."""
+        self.note(f"files of a study can't be moved: {self._layout.about(error)}")
+
     def attempt(self, step: Callable[[], None]) -> None:
         """A step that fails does not keep the others from their turn. A book that looks damaged raises BoxFailed."""
         try:
@@ -44,7 +48,7 @@ class Troubles:
         except sqlite3.OperationalError as error:
             self._note_database(error)
         except OSError as error:
-            self.note(f"the box can't work: {error.strerror or type(error).__name__}")
+            self.note(f"the box can't work: {self._layout.about(error)}")
         except (RecursionError, MemoryError) as error:  # this step needed too much: the next one need not
             self.note(f"a step ended in a defect ({raised_at(error)})")
 

@@ -10,6 +10,7 @@ from typing import Any
 from scanside_appliance.clock import Clock
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.worklist.messages import NOT_THE_BOOK, ListOrder, ListWritten
+from scanside_runtime.errors import BoxOutput
 from scanside_runtime.process.child import Child, ChildDied, module
 from scanside_runtime.process.limits import Limits
 from scanside_runtime.process.messages import Failed
@@ -104,7 +105,10 @@ class ListWriter:
             self._failed(f"its process ended {died.ending.how}")
             return
         if isinstance(answer, Failed):
-            self._failed(answer.words, by_book=answer.code not in NOT_THE_BOOK)
+            # Its advice is for who chooses the folder of one analysis.
+            of_disk = answer.code == BoxOutput.code
+            why = f"{answer.values['folder']}: {answer.values['why']}" if of_disk else answer.words
+            self._failed(why, by_book=answer.code not in NOT_THE_BOOK)
         elif answer is not None:
             self._note_written()
         elif self._clock.monotonic() - self._began > LONGEST_S:
@@ -121,6 +125,6 @@ class ListWriter:
         self.close()
         self._not_before = self._clock.monotonic() + RETRY_S
         if self.trouble is None:
-            log.error("the worklist could not be written: %s; it is tried again", why)
+            log.error("the worklist could not be written, and is tried again: %s", why)
         self.trouble = f"the worklist could not be written: {why}"
         self.unread += by_book
