@@ -367,7 +367,7 @@ def test_who_is_told_that_the_service_is_ready_finds_in_its_status_what_ails_it(
 
     monkeypatch.setattr(service, "notify", notified)
     watch(replace(box.plan(lambda: load_settings(path)), once=False))
-    expected = {"inbox": "BOX_INBOX: ", "disk": "the disk is "}
+    expected = {"inbox": "BOX_INBOX: ", "disk": "BOX_DISK_NEARLY_FULL: "}
     (trouble,) = found
     assert str(trouble).startswith(expected.get(ailing, "None"))
 

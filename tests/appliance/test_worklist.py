@@ -393,6 +393,21 @@ def test_a_table_in_a_terminal_marks_a_number_to_be_read_with_care(box: ListedBo
     assert ("motion" in shown) == (width >= 150)
 
 
+def test_why_there_is_no_number_stands_on_the_list_in_words(box: ListedBox) -> None:
+    codes = ("PATIENT_UNDER_AGE", "GEOMETRY_UNEVEN_SPACING", "PATIENT_CONFLICT", "MODEL_OF_LATER")
+    for number, code in enumerate(codes):
+        box.put(Listed(number, code, verdict="refused", severity="not_assessed", poi=None, code=code))
+    written(box, language="sw")
+    rows = box.layout.worklist.read_text("utf-8").split('<tr class="one')[1:]
+    said = {code: re.findall('<small class="care">(.*?)</small>', row) for row in rows for code in codes if code in row}
+    assert said == {
+        "PATIENT_UNDER_AGE": ["chini ya umri"],
+        "GEOMETRY_UNEVEN_SPACING": ["vipande vinakosekana au havilingani"],
+        "PATIENT_CONFLICT": ["hakikisha ni mgonjwa yupi"],
+        "MODEL_OF_LATER": [],
+    }
+
+
 def test_every_caution_has_its_words_once() -> None:
     known = [code for codes in REASONS.values() for code in codes]
     assert len(known) == len(set(known))

@@ -76,9 +76,11 @@ def box_lines(facts: dict[str, Any], _: Words) -> list[str]:
 def _troubles(facts: dict[str, Any]) -> list[Line]:
     """Whether it runs, and what a person must see to."""
     runs = to_translate("running") if facts["running"] else to_translate("not running")
-    lines: list[Line] = [(to_translate("box"), runs), (to_translate("now"), headline(facts))]
+    lines: list[Line] = [(to_translate("box"), runs)]
     if facts["trouble"]:
         lines.append((to_translate("TROUBLE"), Written(facts["trouble"])))
+    else:
+        lines.append((to_translate("now"), headline(facts)))
     if facts["disk"] and facts["disk"]["full"] and BoxDiskNearlyFull.code not in (facts["trouble"] or ""):
         lines.append((to_translate("TO DO"), MAKE_ROOM))
     lines += [(to_translate("INBOX"), Written(facts[one])) for one in ("unreadable", "not_removed") if facts[one]]

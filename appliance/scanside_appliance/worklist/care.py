@@ -1,4 +1,4 @@
-"""Why a number is to be read with care, in a word or two: what its page says in full, under the same heading."""
+"""Why a number is to be read with care, or is not given, in a word or two: what its page says in full."""
 
 from __future__ import annotations
 
@@ -37,6 +37,19 @@ REASONS = {
 }
 """By the words, which codes; what may move the number most stands first."""
 OTHER = to_translate("see its page")
+REFUSED = {
+    "PATIENT_UNDER_AGE": to_translate("under age"),
+    "SERIES_NOT_CHEST": to_translate("no chest"),
+    **dict.fromkeys(("INPUT_CONFLICT", "INPUT_DUPLICATE_UID"), to_translate("check the series")),
+    **dict.fromkeys(("INPUT_FILES_GONE", "INPUT_BASE_GONE"), to_translate("study not complete")),
+    "INPUT": to_translate("the files can't be used"),
+    "SERIES": to_translate("no series that can be measured"),
+    "GEOMETRY": to_translate("slices missing or uneven"),
+    "COVERAGE": to_translate("part of the lungs may be missing"),
+    "QUALITY": to_translate("image quality"),
+    "PATIENT": to_translate("check the patient"),
+}
+"""By the code, or by its family."""
 _WORDS = {code: words for words, codes in REASONS.items() for code in codes}
 _PLACES = {words: place for place, words in enumerate([*REASONS, OTHER])}
 
@@ -44,6 +57,11 @@ _PLACES = {words: place for place, words in enumerate([*REASONS, OTHER])}
 def reasons(codes: Iterable[str]) -> Sequence[str]:
     """The words of these cautions, each once, in their order and not yet translated; any code has some."""
     return sorted({_WORDS.get(code, OTHER) for code in codes}, key=_PLACES.__getitem__)
+
+
+def refusal(code: str) -> str | None:
+    """Why there is no number, or a person must decide; not yet translated."""
+    return REFUSED.get(code) or REFUSED.get(code.partition("_")[0])
 
 
 def shortened(words: Sequence[str]) -> Sequence[str]:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from scanside_appliance.languages.words import page_words
 from scanside_appliance.page.formatting import moment, person, readable
 from scanside_appliance.page.templates import page_templates, style_and_policy
-from scanside_appliance.worklist.care import reasons, shortened
+from scanside_appliance.worklist.care import reasons, refusal, shortened
 from scanside_appliance.worklist.entry import Entry, Group
 from scanside_appliance.worklist.listing import Underway
 from scanside_runtime.settings.tables import SiteSettings
@@ -109,6 +109,7 @@ def _row(one: Entry) -> dict[str, Any]:
         "measured": job.finished_at,
         "page": one.page,
         "code": None if job.verdict == "analysed" else job.code,
+        "why": None if job.verdict == "analysed" else refusal(job.code or ""),
     }
 
 

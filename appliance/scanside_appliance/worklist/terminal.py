@@ -96,12 +96,13 @@ def list_table(entries: Sequence[Entry], now_s: float, width: int, _: Words, *, 
 def notes(listed: Worklist, entries: Sequence[Entry], _: Words) -> list[str]:
     """What stands below: what has no result yet, what went wrong, what is not shown. entries: what is."""
     left_out = len(listed.entries) - len(entries)
-    underway = listed.underway
+    underway, held = listed.underway, sum(one.flag == "held" for one in entries)
     notes = [
         (said("no result yet"), not listed.entries),
         (said("{number} being measured or queued", number=underway.measured), underway.measured),
         (said("{number} arriving", number=underway.arriving), underway.arriving),
         (said("{number} failed: scanside queue", number=len(underway.failed)), underway.failed),
+        (said("{number} held: scanside queue says why", number=held), held),
         (said("{number} more: --all", number=left_out), left_out),
         (said("{sign} read with care: its page says why", sign=CARE), any(one.facts.cautions for one in entries)),
         (said("TROUBLE: {trouble}", trouble=Written(underway.trouble or "")), underway.trouble),

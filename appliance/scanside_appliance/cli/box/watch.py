@@ -15,7 +15,9 @@ from scanside_appliance.languages.catalogue import to_translate
 if TYPE_CHECKING:
     from scanside_appliance.jobs.book.store import Store
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name as `scanside queue` shows it.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name as `scanside queue` shows it, or its UID.")
+]
 
 
 def watch(
@@ -98,6 +100,7 @@ def retry(context: typer.Context, study: StudyName, as_json: AsJson = False) -> 
     from scanside_appliance.jobs.errors import BoxAnalysisDied
 
     with open_store(context) as store, store.transaction():
+        study = _named(store, study)
         job = _job_at_rest(store, study, State.quarantined, BoxAnalysisDied.code)
         store.change(job, state=State.claiming, attempts=0, interruptions=0, code=None, reason=None)
         note(store, "retried", study)
@@ -129,7 +132,7 @@ def release(
 
     Example: scanside release 206620a657f1ccc8
 
-    Exit code: 0 done or listed, 5 there is no such study or series, 6 slices are missing: send the study again.
+    Exit code: 0 done, 5 it is not held, or there is no such study or series, 6 slices are missing: send it again.
     """
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.jobs.errors import BoxNotHeld
@@ -137,6 +140,7 @@ def release(
     from scanside_appliance.page.contents import series_lines
 
     with open_store(context) as store:
+        study = _named(store, study)
         decisions = Decisions(BoxLayout(context.obj.root), store)
         try:
             any_left = decisions.release(study, series, anyway=anyway)
@@ -151,6 +155,13 @@ def release(
         typer.echo(json.dumps({"study": study, "state": None}))
     else:
         typer.echo(spoken()("{study}  nothing of it is left on the box: off the list", study=study))
+
+
+def _named(store: Store, study: str) -> str:
+    """The study's name on the box; of a UID, as the page has it, the one that it has here."""
+    from scanside_appliance.files.layout import study_key
+
+    return study_key(study) if not store.jobs_of_study(study) and store.jobs_of_study(study_key(study)) else study
 
 
 def _job_at_rest(store: Store, study: str, state: str, code: str | None = None) -> int:
