@@ -126,7 +126,7 @@ KINDS = (
     ("severe", "not_comparable", 61.4, "CT-3"),
 )
 
-CAUTIONS = {1: ("QUALITY_MOTION", "QUALITY_POSSIBLE_EFFUSION"), 4: ("COVERAGE_BASE_CUT",), 6: ("QUALITY_CONTRAST",)}
+CAUTIONS = {5: ("QUALITY_MOTION", "QUALITY_POSSIBLE_EFFUSION"), 2: ("COVERAGE_BASE_CUT",), 6: ("QUALITY_CONTRAST",)}
 
 
 def phantom_results(count: int) -> list[Listed]:
