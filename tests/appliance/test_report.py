@@ -231,6 +231,15 @@ def test_the_flag_is_a_word_and_a_shape_and_the_deciding_figure_stands_by_it(
     assert "23.7 % of the worse lung: grade CT-1 · 1.3 points below CT-2" in text_of(page)
 
 
+def test_traces_below_the_floors_are_no_share_of_the_worse_lung_that_contradicts_poi(tmp_path: Path) -> None:
+    document = analysed(tmp_path).document()
+    document["severity"].update(flag="none", deciding_percent=0.0, distance_points=25.0)
+    document["biomarkers"].update(poi_percent=0.1, ct_extent_grade="CT-0")
+    page = text_of(render_page(document))
+    assert "grade CT-0 The flag rests on" in page
+    assert "of the worse lung" not in page
+
+
 def test_each_zone_is_drawn_with_its_share_and_how_much_of_it_is_dense(tmp_path: Path) -> None:
     document = analysed(tmp_path).document()
     drawn = {zone.name: zone for zone in draw_zones(document["biomarkers"]["zones"])}

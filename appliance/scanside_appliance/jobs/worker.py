@@ -142,7 +142,10 @@ def _outdated(order: Order, analysis: Analysis, options: Options) -> tuple[str, 
         return ()
     persons = past_of(study, options)[0].scans
     known = options.earlier(study.patient_id, study.issuer).documents
-    return outdated_by(read_result(order.output / RESULT), persons, known)
+    try:
+        return outdated_by(read_result(order.output / RESULT), persons, known)
+    except ValueError:  # what can't be believed stands in no course
+        return ()
 
 
 def _bundle(question: SelfTestOrder | Order) -> Path | None:
