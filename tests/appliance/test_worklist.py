@@ -397,6 +397,7 @@ def test_why_there_is_no_number_stands_on_the_list_in_words(box: ListedBox) -> N
     codes = ("PATIENT_UNDER_AGE", "GEOMETRY_UNEVEN_SPACING", "PATIENT_CONFLICT", "MODEL_OF_LATER")
     for number, code in enumerate(codes):
         box.put(Listed(number, code, verdict="refused", severity="not_assessed", poi=None, code=code))
+    assert "  under age" in scanside(box, "worklist").output
     written(box, language="sw")
     rows = box.layout.worklist.read_text("utf-8").split('<tr class="one')[1:]
     said = {code: re.findall('<small class="care">(.*?)</small>', row) for row in rows for code in codes if code in row}

@@ -11,7 +11,7 @@ from scanside_appliance.languages.catalogue import to_translate
 from scanside_appliance.languages.columns import cells, padded
 from scanside_appliance.languages.words import Words, Written, said
 from scanside_appliance.page.formatting import moment, person
-from scanside_appliance.worklist.care import reasons
+from scanside_appliance.worklist.care import reasons, refusal
 from scanside_appliance.worklist.entry import ATTENTION, Entry, Group
 from scanside_appliance.worklist.listing import Worklist, in_order
 
@@ -22,7 +22,7 @@ OTHERS_SHOWN = 20
 COLUMNS = (
     *(to_translate("flag"), to_translate("name"), to_translate("ID"), to_translate("scanned"), to_translate("POI")),
     *(to_translate("trend"), to_translate("grade"), to_translate("age"), to_translate("study")),
-    to_translate("read with care"),
+    to_translate("why"),
 )
 WHOLE = ("flag", "scanned", "POI", "grade", "study")
 """Columns whose cells are not broken."""
@@ -72,14 +72,14 @@ def list_lines(entries: Sequence[Entry], now_s: float, _: Words, *, names: bool)
 def list_table(entries: Sequence[Entry], now_s: float, width: int, _: Words, *, names: bool) -> Table:
     """The same for rich, with colours beside the words.
 
-    width: of the terminal; a narrow one lacks time, age, study, and any but a very wide one why to read with care.
+    width: of the terminal; a narrow one lacks time, age, study, and any but a very wide one why.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     left_out = (("age", "study") if width < WIDE else ()) if names else ("name", "ID")
-    left_out = left_out if width >= WIDEST else (*left_out, "read with care")
+    left_out = left_out if width >= WIDEST else (*left_out, "why")
     kept = [number for number, column in enumerate(COLUMNS) if column not in left_out]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number in kept:
@@ -123,8 +123,14 @@ def _cells(one: Entry, now_s: float, _: Words, *, names: bool, narrow: bool = Fa
         harmless(facts.grade or ""),
         age(job.finished_at, now_s, _),
         job.study,
-        _(", ").join(map(_, reasons(facts.cautions.split()))),
+        _(", ").join(map(_, _why(one))),
     )
+
+
+def _why(one: Entry) -> Sequence[str]:
+    """To read a number with care, or not to have one."""
+    refused = None if one.job.verdict == "analysed" else refusal(one.job.code or "")
+    return [refused] if refused else reasons(one.facts.cautions.split())
 
 
 def _signed(one: tuple[str, str], _: Words) -> str:
