@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .box import Slice, put, start, unsound_results, write_settings
 from .endurance import resident_mb
+from .fulldisk import wait
 
 SLICES = 45
 JUNK_EVERY = 10
@@ -30,6 +31,10 @@ def send(inbox: Path, files: int) -> tuple[int, int]:
             (inbox / f"day{study % 7}" / f"junk{junk}.txt").write_text(f"junk {junk}")
             junk += 1
     return studies, junk
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def accounted(root: Path) -> tuple[int, int]:
@@ -59,7 +64,8 @@ def sweep(folder: Path, files: int) -> list[str]:
                 print(f"{time.monotonic() - began:5.0f} s: {accounted(root)} taken, {most:.1f} MB", flush=True)
             time.sleep(1.0)
         print(f"all taken in after {time.monotonic() - began:.0f} s; at most {most:.1f} MB", flush=True)
-        left = [path for path in (root / "inbox").rglob("*") if path.is_file()]
+        wait(lambda: not files_in(root / "inbox"))  # a source goes after the book knows its copy
+        left = files_in(root / "inbox")
         if left or accounted(root) != (studies * SLICES, junk):
             broken.append(f"{accounted(root)} of {(studies * SLICES, junk)}, {len(left)} left in the inbox")
         print(f"afterwards {resident_mb(daemon.pid):.1f} MB", flush=True)
