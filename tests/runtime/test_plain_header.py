@@ -113,12 +113,18 @@ def test_a_damaged_header_says_the_same_wherever_it_is_walked(tmp_path: Path, sy
     assert count > 100
 
 
+CHARSET = b"\x08\x00\x05\x00CS"
 UNUSUAL: dict[str, Callable[[bytes], bytes]] = {
     "an item with letters of its own": lambda data: data.replace(b"\x08\x00\x00\x01SH", b"\x08\x00\x05\x00CS"),
+    "a sequence where a value belongs": lambda data: data.replace(b"\x08\x00\x10\x11SQ", b"\x18\x00\x50\x00SQ"),
+    "a command before the data set": lambda data: data.replace(
+        CHARSET, b"\x00\x00\x02\x00UI\x02\x001\x00" + CHARSET, 1
+    ),
     "no preamble": lambda data: data[132:],
     "a file meta of another length": lambda data: data[:140] + b"\x10" + data[141:],
     "a VR that nobody knows": lambda data: data.replace(b"\x10\x00\x10\x00PN", b"\x10\x00\x10\x00QQ"),
     "an end within the header": lambda data: data[: data.index(b"\x28\x00\x10\x00US") + 4],
+    "an end where the pixels begin": lambda data: data[: data.index(b"\xe0\x7f\x10\x00") + 8],
     "explicit where implicit is said": lambda data: data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0"),
     "big-endian, as it says": lambda data: data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0"),
 }
@@ -130,3 +136,14 @@ def test_what_is_unusual_is_left_to_the_parser(tmp_path: Path, change: Callable[
     with lenient():
         assert walked(data) is not None
         assert walked(change(data)) is None
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"\x08\x00\x01\x00AA\x00\x00" + bytes(0x4141), b"\xfe\xff\x0d\xe0" + bytes(4)],
+    ids=["a length that reads as a VR", "the end of an item"],
+)
+def test_an_implicit_header_that_begins_oddly_is_too(tmp_path: Path, first: bytes) -> None:
+    data = data_of(tmp_path, make_slice(), ImplicitVRLittleEndian)
+    begins = data.index(b"\x08\x00\x08\x00")
+    assert walked(data[:begins] + first + data[begins:]) is None
