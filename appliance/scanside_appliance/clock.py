@@ -10,6 +10,7 @@ from pathlib import Path
 
 SOFTWARE_MADE = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """No honest clock of a box that runs this software stands before."""
+DAY_S = 86_400.0
 JUMP_S = 120.0
 """The wall clock may differ from the monotonic one by so much between two looks; a slewed clock stays far below."""
 
@@ -28,6 +29,13 @@ def time_text(seconds: float) -> str:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (OverflowError, OSError, ValueError):
         return "unknown"
+
+
+def _jumped(seconds: float) -> str:
+    """Far jumps in days: nobody reads millions of seconds."""
+    if abs(seconds) >= DAY_S:
+        return f"the box's clock jumped by {seconds / DAY_S:+.0f} days while it ran"
+    return f"the box's clock jumped by {seconds:+.0f} s while it ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,7 @@ class ClockWatch:
         moved = self.clock.wall() - self._wall
         passed = self.clock.monotonic() - self._monotonic
         if abs(moved - passed) > JUMP_S:
-            self.trouble = f"the box's clock jumped by {moved - passed:+.0f} s while it ran"
+            self.trouble = _jumped(moved - passed)
         self._remember()
         if self._wall < SOFTWARE_MADE:
             return f"the box's clock stands at {self.clock.now_text()[:10]}, before this software was made"

@@ -56,6 +56,15 @@ def job(layout: BoxLayout, number: int = 1, **columns: object) -> Job:
         return store.add_job(State.queued, "", study=f"s{number}", patient="p", **columns)
 
 
+def test_a_jump_of_years_is_told_in_days() -> None:
+    times = [NOW, 0.0]
+    clocks = ClockWatch(Clock(wall=lambda: times[0], monotonic=lambda: times[1]))
+    times[:] = [NOW - 3600.0, 0.0]
+    assert clocks.look() == "the box's clock jumped by -3600 s while it ran"
+    times[:] = [NOW - 3600.0 + 400 * 86_400.0, 0.0]
+    assert clocks.look() == "the box's clock jumped by +400 days while it ran"
+
+
 def test_a_wall_clock_that_runs_with_the_monotonic_one_is_no_trouble() -> None:
     times = [NOW, 0.0]
     watch = ClockWatch(Clock(monotonic=lambda: times[1], wall=lambda: times[0]))

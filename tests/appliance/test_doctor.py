@@ -216,6 +216,11 @@ def a_backup_of_last_year(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     return work.backup(replace(box, clock=Clock(wall=lambda: datetime(2026, 11, 1, 10, tzinfo=UTC).timestamp())))
 
 
+def a_backup_of_next_year(box: Examined, _: pytest.MonkeyPatch) -> Condition:
+    box.layout.last_backup.write_text('{"at": "2027-11-01T10:00:00+00:00", "target": "/stick", "files": 12}')
+    return work.backup(replace(box, clock=Clock(wall=lambda: datetime(2026, 11, 1, 10, tzinfo=UTC).timestamp())))
+
+
 def a_study_that_was_put_aside(box: Examined, _: pytest.MonkeyPatch) -> Condition:
     with Store(box.layout.database) as store:
         store.add_job(State.quarantined, "2026-11-02T10:00:00", study="b" * 16, code="BOX_ANALYSIS_DIED")
@@ -267,6 +272,7 @@ AILMENTS: dict[Callable[[Examined, pytest.MonkeyPatch], Condition], tuple[Health
     a_severity_model_of_another_user: (Health.bad, "severity belong to another user"),
     no_backup: (Health.caution, "none was ever made"),
     a_backup_of_last_year: (Health.caution, "12 files to /stick, 365 days ago"),
+    a_backup_of_next_year: (Health.caution, "dated 2027-11-01, which is to come"),
     a_study_that_was_put_aside: (Health.caution, "BOX_ANALYSIS_DIED"),
     a_study_that_waits_for_a_person: (Health.caution, "1 wait for a person"),
     results_for_other_machines_that_nobody_may_show: (Health.caution, "BOX_SERVE_OPEN"),

@@ -14,7 +14,7 @@ from scanside_appliance.languages.words import Message, Written, said
 from scanside_appliance.service.queue_view import box_facts
 from scanside_appliance.service.queue_words import VERDICTS, headline
 from scanside_appliance.upkeep.book_shape import check_book
-from scanside_appliance.upkeep.care import LastBackup, LastVerified, last_done_ago
+from scanside_appliance.upkeep.care import LastBackup, LastVerified, is_to_come, last_done_ago
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
 
@@ -192,6 +192,14 @@ def backup(box: Examined) -> Condition:
         folder=noted.target,
         days=days,
     )
+    if is_to_come(noted.at, box.clock):
+        dated = said(
+            "{files} files to {folder}, dated {date}, which is to come by the box's clock",
+            files=noted.files,
+            folder=noted.target,
+            date=noted.at[:10],
+        )
+        return caution("backup", dated, advice)
     if noted.on_own_disk:
         return caution("backup", said("{backup}, on the box's own disk: lost with it", backup=found), advice)
     is_due = 0.0 < box.settings.care.backup_days < days

@@ -67,6 +67,14 @@ def days_since(at: str, clock: Clock) -> float:
     return max((clock.wall() - datetime.fromisoformat(at).timestamp()) / DAY_S, 0.0)
 
 
+def is_to_come(at: str, clock: Clock) -> bool:
+    """Whether it is dated more than a day ahead, done while the clock was wrong: no age tells when it is due again."""
+    try:
+        return datetime.fromisoformat(at).timestamp() > clock.wall() + DAY_S
+    except ValueError:
+        return False
+
+
 def last_done_ago(kind: type[Note], path: Path, clock: Clock) -> tuple[Note, float] | None:
     """The same with how many days ago it was. Raises as `last_done`."""
     noted = last_done(kind, path)
@@ -78,6 +86,8 @@ def reminders(layout: BoxLayout, settings: CareSettings, days_run: float, clock:
     days, done = settings.backup_days, _last(LastBackup, layout.last_backup)
     if days and (done is None and days_run > days):
         yield f"no backup was ever made in {days_run:.0f} days: scanside backup DIR"
+    elif days and done is not None and is_to_come(done.at, clock):
+        yield f"the last backup is dated {done.at[:10]}, which is to come by the box's clock: scanside backup DIR"
     elif days and done is not None and (age := _age(done.at, clock)) > days:
         yield f"the last backup is {age:.0f} days old: scanside backup DIR"
     verified = _last(LastVerified, layout.last_verified)
