@@ -10,10 +10,11 @@ import pytest
 
 from kit.course_samples import ERROR, result
 from kit.watch_box import Box, study
-from scanside_appliance.files.layout import BoxLayout, study_key
+from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.results.outdated import outdated_by
+from scanside_appliance.service.errors import BoxStuck
 from scanside_runtime.followup.progression import progression
 from scanside_runtime.followup.scan import Scan
 
@@ -75,6 +76,38 @@ def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_a
     assert [line for line in caplog.messages if "its course lacks" in line] == [
         f"study {gone.study}: an earlier scan came, its course lacks that one: BOX_ARCHIVE_MISSING"
     ]
+
+
+def test_an_archive_that_can_t_be_looked_at_keeps_no_earlier_scan_from_its_result(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    (archived,) = {file.parent for file in box.root.glob("archive/*/*/*")}
+    away = archived.rename(box.root.with_name("away"))
+    archived.symlink_to(archived.name)
+    box.put(*study(2, text="EARLIER", patient="P1"))
+    with pytest.raises(BoxStuck, match="can't be moved: .*/archive: "):
+        box.run()
+    assert len(box.of(2)) == 1
+    archived.unlink()
+    away.rename(archived)
+    box.run()
+    assert earlier_ones(box, 1) == [[], [study_key("1.2.2")]]
+    assert box.is_sound()
+
+
+def test_one_that_has_a_result_and_can_t_be_archived_yet_is_named_in_the_log(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.run()
+    in_the_way = box.root / "archive" / patient_key("P1", None, "")
+    in_the_way.touch()
+    for slices in (study(1), study(2, text="EARLIER", patient="P1")):
+        box.put(*slices)
+        with pytest.raises(BoxStuck):
+            box.run()
+    assert (len(box.of(1)), len(box.of(2))) == (1, 1)
+    (said,) = [line for line in caplog.messages if "its course lacks" in line]
+    assert said.startswith(f"study {study_key('1.2.1')}: ")
 
 
 def test_only_later_scans_of_the_same_person_that_do_not_know_it_as_it_is_are_outdated() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from scanside_appliance.files.durable_files import lies_at
+from scanside_appliance.files.durable_files import lies_at, may_lie_at
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs.book.audit import note
-from scanside_appliance.jobs.book.rows import ACTIVE, Job
+from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxArchiveMissing, BoxNoSuchStudy, InputBaseGone, InputFilesGone
 from scanside_appliance.jobs.intake import Intake
@@ -16,7 +17,14 @@ from scanside_appliance.jobs.intake import Intake
 log = logging.getLogger("scanside")
 
 
-def measure_archived_again(layout: BoxLayout, store: Store, intake: Intake, job: Job, **facts: str) -> Job:
+def measure_archived_again(
+    layout: BoxLayout,
+    store: Store,
+    intake: Intake,
+    job: Job,
+    is_there: Callable[[Path], bool] = lies_at,
+    **facts: str,
+) -> Job:
     """Queued, with a row of the audit. facts: what that says of it.
 
     Raises BoxNoSuchStudy while the study is under way, InputBaseGone where files were cleaned from the archive,
@@ -26,7 +34,7 @@ def measure_archived_again(layout: BoxLayout, store: Store, intake: Intake, job:
     if any(one.state in ACTIVE for one in jobs):
         raise BoxNoSuchStudy(study=job.study)
     rows = [row for one in jobs if one.revision is not None for row in store.files(one.id)]
-    gone = [row for row in rows if row.place.startswith("archive/") and not lies_at(row.path(layout.root))]
+    gone = [row for row in rows if row.place.startswith("archive/") and not is_there(row.path(layout.root))]
     if gone or not rows:
         raise BoxArchiveMissing(study=job.study, count=len(gone) or "all")
     with store.transaction():
@@ -40,8 +48,9 @@ def bring_later_scans_up_to_date(
 ) -> None:
     """What was measured before an earlier scan of the patient came is measured again, and knows that one then.
 
-    One that a person set apart is compared with none. What is under way will know it; what lacks files stays as it is,
-    and the log says so. Raises OSError, sqlite3.Error.
+    One that a person set apart is compared with none. What is under way will know it; what lacks files, or has a result
+    and is not archived yet, stays as it is, and the log says so. Where the archive can't be looked at, that is told when
+    the files are to be moved: it is no reason to give up the result that came. Raises sqlite3.Error.
     """
     wanted = set(study_uids)
     results = [job for job in store.jobs_of_patient(came.patient) if job.study_uid in wanted]
@@ -49,8 +58,11 @@ def bring_later_scans_up_to_date(
     for job in newest.values():
         if job.verdict != "analysed" or job.alone:
             continue
+        if job.state == State.archiving:
+            log.warning("study %s: an earlier scan came, its course lacks that one: not archived yet", job.study)
+            continue
         try:
-            measure_archived_again(layout, store, intake, job, earlier_scan=came.study)
+            measure_archived_again(layout, store, intake, job, may_lie_at, earlier_scan=came.study)
             log.info("study %s: an earlier scan came, it is measured again", job.study)
         except BoxNoSuchStudy:
             continue
