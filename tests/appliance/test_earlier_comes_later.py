@@ -60,6 +60,16 @@ def test_it_does_not_begin_before_the_earlier_result_is_there(box: Box, monkeypa
     assert earlier_ones(box, 1) == [[], [study_key("1.2.2")]]
 
 
+def test_nobody_new_waits_for_what_is_measured_again_however_grave_that_patient_is(box: Box) -> None:
+    box.put(*study(1, text="SEVERE"))
+    box.run()
+    box.put(*study(2, text="EARLIER SEVERE", patient="P1"), *study(3))
+    box.run()
+    entries = json.loads(box.scanside("audit", "--json").output)["entries"]
+    measured = [one["study"] for one in entries if one["event"] == "result"]
+    assert measured == [study_key(f"1.2.{number}") for number in (1, 2, 3, 1)]
+
+
 def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_are(
     box: Box, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,8 @@ EXTENSIVE = "extensive"
 """In place of a severity flag: nothing could be measured, but much of the lungs looks infected."""
 SEVERITY_RANK = {"severe": 4, EXTENSIVE: 4, "watch": 1}
 RISING_RANK = 2
+KNOWN_RANK = -1
+"""What was measured before and is measured once more, of whomever: nobody whose scan has no result waits for it."""
 PATIENCE = 20
 """A study that was passed over so often is next, whoever else waits."""
 

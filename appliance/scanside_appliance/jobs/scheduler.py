@@ -19,7 +19,7 @@ from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.messages import EarlierResult
-from scanside_appliance.jobs.priority import is_due, next_job, rank
+from scanside_appliance.jobs.priority import KNOWN_RANK, is_due, next_job, rank
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.dicom.errors import PatientMixed
@@ -67,7 +67,8 @@ class Scheduler:
         waiting = [job for job in self._store.jobs([State.queued]) if job.patient not in half_known]
         queued = [job for job in waiting if is_due(job, now, self._clock.boot)]
         earlier = self._store.results_of_waiting_patients() if len(queued) > 1 else {}
-        job = next_job(queued, lambda one: rank(earlier.get(one.patient, [])))
+        known = self._store.measured_once_more() if len(queued) > 1 else set()
+        job = next_job(queued, lambda one: KNOWN_RANK if one.id in known else rank(earlier.get(one.patient, [])))
         if job is None:
             return
         if self._file_mover.hold_without_its_files(job) is not None:

@@ -83,6 +83,17 @@ class Store(Database):
             found.setdefault(job.patient, []).append(job)
         return found
 
+    def measured_once_more(self) -> set[int]:
+        """Queued jobs of which all was measured before, in the same way: what they will say is known but for a trend."""
+        found = self._sql.execute(
+            "SELECT id FROM jobs WHERE state = 'queued' AND EXISTS (SELECT 1 FROM jobs AS last WHERE "
+            "last.study = jobs.study AND last.state = 'done' AND last.verdict = 'analysed' "
+            "AND last.series_uid IS jobs.series_uid AND last.alone = jobs.alone) "
+            "AND NOT EXISTS (SELECT 1 FROM files WHERE files.job = jobs.id AND mtime_ns <> ?)",
+            (MEASURED,),
+        )
+        return {number for (number,) in found}
+
     def is_at_rest(self) -> bool:
         """Whether no job is under way."""
         active = f"SELECT 1 FROM jobs WHERE state IN ({_marks(ACTIVE)}) LIMIT 1"
