@@ -95,7 +95,7 @@ def test_an_archive_that_can_t_be_looked_at_keeps_no_earlier_scan_from_its_resul
     away = archived.rename(box.root.with_name("away"))
     archived.symlink_to(archived.name)
     box.put(*study(2, text="EARLIER", patient="P1"))
-    with pytest.raises(BoxStuck, match="can't be moved: .*/archive: "):
+    with pytest.raises(BoxStuck, match=r"can't be moved: .*/archive: "):
         box.run()
     assert len(box.of(2)) == 1
     archived.unlink()
@@ -138,4 +138,8 @@ def test_only_later_scans_of_the_same_person_that_do_not_know_it_as_it_is_are_ou
     assert outdated(second, scans[0]) == [], "the third one is somebody else's"
     first["biomarkers"]["poi_percent"] = 10.5
     assert outdated(first, *scans[1:]) == days[1:]
-    assert outdated(result(days[0], None), *scans[1:]) == [], "what has no number changes no course"
+    assert outdated(first, scans[2], scans[1]) == days[1:], "the first of them is measured again first"
+    assert outdated(result(days[0], None), *scans[1:]) == [], "a refused one hides none that was measured"
+    assert outdated(result(days[0], None, verdict="analysed"), *scans[1:]) == days[2:], "its number is withheld now"
+    moved = result(days[2][:-1] + "1", 10.0, **{"study.study_uid": first["study"]["study_uid"]})
+    assert outdated(moved, *scans[1:]) == days[2:], "it was made after it"

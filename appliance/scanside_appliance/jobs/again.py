@@ -48,14 +48,14 @@ def bring_later_scans_up_to_date(
 ) -> None:
     """What was measured before an earlier scan of the patient came is measured again, and knows that one then.
 
-    One that a person set apart is compared with none. What is under way will know it; what lacks files, or has a result
-    and is not archived yet, stays as it is, and the log says so. Where the archive can't be looked at, that is told when
-    the files are to be moved: it is no reason to give up the result that came. Raises sqlite3.Error.
+    study_uids: in the order in which they are to be measured. One that a person set apart is compared with none. What
+    is under way will know it; what lacks files, or has a result and is not archived yet, stays as it is, and the log
+    says so. Where the archive can't be looked at, that is told when the files are to be moved: it is no reason to give
+    up the result that came. Raises sqlite3.Error.
     """
-    wanted = set(study_uids)
-    results = [job for job in store.jobs_of_patient(came.patient) if job.study_uid in wanted]
-    newest = {job.study: job for job in sorted(results, key=lambda job: job.revision or 0)}
-    for job in newest.values():
+    results = sorted(store.jobs_of_patient(came.patient), key=lambda job: job.revision or 0)
+    newest = {job.study_uid: job for job in results}
+    for job in (newest[uid] for uid in study_uids if uid in newest):
         if job.verdict != "analysed" or job.alone:
             continue
         if job.state == State.archiving:

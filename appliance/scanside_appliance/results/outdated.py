@@ -6,30 +6,41 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from scanside_runtime.followup.progression import in_order
 from scanside_runtime.followup.scan import Scan
 
 Document = Mapping[str, Any]
 
 
 def outdated_by(document: Document, persons: Iterable[Scan], documents: Iterable[Document]) -> tuple[str, ...]:
-    """The UIDs of the studies that were scanned later, and whose course lacks this scan or has other numbers of it.
+    """The UIDs of the studies whose course lacks this scan, has other numbers of it, or numbers that no longer count.
 
+    They do not count where this scan's are withheld now, or it was not made before. In the order of the scans: what is
+    measured again in turn rests on nothing that is measured again after it. A refused one hides none that was measured.
     document: of the scan that was measured now. persons: all other scans that are taken for the same person's.
     documents: results, those of these scans among them. Raises ValueError where the first one can't be believed.
     """
     now = Scan.from_document(document)
-    later = {one.study_uid for one in persons if one.measured and _is_after(one, now)} if now.measured else set()
-    return tuple(uid for one in documents if (uid := one["study"]["study_uid"]) in later and not _knows(one, now))
+    if now.verdict == "refused":
+        return ()
+    of_study = {one["study"]["study_uid"]: one for one in documents}
+    measured = [one for one in in_order(list(persons)) if one.measured and one.study_uid in of_study]
+    return tuple(one.study_uid for one in measured if _is_outdated(one, of_study[one.study_uid], now))
+
+
+def _is_outdated(scan: Scan, document: Document, now: Scan) -> bool:
+    rows = [row for row in _course(document) if row.get("study_uid") == now.study_uid]
+    if not now.measured or not _is_after(scan, now):
+        return any(row.get("poi_percent") is not None for row in rows)
+    stated = {**asdict(now.whole), "ct_extent_grade": now.ct_extent_grade, "severity_flag": now.severity_flag}
+    return not any(stated.items() <= row.items() for row in rows)
 
 
 def _is_after(scan: Scan, now: Scan) -> bool:
     return scan.moment is not None and now.moment is not None and scan.moment.days_after(now.moment) > 0.0
 
 
-def _knows(document: Document, scan: Scan) -> bool:
-    """As the row of its course says it."""
-    stated = {**asdict(scan.whole), "ct_extent_grade": scan.ct_extent_grade, "severity_flag": scan.severity_flag}
+def _course(document: Document) -> list[Mapping[str, Any]]:
     progression = document.get("progression")
     rows = progression.get("scans") if isinstance(progression, dict) else None
-    known = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return any(row.get("study_uid") == scan.study_uid and stated.items() <= row.items() for row in known)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

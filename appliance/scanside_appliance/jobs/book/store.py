@@ -84,7 +84,7 @@ class Store(Database):
         return found
 
     def measured_once_more(self) -> set[int]:
-        """Queued jobs of which all was measured before, in the same way: what they will say is known but for a trend."""
+        """Queued jobs of which all was measured before, in the same way: at most a trend will be new."""
         found = self._sql.execute(
             "SELECT id FROM jobs WHERE state = 'queued' AND EXISTS (SELECT 1 FROM jobs AS last WHERE "
             "last.study = jobs.study AND last.state = 'done' AND last.verdict = 'analysed' "
