@@ -18,8 +18,14 @@ _THREADS = "OPENCV_FOR_THREADS_NUM"
 """OpenCV reads it when it first computes: nobody has to import it for this."""
 _DECODES = "scanside_runtime.dicom.reader_process"
 """The one child that decodes pixels, and the one that draws none."""
-_SAMPLES = {"pydicom.data": ("get_palette_files", "get_testdata_file"), "pydicom.examples": ()}
-"""pydicom's own sample files, and what downloads more of them: urllib, ssl, e-mail. Nothing here may go out."""
+_EMPTY = {
+    "pydicom.data": ("get_palette_files", "get_testdata_file"),
+    "pydicom.examples": (),
+    "numpy._core._add_newdocs": (),
+    "numpy._core._add_newdocs_scalars": (),
+}
+"""pydicom's own sample files, and what downloads more of them: urllib, ssl, e-mail. Nothing here may go out. And what
+NumPy's help says, an eighth of its import."""
 _NEVER_USED = "jpeg_ls"
 """What pydicom imports where it is installed, and nothing here asks for: GDCM decodes JPEG-LS."""
 
@@ -59,7 +65,7 @@ def _import_less(unused: str) -> None:
     """
     for name in (_NEVER_USED, unused):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    for name, members in _SAMPLES.items():
+    for name, members in _EMPTY.items():
         stub = ModuleType(name)
         vars(stub).update(dict.fromkeys(members, _not_here))
         sys.modules.setdefault(name, stub)
