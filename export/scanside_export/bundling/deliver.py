@@ -46,9 +46,12 @@ def deliver(bundle: Bundle, private_file: Path, out: Path) -> Path:
     except ValueError as problem:
         raise KeyUnusable(path=private_file, why=problem) from problem
     part = out.with_name(f".{out.name}.part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # weights hardly shrink
-        archive.writestr(MANIFEST, manifest)
-        archive.writestr(SIGNATURE, signature)
-        for name in bundle.manifest["files"]:
-            archive.writestr(name, bundle.read(name))
-    return part.replace(out)
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # weights hardly shrink
+            archive.writestr(MANIFEST, manifest)
+            archive.writestr(SIGNATURE, signature)
+            for name in bundle.manifest["files"]:
+                archive.writestr(name, bundle.read(name))
+        return part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

@@ -65,7 +65,8 @@ def main() -> None:
         _end(f"{error.filename}: {error.strerror}", WRONG_USAGE)
     except OSError as error:
         # NumPy says of a full disk only how much it wrote.
-        said = BoxDisk(why=f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        words = error.strerror or str(error)
+        said = BoxDisk(why=f"{error.filename}: {words}" if error.filename else words)
         _end(said.in_full, said.exit_code)
 
 
