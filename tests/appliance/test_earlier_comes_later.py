@@ -136,6 +136,7 @@ def test_only_later_scans_of_the_same_person_that_do_not_know_it_as_it_is_are_ou
     assert outdated(second, scans[0], scans[2]) == [days[2]]
     assert outdated(third, *scans[:2]) == []
     assert outdated(second, scans[0]) == [], "the third one is somebody else's"
+    assert outdated(first, scans[1]) == days[1:], "the third one has it, and is somebody else's"
     first["biomarkers"]["poi_percent"] = 10.5
     assert outdated(first, *scans[1:]) == days[1:]
     assert outdated(first, scans[2], scans[1]) == days[1:], "the first of them is measured again first"

@@ -132,17 +132,18 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
 
 
 def _outdated(order: Order, analysis: Analysis, options: Options) -> tuple[str, ...]:
-    """The patient's later studies whose results do not know this scan as it is now."""
-    from scanside_appliance.results.archive import read_result
+    """The studies under the same patient whose results do not know this scan as it is now, or as whose it is now."""
+    from scanside_appliance.results.archive import read_result, read_results
     from scanside_appliance.results.outdated import outdated_by
     from scanside_runtime.analysis.course import past_of
 
     study = None if analysis.series is None else analysis.series.study
-    if analysis.verdict != "analysed" or study is None or options.earlier is None or not study.patient_id:
+    if analysis.verdict != "analysed" or study is None:
         return ()
     persons = past_of(study, options)[0].scans
-    known = options.earlier(study.patient_id, study.issuer).documents
+    others = {one.folder / RESULT: one.sha256 for one in order.earlier}
     try:
+        known = [one.document for one in read_results(others, others)[0]]
         return outdated_by(read_result(order.output / RESULT), persons, known)
     except ValueError:  # what can't be believed stands in no course
         return ()

@@ -15,22 +15,25 @@ Document = Mapping[str, Any]
 def outdated_by(document: Document, persons: Iterable[Scan], documents: Iterable[Document]) -> tuple[str, ...]:
     """The UIDs of the studies whose course lacks this scan, has other numbers of it, or numbers that no longer count.
 
-    They do not count where this scan's are withheld now, or it was not made before. In the order of the scans: what is
-    measured again in turn rests on nothing that is measured again after it. A refused one hides none that was measured.
-    document: of the scan that was measured now. persons: all other scans that are taken for the same person's.
-    documents: results, those of these scans among them. Raises ValueError where the first one can't be believed.
+    They do not count where this scan's are withheld now, it was not made before, or it is somebody else's now. In the
+    order of the scans: what is measured again in turn rests on nothing that is measured again after it. A refused one
+    hides none that was measured. document: of the scan that was measured now. persons: all other scans that are taken
+    for the same person's. documents: results, those of these scans among them. Raises ValueError where one can't be
+    believed.
     """
     now = Scan.from_document(document)
     if now.verdict == "refused":
         return ()
-    of_study = {one["study"]["study_uid"]: one for one in documents}
-    measured = [one for one in in_order(list(persons)) if one.measured and one.study_uid in of_study]
-    return tuple(one.study_uid for one in measured if _is_outdated(one, of_study[one.study_uid], now))
+    of_study = {one["study"]["study_uid"]: one for one in documents if one.get("study")}
+    others = in_order([Scan.from_document(one) for one in of_study.values()])
+    later = {one.study_uid for one in persons if one.measured and now.measured and _is_after(one, now)}
+    uids = [one.study_uid for one in others if one.study_uid != now.study_uid]
+    return tuple(uid for uid in uids if _is_outdated(of_study[uid], now, belongs=uid in later))
 
 
-def _is_outdated(scan: Scan, document: Document, now: Scan) -> bool:
+def _is_outdated(document: Document, now: Scan, *, belongs: bool) -> bool:
     rows = [row for row in _course(document) if row.get("study_uid") == now.study_uid]
-    if not now.measured or not _is_after(scan, now):
+    if not belongs:
         return any(row.get("poi_percent") is not None for row in rows)
     stated = {**asdict(now.whole), "ct_extent_grade": now.ct_extent_grade, "severity_flag": now.severity_flag}
     return not any(stated.items() <= row.items() for row in rows)
