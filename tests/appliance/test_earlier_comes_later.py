@@ -11,6 +11,7 @@ import pytest
 from kit.course_samples import ERROR, result
 from kit.watch_box import Box, study
 from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
+from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.results.outdated import outdated_by
@@ -68,6 +69,17 @@ def test_nobody_new_waits_for_what_is_measured_again_however_grave_that_patient_
     entries = json.loads(box.scanside("audit", "--json").output)["entries"]
     measured = [one["study"] for one in entries if one["event"] == "result"]
     assert measured == [study_key(f"1.2.{number}") for number in (1, 2, 3, 1)]
+
+
+def test_the_queue_is_shown_in_the_order_in_which_it_is_measured(box: Box) -> None:
+    box.put(*study(1, text="SEVERE"), *study(3))
+    box.run()
+    known, new = study_key("1.2.1"), study_key("1.2.3")
+    box.scanside("redo", known)
+    with Store(BoxLayout(box.root).database) as store:
+        for job in (store.jobs_of_study(known)[-1], *store.jobs_of_study(new)):
+            store.change(job.id, state=State.queued)
+    assert [one["study"] for one in json.loads(box.scanside("queue", "--json").output)] == [new, known]
 
 
 def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_are(
