@@ -178,15 +178,17 @@ def test_what_is_changed_while_it_is_proved_is_proved_once_more(running: Running
     running.until(lambda: running.proofs() == 3)
 
 
-def test_it_is_proved_again_as_soon_as_a_key_is_revoked(running: Running, tmp_path: Path) -> None:
+def test_it_is_proved_again_as_soon_as_a_key_is_exchanged_or_revoked(running: Running, tmp_path: Path) -> None:
     key = tmp_path / "keys.d" / "maker.pem"
     key.parent.mkdir()
     key.touch()
     running.daemon.use(replace(running.settings(), bundles=BundleSettings(str(key.parent))))
     running.daemon.start()
     running.until(lambda: running.proofs() == 1)
-    key.unlink()
+    key.write_text("another one, in the same file")
     running.until(lambda: running.proofs() == 2)
+    key.unlink()
+    running.until(lambda: running.proofs() == 3)
 
 
 def test_a_start_with_networks_that_are_wrong_still_takes_in_what_arrives(running: Running) -> None:

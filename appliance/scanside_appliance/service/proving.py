@@ -26,6 +26,7 @@ from scanside_appliance.jobs.worker_client import WorkerClient
 from scanside_appliance.service.configuration import configuration
 from scanside_runtime.errors import BoxFailed, ModelUnusable, ScansideError
 from scanside_runtime.model.errors import ModelKeyRights, ModelSelfTest
+from scanside_runtime.model.signature import key_files
 from scanside_runtime.settings.tables import Settings
 
 EVERY_S = 86_400.0
@@ -177,12 +178,14 @@ class Proving:
 
     def _looked_at(self, settings: Settings) -> list[Signature | None]:
         """What decides how is computed here, and who may say so, as it lies on the disk; the proof is the last."""
-        paths = record_file(self._layout.root), Path(settings.bundles.keys), self._layout.tuning, self._layout.proof
+        keys = Path(settings.bundles.keys)
+        # A folder does not change where another key is written over the one of a file.
+        paths = record_file(self._layout.root), keys, *key_files(keys), self._layout.tuning, self._layout.proof
         return [_signature(path) for path in paths]
 
 
 def _signature(path: Path) -> Signature | None:
     try:
         return Signature.of(path.stat())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None

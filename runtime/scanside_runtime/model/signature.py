@@ -98,7 +98,7 @@ def public_key(pem: bytes, name: str) -> TrustedKey:
 def trusted_keys(folder: Path) -> TrustedKeys:
     """The keys in a folder, by name; none where there is no folder. To revoke a key is to remove its file."""
     keys, unusable = list[TrustedKey](), list[ModelUnusable]()
-    for one in _key_files(folder):
+    for one in key_files(folder):
         try:
             keys.append(_trusted(one))
         except (ModelKeyRights, ModelKeyUnusable) as error:
@@ -109,7 +109,7 @@ def trusted_keys(folder: Path) -> TrustedKeys:
 def kept_from(folder: Path) -> list[ModelKeyRights]:
     """The keys that this user may not read, and nothing is looked at of the others: for the daemon."""
     found = []
-    for one in _key_files(folder):
+    for one in key_files(folder):
         try:
             _pem(one)
         except ModelKeyRights as error:
@@ -119,7 +119,7 @@ def kept_from(folder: Path) -> list[ModelKeyRights]:
     return found
 
 
-def _key_files(folder: Path) -> list[Path]:
+def key_files(folder: Path) -> list[Path]:
     """By name; the folder itself where it can't be looked into, as what is to be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == KEY_SUFFIX)
