@@ -23,6 +23,7 @@ from scanside_appliance.files import durable_files as moves
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.porter import Porter
 from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost
+from scanside_appliance.jobs.book.file import keep_in_place
 from scanside_appliance.jobs.book.rows import MOVING, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
@@ -142,6 +143,22 @@ def test_a_book_that_another_wrote_to_is_read_at_once_and_one_that_we_wrote_to_i
             file.write(b"\xff" * (layout.database.stat().st_size - 4096))
         with pytest.raises(BoxDatabase):
             after_5_s()
+
+
+def test_a_book_that_is_removed_within_a_turn_is_not_read_and_the_next_turn_writes_it_anew(box: Box) -> None:
+    """To end over it would lose what is in none but the open one."""
+    box.put(*study(1))
+    box.run()
+    layout = BoxLayout(box.root)
+    with Store(layout.database, make=False) as store:
+        house = Housekeeping(layout, store, Clock())
+        house.read_book(0)
+        layout.database.unlink()
+        house.read_book(0)
+        keep_in_place(layout, store)
+        house.read_book(0)
+    with Store(layout.database, make=False) as store:
+        assert len(store.jobs([State.done])) == 1
 
 
 def test_a_list_that_fails_each_minute_has_the_book_read_once_an_hour_with_a_sign_of_life_before(box: Box) -> None:

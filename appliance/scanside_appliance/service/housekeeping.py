@@ -108,10 +108,10 @@ class Housekeeping:
                 lying.check()
 
     def _is_written_by_another(self) -> bool:
-        """Whether the file changed since the last look, and nothing was written by us."""
+        """Whether the file changed since the last look, and nothing was written by us. One that is gone is put back."""
         before, ours = self._book
-        self._book = _written_at(self._layout.database), self._store.connection.total_changes
-        return before not in (None, self._book[0]) and ours == self._book[1]
+        now, written = self._book = _written_at(self._layout.database), self._store.connection.total_changes
+        return None not in (before, now) and before != now and ours == written
 
     def look_for_missing(self) -> None:
         """Now and then, and after something changed about it."""
