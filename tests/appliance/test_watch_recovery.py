@@ -22,7 +22,7 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files import durable_files as moves
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.inbox.porter import Porter
-from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost
+from scanside_appliance.jobs.book.errors import BoxDatabase, BoxDatabaseLost, BoxDatabaseReplaced
 from scanside_appliance.jobs.book.file import keep_in_place
 from scanside_appliance.jobs.book.rows import MOVING, State
 from scanside_appliance.jobs.book.store import Store
@@ -159,6 +159,20 @@ def test_a_book_that_is_removed_within_a_turn_is_not_read_and_the_next_turn_writ
         house.read_book(0)
     with Store(layout.database, make=False) as store:
         assert len(store.jobs([State.done])) == 1
+
+
+def test_a_book_that_is_replaced_within_a_turn_is_kept_beside_before_the_other_is_called_damaged(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    layout = BoxLayout(box.root)
+    with Store(layout.database, make=False) as store:
+        house = Housekeeping(layout, store, Clock())
+        house.read_book(0)
+        (other := box.root / "other").write_bytes(b"no book" * 1000)
+        other.rename(layout.database)
+        house.read_book(0)
+        with pytest.raises(BoxDatabaseReplaced):
+            keep_in_place(layout, store)
 
 
 def test_a_list_that_fails_each_minute_has_the_book_read_once_an_hour_with_a_sign_of_life_before(box: Box) -> None:

@@ -95,6 +95,8 @@ class Housekeeping:
         reason is tried again each minute, and a book of years is read for a minute. unread: how often one did. Another
         program that has it open, or a full disk, is no matter. Raises what else ails it, as BoxFailed.
         """
+        if not self._store.is_in_place():
+            return  # the next turn keeps what is open, which to end would lose
         if unread != self._unread and self._is_due("unread", HOUR_S):
             self._next.pop("book", None)
             self._unread = unread
