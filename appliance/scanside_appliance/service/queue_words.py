@@ -181,7 +181,8 @@ def _who(one: dict[str, Any], _: Words) -> str:
 
 def live_rows(layout: BoxLayout, _: Words, *, every: bool, names: bool) -> list[tuple[str, str, str]]:
     """What arrives, what waits, and what was done last: study, state, what there is to say. Raises BoxFailed."""
-    waiting = last_said(layout)["waiting"]
+    # What is of no study yet is told by the name of a file, which may be a person's.
+    waiting = [one for one in last_said(layout)["waiting"] if names or one["study"]]
     arriving = [
         (one["study"] or "-", _(state("arriving")), _("{files} file(s), {why}", files=one["files"], why=_why(one)))
         for one in waiting
