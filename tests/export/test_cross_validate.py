@@ -29,7 +29,7 @@ from scanside_export.bundling.cross_validate import CrossValidation, cross_valid
 from scanside_export.cli.main import RECIPES, app
 from scanside_export.data.prepare import Material, _store, load, prepare, read_digest
 from scanside_export.data.recipe import Recipe, read_recipe
-from scanside_export.errors import LabelsUnusable, TrainingUnusable
+from scanside_export.errors import CasesUnusable, LabelsUnusable, TrainingUnusable
 from scanside_export.networks.checkpoint import Trained
 from scanside_export.networks.to_onnx import with_contract
 
@@ -87,6 +87,16 @@ def test_a_pre_training_that_saw_a_patient_of_the_fold_is_refused(tmp_path: Path
     write_checkpoint(tmp_path / "before" / "infection", infection_by_hand(), chosen["infection"])
     write_checkpoint(tmp_path / "before" / "lungs", lungs_by_hand(), chosen["lungs"])
     with pytest.raises(TrainingUnusable, match="may have seen coronacases_008"):
+        cross_validate(plan, [0])
+
+
+def test_cases_that_int8_can_not_be_calibrated_on_are_told_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folds, "train", lambda *_: pytest.fail("it was trained first"))
+    drawn = {name: replace(one, shares={"infection-3d": 0.0, "phantom": 1.0}) for name, one in recipes().items()}
+    plan = CrossValidation(prepared(tmp_path / "cases"), tmp_path / "work", drawn)
+    with pytest.raises(CasesUnusable, match="has no such label"):
         cross_validate(plan, [0])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from scanside_export.bundling.write_bundle import Release, build_bundle
 from scanside_export.convert.to_ir import IrEngine
 from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import Trained, read_checkpoint
-from scanside_export.networks.to_onnx import restore_fp32
+from scanside_export.networks.to_onnx import restore_fp32, to_onnx
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import Engine, choose_engine, load_engine
@@ -42,6 +43,15 @@ def network(request: pytest.FixtureRequest) -> str:
 
 def trained(exported: Exported, network: str) -> Trained:
     return read_checkpoint(exported.runs / network / "checkpoint.pt")
+
+
+def test_an_export_says_nothing_of_torch_s_own_affairs(
+    exported: Exported, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = trained(exported, "lungs")
+    to_onnx(one.model, one.contract)
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert (capfd.readouterr().err, warned) == ("", [])
 
 
 def batch(network: str, slabs: int = 3) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 
 from scanside_export.bundling.model_card import Release
 from scanside_export.bundling.write_bundle import build_bundle
-from scanside_export.convert.export_networks import export_networks, quantize_networks
+from scanside_export.convert.export_networks import calibration_stacks, export_networks, quantize_networks
 from scanside_export.convert.parity import compare
 from scanside_export.data.cases import Case
 from scanside_export.data.folds import SCORED_SOURCES, SCORED_VOLUMES, held_out, patient_of
@@ -75,6 +75,8 @@ def run_fold(plan: CrossValidation, fold: int) -> dict[str, Any]:
     """Train without the fold's patients and pictures, deploy, and score them at each threshold."""
     cases = load(plan.cases)
     away = held_out([case.name for case in cases if case.source in SCORED_SOURCES], fold)
+    for recipe in plan.recipes.values():  # before hours of training: what INT8 is to be calibrated on is there
+        calibration_stacks([case for case in cases if case.name not in away], recipe, 1)
     trained = _train(plan, fold, cases, away)
     bundle = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)
     int8, fp32 = (load_networks(bundle, choose_engine("auto", name, plan.threads)) for name in ("int8", "fp32"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
 import numpy as np
 import onnx
 import torch
@@ -21,16 +24,18 @@ FP16 = "_fp16"
 def to_onnx(model: nn.Module, contract: ModelContract) -> onnx.ModelProto:
     """One file, weights in FP32: what quantisation starts from."""
     example = torch.zeros(2, contract.stack_depth, *contract.matrix)
-    program = torch.onnx.export(
-        model,
-        (example,),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=["stack"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("n", min=1, max=64)},),
-        verbose=False,
-    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of torch, about its own calls
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["stack"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("n", min=1, max=64)},),
+            verbose=False,
+        )
     if program is None:
         raise RuntimeError("torch gave no ONNX program")
     return with_contract(program.model_proto, contract)
