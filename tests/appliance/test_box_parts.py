@@ -19,7 +19,7 @@ from scanside_appliance.jobs.book.database import SCHEMA_VERSION
 from scanside_appliance.jobs.book.errors import BoxDatabaseNewer
 from scanside_appliance.jobs.book.rows import CLEANED, Job, NewFile, State
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, rank
+from scanside_appliance.jobs.priority import PATIENCE, is_due, next_job, passed_over, rank
 from scanside_appliance.jobs.retention import finish_cleaning, give_reserve, keep_reserve
 from scanside_appliance.upkeep.book_shape import book_problems
 from scanside_runtime.settings.box import DiskSettings
@@ -183,6 +183,13 @@ def test_who_was_passed_over_too_often_is_next(layout: BoxLayout) -> None:
     assert next_job([old, grave], lambda one: int(one.id == grave.id)) == old
     assert next_job([replace(old, passed_over=0), grave], lambda one: int(one.id == grave.id)) == grave
     assert next_job([], lambda _: 0) is None
+
+
+def test_of_what_is_measured_once_more_one_at_a_time_is_passed_over(layout: BoxLayout) -> None:
+    new, first, second, taken, younger = (job(layout, number) for number in range(5))
+    waiting = [new, first, second, taken, younger]
+    assert passed_over(waiting, {first.id, second.id}, taken) == [new, first]
+    assert passed_over(waiting, {second.id}, taken) == [new, first, second]
 
 
 def test_a_wait_does_not_outlive_its_boot(layout: BoxLayout) -> None:

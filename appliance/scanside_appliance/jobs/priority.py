@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from scanside_appliance.jobs.book.rows import Job
 
@@ -36,6 +36,16 @@ def next_job(queued: Sequence[Job], rank_of: Callable[[Job], int]) -> Job | None
     if overdue:
         return overdue[0]
     return max(queued, key=lambda job: (rank_of(job), -job.attempts, job.code is None, -job.id))
+
+
+def passed_over(queued: Sequence[Job], known: Collection[int], taken: Job) -> list[Job]:
+    """What waits for longer than the job that was taken; of what is measured once more (`known`) the oldest alone.
+
+    Else a whole course of scans would be overdue at once, and everybody new would wait for all of it.
+    """
+    older = [job for job in queued if job.id < taken.id]
+    first = next((job.id for job in older if job.id in known), None)
+    return [job for job in older if job.id not in known or job.id == first]
 
 
 def is_due(job: Job, now: float, boot: str) -> bool:

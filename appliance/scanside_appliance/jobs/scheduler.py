@@ -19,7 +19,7 @@ from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.messages import EarlierResult
-from scanside_appliance.jobs.priority import KNOWN_RANK, is_due, next_job, rank
+from scanside_appliance.jobs.priority import KNOWN_RANK, is_due, next_job, passed_over, rank
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.dicom.errors import PatientMixed
@@ -75,9 +75,8 @@ class Scheduler:
             return
         revision = self._file_mover.next_revision(job)
         with self._store.transaction():
-            for other in queued:
-                if other.id < job.id:
-                    self._store.change(other.id, passed_over=other.passed_over + 1)
+            for other in passed_over(queued, known, job):
+                self._store.change(other.id, passed_over=other.passed_over + 1)
             job = self._store.change(job.id, state=State.running, revision=revision, passed_over=0)
         self._worker_client.begin(
             job,
