@@ -85,19 +85,25 @@ def test_the_queue_is_shown_in_the_order_in_which_it_is_measured(box: Box) -> No
 def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_are(
     box: Box, caplog: pytest.LogCaptureFixture
 ) -> None:
-    box.put(*study(1), *study(3))
+    box.put(*study(1), *study(3), *study(5))
     box.run()
     with Store(BoxLayout(box.root).database) as store:
         store.change(store.jobs_of_study(study_key("1.2.1"))[0].id, alone=1)
+        refused = store.change(store.jobs_of_study(study_key("1.2.5"))[0].id, verdict="refused")
         (gone,) = store.jobs_of_study(study_key("1.2.3"))
         store.files(gone.id)[0].path(box.root).unlink()
-    box.put(*study(2, text="EARLIER", patient="P1"), *study(4, text="EARLIER", patient="P3"))
+    for number in (1, 3, 5):
+        box.put(*study(number + 1, text="EARLIER", patient=f"P{number}"))
     with caplog.at_level("WARNING", "scanside"):
         box.run()
-    assert [len(box.of(number)) for number in (1, 2, 3, 4)] == [1] * 4
-    assert [line for line in caplog.messages if "its course lacks" in line] == [
-        f"study {gone.study}: an earlier scan came, its course lacks that one: BOX_ARCHIVE_MISSING"
-    ]
+    assert [len(box.of(number)) for number in (1, 2, 3, 4, 5, 6)] == [1] * 6
+    lacks = "an earlier scan came, its course lacks that one"
+    assert sorted(line for line in caplog.messages if lacks in line) == sorted(
+        [
+            f"study {gone.study}: {lacks}: BOX_ARCHIVE_MISSING",
+            f"study {refused.study}: {lacks}: measured again it was refused",
+        ]
+    )
 
 
 def test_an_archive_that_can_t_be_looked_at_keeps_no_earlier_scan_from_its_result(box: Box) -> None:

@@ -56,10 +56,11 @@ def bring_later_scans_up_to_date(
     results = sorted(store.jobs_of_patient(came.patient), key=lambda job: job.revision or 0)
     newest = {job.study_uid: job for job in results}
     for job in (newest[uid] for uid in study_uids if uid in newest):
-        if job.verdict != "analysed" or job.alone:
+        if job.alone:
             continue
-        if job.state == State.archiving:
-            log.warning("study %s: an earlier scan came, its course lacks that one: not archived yet", job.study)
+        if job.verdict != "analysed" or job.state == State.archiving:
+            why = "not archived yet" if job.verdict == "analysed" else f"measured again it was {job.verdict}"
+            log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, why)
             continue
         try:
             measure_archived_again(layout, store, intake, job, may_lie_at, earlier_scan=came.study)
