@@ -1,4 +1,4 @@
-"""Who wrote the objects, and their UIDs: made from what the result says, so that the same result has the same UIDs."""
+"""Who wrote the objects, and their UIDs: made from what an object holds, so that the same object has the same UIDs."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ def new_uids() -> ObjectUids:
     return ObjectUids(generate_uid(), generate_uid())
 
 
-def object_uids(document: Mapping[str, Any], role: str) -> ObjectUids:
-    """The UIDs of the objects that a result has in one role ("seg", "sr", "sc")."""
-    digest = result_digest(document)
+def object_uids(digest: str, role: str) -> ObjectUids:
+    """The UIDs of the objects in one role ("seg", "sr", "sc"). digest: of what decides all that they hold."""
     return ObjectUids(derived_uid(digest, role, "series"), derived_uid(digest, role, "instance"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from scanside_appliance.dicom_out.identity import ObjectUids, derived_uid, object_uids
+from scanside_appliance.dicom_out.identity import ObjectUids, derived_uid, object_uids, result_digest
 from scanside_appliance.dicom_out.secondary_capture import KeyPicture, capture_bytes
 from scanside_appliance.dicom_out.source import patient_and_study, references
 from scanside_appliance.dicom_out.structured_report import report_bytes
@@ -24,18 +24,23 @@ Maker = Callable[[dict[str, Any]], bytes]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArchiveObjects:
-    """What report and key pictures have in common: whose they are, the source slices, the pictures."""
+    """What report and key pictures have in common: whose they are, the source slices, the pictures.
+
+    found: the digest of the Segmentation. The pictures show nothing else, and go with it; the report says more, the
+    course of the patient too, and goes by the document.
+    """
 
     patient: Dataset
     slices: tuple[Dataset, ...]
     keys: tuple[KeyPicture, ...]
+    found: str
 
     @classmethod
-    def of(cls, series: Series, pictures: Pictures) -> ArchiveObjects:
+    def of(cls, series: Series, pictures: Pictures, found: str) -> ArchiveObjects:
         """Of an analysed series."""
         patient = patient_and_study(series)
         slices = tuple(references(series.slices, patient))
-        return cls(patient, slices, _key_pictures(pictures, slices))
+        return cls(patient, slices, _key_pictures(pictures, slices), found)
 
     def makers(self) -> dict[str, Maker]:
         """By file name, what makes an object's bytes from the result document."""
@@ -44,13 +49,13 @@ class ArchiveObjects:
 
     def report(self, document: Mapping[str, Any]) -> bytes:
         """The Structured Report."""
-        segmentation, own = object_uids(document, "seg"), object_uids(document, "sr")
+        segmentation, own = object_uids(self.found, "seg"), object_uids(result_digest(document), "sr")
         return report_bytes(document, self.patient, self.slices, segmentation, own)
 
     def capture(self, number: int, document: Mapping[str, Any]) -> bytes:
         """A key picture as a Secondary Capture, by its number from 1 on."""
         key, version = self.keys[number - 1], str(document["provenance"]["version"])
-        uids = _uids_of(key, object_uids(document, "sc"))
+        uids = _uids_of(key, object_uids(self.found, "sc"))
         return capture_bytes(key, self.patient, uids, number=number, software_version=version)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import highdicom as hd
@@ -37,6 +38,7 @@ _OF_THE_SERIES = (
     "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
 )  # fmt: skip
 _OF_EACH_SLICE = ("SOPClassUID", "SOPInstanceUID")
+_MADE_BY = ("version", "commit", "bundle")
 
 
 def series_segmentation(
@@ -51,6 +53,22 @@ def series_segmentation(
         software_version=software_version,
         uids=uids,
     )
+
+
+def segmentation_digest(series: Series, masks: Masks, provenance: Mapping[str, Any]) -> str:
+    """SHA-256 of all that decides what the Segmentation holds: source slices, masks, and what made them.
+
+    Not of the grade or the course of the patient: a study that is measured again for these alone has the same masks,
+    and an archive keeps one of them.
+    """
+    made_by = {name: provenance[name] for name in _MADE_BY}
+    digest = sha256(repr((made_by, series.spacing_mm[0], series.grid.layout)).encode())
+    with lenient():
+        for header in _headers(series):
+            digest.update(repr([(element.tag, element.value) for element in header]).encode())
+    for mask in (masks.left_lung, masks.right_lung, masks.infection):
+        digest.update(repr((mask.shape, mask.box)).encode() + mask.bits.tobytes())
+    return digest.hexdigest()
 
 
 def _headers(series: Series) -> list[Dataset]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from scanside_appliance.pictures.draw import Pictures, draw_pictures, montage
 from scanside_appliance.pictures.files import png_bytes
 from scanside_appliance.pictures.slice_archive import open_slice_archive, slice_archive_bytes
 from scanside_appliance.results.archive import FolderOfStudy
-from scanside_appliance.results.dicom_seg import series_segmentation
+from scanside_appliance.results.dicom_seg import segmentation_digest, series_segmentation
 from scanside_appliance.results.page_options import PLAIN, PageOptions
 from scanside_runtime.quality.orientation import ORIENTATION
 
@@ -47,7 +48,7 @@ def write_output(analysis: Analysis, folder: Path, *, dicom: bool = True, page: 
     Raises BoxOutput when the folder can't be written.
     """
     found = analysis.document()
-    makers = _makers(analysis, frozenset(flag["code"] for flag in found["flags"]), page, dicom=dicom)
+    makers = _makers(analysis, found, page, dicom=dicom)
     document = {**found, "artefacts": [RESULT, *makers]}
     contents = _made(makers, document)
     contents[RESULT] = (document_json(document, indent=2) + "\n").encode()
@@ -66,8 +67,9 @@ def _made(makers: Mapping[str, Maker], document: dict[str, Any]) -> dict[str, by
         return {**made, **archived.result()}
 
 
-def _makers(analysis: Analysis, flags: Set[str], page: PageOptions, *, dicom: bool) -> dict[str, Maker]:
-    """By file name, what makes its bytes from the document. flags: the codes that stand in it."""
+def _makers(analysis: Analysis, found: Mapping[str, Any], page: PageOptions, *, dicom: bool) -> dict[str, Maker]:
+    """By file name, what makes its bytes from the document. found: that one, without its artefacts."""
+    flags = frozenset(flag["code"] for flag in found["flags"])
     pictures = _pictures(analysis, sides=ORIENTATION not in flags)
     makers: dict[str, Maker] = {PAGE: lambda document: _page(document, pictures, page).encode(errors="replace")}
     if pictures is not None:
@@ -75,16 +77,28 @@ def _makers(analysis: Analysis, flags: Set[str], page: PageOptions, *, dicom: bo
         makers[CORONAL] = lambda _: png_bytes(pictures.coronal)
         makers[SLICES] = lambda _: slice_archive_bytes(pictures.tiles)
     if dicom and analysis.verdict == "analysed" and _can_be_referred_to(analysis, flags):
-        makers[SEGMENTATION] = lambda document: _segmentation(analysis, document)
-        makers |= _archive_objects(analysis, pictures)
+        makers |= _archive_objects(analysis, found["provenance"], pictures)
     return makers
 
 
-def _archive_objects(analysis: Analysis, pictures: Pictures | None) -> dict[str, Maker]:
-    """What makes report and key pictures."""
-    if analysis.series is None or pictures is None:
-        raise ValueError("an analysed study without series or pictures: the analysis broke its promise")
-    return ArchiveObjects.of(analysis.series, pictures).makers()
+def _archive_objects(
+    analysis: Analysis, provenance: Mapping[str, Any], pictures: Pictures | None
+) -> dict[str, Maker]:
+    """What makes Segmentation, report and key pictures."""
+    series, masks = analysis.series, analysis.masks
+    if series is None or masks is None or pictures is None:
+        raise ValueError("an analysed study without series, masks or pictures: the analysis broke its promise")
+    found = segmentation_digest(series, masks, provenance)
+    bundle = provenance["bundle"]
+    segmentation = partial(
+        series_segmentation,
+        series,
+        masks,
+        algorithm_version=f"{bundle['name']} {bundle['version']}",
+        software_version=str(provenance["version"]),
+        uids=object_uids(found, "seg"),
+    )
+    return {SEGMENTATION: lambda _: segmentation(), **ArchiveObjects.of(series, pictures, found).makers()}
 
 
 def _can_be_referred_to(analysis: Analysis, flags: Set[str]) -> bool:
@@ -116,17 +130,3 @@ def _earlier(document: Mapping[str, Any], folder_of_study: FolderOfStudy | None)
     folder = folder_of_study(study["patient_id"], study["issuer"], change["previous_study_uid"])
     archive = None if folder is None else open_slice_archive(folder / SLICES)
     return None if archive is None else EarlierSlices(change["previous_acquired_at"], archive)
-
-
-def _segmentation(analysis: Analysis, document: Mapping[str, Any]) -> bytes:
-    if analysis.series is None or analysis.masks is None:
-        raise ValueError("an analysed study without series or masks: the analysis broke its promise")
-    provenance = document["provenance"]
-    bundle = provenance["bundle"]
-    return series_segmentation(
-        analysis.series,
-        analysis.masks,
-        algorithm_version=f"{bundle['name']} {bundle['version']}",
-        software_version=str(provenance["version"]),
-        uids=object_uids(document, "seg"),
-    )
