@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,10 +27,11 @@ from scanside_appliance.files.layout import PAGE, RESULT
 from scanside_appliance.jobs.book.errors import BoxDatabaseLost
 from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.languages.words import words
+from scanside_appliance.results.finder import results_meant
 from scanside_appliance.worklist.care import REASONS
 from scanside_appliance.worklist.known_facts import KnownFacts
 from scanside_appliance.worklist.listing import list_studies
-from scanside_appliance.worklist.terminal import list_table
+from scanside_appliance.worklist.terminal import list_lines, list_table
 from scanside_appliance.worklist.write import write_worklist
 from scanside_runtime.findings import KINDS
 from scanside_runtime.settings.tables import SiteSettings
@@ -91,6 +94,30 @@ def test_of_a_study_the_newest_revision_counts_and_one_that_was_refused_hides_no
     barred = replace(first, name="Barred", revision=3, verdict="refused", severity="not_assessed", code="INPUT_EMPTY")
     box.put(first, again, barred)
     assert [(one["patient_name"], one["revision"]) for one in listed(box)] == [("Again", 2)]
+
+
+def test_what_is_measured_again_is_no_news_and_what_is_measured_at_last_is(box: ListedBox) -> None:
+    at = [f"2026-01-1{day}T00:00:00+00:00" for day in range(5)]
+    old = Listed(1, "Old", measured=at[0])
+    barred = Listed(3, "At last", verdict="refused", severity="not_assessed", code="INPUT_EMPTY", measured=at[0])
+    measured = replace(barred, verdict="analysed", severity="none", code=None, revision=2, measured=at[2])
+    for one in (old, Listed(2, "New", measured=at[1]), barred, measured, replace(old, revision=2, measured=at[3])):
+        (job,) = box.put(one)
+        path = job.published_in(box.layout) / RESULT
+        moment = datetime.fromisoformat(one.measured).timestamp()
+        os.utime(path, (moment, moment))
+    assert [(one["patient_name"], one["revision"]) for one in listed(box)] == [("At last", 2), ("New", 1), ("Old", 2)]
+    written(box)
+    page = box.layout.worklist.read_text("utf-8")
+    assert re.findall(r'<time datetime="([^"]*)">', page)[-3:] == [at[2], at[1], at[0]]
+    now_s = datetime.fromisoformat(at[4]).timestamp()
+    entries = list_studies(box.layout, box.store, KnownFacts(box.layout.worklist_facts, keep=False)).first_page()
+    lines = list_lines(entries, now_s, words("en"), names=True)
+    assert [re.search(r"[0-9]+ d", line)[0] for line in lines[1:]] == ["2 d", "3 d", "4 d"]  # type: ignore[index]
+    (last,) = json.loads(scanside(box, "results", "last", "--json").output)
+    assert last["patient_name"] == "At last"
+    (meant,) = results_meant(box.layout.results, "last")
+    assert meant.document["study"]["patient_name"] == "At last"
 
 
 def test_a_patient_is_sick_by_the_last_scan_alone_though_the_earlier_one_came_later(box: ListedBox) -> None:

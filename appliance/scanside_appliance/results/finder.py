@@ -80,12 +80,25 @@ def _fitting(results: Path, wanted: str, *, every: bool, in_words: bool = False)
     known, _ = results_on_record(results)
     counting = known if every else latest_revisions(known)
     if wanted == LAST:
-        fitting = sorted(counting, key=lambda one: one.path.stat().st_mtime)[-1:]
+        since = _first_times(known)
+        fitting = sorted(counting, key=lambda one: since[_kind(one)])[-1:]
     else:
         fitting = those_meant(counting, wanted, _known, in_words=in_words)
     if not fitting:
         raise ResultNotFound(wanted=wanted, folder=results)
     return fitting
+
+
+def _first_times(found: Iterable[StoredResult]) -> dict[tuple[str, ...], float]:
+    """By study and kind of result, when the first of that kind was written, as on the worklist."""
+    newest_first = sorted(((one.path.stat().st_mtime, one) for one in found), key=lambda each: each[0], reverse=True)
+    return {_kind(one): written for written, one in newest_first}
+
+
+def _kind(one: StoredResult) -> tuple[str, ...]:
+    document = one.document
+    study, series = document.get("study") or {}, document.get("series") or {}
+    return str(study.get("study_uid")), str(document.get("verdict")), str(series.get("uid"))
 
 
 def _known(one: StoredResult) -> Known:

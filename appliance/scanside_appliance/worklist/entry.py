@@ -78,10 +78,14 @@ NO_FACTS = Facts()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A study. group: where it stands; rank: how grave, as the queue has it; past: a later scan counts."""
+    """A study. group: where it stands; rank: how grave, as the queue has it; past: a later scan counts.
+
+    first_at: when such a result of it was first there; None where there is none.
+    """
 
     job: Job
     facts: Facts
+    first_at: str | None = None
     group: Group = Group.rest
     rank: int = 0
     past: bool = False
@@ -89,7 +93,7 @@ class Entry:
     @property
     def age(self) -> tuple[str, int]:
         """To sort by, oldest result first; a held study without a result is as old as its arrival."""
-        return self.job.finished_at or self.job.created_at, self.job.id
+        return self.first_at or self.job.created_at, self.job.id
 
     @property
     def page(self) -> str | None:

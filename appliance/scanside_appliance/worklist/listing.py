@@ -70,7 +70,8 @@ def list_studies(
     active = {job.study for job in jobs if job.state in ACTIVE and job.study}
     counting = [*_counting(jobs), *(job for job in jobs if job.state == State.held and job.study_uid)]
     facts = _facts(layout, store, known, counting)
-    entries = [Entry(job, facts.get(job.id, NO_FACTS)) for job in counting]
+    first_at = _first_times(jobs)
+    entries = [Entry(job, facts.get(job.id, NO_FACTS), first_at.get(_kind(job))) for job in counting]
     last = _last_of_patients(entries)
     grouped = [_grouped(one, last, active) for one in entries]
     failed = tuple(job for job in jobs if job.state == State.quarantined and job.revision is not None)
@@ -80,9 +81,22 @@ def list_studies(
 
 def _counting(jobs: Sequence[Job]) -> list[Job]:
     """Of each study the newest result; one that was refused hides none that was measured."""
-    published = [job for job in jobs if job.state in (State.archiving, State.done)]
-    in_turn = sorted(published, key=lambda job: (job.verdict != "refused", job.revision or 0))
+    in_turn = sorted(filter(_is_published, jobs), key=lambda job: (job.verdict != "refused", job.revision or 0))
     return list({job.study: job for job in in_turn}.values())
+
+
+def _is_published(job: Job) -> bool:
+    return job.state in (State.archiving, State.done)
+
+
+def _first_times(jobs: Iterable[Job]) -> dict[tuple[str, ...], str]:
+    """By study and kind of result, when the first of that kind was there: measured again it is no news."""
+    newest_first = sorted(filter(_is_published, jobs), key=lambda job: job.revision or 0, reverse=True)
+    return {_kind(job): job.finished_at or job.created_at for job in newest_first}
+
+
+def _kind(job: Job) -> tuple[str, ...]:
+    return job.study, job.verdict or "", job.series_uid or ""
 
 
 def _facts(layout: BoxLayout, store: Store, known: KnownFacts, jobs: Sequence[Job]) -> dict[int, Facts]:
@@ -113,14 +127,14 @@ def _last_of_patients(entries: Iterable[Entry]) -> dict[str, int]:
 
 
 def _grouped(entry: Entry, last: dict[str, int], active: set[str]) -> Entry:
-    job, facts = entry.job, entry.facts
+    job = entry.job
     if job.state == State.held or (job.verdict == "held" and job.study not in active):
-        return Entry(job, facts, Group.held)
+        return replace(entry, group=Group.held)
     grade = rank([job])
     if not grade:
         return entry
     if last.get(job.patient) != job.id:
-        return Entry(job, facts, past=True)
+        return replace(entry, past=True)
     if job.severity == EXTENSIVE:
-        return Entry(job, facts, Group.extensive, grade)
-    return Entry(job, facts, Group.sick if grade > WATCH_RANK else Group.watch, grade)
+        return replace(entry, group=Group.extensive, rank=grade)
+    return replace(entry, group=Group.sick if grade > WATCH_RANK else Group.watch, rank=grade)

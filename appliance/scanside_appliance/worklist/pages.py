@@ -106,7 +106,7 @@ def _row(one: Entry) -> dict[str, Any]:
         "care": shortened(reasons(facts.cautions.split())),
         "trend": job.trend,
         "grade": readable(facts.grade),
-        "measured": job.finished_at,
+        "measured": one.first_at,
         "page": one.page,
         "code": None if job.verdict == "analysed" else job.code,
         "why": None if job.verdict == "analysed" else refusal(job.code or ""),

@@ -121,7 +121,7 @@ def _cells(one: Entry, now_s: float, _: Words, *, names: bool, narrow: bool = Fa
         "" if facts.poi_percent is None else f"{CARE if facts.cautions else ''} {facts.poi_percent:.1f} %".lstrip(),
         _signed(TRENDS.get(job.trend or "", ("", "")), _),
         harmless(facts.grade or ""),
-        age(job.finished_at, now_s, _),
+        age(one.first_at, now_s, _),
         job.study,
         _(", ").join(map(_, _why(one))),
     )

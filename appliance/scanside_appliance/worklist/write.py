@@ -25,7 +25,7 @@ ROWS_A_PAGE = 1500
 UNDATED = "undated"
 OURS = re.compile(rf"(\d{{4}}-\d\d|{UNDATED})(-part\d+)?\.html|\..+\.part")
 """What a list before left there, whole or cut short; what a person laid beside it stays."""
-_OF_JOB = attrgetter("study", "patient", "revision", "verdict", "severity", "trend", "code", "finished_at")
+_OF_JOB = attrgetter("study", "patient", "revision", "verdict", "severity", "trend", "code")
 _OF_FACTS = attrgetter(*(one.name for one in fields(Facts)))
 """What stands in a row. Taken so and not by `repr` of the objects, which costs three times as much."""
 
@@ -101,5 +101,5 @@ def _write_months(folder: Path, known: KnownFacts, parts: Sequence[_Part], pages
 
 def _made_of(common: str, part: _Part) -> str:
     """By which it is known whether a page would be another one: all that stands in its rows, in their order."""
-    said = [(_OF_FACTS(one.facts), one.past, _OF_JOB(one.job)) for one in part.entries]
+    said = [(_OF_FACTS(one.facts), one.past, one.first_at, _OF_JOB(one.job)) for one in part.entries]
     return hashlib.sha256(f"{common} {part.link} {said}".encode("utf-8", "surrogatepass")).hexdigest()
