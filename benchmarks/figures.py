@@ -24,6 +24,8 @@ COMMANDS = {
     "held-out": "scanside-export evaluate held-out --data DATA",
     "slices": "scanside-export evaluate slices --images DATA/infection-2d/labelled/images "
     "--masks DATA/infection-2d/labelled/masks",
+    "slices-of-one": "scanside-export evaluate slices --images DATA/infection-2d/radiopaedia_14/images "
+    "--masks DATA/infection-2d/radiopaedia_14/masks",
     "lungs": "scanside-export evaluate lungs --references tests/data/lungs --data DATA",
     "cuts": "scanside-export cuts --data DATA",
     "fluid": "scanside-export evaluate fluid --data DATA",

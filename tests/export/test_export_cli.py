@@ -172,6 +172,15 @@ def test_a_full_disk_is_the_disk_s(program: Program, monkeypatch: pytest.MonkeyP
     assert (ended, "BOX_DISK" in errors, "500 requested and 12 written" in errors) == (5, True, True)
 
 
+def test_a_missing_file_that_no_system_speaks_of_is_a_defect(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise FileNotFoundError("what the engine looked for")
+
+    monkeypatch.setattr("scanside_export.data.prepare.read_form", lost)
+    with pytest.raises(FileNotFoundError, match="what the engine looked for"):
+        program(*["prepare", "--cases", "cases", "--from", "pairs=none", "--phantoms", "0"])
+
+
 def test_cases_of_a_preparation_that_did_not_end_or_of_two_are_not_trained_on(tmp_path: Path) -> None:
     store_cases(tmp_path, [phantom_case()])
     assert len(read_digest(tmp_path)) == 64

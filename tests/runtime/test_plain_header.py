@@ -114,6 +114,13 @@ def test_a_damaged_header_says_the_same_wherever_it_is_walked(tmp_path: Path, sy
 
 
 CHARSET = b"\x08\x00\x05\x00CS"
+
+
+def nested(depth: int) -> bytes:
+    begins = b"\x08\x00\x15\x11SQ\x00\x00\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    return begins * depth + (b"\xfe\xff\x0d\xe0" + bytes(4) + b"\xfe\xff\xdd\xe0" + bytes(4)) * depth
+
+
 UNUSUAL: dict[str, Callable[[bytes], bytes]] = {
     "an item with letters of its own": lambda data: data.replace(b"\x08\x00\x00\x01SH", b"\x08\x00\x05\x00CS"),
     "a sequence where a value belongs": lambda data: data.replace(b"\x08\x00\x10\x11SQ", b"\x18\x00\x50\x00SQ"),
@@ -123,6 +130,12 @@ UNUSUAL: dict[str, Callable[[bytes], bytes]] = {
     "no preamble": lambda data: data[132:],
     "a file meta of another length": lambda data: data[:140] + b"\x10" + data[141:],
     "a VR that nobody knows": lambda data: data.replace(b"\x10\x00\x10\x00PN", b"\x10\x00\x10\x00QQ"),
+    "sequences in one another, as deep as pydicom can't go": lambda data: data.replace(
+        CHARSET, nested(300) + CHARSET, 1
+    ),
+    "more letters of character sets than are kept": lambda data: data.replace(
+        CHARSET + b"\x10\x00", CHARSET + b"\xf4\x01" + b" " * (500 - 16), 1
+    ),
     "an end within the header": lambda data: data[: data.index(b"\x28\x00\x10\x00US") + 4],
     "an end where the pixels begin": lambda data: data[: data.index(b"\xe0\x7f\x10\x00") + 8],
     "explicit where implicit is said": lambda data: data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0"),

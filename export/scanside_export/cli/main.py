@@ -62,6 +62,8 @@ def main() -> None:
     except ScansideError as error:
         _end(error.in_full, error.exit_code)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        if error.filename is None:  # no system said so: a defect
+            raise
         _end(f"{error.filename}: {error.strerror}", WRONG_USAGE)
     except OSError as error:
         # NumPy says of a full disk only how much it wrote.

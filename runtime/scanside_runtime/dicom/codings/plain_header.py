@@ -2,7 +2,7 @@
 
 What is found is what pydicom finds, element for element. Whatever is out of the ordinary is left to it: a file meta
 that does not end where it says, big-endian data, a VR that nobody knows, an element whose end is not stated (but for a
-sequence) or lies behind the file's, no pixels.
+sequence) or lies behind the file's, sequences nested as no scanner does it, a long list of character sets, no pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
-from scanside_runtime.dicom.values.elements import BAD_DICOM
+from scanside_runtime.dicom.values.elements import BAD_DICOM, LONGEST_KEPT
 
 _META_AT, _META = 128, b"DICM\x02\x00\x00\x00UL\x04\x00"
 _LENGTH_AT = _META_AT + len(_META)
@@ -32,6 +32,8 @@ _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _LONGEST_START = 12
 _ITEMS, _UNDEFINED = 0xFFFE, 0xFFFFFFFF
 _ITEM, _END_OF_ITEM, _END_OF_SEQUENCE = (b"\xfe\xff" + number for number in (b"\x00\xe0", b"\x0d\xe0", b"\xdd\xe0"))
+_DEEPEST = 32
+"""Sequences without a stated length, one in another. pydicom gives up before the 200th."""
 _IN_NO_ITEM = frozenset({0xFFFEE00D, int(_CHARACTER_SET)})
 _SHORT, _LONG = (
     {vr.encode("ascii"): str(vr.value) for vr in vrs} for vrs in (EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32)
@@ -68,10 +70,11 @@ def _header(data: bytes, tags: Mapping[int, BaseTag]) -> tuple[Dataset, int] | N
     if implicit and data[at + 4 : at + 6].isupper():  # a VR after all
         return None
     found, at = _walked(data, at, tags, _PIXELS.__contains__, implicit)
-    if len(data) < at + _LONGEST_START:
+    sets = found.get(_CHARACTER_SET)
+    if len(data) < at + _LONGEST_START or (sets is not None and len(sets.value or b"") > LONGEST_KEPT):
         return None
     ds = Dataset(found)
-    ds.set_original_encoding(implicit, True, _encoding(found.get(_CHARACTER_SET)))
+    ds.set_original_encoding(implicit, True, _encoding(sets))
     ds.file_meta = file_meta
     return ds, at
 
@@ -83,6 +86,7 @@ def _walked(
     is_beyond: Callable[[int], bool],
     implicit: bool = False,
     end: int = -1,
+    depth: int = 0,
 ) -> tuple[Elements, int]:
     """The wanted elements from here to `end`, or up to the first that is beyond; and where that lies.
 
@@ -100,7 +104,7 @@ def _walked(
         elif (vr := _SHORT.get(code)) is None:
             vr, (length,), start = _LONG[code], _length(data, start), start + 4
         if length == _UNDEFINED and tag not in tags and (dictionary_VR(tag) if implicit else vr) == "SQ":
-            at = _behind_sequence(data, start, implicit)
+            at = _behind_sequence(data, start, implicit, depth + 1)
             continue
         at = start + length
         if group == _ITEMS:
@@ -112,12 +116,14 @@ def _walked(
     return found, at
 
 
-def _behind_sequence(data: bytes, at: int, implicit: bool) -> int:
+def _behind_sequence(data: bytes, at: int, implicit: bool, depth: int) -> int:
     """Where a sequence ends that does not say so: each item must end where it says, or with its delimiter."""
+    if depth > _DEEPEST:
+        raise ValueError("unusual")
     while data.startswith(_ITEM, at):
         (length,), start = _length(data, at + 4), at + 8
         end = -1 if length == _UNDEFINED else start + length
-        _, at = _walked(data, start, {}, _IN_NO_ITEM.__contains__, implicit, end)
+        _, at = _walked(data, start, {}, _IN_NO_ITEM.__contains__, implicit, end, depth)
         if end < 0:
             at = _behind(_END_OF_ITEM, data, at)
     return _behind(_END_OF_SEQUENCE, data, at)
