@@ -72,6 +72,9 @@ def test_a_fold_is_trained_deployed_and_scored_and_then_only_read(
     (half_built / "manifest.json").write_text("cut o")
     first = cross_validate(plan, [0])
     assert not half_built.exists()
+    told = json.loads((tmp_path / "work" / "fold_0" / "bundle" / "manifest.json").read_text(encoding="utf-8"))
+    assert told["trained_on"] == ["infection-3d", "real"]
+    assert told["left_out"] == ["coronacases_008", "study_0255"]
     assert [row["name"] for row in first["volumes"]] == ["coronacases_008", "study_0255"]
     assert 0.0 <= first["dice_mean"] <= 1.0
     away = folds.read_checkpoint(tmp_path / "work" / "fold_0" / "runs" / "infection" / "checkpoint.pt")
@@ -97,6 +100,14 @@ def test_cases_that_int8_can_not_be_calibrated_on_are_told_before_the_training(
     drawn = {name: replace(one, shares={"infection-3d": 0.0, "phantom": 1.0}) for name, one in recipes().items()}
     plan = CrossValidation(prepared(tmp_path / "cases"), tmp_path / "work", drawn)
     with pytest.raises(CasesUnusable, match="has no such label"):
+        cross_validate(plan, [0])
+
+
+def test_lungs_that_are_not_there_are_told_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folds, "train", lambda *_: pytest.fail("it was trained first"))
+    infection = {"infection": recipes()["infection"]}
+    plan = CrossValidation(prepared(tmp_path / "cases"), tmp_path / "work", infection, lungs=tmp_path / "no.pt")
+    with pytest.raises(TrainingUnusable, match="there is no such checkpoint"):
         cross_validate(plan, [0])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rich.progress
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -179,6 +180,12 @@ def test_a_missing_file_that_no_system_speaks_of_is_a_defect(program: Program, m
     monkeypatch.setattr("scanside_export.data.prepare.read_form", lost)
     with pytest.raises(FileNotFoundError, match="what the engine looked for"):
         program(*["prepare", "--cases", "cases", "--from", "pairs=none", "--phantoms", "0"])
+
+
+def test_a_checkpoint_without_weights_is_none(program: Program) -> None:
+    torch.save({"recipe": {"network": "lungs"}, "average": {}}, "empty.pt")
+    ended, errors = program("pack", "empty.pt", "--out", "parts")
+    assert (ended, "empty.pt can't be used here: it is no checkpoint" in errors) == (3, True), errors
 
 
 def test_cases_of_a_preparation_that_did_not_end_or_of_two_are_not_trained_on(tmp_path: Path) -> None:

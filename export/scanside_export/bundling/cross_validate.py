@@ -24,7 +24,7 @@ from scanside_export.data.volumes import labelled_case
 from scanside_export.data.windowed_slices import WindowedSlice
 from scanside_export.errors import TrainingUnusable
 from scanside_export.evaluation.fold_scores import folds_document, scores_by_threshold
-from scanside_export.networks.checkpoint import Trained, read_checkpoint
+from scanside_export.networks.checkpoint import Trained, drawn_from, never_drawn, read_checkpoint
 from scanside_export.training.train import Run, train
 from scanside_runtime.model.bundle import Bundle, open_bundle
 from scanside_runtime.model.engine import choose_engine
@@ -75,9 +75,12 @@ def run_fold(plan: CrossValidation, fold: int) -> dict[str, Any]:
     """Train without the fold's patients and pictures, deploy, and score them at each threshold."""
     cases = load(plan.cases)
     away = held_out([case.name for case in cases if case.source in SCORED_SOURCES], fold)
-    for recipe in plan.recipes.values():  # before hours of training: what INT8 is to be calibrated on is there
-        calibration_stacks([case for case in cases if case.name not in away], recipe, 1)
-    trained = _train(plan, fold, cases, away)
+    lungs = {} if plan.lungs is None else {"lungs": read_checkpoint(plan.lungs)}
+    drawn = [(recipe, away) for recipe in plan.recipes.values()]
+    for recipe, left_out in (*drawn, *((one.recipe, one.left_out) for one in lungs.values())):
+        # Before hours of training: what INT8 is to be calibrated on is there.
+        calibration_stacks([case for case in cases if case.name not in left_out], recipe, 1)
+    trained = _train(plan, fold, cases, away) | lungs
     bundle = _deploy(plan, plan.work / f"fold_{fold}", trained, cases)
     int8, fp32 = (load_networks(bundle, choose_engine("auto", name, plan.threads)) for name in ("int8", "fp32"))
     series = [case for case in cases if case.name in away and case.source in SCORED_VOLUMES]
@@ -96,8 +99,6 @@ def _train(plan: CrossValidation, fold: int, cases: Sequence[Case], away: frozen
         left_out = tuple(sorted(away))
         run = Run(runs / network, read_digest(plan.cases, left_out), plan.threads, start, left_out)
         trained[network] = read_checkpoint(train(cases, recipe, run))
-    if plan.lungs is not None:
-        trained["lungs"] = read_checkpoint(plan.lungs)
     return trained
 
 
@@ -123,7 +124,8 @@ def _deploy(plan: CrossValidation, folder: Path, trained: Mapping[str, Trained],
     work = folder / "work"
     list(export_networks(trained, work))
     list(quantize_networks(trained, work, cases, plan.slabs, plan.preset))
-    release = Release(f"cross-validation-{folder.name}", "0", "0.1.0", {})
+    saw, not_saw = drawn_from(trained.values()), never_drawn(trained.values())
+    release = Release(f"cross-validation-{folder.name}", "0", "0.1.0", {}, left_out=not_saw, sources=saw)
     contracts = {name: one.contract for name, one in trained.items()}
     build_bundle(work, part, release, contracts)
     part.rename(ready)

@@ -307,7 +307,7 @@ def bundle(
     """
     from scanside_export.bundling.model_card import Release, find_failures, read_figures
     from scanside_export.bundling.write_bundle import build_bundle
-    from scanside_export.networks.checkpoint import never_drawn
+    from scanside_export.networks.checkpoint import drawn_from, never_drawn
 
     networks = _trained(runs)
     release = Release(
@@ -317,7 +317,7 @@ def bundle(
         {} if figures is None else read_figures(figures),
         "" if notes is None else notes.read_text(encoding="utf-8"),
         left_out=never_drawn(networks.values()),
-        sources=tuple(sorted(frozenset().union(*(trained.sources for trained in networks.values())))),
+        sources=drawn_from(networks.values()),
         failures=None if figures is None else find_failures(figures),
     )
     built = build_bundle(work, out, release, {network: trained.contract for network, trained in networks.items()})

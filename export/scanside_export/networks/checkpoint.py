@@ -64,6 +64,11 @@ class Trained:
         return any(stage.saw(case, source) for stage in self.stages)
 
 
+def drawn_from(networks: Collection[Trained]) -> tuple[str, ...]:
+    """Every source that any stage of any of the networks drew from."""
+    return tuple(sorted(frozenset().union(*(trained.sources for trained in networks))))
+
+
 def never_drawn(networks: Collection[Trained]) -> tuple[str, ...]:
     """Cases with experts' labels that all networks left out, in every stage that could have drawn them."""
     named = set.intersection(*(set(trained.left_out) for trained in networks))
@@ -81,7 +86,9 @@ def read_state(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, tensors and plain values only. Raises TrainingUnusable where it is none."""
     try:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        return state if state["recipe"] and state["average"] else {}
+        if not (state["recipe"] and state["average"]):
+            raise LookupError("neither may be empty")
+        return state
     except FileNotFoundError as error:
         raise TrainingUnusable(folder=path, why="there is no such checkpoint") from error
     # torch tells what is no file of its own by whatever its reader stumbles over.
