@@ -59,8 +59,8 @@ def bring_later_scans_up_to_date(
         if job.alone:
             continue
         if job.verdict != "analysed" or job.state == State.archiving:
-            why = "not archived yet" if job.verdict == "analysed" else f"measured again it was {job.verdict}"
-            log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, why)
+            because = "not archived yet" if job.verdict == "analysed" else f"measured again it was {job.verdict}"
+            log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, because)
             continue
         try:
             measure_archived_again(layout, store, intake, job, may_lie_at, earlier_scan=came.study)
