@@ -44,6 +44,19 @@ def test_the_later_one_is_measured_again_with_it_and_what_was_there_stays(box: B
     )  # fmt: skip
 
 
+def test_a_revision_says_that_it_was_made_for_an_earlier_scan_and_for_nothing_else(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    box.put(*study(2, text="EARLIER", patient="P1"))
+    box.run()
+    box.scanside("redo", study_key("1.2.1"))
+    box.run()
+    box.put(*study(1, slices=5))
+    box.run()
+    assert [one["for_earlier_scan"] for one in box.of(1)] == [False, True, False, False]
+    assert [one["for_earlier_scan"] for one in box.of(2)] == [False]
+
+
 def test_it_does_not_begin_before_the_earlier_result_is_there(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     box.put(*study(1))
     box.run()

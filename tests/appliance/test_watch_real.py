@@ -239,6 +239,11 @@ def test_an_earlier_scan_that_comes_later_stands_in_the_course_of_a_new_revision
     assert after["biomarkers"] == before["biomarkers"]
     (earlier,) = results_of(root, EARLIER)
     assert earlier["progression"] is None
+    one, two = sorted(root.glob(f"results/[!.]*/{study_key(STUDY)}/[12]"))
+    segmentations = [pydicom.dcmread(folder / "seg.dcm").SOPInstanceUID for folder in (one, two)]
+    assert segmentations[0] == segmentations[1]
+    said = ["Measured again because an earlier scan" in (folder / "report.html").read_text() for folder in (one, two)]
+    assert said == [False, True]
     assert (lost(root, []), unsound_results(root)) == ([], [])
 
 

@@ -81,6 +81,7 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         "supersedes": order.supersedes,
         "provenance": {"revision": order.revision, "bundle": None},
         "incomplete": order.incomplete,
+        "for_earlier_scan": order.for_earlier_scan,
         "earlier": [str(one.folder) for one in order.earlier],
         "earlier_sums": [one.sha256 for one in order.earlier],
     }

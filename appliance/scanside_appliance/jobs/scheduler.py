@@ -13,6 +13,7 @@ from functools import partial
 from scanside_appliance.clock import Clock, ClockWatch
 from scanside_appliance.files.layout import RESULT, BoxLayout, patient_key
 from scanside_appliance.jobs.again import bring_later_scans_up_to_date
+from scanside_appliance.jobs.book.audit import is_redone_for_another
 from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
@@ -67,7 +68,7 @@ class Scheduler:
         waiting = [job for job in self._store.jobs([State.queued]) if job.patient not in half_known]
         queued = [job for job in waiting if is_due(job, now, self._clock.boot)]
         earlier = self._store.results_of_waiting_patients() if len(queued) > 1 else {}
-        known = self._store.measured_once_more() if len(queued) > 1 else set()
+        known = self._store.measured_once_more() if queued else set()
         job = next_job(queued, lambda one: KNOWN_RANK if one.id in known else rank(earlier.get(one.patient, [])))
         if job is None:
             return
@@ -85,6 +86,7 @@ class Scheduler:
             clock_trouble=self._clock_watch.look(),
             today=_day(self._clock),
             earlier=[] if job.alone else self._earlier(job),
+            for_earlier_scan=job.id in known and is_redone_for_another(self._store, job.study),
         )
         self.current = job
 

@@ -119,7 +119,7 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)
     progress("write", 0, 1)
-    page = PageOptions(order.settings.site, folder_among(sums))
+    page = PageOptions(order.settings.site, folder_among(sums), for_earlier_scan=order.for_earlier_scan)
     document = write_output(_as_ordered(analysis, order), order.output, page=page)
     return Ended(
         analysis.exit_code,

@@ -130,6 +130,7 @@ class WorkerClient:
         clock_trouble: str | None,
         today: str,
         earlier: Sequence[EarlierResult],
+        for_earlier_scan: bool,
     ) -> None:
         """Send a study to the worker, with what the box knows beside it. Raises OSError where its folder can't be made.
 
@@ -154,6 +155,7 @@ class WorkerClient:
             earlier=tuple(earlier),
             settings=fitting(settings),
             bundle=self._bundle,
+            for_earlier_scan=for_earlier_scan,
         )
         try:
             self._asked(order, settings)

@@ -116,7 +116,10 @@ def _pictures(analysis: Analysis, *, sides: bool) -> Pictures | None:
 
 
 def _page(document: Mapping[str, Any], pictures: Pictures | None, page: PageOptions) -> str:
-    return render_page(document, pictures, page.comparison, page.site, _earlier(document, page.folder_of_study))
+    earlier = _earlier(document, page.folder_of_study)
+    return render_page(
+        document, pictures, page.comparison, page.site, earlier, for_earlier_scan=page.for_earlier_scan
+    )
 
 
 def _earlier(document: Mapping[str, Any], folder_of_study: FolderOfStudy | None) -> EarlierSlices | None:

@@ -83,6 +83,13 @@ def entries(store: Store, since: int = 0) -> Iterator[AuditEntry]:
     return _rows(store.connection, "WHERE n > ? ORDER BY n", since)
 
 
+def is_redone_for_another(store: Store, study: str) -> bool:
+    """Whether a study was last queued again for another scan of the patient, by no person. Raises sqlite3.Error."""
+    asked = "WHERE event = 'redone' AND study = ? ORDER BY n DESC LIMIT 1"
+    last = next(_rows(store.connection, asked, study), None)
+    return last is not None and "earlier_scan" in last.document()["facts"]
+
+
 def doubted(store: Store) -> list[str]:
     """Studies whose newest result is followed by a self-test that found wrong what had computed it.
 
