@@ -57,7 +57,7 @@ bench: .venv/all.stamp
 
 figures: .venv/all.stamp
 	@test -d "$(DATA)/ct" || { echo "say where the scans are: make figures DATA=DIR, a folder with ct" >&2; exit 2; }
-	@$(BIN)/python benchmarks/figures.py $(DATA) $(or $(OUT),figures-out)
+	@$(BIN)/python benchmarks/figures.py "$(DATA)" "$(or $(OUT),figures-out)"
 
 fuzz: .venv/all.stamp
 	@PYTHONPATH=runtime:tests $(BIN)/python -m tests.sweeps.fuzz_reader
@@ -74,7 +74,7 @@ TRAIN := --cases $(PERMISSIVE)/cases --runs $(PERMISSIVE)/runs $(if $(SAMPLES),-
 
 release-permissive: .venv/all.stamp
 	@test -d "$(DATA)/ct" || { echo "say where the scans are: make release-permissive DATA=DIR, a folder with ct" >&2; exit 2; }
-	@test -e $(PERMISSIVE)/cases/digest.json || $(EXPORT) prepare --permissive --data $(DATA) --cases $(PERMISSIVE)/cases
+	@test -e $(PERMISSIVE)/cases/digest.json || $(EXPORT) prepare --permissive --data "$(DATA)" --cases $(PERMISSIVE)/cases
 	@$(EXPORT) train lungs $(TRAIN) --recipe export/scanside_export/recipes/lungs_pretraining.toml
 	@$(EXPORT) train infection $(TRAIN) --recipe export/scanside_export/recipes/infection_pretraining.toml
 	@$(EXPORT) export --runs $(PERMISSIVE)/runs --work $(PERMISSIVE)/work
