@@ -201,14 +201,14 @@ def deadly_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lib" / "sitecustomize.py").write_text(
         textwrap.dedent(
             """
-            import ctypes, pydicom
-            harmless = pydicom.dcmread
-            def deadly(*arguments, **options):
-                ds = harmless(*arguments, **options)
+            import ctypes
+            from pydicom.dataset import Dataset
+            harmless = Dataset.set_original_encoding  # called at the end of a header, whoever reads it
+            def deadly(ds, *arguments, **options):
                 if ds.get("PatientName") == "Deadly":
                     ctypes.string_at(0)
-                return ds
-            pydicom.dcmread = deadly
+                harmless(ds, *arguments, **options)
+            Dataset.set_original_encoding = deadly
             """
         )
     )
@@ -252,7 +252,8 @@ def test_headers_are_parsed_in_no_process_but_the_readers(tmp_path: Path, monkey
         raise AssertionError("foreign bytes in this process")
 
     write(tmp_path, series(A))
-    for name in ("pydicom.dcmread", "zipfile.ZipFile", "zipfile.is_zipfile"):
+    walk = "scanside_runtime.dicom.headers.plain_header"
+    for name in ("pydicom.dcmread", walk, "zipfile.ZipFile", "zipfile.is_zipfile"):
         monkeypatch.setattr(name, parsed)
     assert [study.uid for study in find_studies([tmp_path])] == [A]
 

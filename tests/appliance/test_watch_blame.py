@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ import pytest
 
 from kit.child_programs import BEGINS, HELLO
 from kit.watch_box import PYTHON, Box, study
+from scanside_appliance.jobs.messages import Order, SelfTestOrder
 from scanside_appliance.service.errors import BoxStuck
 from scanside_appliance.service.service import watch
+from scanside_runtime.process.child import Child
 from scanside_runtime.process.messages import Hello, encode
 from scanside_runtime.settings.load import load_settings
 from sweeps.box import write_settings
@@ -70,6 +73,20 @@ def test_a_worker_of_another_software_blames_the_box_and_no_study(box: Box, work
     (job,) = json.loads(box.scanside("queue", "--json").output)
     assert (job["state"], job["attempts"], job["code"]) == ("queued", 0, code)
     assert box.is_sound()
+
+
+def test_a_worker_that_is_gone_before_it_could_be_asked_blames_the_box_too(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Child.ask
+
+    def asked_late(child: Child, question: Order | SelfTestOrder) -> None:
+        if isinstance(question, Order):
+            select.select([child], [], [])  # it said something, or it ended
+        ask(child, question)
+
+    monkeypatch.setattr(Child, "ask", asked_late)
+    test_a_worker_of_another_software_blames_the_box_and_no_study(box, "raise SystemExit(1)", "BOX_WORKER_START")
 
 
 @pytest.mark.parametrize(("text", "workers"), [("", 1), ("KEEPS", 2)])

@@ -173,8 +173,8 @@ def test_a_reader_that_was_not_asked_anything_ends_with_its_block() -> None:
 
 
 def fake_reader(sources: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program in place of the reader's; it has said its first word."""
-    (sources / "a_fake_reader.py").write_text(BEGINS + program)
+    """Another program in place of the reader's; it has said its first word and heard a question."""
+    (sources / "a_fake_reader.py").write_text(f"{BEGINS}import sys\nsys.stdin.readline()\n{program}")
     monkeypatch.setenv("PYTHONPATH", str(sources))
     monkeypatch.setattr(reader_child, "MODULE", "a_fake_reader")
 
@@ -364,8 +364,7 @@ def test_a_header_arrives_as_it_was_sent(folder: Path) -> None:
         assert decode(encode(header), (SliceHeader,)) == header
 
 
-ANSWERS_NONSENSE = """import sys
-sys.stdin.readline()
+ANSWERS_NONSENSE = """
 print('{"SliceHeader": {"file": 3}}', flush=True)
 sys.stdin.read()
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -68,6 +67,8 @@ class WorkerClient:
     def __init__(self, layout: BoxLayout, clock: Clock, bundle: Path | None, command: Sequence[str] = WORKER) -> None:
         self._layout, self._clock, self._bundle, self._command = layout, clock, bundle, command
         self._child: Child | None = None
+        self._unasked = Ending("start", "before it began")
+        """How one ended that was gone before it could be asked."""
         self._busy: Path | None = None
         self._proving = False
         self._since = 0.0
@@ -95,8 +96,7 @@ class WorkerClient:
     def begin_proof(self, settings: Settings) -> None:
         """Let the worker that measures prove itself, a fresh one where there is none. It must not be busy."""
         self._proving, self._since = True, self._clock.monotonic()
-        with suppress(ChildDied):  # `poll_proof` says what happened
-            self._asked(SelfTestOrder(self._layout.root, settings, self._bundle), settings)
+        self._ask(SelfTestOrder(self._layout.root, settings, self._bundle), settings)
 
     def poll_proof(self, wait_s: float = 0.0) -> SelfTested | ScansideError | None:
         """The answer to the self-test; None while it is under way.
@@ -113,7 +113,7 @@ class WorkerClient:
 
     def _proof(self, wait_s: float) -> SelfTested | ScansideError | None:
         if self._child is None:
-            return BoxSelfTest(why="it ended before it began")
+            return BoxSelfTest(why=f"it ended {self._unasked.how}")
         try:
             answer: SelfTested | Failed | Defect | None = self._child.answer(_PROOFS, wait_s)
         except ChildDied as died:
@@ -157,20 +157,21 @@ class WorkerClient:
             bundle=self._bundle,
             for_earlier_scan=for_earlier_scan,
         )
-        try:
-            self._asked(order, settings)
-        except ChildDied:
-            self._drop()  # `poll` says what happened
+        self._ask(order, settings)
 
-    def _asked(self, order: Order | SelfTestOrder, settings: Settings) -> None:
-        """One that ended since its last study has nothing to do with this one. Raises ChildDied of a fresh one."""
+    def _ask(self, order: Order | SelfTestOrder, settings: Settings) -> None:
+        """One that ended since its last study has nothing to do with this one; of a fresh one `poll` says it."""
         if self._child is not None:
             try:
                 self._child.ask(order)
                 return
             except ChildDied:
                 self._drop()
-        self._start(settings).ask(order)
+        try:
+            self._start(settings).ask(order)
+        except ChildDied as died:
+            self._drop()
+            self._unasked = died.ending
 
     def _let_go_where_it_is_full(self, limits: JobSettings) -> None:
         if self._child is not None and self._child.memory_mb() > FRESH_SHARE * limits.memory_limit_mb:
@@ -181,7 +182,7 @@ class WorkerClient:
         if self._busy is None:
             return None
         if self._child is None:
-            return self._failed("before it began")
+            return self._died(self._unasked)
         if (limit := self._limit_reached(self._child, settings.jobs)) is not None:
             return self._failed(f"at its {limit}")
         try:

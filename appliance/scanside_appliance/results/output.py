@@ -81,9 +81,7 @@ def _makers(analysis: Analysis, found: Mapping[str, Any], page: PageOptions, *, 
     return makers
 
 
-def _archive_objects(
-    analysis: Analysis, provenance: Mapping[str, Any], pictures: Pictures | None
-) -> dict[str, Maker]:
+def _archive_objects(analysis: Analysis, provenance: Mapping[str, Any], pictures: Pictures | None) -> dict[str, Maker]:
     """What makes Segmentation, report and key pictures."""
     series, masks = analysis.series, analysis.masks
     if series is None or masks is None or pictures is None:
@@ -117,9 +115,7 @@ def _pictures(analysis: Analysis, *, sides: bool) -> Pictures | None:
 
 def _page(document: Mapping[str, Any], pictures: Pictures | None, page: PageOptions) -> str:
     earlier = _earlier(document, page.folder_of_study)
-    return render_page(
-        document, pictures, page.comparison, page.site, earlier, for_earlier_scan=page.for_earlier_scan
-    )
+    return render_page(document, pictures, page.comparison, page.site, earlier, for_earlier_scan=page.for_earlier_scan)
 
 
 def _earlier(document: Mapping[str, Any], folder_of_study: FolderOfStudy | None) -> EarlierSlices | None:
