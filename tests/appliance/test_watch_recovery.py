@@ -145,14 +145,21 @@ def test_a_book_that_another_wrote_to_is_read_at_once_and_one_that_we_wrote_to_i
             after_5_s()
 
 
-def test_a_book_that_is_removed_within_a_turn_is_not_read_and_the_next_turn_writes_it_anew(box: Box) -> None:
-    """To end over it would lose what is in none but the open one."""
+@contextmanager
+def book_that_was_read(box: Box) -> Iterator[tuple[BoxLayout, Store, Housekeeping]]:
+    """Of a box with one study that is done, open as a daemon has it."""
     box.put(*study(1))
     box.run()
     layout = BoxLayout(box.root)
     with Store(layout.database, make=False) as store:
         house = Housekeeping(layout, store, Clock())
         house.read_book(0)
+        yield layout, store, house
+
+
+def test_a_book_that_is_removed_within_a_turn_is_not_read_and_the_next_turn_writes_it_anew(box: Box) -> None:
+    """To end over it would lose what is in none but the open one."""
+    with book_that_was_read(box) as (layout, store, house):
         layout.database.unlink()
         house.read_book(0)
         keep_in_place(layout, store)
@@ -162,12 +169,7 @@ def test_a_book_that_is_removed_within_a_turn_is_not_read_and_the_next_turn_writ
 
 
 def test_a_book_that_is_replaced_within_a_turn_is_kept_beside_before_the_other_is_called_damaged(box: Box) -> None:
-    box.put(*study(1))
-    box.run()
-    layout = BoxLayout(box.root)
-    with Store(layout.database, make=False) as store:
-        house = Housekeeping(layout, store, Clock())
-        house.read_book(0)
+    with book_that_was_read(box) as (layout, store, house):
         (other := box.root / "other").write_bytes(b"no book" * 1000)
         other.rename(layout.database)
         house.read_book(0)

@@ -16,7 +16,7 @@ from kit.export_samples import DIGEST, phantom_case, tiny_recipe
 from scanside_export.data.cases import CHECK_CASES
 from scanside_export.data.recipe import Recipe
 from scanside_export.errors import TrainingUnusable
-from scanside_export.networks.checkpoint import read_checkpoint
+from scanside_export.networks.checkpoint import Trained, read_checkpoint
 from scanside_export.networks.shipped_weights import read_network, with_statistics
 from scanside_export.training.train import Run, train
 from scanside_runtime.model.bundle import DEFAULT_BUNDLE, MANIFEST, open_bundle
@@ -32,6 +32,15 @@ def small(network: str, **changes: object) -> Recipe:
 
 def train_from(bundle: Path, chosen: Recipe, out: Path) -> Path:
     return train([phantom_case()], chosen, Run(out, DIGEST, threads=1, start_from=bundle))
+
+
+def trained_from_shipped(folder: Path, **changes: object) -> Trained:
+    """Lungs from the shipped bundle with another manifest; what is None is not in it."""
+    shutil.copytree(DEFAULT_BUNDLE, folder / "bundle")
+    manifest = json.loads((DEFAULT_BUNDLE / MANIFEST).read_text()) | changes
+    said = {key: value for key, value in manifest.items() if value is not None}
+    (folder / "bundle" / MANIFEST).write_text(json.dumps(said))
+    return read_checkpoint(train_from(folder / "bundle", small("lungs"), folder / "out"))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -77,30 +86,20 @@ def test_a_bundle_that_does_not_say_what_it_saw_has_seen_all_there_was_and_its_l
 
 
 def test_a_bundle_saw_the_sources_that_its_manifest_names(tmp_path: Path) -> None:
-    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
-    manifest = json.loads((DEFAULT_BUNDLE / MANIFEST).read_text())
-    (tmp_path / "bundle" / MANIFEST).write_text(json.dumps({**manifest, "trained_on": ["infection-8mm"]}))
-    trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
+    trained = trained_from_shipped(tmp_path, trained_on=["infection-8mm"])
     assert trained.saw("study_0255", "infection-8mm")
     assert not trained.saw("coronacases_001", "infection-3d")
 
 
 def test_whom_the_manifest_says_it_left_out_a_bundle_did_not_see(tmp_path: Path) -> None:
-    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
-    manifest = json.loads((DEFAULT_BUNDLE / MANIFEST).read_text())
-    (tmp_path / "bundle" / MANIFEST).write_text(json.dumps({**manifest, "left_out": ["coronacases_008"]}))
-    trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
+    trained = trained_from_shipped(tmp_path, left_out=["coronacases_008"])
     assert trained.saw("coronacases_001", "infection-3d")
     assert not trained.saw("coronacases_008", "infection-3d")
 
 
 @pytest.mark.parametrize(("name", "saw"), [("scanside-chest", False), ("clinic-chest", True)])
 def test_of_two_bundles_that_do_not_say_it_is_known_whom_they_left_out(tmp_path: Path, name: str, saw: bool) -> None:
-    shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
-    manifest = {**json.loads((DEFAULT_BUNDLE / MANIFEST).read_text()), "name": name, "version": "0.2.0"}
-    manifest.pop("left_out", None)
-    (tmp_path / "bundle" / MANIFEST).write_text(json.dumps(manifest))
-    trained = read_checkpoint(train_from(tmp_path / "bundle", small("lungs"), tmp_path / "out"))
+    trained = trained_from_shipped(tmp_path, name=name, version="0.2.0", left_out=None)
     assert [trained.saw(case, "infection-3d") for case in ("coronacases_001", *CHECK_CASES)] == [True, saw, saw]
 
 

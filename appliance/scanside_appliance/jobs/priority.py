@@ -25,6 +25,11 @@ def rank(earlier: Sequence[Job]) -> int:
     return SEVERITY_RANK.get(last.severity or "", 0) + (RISING_RANK if last.trend == "rising" else 0)
 
 
+def turn_rank(job: Job, known: Collection[int], earlier: Sequence[Job]) -> int:
+    """How soon a job's turn is: by its patient's `earlier` results, unless it is one that is measured once more."""
+    return KNOWN_RANK if job.id in known else rank(earlier)
+
+
 def next_job(queued: Sequence[Job], rank_of: Callable[[Job], int]) -> Job | None:
     """The job to take: the one passed over too often, else the gravest, least often tried, not put off, oldest.
 

@@ -20,7 +20,7 @@ from scanside_appliance.jobs.errors import BoxAnalysisDied, BoxSameDefect
 from scanside_appliance.jobs.file_mover import FileMover
 from scanside_appliance.jobs.intake import Intake
 from scanside_appliance.jobs.messages import EarlierResult
-from scanside_appliance.jobs.priority import KNOWN_RANK, is_due, next_job, passed_over, rank
+from scanside_appliance.jobs.priority import is_due, next_job, passed_over, turn_rank
 from scanside_appliance.jobs.result_folder import unsound
 from scanside_appliance.jobs.worker_client import Outcome, WorkerClient
 from scanside_runtime.dicom.errors import PatientMixed
@@ -69,7 +69,7 @@ class Scheduler:
         queued = [job for job in waiting if is_due(job, now, self._clock.boot)]
         earlier = self._store.results_of_waiting_patients() if len(queued) > 1 else {}
         known = self._store.measured_once_more() if queued else set()
-        job = next_job(queued, lambda one: KNOWN_RANK if one.id in known else rank(earlier.get(one.patient, [])))
+        job = next_job(queued, lambda one: turn_rank(one, known, earlier.get(one.patient, [])))
         if job is None:
             return
         if self._file_mover.hold_without_its_files(job) is not None:

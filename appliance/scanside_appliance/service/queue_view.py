@@ -16,7 +16,7 @@ from scanside_appliance.jobs.book.errors import BoxDatabaseMissing
 from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
 from scanside_appliance.jobs.book.store import Store
-from scanside_appliance.jobs.priority import KNOWN_RANK, rank
+from scanside_appliance.jobs.priority import turn_rank
 from scanside_appliance.results.archive import read_results
 from scanside_appliance.results.finder import shown_of
 from scanside_appliance.service.errors import BoxInbox, BoxInboxSilent
@@ -96,7 +96,7 @@ def _ranked(store: Store, *, every: bool, done: int) -> list[tuple[Job, int]]:
     open_ones = [*filter(_concerns_a_study, store.jobs(SHOWN)), *store.held_results()]
     jobs = store.jobs(State) if every else _with_latest(open_ones, store.jobs([State.done]), done)
     known = store.measured_once_more()
-    ranked = [(job, KNOWN_RANK if job.id in known else rank(store.jobs_of_patient(job.patient))) for job in jobs]
+    ranked = [(job, turn_rank(job, known, store.jobs_of_patient(job.patient))) for job in jobs]
     return sorted(ranked, key=lambda one: (_turn(one[0]), -one[1], one[0].id))
 
 
