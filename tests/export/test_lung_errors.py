@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kit.body_samples import LUNG_HU, SPACING_MM, band, lungs, oval, patient
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN
+from scanside_export.data.drawn_lungs import AIRWAY, EFFUSION, LungReference
 from scanside_export.data.volumes import volume_of
-from scanside_export.evaluation.lung_errors import (
-    AIRWAY,
-    EFFUSION,
-    KINDS,
-    LungErrors,
-    LungReference,
-    drawn_references,
-    errors_by_kind,
-    lung_table,
-)
+from scanside_export.evaluation.lung_errors import KINDS, LungErrors, errors_by_kind, lung_table
 
 LOW, HIGH = slice(0, 4), slice(4, 9)
 VOXEL_ML = float(np.prod(SPACING_MM)) / 1000
@@ -109,16 +100,3 @@ def test_the_table_has_a_row_for_each_series_under_the_names_of_its_columns() ->
     lines = lung_table(scores).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["series-0", "series-1", "series-2"]
     assert all(len(a) == len(b) for a, b in pairwise(lines[1:]))
-
-
-def test_drawn_lungs_of_a_series_that_is_not_at_hand_are_passed_over(tmp_path: Path) -> None:
-    references = Path(__file__).parents[1] / "data" / "lungs"
-    assert sorted(path.stem for path in references.glob("*.npz"))
-    assert not list(drawn_references(references, tmp_path))
-
-
-def test_drawn_lungs_lie_on_the_grid_of_their_series(shared_data: Path) -> None:
-    for one in drawn_references(Path(__file__).parents[1] / "data" / "lungs", shared_data):
-        assert one.labels.shape == one.volume.hu.shape
-        assert set(np.unique(one.labels)) <= {0, RIGHT, LEFT, EFFUSION, AIRWAY, UNKNOWN}
-        assert np.median(one.volume.hu[one.labels == LEFT]) < -700

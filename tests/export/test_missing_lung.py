@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from scanside_export.data.cases import LEFT, RIGHT
-from scanside_export.evaluation.lung_errors import EFFUSION, LungReference, drawn_references
+from scanside_export.data.drawn_lungs import EFFUSION, LungReference, drawn_references
 from scanside_runtime.quality.effusion import check_fluid, set_fluid_apart
 from scanside_runtime.quality.missing_lung import check_air_outside, check_parts
 from scanside_runtime.quality.overview import make_overview

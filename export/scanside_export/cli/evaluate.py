@@ -156,7 +156,8 @@ def lungs(
     """
     from dataclasses import asdict
 
-    from scanside_export.evaluation.lung_errors import case_reference, drawn_references, lung_table, score_lungs
+    from scanside_export.data.drawn_lungs import drawn_references
+    from scanside_export.evaluation.lung_errors import case_reference, lung_table, score_lungs
 
     if (references is None) != (data is None) or (references is None and not sources):
         raise typer.BadParameter("give --references and --data, or --from FORM=DIR")

@@ -87,6 +87,9 @@ def prepare(
         list[str] | None,
         typer.Option("--from", metavar="FORM=DIR", help="Another labelled set in its own form; see docs/training.md."),
     ] = None,
+    references: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Lungs drawn by eye on series of --data: tests/data/lungs.")
+    ] = None,
     variants: Annotated[int, typer.Option(min=0, help="Copies of each real background with other lesions.")] = 5,
     phantoms: Annotated[int, typer.Option(min=0, help="Phantoms to draw, two seconds each; 20 for a first try.")] = 150,
     seed: Annotated[int, typer.Option(help="Seed of lesions and phantoms.")] = 1000,
@@ -110,8 +113,11 @@ def prepare(
         raise typer.BadParameter(str(problem)) from problem
     if data is None and not named:
         raise typer.BadParameter("give --data DIR, or --from FORM=DIR")
+    if references is not None and data is None:
+        raise typer.BadParameter("--references wants the series of --data")
+    material = Material(data, named, variants, phantoms, seed, permissive, references)
     with progress() as report:
-        digest = prepare_cases(Material(data, named, variants, phantoms, seed, permissive), cases, jobs, report)
+        digest = prepare_cases(material, cases, jobs, report)
     typer.echo(digest)
 
 

@@ -25,6 +25,8 @@ DENSE_HU = (32.0, 120.0)
 """Dense lung without a bronchus full of air, without contrast medium and with."""
 BRONCHI_HU = (5.0, 100.0)
 """Dense lung with bronchi in it: these tell, whatever the density."""
+GRAIN_PX = (0.4, 1.6)
+"""Sigma of the noise in fluid: kernels are sharp and soft."""
 SHARES = ((0.03, 0.2), (0.2, 0.5), (0.5, 1.0))
 SHARES_CHANCES = (0.4, 0.4, 0.2)
 PRONE = 0.06
@@ -61,7 +63,8 @@ def with_effusion(hu: Floats, lungs: Bools, pixel_mm: float, rng: Rng) -> tuple[
         if rng.random() < 0.6:
             band = _deepest(depth, lung, min(1.0, share * float(rng.uniform(1.1, 1.8)) + 0.03)) & ~fluid
             hu = _filled(hu, band, outside, _dense(band, pixel_mm, noise_hu, rng), rng)[0]
-        even = density + noise_hu * float(rng.uniform(0.7, 1.3)) * grains(fluid.shape, 0.7, rng)
+        noise = float(rng.uniform(0.7, 1.3)) * grains(fluid.shape, float(rng.uniform(*GRAIN_PX)), rng)
+        even = density + noise_hu * noise
         hu, taken = _filled(hu, fluid, outside, even, rng)
         gone = np.maximum(gone, taken * lung)
     return hu, gone

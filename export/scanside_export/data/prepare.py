@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from scanside_export.data import cases
 from scanside_export.data.adapters.forms import read_form
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
+from scanside_export.data.drawn_lungs import drawn_lung_cases
 from scanside_export.data.lesions import insert, pleural_consolidation, random_lesions
 from scanside_export.data.lung_reference import reference_lungs
 from scanside_export.data.packing import is_packed, load_packed
@@ -58,6 +59,7 @@ class Material:
     data: the folder with infection-3d, infection-2d, lung-2d and ct. sources: (form, folder) of other labelled sets.
     variants: copies of each background with other lesions. phantoms: drawn thoraxes.
     permissive: of `data` only what may be used for anything, the near-healthy scans of ct.
+    references: a folder of lungs drawn by eye on series of `data`, used as well.
     """
 
     data: Path | None
@@ -66,6 +68,7 @@ class Material:
     phantoms: int = 150
     seed: int = 1000
     permissive: bool = False
+    references: Path | None = None
 
 
 def prepare(material: Material, out: Path, jobs: int = 1, progress: Progress | None = None) -> str:
@@ -131,6 +134,8 @@ def _parts(material: Material) -> list[Part]:
     parts: list[Part] = [partial(read_form, form, folder) for form, folder in material.sources]
     if material.data is not None:
         parts += _shared_parts(material.data, material)
+        if material.references is not None:
+            parts.append(partial(drawn_lung_cases, material.references, material.data))
     seeds = range(material.seed, material.seed + material.phantoms)
     return parts + [partial(_phantom_cases, seeds[start : start + 5]) for start in range(0, len(seeds), 5)]
 

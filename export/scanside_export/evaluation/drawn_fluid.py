@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from scanside_export.data.drawn_lungs import in_slabs
 from scanside_export.data.effusions import scan_noise, with_level
 from scanside_export.data.volumes import real_volume, volume_of
 from scanside_export.errors import LabelsUnusable
-from scanside_export.evaluation.lung_errors import in_slabs
 from scanside_runtime.followup.measurement_error import measurement_error
 from scanside_runtime.measures.biomarkers import measure
 from scanside_runtime.measures.severity import FLAGS, Flag, assess_extent, raised_for_fluid

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from scanside_export.data.cases import LEFT, RIGHT, UNKNOWN, Case, known_lungs
-from scanside_export.data.volumes import averaged, real_volume, volume_of
+from scanside_export.data.drawn_lungs import AIRWAY, EFFUSION, Labels, LungReference
+from scanside_export.data.volumes import volume_of
 from scanside_runtime.metrics import dice
 from scanside_runtime.model.body import find_body
 from scanside_runtime.model.networks import Networks
 from scanside_runtime.model.segment import segment
-from scanside_runtime.volume import Bools, Volume
+from scanside_runtime.volume import Bools
 
-Labels = npt.NDArray[np.uint8]
-
-EFFUSION, AIRWAY = 3, 4
-"""Values of a drawn reference beside those of `Case.lungs`: neither is lung."""
 EDGE_MM = 3.0
 """Errors this near, in the slice, to the reference's outline are a matter of the edge: a pixel or two of it."""
 AIR_HU = -400
@@ -42,15 +37,6 @@ KINDS = (
 """What a millilitre that is wrong is, the first that fits; see `errors_by_kind`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LungReference:
-    """A series with its lungs: labels (z, y, x) uint8 in values of `Case.lungs`, EFFUSION and AIRWAY among them."""
-
-    name: str
-    volume: Volume
-    labels: Labels
-
-
 @dataclass(frozen=True, slots=True)
 class LungErrors:
     """One series: ml of each of `KINDS`, and Dice of both lungs where the reference knows."""
@@ -59,25 +45,6 @@ class LungErrors:
     right_dice: float
     left_dice: float
     ml: dict[str, float]
-
-
-def drawn_references(folder: Path, data: Path, names: Sequence[str] = ()) -> Iterator[LungReference]:
-    """The references of a folder, or those named, whose series lie below `data`; absent series are passed over."""
-    for path in sorted(folder.glob("*.npz")):
-        if names and path.stem not in names:
-            continue
-        archive = np.load(path)
-        series = data / str(archive["series"])
-        if series.exists():
-            yield LungReference(path.stem, in_slabs(real_volume(series), int(archive["joined"])), archive["labels"])
-
-
-def in_slabs(volume: Volume, joined: int) -> Volume:
-    """A volume with so many neighbouring slices averaged to each slab."""
-    if joined == 1:
-        return volume
-    dz, dy, dx = volume.spacing_mm
-    return volume_of(np.rint(averaged(np.asarray(volume.hu), joined)).astype(np.int16), (dz * joined, dy, dx))
 
 
 def case_reference(case: Case) -> LungReference:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from scanside_export.data.cases import infection_volumes
+from scanside_export.data.drawn_lungs import in_slabs
 from scanside_export.data.volumes import real_volume, volume_of
-from scanside_export.evaluation.lung_errors import in_slabs
 from scanside_runtime.measures.biomarkers import measure
 from scanside_runtime.measures.severity import assess_extent
 from scanside_runtime.metrics import dice
