@@ -119,6 +119,18 @@ def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_a
     )
 
 
+def test_one_that_is_held_and_then_released_by_itself_may_change_later_courses_each_time(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    box.put(*study(2, text="EARLIER CONFLICT", patient="P1"))
+    box.run()
+    assert ([one["verdict"] for one in box.of(2)], len(box.of(1))) == (["held"], 2)
+    box.scanside("release", study_key("1.2.2"))
+    box.run()
+    assert [(one["alone"], one["earlier"]) for one in box.of(2)[1:]] == [(True, [])]
+    assert earlier_ones(box, 1) == [[], [study_key("1.2.2")], [study_key("1.2.2")]]
+
+
 def test_an_archive_that_can_t_be_looked_at_keeps_no_earlier_scan_from_its_result(box: Box) -> None:
     box.put(*study(1))
     box.run()

@@ -247,6 +247,33 @@ def test_an_earlier_scan_that_comes_later_stands_in_the_course_of_a_new_revision
     assert (lost(root, []), unsound_results(root)) == ([], [])
 
 
+def test_a_scan_that_is_held_and_released_in_new_revisions_stays_in_no_later_course(
+    box: Watched, sent: Path, bundle: Path, tmp_path: Path
+) -> None:
+    """The earlier study states no birth date; a second series of it, sent later, states another than the later scan."""
+    root = tmp_path / "box"
+    shutil.copytree(box.root, root, symlinks=True)
+    of_before = {"StudyInstanceUID": EARLIER, "StudyDate": "20200101", "AcquisitionDate": "20200101"}
+    of_before["AcquisitionDateTime"] = "20200101080000"
+
+    def compared_with(*series_uid: str, **changes: str) -> list[str | None]:
+        """By revision of the later scan, after one more series of the earlier study has come."""
+        for uid in series_uid:
+            shutil.copytree(sent, root / "inbox" / uid)
+            for number, file in enumerate((root / "inbox" / uid).rglob("*.dcm")):
+                put([file], SeriesInstanceUID=uid, SOPInstanceUID=f"{uid}.{number}", **of_before, **changes)
+        done = watched_once(root, box.settings, bundle)
+        assert done.returncode == 0, done.stderr
+        return [(one["progression"] or {}).get("previous_study_uid") for one in results_of(root, STUDY)]
+
+    assert compared_with("1.2.6", PatientBirthDate="") == [None, EARLIER]
+    assert compared_with("1.2.5", PatientBirthDate="19700101") == [None, EARLIER, None]
+    CliRunner().invoke(app, ["--root", str(root), "--settings", str(box.settings), "release", study_key(EARLIER)])
+    assert compared_with() == [None, EARLIER, None]
+    assert [one["verdict"] for one in results_of(root, EARLIER)] == ["analysed", "held", "analysed"]
+    assert (lost(root, []), unsound_results(root)) == ([], [])
+
+
 def test_a_clock_that_shows_no_possible_time_is_called_unknown() -> None:
     assert Clock(wall=lambda: 1e18).now_text() == "unknown"
 

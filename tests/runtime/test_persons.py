@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from kit.course_samples import ERROR, result, scan
 from scanside_runtime.findings import KINDS
 from scanside_runtime.followup.comparability import obstacles
 from scanside_runtime.followup.errors import PatientConflict
-from scanside_runtime.followup.patient_record import Earlier, Record, record_of
+from scanside_runtime.followup.patient_record import Earlier, Record, counted_by, record_of
 from scanside_runtime.followup.person_names import is_one_person_by_name
 from scanside_runtime.followup.placeholders import is_placeholder, without_placeholders
 from scanside_runtime.followup.progression import progression
@@ -173,6 +174,20 @@ def test_a_history_is_one_persons_and_what_is_left_out_is_said(name: str) -> Non
     said = " ".join([*(note.code for note in found.notes), *found.unusable])
     assert all(word in said for word in history.said)
     assert len(found.notes) + len(found.unusable) == len(history.said)
+
+
+def test_a_released_scan_is_counted_by_those_who_share_its_birth_date_and_contradict_nobody_by_it() -> None:
+    released = stated(DAYS[0], flags=RELEASED)
+    same, another, unstated = stated(DAYS[1]), stated(DAYS[2], **BORN_1970), stated(DAYS[3], birth_date=None)
+
+    def who(*others: dict[str, Any], of: dict[str, Any] = released, ids: Sequence[str] = PLACEHOLDER_IDS) -> list[str]:
+        return [one.acquired_at or "" for one in counted_by(others, of, ids)]
+
+    assert who(same) == who(same, unstated) == [DAYS[1]]
+    assert who(another) == who(unstated) == who(same, another) == []
+    assert who(same, of=stated(DAYS[0], verdict="held")) == []
+    assert who(same, ids=["P-17"]) == [], "under an ID that is given to many"
+    assert who(same, stated(DAYS[4], sex="M", birth_date=None)) == [], "it would be held"
 
 
 @pytest.mark.parametrize("name", [name for name, one in HISTORIES.items() if not one.held])

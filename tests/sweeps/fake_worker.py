@@ -63,6 +63,7 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         return Defect("ValueError at fake_worker.py:1")
     code, exit_code, verdict = _outcome(text, order)
     severity, trend = "severe" if b"SEVERE" in text else "none", "rising" if b"RISING" in text else None
+    compared = () if order.alone else order.earlier
     document = {
         "schema": RESULT_SCHEMA,
         "verdict": verdict,
@@ -82,8 +83,8 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         "provenance": {"revision": order.revision, "bundle": None},
         "incomplete": order.incomplete,
         "for_earlier_scan": order.for_earlier_scan,
-        "earlier": [str(one.folder) for one in order.earlier],
-        "earlier_sums": [one.sha256 for one in order.earlier],
+        "earlier": [str(one.folder) for one in compared],
+        "earlier_sums": [one.sha256 for one in compared],
     }
     replace_file(order.output / "report.html", b"<p>a page</p>")
     if b"SEND" in text:
@@ -121,7 +122,7 @@ def _outcome(text: bytes, order: Order) -> tuple[str | None, int, str]:
         return "SERIES_NOT_CHEST", 3, "refused"
     if len(set(re.findall(rb'"patient_id": "([^"]*)"', text))) > 1:
         return "PATIENT_MIXED", 3, "refused"
-    if b"CONFLICT" in text and order.earlier:
+    if b"CONFLICT" in text and order.earlier and not order.alone:
         return "PATIENT_CONFLICT", 6, "held"
     return None, 0, "analysed"
 

@@ -47,8 +47,8 @@ class Order:
     root: the box's folder, for its bundle and its severity model. study_uid, patient: of whom the files are by what was
     read of them when they came, the patient as the name of a folder; there the result will lie. earlier: the folders of
     results of this patient's other studies, the newest revision of each. alone: a person released it, it is measured
-    without them. series_uid: the series that a person chose. for_earlier_scan: it is measured again for nothing but an
-    earlier scan of the patient, which came after it or has changed.
+    without them; their courses may change by it. series_uid: the series that a person chose. for_earlier_scan: it is
+    measured again for nothing but an earlier scan of the patient, which came after it or has changed.
     """
 
     root: Path

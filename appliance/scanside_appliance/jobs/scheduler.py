@@ -85,7 +85,7 @@ class Scheduler:
             supersedes=str(revision - 1) if revision > 1 else None,
             clock_trouble=self._clock_watch.look(),
             today=_day(self._clock),
-            earlier=[] if job.alone else self._earlier(job),
+            earlier=self._earlier(job),
             for_earlier_scan=job.id in known and is_redone_for_another(self._store, job.study),
         )
         self.current = job

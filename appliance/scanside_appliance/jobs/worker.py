@@ -111,7 +111,7 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     from scanside_runtime.analysis.options import Options
 
     everyone = None if order.alone else BoxLayout(order.root).results
-    sums = {one.folder: one.sha256 for one in order.earlier}
+    sums = {} if order.alone else {one.folder: one.sha256 for one in order.earlier}
     past, model = cache(results_in(sums, everyone)), model_in_force(order.root)
     tuning, proof = read_tuning(order.root), read_proof(order.root)
     options = Options(order.settings, bundle=_bundle(order), earlier=past, site_model=model, tuning=tuning, proof=proof)
@@ -136,15 +136,20 @@ def _outdated(order: Order, analysis: Analysis, options: Options) -> tuple[str, 
     from scanside_appliance.results.archive import read_result, read_results
     from scanside_appliance.results.outdated import outdated_by
     from scanside_runtime.analysis.course import past_of
+    from scanside_runtime.followup.patient_record import counted_by
 
     study = None if analysis.series is None else analysis.series.study
-    if analysis.verdict != "analysed" or study is None:
+    if analysis.verdict == "refused" or study is None:
         return ()
-    persons = past_of(study, options)[0].scans
     others = {one.folder / RESULT: one.sha256 for one in order.earlier}
     try:
+        now = read_result(order.output / RESULT)
         known = [one.document for one in read_results(others, others)[0]]
-        return outdated_by(read_result(order.output / RESULT), persons, known)
+        if order.alone or analysis.verdict == "held":
+            persons = counted_by(known, now, order.settings.patient.placeholder_ids)
+        else:
+            persons = past_of(study, options)[0].scans
+        return outdated_by(now, persons, known)
     except ValueError:  # what can't be believed stands in no course
         return ()
 

@@ -134,7 +134,7 @@ class WorkerClient:
     ) -> None:
         """Send a study to the worker, with what the box knows beside it. Raises OSError where its folder can't be made.
 
-        earlier: the patient's other results, none where the study is measured alone.
+        earlier: the patient's other results.
         """
         folder = self._layout.unfinished / f"{job.id}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o750)

@@ -15,11 +15,11 @@ Document = Mapping[str, Any]
 def outdated_by(document: Document, persons: Iterable[Scan], documents: Iterable[Document]) -> tuple[str, ...]:
     """The UIDs of the studies whose course lacks this scan, has other numbers of it, or numbers that no longer count.
 
-    They do not count where this scan's are withheld now, it was not made before, or it is somebody else's now. In the
-    order of the scans: what is measured again in turn rests on nothing that is measured again after it. A refused one
-    hides none that was measured. document: of the scan that was measured now. persons: all other scans that are taken
-    for the same person's. documents: results, those of these scans among them. Raises ValueError where one can't be
-    believed.
+    They do not count where this scan's are withheld now, it is held, was not made before, or is somebody else's now. In
+    the order of the scans: what is measured again in turn rests on nothing that is measured again after it. A refused
+    one hides none that was measured. document: of the scan that was measured now. persons: all other scans that are
+    taken for the same person's. documents: results, those of these scans among them. Raises ValueError where one can't
+    be believed.
     """
     now = Scan.from_document(document)
     if now.verdict == "refused":

@@ -6,6 +6,7 @@ What is left out is said: nobody finds out by a trend that is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,6 +71,22 @@ def record_of(
         notes += _of_other_issuers(person, [scan for scan in elsewhere if scan.study_uid != study_uid])
     undated = [f"study {scan.study_uid} states no date" for scan in kept if scan.measured and scan.moment is None]
     return Record(tuple(kept), (*earlier.unreadable, *unusable, *undated), tuple(notes))
+
+
+def counted_by(
+    documents: Sequence[Mapping[str, Any]], apart: Mapping[str, Any], placeholders: Collection[str] = ()
+) -> tuple[Scan, ...]:
+    """The scans among these results that count one that is held, or stands by itself, as the same person's.
+
+    One that would be held for it counts it not. Raises ValueError where `apart` can't be believed.
+    """
+    now, everything = Scan.from_document(apart), Earlier((*documents, apart))
+    found = []
+    for scan in _read(documents, placeholders)[0]:
+        with suppress(PatientConflict):
+            record = record_of(scan.person, scan.study_uid, lambda *_: everything, placeholders)
+            found += [scan] if now.study_uid in {one.study_uid for one in record.scans} else []
+    return tuple(found)
 
 
 def _is_same_id(person: Person, other: Person) -> bool:
