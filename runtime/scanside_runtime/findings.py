@@ -373,8 +373,10 @@ KINDS = {
     ),
     "BOX_EARLIER_RESULT": FindingKind(
         ("caution",),
-        "An earlier result of the patient can't be read; the trend leaves it out.",
-        "Analyse that study again, or restore its result from a backup.",
+        "An earlier result of the patient can't be read, or it came later and this scan could not be measured again: "
+        "the trend leaves it out.",
+        "Analyse that study again, or restore its result from a backup; where the worklist alone says this, run "
+        "scanside redo for this study: it is measured again, or you are told what is missing.",
     ),
 }
 """Every code that a `Finding` may carry."""

@@ -25,6 +25,18 @@ def earlier_ones(box: Box, number: int) -> list[list[str]]:
     return [sorted(Path(one).parent.name for one in document["earlier"]) for document in box.of(number)]
 
 
+def named_by_the_doctor(box: Box) -> set[str]:
+    conditions = json.loads(box.scanside("doctor", "--json").output)["conditions"]
+    return {
+        study for one in conditions if one["subject"] == "courses" for study in one["found"].split(": ")[1].split(", ")
+    }
+
+
+def cautions(box: Box) -> dict[str, list[str]]:
+    """What stands beside each number of the worklist."""
+    return {one["study"]: one["cautions"] for one in json.loads(box.scanside("worklist", "--json").output)["studies"]}
+
+
 def test_the_later_one_is_measured_again_with_it_and_what_was_there_stays(box: Box) -> None:
     box.put(*study(1))
     box.run()
@@ -95,6 +107,7 @@ def test_the_queue_is_shown_in_the_order_in_which_it_is_measured(box: Box) -> No
     assert [one["study"] for one in json.loads(box.scanside("queue", "--json").output)] == [new, known]
 
 
+@pytest.mark.usefixtures("no_selftest")
 def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_are(
     box: Box, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,6 +130,24 @@ def test_one_that_a_person_set_apart_and_one_whose_files_are_gone_stay_as_they_a
             f"study {refused.study}: {lacks}: measured again it was refused",
         ]
     )
+    assert named_by_the_doctor(box) == {gone.study, refused.study}
+    assert cautions(box)[gone.study] == ["BOX_EARLIER_RESULT"]
+
+
+@pytest.mark.usefixtures("no_selftest")
+def test_one_whose_analysis_fails_is_named_until_it_has_a_result_again(box: Box) -> None:
+    box.put(*study(1, text="ONLY"))
+    box.run()
+    box.put(*study(2, text="EARLIER", patient="P1"))
+    box.run()
+    later = study_key("1.2.1")
+    assert (len(box.of(1)), len(box.of(2)), named_by_the_doctor(box)) == (1, 1, {later})
+    assert cautions(box) == {later: ["BOX_EARLIER_RESULT"], study_key("1.2.2"): []}
+    assert "earlier scans left out" in box.scanside("worklist").output
+    assert box.scanside("release", later, "--series", "2").exit_code == 0
+    assert named_by_the_doctor(box) == set(), "it is under way"
+    box.run()
+    assert (len(box.of(1)), named_by_the_doctor(box), cautions(box)[later]) == (2, set(), [])
 
 
 def test_one_that_is_held_and_then_released_by_itself_may_change_later_courses_each_time(box: Box) -> None:

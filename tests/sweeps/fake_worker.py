@@ -1,12 +1,12 @@
 """In place of the child that analyses: its result is the list of what it was given. Some words in a file change it.
 
-CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat memory,
-KEEPS keep some. DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a refusal,
-BOX a full disk, HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID, UNWRITTEN
-a refusal in the middle of writing: a page, and no document; SEND has an object for an archive; EARLIER is scanned
-before all that is known of the patient. CRASH and HEAD mean the series that nobody chose. Files that name several
-patients are refused, as the analysis does. The self-test passes, unless ROOT.selftest says WRONG, OTHER (another way
-was taken) or DIES.
+CRASH ends it by a signal, HANG makes it wait for ever, WAIT until there is a file ROOT.go, HUNGRY makes it eat
+memory, KEEPS keep some. DEFECT is an exception with a name in it, SEVERE and RISING are what it finds, REFUSED is a
+refusal, BOX a full disk, HEAD a refusal unless its second series was chosen, CONFLICT somebody else under a known ID,
+UNWRITTEN a refusal in the middle of writing: a page, and no document; SEND has an object for an archive; EARLIER is
+scanned before all that is known of the patient, ONLY a CRASH where anything is. CRASH and HEAD mean the series that
+nobody chose. Files that name several patients are refused, as the analysis does. The self-test passes, unless
+ROOT.selftest says WRONG, OTHER (another way was taken) or DIES.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
     contents = {file: file.read_bytes() for file in sorted(order.files.iterdir())}
     text = b"".join(contents.values())
     channel.send(StageReached("reading", len(contents), len(contents)))
-    if b"CRASH" in text and order.series_uid is None:
+    compared = () if order.alone else order.earlier
+    if (b"CRASH" in text or (b"ONLY" in text and compared)) and order.series_uid is None:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"HANG" in text:
         (order.output / "hangs").touch()
@@ -63,7 +64,6 @@ def analyze(order: Order, channel: Channel) -> Ended | Defect:
         return Defect("ValueError at fake_worker.py:1")
     code, exit_code, verdict = _outcome(text, order)
     severity, trend = "severe" if b"SEVERE" in text else "none", "rising" if b"RISING" in text else None
-    compared = () if order.alone else order.earlier
     document = {
         "schema": RESULT_SCHEMA,
         "verdict": verdict,

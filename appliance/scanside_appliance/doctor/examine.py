@@ -19,6 +19,7 @@ SUBJECTS = (
     *(to_translate("inbox"), to_translate("mounts"), to_translate("bundle"), to_translate("tuning")),
     *(to_translate("self-test"), to_translate("book"), to_translate("backup"), to_translate("unit")),
     *(to_translate("watch"), to_translate("studies"), to_translate("put aside"), to_translate("files kept")),
+    to_translate("courses"),
     *(to_translate("archive"), to_translate("serve")),
 )
 """What the conditions are of, as the table names them."""
@@ -47,6 +48,8 @@ def examine(box: Examined) -> Iterator[Condition]:
     yield work.running(box)
     yield work.studies(box, book)
     yield work.failures(box, book)
+    if book.outdated:
+        yield work.courses(box, book)
     if box.settings.send.host:
         yield network.archive(box)
     if not box.settings.serve.this_machine_alone:

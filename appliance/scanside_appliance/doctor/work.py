@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good, of_error
+from scanside_appliance.jobs.book.audit import outdated
 from scanside_appliance.jobs.book.database_errors import database_errors
 from scanside_appliance.jobs.book.errors import BoxDatabaseMissing
 from scanside_appliance.jobs.book.file import existing_book
@@ -23,11 +25,15 @@ UNIT = UNITS[0]
 MAYBE = ("scanside-receive.service", "scanside-serve.service")
 """Off until somebody wants them."""
 ASK_S = 10.0
+COURSES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What the book says. error: why it can't be read; last, failed: the newest job that was done, or put aside."""
+    """What the book says. error: why it can't be read; last, failed: the newest job that was done, or put aside.
+
+    outdated: studies that an earlier scan came after, and that could not be measured again.
+    """
 
     there: bool = False
     error: BoxFailed | None = None
@@ -35,6 +41,7 @@ class Book:
     failed: Job | None = None
     held: int = 0
     numbers: dict[State, int] = field(default_factory=dict)
+    outdated: Sequence[str] = ()
 
 
 def read_book(box: Examined) -> Book:
@@ -45,7 +52,7 @@ def read_book(box: Examined) -> Book:
             done, failed = store.jobs([State.done]), store.jobs([State.quarantined])
             studies = [job for job in failed if job.study]
             held = len(store.jobs([State.held])) + len(store.held_results())
-            return Book(True, None, _newest(done), _newest(studies), held, store.numbers())
+            return Book(True, None, _newest(done), _newest(studies), held, store.numbers(), outdated(store))
     except BoxDatabaseMissing:
         return Book()
     except BoxFailed as error:
@@ -155,6 +162,16 @@ def studies(_: Examined, read: Book) -> Condition:
         found = said("{last}; {number} wait for a person", last=last, number=read.held)
         return caution("studies", found, said("`scanside queue`, then `scanside release`."))
     return good("studies", last)
+
+
+def courses(_: Examined, read: Book) -> Condition:
+    """Which studies have a course that lacks an earlier scan, or has it as it was."""
+    found = said(
+        "{number} later scan(s) could not be measured again after an earlier one came: {some}",
+        number=len(read.outdated),
+        some=", ".join([*read.outdated[:COURSES_SHOWN], *["..."][: len(read.outdated) - COURSES_SHOWN]]),
+    )
+    return caution("courses", found, said("`scanside redo` measures each again, or says what it lacks."))
 
 
 def _not_known(subject: str) -> Condition:

@@ -49,7 +49,7 @@ def bring_later_scans_up_to_date(
     """What was measured before an earlier scan of the patient came is measured again, and knows that one then.
 
     study_uids: in the order in which they are to be measured. One that a person set apart is compared with none. What
-    is under way will know it; what lacks files, or has a result and is not archived yet, stays as it is, and the log
+    is under way will know it; what lacks files, or has a result and is not archived yet, stays as it is, and the audit
     says so. Where the archive can't be looked at, that is told when the files are to be moved: it is no reason to give
     up the result that came. Raises sqlite3.Error.
     """
@@ -60,7 +60,7 @@ def bring_later_scans_up_to_date(
             continue
         if job.verdict != "analysed" or job.state == State.archiving:
             because = "not archived yet" if job.verdict == "analysed" else f"measured again it was {job.verdict}"
-            log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, because)
+            _note_outdated(store, job, came, because)
             continue
         try:
             measure_archived_again(layout, store, intake, job, may_lie_at, earlier_scan=came.study)
@@ -68,4 +68,10 @@ def bring_later_scans_up_to_date(
         except BoxNoSuchStudy:
             continue
         except (BoxArchiveMissing, InputBaseGone, InputFilesGone) as error:
-            log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, error.code)
+            _note_outdated(store, job, came, error.code)
+
+
+def _note_outdated(store: Store, job: Job, came: Job, because: str) -> None:
+    """For the worklist and the doctor, which name it until there is a result again."""
+    log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, because)
+    note(store, "not redone", job.study, earlier_scan=came.study, why=because)

@@ -36,6 +36,8 @@ REASONS = {
     to_translate("earlier scans left out"): ("PATIENT_OTHER_ISSUER", "PATIENT_OTHER_NAME", "BOX_EARLIER_RESULT"),
 }
 """By the words, which codes; what may move the number most stands first."""
+EARLIER_LEFT_OUT = "BOX_EARLIER_RESULT"
+"""Of a scan that an earlier one came after, and that could not be measured again: its own page does not know yet."""
 OTHER = to_translate("see its page")
 REFUSED = {
     "PATIENT_UNDER_AGE": to_translate("under age"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from scanside_appliance.files.layout import RESULT, BoxLayout
+from scanside_appliance.jobs.book.audit import outdated
 from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.priority import EXTENSIVE, SEVERITY_RANK, rank
 from scanside_appliance.results.archive import read_result
+from scanside_appliance.worklist.care import EARLIER_LEFT_OUT
 from scanside_appliance.worklist.entry import ATTENTION, NO_FACTS, Entry, Facts, Group
 from scanside_appliance.worklist.known_facts import KnownFacts
 
@@ -71,12 +73,22 @@ def list_studies(
     counting = [*_counting(jobs), *(job for job in jobs if job.state == State.held and job.study_uid)]
     facts = _facts(layout, store, known, counting)
     first_at = _first_times(jobs)
-    entries = [Entry(job, facts.get(job.id, NO_FACTS), first_at.get(_kind(job))) for job in counting]
+    lacking = set(outdated(store))
+    entries = [
+        Entry(job, _with_care(facts.get(job.id, NO_FACTS), job, lacking), first_at.get(_kind(job))) for job in counting
+    ]
     last = _last_of_patients(entries)
     grouped = [_grouped(one, last, active) for one in entries]
     failed = tuple(job for job in jobs if job.state == State.quarantined and job.revision is not None)
     underway = Underway(arriving, len(active), failed, trouble)
     return Worklist(tuple(sorted(grouped, key=lambda one: one.age)), underway)
+
+
+def _with_care(facts: Facts, job: Job, lacking: Collection[str]) -> Facts:
+    """And what came to be known of the number since its document was written. lacking: an earlier scan, by study."""
+    if job.verdict != "analysed" or job.study not in lacking:
+        return facts
+    return replace(facts, cautions=" ".join(dict.fromkeys([*facts.cautions.split(), EARLIER_LEFT_OUT])))
 
 
 def _counting(jobs: Sequence[Job]) -> list[Job]:

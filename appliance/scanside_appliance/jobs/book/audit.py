@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from scanside_appliance.clock import Clock
+from scanside_appliance.jobs.book.rows import ACTIVE
 from scanside_appliance.jobs.book.store import Store
 
 Event = Literal[
@@ -24,6 +25,7 @@ Event = Literal[
     "released",
     "retried",
     "redone",
+    "not redone",
     "removed",
     "configuration",
     "rebuilt",
@@ -88,6 +90,20 @@ def is_redone_for_another(store: Store, study: str) -> bool:
     asked = "WHERE event = 'redone' AND study = ? ORDER BY n DESC LIMIT 1"
     last = next(_rows(store.connection, asked, study), None)
     return last is not None and "earlier_scan" in last.document()["facts"]
+
+
+def outdated(store: Store) -> list[str]:
+    """Studies that were to be measured again for an earlier scan and were not: no result came of it, or none could.
+
+    One that is under way is not among them, nor one that has been measured, or held, since. Raises sqlite3.Error.
+    """
+    asked = (
+        "SELECT study FROM audit WHERE event IN ('result', 'redone', 'not redone') "
+        f"AND study NOT IN (SELECT study FROM jobs WHERE state IN ({', '.join('?' * len(ACTIVE))})) GROUP BY study "
+        "HAVING max(n * (event <> 'result' AND facts LIKE '%\"earlier_scan\"%')) "
+        "> max(n * (event = 'result' AND facts NOT LIKE '%\"verdict\": \"refused\"%'))"
+    )
+    return [study for (study,) in store.connection.execute(asked, ACTIVE)]
 
 
 def doubted(store: Store) -> list[str]:
