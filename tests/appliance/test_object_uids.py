@@ -39,7 +39,8 @@ def uids(objects: dict[str, Dataset], *names: str) -> set[str]:
 def test_time_and_revision_make_no_other_report_and_what_is_said_does(tmp_path: Path) -> None:
     document = analysed(tmp_path).document()
     again = {**document, "timing_ms": {"total": 1.0}, "artefacts": ["result.json"]}
-    again["provenance"] = {**document["provenance"], "revision": 2, "supersedes": "1", "settings_sha256": "ab"}
+    of_the_box = {"revision": 2, "supersedes": "1", "for_earlier_scan": True, "settings_sha256": "ab"}
+    again["provenance"] = {**document["provenance"], **of_the_box}
     other = {**document, "biomarkers": {**document["biomarkers"], "poi_percent": 1.0}}
     assert result_digest(again) == result_digest(document) != result_digest(other)
 

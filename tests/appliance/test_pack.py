@@ -200,6 +200,18 @@ def test_the_numbers_go_along_and_the_words_do_not(study: Path, tmp_path: Path) 
     assert clean["study"]["patient_id"] in files["report.html"].decode()
 
 
+def test_the_page_says_that_it_was_measured_again_for_an_earlier_scan_as_the_boxs_own_does(
+    study: Path, tmp_path: Path
+) -> None:
+    again = shutil.copytree(study, tmp_path / "again")
+    document = json.loads((again / "result" / "result.json").read_text())
+    document["provenance"]["for_earlier_scan"] = True
+    (again / "result" / "result.json").write_text(json.dumps(document))
+    pages = [members(packed(one, tmp_path / "box"))["report.html"].decode() for one in (study, again)]
+    said = "Measured again because an earlier scan of this patient came later or has changed."
+    assert [said in page for page in pages] == [False, True]
+
+
 def test_a_patient_keeps_his_pseudonym_on_a_box_and_has_another_one_elsewhere(study: Path, tmp_path: Path) -> None:
     first, second, other = (packed(study, tmp_path / name) for name in ("a", "a", "b"))
     assert first == second

@@ -244,6 +244,7 @@ def test_an_earlier_scan_that_comes_later_stands_in_the_course_of_a_new_revision
     assert segmentations[0] == segmentations[1]
     said = ["Measured again because an earlier scan" in (folder / "report.html").read_text() for folder in (one, two)]
     assert said == [False, True]
+    assert [one["provenance"]["for_earlier_scan"] for one in (before, after)] == said
     assert (lost(root, []), unsound_results(root)) == ([], [])
 
 

@@ -62,7 +62,7 @@ DOCUMENT: dict[str, set[str]] = {
     },
     "provenance": {
         "software", "version", "commit", "bundle", "engine", "selftest", "input_sha256", "settings_sha256", "revision",
-        "supersedes",
+        "supersedes", "for_earlier_scan",
     },
 }  # fmt: skip
 

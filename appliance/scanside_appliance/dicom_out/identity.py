@@ -18,7 +18,7 @@ FIRST_SERIES_NUMBER = 9000
 # Any UUID will do, as long as it is always the same one (RFC 9562, 6.6).
 _NAMESPACE = uuid.UUID("6f3a4f6e-0c1b-4b5e-9a57-6c7d1c6a52d4")
 _BESIDE_THE_RESULT = ("timing_ms", "artefacts")
-_OF_THE_BOX = ("revision", "supersedes", "settings_sha256")
+_OF_THE_BOX = ("revision", "supersedes", "for_earlier_scan", "settings_sha256")
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def analyze_study(order: Order, networks: KeptNetworks, progress: Progress) -> E
     if analysis.exit_code in (4, 5):
         return _trouble(analysis)
     progress("write", 0, 1)
-    page = PageOptions(order.settings.site, folder_among(sums), for_earlier_scan=order.for_earlier_scan)
+    page = PageOptions(order.settings.site, folder_among(sums))
     document = write_output(_as_ordered(analysis, order), order.output, page=page)
     return Ended(
         analysis.exit_code,
@@ -169,7 +169,12 @@ def _how_severe(analysis: Analysis) -> str:
 
 def _as_ordered(analysis: Analysis, order: Order) -> Analysis:
     """With the box's own count of results, and what it knows of the study beside its pictures."""
-    provenance = replace(analysis.provenance, revision=order.revision, supersedes=order.supersedes)
+    provenance = replace(
+        analysis.provenance,
+        revision=order.revision,
+        supersedes=order.supersedes,
+        for_earlier_scan=order.for_earlier_scan,
+    )
     flags = _flags(order, analysis.series)
     return replace(analysis, provenance=provenance, flags=(*analysis.flags, *flags))
 

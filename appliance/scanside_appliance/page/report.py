@@ -68,14 +68,11 @@ def render_page(
     comparison: Sequence[ComparisonRow] = (),
     site: SiteSettings | None = None,
     earlier: EarlierSlices | None = None,
-    *,
-    for_earlier_scan: bool = False,
 ) -> str:
     """The page as HTML that needs nothing beside itself, in the language of `site`.
 
     pictures: None where there is no volume to show. comparison: the demo's known truth, as rows. earlier: the pictures
-    of the scan that this one is compared with, where they can be had. for_earlier_scan: the page says that the scan was
-    measured again for an earlier one.
+    of the scan that this one is compared with, where they can be had.
     """
     site, document = site or SiteSettings(), readable(document)
     environment = page_templates(site.language)
@@ -96,7 +93,7 @@ def render_page(
         zones=draw_zones((document.get("biomarkers") or {}).get("zones")),
         pictures=None if pictures is None else _embedded(pictures, beside),
         earlier=beside,
-        for_earlier_scan=for_earlier_scan,
+        for_earlier_scan=(document.get("provenance") or {}).get("for_earlier_scan"),
         comparison=comparison,
         trend_panels=draw_trend(progression.get("scans") or (), progression.get("measurement_error")),
     )

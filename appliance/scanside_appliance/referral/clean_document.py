@@ -21,7 +21,7 @@ _CHANGE = (
     "interval_days", "poi_change_points", "ihu_change_hu", "infection_volume_change_percent",
     "lung_volume_change_percent", "trend", "density_trend",
 )  # fmt: skip
-_PROVENANCE = ("software", "version", "commit", "bundle", "engine", "revision")
+_PROVENANCE = ("software", "version", "commit", "bundle", "engine", "revision", "for_earlier_scan")
 _WORDS = frozenset(
     (
         *("none", "watch", "severe", "not_assessed", "extent", "model", "progress"),

@@ -115,7 +115,7 @@ def _pictures(analysis: Analysis, *, sides: bool) -> Pictures | None:
 
 def _page(document: Mapping[str, Any], pictures: Pictures | None, page: PageOptions) -> str:
     earlier = _earlier(document, page.folder_of_study)
-    return render_page(document, pictures, page.comparison, page.site, earlier, for_earlier_scan=page.for_earlier_scan)
+    return render_page(document, pictures, page.comparison, page.site, earlier)
 
 
 def _earlier(document: Mapping[str, Any], folder_of_study: FolderOfStudy | None) -> EarlierSlices | None:

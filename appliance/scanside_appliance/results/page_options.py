@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 class PageOptions:
     """What the page is made of beside the study. comparison: the demo's known truth.
 
-    folder_of_study: where an earlier result lies, for its pictures; None: they are left out. for_earlier_scan: it was
-    measured again for nothing but an earlier scan.
+    folder_of_study: where an earlier result lies, for its pictures; None: they are left out.
     """
 
     site: SiteSettings = field(default_factory=SiteSettings)
     folder_of_study: FolderOfStudy | None = None
     comparison: Sequence[ComparisonRow] = ()
-    for_earlier_scan: bool = False
 
 
 PLAIN = PageOptions()

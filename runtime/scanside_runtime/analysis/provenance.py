@@ -44,7 +44,10 @@ class SelfTestFacts:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The block `provenance` of the result document; what is not known yet is None."""
+    """The block `provenance` of the result document; what is not known yet is None.
+
+    for_earlier_scan: measured again for nothing but an earlier scan of the patient, which came after it or has changed.
+    """
 
     settings_sha256: str | None
     bundle: BundleFacts | None = None
@@ -53,6 +56,7 @@ class Provenance:
     input_sha256: str | None = None
     revision: int | None = None
     supersedes: str | None = None
+    for_earlier_scan: bool = False
 
     def to_document(self) -> dict[str, Any]:
         """Plain values, the software in front."""
