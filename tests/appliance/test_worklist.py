@@ -390,6 +390,36 @@ def test_where_the_book_is_of_no_use_the_list_as_it_was_last_written_is_named(bo
     assert str(box.layout.worklist) in asked.stderr
 
 
+@pytest.mark.usefixtures("in_a_terminal")
+@pytest.mark.parametrize("book", [True, False])
+def test_a_number_to_be_read_with_care_has_its_mark_among_results_and_in_the_queue_as_on_the_list(
+    box: ListedBox, book: bool
+) -> None:
+    doubtful = Listed(1, "Doubtful", cautions=("QUALITY_MOTION", "PATIENT_AGE_UNKNOWN"))
+    box.put(
+        doubtful, Listed(2, "Sure"), Listed(3, "Withheld", verdict="refused", poi=None, cautions=("QUALITY_METAL",))
+    )
+    marked = "! read with care: its page says why"
+    if book:
+        queue = scanside(box, "queue", "--all").stdout
+        assert ("POI ! 12.3 %" in queue, queue.count("POI 12.3 %"), queue.splitlines()[-1]) == (True, 1, marked)
+        known = {
+            one["patient_name"]: one["cautions"] for one in json.loads(scanside(box, "queue", "--all", "--json").stdout)
+        }
+        assert known == {"Doubtful": [*doubtful.cautions], "Sure": [], "Withheld": []}
+    else:
+        box.layout.database.rename(box.layout.root / "elsewhere")
+    found = scanside(box, "results", "2026-01-10")
+    assert ("POI ! 12.3 %" in found.stdout, found.stdout.count("POI 12.3 %")) == (True, 1)
+    assert found.stderr.splitlines()[-1] == marked
+    as_json = json.loads(scanside(box, "results", "2026-01-10", "--json").stdout)
+    assert {one["patient_name"]: one["cautions"] for one in as_json} == {
+        "Doubtful": [*doubtful.cautions], "Sure": [], "Withheld": [],
+    }  # fmt: skip
+    sure = scanside(box, "results", "Sure")
+    assert marked not in sure.stdout + sure.stderr
+
+
 def test_beside_a_number_to_be_read_with_care_the_list_says_so_and_why(box: ListedBox) -> None:
     doubtful = Listed(1, "Doubtful", cautions=("QUALITY_MOTION", "PATIENT_AGE_UNKNOWN", "QUALITY_OF_LATER"))
     withheld = Listed(2, "Withheld", verdict="refused", poi=None, code="QUALITY_NOISE", cautions=("QUALITY_METAL",))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from scanside_appliance.files.layout import PAGE, RESULT, study_key
 from scanside_appliance.results.archive import StoredResult, latest_revisions, read_result, results_on_record
 from scanside_appliance.results.errors import ResultNotFound
+from scanside_appliance.results.with_care import cautions_of
 
 LAST = "last"
 Thing = TypeVar("Thing")
@@ -121,4 +122,5 @@ def shown_of(document: Mapping[str, Any]) -> dict[str, Any]:
         "date": study.get("acquired_at") or study.get("study_date"),
         "verdict": document.get("verdict"),
         "poi_percent": measured.get("poi_percent"),
+        "cautions": cautions_of(document),
     }

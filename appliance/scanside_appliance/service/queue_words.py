@@ -12,6 +12,7 @@ from scanside_appliance.languages.catalogue import to_translate
 from scanside_appliance.languages.columns import cells, padded
 from scanside_appliance.languages.words import Message, Words, Written, said
 from scanside_appliance.network.sending import STATES as DELIVERIES
+from scanside_appliance.results.with_care import READ_WITH_CARE, poi_text
 from scanside_appliance.service.errors import BoxDiskNearlyFull
 from scanside_appliance.service.queue_view import box_facts, queue_facts
 from scanside_appliance.service.status import at_work, last_said
@@ -155,7 +156,8 @@ def queue_lines(facts: Sequence[dict[str, Any]], _: Words, *, arriving: bool) ->
         more = [_("studies are arriving: see scanside status")] if arriving else []
         return [_("nothing waits"), *more]
     width = max(12, *(cells(_(state(one["state"]))) for one in facts))
-    return [_queue_line(one, width, _) for one in facts]
+    notes = [_(READ_WITH_CARE)] if any(one.get("cautions") for one in facts) else []
+    return [*(_queue_line(one, width, _) for one in facts), *notes]
 
 
 def _queue_line(one: dict[str, Any], width: int, _: Words) -> str:
@@ -173,7 +175,8 @@ def _said_of(one: dict[str, Any], _: Words) -> list[str]:
 
 def _who(one: dict[str, Any], _: Words) -> str:
     """Name, date and POI of what has a result; of the rest, the folder of the inbox that it came in."""
-    poi = None if one.get("poi_percent") is None else f"POI {one['poi_percent']:.1f} %"
+    measured = one.get("poi_percent")
+    poi = None if measured is None else f"POI {poi_text(measured, care=bool(one.get('cautions')))}"
     known = [one.get("patient_name") or one.get("patient_id"), one.get("date"), poi]
     came = _("from inbox/{folder}", folder=one["from"]) if one.get("from") else ""
     return harmless(", ".join(filter(None, known))) or came

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Any
 from scanside_appliance.files.layout import PAGE
 from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.jobs.priority import EXTENSIVE
+from scanside_appliance.results.with_care import cautions_of
 from scanside_runtime.process.typed import typed
 
 
@@ -25,7 +25,6 @@ class Group(StrEnum):
     earlier = "earlier"  # sick or extensive by the patient's last result, which is no longer among the newest
 
 
-CODE = re.compile(r"[A-Z][A-Z_]{,39}")
 ATTENTION = (Group.sick, Group.extensive, Group.held, Group.watch)
 
 
@@ -53,19 +52,9 @@ class Facts:
             "scanned_at": study.get("acquired_at") or study.get("study_date"),
             "poi_percent": measured.get("poi_percent"),
             "grade": measured.get("ct_extent_grade"),
-            "cautions": _cautions(document),
+            "cautions": " ".join(cautions_of(document)),
         }
         return typed(cls, {name: _in_utf8(value) for name, value in found.items()})
-
-
-def _cautions(document: Mapping[str, Any]) -> str:
-    """Of a number that was given: where there is none, its reason stands in its place."""
-    if document.get("verdict") != "analysed":
-        return ""
-    flags = document.get("flags")
-    found = [one for one in flags if isinstance(one, dict)] if isinstance(flags, list) else []
-    codes = [str(one.get("code")) for one in found if one.get("level") == "caution"]
-    return " ".join(dict.fromkeys(filter(CODE.fullmatch, codes)))
 
 
 def _in_utf8(value: Any) -> Any:

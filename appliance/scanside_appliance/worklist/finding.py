@@ -39,5 +39,6 @@ def _facts(layout: BoxLayout, one: Entry) -> dict[str, Any]:
         "date": one.facts.scanned_at,
         "verdict": one.job.verdict,
         "poi_percent": one.facts.poi_percent,
+        "cautions": one.facts.cautions.split(),
         "report": str((layout.results / (one.page or "")).absolute()),
     }

@@ -11,6 +11,7 @@ from scanside_appliance.languages.catalogue import to_translate
 from scanside_appliance.languages.columns import cells, padded
 from scanside_appliance.languages.words import Words, Written, said
 from scanside_appliance.page.formatting import moment, person
+from scanside_appliance.results.with_care import READ_WITH_CARE, poi_text
 from scanside_appliance.worklist.care import reasons, refusal
 from scanside_appliance.worklist.entry import ATTENTION, Entry, Group
 from scanside_appliance.worklist.listing import Worklist, in_order
@@ -27,8 +28,6 @@ COLUMNS = (
 WHOLE = ("flag", "scanned", "POI", "grade", "study")
 """Columns whose cells are not broken."""
 WIDE, WIDEST = 120, 150
-CARE = "!"
-"""Stands beside a number that is to be read with care."""
 FLAGS = {
     "severe": ("■", to_translate("SEVERE")),
     "watch": ("▲", to_translate("WATCH")),
@@ -104,7 +103,7 @@ def notes(listed: Worklist, entries: Sequence[Entry], _: Words) -> list[str]:
         (said("{number} failed: scanside queue", number=len(underway.failed)), underway.failed),
         (said("{number} held: scanside queue says why", number=held), held),
         (said("{number} more: --all", number=left_out), left_out),
-        (said("{sign} read with care: its page says why", sign=CARE), any(one.facts.cautions for one in entries)),
+        (READ_WITH_CARE, any(one.facts.cautions for one in entries)),
         (said("TROUBLE: {trouble}", trouble=Written(underway.trouble or "")), underway.trouble),
     ]
     return [_(words) for words, is_so in notes if is_so]
@@ -118,7 +117,7 @@ def _cells(one: Entry, now_s: float, _: Words, *, names: bool, narrow: bool = Fa
         harmless(person(facts.patient_name)) if names else "",
         harmless(facts.patient_id or "") if names else "",
         scanned[: len("2026-01-31")] if narrow else scanned,
-        "" if facts.poi_percent is None else f"{CARE if facts.cautions else ''} {facts.poi_percent:.1f} %".lstrip(),
+        "" if facts.poi_percent is None else poi_text(facts.poi_percent, care=bool(facts.cautions)),
         _signed(TRENDS.get(job.trend or "", ("", "")), _),
         harmless(facts.grade or ""),
         age(one.first_at, now_s, _),

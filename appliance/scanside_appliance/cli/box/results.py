@@ -46,8 +46,16 @@ def results(
         typer.echo(json.dumps(found, allow_nan=False))
     else:
         typer.echo("\n".join(map(_line if seen else _path, found)))
+    if seen and any(one["cautions"] for one in found):
+        _say_what_care_means()
     if show:
         _open(found)
+
+
+def _say_what_care_means() -> None:
+    from scanside_appliance.results.with_care import READ_WITH_CARE
+
+    typer.echo(spoken()(READ_WITH_CARE), err=True)
 
 
 def _open(found: Sequence[Mapping[str, Any]]) -> None:
@@ -88,7 +96,9 @@ def _path(one: Mapping[str, Any]) -> str:
 def _line(one: Mapping[str, Any]) -> str:
     from scanside_appliance.files.names import harmless
     from scanside_appliance.page.formatting import moment, person
+    from scanside_appliance.results.with_care import poi_text
 
-    measured = "not measured" if one["poi_percent"] is None else f"POI {one['poi_percent']:.1f} %"
+    poi = one["poi_percent"]
+    measured = "not measured" if poi is None else f"POI {poi_text(poi, care=bool(one['cautions']))}"
     said = (person(one["patient_name"]), one["patient_id"] or "", moment(one["date"] or ""), measured)
     return "  ".join(harmless(part) for part in said if part) + f"\n    {one['report']}"
