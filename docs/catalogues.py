@@ -42,7 +42,7 @@ SAID_BY_NAME = ("NOT_COMPRESSED", "LITTLE_AS_BIG", "BIG_AS_LITTLE", "LACK_NOT_KN
 """Constants that are such words."""
 IN_WORDS = (
     *("lacks", "look", "_lack", "_unquiet", "stays", "left", "over_quota", "_unattended", "_last_word"),
-    *("_out_of_reach", "_jumped"),
+    *("_out_of_reach", "_jumped", "stands_too_early"),
     *("problems", "shape_problems", "conflicts", "reminders", "bundle_reminders"),
     *("object_damage", "pixel_damage", "_fault", "_no_air", "_why_not", "mixed_reconstruction"),
 )

@@ -50,6 +50,12 @@ class Clock:
         """The wall clock as ISO 8601 in UTC, for people; "unknown" where it shows no possible year."""
         return time_text(self.wall())
 
+    def stands_too_early(self) -> str | None:
+        """In words, where the wall clock can't be right: a battery was empty, or nobody set it. Else None."""
+        if self.wall() >= SOFTWARE_MADE:
+            return None
+        return f"the box's clock stands at {self.now_text()[:10]}, before this software was made"
+
 
 @dataclass(slots=True)
 class ClockWatch:
@@ -70,9 +76,7 @@ class ClockWatch:
         if abs(moved - passed) > JUMP_S:
             self.trouble = _jumped(moved - passed)
         self._remember()
-        if self._wall < SOFTWARE_MADE:
-            return f"the box's clock stands at {self.clock.now_text()[:10]}, before this software was made"
-        return self.trouble
+        return self.clock.stands_too_early() or self.trouble
 
     def _remember(self) -> None:
         self._wall, self._monotonic = self.clock.wall(), self.clock.monotonic()

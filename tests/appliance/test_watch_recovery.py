@@ -485,6 +485,24 @@ def test_a_wall_clock_that_stands_in_1970_or_jumps_changes_no_result_and_is_said
     assert json.loads((box.root / "status.json").read_text())["clock"]
 
 
+def test_status_ends_with_5_and_says_why_while_the_clock_stands_before_the_software(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1))
+    box.run()
+    assert box.scanside("status").exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("scanside_appliance.clock.SOFTWARE_MADE", 4e9)
+        shown = box.scanside("status")
+        assert (shown.exit_code, "before this software was made" in shown.output) == (5, True)
+        assert json.loads(box.scanside("status", "--json").output)["clock"] in shown.output
+    box.clock = Clock(wall=lambda: 0.0)
+    box.run()
+    assert json.loads((box.root / "status.json").read_text())["clock"].endswith("before this software was made")
+    set_since = box.scanside("status")
+    assert (set_since.exit_code, "CLOCK" in set_since.output) == (0, False)
+
+
 def test_a_study_that_can_not_be_moved_or_compared_does_not_keep_the_next_from_its_result(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from scanside_appliance.clock import SOFTWARE_MADE
 from scanside_appliance.doctor.conditions import Condition, Examined, bad, caution, good
 from scanside_appliance.jobs.retention import look
 from scanside_appliance.languages.words import Message, said
@@ -70,7 +69,7 @@ def clock(box: Examined, last_study_at: str | None) -> Condition:
     now = box.clock.wall()
     advice = said("Set the clock (`timedatectl set-time`), and replace the battery of the board if it loses time.")
     moment = box.clock.now_text()
-    if now < SOFTWARE_MADE:
+    if box.clock.stands_too_early():
         return bad("clock", said("{moment}: before this software was made", moment=moment), advice)
     if last_study_at and (seen := _seconds(last_study_at)) is not None and now < seen - A_DAY_S:
         found = said("{moment}: before the last study, of {last}", moment=moment, last=last_study_at)

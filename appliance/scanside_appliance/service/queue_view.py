@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from scanside_appliance.clock import Clock
 from scanside_appliance.files.answering import ANSWER_S, answers
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import PAGE, RESULT, BoxLayout
@@ -28,9 +29,12 @@ from scanside_runtime.settings.tables import Settings
 SHOWN = (*ACTIVE, State.held, State.quarantined)
 
 
-def box_facts(layout: BoxLayout, read_settings: Callable[[], Settings] = Settings) -> dict[str, Any]:
-    """What the daemon last said, whether it runs now, and what would keep it from its next start."""
+def box_facts(
+    layout: BoxLayout, read_settings: Callable[[], Settings] = Settings, clock: Clock | None = None
+) -> dict[str, Any]:
+    """What the daemon last said, whether it runs now, what would keep it from its next start, and a clock set wrong."""
     said = last_said(layout) | {"running": is_running(layout)}
+    said["clock"] = (clock or Clock()).stands_too_early() or (said["clock"] if said["running"] else None)
     if not said["running"]:
         said |= {"headline": "not running", "analysing": None}
     said["trouble"] = _unusable(layout, read_settings, running=said["running"]) or said["trouble"]

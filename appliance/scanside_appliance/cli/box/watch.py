@@ -47,18 +47,19 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say how the box is, and what keeps it from working.
 
     Exit code: 0 it runs or has nothing to do, 5 something is wrong: root or settings can't be used, results are
-    gone from the disk or put in doubt by a failed self-test, files in the inbox can't be read, or inbox or
-    quarantine are over their quota.
+    gone from the disk or put in doubt by a failed self-test, files in the inbox can't be read, inbox or quarantine are
+    over their quota, or the box's clock stands before Scanside was made.
     """
+    from scanside_appliance.clock import Clock
     from scanside_appliance.files.layout import BoxLayout
     from scanside_appliance.service.queue_view import box_facts
     from scanside_appliance.service.queue_words import box_lines
 
-    facts = box_facts(BoxLayout(context.obj.root), context.obj.settings)
+    clock = Clock()
+    facts = box_facts(BoxLayout(context.obj.root), context.obj.settings, clock)
     typer.echo(json.dumps(facts) if as_json else "\n".join(box_lines(facts, spoken())))
-    raise typer.Exit(
-        5 if any(facts[one] for one in ("trouble", "unreadable", "missing", "doubted", "over_quota")) else 0
-    )
+    wrong = any(facts[one] for one in ("trouble", "unreadable", "missing", "doubted", "over_quota"))
+    raise typer.Exit(5 if wrong or clock.stands_too_early() else 0)
 
 
 def queue(
