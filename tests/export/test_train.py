@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
+from typer.testing import CliRunner
 
 from kit.export_samples import DIGEST, phantom_case, tiny_recipe
-from scanside_export.cli.main import RECIPES
+from scanside_export.cli.main import RECIPES, app
 from scanside_export.data.batches import batches
+from scanside_export.data.prepare import _store
 from scanside_export.data.recipe import Recipe, read_recipe
 from scanside_export.data.samples import Sampler
 from scanside_export.errors import CasesUnusable, TrainingUnusable
@@ -65,6 +71,55 @@ def test_an_interrupted_training_that_goes_on_ends_at_the_same_weights(
     expected, found = weights(whole), weights(resumed)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert read_log(tmp_path / "whole" / "log.csv") == read_log(tmp_path / "resumed" / "log.csv")
+
+
+RECIPE = """
+network = "lungs"
+classes = ["background", "right_lung", "left_lung"]
+window_hu = [-1000.0, 300.0]
+pixel_mm = 12.0
+matrix = [32, 32]
+samples = 8
+batch = 2
+[shares]
+phantom = 1.0
+"""
+
+
+@pytest.mark.parametrize(("asks", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_lose_no_step_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks: signal.Signals, exit_code: int
+) -> None:
+    _store(CASES[0], tmp_path / "cases")
+    (tmp_path / "cases" / "digest.json").write_text(json.dumps({"sha256": DIGEST, "cases": 1}))
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    before = signal.getsignal(asks)
+
+    def scanside_export_train(runs: str) -> Result:
+        where = ("--cases", "cases", "--runs", runs, "--recipe", "recipe.toml", "--threads", "1")
+        return CliRunner().invoke(app, ["train", "lungs", *where])
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        whole_step = training._step
+
+        def step(state: training.Training, *rest: object) -> torch.Tensor:
+            if state.step == 2:
+                os.kill(os.getpid(), asks)
+            return whole_step(state, *rest)  # type: ignore[arg-type]
+
+        patch.setattr(training, "_step", step)
+        stopped = scanside_export_train("runs")
+    if stopped.exception and not isinstance(stopped.exception, SystemExit):
+        raise stopped.exception
+    assert (stopped.exit_code, stopped.stdout, signal.getsignal(asks)) == (exit_code, "", before)
+    said = "stopped after a whole step: the same command goes on from runs/lungs/checkpoint.pt"
+    assert stopped.stderr.splitlines()[-1] == said
+    assert torch.load("runs/lungs/checkpoint.pt", weights_only=True)["step"] == 3
+    ended, whole = scanside_export_train("runs"), scanside_export_train("whole")
+    assert (ended.exit_code, ended.stdout) == (0, "runs/lungs/checkpoint.pt\n"), ended.output
+    expected, found = (weights(Path(one.stdout.strip())) for one in (whole, ended))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_another_seed_ends_at_other_weights(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -80,3 +81,5 @@ def _stacked(samples: Sequence[Sample]) -> Batch:
 
 def _one_core(_worker: int) -> None:
     torch.set_num_threads(1)
+    # Ctrl-C in a terminal goes to all of them: the training decides when it ends, and needs its batches until then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -6,7 +6,7 @@ import csv
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,12 +137,19 @@ class Run:
     workers: int = 0
 
 
-def train(cases: Sequence[Case], recipe: Recipe, run: Run, progress: Progress | None = None) -> Path:
+def train(
+    cases: Sequence[Case],
+    recipe: Recipe,
+    run: Run,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Path:
     """Train by the recipe and return the checkpoint's path; goes on where an earlier run stopped.
 
     Leaves `checkpoint.pt`, `log.csv`, `curves.png`; with validation `best.pt` and `validation.csv` too.
-    progress: called after each step. Raises TrainingUnusable for a recipe that draws less than one batch and for a
-    checkpoint that doesn't fit, CasesUnusable where the recipe finds none to draw.
+    progress: called after each step. stop: asked after each step; where it says so the checkpoint is written, and no
+    further step is done. Raises TrainingUnusable for a recipe that draws less than one batch and for a checkpoint that
+    doesn't fit, CasesUnusable where the recipe finds none to draw.
     """
     steps = recipe.samples // recipe.batch
     if steps == 0:
@@ -159,15 +166,17 @@ def train(cases: Sequence[Case], recipe: Recipe, run: Run, progress: Progress | 
         if progress is not None:
             seconds_each = (time.monotonic() - began) / (training.step - first)
             progress(_time_left((steps - training.step) * seconds_each), training.step, steps)
-        done = training.step == steps
-        if training.step % LOG_EVERY == 0 or done:
+        done, stopped = training.step == steps, stop()
+        if training.step % LOG_EVERY == 0 or done or stopped:
             # Only here is the loss read: each reading makes a GPU wait for the CPU.
             _log(run.out / "log.csv", training.step, float(torch.stack(tuple(losses)).mean()), time.monotonic() - began)
         if run.validation is not None and (training.step % run.validation.every == 0 or done):
             _validate(training, recipe, run, run.validation)
-        if training.step % SAVE_EVERY == 0 or done:
+        if training.step % SAVE_EVERY == 0 or done or stopped:
             training.save(run.out / "checkpoint.pt", recipe, run.digest)
             draw_curves(run.out / "log.csv", run.out / "curves.png", run.out / "validation.csv")
+        if stopped:
+            break
     return run.out / "checkpoint.pt"
 
 
