@@ -61,12 +61,26 @@ def test_a_revision_says_that_it_was_made_for_an_earlier_scan_and_for_nothing_el
     box.run()
     box.put(*study(2, text="EARLIER", patient="P1"))
     box.run()
+    for series in ("2", "auto", "2"):
+        assert box.scanside("release", study_key("1.2.1"), "--series", series).exit_code == 0
+        box.run()
     box.scanside("redo", study_key("1.2.1"))
     box.run()
     box.put(*study(1, slices=5))
     box.run()
-    assert [one["for_earlier_scan"] for one in box.of(1)] == [False, True, False, False]
+    assert [one["for_earlier_scan"] for one in box.of(1)] == [False, True, *[False] * 5]
     assert [one["for_earlier_scan"] for one in box.of(2)] == [False]
+
+
+@pytest.mark.usefixtures("no_selftest")
+def test_one_that_was_under_way_is_named_where_no_result_comes_of_that(box: Box) -> None:
+    box.put(*study(1))
+    box.run()
+    box.put(*study(1, slices=5, text="CRASH")[3:], *study(2, text="EARLIER", patient="P1"))
+    box.run()
+    later = study_key("1.2.1")
+    assert (len(box.of(1)), len(box.of(2)), named_by_the_doctor(box)) == (1, 1, {later})
+    assert cautions(box) == {later: ["BOX_EARLIER_RESULT"], study_key("1.2.2"): []}
 
 
 def test_it_does_not_begin_before_the_earlier_result_is_there(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

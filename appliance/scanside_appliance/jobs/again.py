@@ -49,9 +49,9 @@ def bring_later_scans_up_to_date(
     """What was measured before an earlier scan of the patient came is measured again, and knows that one then.
 
     study_uids: in the order in which they are to be measured. One that a person set apart is compared with none. What
-    is under way will know it; what lacks files, or has a result and is not archived yet, stays as it is, and the audit
-    says so. Where the archive can't be looked at, that is told when the files are to be moved: it is no reason to give
-    up the result that came. Raises sqlite3.Error.
+    is under way will know it, if a result comes of it; what lacks files, or has a result and is not archived yet, stays
+    as it is. The audit says so of each. Where the archive can't be looked at, that is told when the files are to be
+    moved: it is no reason to give up the result that came. Raises sqlite3.Error.
     """
     results = sorted(store.jobs_of_patient(came.patient), key=lambda job: job.revision or 0)
     newest = {job.study_uid: job for job in results}
@@ -66,7 +66,7 @@ def bring_later_scans_up_to_date(
             measure_archived_again(layout, store, intake, job, may_lie_at, earlier_scan=came.study)
             log.info("study %s: an earlier scan came, it is measured again", job.study)
         except BoxNoSuchStudy:
-            continue
+            note(store, "not redone", job.study, earlier_scan=came.study, why="under way")
         except (BoxArchiveMissing, InputBaseGone, InputFilesGone) as error:
             _note_outdated(store, job, came, error.code)
 

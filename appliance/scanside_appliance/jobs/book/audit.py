@@ -87,7 +87,7 @@ def entries(store: Store, since: int = 0) -> Iterator[AuditEntry]:
 
 def is_redone_for_another(store: Store, study: str) -> bool:
     """Whether a study was last queued again for another scan of the patient, by no person. Raises sqlite3.Error."""
-    asked = "WHERE event = 'redone' AND study = ? ORDER BY n DESC LIMIT 1"
+    asked = "WHERE event IN ('redone', 'released') AND study = ? ORDER BY n DESC LIMIT 1"
     last = next(_rows(store.connection, asked, study), None)
     return last is not None and "earlier_scan" in last.document()["facts"]
 
