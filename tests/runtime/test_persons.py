@@ -188,6 +188,17 @@ def test_a_released_scan_is_counted_by_those_who_share_its_birth_date_and_contra
     assert who(same, of=stated(DAYS[0], verdict="held")) == []
     assert who(same, ids=["P-17"]) == [], "under an ID that is given to many"
     assert who(same, stated(DAYS[4], sex="M", birth_date=None)) == [], "it would be held"
+    assert who(stated(DAYS[1], patient_id=None), of=stated(DAYS[0], flags=RELEASED, patient_id=None)) == []
+
+
+@pytest.mark.parametrize("verdict", ["analysed", "held"])
+def test_who_counts_a_scan_is_told_by_one_look_at_each_result(verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under an ID that a hospital gives to many a folder holds thousands."""
+    looks: list[Any] = []
+    monkeypatch.setattr(Scan, "from_document", lambda one, read=Scan.from_document: looks.append(one) or read(one))
+    others = [stated(f"2024-01-{day:02d}T10:00:00") for day in range(1, 29)]
+    found = counted_by(others, stated(DAYS[3], flags=RELEASED, verdict=verdict), PLACEHOLDER_IDS)
+    assert (len(found), len(looks) <= len(others) + 2) == (28 * (verdict == "analysed"), True)
 
 
 @pytest.mark.parametrize("name", [name for name, one in HISTORIES.items() if not one.held])

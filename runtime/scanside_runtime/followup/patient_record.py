@@ -62,11 +62,8 @@ def record_of(
     earlier = lookup(person.patient_id, person.issuer)
     person = without_placeholders(person, placeholders)
     found, unusable = _read(earlier.documents, placeholders)
-    same_id = [scan for scan in found if _is_same_id(person, scan.person) and scan.study_uid != study_uid]
-    if person.is_anybody:
-        kept, notes = _proven(person, same_id)
-    else:
-        kept, notes = _of_one_person(person, same_id)
+    kept, notes = _own(person, study_uid, found)
+    if not person.is_anybody:
         elsewhere, _ = _read(earlier.other_issuers, placeholders)
         notes += _of_other_issuers(person, [scan for scan in elsewhere if scan.study_uid != study_uid])
     undated = [f"study {scan.study_uid} states no date" for scan in kept if scan.measured and scan.moment is None]
@@ -76,17 +73,26 @@ def record_of(
 def counted_by(
     documents: Sequence[Mapping[str, Any]], apart: Mapping[str, Any], placeholders: Collection[str] = ()
 ) -> tuple[Scan, ...]:
-    """The scans among these results that count one that is held, or stands by itself, as the same person's.
+    """The scans among these results that count one that stands by itself as the same person's; none counts a held one.
 
     One that would be held for it counts it not. Raises ValueError where `apart` can't be believed.
     """
-    now, everything = Scan.from_document(apart), Earlier((*documents, apart))
+    now = Scan.from_document(apart)
+    if not now.measured:
+        return ()
+    scans = _read((*documents, apart), placeholders)[0]
     found = []
-    for scan in _read(documents, placeholders)[0]:
+    for scan in scans:
         with suppress(PatientConflict):
-            record = record_of(scan.person, scan.study_uid, lambda *_: everything, placeholders)
-            found += [scan] if now.study_uid in {one.study_uid for one in record.scans} else []
+            kept = _own(scan.person, scan.study_uid, scans)[0] if scan.person.patient_id else []
+            found += [scan] if now.study_uid in {one.study_uid for one in kept} else []
     return tuple(found)
+
+
+def _own(person: Person, study_uid: str, scans: Iterable[Scan]) -> tuple[list[Scan], list[Finding]]:
+    """Of these scans the others of this person, and what was left out and why. Raises PatientConflict."""
+    same_id = [scan for scan in scans if _is_same_id(person, scan.person) and scan.study_uid != study_uid]
+    return _proven(person, same_id) if person.is_anybody else _of_one_person(person, same_id)
 
 
 def _is_same_id(person: Person, other: Person) -> bool:
