@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -340,6 +341,13 @@ def test_samples_drawn_by_other_processes_are_the_same_ones() -> None:
     for one, other in zip(here, there, strict=True):
         # Which samples they are is the promise; their last bits are the processor's.
         torch.testing.assert_close(one, other, rtol=0.0, atol=1e-5)
+
+
+def test_what_asks_the_whole_group_to_end_reaches_none_of_the_processes_that_draw() -> None:
+    coming = batches(Sampler(CASES, recipe("infection", 3)), range(1, 3), workers=1)
+    next(coming)
+    (drawing,) = multiprocessing.active_children()
+    assert os.getpgid(drawing.pid or 0) != os.getpgrp()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

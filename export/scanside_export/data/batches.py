@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -81,5 +81,6 @@ def _stacked(samples: Sequence[Sample]) -> Batch:
 
 def _one_core(_worker: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C in a terminal goes to all of them: the training decides when it ends, and needs its batches until then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, `timeout` and `kill -- -GROUP` ask the whole group: the training decides when it ends, and needs its
+    # batches until then. A worker notices by itself, in seconds, that the training is gone.
+    os.setpgid(0, 0)
