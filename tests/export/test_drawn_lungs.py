@@ -10,6 +10,7 @@ import pytest
 from scanside_export.data.cases import HELD_OUT, LEFT, RIGHT, UNKNOWN
 from scanside_export.data.drawn_lungs import AIRWAY, EFFUSION, drawn_lung_cases, drawn_references
 from scanside_export.data.prepare import Material, load, prepare
+from scanside_export.errors import LabelsUnusable
 
 DRAWN = Path(__file__).parents[1] / "data" / "lungs"
 
@@ -52,6 +53,13 @@ def test_drawn_lungs_of_a_series_that_is_not_at_hand_are_passed_over(tmp_path: P
     references = DRAWN
     assert sorted(path.stem for path in references.glob("*.npz"))
     assert not list(drawn_references(references, tmp_path))
+
+
+def test_where_no_series_is_at_hand_the_cases_are_refused(tmp_path: Path) -> None:
+    references, data = draw(tmp_path, HELD_OUT[0])
+    for folder, series in ((DRAWN, data), (references, data), (tmp_path / "no-such-folder", data)):
+        with pytest.raises(LabelsUnusable, match="of no series below"):
+            list(drawn_lung_cases(folder, series))
 
 
 def test_drawn_lungs_lie_on_the_grid_of_their_series(shared_data: Path) -> None:

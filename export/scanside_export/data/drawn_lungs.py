@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scanside_export.data.cases import HELD_OUT, Case
 from scanside_export.data.volumes import averaged, real_volume, volume_of
+from scanside_export.errors import LabelsUnusable
 from scanside_runtime.volume import Volume
 
 Labels = npt.NDArray[np.uint8]
@@ -52,10 +53,15 @@ def drawn_lung_cases(folder: Path, data: Path) -> Iterator[Case]:
     """The references of a folder as training cases, without the patients that are held out; infection is not known.
 
     The slabs on which they were drawn are the slices. Fluid and airways are no lung; what was not judged stays unknown.
+    Raises LabelsUnusable where there is none: a recipe's share of them would go to the others unsaid.
     """
+    found = False
     for reference in drawn_references(folder, data):
         if reference.name in HELD_OUT:
             continue
         lungs = np.where(np.isin(reference.labels, (EFFUSION, AIRWAY)), 0, reference.labels).astype(np.uint8)
         hu, spacing_mm = np.asarray(reference.volume.hu), reference.volume.spacing_mm
         yield Case(f"{reference.name}_drawn", SOURCE, hu, spacing_mm, lungs, ())
+        found = True
+    if not found:
+        raise LabelsUnusable(folder=folder, why=f"of no series below {data} are lungs drawn there")
