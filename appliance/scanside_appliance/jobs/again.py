@@ -66,12 +66,12 @@ def bring_later_scans_up_to_date(
             measure_archived_again(layout, store, intake, job, may_lie_at, earlier_scan=came.study)
             log.info("study %s: an earlier scan came, it is measured again", job.study)
         except BoxNoSuchStudy:
-            note(store, "not redone", job.study, earlier_scan=came.study, why="under way")
+            _note_outdated(store, job, came, "under way", logging.INFO)
         except (BoxArchiveMissing, InputBaseGone, InputFilesGone) as error:
             _note_outdated(store, job, came, error.code)
 
 
-def _note_outdated(store: Store, job: Job, came: Job, because: str) -> None:
+def _note_outdated(store: Store, job: Job, came: Job, because: str, level: int = logging.WARNING) -> None:
     """For the worklist and the doctor, which name it until there is a result again."""
-    log.warning("study %s: an earlier scan came, its course lacks that one: %s", job.study, because)
+    log.log(level, "study %s: an earlier scan came, its course lacks that one: %s", job.study, because)
     note(store, "not redone", job.study, earlier_scan=came.study, why=because)
