@@ -399,7 +399,7 @@ def test_a_number_to_be_read_with_care_has_its_mark_among_results_and_in_the_que
     box.put(
         doubtful, Listed(2, "Sure"), Listed(3, "Withheld", verdict="refused", poi=None, cautions=("QUALITY_METAL",))
     )
-    marked = "! read with care: its page says why"
+    marked = "! read with care: its page or the worklist says why"
     if book:
         queue = scanside(box, "queue", "--all").stdout
         assert ("POI ! 12.3 %" in queue, queue.count("POI 12.3 %"), queue.splitlines()[-1]) == (True, 1, marked)
@@ -435,7 +435,7 @@ def test_beside_a_number_to_be_read_with_care_the_list_says_so_and_why(box: List
     (marked,) = [line for line in lines if "! 12.3 %" in line]
     assert marked.endswith("  motion, age not known, see its page")
     assert sum("%" in line for line in lines) == 2
-    assert lines[-1] == "! read with care: its page says why"
+    assert lines[-1] == "! read with care: its page or the worklist says why"
 
 
 @pytest.mark.parametrize("width", [80, 150])

@@ -10,7 +10,7 @@ from scanside_appliance.languages.words import said
 
 CARE = "!"
 """Stands beside such a number."""
-READ_WITH_CARE = said("{sign} read with care: its page says why", sign=CARE)
+READ_WITH_CARE = said("{sign} read with care: its page or the worklist says why", sign=CARE)
 """Below a list that has one."""
 CODE = re.compile(r"[A-Z][A-Z_]{,39}")
 
