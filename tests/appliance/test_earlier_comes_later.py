@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,22 @@ def test_one_whose_analysis_fails_is_named_until_it_has_a_result_again(box: Box)
     assert named_by_the_doctor(box) == set(), "it is under way"
     box.run()
     assert (len(box.of(1)), named_by_the_doctor(box), cautions(box)[later]) == (2, set(), [])
+
+
+@pytest.mark.usefixtures("no_selftest")
+def test_one_is_named_in_a_book_that_was_made_anew_unless_it_was_taken_away(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1, text="ONLY"))
+    box.run()
+    box.put(*study(2, text="EARLIER", patient="P1"))
+    box.run()
+    box.rebuild(monkeypatch, "--anyway")
+    assert named_by_the_doctor(box) == {study_key("1.2.1")}
+    for folder in (box.root / "quarantine", *box.root.glob(f"results/*/{study_key('1.2.1')}")):
+        shutil.rmtree(folder)
+    box.rebuild(monkeypatch, "--anyway")
+    assert named_by_the_doctor(box) == set()
 
 
 def test_one_that_is_held_and_then_released_by_itself_may_change_later_courses_each_time(box: Box) -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from scanside_appliance.clock import Clock
-from scanside_appliance.jobs.book.rows import ACTIVE
+from scanside_appliance.jobs.book.rows import ACTIVE, State
 from scanside_appliance.jobs.book.store import Store
 
 Event = Literal[
@@ -95,11 +95,13 @@ def is_redone_for_another(store: Store, study: str) -> bool:
 def outdated(store: Store) -> list[str]:
     """Studies that were to be measured again for an earlier scan and were not: no result came of it, or none could.
 
-    One that is under way is not among them, nor one that has been measured, or held, since. Raises sqlite3.Error.
+    One that is under way is not among them, nor one that has been measured, or held, since, nor one that was taken away
+    before the book was made anew. Raises sqlite3.Error.
     """
     asked = (
         "SELECT study FROM audit WHERE event IN ('result', 'redone', 'not redone') "
-        f"AND study NOT IN (SELECT study FROM jobs WHERE state IN ({', '.join('?' * len(ACTIVE))})) GROUP BY study "
+        f"AND study NOT IN (SELECT study FROM jobs WHERE state IN ({', '.join('?' * len(ACTIVE))})) "
+        f"AND study IN (SELECT study FROM jobs WHERE state = '{State.done}') GROUP BY study "
         "HAVING max(n * (event <> 'result' AND facts LIKE '%\"earlier_scan\"%')) "
         "> max(n * (event = 'result' AND facts NOT LIKE '%\"verdict\": \"refused\"%'))"
     )
