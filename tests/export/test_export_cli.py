@@ -17,7 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from kit.export_samples import DIGEST, command, phantom_case, store_cases, tiny_recipe
-from scanside_export.bundling.model_card import FAILURES, Release, find_failures, model_card, read_figures
+from scanside_export.bundling.model_card import FAILURES, Release, find_failures, licence_of, model_card, read_figures
 from scanside_export.cli import progress as shown
 from scanside_export.cli.main import app, main
 from scanside_export.convert.parity import Parity
@@ -252,6 +252,13 @@ def test_the_model_card_states_licence_limits_contract_and_validation() -> None:
     assert "{" not in card
     assert FAILURES not in card
     assert f"]({FAILURES})" in model_card(replace(release, failures=Path("x.png")), contracts)
+
+
+def test_a_licence_that_another_network_names_among_its_own_is_said_once() -> None:
+    first, second = (tiny_recipe(name).contract(DIGEST) for name in ("lungs", "infection"))
+    contracts = {"lungs": replace(first, licence="mine; theirs"), "infection": replace(second, licence="theirs")}
+    assert licence_of(contracts) == "mine; theirs"
+    assert licence_of({"infection": contracts["infection"]}) == "theirs"
 
 
 def test_figures_are_found_by_the_names_of_their_files(tmp_path: Path) -> None:

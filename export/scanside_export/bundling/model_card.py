@@ -95,8 +95,9 @@ def model_card(release: Release, contracts: Mapping[str, ModelContract]) -> str:
 
 
 def licence_of(contracts: Mapping[str, ModelContract]) -> str:
-    """Every licence that one of the networks is under."""
-    return "; ".join(sorted({contract.licence for contract in contracts.values()}))
+    """Every licence that one of the networks is under; what another one names among its own stands there alone."""
+    each = {contract.licence for contract in contracts.values()}
+    return "; ".join(sorted(one for one in each if not any(one in other for other in each - {one})))
 
 
 def _validated(validation: Mapping[str, Any]) -> list[str]:
