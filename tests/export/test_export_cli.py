@@ -16,7 +16,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from kit.export_samples import DIGEST, command, phantom_case, store_cases, tiny_recipe
+from kit.export_samples import DIGEST, command, phantom_case, store_cases, tiny_recipe, tiny_recipe_text
 from scanside_export.bundling.model_card import FAILURES, Release, find_failures, licence_of, model_card, read_figures
 from scanside_export.cli import progress as shown
 from scanside_export.cli.main import app, main
@@ -30,17 +30,7 @@ COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-def
 
 Program = Callable[..., tuple[object, str]]
 
-RECIPE = """
-network = "lungs"
-classes = ["background", "right_lung", "left_lung"]
-window_hu = [-1000.0, 300.0]
-pixel_mm = 12.0
-matrix = [32, 32]
-samples = 400
-batch = 2
-[shares]
-phantom = 1.0
-"""
+RECIPE = tiny_recipe_text(400)
 
 
 def test_a_log_gets_a_line_at_the_start_and_then_one_in_half_a_minute(

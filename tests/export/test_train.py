@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -17,10 +16,9 @@ import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
-from kit.export_samples import DIGEST, phantom_case, tiny_recipe
+from kit.export_samples import DIGEST, phantom_case, store_cases, tiny_recipe, tiny_recipe_text
 from scanside_export.cli.main import RECIPES, app
 from scanside_export.data.batches import batches
-from scanside_export.data.prepare import _store
 from scanside_export.data.recipe import Recipe, read_recipe
 from scanside_export.data.samples import Sampler
 from scanside_export.errors import CasesUnusable, TrainingUnusable
@@ -75,17 +73,7 @@ def test_an_interrupted_training_that_goes_on_ends_at_the_same_weights(
     assert read_log(tmp_path / "whole" / "log.csv") == read_log(tmp_path / "resumed" / "log.csv")
 
 
-RECIPE = """
-network = "lungs"
-classes = ["background", "right_lung", "left_lung"]
-window_hu = [-1000.0, 300.0]
-pixel_mm = 12.0
-matrix = [32, 32]
-samples = 8
-batch = 2
-[shares]
-phantom = 1.0
-"""
+RECIPE = tiny_recipe_text(8)
 
 
 @pytest.fixture
@@ -104,8 +92,7 @@ def heard() -> Iterator[None]:
 def test_ctrl_c_and_sigterm_lose_no_step_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks: signal.Signals, exit_code: int
 ) -> None:
-    _store(CASES[0], tmp_path / "cases")
-    (tmp_path / "cases" / "digest.json").write_text(json.dumps({"sha256": DIGEST, "cases": 1}))
+    store_cases(tmp_path / "cases", CASES[:1])
     (tmp_path / "recipe.toml").write_text(RECIPE)
     before = signal.getsignal(asks)
 

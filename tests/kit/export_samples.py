@@ -163,3 +163,18 @@ def command(*arguments: str, exit_code: int = 0) -> str:
         raise done.exception
     assert done.exit_code == exit_code, done.output
     return done.stdout
+
+
+def tiny_recipe_text(samples: int) -> str:
+    """A recipe of lungs as the file that the command line takes, from phantoms alone."""
+    return f"""
+network = "lungs"
+classes = ["background", "right_lung", "left_lung"]
+window_hu = [-1000.0, 300.0]
+pixel_mm = 12.0
+matrix = [32, 32]
+samples = {samples}
+batch = 2
+[shares]
+phantom = 1.0
+"""
