@@ -12,6 +12,7 @@ import pytest
 from kit.dicom_samples import make_series, make_slice, picture, write
 from kit.reading import choose_series, find_series, read_volume
 from scanside_appliance.inbox.readiness import _holes
+from scanside_runtime.dicom.errors import GeometryDuplicatePositions
 from scanside_runtime.dicom.rescale import check_rescale
 from scanside_runtime.dicom.series import Series
 from scanside_runtime.dicom.splitting import alike, mixed_reconstruction
@@ -67,6 +68,26 @@ def test_a_copy_that_another_program_wrote_is_a_copy(tmp_path: Path) -> None:
     copies = [make_slice(n, PixelSpacing=["0.8000001", "0.7"], SOPInstanceUID=f"1.2.3.{n}") for n in range(12)]
     write(tmp_path / "b", copies)
     series = chosen(tmp_path)
+    assert (len(series.slices), [note.code for note in series.notes]) == (12, ["GEOMETRY_COPIES"])
+
+
+PLACES_OF_OTHER_DIGITS: dict[str, dict[str, Any]] = {
+    "position": {"ImagePositionPatient": ["-100", "-90", "60.000001"]},
+    "orientation": {"ImageOrientationPatient": ["0.99999999", 0, 0, 0, 1, 0]},
+}
+
+
+@pytest.mark.parametrize("place", PLACES_OF_OTHER_DIGITS)
+def test_another_picture_at_a_place_that_is_written_otherwise_is_no_copy(tmp_path: Path, place: str) -> None:
+    other = make_slice(6, pixels=picture(40), SOPInstanceUID="1.2.3", **PLACES_OF_OTHER_DIGITS[place])
+    with pytest.raises(GeometryDuplicatePositions):
+        chosen(write(tmp_path, [*make_series(), other]))
+
+
+@pytest.mark.parametrize("place", PLACES_OF_OTHER_DIGITS)
+def test_the_same_picture_at_a_place_that_is_written_otherwise_is_one(tmp_path: Path, place: str) -> None:
+    copy = make_slice(6, SOPInstanceUID="1.2.3", **PLACES_OF_OTHER_DIGITS[place])
+    series = chosen(write(tmp_path, [*make_series(), copy]))
     assert (len(series.slices), [note.code for note in series.notes]) == (12, ["GEOMETRY_COPIES"])
 
 

@@ -255,7 +255,7 @@ def _sorted_without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHea
 
 def _same_picture(one: SliceHeader, other: SliceHeader) -> bool:
     """The same pixels in the same place with the same meaning, whatever else the files say."""
-    words = [(h.pixels_sha256, h.rows, h.columns, h.transfer_syntax) for h in (one, other)]
+    words = [(h.pixels_sha256 or h.sha256, h.rows, h.columns, h.transfer_syntax) for h in (one, other)]
     fields = ("image_position_patient", "image_orientation_patient", "pixel_spacing_mm", "rescale")
     pairs = [(getattr(one, name) or (), getattr(other, name) or ()) for name in fields]
     near = all(len(a) == len(b) and np.allclose(a, b, rtol=NUMBER_TOLERANCE, atol=NUMBER_TOLERANCE) for a, b in pairs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from scanside_runtime.dicom.codings.words import stored_words
 from scanside_runtime.dicom.completeness import pixel_damage
 from scanside_runtime.dicom.errors import InputEmpty, InputTooLarge, InputUnreadable
 from scanside_runtime.dicom.files import MIB, SourceFile, SourceReader, list_files
+from scanside_runtime.dicom.geometry import SAME_POSITION_MM
 from scanside_runtime.dicom.headers import (
     CT_IMAGE,
     MEDIA_DIRECTORY,
@@ -28,6 +29,7 @@ from scanside_runtime.dicom.headers import (
     slice_header,
 )
 from scanside_runtime.dicom.mending import mended_notes, pixel_elements, unended_value
+from scanside_runtime.dicom.splitting import alike
 from scanside_runtime.dicom.values.byte_order import byte_order_fault
 from scanside_runtime.dicom.values.elements import BAD_DICOM, text
 from scanside_runtime.settings.reading import ReadingSettings
@@ -116,20 +118,28 @@ def _with_pictures(
     reader: SourceReader, headers: list[SliceHeader], limits: ReadingSettings, at: Callable[[str], None]
 ) -> Iterator[SliceHeader]:
     """The same with `pixels_sha256` where it decides: slices of a series that lie at one place may be copies."""
-    slices_at = Counter(_place(header) for header in headers)
-    for header in headers:
-        if slices_at[_place(header)] > 1:
+    places = _places(headers)
+    slices_at = Counter(places)
+    for header, place in zip(headers, places, strict=True):
+        if slices_at[place] > 1:
             at(header.file.name)
             yield replace(header, pixels_sha256=_pixels_sha256(reader, header, limits))
         else:
             yield header
 
 
-def _place(header: SliceHeader) -> tuple[object, ...]:
-    """Where a slice lies; a file that is no CT slice, or has no position, has a place of its own."""
-    if header.sop_class_uid != CT_IMAGE or header.image_position_patient is None:
-        return (header.file,)
-    return (header.series_uid, header.image_position_patient, header.image_orientation_patient)
+def _places(headers: Sequence[SliceHeader]) -> list[tuple[object, ...]]:
+    """Where each slice lies, however it is written; a file that is no CT slice, or has no position, lies by itself."""
+    found: list[tuple[object, ...]] = [(header.file,) for header in headers]
+    by_series: dict[str, list[int]] = {}
+    for index, header in enumerate(headers):
+        if header.sop_class_uid == CT_IMAGE and header.image_position_patient is not None:
+            by_series.setdefault(header.series_uid, []).append(index)
+    for uid, indices in by_series.items():
+        labels = alike([headers[index].image_position_patient for index in indices], SAME_POSITION_MM)
+        for index, label in zip(indices, labels, strict=True):
+            found[index] = (uid, label)
+    return found
 
 
 def _pixels_sha256(reader: SourceReader, header: SliceHeader, limits: ReadingSettings) -> str | None:
