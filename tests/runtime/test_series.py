@@ -617,6 +617,38 @@ def test_a_reformatted_series_is_never_chosen_but_can_be_named(tmp_path: Path) -
     assert len(choose_series(found, series_uid=f"{ROOT}.1.1").slices) == 12
 
 
+def projections(slices: range, above_mm: float = 0.0) -> list[Dataset]:
+    """Pictures of other content, some mm above the slices of the same numbers."""
+    return [
+        make_slice(
+            n,
+            pixels=picture(n + 40),
+            SOPInstanceUID=f"1.2.3.{n}",
+            ImageType=["DERIVED", "SECONDARY", "MIP"],
+            ImagePositionPatient=[-100.0, -90.0, 10.0 * n + above_mm],
+        )
+        for n in slices
+    ]
+
+
+@pytest.mark.parametrize("above_mm", [0.0, 5.0], ids=["at their places", "half way between"])
+@pytest.mark.parametrize("first", [True, False])
+def test_projections_under_the_uid_of_the_slices_are_left_out_in_whatever_order_files_lie(
+    tmp_path: Path, above_mm: float, first: bool
+) -> None:
+    mixed = [projections(range(12), above_mm), make_series()]
+    series = chosen(tmp_path, [ds for part in (mixed if first else reversed(mixed)) for ds in part])
+    assert heights(series) == [10.0 * n for n in range(12)]
+    assert {header.image_type[0] for header in series.slices} == {"ORIGINAL"}
+    assert [note.code for note in series.notes] == ["SERIES_SPLIT"]
+
+
+@pytest.mark.parametrize("derived", [range(6, 7), range(12, 24)], ids=["one", "half"])
+def test_a_projection_in_the_place_of_a_slice_is_no_slice(tmp_path: Path, derived: range) -> None:
+    slices = [make_slice(n) for n in range(24) if n not in derived]
+    assert refused(tmp_path, [*slices, *projections(derived)]).code == "SERIES_PROJECTION"
+
+
 def test_a_thickness_out_of_range_goes_behind_a_sharp_kernel(tmp_path: Path) -> None:
     write(tmp_path / "thick", make_series(SliceThickness="20"))
     write(tmp_path / "sharp", other_series(2, ConvolutionKernel="LUNG"))

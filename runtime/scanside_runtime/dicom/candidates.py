@@ -32,6 +32,8 @@ from scanside_runtime.dicom.errors import (
     SeriesEnhancedCt,
     SeriesLocalizerOnly,
     SeriesOnePosition,
+    SeriesProjection,
+    SeriesReformatted,
     SeriesSingleSlice,
     SeriesTooFewSlices,
     SeriesTooLarge,
@@ -61,6 +63,8 @@ _MIXTURES = (
     GeometryNotAxial,
     GeometryTilt,
     GeometryUnevenSpacing,
+    SeriesProjection,
+    SeriesReformatted,
 )
 
 
@@ -113,8 +117,8 @@ def candidate(group: Sequence[SliceHeader], limits: ReadingSettings, *, named: b
 def _one_grid(slices: Sequence[SliceHeader], limits: ReadingSettings, *, named: bool) -> Candidate:
     _check_objects(slices, limits)
     if not named:
-        ranking.check_original(slices[0])
-    ranking.check_slices(slices[0])
+        ranking.check_original(slices)
+    ranking.check_slices(slices)
     _check_all_have_the_id(slices)
     check_axial(slices)
     slices, notes = _sorted_without_copies(slices)

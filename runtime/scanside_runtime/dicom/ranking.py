@@ -7,7 +7,7 @@ parts of the body are data (`body_parts`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from scanside_runtime.dicom.errors import SeriesProjection, SeriesReformatted
 from scanside_runtime.dicom.headers import SliceHeader
@@ -97,17 +97,24 @@ def label_notes(slices: Sequence[SliceHeader]) -> tuple[Finding, ...]:
     return (Finding("SERIES_LABELLED_OTHERWISE", "caution" if where is BodyPart.ELSEWHERE else "note", message),)
 
 
-def check_original(header: SliceHeader) -> None:
-    """Not calculated from other slices (reformatted), by ImageType or description. Raises SeriesReformatted."""
-    named = _REFORMATTED_TYPES.intersection(header.image_type)
-    described = _REFORMATTED_WORDS.search(words(header.series_description or ""))
-    if named or described:
-        raise SeriesReformatted(kind=", ".join(sorted(named)) or header.series_description)
+def check_original(slices: Sequence[SliceHeader]) -> None:
+    """None is calculated from other slices (reformatted), by ImageType or description. Raises SeriesReformatted."""
+    kind = _kind(slices, _REFORMATTED_TYPES, _REFORMATTED_WORDS)
+    if kind:
+        raise SeriesReformatted(kind=kind)
 
 
-def check_slices(header: SliceHeader) -> None:
-    """Not a maximum intensity or other projection, by ImageType or description. Raises SeriesProjection."""
-    named = _PROJECTION_TYPES.intersection(header.image_type)
-    described = _PROJECTION_WORDS.search(words(header.series_description or ""))
-    if named or described:
-        raise SeriesProjection(kind=", ".join(sorted(named)) or header.series_description)
+def check_slices(slices: Sequence[SliceHeader]) -> None:
+    """None is a maximum intensity or other projection, by ImageType or description. Raises SeriesProjection."""
+    kind = _kind(slices, _PROJECTION_TYPES, _PROJECTION_WORDS)
+    if kind:
+        raise SeriesProjection(kind=kind)
+
+
+def _kind(slices: Sequence[SliceHeader], types: Set[str], described: re.Pattern[str]) -> str | None:
+    """What the first slice that is one of these kinds calls itself; None where none is."""
+    for image_type, description in dict.fromkeys((one.image_type, one.series_description) for one in slices):
+        named = types & set(image_type)
+        if named or described.search(words(description or "")):
+            return ", ".join(sorted(named)) or description
+    return None
