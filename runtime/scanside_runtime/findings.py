@@ -357,7 +357,7 @@ KINDS = {
         ("withhold",),
         "The patient is a child; the networks have seen adults only.",
         "Do not use Scanside for children. If the age is wrong, correct PatientAge or PatientBirthDate and send again.",
-        "PatientAge, else the dates of birth and study; below patient.adult_from_years.",
+        "PatientAge or the dates of birth and study, the younger; below patient.adult_from_years.",
     ),
     "PATIENT_AGE_UNKNOWN": FindingKind(
         ("caution",),

@@ -45,6 +45,8 @@ def header(age: str | None, born: str, studied: str = "20200401") -> SliceHeader
         ("", "18600101", None, "PATIENT_AGE_UNKNOWN"),  # 160 years
         ("045Y", "20210101", 45.0, None),  # born after the study, and the age is stated
         ("012Y", "19600101", 12.0, "PATIENT_UNDER_AGE"),
+        ("045Y", "20150101", 5.0, "PATIENT_UNDER_AGE"),  # who may be a child is not measured as an adult
+        ("045Y", "20200401", 45.0, None),  # born on the day of the study: filled in where nothing is known
     ],
 )
 def test_an_age_of_nought_or_of_no_human_is_taken_from_the_dates(

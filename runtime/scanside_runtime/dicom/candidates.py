@@ -273,7 +273,7 @@ def _check_one_reconstruction(slices: Sequence[SliceHeader]) -> None:
 
 
 def _lossy_notes(slices: Sequence[SliceHeader]) -> tuple[Finding, ...]:
-    if not any(h.transfer_syntax in LOSSY for h in slices):
+    if not any(h.was_lossy or h.transfer_syntax in LOSSY for h in slices):
         return ()
     return (Finding("INPUT_LOSSY", "caution", "The pixels were compressed with loss: HU are near, not exact."),)
 

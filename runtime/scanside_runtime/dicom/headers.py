@@ -44,6 +44,7 @@ _KEYWORDS = """
     ImagePositionPatient ImageOrientationPatient PatientPosition PixelSpacing Rows Columns NumberOfFrames
     SamplesPerPixel PhotometricInterpretation BitsAllocated RescaleSlope RescaleIntercept RescaleType
     AcquisitionNumber BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
+    LossyImageCompression
 """.split()  # noqa: SIM905 - so many read better as words
 PASSED_ON = """
     PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex PatientAge ReferringPhysicianName
@@ -83,6 +84,7 @@ class SliceHeader:
     pixels_sha256: of the pixel data as stored, where another slice of the series lies at the same place; else None.
     damage: why the pixel data is not complete, None where it is.
     words: where the pixels lie and what they mean, where nothing about them is out of the ordinary.
+    was_lossy: compressed with loss at some time, however it is stored now (PS3.3 C.7.6.1.1.5).
     decimal_comma: a needed number that is written with decimal commas, as `keyword value`.
     stated: of a CT slice, single texts of `PASSED_ON` as the file has them, for the objects that repeat them.
     """
@@ -123,6 +125,7 @@ class SliceHeader:
     patient: PatientHeader
     notes: tuple[Finding, ...]
     words: StoredWords | None = None
+    was_lossy: bool = False
     decimal_comma: str | None = None
     stated: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -235,6 +238,7 @@ def slice_header(ds: Dataset, file: SourceFile, state: FileState | None = None) 
         patient=patient,
         notes=tuple(notes),
         words=state.words,
+        was_lossy=text(ds, "LossyImageCompression") == "01",
         decimal_comma=decimal_comma(ds),
         stated=_stated(ds) if text(ds, "SOPClassUID") == CT_IMAGE else {},
     )
@@ -295,13 +299,13 @@ def _sex(ds: Dataset, notes: list[Finding]) -> str | None:
 
 
 def _age_years(ds: Dataset, birth: date | None, study: date | None, notes: list[Finding]) -> float | None:
-    """From PatientAge, else from the dates of birth and study; an age of 0 counts where the dates give none."""
+    """From PatientAge or the dates of birth and study, the younger; an age of 0 counts where the others give none."""
     stated = text(ds, "PatientAge")
     age = stated_age_years(stated)
     if stated and age is None:
         notes.append(_noted("PatientAge", stated, "an age"))
-    by_dates = age_between(birth, study)
-    return age if age or by_dates is None else by_dates
+    known = [one for one in (age, age_between(birth, study)) if one is not None]
+    return min(filter(None, known), default=min(known, default=None))
 
 
 def acquired_at(ds: Dataset) -> str | None:
