@@ -418,11 +418,15 @@ def test_two_patients_in_one_series_are_refused(tmp_path: Path) -> None:
         ("Bl57f", Sharpness.SHARP),
         ("FC51", Sharpness.SHARP),
         ("YA", Sharpness.SHARP),
+        ("Y-Sharp", Sharpness.SHARP),
+        ("B_SOFT_C", Sharpness.SOFT),
+        ("B_SHARP_C", Sharpness.SHARP),
+        ("B_VSHARP_C", Sharpness.SHARP),
         (None, Sharpness.UNSTATED),
         ("house blend", Sharpness.UNSTATED),
     ],
 )
-def test_kernels_of_four_makers_are_told_apart(kernel: str | None, expected: Sharpness) -> None:
+def test_kernels_of_five_makers_are_told_apart(kernel: str | None, expected: Sharpness) -> None:
     assert sharpness(kernel) is expected
 
 
@@ -647,6 +651,13 @@ def test_projections_under_the_uid_of_the_slices_are_left_out_in_whatever_order_
 def test_a_projection_in_the_place_of_a_slice_is_no_slice(tmp_path: Path, derived: range) -> None:
     slices = [make_slice(n) for n in range(24) if n not in derived]
     assert refused(tmp_path, [*slices, *projections(derived)]).code == "SERIES_PROJECTION"
+
+
+@pytest.mark.parametrize(("stated", "codes"), [("01", ["INPUT_LOSSY"]), ("00", []), ("", [])])
+def test_what_was_compressed_with_loss_once_stays_so_however_it_is_stored(
+    tmp_path: Path, stated: str, codes: list[str]
+) -> None:
+    assert [note.code for note in chosen(tmp_path, make_series(LossyImageCompression=stated)).notes] == codes
 
 
 def test_a_thickness_out_of_range_goes_behind_a_sharp_kernel(tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import re
 from enum import IntEnum
 
 _SOFT_NAMES = {"SOFT", "STANDARD", "STND", "DETAIL", "A", "B", "C", "UA", "UB", "SA", "SB", "SMOOTH"}
-_SHARP_NAMES = {"LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "D", "E", "L", "YA", "YB", "YC", "YD", "YL", "SHARP"}
+_SHARP_NAMES = {
+    *("LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "SHARP", "Y-SHARP"),
+    *("D", "E", "L", "YA", "YB", "YC", "YD", "YL"),
+}
 _SIEMENS = re.compile(r"[A-Z]{1,2}(\d{2,3})[A-Z]?")
 _CANON = re.compile(r"FC(\d{2})")
+_UNITED_IMAGING = re.compile(r"[A-Z]{1,2}_V?(SOFT|SHARP)_[A-Z]{1,2}")
 
 
 class Sharpness(IntEnum):
@@ -20,7 +24,7 @@ class Sharpness(IntEnum):
 
 
 def sharpness(kernel: str | None) -> Sharpness:
-    """Soft, sharp, or unstated, from the names that GE, Philips, Siemens (soft below 50) and Canon use."""
+    """Soft, sharp, or unstated, by the names of GE, Philips, Siemens (soft below 50), Canon and United Imaging."""
     name = re.split(r"[\s\\,;(]", (kernel or "").upper().strip())[0]
     if name in _SOFT_NAMES:
         return Sharpness.SOFT
@@ -30,4 +34,6 @@ def sharpness(kernel: str | None) -> Sharpness:
         return Sharpness.SOFT if int(canon[1]) < 30 else Sharpness.SHARP
     if siemens := _SIEMENS.fullmatch(name):
         return Sharpness.SOFT if int(siemens[1]) < 50 else Sharpness.SHARP
+    if united_imaging := _UNITED_IMAGING.fullmatch(name):
+        return Sharpness.SOFT if united_imaging[1] == "SOFT" else Sharpness.SHARP
     return Sharpness.UNSTATED
