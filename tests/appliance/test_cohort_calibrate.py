@@ -133,6 +133,54 @@ def test_exams_without_poi_label_or_ihu_are_left_out_and_counted(run: Run, tmp_p
     assert [model["n"] for model in facts["models"]] == [196, 186, 186]
 
 
+def test_rows_that_are_nobodys_are_patients_of_their_own_and_one_patient_gives_no_interval_by_patient(
+    run: Run, tmp_path: Path
+) -> None:
+    """All exams of ANONYMOUS were one patient's, whose draws are all alike: AUC 0.9 to 0.9."""
+    table = exams()
+    table["patient_id"] = ["ANONYMOUS", "000"] * 100
+    table.to_csv(tmp_path / "t.csv", index=False)
+    facts = calibrated(run, tmp_path / "t.csv", "--resamples", 5)
+    assert (facts["nobodys"], facts["models"][0]["patients"], facts["models"][0]["by_patient"]) == (200, 200, None)
+    table["patient_id"] = "P7"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    model = calibrated(run, tmp_path / "t.csv", "--resamples", 5)["models"][0]
+    assert (model["patients"], model["by_patient"], model["sensitivity_optimism"]) == (1, None, None)
+    assert "too short" in run("cohort", "calibrate", tmp_path / "t.csv", "--label", "severe", "--resamples", 5)[1]
+
+
+def test_a_study_that_stands_in_two_rows_is_refused(run: Run, tmp_path: Path) -> None:
+    table = exams()
+    table["study_uid"] = [f"1.2.{number}" for number in range(200)]
+    table.loc[[3, 150], "study_uid"] = "1.2.9"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    code, _, err = run("cohort", "calibrate", tmp_path / "t.csv", "--label", "severe")
+    assert (code, "row 10 has the same study_uid" in err) == (3, True)
+
+
+def test_a_row_with_more_cells_than_the_header_does_not_move_every_cell_by_one(run: Run, tmp_path: Path) -> None:
+    """Measured of the ages what was the POI, as the first cell had become a name of the row."""
+    rows = [f"{n},{n % 2},{30 + n % 5},{50 + n % 7}" for n in range(40)]
+    for extra, code in ((",", 0), (",seen", 3)):
+        (tmp_path / "t.csv").write_text("\n".join(["n,severe,age_years,poi_percent", *(row + extra for row in rows)]))
+        done, out, _ = run("cohort", "evaluate", "groups", tmp_path / "t.csv", "--label", "severe", "--json")
+        assert done == code
+        if code == 0:
+            medians = {row["name"]: row["without"]["median"] for row in json.loads(out)["measures"]}
+            assert medians == {"poi_percent": 53.0, "age_years": 32.0}
+
+
+def test_two_features_that_split_the_groups_give_no_model_of_both(run: Run, tmp_path: Path) -> None:
+    """Percent and HU were added up for a score then, cut at a "probability" of some -500."""
+    table = exams(exams_a_patient=1)
+    table["poi_percent"] = np.where(table["severe"] == 1, 50.0, 5.0) + table["poi_percent"] / 100.0
+    table.to_csv(tmp_path / "t.csv", index=False)
+    facts = calibrated(run, tmp_path / "t.csv", "--resamples", 0)
+    assert [model["features"] for model in facts["models"]] == [["poi_percent"], ["ihu_hu"]]
+    assert facts["models"][0]["auc"] == 1.0
+    assert facts["not_fitted"] == ["poi_percent and ihu_hu: the groups do not overlap."]
+
+
 def test_a_feature_that_falls_with_severity_is_cut_from_above(run: Run, tmp_path: Path) -> None:
     table = exams()
     table["ihu_hu"] = -1200.0 - table["ihu_hu"]
@@ -199,6 +247,8 @@ def test_groups_are_compared_with_chi_squared_and_mann_whitney(run: Run, tmp_pat
     assert (tmp_path / "boxes.png").exists()
     _, text, _ = run("cohort", "evaluate", "groups", table, "--label", "severe")
     assert "Mann-Whitney" in text and "chi-squared" in text
+    assert facts["patients"] == 100
+    assert "200 rows of 100 patients: the tests take each row for a patient" in text
 
 
 def test_what_the_extra_is_for_says_so_when_it_is_missing(

@@ -106,7 +106,7 @@ def test_the_intervals_of_an_auc_stay_within_0_and_1_and_hold_the_area() -> None
 
 def test_groups_that_do_not_overlap_have_an_auc_of_1_and_no_odds_ratio() -> None:
     apart = np.where(SEVERE, 50.0, 5.0) + IHU / 1000
-    assert auc(SEVERE, apart).ci95 == (1.0, 1.0)
+    assert auc(SEVERE, apart).ci95 == pytest.approx((0.025 ** (1 / 40), 1.0))  # 40 pairs of independent exams
     with pytest.raises(Separated):
         fit_logistic(SEVERE, {"poi_percent": apart})
 
@@ -252,6 +252,22 @@ def test_drawing_patients_widens_the_interval_when_a_patients_exams_are_copies()
     widths = [np.ptp(bootstrap_by_patient(one, 120).auc_ci95) for one in (alone, copied, own)]
     assert widths[1] == pytest.approx(widths[0], rel=0.25)
     assert widths[2] < 0.7 * widths[1]
+
+
+def test_what_is_all_right_in_every_draw_is_as_sure_as_its_patients_are_many() -> None:
+    """Ten patients of five exams each: neither is the area surely 1, nor the sensitivity, nor the specificity."""
+    patient, apart = np.repeat(np.arange(10), 5), np.arange(50) >= 25
+    score = np.arange(50.0) + 25.0 * apart
+    found = bootstrap_by_patient(Clustered(patient, apart, score[:, None], score, 50.0), 20)
+    five_of_five = pytest.approx((0.025 ** (1 / 5), 1.0))
+    assert (found.auc_ci95, found.sensitivity_ci95, found.specificity_ci95) == (five_of_five,) * 3
+    with pytest.raises(ValueError, match="two of them"):
+        bootstrap_by_patient(Clustered(np.zeros(50, np.int64), apart, score[:, None], score, 50.0), 20)
+
+
+def test_a_cut_off_is_a_score_that_was_seen_even_where_none_is_of_use() -> None:
+    alike = np.tile(np.arange(20.0), 2)
+    assert youden(np.arange(40) < 20, alike).value == 19.0
 
 
 def test_the_intervals_hold_what_they_say_on_a_few_simulated_cohorts() -> None:

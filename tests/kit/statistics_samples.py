@@ -15,7 +15,7 @@ def exams(severe: int = 40, mild: int = 160, seed: int = 0, exams_a_patient: int
     poi = np.where(label, rng.gamma(3.0, 6.0, label.size), rng.gamma(3.0, 2.0, label.size)).clip(0.01, 99.0)
     return pd.DataFrame(
         {
-            "patient_id": [f"{number // exams_a_patient:04d}" for number in range(label.size)],
+            "patient_id": [f"{1 + number // exams_a_patient:04d}" for number in range(label.size)],
             "poi_percent": poi,
             "ihu_hu": rng.normal(np.where(label, -540.0, -620.0), 70.0),
             "severe": label.astype(int),

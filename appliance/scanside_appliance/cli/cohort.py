@@ -186,12 +186,13 @@ def calibrate(
         from scanside_appliance.statistics.calibration import read_exams
         from scanside_appliance.statistics.calibration_output import lines, write_pictures
         from scanside_appliance.statistics.site_model_file import severity_model, write_model
-    exams = read_exams(table, label)
+    exams = read_exams(table, label, context.obj.settings().patient.placeholder_ids)
     with long_progress() as report:
         models, refusals = fit(exams, resamples, report)
     facts: dict[str, Any] = {
         "label": label,
         "left_out": exams.left_out,
+        "nobodys": exams.nobodys,
         "models": [one.to_document() for one in models],
         "not_fitted": refusals,
         "pictures": write_pictures(exams, models, pictures) if pictures else [],

@@ -96,6 +96,7 @@ def _limits(context: typer.Context, poi_limit: float | None, ihu_limit: float | 
 
 @evaluate.command()
 def groups(
+    context: typer.Context,
     table: Annotated[Path, path_argument(metavar="TABLE", help="CSV or Parquet with the label's column.")],
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column with 1 and 0.")],
     measure: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A number to compare.")] = None,
@@ -112,7 +113,8 @@ def groups(
     """
     with extra():
         from scanside_appliance.statistics.group_table import compare_groups, lines
-    facts = compare_groups(table, label, measure, category, pictures)
+    placeholders = context.obj.settings().patient.placeholder_ids
+    facts = compare_groups(table, label, measure, category, pictures, placeholders)
     typer.echo(json.dumps(facts) if as_json else "\n".join(map(shown, lines(facts))))
 
 

@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 from statsmodels.stats.nonparametric import rank_compare_2indep
 
+from scanside_appliance.statistics.proportions import proportion
 from scanside_appliance.statistics.studentised import studentised_interval
 
 Bools = npt.NDArray[np.bool_]
@@ -25,7 +26,8 @@ LONGEST = 5.0
 class Auc:
     """The area, DeLong's standard error, and two 95 % intervals from it.
 
-    ci95: studentised bootstrap with DeLong's error (`studentised_interval`), which holds what it says near 1 too.
+    ci95: studentised bootstrap with DeLong's error (`studentised_interval`), which holds what it says near 1 too; at 0
+    and 1 `exact_at_the_end`.
     ci95_delong: area -/+ 1.96 standard errors, cut at 0 and 1, as DeLong's interval is mostly printed.
     p_value: of the test against an area of 0.5.
     """
@@ -52,8 +54,19 @@ def auc(positive: Bools, score: Floats, seed: int = 0) -> Auc:
     area, error = float(compared.prob1), math.sqrt(compared.var_prob)
     plain = (max(0.0, area - Z_95 * error), min(1.0, area + Z_95 * error))
     if not 0.0 < area < 1.0:
-        return Auc(area, error, (area, area), plain, 0.0 if math.isnan(p_value) else p_value)
+        fewest = int(min(np.count_nonzero(positive), np.count_nonzero(~positive)))
+        end = exact_at_the_end(area, fewest)
+        return Auc(area, error, end, plain, 0.0 if math.isnan(p_value) else p_value)
     return Auc(area, error, studentised_interval(positive, score, area, error, seed), plain, p_value)
+
+
+def exact_at_the_end(share: float, n: int) -> Interval:
+    """The interval of a share or an area of 0 or 1, where no draw differs from another: Clopper and Pearson's for n.
+
+    n: independent patients; of an area the pairs that can be made of both groups, no exam twice: all of them are in
+    order with at most the area's n-th power.
+    """
+    return proportion(n if share > 0.5 else 0, n).ci95 or (share, share)
 
 
 def logit_interval(area: float, error: float) -> Interval:

@@ -6,19 +6,21 @@ models = calibrate(exams)      refused where there are too few events
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from scanside_appliance.statistics.auc import Auc, Bools, Floats, auc
 from scanside_appliance.statistics.cut_off import CutOff, youden
 from scanside_appliance.statistics.errors import CohortTable, CohortTooFewEvents
 from scanside_appliance.statistics.logistic import Logistic, Separated, fit_logistic
 from scanside_appliance.statistics.patient_bootstrap import ByPatient, Clustered, bootstrap_by_patient
-from scanside_appliance.statistics.tables import labels, numbers, patients, read_table
+from scanside_appliance.statistics.tables import labels, nobodys, numbers, patients, read_table
 from scanside_runtime.progress import Progress
 
 POI, IHU = "poi_percent", "ihu_hu"
@@ -32,7 +34,8 @@ class Exams:
     """Exams that were measured and labelled.
 
     patient: (n,) whole numbers from 0. positive: (n,). measures: POI and iHU, each (n,) with NaN where not measured.
-    left_out: how many rows of the table are not here, by what they lack.
+    left_out: how many rows of the table are not here, by what they lack. nobodys: how many are here whose patient_id is
+    empty or given to many; each counts as a patient of its own.
     """
 
     label: str
@@ -40,6 +43,7 @@ class Exams:
     positive: Bools
     measures: dict[str, Floats]
     left_out: dict[str, int]
+    nobodys: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +52,8 @@ class Model:
 
     cut_off: in the feature's own unit for one feature, a probability for two. severe_when: the side of the cut-off that
     is called severe. positive, score: (n,) what the ROC curve is drawn of. logistic is None where the groups do not
-    overlap. by_patient: None where it was not asked for, or each patient has one exam. optimism: by how much
+    overlap. by_patient: None where it was not asked for, each patient has one exam, or one patient has all
+    of a group. optimism: by how much
     sensitivity and specificity look too high because the cut-off was chosen on these exams; None without draws.
     """
 
@@ -107,7 +112,7 @@ _UNITS: dict[tuple[str, ...], str] = {(POI,): "percent", (IHU,): "HU"}
 _OF_A_TERM = ("odds_ratio_per_sd", "odds_ratio_ci95", "p_value")
 
 
-def read_exams(path: Path, label: str) -> Exams:
+def read_exams(path: Path, label: str, placeholder_ids: Collection[str] = ()) -> Exams:
     """The exams of a table with patient_id, poi_percent, ihu_hu and the label's column. Raises CohortTable."""
     table = read_table(path, ("patient_id", POI, IHU, label))
     severe, poi, ihu = labels(table, label, path.name), *(numbers(table, name, path.name) for name in (POI, IHU))
@@ -115,8 +120,22 @@ def read_exams(path: Path, label: str) -> Exams:
     lacks_poi = np.isnan(poi) & ~lacks_label
     kept = ~lacks_label & ~lacks_poi
     left_out = {"no_label": int(lacks_label.sum()), "no_poi": int(lacks_poi.sum())}
-    _, patient = np.unique(patients(table)[kept], return_inverse=True)
-    return Exams(label, patient, severe[kept] == 1.0, {POI: poi[kept], IHU: ihu[kept]}, left_out)
+    _require_each_once(table, kept, path.name)
+    _, patient = np.unique(patients(table, placeholder_ids)[kept], return_inverse=True)
+    measures = {POI: poi[kept], IHU: ihu[kept]}
+    unnamed = int(nobodys(table, placeholder_ids)[kept].sum())
+    return Exams(label, patient, severe[kept] == 1.0, measures, left_out, unnamed)
+
+
+def _require_each_once(table: pd.DataFrame, kept: Bools, name: str) -> None:
+    """A study that stands in two rows would count as two exams: every interval too short, every p too small."""
+    if "study_uid" not in table.columns:
+        return
+    studies = table["study_uid"][kept]
+    twice = (studies.notna() & studies.duplicated()).to_numpy()
+    if twice.any():
+        row = int(np.flatnonzero(kept)[np.argmax(twice)])
+        raise CohortTable(name=name, why=f"row {row + 1} has the same study_uid as a row before it")
 
 
 def calibrate(exams: Exams, resamples: int = 1000, progress: Progress | None = None) -> tuple[list[Model], list[str]]:
@@ -125,7 +144,9 @@ def calibrate(exams: Exams, resamples: int = 1000, progress: Progress | None = N
     Exams without iHU (nothing infected) are left out where iHU is a feature. Intervals by patients are made where a
     patient has more than one exam and `resamples` is not 0. Raises CohortTooFewEvents where no model can be fitted.
     """
-    models, refusals = [], []
+    models: list[Model] = []
+    refusals: list[CohortTooFewEvents] = []
+    not_fitted: list[str] = []
     for done, features in enumerate(FEATURE_SETS):
         if progress is not None:
             progress("+".join(features), done, len(FEATURE_SETS))
@@ -133,9 +154,11 @@ def calibrate(exams: Exams, resamples: int = 1000, progress: Progress | None = N
             models.append(_model(exams, features, resamples))
         except CohortTooFewEvents as few:
             refusals.append(few)
+        except Separated as apart:
+            not_fitted.append(f"{' and '.join(features)}: {apart}.")
     if not models:
         raise refusals[0]
-    return models, [refusal.in_words for refusal in refusals]
+    return models, [*(refusal.in_words for refusal in refusals), *not_fitted]
 
 
 def _model(exams: Exams, features: tuple[str, ...], resamples: int) -> Model:
@@ -149,7 +172,8 @@ def _model(exams: Exams, features: tuple[str, ...], resamples: int) -> Model:
     score, severe_when = _score(positive, values, logistic)
     cut = youden(positive, score)
     clustered = Clustered(patient, positive, values, score, cut.value)
-    drawn = bootstrap_by_patient(clustered, resamples) if resamples > 0 else None
+    can_draw = resamples > 1 and min(clustered.patients_by_group) > 1
+    drawn = bootstrap_by_patient(clustered, resamples) if can_draw else None
     several = patient.max() + 1 < len(patient)
     return Model(
         features=features,
@@ -185,16 +209,19 @@ def _require_spread(features: tuple[str, ...], values: Floats) -> None:
 
 
 def _fit(positive: Bools, features: tuple[str, ...], values: Floats) -> Logistic | None:
+    """None where one feature splits the groups: it is its own score. Raises Separated where two do: they have none."""
     try:
         return fit_logistic(positive, dict(zip(features, values.T, strict=True)))
     except Separated:
+        if len(features) > 1:
+            raise
         return None
 
 
 def _score(positive: Bools, values: Floats, logistic: Logistic | None) -> tuple[Floats, str]:
     """What the cut-off is laid on: the feature itself (or its negative), the probability for two features."""
-    if values.shape[1] > 1:
-        return (values.sum(axis=1) if logistic is None else logistic.probability), ">="
+    if logistic is not None and values.shape[1] > 1:
+        return logistic.probability, ">="
     slope = _difference_of_means(positive, values) if logistic is None else logistic.terms[0].coefficient
     rises = slope >= 0.0
     return (values[:, 0], ">=") if rises else (-values[:, 0], "<=")

@@ -34,6 +34,8 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
     for reason, rows in facts["left_out"].items():
         if rows:
             yield f"left out: {rows} row(s), {reason.replace('_', ' ')}"
+    if facts["nobodys"]:
+        yield f"{facts['nobodys']} row(s) without a patient's own ID: each counts as a patient of its own"
     for picture in facts["pictures"]:
         yield f"picture: {picture}"
     if "site_model" in facts:
@@ -57,6 +59,8 @@ def _model_lines(model: dict[str, Any]) -> Iterator[str]:
     yield from _odds_lines(model)
     if model["by_patient"] is not None:
         yield _patient_line(model["by_patient"])
+    elif model["patients"] < model["n"]:
+        yield "  by patient   not measured: the intervals take every exam for a patient of its own, and are too short"
     if model["sensitivity_optimism"] is not None:
         yield (
             "  optimism     the cut-off was chosen on these exams: sensitivity looks "

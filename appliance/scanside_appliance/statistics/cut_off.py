@@ -30,8 +30,11 @@ def youden(positive: Bools, score: Floats) -> CutOff:
 
 
 def best_point(false_positive: Floats, true_positive: Floats) -> int:
-    """Which point of a ROC curve has the largest Youden index; of equals, to all but rounding, the first."""
-    return int(np.argmax(np.round(true_positive - false_positive, 12)))
+    """Which point of a ROC curve has the largest Youden index; of equals, to all but rounding, the first.
+
+    Not the curve's beginning, where nobody is called positive and the threshold is infinite.
+    """
+    return 1 + int(np.argmax(np.round(true_positive - false_positive, 12)[1:]))
 
 
 def at_cut_off(positive: Bools, score: Floats, value: float) -> CutOff:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import auc as area_under
 from sklearn.metrics import roc_curve
 
-from scanside_appliance.statistics.auc import Bools, Floats, Interval, score_interval
+from scanside_appliance.statistics.auc import Bools, Floats, Interval, exact_at_the_end, score_interval
 from scanside_appliance.statistics.cut_off import best_point
 
 
@@ -25,7 +25,8 @@ from scanside_appliance.statistics.cut_off import best_point
 class ByPatient:
     """What drawing patients gives. optimism: apparent minus true at a cut-off that was chosen on the same exams.
 
-    auc_ci95, sensitivity_ci95, specificity_ci95: `score_interval` with the bootstrap's standard error.
+    auc_ci95, sensitivity_ci95, specificity_ci95: `score_interval` with the bootstrap's standard error; at 0 and 1,
+    where all draws are alike, `exact_at_the_end` by patients.
     odds_ratio_ci95: one interval a feature; the unit stays the standard deviation of the whole table.
     """
 
@@ -52,6 +53,11 @@ class Clustered:
     score: Floats
     cut_off: float
 
+    @property
+    def patients_by_group(self) -> tuple[int, int]:
+        """How many patients have an exam among the positive ones, and among the others."""
+        return np.unique(self.patient[self.positive]).size, np.unique(self.patient[~self.positive]).size
+
 
 @dataclass(frozen=True, slots=True)
 class _Draw:
@@ -66,7 +72,11 @@ def bootstrap_by_patient(exams: Clustered, resamples: int = 1000, seed: int = 0)
     """Draw patients with replacement `resamples` times; a draw without either group is drawn again.
 
     Optimism as by Harrell FE et al., Stat Med 1996; 15: 361-387: the cut-off is chosen in each draw and tried on all.
+    Raises ValueError where one patient has all exams of a group: no draw says how patients differ.
     """
+    groups = exams.patients_by_group
+    if min(groups) < 2:
+        raise ValueError("drawing patients needs two of them in either group")
     scaled = (exams.values - exams.values.mean(axis=0)) / exams.values.std(axis=0, ddof=1)
     rng = np.random.default_rng(seed)
     with config_context(assume_finite=True, skip_parameter_validation=True):  # the same arrays, checked once is enough
@@ -84,8 +94,8 @@ def bootstrap_by_patient(exams: Clustered, resamples: int = 1000, seed: int = 0)
             np.array([draw.slopes for draw in draws]),
             quantile,
         ),
-        sensitivity_ci95=_share_interval(found[0], shares[:, 0], quantile),
-        specificity_ci95=_share_interval(found[1], shares[:, 1], quantile),
+        sensitivity_ci95=_share_interval(found[0], shares[:, 0], quantile, groups[0]),
+        specificity_ci95=_share_interval(found[1], shares[:, 1], quantile, groups[1]),
         sensitivity_optimism=float(optimism[0]),
         specificity_optimism=float(optimism[1]),
     )
@@ -136,8 +146,7 @@ def _quantile(exams: Clustered) -> float:
     Student's t with their number less one degrees of freedom; and a bootstrap of g clusters gives (g - 1) / g of the
     variance (Davison AC, Hinkley DV, Bootstrap Methods and their Application, 1997).
     """
-    groups = (exams.patient[exams.positive], exams.patient[~exams.positive])
-    fewest = max(2, min(np.unique(group).size for group in groups))
+    fewest = min(exams.patients_by_group)
     return float(student_t.ppf(0.975, fewest - 1)) * math.sqrt(fewest / (fewest - 1))
 
 
@@ -155,13 +164,16 @@ def _ratio_intervals(slopes: Floats, drawn: Floats, quantile: float) -> tuple[In
 
 def _area_interval(exams: Clustered, areas: Floats, quantile: float) -> Interval:
     false_positive, true_positive, _ = roc_curve(exams.positive, exams.score, drop_intermediate=False)
+    area = float(area_under(false_positive, true_positive))
     edge = 0.5 / (np.count_nonzero(exams.positive) * np.count_nonzero(~exams.positive))  # half a pair out of order
+    if not edge / 2.0 < area < 1.0 - edge / 2.0:  # a sum, and as such not quite 1
+        return exact_at_the_end(area, min(exams.patients_by_group))
     spread = float(np.std(logit(np.clip(areas, edge, 1.0 - edge)), ddof=1))
-    return score_interval(float(area_under(false_positive, true_positive)), spread, quantile)
+    return score_interval(area, spread, quantile)
 
 
-def _share_interval(share: float, drawn: Floats, quantile: float) -> Interval:
-    """As the area's; where a cut-off found all or none, so does every draw, and the interval has no width."""
+def _share_interval(share: float, drawn: Floats, quantile: float, patients: int) -> Interval:
+    """As the area's."""
     if not 0.0 < share < 1.0:
-        return share, share
+        return exact_at_the_end(share, patients)
     return score_interval(share, float(np.std(drawn, ddof=1)) / (share * (1.0 - share)), quantile)

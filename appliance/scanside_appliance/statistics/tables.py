@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from scanside_appliance.statistics.auc import Floats
+from scanside_appliance.statistics.auc import Bools, Floats
 from scanside_appliance.statistics.errors import CohortTable
+from scanside_runtime.followup.placeholders import is_listed
 
 LIMITS = {"poi_percent": (0.0, 100.0), "ihu_hu": (-1024.0, 3071.0)}
 """What a measure can be; a value outside is a mistake in the table."""
@@ -18,13 +20,13 @@ LIMITS = {"poi_percent": (0.0, 100.0), "ihu_hu": (-1024.0, 3071.0)}
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """All columns of a table, of which `columns` must be there. Identifiers and phrases stay text, leading zeros too.
 
-    Raises CohortTable where the file can't be read, or lacks a column or any row.
+    Raises CohortTable where the file can't be read, lacks a column or any row, or a row has more cells than the header.
     """
     try:
         table = _read(path)
     except OSError as error:
         raise CohortTable(name=path.name, why=error.strerror or "it can't be read") from error
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise CohortTable(name=path.name, why=f"it is no table ({error})") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
@@ -37,7 +39,12 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix.lower() == ".parquet":
         return pd.read_parquet(path)
-    return pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
+    # Without index_col=False the first cell of a longer row is no column, and each name stands above the wrong cell.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            path, dtype=str, encoding="utf-8-sig", keep_default_na=False, na_values=[""], index_col=False
+        )
 
 
 def numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
@@ -63,12 +70,19 @@ def labels(table: pd.DataFrame, column: str, name: str) -> Floats:
     return values
 
 
-def patients(table: pd.DataFrame) -> np.ndarray:
-    """Who is who: (n,) whole numbers from 0. A row without patient_id stands for a patient of its own.
+def nobodys(table: pd.DataFrame, placeholder_ids: Collection[str]) -> Bools:
+    """Which rows have no patient_id, or one that is given to many: (n,)."""
+    names = table["patient_id"].astype("string").fillna("")
+    known = {name: is_listed(name, placeholder_ids) for name in names.unique()}
+    return np.array([known[name] for name in names], np.bool_)
+
+
+def patients(table: pd.DataFrame, placeholder_ids: Collection[str] = ()) -> np.ndarray:
+    """Who is who: (n,) whole numbers from 0. A row that is nobody's stands for a patient of its own.
 
     Where there is a column `issuer`, one patient_id of two issuers is two patients.
     """
-    names = table["patient_id"].astype("string")
+    names = table["patient_id"].astype("string").mask(nobodys(table, placeholder_ids))
     if "issuer" in table.columns:
         names = names + "\x1f" + table["issuer"].astype("string").fillna("")
     own = pd.Series([f"\x1frow {row}" for row in range(len(table))], index=table.index, dtype="string")
