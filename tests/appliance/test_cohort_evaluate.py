@@ -155,6 +155,17 @@ def test_further_phrases_can_be_handed_over(run: Run, tmp_path: Path) -> None:
     assert changes(run, table, "--phrases", words)["tables"][0]["counts"] == [[2, 0], [0, 0]]
 
 
+def test_scans_with_and_without_a_time_zone_are_in_the_order_of_their_local_times(run: Run, tmp_path: Path) -> None:
+    """In UTC, 6 o'clock in Wuhan lies before half past eleven of the evening before, and the rise was a fall."""
+    rows = [
+        ("A", "2020-04-01T23:30:00", 5, -600, ""),
+        ("A", "2020-04-02T06:00:00+08:00", 9, -600, "expanded"),
+        ("B", "2020-04-02T06:00:00+08:00", 5, -600, ""),
+        ("B", "2020-04-01T23:30:00Z", 9, -600, "expanded"),
+    ]
+    assert changes(run, write_changes(tmp_path / "t.csv", rows))["tables"][0]["counts"] == [[2, 0], [0, 0]]
+
+
 @pytest.mark.parametrize("moment", ["yesterday", ""])
 def test_a_row_without_a_time_is_refused(run: Run, tmp_path: Path, moment: str) -> None:
     table = write_changes(tmp_path / "t.csv", [("A", "2020-02-01", 5, -600, ""), ("A", moment, 6, -600, "expanded")])
@@ -290,6 +301,15 @@ def test_segmentations_of_other_images_and_pictures_that_are_no_masks_get_no_dic
         cv2.imwrite(str(tmp_path / side / "page.png"), np.arange(64, dtype=np.uint8).reshape(8, 8))
     code, _, err = run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b")
     assert (code, "is no mask" in err) == (3, True)
+
+
+def test_a_picture_of_two_labels_and_no_background_is_no_mask(run: Run, tmp_path: Path) -> None:
+    """All of it was infection then, on both sides: a Dice of 1."""
+    for side in "ab":
+        (tmp_path / side).mkdir()
+        cv2.imwrite(str(tmp_path / side / "page.png"), np.where(masks(ord(side), (8, 8)), 170, 85).astype(np.uint8))
+    code, out, err = run("cohort", "evaluate", "masks", tmp_path / "a", tmp_path / "b")
+    assert (code, out, "is no mask" in err) == (3, "", True)
 
 
 def test_masks_on_other_grids_or_without_partner_are_refused(run: Run, tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ import pandas as pd
 from scanside_appliance.statistics.agreement import agreement
 from scanside_appliance.statistics.errors import CohortTable
 from scanside_appliance.statistics.phrases.report_phrases import KINDS, PhraseList, Statement, statements
-from scanside_appliance.statistics.tables import numbers, patients, read_table
-from scanside_runtime.followup.placeholders import is_listed
+from scanside_appliance.statistics.tables import nobodys, numbers, patients, read_table
 
 PAIRS = {"poi_percent": ("expanded", "contracted"), "ihu_hu": ("density_up", "density_down")}
 """Which two phrases speak of which biomarker."""
+_ZONED = r"(.*[T ][^Z+-]*)(?:Z|[+-].*)"
+"""A date and time, and its zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,11 @@ def read_changes(
     """
     table = read_table(path, ("patient_id", "acquired_at", "poi_percent", "ihu_hu", "phrase"))
     frame = pd.DataFrame({name: numbers(table, name, path.name) for name in PAIRS})
-    frame["patient"], frame["at"] = patients(table), _moments(table["acquired_at"], path.name)
+    frame["patient"] = patients(table)
+    frame["at"] = _moments(table["acquired_at"], frame["patient"], path.name)
     frame["phrase"] = table["phrase"].fillna("").astype(str).to_numpy()
-    is_nobodys = [is_listed(one, placeholder_ids) for one in table["patient_id"].fillna("").astype(str)]
-    frame = frame[~np.array(is_nobodys, np.bool_)]
+    left_out = nobodys(table, placeholder_ids)
+    frame = frame[~left_out]
     _require_one_moment(frame, path.name)
     known = tuple(lists)
     changes = []
@@ -77,7 +79,7 @@ def read_changes(
             changes.append(
                 ExamChange({str(k): float(v) for k, v in by.items() if pd.notna(v)}, statements(phrase, known))
             )
-    return changes, sum(is_nobodys)
+    return changes, int(left_out.sum())
 
 
 def change_tables(changes: Iterable[ExamChange], limits: dict[str, float] | None = None) -> list[ChangeTable]:
@@ -128,13 +130,19 @@ def _column(said: frozenset[Statement], pair: tuple[str, str], partial: bool) ->
     return 0 if pair[0] in counted else 1
 
 
-def _moments(cells: pd.Series, name: str) -> Any:
-    """Times as UTC; a time without zone is taken as it stands."""
-    moments = pd.to_datetime(cells, errors="coerce", utc=True, format="ISO8601")
+def _moments(cells: pd.Series, patient: pd.Series, name: str) -> Any:
+    """Times as UTC where all of a patient state a zone, else as they stand, as `scanside history` orders them."""
+    texts = cells.astype("string").reset_index(drop=True)
+    moments, local = (_as_utc(stated) for stated in (texts, texts.str.replace(_ZONED, r"\1", regex=True)))
     if moments.isna().any():
         row = int(np.argmax(moments.isna().to_numpy()))
         raise CohortTable(name=name, why=f"acquired_at in row {row + 1} is {cells.iloc[row]!r}, no date and time")
-    return moments.to_numpy()
+    zoned = texts.str.fullmatch(_ZONED).groupby(patient.to_numpy()).transform("all").astype(bool)
+    return moments.where(zoned, local).to_numpy()
+
+
+def _as_utc(texts: pd.Series) -> pd.Series:
+    return pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
 
 
 def _require_one_moment(frame: pd.DataFrame, name: str) -> None:

@@ -138,7 +138,7 @@ def _picture(path: Path) -> Bools:
     pixels = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content.size else None
     if pixels is None:
         raise ValueError(f"{path.name} is no picture")
-    if len(np.unique(pixels)) > 2:
+    if np.unique(pixels)[:-1].any():  # two labels without a 0 would be a mask of the whole picture
         raise ValueError(f"{path.name} has grey or coloured pixels and is no mask")
     return np.asarray(pixels > 0)
 
