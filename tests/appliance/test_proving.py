@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -17,9 +18,10 @@ import pytest
 
 from kit.selftest_samples import write_bundle_with_sample
 from kit.watch_box import Box, study
-from scanside_appliance.clock import Clock
+from scanside_appliance.clock import Clock, time_text
 from scanside_appliance.files.layout import BoxLayout, study_key
 from scanside_appliance.jobs.book.audit import doubted, note
+from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.proved import prove_box, read_proof
 from scanside_appliance.service.daemon import Daemon
@@ -132,6 +134,28 @@ def test_what_a_failed_self_test_puts_in_doubt_is_named_until_it_is_measured_aga
     assert [one["revision"] for one in running.box.of(1)] == [1, 2]
 
 
+def test_a_study_that_was_taken_away_is_in_no_doubt_once_the_book_was_made_anew(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put(*study(1), *study(2))
+    box.run()
+    box.root.with_suffix(".selftest").write_text("OTHER")
+    box.run()
+    box.root.with_suffix(".selftest").write_text("")
+    gone, stays = study_key("1.2.1"), study_key("1.2.2")
+    assert {*json.loads(box.scanside("status", "--json").output)["doubted"]} == {gone, stays}
+    for folder in (*box.root.glob(f"results/*/{gone}"), *box.root.glob(f"archive/*/{gone}")):
+        shutil.rmtree(folder)
+    box.rebuild(monkeypatch, "--anyway")
+    box.run()
+    shown = box.scanside("status", "--json")
+    assert (json.loads(shown.output)["doubted"], shown.exit_code) == ([stays], 5)
+    assert box.scanside("redo", stays).exit_code == 0
+    box.run()
+    shown = box.scanside("status", "--json")
+    assert (json.loads(shown.output)["doubted"], shown.exit_code) == ([], 0)
+
+
 def test_a_daemon_that_is_told_to_end_hears_a_self_test_to_its_end(running: Running) -> None:
     """Cut short, it speaks against the way that it tries."""
     running.daemon.start()
@@ -211,11 +235,14 @@ def test_a_self_test_without_an_answer_holds_studies_and_puts_none_in_doubt(runn
 
 def test_the_order_of_the_audit_says_which_results_a_self_test_speaks_of(running: Running) -> None:
     with Store(BoxLayout(running.box.root).database) as store:
+        for name in ("before", "between", "again", "after"):
+            store.add_job(State.done, time_text(0.0), study=name)
         for event, name, facts in (
             ("result", "before", {}),
             ("selftest", "", {"passed": True}),
             ("result", "between", {}),
             ("result", "again", {}),
+            ("result", "taken away", {}),
             ("selftest", "", {"passed": None}),
             ("selftest", "", {"passed": False}),
             ("selftest", "", {"passed": False}),

@@ -111,13 +111,17 @@ def outdated(store: Store) -> list[str]:
 def doubted(store: Store) -> list[str]:
     """Studies whose newest result is followed by a self-test that found wrong what had computed it.
 
-    The order of the rows decides, no clock. Measured again, a study is out of doubt. Raises sqlite3.Error.
+    The order of the rows decides, no clock. Measured again, a study is out of doubt; one that was taken away before the
+    book was made anew is in none. Raises sqlite3.Error.
     """
     newest: dict[str, int] = {}
     doubts: dict[str, bool] = {}
     last = 0
-    asked = "SELECT n, event, study, facts FROM audit WHERE event IN ('result', 'selftest') ORDER BY n"
-    for n, event, study, facts in store.connection.execute(asked):
+    asked = (
+        "SELECT n, event, study, facts FROM audit WHERE event = 'selftest' OR event = 'result' "
+        "AND study IN (SELECT study FROM jobs WHERE state IN (?, ?)) ORDER BY n"
+    )
+    for n, event, study, facts in store.connection.execute(asked, (State.archiving, State.done)):
         if event == "result":
             newest[study] = n
             doubts.pop(study, None)
