@@ -201,6 +201,23 @@ def test_who_counts_a_scan_is_told_by_one_look_at_each_result(verdict: str, monk
     assert (len(found), len(looks) <= len(others) + 2) == (28 * (verdict == "analysed"), True)
 
 
+def test_who_counts_a_scan_is_asked_once_for_all_scans_of_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight hundred of one patient took 49 s, each asked anew and held against all others."""
+    asked: list[Any] = []
+
+    def by_name(*two: str | None) -> bool:
+        asked.append(two)
+        return is_one_person_by_name(*two)
+
+    monkeypatch.setattr(f"{counted_by.__module__}.is_one_person_by_name", by_name)
+    monkeypatch.setattr(Scan, "__eq__", lambda *_: pytest.fail("a scan is held against a scan"))
+    days, names = [f"2024-01-{day:02d}T10:00:00" for day in range(1, 29)], ("DOE^ANNA", "DOE^BERTA", "DOE^ANNA^M")
+    others = [stated(day, patient_name=names[number % 3]) for number, day in enumerate(days)]
+    found = counted_by(others, stated(DAYS[3], flags=RELEASED, patient_name="DOE^A"), PLACEHOLDER_IDS)
+    assert [one.acquired_at for one in found] == [day for number, day in enumerate(days) if number % 3 != 1]
+    assert len(asked) <= len({*names, "DOE^A"}) * (len(others) + 1)
+
+
 @pytest.mark.parametrize("name", [name for name, one in HISTORIES.items() if not one.held])
 def test_a_history_has_a_trend_where_it_has_an_earlier_scan(name: str) -> None:
     history = HISTORIES[name]

@@ -5,9 +5,11 @@ What is left out is said: nobody finds out by a trend that is missing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from scanside_runtime.findings import Finding, figures
@@ -81,15 +83,20 @@ def counted_by(
     if not now.measured:
         return ()
     scans = _read((*documents, apart), placeholders)[0]
-    found = []
-    for scan in scans:
+    times = Counter([now.study_uid, *(scan.study_uid for scan in scans)])
+
+    @cache
+    def is_counted(person: Person, study_uid: str | None) -> bool:
         with suppress(PatientConflict):
-            kept = _own(scan.person, scan.study_uid, scans)[0] if scan.person.patient_id else []
-            found += [scan] if now.study_uid in {one.study_uid for one in kept} else []
-    return tuple(found)
+            return any(one.study_uid == now.study_uid for one in _own(person, study_uid, scans)[0])
+        return False
+
+    # A scan that is among a person's others changes nothing for himself: all of one person are asked for at once.
+    alike = [(scan, scan.study_uid if times[scan.study_uid] > 1 else None) for scan in scans if scan.person.patient_id]
+    return tuple(scan for scan, study_uid in alike if is_counted(scan.person, study_uid))
 
 
-def _own(person: Person, study_uid: str, scans: Iterable[Scan]) -> tuple[list[Scan], list[Finding]]:
+def _own(person: Person, study_uid: str | None, scans: Iterable[Scan]) -> tuple[list[Scan], list[Finding]]:
     """Of these scans the others of this person, and what was left out and why. Raises PatientConflict."""
     same_id = [scan for scan in scans if _is_same_id(person, scan.person) and scan.study_uid != study_uid]
     return _proven(person, same_id) if person.is_anybody else _of_one_person(person, same_id)
@@ -128,32 +135,42 @@ def _proven(person: Person, scans: Sequence[Scan]) -> tuple[list[Scan], list[Fin
 
 def _of_one_person(person: Person, scans: Sequence[Scan]) -> tuple[list[Scan], list[Finding]]:
     """All but those that were set apart and those of another given name. Raises PatientConflict."""
-    own = [scan for scan in scans if not scan.is_set_apart]
-    apart = [scan for scan in scans if scan.is_set_apart]
+    apart, own = _parted(scans, lambda scan: scan.is_set_apart)
     _check_no_conflict(person, own)
     _check_not_another(person, own, apart)
-    again = [scan for scan in apart if scan.verdict != "held" and person.is_proven(scan.person)]
+    again, left = _parted(apart, lambda scan: scan.verdict != "held" and person.is_proven(scan.person))
     _check_no_conflict(person, [*own, *again])
-    kept = [scan for scan in (*own, *again) if is_one_person_by_name(person.name, scan.person.name)]
-    named = [scan for scan in own if scan not in kept]
-    return kept, [*_other_names(person, named), *_set_apart([scan for scan in apart if scan not in kept])]
+    kept, named = _parted(own, lambda scan: is_one_person_by_name(person.name, scan.person.name))
+    return [*kept, *again], [*_other_names(person, named), *_set_apart(left)]
+
+
+def _parted(scans: Iterable[Scan], is_so: Callable[[Scan], bool]) -> tuple[list[Scan], list[Scan]]:
+    """Those of which it is so, and the others."""
+    told_of = [(scan, is_so(scan)) for scan in scans]
+    return [scan for scan, so in told_of if so], [scan for scan, so in told_of if not so]
 
 
 def _check_no_conflict(person: Person, scans: Sequence[Scan]) -> None:
     """Neither this scan and another nor two others contradict each other. Raises PatientConflict."""
-    people = list(dict.fromkeys(replace(one, name=None) for one in (person, *(scan.person for scan in scans))))
+    people = _nameless((person, *(scan.person for scan in scans)))
     pairs = ((a, b) for i, a in enumerate(people) for b in people[i + 1 :])
     conflict = next((conflict for a, b in pairs if (conflict := a.conflicts(b))), None)
     if conflict:
         raise PatientConflict(conflict=conflict)
 
 
-def _check_not_another(person: Person, own: Sequence[Scan], apart: Iterable[Scan]) -> None:
+def _check_not_another(person: Person, own: Iterable[Scan], apart: Iterable[Scan]) -> None:
     """The ID is known to be two people's: this scan must say which of them it shows. Raises PatientConflict."""
-    for scan in apart:
-        conflict = next((found for one in own if (found := one.person.conflicts(scan.person))), None)
-        if conflict and not person.conflicts(scan.person):
+    mine = _nameless(scan.person for scan in own)
+    for other in _nameless(scan.person for scan in apart):
+        conflict = next((found for one in mine if (found := one.conflicts(other))), None)
+        if conflict and not person.conflicts(other):
             raise PatientConflict(conflict=conflict)
+
+
+def _nameless(people: Iterable[Person]) -> list[Person]:
+    """Each once whom birth date and sex tell apart: few, where thousands of scans are one person's."""
+    return list(dict.fromkeys(replace(one, name=None) for one in people))
 
 
 def _other_names(person: Person, scans: Sequence[Scan]) -> list[Finding]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 from scanside_runtime.dicom.values.person_name import components
+
+NAMES_KNOWN = 20_000
+"""Of so many the words are known: under an ID that is given to many each name is held against each."""
 
 
 def is_one_person_by_name(one: str | None, other: str | None) -> bool:
@@ -23,11 +27,13 @@ def is_one_person_by_name(one: str | None, other: str | None) -> bool:
     return not mine or not theirs or any(x.startswith(y) or y.startswith(x) for x in mine for y in theirs)
 
 
+@lru_cache(NAMES_KNOWN)
 def _words(name: str | None) -> frozenset[str]:
     """The words of family, given and middle name."""
     return _parts(_group(name)[:3])
 
 
+@lru_cache(NAMES_KNOWN)
 def _given(name: str | None) -> frozenset[str]:
     return _parts(_group(name)[1:3])
 
