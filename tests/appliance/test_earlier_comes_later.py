@@ -15,8 +15,11 @@ from scanside_appliance.files.layout import BoxLayout, patient_key, study_key
 from scanside_appliance.jobs.book.rows import State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.file_mover import FileMover
+from scanside_appliance.languages.words import words
 from scanside_appliance.results.outdated import outdated_by
+from scanside_appliance.results.with_care import READ_WITH_CARE
 from scanside_appliance.service.errors import BoxStuck
+from scanside_appliance.service.queue_words import live_rows
 from scanside_runtime.followup.progression import progression
 from scanside_runtime.followup.scan import Scan
 
@@ -163,6 +166,34 @@ def test_one_whose_analysis_fails_is_named_until_it_has_a_result_again(box: Box)
     assert named_by_the_doctor(box) == set(), "it is under way"
     box.run()
     assert (len(box.of(1)), named_by_the_doctor(box), cautions(box)[later]) == (2, set(), [])
+
+
+def test_status_and_queue_say_of_such_a_course_what_worklist_and_doctor_say(box: Box) -> None:
+    box.put(*study(1, text="ONLY"))
+    box.run()
+    box.put(*study(2, text="EARLIER", patient="P1"))
+    box.run()
+    later, layout = study_key("1.2.1"), BoxLayout(box.root)
+    (path,) = box.root.glob(f"results/*/{later}/1/result.json")
+    found = {"schema": "scanside.result/1", "biomarkers": {"poi_percent": 7.25}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | found))
+
+    def said() -> tuple[list[str], int, dict[str, list[str]]]:
+        shown, queue = box.scanside("status", "--json"), json.loads(box.scanside("queue", "--all", "--json").output)
+        marked = {one["study"]: one["cautions"] for one in queue if one["state"] == "done"}
+        return json.loads(shown.output)["outdated"], shown.exit_code, marked
+
+    assert said() == ([later], 0, cautions(box))
+    assert cautions(box)[later] == ["BOX_EARLIER_RESULT"]
+    assert f"could not be measured again after an earlier one came: {later}\n" in box.scanside("status").output
+    assert "scanside_studies_outdated 1\n" in layout.metrics.read_text()
+    lines = box.scanside("queue", "--all").output.splitlines()
+    assert (any("POI ! 7.2 %" in line for line in lines), lines[-1]) == (True, str(READ_WITH_CARE))
+    assert live_rows(layout, words("en"), every=False, names=True)[1] == [lines[-1]]
+    box.scanside("release", later, "--series", "2")
+    box.run()
+    assert said() == ([], 0, {later: [], study_key("1.2.2"): []})
+    assert "after an earlier one came" not in box.scanside("status").output
 
 
 @pytest.mark.usefixtures("no_selftest")

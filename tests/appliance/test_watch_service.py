@@ -114,10 +114,10 @@ def test_the_live_queue_shows_what_arrives_and_what_was_done(box: Box) -> None:
     said["waiting"] = [{"study": "abc", "files": 3, "why": "still arriving"}]
     said["waiting"].append({"study": "", "files": 1, "why": "can't be read: DOE^JANE/1.dcm"})
     (box.root / "status.json").write_text(json.dumps(said))
-    rows = live_rows(BoxLayout(box.root), words("en"), every=False, names=False)
-    assert rows[0] == ("abc", "arriving", "3 files, still arriving")
+    rows, below = live_rows(BoxLayout(box.root), words("en"), every=False, names=False)
+    assert (rows[0], below) == (("abc", "arriving", "3 files, still arriving"), [])
     assert [row[:2] for row in rows[1:]] == [(study_key("1.2.1"), "done")]
-    rows = live_rows(BoxLayout(box.root), words("en"), every=False, names=True)
+    rows, _ = live_rows(BoxLayout(box.root), words("en"), every=False, names=True)
     assert rows[1] == ("-", "arriving", "1 file, can't be read: DOE^JANE/1.dcm")
     assert box.scanside("queue").output == "nothing waits\nstudies are arriving: see scanside status\n"
 

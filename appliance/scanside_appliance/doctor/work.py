@@ -14,7 +14,7 @@ from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.book.rows import Job, State
 from scanside_appliance.languages.words import Message, Written, said
 from scanside_appliance.service.queue_view import box_facts
-from scanside_appliance.service.queue_words import VERDICTS, headline
+from scanside_appliance.service.queue_words import REDO, VERDICTS, headline, lack_an_earlier_scan
 from scanside_appliance.upkeep.book_shape import check_book
 from scanside_appliance.upkeep.care import LastBackup, LastVerified, is_to_come, last_done_ago
 from scanside_runtime.errors import BoxFailed
@@ -25,7 +25,6 @@ UNIT = UNITS[0]
 MAYBE = ("scanside-receive.service", "scanside-serve.service")
 """Off until somebody wants them."""
 ASK_S = 10.0
-COURSES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +165,7 @@ def studies(_: Examined, read: Book) -> Condition:
 
 def courses(_: Examined, read: Book) -> Condition:
     """Which studies have a course that lacks an earlier scan, or has it as it was."""
-    found = said(
-        "{number} later scan(s) could not be measured again after an earlier one came: {some}",
-        number=len(read.outdated),
-        some=", ".join([*read.outdated[:COURSES_SHOWN], *["..."][: len(read.outdated) - COURSES_SHOWN]]),
-    )
-    return caution("courses", found, said("`scanside redo` measures each again, or says what it lacks."))
+    return caution("courses", lack_an_earlier_scan(read.outdated), REDO)
 
 
 def _not_known(subject: str) -> Condition:

@@ -202,7 +202,7 @@ class Daemon:
             report = self.report()
             self.headline = report.headline
             told = (report.jobs, report.inbox_files, report.unreadable, report.not_removed, report.deliveries)
-            news = f"{self.headline} {told} {report.selftest_at} {report.doubted}"
+            news = f"{self.headline} {told} {report.selftest_at} {report.doubted} {report.outdated}"
             if news != self._reported or self._is_due("report", REPORT_EVERY_S):
                 write_report(self._layout, report)
                 self._reported = news
@@ -252,5 +252,6 @@ class Daemon:
             selftest_at=self._proving.passed_at or None,
             other_way=self._proving.other_way,
             doubted=tuple(self._proving.doubted),
+            outdated=tuple(self._house.outdated),
         )
         return report.with_headline()

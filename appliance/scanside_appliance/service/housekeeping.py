@@ -11,7 +11,7 @@ from scanside_appliance.clock import Clock
 from scanside_appliance.files.durable_files import is_folder, make_folder
 from scanside_appliance.files.layout import BoxLayout
 from scanside_appliance.jobs import retention as disk
-from scanside_appliance.jobs.book.audit import head
+from scanside_appliance.jobs.book.audit import head, outdated
 from scanside_appliance.jobs.book.errors import BoxDatabaseBusy, BoxDiskFull
 from scanside_appliance.jobs.book.file import existing_book
 from scanside_appliance.jobs.book.store import HOURS_RUN, Store
@@ -32,8 +32,9 @@ class Housekeeping:
     """Done again and again; each part may raise OSError and sqlite3.Error, and is tried again in the next turn.
 
     disk: as it was at the last look. over_quota: in words, what holds too much. missing: studies of the book whose
-    result or archive is gone. reminders: what is due. inbox_bytes: what the inbox held at the last
-    look, for whoever looks to say. progressed: called before what takes long, for who waits for a sign of life.
+    result or archive is gone. outdated: those whose course lacks an earlier scan. reminders: what is due. inbox_bytes:
+    what the inbox held at the last look, for whoever looks to say. progressed: called before what takes long, for who
+    waits for a sign of life.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Housekeeping:
         self.disk: disk.Disk | None = None
         self.over_quota: list[str] = []
         self.missing: list[str] = []
+        self.outdated: list[str] = []
         self.reminders: list[str] = []
         self.inbox_bytes = 0
         self._next = {"hour": clock.monotonic() + HOUR_S, "book": clock.monotonic() + DAY_S}
@@ -119,6 +121,8 @@ class Housekeeping:
         """Now and then, and after something changed about it."""
         if self._is_due("missing", HOUR_S):
             self.missing = missing_studies(self._layout, self._store)
+        if self._is_due("courses", HOUR_S):
+            self.outdated = outdated(self._store)
 
     def look_after_care(self, settings: Settings) -> None:
         """What a person is asked to do: a backup that is due, files that were not read for long, and of the bundles."""
@@ -135,7 +139,8 @@ class Housekeeping:
         return [*self.reminders, *self._of_bundles]
 
     def came_to_rest(self) -> None:
-        """A job did: what was missing may be there again."""
+        """A job did: what was missing may be there again, and a course may lack a scan, or no longer."""
+        self._next.pop("courses", None)
         if self.missing:
             self._next.pop("missing", None)
 

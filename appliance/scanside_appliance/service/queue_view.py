@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from scanside_appliance.files.answering import ANSWER_S, answers
 from scanside_appliance.files.durable_files import lies_at
 from scanside_appliance.files.layout import PAGE, RESULT, BoxLayout
 from scanside_appliance.files.names import harmless
+from scanside_appliance.jobs.book.audit import outdated
 from scanside_appliance.jobs.book.database_errors import database_errors
 from scanside_appliance.jobs.book.errors import BoxDatabaseMissing
 from scanside_appliance.jobs.book.file import existing_book
@@ -23,6 +24,7 @@ from scanside_appliance.results.finder import shown_of
 from scanside_appliance.service.errors import BoxInbox, BoxInboxSilent
 from scanside_appliance.service.root_lock import is_running
 from scanside_appliance.service.status import last_said
+from scanside_appliance.worklist.care import with_course
 from scanside_runtime.errors import BoxFailed
 from scanside_runtime.settings.tables import Settings
 
@@ -90,7 +92,8 @@ def queue_facts(layout: BoxLayout, *, every: bool = False, names: bool = True, d
     try:
         with _book(layout) as store:
             ranked = _ranked(store, every=every, done=done)
-            return [_entry(layout, job, grade) | (_names(layout, store, job) if names else {}) for job, grade in ranked]
+            named = _named(layout, store, [job for job, _ in ranked]) if names else {}
+            return [_entry(layout, job, grade) | named.get(job.id, {}) for job, grade in ranked]
     except BoxDatabaseMissing:
         return []
 
@@ -109,15 +112,26 @@ def _with_latest(open_ones: list[Job], all_done: list[Job], done: int) -> list[J
     return [*open_ones, *(job for job in latest if job not in open_ones)]
 
 
-def _names(layout: BoxLayout, store: Store, job: Job) -> dict[str, Any]:
-    """Whose the study is and how much was found, once there is a result; and where in the inbox it came from."""
-    files = store.files(job.id)
-    came_from = harmless(os.fsdecode(files[0].source).rpartition("/")[0]) if files else None
-    if job.state not in (State.archiving, State.done):
-        return {"from": came_from}
+def _named(layout: BoxLayout, store: Store, jobs: Iterable[Job]) -> dict[int, dict[str, Any]]:
+    """By job whose it is and how much was found, once there is a result; and where in the inbox it came from."""
+    lacking = set(outdated(store))
+    found = {}
+    for job in jobs:
+        files = store.files(job.id)
+        came_from = harmless(os.fsdecode(files[0].source).rpartition("/")[0]) if files else None
+        found[job.id] = {"from": came_from, **(_measured(layout, job, lacking) if _is_published(job) else {})}
+    return found
+
+
+def _measured(layout: BoxLayout, job: Job, lacking: Collection[str]) -> dict[str, Any]:
     folder = job.published_in(layout)
     found, _ = read_results([folder / RESULT])
-    return {"from": came_from, "report": str(folder / PAGE), **(shown_of(found[0].document) if found else {})}
+    shown = shown_of(found[0].document) if found else {}
+    return {"report": str(folder / PAGE), **shown, "cautions": with_course(shown.get("cautions", ()), job, lacking)}
+
+
+def _is_published(job: Job) -> bool:
+    return job.state in (State.archiving, State.done)
 
 
 def _concerns_a_study(job: Job) -> bool:
@@ -132,7 +146,7 @@ def _turn(job: Job) -> int:
 
 def _entry(layout: BoxLayout, job: Job, grade: int) -> dict[str, Any]:
     result = job.published_in(layout)
-    done = job.state in (State.archiving, State.done)
+    done = _is_published(job)
     return {
         "study": job.study or None,
         "state": job.state.value,

@@ -20,7 +20,7 @@ from scanside_appliance.service.status import at_work, last_said
 COLUMNS = (to_translate("study"), to_translate("state"), to_translate("what"))
 DONE_SHOWN = 10
 """The live screen shows so many of the studies that are done."""
-DOUBTED_SHOWN = 20
+STUDIES_SHOWN = 20
 STATES = {
     "claiming": to_translate("being taken in"),
     "queued": to_translate("queued"),
@@ -44,6 +44,8 @@ VERDICTS = {
 }
 MAKE_ROOM = said(BoxDiskNearlyFull.advice)
 """What a person does about a full disk."""
+REDO = said("`scanside redo` measures each again, or says what it lacks.")
+"""And about courses that lack an earlier scan."""
 Line = tuple[str, str | Message | Written]
 
 
@@ -93,6 +95,8 @@ def _troubles(facts: dict[str, Any]) -> list[Line]:
         lines.append((to_translate("MISSING"), gone))
     if facts["doubted"]:
         lines.append((to_translate("DOUBT"), _doubted(facts["doubted"])))
+    if facts["outdated"]:
+        lines += [(to_translate("COURSES"), lack_an_earlier_scan(facts["outdated"])), (to_translate("TO DO"), REDO)]
     if facts["other_way"]:
         other = said(
             "{why}; {engine} passed and is used instead", why=Written(facts["other_way"]), engine=facts["engine"]
@@ -112,8 +116,21 @@ def _doubted(studies: Sequence[str]) -> Message:
     return said(
         "{number} study(ies) were measured before the self-test failed: {some}; scanside redo measures them again",
         number=len(studies),
-        some=", ".join([*studies[:DOUBTED_SHOWN], *["..."][: len(studies) - DOUBTED_SHOWN]]),
+        some=_some(studies),
     )
+
+
+def lack_an_earlier_scan(studies: Sequence[str]) -> Message:
+    """Of studies whose course does."""
+    return said(
+        "{number} later scan(s) could not be measured again after an earlier one came: {some}",
+        number=len(studies),
+        some=_some(studies),
+    )
+
+
+def _some(studies: Sequence[str]) -> str:
+    return ", ".join([*studies[:STUDIES_SHOWN], *["..."][: len(studies) - STUDIES_SHOWN]])
 
 
 def _work(facts: dict[str, Any], _: Words) -> list[Line]:
@@ -156,8 +173,13 @@ def queue_lines(facts: Sequence[dict[str, Any]], _: Words, *, arriving: bool) ->
         more = [_("studies are arriving: see scanside status")] if arriving else []
         return [_("nothing waits"), *more]
     width = max(12, *(cells(_(state(one["state"]))) for one in facts))
-    notes = [_(READ_WITH_CARE)] if any(one.get("cautions") for one in facts) else []
-    return [*(_queue_line(one, width, _) for one in facts), *notes]
+    return [*(_queue_line(one, width, _) for one in facts), *_below(facts, _)]
+
+
+def _below(facts: Sequence[dict[str, Any]], _: Words) -> list[str]:
+    """What the mark means, where one stands at a number."""
+    marked = any(one.get("cautions") and one.get("poi_percent") is not None for one in facts)
+    return [_(READ_WITH_CARE)] if marked else []
 
 
 def _queue_line(one: dict[str, Any], width: int, _: Words) -> str:
@@ -182,8 +204,11 @@ def _who(one: dict[str, Any], _: Words) -> str:
     return harmless(", ".join(filter(None, known))) or came
 
 
-def live_rows(layout: BoxLayout, _: Words, *, every: bool, names: bool) -> list[tuple[str, str, str]]:
-    """What arrives, what waits, and what was done last: study, state, what there is to say. Raises BoxFailed."""
+def live_rows(layout: BoxLayout, _: Words, *, every: bool, names: bool) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """What arrives, what waits, and what was done last: study, state, what there is to say; and what stands below.
+
+    Raises BoxFailed.
+    """
     # What is of no study yet is told by the name of a file, which may be a person's.
     waiting = [one for one in last_said(layout)["waiting"] if names or one["study"]]
     arriving = [
@@ -192,7 +217,7 @@ def live_rows(layout: BoxLayout, _: Words, *, every: bool, names: bool) -> list[
     ]
     entries = queue_facts(layout, every=every, names=names, done=DONE_SHOWN)
     rows = [(one["study"] or "", _(state(one["state"])), "\n".join(_said_of(one, _))) for one in entries]
-    return [*arriving, *rows]
+    return [*arriving, *rows], _below(entries, _)
 
 
 def show_live(layout: BoxLayout, _: Words, *, every: bool, names: bool) -> None:
@@ -202,10 +227,12 @@ def show_live(layout: BoxLayout, _: Words, *, every: bool, names: bool) -> None:
     from rich.text import Text
 
     def table() -> Table:
-        shown = Table(title=_(headline(box_facts(layout))), expand=True)
+        rows, below = live_rows(layout, _, every=every, names=names)
+        title, caption = _(headline(box_facts(layout))), "\n".join(below) or None
+        shown = Table(title=title, caption=caption, expand=True)
         for column in COLUMNS:
             shown.add_column(_(column))
-        for row in live_rows(layout, _, every=every, names=names):
+        for row in rows:
             shown.add_row(*map(Text, row))
         return shown
 

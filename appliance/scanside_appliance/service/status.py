@@ -29,6 +29,7 @@ class Report:
     state; empty where none is set. cell: what the kernel does not offer to lock in readers of foreign files, in words.
     selftest_at: when the networks last proved themselves, wall clock; other_way: in words, what computes wrong here,
     where another way was taken; doubted: studies whose result is of a time after which the self-test failed.
+    outdated: studies whose course lacks an earlier scan that came after them, and that could not be measured again.
     reminders: what a person is asked to do (a backup), in words.
     """
 
@@ -56,6 +57,7 @@ class Report:
     selftest_at: str | None = None
     other_way: str | None = None
     doubted: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
     reminders: tuple[str, ...] = ()
 
     def with_headline(self) -> Report:
@@ -71,11 +73,12 @@ class Report:
     def metrics(self) -> str:
         """Prometheus text format 0.0.4."""
         missing, over_quota = {"": len(self.missing)}, {"": len(self.over_quota)}
-        doubted = {"": len(self.doubted)}
+        doubted, outdated = {"": len(self.doubted)}, {"": len(self.outdated)}
         lines = [
             *_metric("studies_missing", "gauge", "Studies whose result or archive is gone from the disk.", missing),
             *_metric("over_quota", "gauge", "How many of inbox and quarantine hold more than they should.", over_quota),
             *_metric("studies_doubted", "gauge", "Studies measured before the self-test was found failed.", doubted),
+            *_metric("studies_outdated", "gauge", "Studies whose course lacks an earlier scan.", outdated),
             *_metric("inbox_files", "gauge", "Files in the inbox.", {"": self.inbox_files}),
             *_metric("inbox_unreadable", "gauge", "1 where files can't be read.", {"": int(bool(self.unreadable))}),
             *_metric("studies_arriving", "gauge", "Studies that are not complete yet.", {"": len(self.waiting)}),

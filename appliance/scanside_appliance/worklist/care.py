@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from scanside_appliance.jobs.book.rows import Job
 from scanside_appliance.languages.catalogue import to_translate
 
 MOST = 2
@@ -59,6 +60,12 @@ _PLACES = {words: place for place, words in enumerate([*REASONS, OTHER])}
 def reasons(codes: Iterable[str]) -> Sequence[str]:
     """The words of these cautions, each once, in their order and not yet translated; any code has some."""
     return sorted({_WORDS.get(code, OTHER) for code in codes}, key=_PLACES.__getitem__)
+
+
+def with_course(cautions: Iterable[str], job: Job, lacking: Collection[str]) -> list[str]:
+    """And what came to be known of the number since its document was written. lacking: an earlier scan, by study."""
+    more = [EARLIER_LEFT_OUT] if job.verdict == "analysed" and job.study in lacking else []
+    return list(dict.fromkeys([*cautions, *more]))
 
 
 def refusal(code: str) -> str | None:

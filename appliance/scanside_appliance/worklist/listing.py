@@ -13,7 +13,7 @@ from scanside_appliance.jobs.book.rows import ACTIVE, Job, State
 from scanside_appliance.jobs.book.store import Store
 from scanside_appliance.jobs.priority import EXTENSIVE, SEVERITY_RANK, rank
 from scanside_appliance.results.archive import read_result
-from scanside_appliance.worklist.care import EARLIER_LEFT_OUT
+from scanside_appliance.worklist.care import with_course
 from scanside_appliance.worklist.entry import ATTENTION, NO_FACTS, Entry, Facts, Group
 from scanside_appliance.worklist.known_facts import KnownFacts
 
@@ -85,10 +85,7 @@ def list_studies(
 
 
 def _with_care(facts: Facts, job: Job, lacking: Collection[str]) -> Facts:
-    """And what came to be known of the number since its document was written. lacking: an earlier scan, by study."""
-    if job.verdict != "analysed" or job.study not in lacking:
-        return facts
-    return replace(facts, cautions=" ".join(dict.fromkeys([*facts.cautions.split(), EARLIER_LEFT_OUT])))
+    return replace(facts, cautions=" ".join(with_course(facts.cautions.split(), job, lacking)))
 
 
 def _counting(jobs: Sequence[Job]) -> list[Job]:
