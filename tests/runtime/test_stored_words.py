@@ -129,3 +129,19 @@ def test_the_same_bytes_are_another_name_in_another_character_set(tmp_path: Path
         ds.PatientName = name
     names = [header.patient.patient_name for header in find_series(write(tmp_path, slices)).headers]
     assert names == ["ÄÖ^é", name.decode("iso8859-5")]
+
+
+@pytest.mark.parametrize(
+    ("charset", "stored", "name"),
+    [
+        ("ISO 2022 IR 58", b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab= ", "Zhang^XiaoDong=张^小东"),
+        ("ISO 2022 IR 149", b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7", "Hong^Gildong=洪^吉洞"),
+    ],
+)
+def test_what_designates_a_character_set_is_no_part_of_a_name(
+    tmp_path: Path, charset: str, stored: bytes, name: str
+) -> None:
+    slices = make_series(1, SpecificCharacterSet=["", charset])
+    slices[0].PatientName = stored
+    (header,) = find_series(write(tmp_path, slices)).headers
+    assert header.patient.patient_name == name

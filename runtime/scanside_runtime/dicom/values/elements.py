@@ -7,6 +7,7 @@ values costs the conversion of the few that differ.
 from __future__ import annotations
 
 import math
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -41,6 +42,8 @@ BAD_DICOM = (
 
 Meaning = TypeVar("Meaning")
 MAX_TEXT = 1024  # letters kept of a value; the longest VR read here (LO) has 64
+_DESIGNATION = re.compile(r"\x1b[ -/]+[0-~]")
+"""Of a character set (ISO 2022; PS3.5 6.1.2.5): a codec that does not know it leaves it among the letters."""
 LONGEST_KEPT, MOST_KEPT = 256, 4096
 """Bytes of a value whose meaning is kept, and how many of them."""
 
@@ -141,7 +144,8 @@ def _line(value: Any) -> str | None:
 def _printable(value: Any) -> str | None:
     if value is None:
         return None
-    line = "".join(letter if can_be_shown(letter) else " " for letter in str(value)[:MAX_TEXT])
+    written = _DESIGNATION.sub("", str(value)[:MAX_TEXT])
+    line = "".join(letter if can_be_shown(letter) else " " for letter in written)
     return line.strip() or None
 
 
