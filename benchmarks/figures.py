@@ -29,6 +29,7 @@ COMMANDS = {
     "lungs": "scanside-export evaluate lungs --references tests/data/lungs --data DATA",
     "cuts": "scanside-export cuts --data DATA",
     "fluid": "scanside-export evaluate fluid --data DATA",
+    "guards": "scanside-export guards --data DATA",
     "motion": "scanside-export motion measure --data DATA",
     "courses": "python benchmarks/courses.py",
     "repeatability": "python benchmarks/repeatability.py --data DATA",

@@ -63,7 +63,7 @@ def test_a_terminal_gets_a_bar_that_is_full_at_the_end(monkeypatch: pytest.Monke
 
 def test_the_commands_are_those_of_the_road_from_data_to_bundle_and_of_the_gate() -> None:
     road = ["bundle", "check", "cross-validate", "evaluate", "export", "lesions", "prepare", "quantize", "threshold"]
-    beside = ["train", "keep", "cuts", "motion", "keygen", "sign", "pack", "unpack"]
+    beside = ["train", "keep", "cuts", "guards", "motion", "keygen", "sign", "pack", "unpack"]
     assert sorted([*road, *beside]) == COMMANDS
 
 
@@ -118,6 +118,7 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         ),
         ("pack file --out parts", 3, "The training in file can't be used here: it is no checkpoint"),
         ("cuts --data none", 3, "in none/ct can't be used: there is no "),
+        ("guards --data none", 3, "in none can't be used: there is no series"),
         ("motion measure --data none", 3, "in none/ct can't be used: there is no "),
         ("evaluate held-out --data none", 3, "in none/ct can't be used: there is no "),
         ("prepare --cases file/cases --from pairs=none", 2, "file/cases: Not a directory"),

@@ -280,9 +280,9 @@ def test_a_chest_with_this_fault_is_found_out(code: str, level: str, case: Calla
 
 
 def test_the_figures_of_a_message_stand_beside_it_by_name() -> None:
-    faults = [cut_below(6), shifted(120), with_noise_of(60.0), with_unseen(20.0)]
+    faults = [cut_below(6), shifted(120), with_noise_of(60.0), with_unseen(20.0), apex_gone(4), lower_third_gone(0.1)]
     said = [finding for chest in faults for finding in judge(*chest, "STANDARD", DEFAULT) if finding.values]
-    assert {"COVERAGE_BASE_CUT", "QUALITY_HU_CALIBRATION"} <= {finding.code for finding in said}
+    assert {"COVERAGE_BASE_CUT", "QUALITY_HU_CALIBRATION", "QUALITY_PART_MISSING"} <= {one.code for one in said}
     for finding in said:
         for value in finding.values.values():
             assert any(format(value, spec) in finding.message for spec in (".0f", ".1f", "g")), finding

@@ -15,6 +15,7 @@ from scanside_export.cli.cross_validate import cross_validate
 from scanside_export.cli.cuts import cuts
 from scanside_export.cli.deliver import keygen, sign
 from scanside_export.cli.evaluate import evaluations
+from scanside_export.cli.guards import guards
 from scanside_export.cli.lesions import lesion_app
 from scanside_export.cli.motion import motion
 from scanside_export.cli.packing import pack, unpack
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 
 app.add_typer(motion, name="motion")
-for command in (cuts, keygen, pack, sign, unpack):
+for command in (cuts, guards, keygen, pack, sign, unpack):
     app.command()(command)
 app.add_typer(evaluations, name="evaluate")
 app.add_typer(lesion_app, name="lesions")

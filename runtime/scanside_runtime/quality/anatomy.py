@@ -75,13 +75,18 @@ def check_lung_volume(volume: Volume, masks: Masks, settings: AnatomySettings) -
     if volume_ml > settings.largest_ml:
         message = f"The lungs measure {volume_ml:.0f} ml; no human lungs have more than {settings.largest_ml:.0f} ml."
         return (Finding("QUALITY_LUNG_VOLUME", "withhold", message, figures(lungs_ml=volume_ml)),)
-    _, depth_mm, width_mm = extent_mm(masks, volume.spacing_mm)
-    fill = 1000.0 * volume_ml / (width_mm * width_mm * depth_mm)
+    fill = lung_fill(volume, masks)
     if settings.least_fill <= fill <= settings.most_fill:
         return ()
     how = "little, as in a shallow breath" if fill < settings.least_fill else "much"
     message = f"The lungs measure {volume_ml:.0f} ml, which is {how} for a chest of this width and depth."
     return (Finding("QUALITY_LUNG_VOLUME", "caution", message, figures(lungs_ml=volume_ml)),)
+
+
+def lung_fill(volume: Volume, masks: Masks) -> float:
+    """The lungs' volume as a share of width x width x depth of the box around both."""
+    _, depth_mm, width_mm = extent_mm(masks, volume.spacing_mm)
+    return 1000.0 * (masks.right_lung.volume_ml + masks.left_lung.volume_ml) / (width_mm * width_mm * depth_mm)
 
 
 def check_sides(masks: Masks, settings: AnatomySettings) -> tuple[Finding, ...]:

@@ -33,35 +33,41 @@ def check_parts(volume: Volume, masks: Masks, settings: MissingLungSettings) -> 
     )
     if not (right.any() and left.any()):
         return ()
-    said = [*_lower_apex(right, left, volume.spacing_mm[0], settings), *_poor_third(right, left, settings)]
-    if not said:
+    apex, thirds = _lower_apex(right, left, volume.spacing_mm[0], settings), _poor_thirds(right, left, settings)
+    if not (apex or thirds):
         return ()
-    message = f"A part of a lung may be missing from the outlines: {'; '.join(said)}. POI may be too low."
-    return (Finding("QUALITY_PART_MISSING", "caution", message),)
+    said = "; ".join(text for text, _ in (*apex, *thirds))
+    message = f"A part of a lung may be missing from the outlines: {said}. POI may be too low."
+    values = {"apex_mm": apex[0][1]} if apex else {}
+    if thirds:
+        values["third_percent"] = min(percent for _, percent in thirds)
+    return (Finding("QUALITY_PART_MISSING", "caution", message, figures(**values)),)
 
 
 Profile = npt.NDArray[np.float64]
 """Lung in each slice, (z,) ml."""
 
 
-def _lower_apex(right: Profile, left: Profile, step_mm: float, settings: MissingLungSettings) -> list[str]:
+def _lower_apex(
+    right: Profile, left: Profile, step_mm: float, settings: MissingLungSettings
+) -> list[tuple[str, float]]:
     tops = np.flatnonzero(right)[-1], np.flatnonzero(left)[-1]
     apart_mm = abs(int(tops[0]) - int(tops[1])) * step_mm
     side = "right" if tops[0] < tops[1] else "left"
     if apart_mm <= settings.apex_mm:
         return []
-    return [f"the {side} lung ends {apart_mm:.0f} mm below the other one's apex"]
+    return [(f"the {side} lung ends {apart_mm:.0f} mm below the other one's apex", apart_mm)]
 
 
-def _poor_third(right: Profile, left: Profile, settings: MissingLungSettings) -> list[str]:
+def _poor_thirds(right: Profile, left: Profile, settings: MissingLungSettings) -> list[tuple[str, float]]:
     there = np.flatnonzero(right + left)
     said = []
     for name, part in zip(THIRDS, np.array_split(np.arange(there[0], there[-1] + 1), 3), strict=True):
         mine, other = float(right[part].sum()), float(left[part].sum())
-        share = min(mine, other) / max(mine + other, 1e-6)
-        if share < settings.third_share:
+        percent = 100 * min(mine, other) / max(mine + other, 1e-6)
+        if percent < 100 * settings.third_share:
             side = "right" if mine < other else "left"
-            said.append(f"the {side} lung has {100 * share:.0f} % of both in the {name} third")
+            said.append((f"the {side} lung has {percent:.0f} % of both in the {name} third", percent))
     return said
 
 

@@ -73,7 +73,7 @@ def check_motion(overview: Overview, masks: Masks, settings: MotionSettings) -> 
         )
         values = figures(infected_slices_percent=100 * among, first_slice=numbers[0], last_slice=numbers[-1])
         return (Finding("QUALITY_MOTION", "withhold", message, values),)
-    if share < settings.caution_share:
+    if share < settings.caution_share or not numbers.size:
         return ()
     message = f"{100 * share:.0f} % of the lung slices look blurred or doubled by motion: slices {which} from the head."
     values = figures(lung_slices_percent=100 * share, first_slice=numbers[0], last_slice=numbers[-1])
