@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from scanside_runtime.errors import Refused
+
+
+class Stopped(Exception):
+    """A training was asked to stop before its last step: the step is whole, and the checkpoint written."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        super().__init__(checkpoint)
+        self.checkpoint = checkpoint
 
 
 class LabelsUnusable(Refused):

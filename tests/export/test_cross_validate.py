@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ import nibabel
 import numpy as np
 import onnx
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from kit.export_samples import (
     DIGEST,
     Exported,
+    ask_at_step,
     command,
     infection_by_hand,
     lungs_by_hand,
@@ -119,6 +122,32 @@ def test_a_pre_training_on_other_sources_is_taken(tmp_path: Path) -> None:
     cases = load(plan.cases)
     found = folds._pre_training(plan, "infection", cases, frozenset({"coronacases_008"}))
     assert found == tmp_path / "before" / "infection" / "checkpoint.pt"
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize(
+    ("step", "asks", "exit_code", "said"),
+    [
+        (0, signal.SIGTERM, 143, "stopped after a whole step: the same command goes on from {}/checkpoint.pt"),
+        (1, signal.SIGINT, 130, "stopped: the same command goes on with what is finished in work"),
+    ],
+)
+def test_a_fold_that_is_asked_to_stop_loses_no_step_of_its_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, asks: signal.Signals, exit_code: int, said: str
+) -> None:
+    """At its last step the training is done, and what comes after it waits for the next start."""
+    prepared(tmp_path / "cases")
+    two_steps = {name: replace(one, samples=4) for name, one in recipes().items()}
+    monkeypatch.setattr("scanside_export.cli.cross_validate._recipes", lambda *_: two_steps)
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(asks)
+    ask_at_step(step, asks, monkeypatch)
+    ended = CliRunner().invoke(app, ["cross-validate", "--cases", "cases", "--work", "work", "--fold", "0"])
+    assert (ended.exit_code, signal.getsignal(asks)) == (exit_code, before), ended.output
+    runs = Path("work/fold_0/runs")
+    assert ended.stderr.splitlines()[-1] == said.format(runs / "infection")
+    assert torch.load(runs / "infection/checkpoint.pt", weights_only=True)["step"] == step + 1
+    assert not (runs / "lungs").exists()
 
 
 def test_the_command_refuses_a_fold_that_there_is_not(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
-from kit.export_samples import DIGEST, phantom_case, store_cases, tiny_recipe, tiny_recipe_text
+from kit.export_samples import DIGEST, ask_at_step, command, phantom_case, store_cases, tiny_recipe, tiny_recipe_text
 from scanside_export.cli.main import RECIPES, app
 from scanside_export.data.batches import batches
 from scanside_export.data.recipe import Recipe, read_recipe
@@ -76,17 +75,6 @@ def test_an_interrupted_training_that_goes_on_ends_at_the_same_weights(
 RECIPE = tiny_recipe_text(8)
 
 
-@pytest.fixture
-def heard() -> Iterator[None]:
-    """Ctrl-C and SIGTERM as in a terminal: a suite that runs in the background was started with Ctrl-C ignored."""
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    yield
-    for one, handler in before.items():
-        signal.signal(one, handler)
-
-
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(("asks", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_lose_no_step_and_the_same_command_goes_on(
@@ -102,14 +90,7 @@ def test_ctrl_c_and_sigterm_lose_no_step_and_the_same_command_goes_on(
 
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:
-        whole_step = training._step
-
-        def step(state: training.Training, *rest: object) -> torch.Tensor:
-            if state.step == 2:
-                os.kill(os.getpid(), asks)
-            return whole_step(state, *rest)  # type: ignore[arg-type]
-
-        patch.setattr(training, "_step", step)
+        ask_at_step(2, asks, patch)
         stopped = scanside_export_train("runs")
     if stopped.exception and not isinstance(stopped.exception, SystemExit):
         raise stopped.exception
@@ -121,6 +102,20 @@ def test_ctrl_c_and_sigterm_lose_no_step_and_the_same_command_goes_on(
     assert (ended.exit_code, ended.stdout) == (0, "runs/lungs/checkpoint.pt\n"), ended.output
     expected, found = (weights(Path(one.stdout.strip())) for one in (whole, ended))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_training_that_is_asked_to_stop_in_its_last_step_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said that the same command goes on, and there was nothing to go on with."""
+    store_cases(tmp_path / "cases", CASES[:1])
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    ask_at_step(3, signal.SIGINT, monkeypatch)
+    ended = command("train", "lungs", "--cases", "cases", "--runs", "runs", "--recipe", "recipe.toml", "--threads", "1")
+    assert ended == "runs/lungs/checkpoint.pt\n"
+    assert torch.load("runs/lungs/checkpoint.pt", weights_only=True)["step"] == 4
 
 
 def test_another_seed_ends_at_other_weights(tmp_path: Path) -> None:

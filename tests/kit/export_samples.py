@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ from scanside_export.data.prepare import _store
 from scanside_export.data.recipe import Recipe, read_recipe
 from scanside_export.networks import resnet34, unet
 from scanside_export.networks.unet import ResNet34UNet, UNet
+from scanside_export.training import train
 from scanside_export.training.train import Training
 from scanside_runtime.phantom.make import Phantom, make_phantom, random_spec
 
@@ -163,6 +166,18 @@ def command(*arguments: str, exit_code: int = 0) -> str:
         raise done.exception
     assert done.exit_code == exit_code, done.output
     return done.stdout
+
+
+def ask_at_step(number: int, asks: signal.Signals, patch: pytest.MonkeyPatch) -> None:
+    """The training is asked to stop while it does the step after so many."""
+    whole_step = train._step
+
+    def step(state: Training, *rest: Any) -> torch.Tensor:
+        if state.step == number:
+            os.kill(os.getpid(), asks)
+        return whole_step(state, *rest)
+
+    patch.setattr(train, "_step", step)
 
 
 def tiny_recipe_text(samples: int) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class CrossValidation:
     cases: what `prepare` wrote. recipes: by network. start_from: runs of a pre-training that saw no fold's patient.
     slices: labelled pictures; each fold's own block of them is scored beside its volumes.
     lungs: the checkpoint of a finished lung network that is used in all folds; without it each fold trains one.
+    stoppable: what each training is done within; it is asked after each step whether to stop.
     """
 
     cases: Path
@@ -51,12 +53,13 @@ class CrossValidation:
     slabs: int = 300
     preset: str = "mixed"
     threads: int = 1
+    stoppable: Callable[[], AbstractContextManager[Callable[[], bool]]] = lambda: nullcontext(lambda: False)
 
 
 def cross_validate(plan: CrossValidation, folds: Iterable[int]) -> dict[str, Any]:
     """Run the folds, or read those that are finished; the figures of `folds_document`.
 
-    Raises TrainingUnusable, ValueError.
+    Raises TrainingUnusable, ValueError, and Stopped where a training was asked to stop.
     """
     return folds_document([_finished(plan, fold) for fold in folds])
 
@@ -98,7 +101,8 @@ def _train(plan: CrossValidation, fold: int, cases: Sequence[Case], away: frozen
         start = _pre_training(plan, network, cases, away)
         left_out = tuple(sorted(away))
         run = Run(runs / network, read_digest(plan.cases, left_out), plan.threads, start, left_out)
-        trained[network] = read_checkpoint(train(cases, recipe, run))
+        with plan.stoppable() as stop:
+            trained[network] = read_checkpoint(train(cases, recipe, run, stop=stop))
     return trained
 
 

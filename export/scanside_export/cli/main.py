@@ -173,10 +173,7 @@ def train(
     start = DEFAULT_BUNDLE if start_from == Path("shipped") else start_from
     run = Run(runs / network, read_digest(cases, left_out), threads, start, left_out, validation, device, workers)
     with asked_to_stop() as asked, progress() as report:
-        checkpoint = run_training(known, chosen, run, report, lambda: asked.by is not None)
-    if asked.by is not None:
-        typer.echo(f"stopped after a whole step: the same command goes on from {checkpoint}", err=True)
-        raise typer.Exit(asked.exit_code)
+        checkpoint = run_training(known, chosen, run, report, asked)
     typer.echo(checkpoint)
 
 

@@ -19,7 +19,7 @@ from scanside_export.data.batches import Batch, batches
 from scanside_export.data.cases import Case
 from scanside_export.data.recipe import Recipe
 from scanside_export.data.samples import Sampler
-from scanside_export.errors import TrainingUnusable
+from scanside_export.errors import Stopped, TrainingUnusable
 from scanside_export.networks.checkpoint import KEPT, read_state, write_state
 from scanside_export.networks.shipped_weights import lineage, read_network, with_statistics
 from scanside_export.networks.unet import build
@@ -147,9 +147,9 @@ def train(
     """Train by the recipe and return the checkpoint's path; goes on where an earlier run stopped.
 
     Leaves `checkpoint.pt`, `log.csv`, `curves.png`; with validation `best.pt` and `validation.csv` too.
-    progress: called after each step. stop: asked after each step; where it says so the checkpoint is written, and no
-    further step is done. Raises TrainingUnusable for a recipe that draws less than one batch and for a checkpoint that
-    doesn't fit, CasesUnusable where the recipe finds none to draw.
+    progress: called after each step. stop: asked after each step but the last; where it says so the checkpoint is
+    written, and Stopped raised. Raises TrainingUnusable for a recipe that draws less than one batch and for a
+    checkpoint that doesn't fit, CasesUnusable where the recipe finds none to draw.
     """
     steps = recipe.samples // recipe.batch
     if steps == 0:
@@ -166,7 +166,8 @@ def train(
         if progress is not None:
             seconds_each = (time.monotonic() - began) / (training.step - first)
             progress(_time_left((steps - training.step) * seconds_each), training.step, steps)
-        done, stopped = training.step == steps, stop()
+        done = training.step == steps
+        stopped = not done and stop()
         if training.step % LOG_EVERY == 0 or done or stopped:
             # Only here is the loss read: each reading makes a GPU wait for the CPU.
             _log(run.out / "log.csv", training.step, float(torch.stack(tuple(losses)).mean()), time.monotonic() - began)
@@ -176,7 +177,7 @@ def train(
             training.save(run.out / "checkpoint.pt", recipe, run.digest)
             draw_curves(run.out / "log.csv", run.out / "curves.png", run.out / "validation.csv")
         if stopped:
-            break
+            raise Stopped(run.out / "checkpoint.pt")
     return run.out / "checkpoint.pt"
 
 
