@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +178,27 @@ def pair(folder: Path, seed: int) -> Path:
         image = nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), np.diag([-6.0, -6.0, 20.0, 1.0]))
         nibabel.save(image, folder / kind / f"{folder.name}.nii.gz")
     return folder
+
+
+def test_processes_that_prepare_cases_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    """They waited for their next part for ever; as long as one of them lives, its stdout is open."""
+    program = """
+import multiprocessing, os, signal, threading, time
+from functools import partial
+from pathlib import Path
+from scanside_export.data.prepare import _written
+
+if __name__ == "__main__":
+    parts = [partial(time.sleep, 600.0)] * 2
+    threading.Thread(target=lambda: list(_written(parts, Path("."), 2)), daemon=True).start()
+    while len(multiprocessing.active_children()) < 2:
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+    (tmp_path / "killed.py").write_text(program)
+    killed = [sys.executable, "killed.py"]
+    ended = subprocess.run(killed, cwd=tmp_path, stdout=subprocess.PIPE, check=False, timeout=60)
+    assert ended.returncode == -signal.SIGTERM
 
 
 def test_what_one_of_several_processes_refuses_is_refused_with_its_own_sentence(tmp_path: Path) -> None:

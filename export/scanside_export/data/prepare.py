@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -158,8 +160,19 @@ def _written(parts: Sequence[Part], out: Path, jobs: int) -> Iterator[list[tuple
         yield from (_write(out, part) for part in parts)
         return
     # A forked process would wait for ever for the threads that OpenCV had before the fork.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_the_parent) as pool:
         yield from pool.map(partial(_write, out), parts)
+
+
+def _end_with_the_parent() -> None:
+    """A process whose parent was ended by a signal would wait for its next part for ever."""
+
+    def wait() -> None:
+        if parent := parent_process():
+            parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _write(out: Path, part: Part) -> list[tuple[str, str]]:
