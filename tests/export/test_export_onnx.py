@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import logging
+import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from onnx import TensorProto, numpy_helper
 
 from kit.export_samples import DIGEST, Exported
 from scanside_export.bundling.write_bundle import Release, build_bundle
+from scanside_export.convert.export_networks import export_networks
 from scanside_export.convert.to_ir import IrEngine
 from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import Trained, read_checkpoint
@@ -25,7 +28,7 @@ from scanside_export.networks.to_onnx import restore_fp32, to_onnx
 from scanside_runtime.model.bundle import open_bundle
 from scanside_runtime.model.contract import CONTRACT_KEY, ModelContract
 from scanside_runtime.model.engine import Engine, choose_engine, load_engine
-from scanside_runtime.model.errors import ModelSelfTest
+from scanside_runtime.model.errors import ModelBundleMissing, ModelSelfTest
 from scanside_runtime.model.networks import load_networks
 from scanside_runtime.model.onnx_file import metadata
 from scanside_runtime.model.selftest import GOLDEN, run_selftest
@@ -202,6 +205,38 @@ def test_a_threshold_that_the_files_do_not_have_yet_is_no_bundle(exported: Expor
     with pytest.raises(TrainingUnusable, match="export and quantize again"):
         build_bundle(exported.work, tmp_path / "bundle", Release("t", "1", "0.1.0", {}), contracts)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_bundle_that_is_cut_off_is_none_and_what_else_lies_in_its_folder_is_not_of_it(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contracts = {name: trained(exported, name).contract for name in NETWORKS}
+    (tmp_path / "notes.txt").write_text("of nobody's concern")
+    build = partial(build_bundle, exported.work, tmp_path, Release("t", "1", "0.1.0", {}), contracts)
+    assert "notes.txt" not in build().manifest["files"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("scanside_export.bundling.write_bundle._write_golden", _cut_off)
+        build()
+    with pytest.raises(ModelBundleMissing):
+        open_bundle(tmp_path)
+
+
+def test_an_export_that_is_cut_off_leaves_nothing_that_passes_for_it(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of a training that went on have the contract of those before."""
+    work = tmp_path / "work"
+    shutil.copytree(exported.work, work)
+    lungs = trained(exported, "lungs")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("scanside_export.convert.export_networks.to_onnx", _cut_off)
+        list(export_networks({"lungs": lungs}, work))
+    with pytest.raises(FileNotFoundError, match=r"lungs\.int8"):
+        build_bundle(work, tmp_path / "bundle", Release("t", "1", "0.1.0", {}), {"lungs": lungs.contract})
+
+
+def _cut_off(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _relisted(manifest: str, data: bytes) -> str:

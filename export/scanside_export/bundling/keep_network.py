@@ -12,7 +12,7 @@ from scanside_export.convert.to_ir import write_ir
 from scanside_export.errors import TrainingUnusable
 from scanside_export.networks.checkpoint import KEPT, chosen_checkpoint, read_checkpoint, write_state
 from scanside_export.networks.shipped_weights import lineage, read_network
-from scanside_export.networks.to_onnx import restore_fp32
+from scanside_export.networks.to_onnx import restore_fp32, save
 from scanside_runtime.model.bundle import Bundle
 
 
@@ -31,7 +31,7 @@ def keep_network(bundle: Bundle, network: str, run: Path, work: Path) -> Iterato
         path = work / f"{network}.{form}.onnx"
         path.write_bytes(bundle.network(network, form)[0])
         yield write_ir(path, contract, compress_to_fp16=form == "fp16")
-    onnx.save(restore_fp32(onnx.load(work / f"{network}.fp16.onnx")), work / f"{network}.fp32.onnx")
+    save(restore_fp32(onnx.load(work / f"{network}.fp16.onnx")), work / f"{network}.fp32.onnx")
     run.mkdir(parents=True, exist_ok=True)
     weights = {"average": model.state_dict(), "training_digest": contract.training_digest}
     write_state({**weights, **lineage(bundle, contract), KEPT: True}, checkpoint)

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from scanside_runtime.model.stacks import body_box, make_stacks, mask_box
 from scanside_runtime.phantom.make import Phantom, make_phantom, random_spec
 
 STORED_AS = ("int8", "fp16")
+CARD = "MODEL_CARD.md"
 LARGEST_FILE_MB = 60.0
 LARGEST_BUNDLE_MB = 140.0
 GOLDEN_SEED = 1_500_000_000
@@ -35,32 +36,33 @@ GOLDEN_SLABS = 2
 def build_bundle(work: Path, out: Path, release: Release, contracts: Mapping[str, ModelContract]) -> Bundle:
     """Copy `work`/NETWORK.{int8,fp16}.onnx into a bundle at `out`, with golden sample, card and manifest.
 
+    The manifest names what was written now, whatever else lies there, and comes last: cut off before, it is no bundle.
     Raises ValueError when the bundle or a file is larger than the box accepts, TrainingUnusable when a file has another
     contract: the threshold was changed after the export, or `work` belongs to another training.
     """
     _check_contracts(work, contracts)
     out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
     networks = {name: {form: f"{name}.{form}.onnx" for form in STORED_AS} for name in contracts}
-    for files in networks.values():
-        for name in files.values():
-            shutil.copyfile(work / name, out / name)
+    copied = {name: work / name for files in networks.values() for name in files.values()}
     if release.failures is not None:
-        shutil.copyfile(release.failures, out / FAILURES)
-    card = model_card(release, contracts)
-    (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    _write_manifest(out, release, networks, contracts)
-    bundle = open_bundle(out)
-    _write_golden(out, load_networks(bundle, choose_engine("onnxruntime", "fp32", 0)))
-    _write_manifest(out, release, networks, contracts)
-    _check_size(out)
+        copied[FAILURES] = release.failures
+    for name, source in copied.items():
+        shutil.copyfile(source, out / name)
+    (out / CARD).write_text(model_card(release, contracts), encoding="utf-8")
+    manifest = _manifest(release, networks, contracts) | {"files": _listed(out, (*copied, CARD))}
+    _write_golden(out, load_networks(Bundle(out, manifest, ""), choose_engine("onnxruntime", "fp32", 0)))
+    manifest["files"] = _listed(out, (*copied, CARD, GOLDEN))
+    _check_size(manifest["files"])
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return open_bundle(out)
 
 
-def _write_manifest(
-    out: Path, release: Release, networks: Mapping[str, Mapping[str, str]], contracts: Mapping[str, ModelContract]
-) -> None:
-    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != MANIFEST)
-    manifest = {
+def _manifest(
+    release: Release, networks: Mapping[str, Mapping[str, str]], contracts: Mapping[str, ModelContract]
+) -> dict[str, Any]:
+    """All that it says but for the files."""
+    return {
         "schema": BUNDLE_SCHEMA,
         "name": release.name,
         "version": release.version,
@@ -72,12 +74,13 @@ def _write_manifest(
         LEFT_OUT: sorted(release.left_out),
         TRAINED_ON: sorted(release.sources),
         "validation": release.validation,
-        "files": {
-            path.relative_to(out).as_posix(): {"sha256": _sha256(path.read_bytes()), "bytes": path.stat().st_size}
-            for path in files
-        },
     }
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _listed(out: Path, names: Iterable[str]) -> dict[str, Any]:
+    """SHA-256 and size of each file, as the manifest lists them."""
+    contents = {name: (out / name).read_bytes() for name in sorted(names)}
+    return {name: {"sha256": _sha256(data), "bytes": len(data)} for name, data in contents.items()}
 
 
 def _check_contracts(work: Path, contracts: Mapping[str, ModelContract]) -> None:
@@ -116,8 +119,8 @@ def _golden_phantom() -> Phantom:
     return make_phantom(random_spec(GOLDEN_SEED, matrix=192))
 
 
-def _check_size(out: Path) -> None:
-    sizes_mb = {path.name: path.stat().st_size / 1e6 for path in out.rglob("*") if path.is_file()}
+def _check_size(listed: Mapping[str, Any]) -> None:
+    sizes_mb = {name: one["bytes"] / 1e6 for name, one in listed.items()}
     too_large = [name for name, size in sizes_mb.items() if size > LARGEST_FILE_MB]
     if too_large or sum(sizes_mb.values()) > LARGEST_BUNDLE_MB:
         raise ValueError(f"the bundle is too large: {sizes_mb}")

@@ -14,7 +14,7 @@ from scanside_export.data.cases import Case
 from scanside_export.data.recipe import Recipe
 from scanside_export.data.samples import Sampler
 from scanside_export.networks.checkpoint import Trained
-from scanside_export.networks.to_onnx import store_fp16, to_onnx, with_contract
+from scanside_export.networks.to_onnx import save, store_fp16, to_onnx, with_contract
 from scanside_runtime.volume import Floats
 
 CALIBRATION_SEED = 77
@@ -22,12 +22,17 @@ REAL_SOURCES = ("infection-3d", "real", "lung-2d", "infection-2d")
 
 
 def export_networks(trained: Mapping[str, Trained], work: Path) -> Iterator[Path]:
-    """Write NETWORK.fp32.onnx (for quantisation), NETWORK.fp16.onnx and its IR; yields each IR's path."""
+    """Write NETWORK.fp32.onnx (for quantisation), NETWORK.fp16.onnx and its IR; yields each IR's path.
+
+    What an earlier one left for a bundle goes first: it has the contract of these weights, and would pass for theirs.
+    """
     work.mkdir(parents=True, exist_ok=True)
     for name, one in trained.items():
+        for form in ("int8", "fp16"):
+            (work / f"{name}.{form}.onnx").unlink(missing_ok=True)
         model = to_onnx(one.model, one.contract)
-        onnx.save(model, work / f"{name}.fp32.onnx")
-        onnx.save(store_fp16(model), work / f"{name}.fp16.onnx")
+        save(model, work / f"{name}.fp32.onnx")
+        save(store_fp16(model), work / f"{name}.fp16.onnx")
         yield write_ir(work / f"{name}.fp16.onnx", one.contract, compress_to_fp16=True)
 
 
@@ -39,7 +44,7 @@ def quantize_networks(
         seen = [case for case in cases if case.name not in one.left_out]
         stacks = calibration_stacks(seen, one.recipe, slabs)
         quantized = quantize(onnx.load(work / f"{name}.fp32.onnx"), stacks, preset)
-        onnx.save(with_contract(quantized, one.contract), work / f"{name}.int8.onnx")
+        save(with_contract(quantized, one.contract), work / f"{name}.int8.onnx")
         yield write_ir(work / f"{name}.int8.onnx", one.contract, compress_to_fp16=False)
 
 

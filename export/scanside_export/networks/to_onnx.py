@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -49,6 +50,13 @@ def with_contract(model: onnx.ModelProto, contract: ModelContract) -> onnx.Model
         del node.metadata_props[:]
         node.doc_string = ""
     return model
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write the file; cut off, there is none of its name, or the one before."""
+    part = path.with_suffix(".part")
+    onnx.save(model, part)
+    part.replace(path)
 
 
 def store_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
