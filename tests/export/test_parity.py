@@ -11,10 +11,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from typer.testing import CliRunner
 
-from kit.export_samples import Exported, command, phantom
+from kit.export_samples import Exported, phantom
 from scanside_export.bundling.model_card import Release
 from scanside_export.bundling.write_bundle import build_bundle
+from scanside_export.cli.main import app
 from scanside_export.convert.parity import Parity, compare, torch_networks
 from scanside_export.networks.checkpoint import read_checkpoint
 from scanside_runtime.model.networks import Networks
@@ -35,12 +37,14 @@ def reference(exported: Exported) -> Networks:
     return torch_networks({n: read_checkpoint(exported.runs / n / "checkpoint.pt") for n in ("lungs", "infection")})
 
 
-def check(exported: Exported, bundle: Path, exit_code: int) -> dict[str, dict[str, object]]:
-    """Rows of `check` by form and precision."""
+def check(exported: Exported, bundle: Path, exit_code: int) -> tuple[dict[str, dict[str, object]], list[str]]:
+    """Rows of `check` by form and precision, and its lines on stderr."""
     folders = {"--runs": exported.runs, "--work": exported.work, "--data": exported.cases, "--bundle": bundle}
     options = [text for option, folder in folders.items() for text in (option, str(folder))]
-    rows = json.loads(command("check", *options, exit_code=exit_code))
-    return {f"{row['form']} {row['precision']}": row for row in rows}
+    done = CliRunner().invoke(app, ["check", *options])
+    assert done.exit_code == exit_code, done.output
+    rows = json.loads(done.stdout)
+    return {f"{row['form']} {row['precision']}": row for row in rows}, done.stderr.splitlines()
 
 
 def test_the_comparison_is_about_masks_that_hold_something(exported: Exported) -> None:
@@ -58,7 +62,8 @@ def test_the_same_networks_are_equal_to_the_last_voxel(exported: Exported) -> No
 
 @pytest.mark.usefixtures("phantoms_to_compare_on")
 def test_every_exported_form_passes_the_gate(exported: Exported) -> None:
-    rows = check(exported, exported.bundle, exit_code=0)
+    rows, said = check(exported, exported.bundle, exit_code=0)
+    assert said == []
     assert set(rows) == {f"{form} {p}" for form in ("openvino", "onnxruntime", "ir") for p in ("fp32", "int8")}
     assert all(row["holds"] for row in rows.values())
 
@@ -71,9 +76,11 @@ def test_a_damaged_int8_file_fails_the_gate_and_the_command(exported: Exported, 
     onnx.save(damaged(onnx.load(exported.work / "infection.int8.onnx")), tmp_path / "infection.int8.onnx")
     contracts = {n: read_checkpoint(exported.runs / n / "checkpoint.pt").contract for n in ("lungs", "infection")}
     build_bundle(tmp_path, tmp_path / "bundle", Release("damaged", "1", "0.1.0", {}), contracts)
-    rows = check(exported, tmp_path / "bundle", exit_code=1)
+    rows, said = check(exported, tmp_path / "bundle", exit_code=1)
     failed = sorted(name for name, row in rows.items() if not row["holds"])
     assert failed == ["onnxruntime int8", "openvino int8"]
+    assert {line.partition(" fails: ")[0] for line in said} == set(failed)
+    assert "onnxruntime int8 fails: infection Dice 0." in "\n".join(said)
 
 
 def damaged(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -86,18 +93,23 @@ def damaged(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(
-    ("worse", "holds"),
+    ("worse", "missed"),
     [
-        ({}, True),
-        ({"lungs_dice_min": 0.989}, False),
-        ({"infection_dice_mean": 0.984}, False),
-        ({"poi_difference_mean_points": 0.16}, False),
-        ({"severity_flips": 1}, False),
-        ({"infection_dice_min": 0.5}, True),
-        ({"precision": "fp32"}, False),
+        ({}, []),
+        ({"lungs_dice_min": 0.989}, ["lungs Dice 0.9890 in the worst volume, 0.99 is the least"]),
+        ({"infection_dice_mean": 0.984}, ["infection Dice 0.9840 in the mean, 0.985 is the least"]),
+        ({"poi_difference_mean_points": 0.16}, ["POI 0.160 points off in the mean, 0.15 is the most"]),
+        ({"severity_flips": 1}, ["another severity flag in 1 volume, 0 is the most"]),
+        ({"infection_dice_min": 0.5}, []),
     ],
 )
-def test_the_gate_looks_at_both_networks_and_at_poi(worse: dict[str, Any], holds: bool) -> None:
+def test_the_gate_looks_at_both_networks_and_at_poi_and_says_what_it_misses(
+    worse: dict[str, Any], missed: list[str]
+) -> None:
     row = replace(GOOD, **worse)
-    assert row.holds is holds
-    assert row.document()["holds"] is holds
+    assert list(row.misses()) == missed
+    assert row.document()["holds"] is row.holds is (not missed)
+
+
+def test_the_gate_of_fp32_is_narrower() -> None:
+    assert len(list(replace(GOOD, precision="fp32").misses())) == 3

@@ -282,7 +282,7 @@ def check(
 ) -> None:
     """Hold every deployed form against torch.
 
-    In Dice and POI, on real volumes; exit code 1 when a gate fails.
+    In Dice and POI, on real volumes; exit code 1 when a gate fails, and stderr says which.
     """
     from scanside_export.convert.parity import compare, deployed_forms, ir_forms, torch_networks
     from scanside_export.data.volumes import parity_volumes
@@ -292,6 +292,9 @@ def check(
     forms = {**deployed_forms(open_bundle(bundle)), **ir_forms(work, trained)}
     results = compare(parity_volumes(data), torch_networks(trained), forms)
     typer.echo(json.dumps([result.document() for result in results], indent=2))
+    for result in results:
+        for missed in result.misses():
+            typer.echo(f"{result.form} {result.precision} fails: {missed}", err=True)
     raise typer.Exit(int(not all(result.holds for result in results)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from scanside_runtime.model.bundle import Bundle
 from scanside_runtime.model.engine import EngineChoice, Floats, choose_engine
 from scanside_runtime.model.networks import Network, Networks, load_networks
 from scanside_runtime.model.segment import segment
+from scanside_runtime.plural import told
 from scanside_runtime.volume import Masks, Volume
 
 LUNGS_DICE = {"fp32": 0.999, "int8": 0.99}
@@ -59,12 +60,18 @@ class Parity:
     @property
     def holds(self) -> bool:
         """Within the gate of its precision."""
-        return (
-            self.lungs_dice_min >= LUNGS_DICE[self.precision]
-            and self.infection_dice_mean >= INFECTION_DICE[self.precision]
-            and self.poi_difference_mean_points <= POI_LIMITS_POINTS[self.precision]
-            and self.severity_flips == 0
-        )
+        return not any(self.misses())
+
+    def misses(self) -> Iterator[str]:
+        """What is not within the gate of its precision, in words."""
+        if self.lungs_dice_min < (least := LUNGS_DICE[self.precision]):
+            yield f"lungs Dice {self.lungs_dice_min:.4f} in the worst volume, {least} is the least"
+        if self.infection_dice_mean < (least := INFECTION_DICE[self.precision]):
+            yield f"infection Dice {self.infection_dice_mean:.4f} in the mean, {least} is the least"
+        if self.poi_difference_mean_points > (most := POI_LIMITS_POINTS[self.precision]):
+            yield f"POI {self.poi_difference_mean_points:.3f} points off in the mean, {most} is the most"
+        if self.severity_flips:
+            yield told("another severity flag in {count} volume(s), 0 is the most", count=self.severity_flips)
 
     def document(self) -> dict[str, Any]:
         """Plain values, the verdict included."""
