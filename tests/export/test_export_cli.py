@@ -259,3 +259,9 @@ def test_figures_are_found_by_the_names_of_their_files(tmp_path: Path) -> None:
     assert find_failures(tmp_path) is None
     (tmp_path / FAILURES).write_bytes(b"picture")
     assert find_failures(tmp_path) == tmp_path / FAILURES
+
+
+def test_figures_that_a_refused_command_left_empty_are_named(tmp_path: Path) -> None:
+    (tmp_path / "parity.json").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"parity\.json is no JSON"):
+        read_figures(tmp_path)

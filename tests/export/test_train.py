@@ -118,6 +118,11 @@ def test_a_training_that_is_asked_to_stop_in_its_last_step_is_done(
     assert torch.load("runs/lungs/checkpoint.pt", weights_only=True)["step"] == 4
 
 
+def test_a_device_that_is_not_here_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TrainingUnusable, match="there is no device 'gpu' here"):
+        train(recipe("lungs", 1), tmp_path, device="gpu")
+
+
 def test_another_seed_ends_at_other_weights(tmp_path: Path) -> None:
     ends = [weights(train(recipe("lungs", 1, seed=seed), tmp_path / str(seed))) for seed in (1, 2)]
     assert not torch.equal(ends[0]["head.weight"], ends[1]["head.weight"])

@@ -67,9 +67,16 @@ MEASURED = ("volumes", "slices", "held_out", "cross_validation", "parity", "limi
 
 
 def read_figures(folder: Path) -> dict[str, Any]:
-    """The figures that lie in a folder, by name. Raises ValueError for a file that is not JSON."""
+    """The figures that lie in a folder, by name. Raises ValueError with the file that is not JSON."""
     found = {name: folder / f"{name}.json" for name in MEASURED}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items() if path.exists()}
+    return {name: _read_json(path) for name, path in found.items() if path.exists()}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:  # a command that was refused left it empty
+        raise ValueError(f"{path} is no JSON: {problem}") from problem
 
 
 def find_failures(folder: Path) -> Path | None:

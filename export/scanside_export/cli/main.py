@@ -309,6 +309,7 @@ def bundle(
         Path | None,
         typer.Option(
             metavar="DIR",
+            exists=True,
             help="What the checks printed as JSON: volumes.json, slices.json, held_out.json, cross_validation.json, "
             "parity.json, limits_of_agreement.json, and the picture failures.png; what is missing is not measured.",
         ),
@@ -324,11 +325,15 @@ def bundle(
     from scanside_export.networks.checkpoint import drawn_from, never_drawn
 
     networks = _trained(runs)
+    try:
+        measured = {} if figures is None else read_figures(figures)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
     release = Release(
         name,
         version,
         "0.1.0",
-        {} if figures is None else read_figures(figures),
+        measured,
         "" if notes is None else notes.read_text(encoding="utf-8"),
         left_out=never_drawn(networks.values()),
         sources=drawn_from(networks.values()),

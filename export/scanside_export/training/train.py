@@ -186,7 +186,7 @@ def _time_left(seconds: float) -> str:
 
 
 def _begin(recipe: Recipe, run: Run, sampler: Sampler) -> Training:
-    training = _start(recipe, torch.device(run.device))
+    training = _start(recipe, _device(run))
     training.left_out = tuple(sorted(run.left_out))
     checkpoint = run.out / "checkpoint.pt"
     if checkpoint.exists():
@@ -194,6 +194,13 @@ def _begin(recipe: Recipe, run: Run, sampler: Sampler) -> Training:
     elif run.start_from is not None:
         _take_over(training, run.start_from, recipe, sampler)
     return training
+
+
+def _device(run: Run) -> torch.device:
+    try:
+        return torch.zeros(0, device=run.device).device
+    except (AssertionError, RuntimeError) as problem:  # a torch without CUDA, no driver, no such name
+        raise TrainingUnusable(folder=run.out, why=f"there is no device {run.device!r} here") from problem
 
 
 def _refuse_kept(state: Mapping[str, Any], path: Path) -> None:
