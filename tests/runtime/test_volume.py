@@ -90,6 +90,21 @@ def test_padding_becomes_air_though_it_would_be_bone(
     assert volume_of(tmp_path, slices).hu[0].ravel()[:3].tolist() == [-1024, 701, 0]
 
 
+@pytest.mark.parametrize("padding", [0, 3071])
+def test_padding_that_a_patient_measures_too_is_padding_around_him_alone(tmp_path: Path, padding: int) -> None:
+    values = np.full_like(picture(0), 40, dtype=np.int16)
+    values[[0, -1]] = values[:, [0, -1]] = padding  # around
+    values[2:4, 2:4] = padding  # inside
+    slices = stored(values, RescaleIntercept="0")
+    for ds in slices:
+        ds.add_new("PixelPaddingValue", "SS", padding)
+    hu = volume_of(tmp_path, slices).hu[0]
+    assert (hu[2:4, 2:4] == padding).all()
+    assert (hu[[0, -1]] == -1024).all()
+    assert (hu[:, [0, -1]] == -1024).all()
+    assert np.count_nonzero(hu == -1024) == hu.size - (hu.shape[0] - 2) * (hu.shape[1] - 2)
+
+
 def test_padding_stated_unsigned_is_read_in_the_sign_of_the_pixels(tmp_path: Path) -> None:
     slices = stored(corner(-500, -499), RescaleIntercept="0")
     for ds in slices:

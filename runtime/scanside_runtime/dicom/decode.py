@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # how a series is chosen is imported by who chooses: not in t
     from scanside_runtime.dicom.series import Series
 
 Progress = Callable[[int, int], None]
+OUTSIDE_HU = -950
+"""Padding that is no more than this as HU changes nothing where a patient has it: it is air."""
 _WHOLE_INTERCEPTS = (-8192, HU_MAX)
 """With these no clamped value, of 16 bits signed or not, leaves the 16 bits."""
 
@@ -56,7 +58,8 @@ def read_volume(series: Series, limits: ReadingSettings, progress: Progress | No
     """Decodes the series to HU, in this process. For files that nobody vouches for: `reader.StudyReader`.
 
     - stored values times RescaleSlope plus RescaleIntercept of their own slice, rounded to the nearest integer;
-    - PixelPaddingValue, or the range up to PixelPaddingRangeLimit, becomes -1024 (DICOM PS3.3 C.7.5.1.1.2);
+    - PixelPaddingValue, or the range up to PixelPaddingRangeLimit, becomes -1024 (DICOM PS3.3 C.7.5.1.1.2); where it is
+      a value that a patient has too, as far as it reaches in from the picture's edge;
     - clamped to [-1024, 3071];
     - (z, y, x) from feet to head, anterior to posterior, the patient's right to left, whatever the stored order.
 
@@ -178,8 +181,21 @@ def _hu(
     else:
         hu = np.rint(np.clip(values * np.float64(slope) + intercept, HU_MIN, HU_MAX)).astype(np.int16)
     if padded is not None:
-        hu[padded] = HU_MIN
+        hu[_around(padded) if (hu[padded] > OUTSIDE_HU).any() else padded] = HU_MIN
     return hu
+
+
+def _around(padded: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Padding in a straight line from an edge of the picture: what surrounds a round or narrow field of view.
+
+    Inside of it the same value is the patient: soft tissue is 0 HU in places, metal as much as there is.
+    """
+    around = np.zeros_like(padded)
+    for axis in (0, 1):
+        for way in (slice(None), slice(None, None, -1)):
+            turn = (way, slice(None)) if axis == 0 else (slice(None), way)
+            around[turn] |= np.logical_and.accumulate(padded[turn], axis=axis)
+    return around
 
 
 def _shifted(values: Integers, intercept: int) -> npt.NDArray[np.int16]:
