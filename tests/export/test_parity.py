@@ -60,6 +60,15 @@ def test_the_same_networks_are_equal_to_the_last_voxel(exported: Exported) -> No
     assert row.holds
 
 
+def test_networks_that_find_nothing_pass_no_gate(exported: Exported) -> None:
+    networks, air = reference(exported), phantom(9).volume()
+    air = replace(air, hu=np.full_like(air.hu, -1000))
+    (row,) = compare([air], networks, {("torch", "fp32"): lambda: networks})
+    assert (row.lungs_dice_min, row.infection_dice_min, row.holds) == (1.0, 1.0, False)
+    (said,) = row.misses()
+    assert said.startswith("torch itself outlines no lung")
+
+
 @pytest.mark.usefixtures("phantoms_to_compare_on")
 def test_every_exported_form_passes_the_gate(exported: Exported) -> None:
     rows, said = check(exported, exported.bundle, exit_code=0)

@@ -46,7 +46,8 @@ class TorchEngine:
 class Parity:
     """One deployed form against torch, over all volumes: the worst Dice, the mean POI difference.
 
-    severity_flips: volumes whose severity flag, by extent, is another one.
+    severity_flips: volumes whose severity flag, by extent, is another one. found_nothing: torch itself outlines no lung
+    in one of them, or no infection in any; two empty masks are equal, which proves nothing.
     """
 
     form: str
@@ -56,6 +57,7 @@ class Parity:
     infection_dice_mean: float
     poi_difference_mean_points: float
     severity_flips: int = 0
+    found_nothing: bool = False
 
     @property
     def holds(self) -> bool:
@@ -64,6 +66,8 @@ class Parity:
 
     def misses(self) -> Iterator[str]:
         """What is not within the gate of its precision, in words."""
+        if self.found_nothing:
+            yield "torch itself outlines no lung in a volume, or no infection in any: nothing was held against it"
         if self.lungs_dice_min < (least := LUNGS_DICE[self.precision]):
             yield f"lungs Dice {self.lungs_dice_min:.4f} in the worst volume, {least} is the least"
         if self.infection_dice_mean < (least := INFECTION_DICE[self.precision]):
@@ -120,6 +124,7 @@ def _against(
         infection_dice_mean=float(np.mean(infection)),
         poi_difference_mean_points=float(np.mean(differences)),
         severity_flips=sum(assess_extent(old).flag != assess_extent(new).flag for old, new in measured),
+        found_nothing=not all(old.lungs.any() for old in expected) or not any(old.infection.voxels for old in expected),
     )
 
 
