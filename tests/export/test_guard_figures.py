@@ -57,13 +57,21 @@ def test_disease_is_drawn_until_it_fills_the_share(share: float) -> None:
 def test_the_table_counts_who_is_beyond_a_limit_and_names_who_is_refused() -> None:
     chests = [
         Judged("well", "near-healthy", 0.1, {}, {"QUALITY_PART_MISSING.apex_mm": 10.0, "fill": 0.3}),
-        Judged("short", "sick", 9.0, {"QUALITY_PART_MISSING": "caution"}, {"QUALITY_PART_MISSING.apex_mm": 25.0}),
+        Judged("short", "sick", 9.0, {"QUALITY_PART_MISSING": "caution"}, {"QUALITY_PART_MISSING.apex_mm": 26.0}),
         Judged("solid", "sick", 0.0, {"SERIES_NOT_CHEST": "withhold"}, {}),
     ]
     table = limit_table(chests)
     apex = next(line for line in table if "apex_mm" in line)
-    assert " ".join(apex.split()) == "missing_lung.apex_mm 25 10 to 10, 0 of 1 25 to 25, 1 of 2"
+    assert " ".join(apex.split()) == "missing_lung.apex_mm 25 10 to 10, 0 of 1 26 to 26, 1 of 2"
     assert table[-1] == "withheld: 1 of 3: solid"
+
+
+@pytest.mark.parametrize(("setting", "counts"), [("quality.noise_hu", False), ("motion.caution_share", True)])
+def test_a_figure_that_is_the_limit_itself_counts_where_the_guard_speaks_of_it(setting: str, *, counts: bool) -> None:
+    limit = next(one for one in LIMITS if one.setting == setting)
+    assert limit.beyond(limit.value) is counts
+    assert limit.beyond(1.01 * limit.value)
+    assert not limit.beyond(0.99 * limit.value)
 
 
 def test_a_folder_of_chests_is_judged_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,15 +53,17 @@ PROBED = Settings(
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One setting, and the figure that is held against it. least: what lies below it is found, not above.
+    """One setting, and the figure that is held against it.
 
-    figure: of a finding, as CODE.value; scale: what makes the setting's unit of it.
+    figure: of a finding, as CODE.value; scale: what makes the setting's unit of it. least: what lies below it is found,
+    not above. itself: a figure that is as large as the limit is found, too.
     """
 
     setting: str
     figure: str
     least: bool = False
     scale: float = 1.0
+    itself: bool = False
 
     @property
     def value(self) -> float:
@@ -71,33 +73,33 @@ class Limit:
 
     def beyond(self, figure: float) -> bool:
         """Whether the guard speaks of this figure."""
-        return figure < self.value if self.least else figure >= self.value
+        return figure < self.value if self.least else figure > self.value or (self.itself and figure == self.value)
 
 
 FROM_PERCENT = 0.01
 LIMITS = (
-    Limit("coverage.caution_share", "COVERAGE_BASE_CUT.area_percent", scale=FROM_PERCENT),
-    Limit("coverage.caution_share", "COVERAGE_APEX_CUT.area_percent", scale=FROM_PERCENT),
+    Limit("coverage.caution_share", "COVERAGE_BASE_CUT.area_percent", scale=FROM_PERCENT, itself=True),
+    Limit("coverage.caution_share", "COVERAGE_APEX_CUT.area_percent", scale=FROM_PERCENT, itself=True),
     Limit("coverage.edge_share", "COVERAGE_FIELD_OF_VIEW.outline_percent", scale=FROM_PERCENT),
     Limit("anatomy.least_fill", "fill", least=True),
     Limit("anatomy.most_fill", "fill"),
     Limit("anatomy.uneven_share", "uneven_percent", least=True, scale=FROM_PERCENT),
     Limit("missing_lung.apex_mm", "QUALITY_PART_MISSING.apex_mm"),
     Limit("missing_lung.third_share", "QUALITY_PART_MISSING.third_percent", least=True, scale=FROM_PERCENT),
-    Limit("missing_lung.air_ml", "QUALITY_AIR_OUTSIDE.air_ml"),
-    Limit("missing_lung.fluid_ml", "QUALITY_POSSIBLE_EFFUSION.beside_ml"),
-    Limit("missing_lung.fluid_in_lung_ml", "QUALITY_POSSIBLE_EFFUSION.outlined_ml"),
-    Limit("missing_lung.fluid_taken_ml", "fluid_taken_ml"),
+    Limit("missing_lung.air_ml", "QUALITY_AIR_OUTSIDE.air_ml", itself=True),
+    Limit("missing_lung.fluid_ml", "QUALITY_POSSIBLE_EFFUSION.beside_ml", itself=True),
+    Limit("missing_lung.fluid_in_lung_ml", "QUALITY_POSSIBLE_EFFUSION.outlined_ml", itself=True),
+    Limit("missing_lung.fluid_taken_ml", "fluid_taken_ml", itself=True),
     Limit("quality.air_highest_hu", "QUALITY_HU_CALIBRATION.air_hu"),
     Limit("quality.soft_lowest_hu", "QUALITY_HU_CALIBRATION.soft_hu", least=True),
     Limit("quality.soft_highest_hu", "QUALITY_HU_CALIBRATION.soft_hu"),
     Limit("quality.blood_hu", "QUALITY_CONTRAST.blood_hu"),
     Limit("quality.noise_hu", "QUALITY_NOISE.scatter_hu"),
-    Limit("quality.metal_ml", "QUALITY_METAL.metal_ml"),
-    Limit("quality.metal_share", "QUALITY_METAL.lungs_percent", scale=FROM_PERCENT),
+    Limit("quality.metal_ml", "QUALITY_METAL.metal_ml", itself=True),
+    Limit("quality.metal_share", "QUALITY_METAL.lungs_percent", scale=FROM_PERCENT, itself=True),
     Limit("quality.uncertain_points", "uncertain_points"),
-    Limit("quality.partly_seen_ml", "QUALITY_PARTLY_SEEN.unseen_ml"),
-    Limit("motion.caution_share", "QUALITY_MOTION.lung_slices_percent", scale=FROM_PERCENT),
+    Limit("quality.partly_seen_ml", "QUALITY_PARTLY_SEEN.unseen_ml", itself=True),
+    Limit("motion.caution_share", "QUALITY_MOTION.lung_slices_percent", scale=FROM_PERCENT, itself=True),
 )
 
 GROUPS = ("near-healthy", "sick", "drawn")
