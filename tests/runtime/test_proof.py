@@ -94,11 +94,11 @@ class Ended(BaseException):
 
 
 def cut_short(bundle: Bundle, before: Proof | None, monkeypatch: pytest.MonkeyPatch, precision: str = "int8") -> Proof:
-    """What a box has on its disk when the test of a precision ended the process."""
+    """What a box has on its disk when the test of one of OpenVINO's precisions ended the process."""
     kept: list[Proof] = []
 
     def prove_way(_: Bundle, way: EngineChoice, __: KeptNetworks) -> WayTried:
-        if way.precision == precision:
+        if (way.name, way.precision) == ("openvino", precision):
             raise Ended
         return WayTried(way.name, way.precision, "", way.precision, 1.0, 1.0)
 
@@ -124,15 +124,20 @@ def test_a_way_that_ends_the_process_is_written_down_before_tried_twice_and_then
     assert [(one.name, one.passed_since) for one in found.begun] == [("openvino int8", 1)]
 
 
+def way_of(proof: Proof) -> tuple[str, str] | None:
+    return None if proof.passed is None else (proof.passed.engine, proof.passed.precision)
+
+
 def test_one_power_cut_condemns_no_way_and_two_do_not_for_ever(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     found = prove(bundle, choose_engine("openvino", "fp32", 1), cut_short(bundle, None, monkeypatch, "fp32"))
-    assert found.passed is not None and found.passed.precision == "fp32" and not found.begun
+    assert way_of(found) == ("openvino", "fp32") and not found.begun
     two = cut_short(bundle, cut_short(bundle, found, monkeypatch, "fp32"), monkeypatch, "fp32")
     later = prove(bundle, choose_engine("openvino", "fp32", 1), two)
-    assert later.passed is not None and later.passed.precision != "fp32" and not later.used_was_wrong
+    # Which one it is hangs on the processor: with AVX2 alone INT8 of this bundle is wrong, and ONNX Runtime is next.
+    assert way_of(later) not in (None, ("openvino", "fp32")) and not later.used_was_wrong
     month = replace(later, begun=tuple(replace(one, passed_since=PARDONED_AFTER) for one in later.begun))
     again = prove(bundle, choose_engine("openvino", "fp32", 1), month)
-    assert again.passed is not None and again.passed.precision == "fp32"
+    assert way_of(again) == ("openvino", "fp32")
     assert not again.begun and "fp32" not in [one.precision for one in again.wrong if one.engine == "openvino"]
     assert [one.times for one in cut_short(bundle, month, monkeypatch, "fp32").begun] == [3]
 
