@@ -223,6 +223,19 @@ def test_a_name_in_its_own_script_stays_right_in_every_object(tmp_path: Path, ch
         assert str(pydicom.dcmread(tmp_path / "out" / name).PatientName) == NAMES[character_set][1]
 
 
+def test_what_designates_a_character_set_is_in_no_text_of_an_object(tmp_path: Path) -> None:
+    """A name that is ` $)A张` here and 张 in the archive is two people's there."""
+    analysis = analysed(tmp_path / "source")
+    name, text = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab", b"CT \x1b$)A\xd0\xd8"
+    stated = {"PatientName": name, "ReferringPhysicianName": name, "StudyDescription": text}
+    put(sorted((tmp_path / "source").iterdir()), SpecificCharacterSet=["", "ISO 2022 IR 58"], **stated)
+    analysis.series = choose_series(find_series(tmp_path / "source"))
+    write_output(analysis, tmp_path / "out")
+    for one in OBJECTS:
+        ds = pydicom.dcmread(tmp_path / "out" / one)
+        assert [str(ds[keyword].value) for keyword in stated] == [*["Zhang^XiaoDong=张^小东"] * 2, "CT 胸"]
+
+
 @pytest.mark.parametrize("name", OBJECTS)
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 def test_dicom3tools_finds_no_error(result: tuple[StubAnalysis, dict[str, Any], Path], name: str) -> None:

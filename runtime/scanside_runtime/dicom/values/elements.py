@@ -144,13 +144,16 @@ def _line(value: Any) -> str | None:
 def _printable(value: Any) -> str | None:
     if value is None:
         return None
-    written = _DESIGNATION.sub("", str(value)[:MAX_TEXT])
-    line = "".join(letter if can_be_shown(letter) else " " for letter in written)
+    line = "".join(letter if can_be_shown(letter) else " " for letter in _written(value))
     return line.strip() or None
 
 
 def _single(value: Any) -> str | None:
-    return str(value)[:MAX_TEXT] if isinstance(value, str | PersonName | int | float) else None
+    return _written(value) if isinstance(value, str | PersonName | int | float) else None
+
+
+def _written(value: Any) -> str:
+    return _DESIGNATION.sub("", str(value)[:MAX_TEXT])
 
 
 def _exactly_whole(value: Any) -> int:
