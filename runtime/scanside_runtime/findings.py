@@ -282,7 +282,7 @@ KINDS = {
         ("caution",),
         "The series was reconstructed with a sharp kernel, and there was no soft one.",
         "Reconstruct the scan again with a soft (standard) kernel and send that.",
-        "ConvolutionKernel by the names that GE, Philips, Siemens and Canon use.",
+        "ConvolutionKernel by the names that GE, Philips, Siemens, Canon and United Imaging use.",
     ),
     "QUALITY_METAL": FindingKind(
         ("caution",),
