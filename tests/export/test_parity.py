@@ -108,6 +108,8 @@ def damaged(model: onnx.ModelProto) -> onnx.ModelProto:
         ({"lungs_dice_min": 0.989}, ["lungs Dice 0.9890 in the worst volume, 0.99 is the least"]),
         ({"infection_dice_mean": 0.984}, ["infection Dice 0.9840 in the mean, 0.985 is the least"]),
         ({"poi_difference_mean_points": 0.16}, ["POI 0.160 points off in the mean, 0.15 is the most"]),
+        ({"infection_dice_mean": float("nan")}, ["infection Dice nan in the mean, 0.985 is the least"]),
+        ({"poi_difference_mean_points": float("nan")}, ["POI nan points off in the mean, 0.15 is the most"]),
         ({"severity_flips": 1}, ["another severity flag in 1 volume, 0 is the most"]),
         ({"infection_dice_min": 0.5}, []),
     ],

@@ -65,14 +65,14 @@ class Parity:
         return not any(self.misses())
 
     def misses(self) -> Iterator[str]:
-        """What is not within the gate of its precision, in words."""
+        """What is not within the gate of its precision, in words; NaN is within none."""
         if self.found_nothing:
             yield "torch itself outlines no lung in a volume, or no infection in any: nothing was held against it"
-        if self.lungs_dice_min < (least := LUNGS_DICE[self.precision]):
+        if not self.lungs_dice_min >= (least := LUNGS_DICE[self.precision]):
             yield f"lungs Dice {self.lungs_dice_min:.4f} in the worst volume, {least} is the least"
-        if self.infection_dice_mean < (least := INFECTION_DICE[self.precision]):
+        if not self.infection_dice_mean >= (least := INFECTION_DICE[self.precision]):
             yield f"infection Dice {self.infection_dice_mean:.4f} in the mean, {least} is the least"
-        if self.poi_difference_mean_points > (most := POI_LIMITS_POINTS[self.precision]):
+        if not self.poi_difference_mean_points <= (most := POI_LIMITS_POINTS[self.precision]):
             yield f"POI {self.poi_difference_mean_points:.3f} points off in the mean, {most} is the most"
         if self.severity_flips:
             yield told("another severity flag in {count} volume(s), 0 is the most", count=self.severity_flips)
